@@ -1,0 +1,31 @@
+# make run     installs what is needed into .venv and runs the main job: LoRA and CoLA on AVE and AVS, embedded data
+# make test    the tests
+# make lint    formatting, style and types
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lint clean
+
+run: .venv/installed
+	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs
+
+test: .venv/installed
+	$(BIN)/python -m pytest
+
+lint: .venv/installed
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	mkdir -p build/typed/bench
+	ln -sfn $(CURDIR)/bench/* $(CURDIR)/methods $(CURDIR)/datasets build/typed/bench/
+	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --package bench
+
+clean:
+	rm -rf .venv
+
+# mypy does not follow an editable installation's finder, so `lint` shows it the packages in their places.
+# setuptools lies in the environment, and the build uses it there: nothing is fetched that constraints.txt does not name.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt "setuptools>=77" wheel
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+	touch $@

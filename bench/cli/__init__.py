@@ -1,0 +1,85 @@
+"""The command line: a module a subcommand, each with `ABOUT`, `add_arguments` and `main`. Only here may be printed.
+
+Exit codes: 0 where all went well, 1 where a run failed or something is missing, 2 where the command is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import bench
+from bench.errors import BenchError, UsageError
+from bench.progress import set_quiet
+from bench.registry import did_you_mean
+
+COMMANDS = ("run", "list", "leaderboard")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the arguments after the program's name.
+
+    Returns:
+        The exit code.
+    """
+    parser = _parser()
+    try:
+        args = _parse(parser, argv)
+        _set_up_output(args)
+        return args.main(args)
+    except KeyboardInterrupt:
+        print("bench: stopped", file=sys.stderr)
+        return 1
+    except UsageError as error:
+        count = len(error.problems)
+        heading = f"bench: {count} mistakes:\n  " if count > 1 else "bench: "
+        print(heading + "\n  ".join(error.problems), file=sys.stderr)
+        return error.exit_code
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="bench",
+        description=bench.__doc__,
+        epilog="example: bench run --methods lora,cola --tasks ave,avs",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
+    commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        module = import_module(f"bench.cli.{name}")
+        command = commands.add_parser(name, help=module.ABOUT, description=module.ABOUT, allow_abbrev=False)
+        module.add_arguments(command)
+        output = command.add_mutually_exclusive_group()
+        output.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
+        output.add_argument("--verbose", action="store_true", help="tell more of what is done")
+        command.set_defaults(main=module.main, parser=command)
+    return parser
+
+
+def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Like `parse_args`, but proposes the nearest names for an unknown command or option."""
+    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
+        raise UsageError(f"unknown command {argv[0]}: {did_you_mean(argv[0], COMMANDS)}")
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = [word.partition("=")[0] for word in unknown if word.startswith("-")]
+        known = set(re.findall(r"--[a-z-]+", args.parser.format_help()))
+        raise UsageError([f"unknown option {option}: {did_you_mean(option, known)}" for option in options or unknown])
+    return args
+
+
+def _set_up_output(args: argparse.Namespace) -> None:
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("bench").setLevel(logging.DEBUG if args.verbose else logging.NOTSET)
+    set_quiet(args.quiet)

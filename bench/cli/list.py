@@ -1,0 +1,32 @@
+"""`bench list methods|tasks|suites`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import cast
+
+from bench import registry, suite
+from bench.errors import UsageError
+
+ABOUT = "list the methods, tasks or suites that exist"
+_KINDS = ("methods", "tasks", "suites")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what to list."""
+    parser.add_argument("kind", metavar="|".join(_KINDS), help="what to list")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints a line a name."""
+    if args.kind not in _KINDS:
+        raise UsageError(f"cannot list {args.kind}: {registry.did_you_mean(args.kind, _KINDS)}")
+    if args.kind == "suites":
+        about = {name: suite.suite_summary(name) for name in suite.suite_names()}
+    else:
+        kind = cast(registry.Kind, args.kind)
+        about = {name: registry.summary(kind, name) for name in registry.names(kind)}
+    width = max(map(len, about), default=0)
+    for name, line in about.items():
+        print(f"{name:<{width}}  {line}".rstrip())
+    return 0

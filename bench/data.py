@@ -1,0 +1,183 @@
+"""Where a run's data comes from, and its samples in memory or read as they are needed."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Subset
+
+from bench.datasets.mini import build
+from bench.errors import BenchError, DataError, UsageError
+from bench.progress import bar
+from bench.streams.inputs import AudioInput, ImageInput
+from bench.tasks.base import Samples, Task
+
+SPLITS = ("train", "val", "test")
+IN_MEMORY = 2 * 1024**3  # bytes of a split up to which its samples are decoded once and kept
+
+_log = logging.getLogger(__name__)
+_kept: dict[Any, Splits] = {}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """A task's data, ready to be trained on.
+
+    Attributes:
+        samples: each split as the task gives it.
+        datasets: each split as tensors.
+        fingerprint: checksum of what the data is made from.
+        skipped: samples left out because they could not be read.
+        floors: primary test scores that need not both modalities, in percent, by what would get them.
+    """
+
+    samples: Mapping[str, Samples]
+    datasets: Mapping[str, Dataset[dict[str, Tensor]]]
+    fingerprint: str
+    skipped: int
+    floors: Mapping[str, float]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Samples of each split."""
+        return {split: len(data) for split, data in self.datasets.items()}  # type: ignore[arg-type]
+
+
+def open_splits(
+    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, ImageInput | AudioInput]
+) -> Splits:
+    """The task's splits, from the official release or the embedded generator.
+
+    Runs that ask for the same data, as those of one task in one command do, share it.
+
+    Args:
+        task: the task.
+        source: the specification's `data`.
+        data_root: folder of the release, or of the generated data's cache; None for the user's cache folder.
+        inputs: what each stream reads.
+
+    Raises:
+        DataError: a file is missing or broken.
+        UsageError: the official release is asked for but not where it lies.
+        BenchError: the generated data cannot be written.
+    """
+    key = (type(task), repr(task), repr(source), data_root, repr(inputs))
+    if key not in _kept:
+        _kept.clear()  # a plan runs task by task: what another task needed is not needed again
+        _kept[key] = _open(task, source, data_root, inputs)
+    return _kept[key]
+
+
+def _open(
+    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, ImageInput | AudioInput]
+) -> Splits:
+    floors: Mapping[str, float] = {}
+    if source["source"] == "generated":
+        root, manifest = _generated(task, source, data_root)
+        fingerprint, floors = manifest.fingerprint, manifest.floors
+    else:
+        if data_root is None:
+            raise UsageError(
+                f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is"
+            )
+        root, fingerprint = data_root, ""
+    samples = {split: task.samples(root, split, inputs) for split in SPLITS}
+    datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
+    skipped = 0
+    for split, its in samples.items():
+        readable = _readable(its) if source.get("skip_unreadable") else range(len(its))
+        skipped += len(its) - len(readable)
+        datasets[split] = _dataset(its, readable, f"reading {task.benchmark} {split}")
+    return Splits(samples, datasets, fingerprint or _fingerprint(samples), skipped, floors)
+
+
+def _generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
+    if task.layout not in build.LAYOUTS:
+        raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
+    if source["version"] != build.VERSION:
+        raise UsageError(f"data.version is {source['version']}, but this generator makes version {build.VERSION}")
+    if data_root is None:
+        from platformdirs import user_cache_path
+
+        data_root = user_cache_path("crossmodal-bench")
+    try:
+        return build.ensure(
+            data_root,
+            task.layout,
+            source["seed"],
+            progress=lambda videos, total: bar(videos, f"generating {task.layout}", total=total, unit="video"),
+        )
+    except OSError as error:
+        raise BenchError(
+            f"the generated data cannot be written to {data_root}: {error}; name another --data-root"
+        ) from error
+
+
+def _fingerprint(samples: Mapping[str, Samples]) -> str:
+    """A checksum over the names of all samples: what an official release can be told by without reading it whole."""
+    text = "\n".join(f"{split} {name}" for split, its in samples.items() for name in its.names)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _readable(samples: Samples) -> Sequence[int]:
+    readable = []
+    for index in bar(range(len(samples)), "looking for unreadable samples"):
+        try:
+            samples[index]
+        except DataError as error:
+            _log.warning("left out: %s", error)
+        else:
+            readable.append(index)
+    return readable
+
+
+def _dataset(samples: Samples, chosen: Sequence[int], what: str) -> Dataset[dict[str, Tensor]]:
+    """The chosen samples as tensors; decoded once and kept where they are small enough together."""
+    if not chosen:
+        raise DataError(f"{what}: no samples")
+    first = samples[chosen[0]]
+    if sum(array.nbytes for array in first.values()) * len(chosen) > IN_MEMORY:
+        return Subset(_Decoded(samples), list(chosen))
+    kept = {name: torch.empty(len(chosen), *array.shape, dtype=_dtype(array)) for name, array in first.items()}
+    for row, index in enumerate(bar(chosen, what)):
+        for name, array in samples[index].items():
+            kept[name][row] = torch.from_numpy(np.ascontiguousarray(array))
+    return _Kept(kept)
+
+
+def _dtype(array: np.ndarray) -> torch.dtype:
+    return torch.from_numpy(np.empty(0, array.dtype)).dtype
+
+
+class _Kept(Dataset[dict[str, Tensor]]):
+    """Samples held in memory."""
+
+    def __init__(self, columns: dict[str, Tensor]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: column[index] for name, column in self.columns.items()}
+
+
+class _Decoded(Dataset[dict[str, Tensor]]):
+    """Samples decoded each time they are taken."""
+
+    def __init__(self, samples: Samples) -> None:
+        self.samples = samples
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: torch.from_numpy(array) for name, array in self.samples[index].items()}

@@ -1,0 +1,60 @@
+"""The errors that a user is told of in one message, without a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+
+class BenchError(Exception):
+    """A problem that one message tells in full; the command ends with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(BenchError):
+    """A command or a suite that asks for something that is not there.
+
+    Args:
+        problems: one message, or one for each mistake.
+    """
+
+    exit_code = 2
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(BenchError):
+    """A missing or broken file: the message names its path, its sample, what was expected and what to do."""
+
+
+class Mistakes:
+    """Gathers usage errors, so that all the mistakes of one command are told at once."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def add(self, problem: str) -> None:
+        """Notes one mistake, once."""
+        if problem not in self.problems:
+            self.problems.append(problem)
+
+    @contextmanager
+    def gathered(self) -> Iterator[None]:
+        """Notes the mistakes of a UsageError raised inside, and goes on after the block."""
+        try:
+            yield
+        except UsageError as error:
+            for problem in error.problems:
+                self.add(problem)
+
+    def raise_if_any(self) -> None:
+        """Ends the gathering.
+
+        Raises:
+            UsageError: with every mistake noted so far.
+        """
+        if self.problems:
+            raise UsageError(self.problems)

@@ -1,0 +1,109 @@
+"""Measures memory and speed of the parts of a run."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import torch
+
+_INTERVAL = 0.01  # seconds between two looks at the resident size
+_WARM_UP = 0.1  # share of the steps left out of a median, and at least 3
+
+
+class Peak:
+    """The most memory held inside a `with watching()`, in bytes, and what was looked at."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.kind = "cuda allocator" if device.type == "cuda" else "resident size"
+        self.bytes = 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Takes the peak of the code inside.
+
+        On CUDA it is the allocator's, exact. Elsewhere it is the largest resident size of the process, looked at every
+        10 ms; what earlier runs of the process have freed is given back to the system first.
+        """
+        release_memory()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            try:
+                yield
+            finally:
+                self.bytes = torch.cuda.max_memory_allocated(self.device)
+            return
+        stop = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(stop,), daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            watcher.join()
+
+    def _watch(self, stop: threading.Event) -> None:
+        process = psutil.Process()
+        self.bytes = process.memory_info().rss
+        while not stop.wait(_INTERVAL):
+            self.bytes = max(self.bytes, process.memory_info().rss)
+
+
+def release_memory() -> None:
+    """Gives memory that nothing refers to back to the system, so that the next measurement does not see it."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        with_trim = ctypes.CDLL(None)
+        if hasattr(with_trim, "malloc_trim"):  # glibc; musl has none
+            with_trim.malloc_trim(0)
+
+
+class StepClock:
+    """Times steps without making the device wait: `tick(samples)` at the end of each step, `skip()` after a pause."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._marks: list[tuple[float | torch.cuda.Event, int]] = []
+
+    def skip(self) -> None:
+        """Marks the start of a step; the time since the last mark belongs to none."""
+        self._marks.append((self._now(), 0))
+
+    def tick(self, samples: int) -> None:
+        """Marks the end of a step of so many samples."""
+        self._marks.append((self._now(), samples))
+
+    def throughput(self) -> float:
+        """Samples a second: the median over the steps after the warm-up; 0 where there was no step."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        rates = [
+            samples / self._seconds(before, after)
+            for (before, _), (after, samples) in zip(self._marks, self._marks[1:], strict=False)
+            if samples
+        ]
+        warm = min(max(3, int(_WARM_UP * len(rates))), len(rates) - 1) if rates else 0
+        return statistics.median(rates[warm:]) if rates else 0.0
+
+    def _now(self) -> float | torch.cuda.Event:
+        if self.device.type != "cuda":
+            return time.perf_counter()
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    @staticmethod
+    def _seconds(before: float | torch.cuda.Event, after: float | torch.cuda.Event) -> float:
+        if isinstance(before, float) and isinstance(after, float):
+            return max(after - before, 1e-9)
+        return before.elapsed_time(after) / 1000  # type: ignore[union-attr, arg-type]

@@ -1,0 +1,188 @@
+"""The runs that a command asks for, each with an id made from everything that it measures."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench import registry, settings
+from bench.errors import Mistakes, UsageError
+from bench.recipe import Recipe
+from bench.registry import did_you_mean
+from bench.suite import Data, Suite, load_suite, parse_value
+
+_MAX_SEED = 2**32 - 1  # numpy takes no larger one
+
+_Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class whose fields they are
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The specification of one run, in plain values: all that its record depends on but the code and the machine."""
+
+    suite: str
+    task: str
+    method: str
+    seed: int
+    settings: dict[str, Any]
+    """All settings of the method."""
+    task_settings: dict[str, Any]
+    """All settings of the task."""
+    recipe: dict[str, Any]
+    """All fields of the recipe."""
+    streams: dict[str, dict[str, Any]]
+    """The streams that the task joins, by name, and where each one's encoder comes from."""
+    data: dict[str, Any]
+    """The data's source; the version and the seed of generated data."""
+
+    @property
+    def id(self) -> str:
+        """12 hex digits that are the same for equal specifications only."""
+        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+
+    @property
+    def label(self) -> str:
+        """The run in a few words, as in "ave lora seed 0"."""
+        return f"{self.task} {self.method} seed {self.seed}"
+
+
+def make_plan(
+    suite: str, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[str | int], overrides: Sequence[str]
+) -> list[Spec]:
+    """The runs of every task with every seed and method, in that order: runs of a task share its data.
+
+    Args:
+        suite: name of a built-in suite, or path of a suite's file.
+        methods: names of methods.
+        tasks: names of tasks.
+        seeds: whole numbers, or their text.
+        overrides: `key=value`, with a key `<method>.<setting>`, `<task>.<setting>`, `<task>.<field of the recipe>`,
+            `train.<field of the recipe>` or `data.<key>`, and a value as TOML writes it.
+
+    Raises:
+        UsageError: with all the mistakes in the arguments.
+    """
+    mistakes = Mistakes()
+    loaded: Suite | None = None
+    with mistakes.gathered():
+        loaded = load_suite(suite)
+    method_classes = _load_all("methods", methods, mistakes)
+    task_classes = _load_all("tasks", tasks, mistakes)
+    seed_numbers = _seeds(seeds, mistakes)
+    owners: dict[str, list[type]] = {"train": [Recipe], "data": [Data]}
+    owners |= {name: [cls] for name, cls in method_classes.items()}
+    owners |= {name: [cls, Recipe] for name, cls in task_classes.items()}
+    changes = _changes(overrides, owners, mistakes, told={*methods, *tasks})
+    plan: list[Spec] = []
+    for task in task_classes if loaded else ():
+        with mistakes.gathered():
+            plan += _task_runs(loaded, task, task_classes[task], method_classes, seed_numbers, changes)
+    mistakes.raise_if_any()
+    return plan
+
+
+def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> dict[str, type]:
+    """The classes of those names that exist, each once."""
+    if not names:
+        mistakes.add(f"no {kind} given: --{kind} with some of {', '.join(registry.names(kind)) or 'none'}")
+    classes = {}
+    for name in names:
+        with mistakes.gathered():
+            classes[name] = registry.load(kind, name)
+    return classes
+
+
+def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
+    """The seeds that are numbers, each once."""
+    numbers: dict[int, None] = {}
+    for seed in seeds:
+        if re.fullmatch("[0-9]+", str(seed)) and int(seed) <= _MAX_SEED:
+            numbers[int(seed)] = None
+        else:
+            mistakes.add(f"a seed is a whole number from 0 to {_MAX_SEED}, not {seed}")
+    return list(numbers)
+
+
+def _changes(
+    overrides: Sequence[str], owners: Mapping[str, Sequence[type]], mistakes: Mistakes, told: Collection[str]
+) -> _Changes:
+    """What the overrides change.
+
+    Args:
+        overrides: as `make_plan` takes them.
+        owners: what stands before the dot of a key, and the classes whose fields may stand after it.
+        mistakes: gets what is wrong.
+        told: names that need no complaint any more where they are no owners.
+    """
+    changes: _Changes = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        owner, dot, name = key.strip().partition(".")
+        if not (equals and dot):
+            mistakes.add(f"--set {override}: write <method>.<key>=<value>, or a task, train or data before the dot")
+        elif owner in owners:
+            known = {field: cls for cls in reversed(owners[owner]) for field in settings.hints(cls)}
+            if name not in known:
+                mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, known)}")
+                continue
+            with mistakes.gathered():
+                value = settings.check(known[name], {name: parse_value(text.strip())}, where=f"--set {owner}")
+                changes.setdefault((owner, known[name]), {}).update(value)
+        elif owner in (*registry.names("methods"), *registry.names("tasks")):
+            mistakes.add(f"--set {override}: {owner} is not in this command")
+        elif owner not in told:
+            mistakes.add(f"--set {override}: unknown {owner}: {did_you_mean(owner, owners)}")
+    return changes
+
+
+def _task_runs(
+    suite: Suite,
+    task: str,
+    task_class: type,
+    methods: Mapping[str, type],
+    seeds: Sequence[int],
+    changes: _Changes,
+) -> list[Spec]:
+    """The runs of one task. Of two values for one thing the more particular one counts, and the command line's first.
+
+    Raises:
+        UsageError: with all that is wrong with this task.
+    """
+    if task not in suite.tasks:
+        raise UsageError(f"suite {suite.name} has no task {task}: known: {', '.join(suite.tasks)}")
+    entry = suite.tasks[task]
+    mistakes = Mistakes()
+
+    def plain(owner: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields of `cls` as JSON holds them, after the layers and then the owner's changes."""
+        merged = {name: value for layer in (*layers, changes.get((owner, cls), {})) for name, value in layer.items()}
+        with mistakes.gathered():
+            return json.loads(json.dumps(asdict(settings.build(cls, merged, where=owner))))
+        return {}
+
+    data = plain("data", Data, asdict(suite.data))
+    recipe = plain(task, Recipe, asdict(suite.train), entry.train, changes.get(("train", Recipe), {}))
+    task_settings = plain(task, task_class, entry.settings)
+    method_settings = {name: plain(name, cls, entry.methods.get(name, {})) for name, cls in methods.items()}
+    mistakes.raise_if_any()
+    streams = {name: asdict(suite.streams[name]) for name in entry.streams}
+    return [
+        Spec(
+            suite=suite.name,
+            task=task,
+            method=method,
+            seed=seed,
+            settings=method_settings[method],
+            task_settings=task_settings,
+            recipe=recipe,
+            streams=streams,
+            data=Data(**data).identity(),
+        )
+        for seed in seeds
+        for method in methods
+    ]

@@ -1,0 +1,275 @@
+"""What a run measured, as one JSON file: the schema, with a sentence for each key, and reading and writing it.
+
+Old files stay readable. A key that is added later needs a default; any other change of the schema raises `SCHEMA`,
+and `read` then converts what older versions wrote.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import math
+import os
+import re
+from dataclasses import MISSING, asdict, dataclass
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from bench import settings
+from bench.errors import BenchError
+from bench.plan import Spec
+
+# ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
+
+SCHEMA = 1
+FOLDER = "records"
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def doc(text: str, default: Any = MISSING) -> Any:
+    """A dataclass field with a sentence that says what it holds."""
+    return dataclasses.field(default=default, metadata={"doc": text})
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of training, as the validation split saw it."""
+
+    epoch: int = doc("Number of the epoch, from 1.")
+    step: int = doc("Optimiser steps taken by its end.")
+    train_loss: float = doc("Mean loss over the epoch's training samples.")
+    scores: dict[str, float] = doc("Scores on the validation split, by metric.")
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How well the run did."""
+
+    metric: str = doc("The primary metric: it picks the best epoch and ranks the methods; higher is better.")
+    validation: list[Epoch] = doc("The validation curve, an entry an epoch.")
+    best_epoch: int = doc("The epoch with the best primary score on the validation split, which was scored on test.")
+    test: dict[str, float] = doc("Scores on the test split, by metric, in percent.")
+    test_samples: int = doc("Number of items that the test scores are averaged over.")
+    floors: dict[str, float] = doc("Primary test scores that need no learning, by what would get them.")
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """How many parameters the run has."""
+
+    adapter: int = doc("Trained parameters of the method.")
+    head: int = doc("Trained parameters of the task's head.")
+    trainable: int = doc("All trained parameters.")
+    total: int = doc("All parameters, trained or frozen.")
+    streams: int = doc("Parameters of the streams' encoders, without what the method added.")
+    percent: float = doc("The method's trained parameters in percent of the streams'.")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The most memory the run held, in bytes."""
+
+    kind: str = doc("What was measured: `cuda allocator` or `resident size`.")
+    train_peak: int = doc("Peak while training, in bytes.")
+    score_peak: int = doc("Peak while scoring the test split, in bytes.")
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """How fast the run was, in samples per second: medians after a warm-up."""
+
+    train: float = doc("Training samples per second.")
+    score: float = doc("Scored samples per second.")
+
+
+@dataclass(frozen=True)
+class Times:
+    """Wall time of each phase, in seconds."""
+
+    data: float = doc("Preparing and loading the data.")
+    model: float = doc("Loading the streams and attaching the method.")
+    train: float = doc("Training, with the validation after each epoch.")
+    score: float = doc("Scoring the test split.")
+    total: float = doc("The whole run.")
+
+
+@dataclass(frozen=True)
+class DataInfo:
+    """The data that the run saw."""
+
+    source: str = doc("`generated` or `official`.")
+    fingerprint: str = doc("Checksum of what was read: equal for equal data.")
+    counts: dict[str, int] = doc("Number of samples, by split.")
+    skipped: int = doc("Samples left out because their files could not be read.")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The machine and the software that the run was measured on."""
+
+    python: str = doc("Version of Python.")
+    platform: str = doc("Operating system and processor.")
+    device: str = doc("The device that computed.")
+    threads: int = doc("Threads that one operation may use on the CPU.")
+    versions: dict[str, str] = doc("Versions of the installed packages that matter, by name.")
+    commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
+    dirty: bool | None = doc("Whether that checkout held changes that are not committed.")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What one run measured. Parts that a failed run did not come to are null."""
+
+    schema: int = doc("Version of this schema.")
+    id: str = doc("Hash of the specification: equal for equal runs.")
+    spec: dict[str, Any] = doc("The specification, with the keys of `bench.plan.Spec`.")
+    status: Literal["ok", "failed"] = doc("Whether the run came to its end.")
+    reason: str | None = doc("Why it failed, in one line.")
+    traceback: str | None = doc("Where it failed, for a bug report.")
+    started: str = doc("When the run began: UTC, ISO 8601.")
+    finished: str = doc("When the run ended: UTC, ISO 8601.")
+    scores: Scores | None = doc("How well it did.")
+    parameters: Parameters | None = doc("How many parameters it has.")
+    memory: Memory | None = doc("How much memory it took.")
+    throughput: Throughput | None = doc("How fast it was.")
+    times: Times | None = doc("How long each phase took.")
+    data: DataInfo | None = doc("What data it saw.")
+    environment: Environment | None = doc("What it ran on.")
+
+    @property
+    def label(self) -> str:
+        """The run in a few words, as in "ave lora seed 0"."""
+        return Spec(**self.spec).label
+
+
+def dumps(record: Record) -> str:
+    """The record as JSON. Numbers that are not finite become null, since JSON has none."""
+    return json.dumps(_plain(asdict(record)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write(record: Record, results: Path) -> Path:
+    """Writes the record below the results folder, whole or not at all, in place of an earlier one of the same run.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = _path(results, Spec(**record.spec))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, dumps(record))
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all: readers see what was there before or all of `text`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: Path) -> Record:
+    """The record in a file.
+
+    Raises:
+        BenchError: the file is no record, or one of a later schema; with the file and the key.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        schema = content["schema"] if isinstance(content, dict) and "schema" in content else None
+        if schema != SCHEMA:
+            raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}")
+        record = _decode(content, Record, "record")
+        _decode(record.spec, Spec, "spec")
+    except (OSError, ValueError) as error:
+        raise BenchError(f"{path} is no readable record: {error}") from error
+    return record
+
+
+def read_all(results: Path) -> list[Record]:
+    """All records of a results folder, oldest first. Files that are no records are left out with a warning."""
+    found = []
+    for path in sorted((results / FOLDER).glob("*.json")):
+        try:
+            found.append(read(path))
+        except BenchError as error:
+            _log.warning("left out: %s", error)
+    return sorted(found, key=lambda record: record.started)
+
+
+def find(results: Path, spec: Spec) -> Path | None:
+    """The file that holds the record of this run, if there is one."""
+    path = _path(results, spec)
+    return path if path.is_file() else None
+
+
+def check_writable(results: Path) -> None:
+    """Makes the results folder and tries to write there.
+
+    Raises:
+        BenchError: that does not work.
+    """
+    folder = results / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe.{os.getpid()}.tmp"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise BenchError(
+            f"the results folder {results} cannot be written: {error}; choose one with --results"
+        ) from error
+
+
+def _path(results: Path, spec: Spec) -> Path:
+    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{spec.task}-{spec.method}-s{spec.seed}-{spec.id}")
+    return results / FOLDER / f"{safe}.json"
+
+
+def _plain(value: Any) -> Any:
+    """`value` in what JSON can hold. Anything is better than to lose what a run measured."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    return _plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
+
+
+def _decode(value: Any, hint: Any, key: str) -> Any:
+    """`value` of a JSON file as the type `hint`; ValueError names the key where it is none."""
+    origin, args = get_origin(hint), get_args(hint)
+    if NoneType in args:
+        return None if value is None else _decode(value, args[0], key)
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
+        return _decode_fields(value, hint, key)
+    if origin is list and isinstance(value, list):
+        return [_decode(item, args[0], f"{key}[{index}]") for index, item in enumerate(value)]
+    if origin is dict and isinstance(value, dict):
+        return {name: _decode(item, args[1], f"{key}.{name}") for name, item in value.items()}
+    if hint is float and value is None:
+        return math.nan
+    try:
+        return settings.convert(value, hint)
+    except ValueError as error:
+        raise ValueError(f"{key} {error}") from None
+
+
+def _decode_fields(values: dict[str, Any], cls: type[T], key: str) -> T:
+    hints = settings.hints(cls)
+    required = {field.name for field in dataclasses.fields(cls) if field.default is MISSING}  # type: ignore[arg-type]
+    for what, names in (("unknown", values.keys() - hints.keys()), ("missing", required - values.keys())):
+        if names:
+            raise ValueError(f"{what} in {key}: {', '.join(sorted(names))}")
+    return cls(**{name: _decode(value, hints[name], f"{key}.{name}") for name, value in values.items()})

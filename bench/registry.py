@@ -1,0 +1,74 @@
+"""Methods and tasks by name, found by entry points: the built-in ones and a third party's alike."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+from collections.abc import Iterable
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import BenchError, UsageError
+
+Kind = Literal["methods", "tasks"]
+
+
+def names(kind: Kind) -> list[str]:
+    """Names of all registered methods or tasks, sorted."""
+    return sorted(_registered(kind))
+
+
+def load(kind: Kind, name: str) -> type[Any]:
+    """The class registered under `name`; imports its module.
+
+    Raises:
+        UsageError: nothing has that name.
+        BenchError: the module or the class cannot be imported.
+    """
+    entry = _entry(kind, name)
+    try:
+        return entry.load()
+    except (ImportError, AttributeError) as error:
+        raise BenchError(f"{kind[:-1]} {name} cannot be imported from {entry.value}: {error}") from error
+
+
+def summary(kind: Kind, name: str) -> str:
+    """First line of the class's docstring, read from the source: the module is not imported. "" where there is none."""
+    entry = _entry(kind, name)
+    try:
+        spec = find_spec(entry.module)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return ""
+    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef) and node.name == entry.attr:
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """What to tell after an unknown name: the nearest ones, then all, as in "did you mean lora? known: cola, lora"."""
+    known = sorted(known)
+    by_lower_case = {each.lower(): each for each in known}
+    near = [by_lower_case[each] for each in difflib.get_close_matches(name.lower(), by_lower_case, cutoff=0.65)]
+    question = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{question}known: {', '.join(known) or 'none'}"
+
+
+def _registered(kind: Kind) -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for entry in entry_points(group=f"bench.{kind}"):
+        other = found.setdefault(entry.name, entry)
+        if other.value != entry.value:
+            raise BenchError(f"two {kind} are called {entry.name}: {other.value} and {entry.value}; uninstall one")
+    return found
+
+
+def _entry(kind: Kind, name: str) -> EntryPoint:
+    registered = _registered(kind)
+    if name not in registered:
+        raise UsageError(f"unknown {kind[:-1]} {name}: {did_you_mean(name, registered)}")
+    return registered[name]

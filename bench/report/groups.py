@@ -1,0 +1,180 @@
+"""Which records stand in one table, and which make one row of it.
+
+A table holds one task under one condition: suite, data, streams, recipe and settings of the task are equal, so that
+its rows differ in the method only. A row holds the seeds of one method with one set of settings. Where a results
+folder holds several conditions of a task, or several settings of a method, the most frequent one goes without words
+and the others say what they change.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bench.records import Record, Scores
+from bench.report.words import assignments
+
+REFERENCE = "lora"  # what gains are measured against
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Row:
+    """The finished runs of one method with one set of settings; they differ in the seed only."""
+
+    label: str
+    settings: dict[str, Any]
+    records: list[Record]
+
+    @property
+    def primary(self) -> list[float]:
+        """The primary test scores of all seeds."""
+        return [scores.test[scores.metric] for scores in self._scores]
+
+    def secondary(self, metric: str) -> list[float]:
+        """Another test score of all seeds that have it."""
+        return [scores.test[metric] for scores in self._scores if metric in scores.test]
+
+    def measures(self, part: str, name: str) -> list[float]:
+        """One measure of all seeds that have it, as in `measures("memory", "train_peak")`."""
+        return [getattr(measured, name) for record in self.records if (measured := getattr(record, part))]
+
+    @property
+    def _scores(self) -> list[Scores]:
+        return [record.scores for record in self.records if record.scores]
+
+
+@dataclass(frozen=True)
+class Table:
+    """One task under one condition."""
+
+    task: str
+    condition: dict[str, Any]
+    changed: str
+    rows: list[Row]
+    failed: list[Record]
+
+    @property
+    def records(self) -> list[Record]:
+        """All finished runs."""
+        return [record for row in self.rows for record in row.records]
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics of the task, the primary one first."""
+        scores = [record.scores for record in self.records if record.scores]
+        primary = [each.metric for each in scores]
+        return list(dict.fromkeys([*primary, *(name for each in scores for name in each.test)]))
+
+    @property
+    def floors(self) -> dict[str, float]:
+        """Primary scores that need no learning, by what would get them."""
+        return {name: value for record in self.records if record.scores for name, value in record.scores.floors.items()}
+
+    def gains(self) -> dict[str, tuple[float, float]]:
+        """By the row's label: points over the mean primary score of LoRA, and percent of it."""
+        means = {row.label: statistics.fmean(row.primary) for row in self.rows}
+        if REFERENCE not in means:
+            return {}
+        base = means[REFERENCE]
+        return {label: (mean - base, 100 * (mean / base - 1) if base else math.nan) for label, mean in means.items()}
+
+
+@dataclass(frozen=True)
+class Section:
+    """The tables of one suite on one data set that belong together, one a task."""
+
+    suite: str
+    data: dict[str, Any]
+    changed: str
+    tables: list[Table]
+
+
+def sections(records: Iterable[Record]) -> list[Section]:
+    """The records by suite, data, condition and task."""
+    found = []
+    for of_data in _grouped(records, lambda record: _key([record.spec["suite"], record.spec["data"]])):
+        spec = of_data[0].spec
+        of_tasks = _grouped(sorted(of_data, key=_task), _task)
+        tables = sorted((table for of_task in of_tasks for table in _tables(of_task)), key=_changed)  # "" comes first
+        for of_change in _grouped(tables, _changed):
+            found.append(Section(spec["suite"], spec["data"], of_change[0].changed, of_change))
+    return found
+
+
+def _tables(records: list[Record]) -> list[Table]:
+    """The tables of one task on one data set, one a condition."""
+    by_condition = _grouped(records, lambda record: _key(_condition(record)))
+    usual = _usual(map(_condition, records))
+    tables = []
+    for group in by_condition:
+        condition = _condition(group[0])
+        tables.append(
+            Table(
+                task=_task(group[0]),
+                condition=condition,
+                changed=assignments(_changes(condition, usual)),
+                rows=_rows([record for record in group if record.scores]),
+                failed=[record for record in group if not record.scores],
+            )
+        )
+    return tables
+
+
+def _rows(records: list[Record]) -> list[Row]:
+    """The rows of one table."""
+    rows = []
+    for of_method in _grouped(records, lambda record: record.spec["method"]):
+        usual = _usual(record.spec["settings"] for record in of_method)
+        for group in _grouped(of_method, lambda record: _key(record.spec["settings"])):
+            settings = group[0].spec["settings"]
+            changed = assignments(_changes(settings, usual))
+            method = group[0].spec["method"]
+            rows.append(Row(f"{method} ({changed})" if changed else method, settings, group))
+    return rows
+
+
+def _condition(record: Record) -> dict[str, Any]:
+    """All that a run's specification fixes but suite, task, data, method and seed, flat, with the keys of --set."""
+    spec = record.spec
+    return {
+        **{f"streams.{name}.{key}": value for name, table in spec["streams"].items() for key, value in table.items()},
+        **{f"{spec['task']}.{key}": value for key, value in spec["task_settings"].items()},
+        **{f"train.{key}": value for key, value in spec["recipe"].items()},
+    }
+
+
+def _usual(choices: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """The most frequent choice; the first of several."""
+    return json.loads(Counter(map(_key, choices)).most_common(1)[0][0])
+
+
+def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not as usual."""
+    return {key: values.get(key, "unset") for key in {**values, **usual} if values.get(key) != usual.get(key)}
+
+
+def _task(record: Record) -> str:
+    return record.spec["task"]
+
+
+def _changed(table: Table) -> str:
+    return table.changed
+
+
+def _key(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """The items with equal keys together, all in the order in which they come."""
+    groups: dict[Hashable, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())

@@ -1,0 +1,59 @@
+"""The table at the end of a command: a line a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from bench.records import Record
+from bench.report.groups import Section, Table, sections
+from bench.report.words import NONE, data_title, score
+
+_HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
+
+
+def run_table(records: Sequence[Record]) -> str:
+    """The runs for a terminal, with the floors of each task, and below them why runs failed.
+
+    `adapter` and `head` are trained parameters and `%` the adapter's in those of the streams; `train /s` are training
+    samples per second, `MB` the peak while training, `s` the seconds of the whole run.
+    """
+    return "\n\n".join(_section(section) for section in sections(records))
+
+
+def _section(section: Section) -> str:
+    changed = f", with {section.changed}" if section.changed else ""
+    lines = [line for table in section.tables for line in _task_lines(table)]
+    table = tabulate(
+        lines,
+        headers=_HEADER,
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["left", "left", "right", "left", "left", *["right"] * 7],
+    )
+    failed = [f"{record.label} failed: {record.reason}" for table in section.tables for record in table.failed]
+    parts = [f"suite {section.suite}, {data_title(section.data)}{changed}", table, "\n".join(failed)]
+    return "\n\n".join(filter(None, parts))
+
+
+def _task_lines(table: Table) -> list[list[str]]:
+    lines = [_run_line(table.task, row.label, record) for row in table.rows for record in row.records]
+    lines += [_run_line(table.task, record.spec["method"], record) for record in table.failed]
+    for name, value in sorted(table.floors.items(), key=lambda floor: -floor[1]):
+        lines.append([table.task, f"floor: {name}", "", "", table.metrics[0], score([value]), *[""] * 6])
+    return lines
+
+
+def _run_line(task: str, method: str, record: Record) -> list[str]:
+    """One run; a dash stands for what a failed run did not come to."""
+    line = [task, method, str(record.spec["seed"]), record.status]
+    line += [record.scores.metric, score([record.scores.test[record.scores.metric]])] if record.scores else [NONE] * 2
+    if parameters := record.parameters:
+        line += [f"{parameters.adapter:,}", f"{parameters.head:,}", f"{parameters.percent:.2f}"]
+    else:
+        line += [NONE] * 3
+    line.append(f"{record.throughput.train:,.1f}" if record.throughput else NONE)
+    line.append(f"{record.memory.train_peak / 1e6:,.0f}" if record.memory else NONE)
+    line.append(f"{record.times.total:,.1f}" if record.times else NONE)
+    return line

@@ -1,0 +1,49 @@
+"""How numbers, data and settings read in tables."""
+
+from __future__ import annotations
+
+import html
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+NONE = "\N{EN DASH}"
+
+
+def score(values: Sequence[float], with_deviation: bool = False) -> str:
+    """The mean; with the sample standard deviation on demand, which takes two values."""
+    if not values:
+        return NONE
+    mean = f"{statistics.fmean(values):.2f}"
+    if not with_deviation:
+        return mean
+    return f"{mean} ± {f'{statistics.stdev(values):.2f}' if len(values) > 1 else NONE}"
+
+
+def average(values: Sequence[float], pattern: str) -> str:
+    """The mean as the format `pattern` writes it, as in ",.0f"."""
+    return format(statistics.fmean(values), pattern) if values else NONE
+
+
+def data_title(data: Mapping[str, Any]) -> str:
+    """The data of a specification, in words that nobody takes for a benchmark's own."""
+    if data["source"] == "official":
+        return "official data"
+    return f"generated data v{data['version']} (seed {data['seed']}), not the benchmark's own"
+
+
+def assignments(values: Mapping[str, Any]) -> str:
+    """Settings in one line, as --set takes them: "r=16, alpha=8.0, inter_scale=none"."""
+    return ", ".join(f"{key}={_setting(value)}" for key, value in values.items())
+
+
+def escape(text: str) -> str:
+    """Text that Markdown takes for a table's cell and for no HTML."""
+    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+
+
+def _setting(value: Any) -> str:
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,188 @@
+"""One run, from its specification to its record."""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState
+from accelerate.utils import set_seed
+
+from bench import records, registry
+from bench.data import Splits, open_splits
+from bench.environment import environment
+from bench.errors import BenchError, DataError, UsageError
+from bench.measure import Peak
+from bench.methods.base import Method
+from bench.plan import Spec
+from bench.recipe import Recipe
+from bench.streams.load import load_stream
+from bench.streams.lockstep import MultiStream
+from bench.tasks.base import Task
+from bench.tasks.model import TaskModel
+from bench.train import score, train
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a command says of its runs that does not alter what they measure.
+
+    Attributes:
+        data_root: folder of the official releases, or of the generated data's cache; None for the user's cache folder.
+        device: "auto", "cpu" or "cuda".
+    """
+
+    data_root: Path | None = None
+    device: str = "auto"
+
+
+@dataclass
+class _Clock:
+    """Wall time of each phase, in seconds."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - start
+
+
+def execute(spec: Spec, options: RunOptions) -> records.Record:
+    """Does one run and returns its record, also where it failed.
+
+    Raises:
+        DataError, UsageError: the data is not there or broken, or the device is not there; this ends every run alike.
+    """
+    started = _now()
+    task: Task = registry.load("tasks", spec.task)(**spec.task_settings)
+    method: Method = registry.load("methods", spec.method)(**spec.settings)
+    accelerator = _accelerator(options.device, Recipe(**spec.recipe).precision)
+    blank = records.Record(
+        schema=records.SCHEMA,
+        id=spec.id,
+        spec=asdict(spec),
+        status="failed",
+        reason=None,
+        traceback=None,
+        started=started,
+        finished=started,
+        scores=None,
+        parameters=None,
+        memory=None,
+        throughput=None,
+        times=None,
+        data=None,
+        environment=environment(_device_name(accelerator.device), torch.get_num_threads()),
+    )
+    try:
+        measured = _measure(spec, task, method, accelerator, options)
+    except (DataError, UsageError):
+        raise
+    except Exception as error:
+        _log.debug("%s failed", spec.label, exc_info=True)
+        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=_now())
+    return replace(blank, status="ok", finished=_now(), **measured)
+
+
+def _measure(spec: Spec, task: Task, method: Method, accelerator: Accelerator, options: RunOptions) -> dict[str, Any]:
+    """Loads, attaches, trains, scores; returns the parts of the record."""
+    clock = _Clock()
+    recipe = Recipe(**spec.recipe)
+    start = time.perf_counter()
+    with clock.phase("model"):
+        streams = MultiStream({name: load_stream(source["model"]) for name, source in spec.streams.items()})
+    with clock.phase("data"):
+        inputs = {name: stream.input for name, stream in streams.streams.items()}
+        data = open_splits(task, spec.data, options.data_root, inputs)
+    with clock.phase("attach"):
+        model, parameters = build_model(spec, task, method, streams, data)
+        model.to(accelerator.device)
+    peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
+    with clock.phase("train"), peaks["train"].watching():
+        trained = train(model, method, task, recipe, data.datasets, accelerator, spec.seed, spec.label)
+    with clock.phase("score"), peaks["score"].watching():
+        test, scoring = score(model, task, data.datasets["test"], recipe, accelerator, f"scoring {spec.label}")
+    return {
+        "scores": records.Scores(
+            metric=task.metric,
+            validation=trained.curve,
+            best_epoch=trained.best_epoch,
+            test=test,
+            test_samples=data.counts["test"],
+            floors=dict(data.floors),
+        ),
+        "parameters": parameters,
+        "memory": records.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
+        "throughput": records.Throughput(train=trained.throughput, score=scoring),
+        "times": records.Times(
+            data=clock.seconds["data"],
+            model=clock.seconds["model"] + clock.seconds["attach"],
+            train=clock.seconds["train"],
+            score=clock.seconds["score"],
+            total=time.perf_counter() - start,
+        ),
+        "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
+    }
+
+
+def build_model(
+    spec: Spec, task: Task, method: Method, streams: MultiStream, data: Splits
+) -> tuple[TaskModel, records.Parameters]:
+    """Head and adapters on pretrained streams, and how many parameters they have.
+
+    The seed is set anew before the head and before the method: so the head starts the same under every method.
+    """
+    frozen = sum(p.numel() for p in streams.parameters())
+    set_seed(spec.seed)
+    widths = {name: stream.width for name, stream in streams.streams.items()}
+    head = task.head(widths, data.samples["train"])
+    set_seed(spec.seed)
+    method.attach(streams)
+    model = TaskModel(streams, head)
+    adapter = sum(streams.get_parameter(name).numel() for name in method.adapter_names(streams))
+    head_size = sum(p.numel() for p in head.parameters() if p.requires_grad)
+    return model, records.Parameters(
+        adapter=adapter,
+        head=head_size,
+        trainable=adapter + head_size,
+        total=sum(p.numel() for p in model.parameters()),
+        streams=frozen,
+        percent=100 * adapter / frozen,
+    )
+
+
+def _accelerator(device: str, precision: str) -> Accelerator:
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: torch finds no CUDA device here; --device auto takes what there is")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if precision == "auto":
+        # bfloat16 autocast is slower than float32 on most CPUs.
+        precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
+    # Its state is shared by all accelerators of a process: an earlier run's device and precision must not stay.
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    return Accelerator(cpu=on_cpu, mixed_precision=precision)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,138 @@
+"""Dataclass fields as settings: values that come as plain data are checked and converted by the fields' types."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import sys
+from collections.abc import Mapping
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+from bench.errors import Mistakes, UsageError
+from bench.registry import did_you_mean
+
+T = TypeVar("T")
+
+
+def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+    """An instance of the dataclass `cls` with `values` as its fields.
+
+    Args:
+        cls: a dataclass; its `__post_init__` may raise ValueError where a value makes no sense.
+        values: names and plain values, as TOML or JSON hold them.
+        where: what the values belong to, for messages: "cola" makes them read "cola.r must be ...".
+
+    Raises:
+        UsageError: with every unknown, missing or wrong value.
+    """
+    mistakes = Mistakes()
+    checked: dict[str, Any] = {}
+    with mistakes.gathered():
+        checked = check(cls, values, where)
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # mypy cannot say "a dataclass"
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.init and required and field.name not in values:
+            mistakes.add(f"{_full(where, field.name)} is missing")
+    mistakes.raise_if_any()
+    try:
+        return cls(**checked)
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def check(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`values`, converted to the types of the fields of `cls`; some fields may be left out.
+
+    Raises:
+        UsageError: with every unknown name and wrong value.
+    """
+    known = hints(cls)
+    mistakes = Mistakes()
+    checked = {}
+    for name, value in values.items():
+        if name not in known:
+            mistakes.add(f"unknown key {_full(where, name)}: {did_you_mean(name, known)}")
+            continue
+        try:
+            checked[name] = convert(value, known[name])
+        except ValueError as error:
+            mistakes.add(f"{_full(where, name)} {error}")
+    mistakes.raise_if_any()
+    return checked
+
+
+def hints(cls: type) -> dict[str, Any]:
+    """The type of each field that the dataclass takes, by name."""
+    found = {}
+    for field in dataclasses.fields(cls):
+        if not field.init:
+            continue
+        found[field.name] = field.type
+        if isinstance(field.type, str):
+            # typing.get_type_hints would also evaluate what is no setting, and may need modules imported for mypy only.
+            owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
+            found[field.name] = eval(field.type, vars(sys.modules[owner.__module__]))
+    return found
+
+
+def convert(value: Any, hint: Any) -> Any:
+    """`value` as the type `hint`: whole numbers pass for floats, lists for tuples, "a,b" for a tuple, "none" for None.
+
+    Raises:
+        ValueError: saying what the value must be.
+    """
+    try:
+        return _converted(value, hint)
+    except TypeError:
+        raise ValueError(f"must be {_described(hint)}, not {value!r}") from None
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """`value` as the type `hint`; TypeError where it is none."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        if NoneType in args and (value is None or (isinstance(value, str) and value.lower() == "none")):
+            return None
+        for arg in args:
+            try:
+                return _converted(value, arg)
+            except TypeError:
+                continue
+    elif origin is Literal:
+        if value in args:
+            return value
+    elif origin is tuple:
+        items = value.split(",") if isinstance(value, str) else value
+        if isinstance(items, list | tuple):
+            return tuple(_converted(item, args[0]) for item in items)
+    elif origin is dict:
+        if isinstance(value, Mapping):
+            return {key: _converted(item, args[1]) for key, item in value.items()}
+    elif hint is Any:
+        return value
+    elif hint is float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise TypeError
+
+
+def _described(hint: Any) -> str:
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return " or ".join(_described(arg) for arg in args)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, args))}"
+    if origin is tuple:
+        return f"a list, each {_described(args[0])}"
+    if origin is dict:
+        return "a table"
+    names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "none"}
+    return names.get(hint, str(hint))
+
+
+def _full(where: str, name: str) -> str:
+    return f"{where}.{name}" if where else name

@@ -1,0 +1,1 @@
+"""Unimodal encoders as stages, and the lockstep that advances them together."""

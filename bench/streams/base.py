@@ -1,0 +1,133 @@
+"""A stream: one unimodal encoder, run stage by stage so that streams can exchange summaries on the way.
+
+Dimensions in names: B batch, T tokens, D width of the stream, I and O input and output features of a linear.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from torch import Tensor, nn
+
+from bench.streams.inputs import AudioInput, ImageInput
+
+Partners: TypeAlias = Mapping[str, Tensor]
+"""Summary vectors (B, width of that stream) by the name of the stream that they are of."""
+
+SummaryKind: TypeAlias = Literal["cls", "mean"]
+
+
+class Stream(nn.Module, ABC):
+    """One unimodal encoder as stages: embed, then for each block attend, project, feed forward, then finish.
+
+    The stages call the encoder's own submodules, looked up at each call, so that what an adapter library puts in their
+    place is used. What a cross-modal method adds lies in `inter`, beside the encoder, and reads the partners'
+    summaries. These are arguments of every stage, never state, and so are the same again when gradient checkpointing
+    computes a stage a second time.
+
+    Attributes:
+        encoder: the model of transformers.
+        input: what the stream reads.
+        width: features of a token.
+        depth: number of blocks.
+        special: number of tokens before the patches (class token, distillation token).
+        grid: rows and columns of patches of an input of the stream's own size.
+        inter: inter-modal terms, `inter[block][role][partner]`; empty without a cross-modal method.
+        reads: names of the partners whose summaries they read.
+    """
+
+    special: int
+
+    def __init__(self, encoder: Any, input: ImageInput | AudioInput) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.input = input
+        self.width: int = encoder.config.hidden_size
+        self.depth: int = encoder.config.num_hidden_layers
+        self.inter = nn.ModuleDict()
+        self.reads: set[str] = set()
+
+    @property
+    @abstractmethod
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of patches of an input of the stream's own size."""
+
+    @abstractmethod
+    def linears(self, block: int) -> dict[str, str]:
+        """Return the path within the encoder of each linear of a block, by its role (q, k, v, o, fc1, fc2)."""
+
+    @abstractmethod
+    def features(self, block: int, role: str) -> tuple[int, int]:
+        """Return the input and output features of a linear, whatever has been put in its place."""
+
+    @abstractmethod
+    def embed(self, inputs: Tensor) -> Tensor:
+        """Return tokens (B, T, D), special ones first, of normalised inputs (as `input.normalise` gives them)."""
+
+    @abstractmethod
+    def attend(self, block: int, x_BTD: Tensor, partners: Partners | None = None) -> Tensor:
+        """Return the attention output (B, T, D) before its output linear."""
+
+    @abstractmethod
+    def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, partners: Partners | None = None) -> Tensor:
+        """Return the state (B, T, D) after the attention's output linear and residual."""
+
+    @abstractmethod
+    def feed_forward(self, block: int, x_BTD: Tensor, partners: Partners | None = None) -> Tensor:
+        """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
+
+    @abstractmethod
+    def finish(self, x_BTD: Tensor) -> Tensor:
+        """Return the state after the encoder's final norm."""
+
+    def summary(self, x_BTD: Tensor, kind: SummaryKind) -> Tensor:
+        """Return one vector (B, D) for all tokens: the class token, or the mean of every token."""
+        return x_BTD[:, 0] if kind == "cls" else x_BTD.mean(1)
+
+    def run(self, blocks: Iterable[int], x_BTD: Tensor) -> Tensor:
+        """Run whole blocks without exchanging anything."""
+        for block in blocks:
+            context_BTD = self.attend(block, x_BTD)
+            x_BTD = self.project(block, x_BTD, context_BTD)
+            x_BTD = self.feed_forward(block, x_BTD)
+        return x_BTD
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run the encoder alone, from normalised inputs to its own `last_hidden_state`."""
+        return self.finish(self.run(range(self.depth), self.embed(inputs)))
+
+    def add_inter(self, block: int, role: str, partner: str, term: nn.Module) -> None:
+        """Add to a linear what `term(input, summary of the partner)` returns."""
+        level = self.inter
+        for key in (str(block), role):
+            if key not in level:
+                level[key] = nn.ModuleDict()
+            level = level[key]  # type: ignore[assignment]
+        level[partner] = term
+        self.reads.add(partner)
+
+    def apply_linears(self, block: int, roles: Sequence[str], x_BTI: Tensor, partners: Partners | None) -> list[Tensor]:
+        """Evaluate the linears of a block that share an input, inter-modal terms included.
+
+        This is the only place where a stream's linears are called.
+
+        Args:
+            block: number of the block.
+            roles: which linears.
+            x_BTI: their common input.
+            partners: summaries of the other streams, None in a block that exchanges nothing.
+
+        Returns:
+            Their outputs (B, T, O), in the order of `roles`.
+        """
+        paths = self.linears(block)
+        outputs = [self.encoder.get_submodule(paths[role])(x_BTI) for role in roles]
+        if partners is None or str(block) not in self.inter:
+            return outputs
+        terms: Mapping[str, Mapping[str, nn.Module]] = self.inter[str(block)]  # type: ignore[assignment]
+        for index, role in enumerate(roles):
+            for partner, term in terms[role].items():
+                outputs[index] = outputs[index] + term(x_BTI, partners[partner])
+        return outputs

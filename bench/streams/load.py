@@ -1,0 +1,120 @@
+"""Streams from where pretrained encoders lie: a folder of transformers' form, the hub, or this package."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import ASTConfig, ASTModel, AutoConfig, Dinov2Config, Dinov2Model, ViTConfig, ViTModel
+from transformers.utils import cached_file, logging
+
+from bench.errors import BenchError
+from bench.streams.base import Stream
+from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
+
+FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
+    ViTConfig.model_type: (ViTStream, ViTModel, {"add_pooling_layer": False}),
+    Dinov2Config.model_type: (Dinov2Stream, Dinov2Model, {}),
+    ASTConfig.model_type: (ASTStream, ASTModel, {}),
+}
+"""By `config.model_type`: the stream, the model of transformers, and what its constructor is given."""
+
+WEIGHTS = Path(__file__).parents[1] / "weights"
+_PREPROCESSOR = "preprocessor_config.json"
+
+
+def build_stream(config: Any, input: ImageInput | AudioInput) -> Stream:
+    """Return a stream with random weights.
+
+    Args:
+        config: of transformers, of one of the known families.
+        input: what the stream reads.
+
+    Raises:
+        BenchError: the family is not known, or its dropout is not 0.
+    """
+    stream, model, options = _family(config)
+    return stream(model(config, **options), input)
+
+
+def load_stream(model: str, *, size: int | None = None, frames: int | None = None) -> Stream:
+    """Return a stream with pretrained weights, in float32 and evaluation mode.
+
+    Args:
+        model: `embedded:<name>`, a folder as `save_pretrained` writes it, or an id on the Hugging Face hub. Weights are
+            read from safetensors only.
+        size: side of the images in pixels, where it is not the checkpoint's.
+        frames: length of the spectrograms, where it is not the checkpoint's.
+
+    Raises:
+        BenchError: there is no such encoder, or it is of a family that is not known.
+    """
+    source = _source(model)
+    try:
+        config = AutoConfig.from_pretrained(source)
+        family, encoder_class, options = _family(config)
+        preprocessor = json.loads(Path(str(cached_file(source, _PREPROCESSOR))).read_text(encoding="utf-8"))
+        with _quiet():
+            encoder = encoder_class.from_pretrained(
+                source, config=config, use_safetensors=True, dtype=torch.float32, **options
+            )
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot load the encoder {model}: {error}") from error
+    try:
+        input: ImageInput | AudioInput
+        if family is ASTStream:
+            input = AudioInput.from_preprocessor(preprocessor, frames)
+        else:
+            input = ImageInput.from_preprocessor(preprocessor, size)
+    except KeyError as error:
+        raise BenchError(f"{_PREPROCESSOR} of the encoder {model} has no {error}") from error
+    return family(encoder, input)
+
+
+def save_stream(stream: Stream, folder: Path) -> None:
+    """Write a stream's encoder and input as a folder that `load_stream` and transformers read."""
+    with _quiet():
+        stream.encoder.save_pretrained(folder)
+    text = json.dumps(stream.input.to_preprocessor(), indent=2)
+    (folder / _PREPROCESSOR).write_text(text + "\n", encoding="utf-8")
+
+
+def _family(config: Any) -> tuple[type[Stream], Any, dict[str, Any]]:
+    try:
+        return FAMILIES[config.model_type]
+    except KeyError:
+        known = ", ".join(FAMILIES)
+        raise BenchError(f"no stream is known for encoders of the family {config.model_type}; known: {known}") from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar for what takes a moment."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def _source(model: str) -> str:
+    """Return what transformers is to load: a folder or a hub id."""
+    scheme, _, name = model.partition(":")
+    if scheme == "embedded":
+        known = sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))
+        if name not in known:
+            raise BenchError(f"no embedded encoder {name}; known: {', '.join(known) or 'none'}")
+        return str(WEIGHTS / name)
+    folder = Path(model).expanduser()
+    if folder.is_dir():
+        return str(folder)
+    if model.startswith((".", "~")) or folder.is_absolute():
+        raise BenchError(f"no folder {model} to load an encoder from")
+    return model

@@ -1,0 +1,96 @@
+"""Streams in lockstep: paired blocks advance together and exchange summaries three times each.
+
+Dimensions in names: B batch, T tokens, D width of the stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from bench.streams.base import Partners, Stream, SummaryKind
+
+States: TypeAlias = dict[str, Tensor]
+"""Tokens (B, T, D) by the name of the stream."""
+
+
+class Turn(NamedTuple):
+    """What one stream does in one step: the blocks it runs alone, and the block that it then runs paired."""
+
+    alone: range
+    paired: int
+
+
+Step: TypeAlias = dict[str, Turn]
+"""A turn of every stream, by its name."""
+
+
+def pair_blocks(depths: Mapping[str, int]) -> list[Step]:
+    """Pair the blocks of streams of different depths evenly.
+
+    Each block of the shallowest stream meets the last block of each group of the deeper ones: with 24 and 12 blocks,
+    block j of the shallow stream meets block 2j + 1 of the deep one.
+    """
+    steps = min(depths.values())
+
+    def turn(depth: int, step: int) -> Turn:
+        first, last = depth * step // steps, depth * (step + 1) // steps - 1
+        return Turn(range(first, last), last)
+
+    return [{name: turn(depth, step) for name, depth in depths.items()} for step in range(steps)]
+
+
+class MultiStream(nn.Module):
+    """Unimodal encoders side by side, frozen until a method makes them trainable.
+
+    Attributes:
+        streams: by name.
+        schedule: the steps of the lockstep.
+        summary: what a stream tells its partners: its class token, or the mean of its tokens.
+        gradient_checkpointing: compute each step again in the backward pass instead of keeping what it needs.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream], summary: SummaryKind = "cls") -> None:
+        super().__init__()
+        self.streams: Mapping[str, Stream] = nn.ModuleDict(streams)  # type: ignore[assignment]
+        self.schedule = pair_blocks({name: stream.depth for name, stream in streams.items()})
+        self.summary: SummaryKind = summary
+        self.gradient_checkpointing = False
+        self.requires_grad_(False)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> States:
+        """Return the tokens (B, T, D) of every stream after its final norm.
+
+        Args:
+            inputs: normalised inputs by the name of the stream.
+        """
+        states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
+        for step in self.schedule:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                states = checkpoint(self._step, step, states, use_reentrant=False)
+            else:
+                states = self._step(step, states)
+        return {name: stream.finish(states[name]) for name, stream in self.streams.items()}
+
+    def _step(self, step: Step, states: States) -> States:
+        """Advance every stream to the end of its paired block.
+
+        At each of the three exchanges all summaries are taken before any stream moves.
+        """
+        streams = self.streams
+        x = {name: stream.run(step[name].alone, states[name]) for name, stream in streams.items()}
+        partners = self._summaries(x)
+        context = {name: stream.attend(step[name].paired, x[name], partners) for name, stream in streams.items()}
+        partners = self._summaries(context)
+        x = {name: s.project(step[name].paired, x[name], context[name], partners) for name, s in streams.items()}
+        partners = self._summaries(x)
+        return {name: stream.feed_forward(step[name].paired, x[name], partners) for name, stream in streams.items()}
+
+    def _summaries(self, states: States) -> Partners:
+        """Return the summaries of those streams that another one reads."""
+        read = {partner for stream in self.streams.values() for partner in stream.reads}
+        return {name: self.streams[name].summary(x_BTD, self.summary) for name, x_BTD in states.items() if name in read}

@@ -1,0 +1,164 @@
+"""Suites: TOML files that fix the data, the streams and the training recipe of each task."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import registry, settings
+from bench.errors import Mistakes, UsageError
+from bench.recipe import Recipe
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FOLDER = Path(__file__).parent / "suites"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which data is measured on. Where it lies is not told here, since that does not alter what is measured."""
+
+    source: Literal["generated", "official"] = "generated"
+    """`generated`: the embedded data; `official`: the benchmark's own release."""
+    version: int = 1
+    """Version of the generator."""
+    seed: int = 0
+    """Seed of the generator."""
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this data from other data, as plain values."""
+        return {"source": "official"} if self.source == "official" else asdict(self)
+
+
+@dataclass(frozen=True)
+class StreamSource:
+    """Where a stream's pretrained encoder comes from."""
+
+    model: str
+    """`embedded:<name>`, a folder, or the id of a model on the Hugging Face hub."""
+
+
+@dataclass(frozen=True)
+class SuiteTask:
+    """What a suite says of one task."""
+
+    streams: tuple[str, ...]
+    """Names of the streams that the task joins."""
+    train: dict[str, Any] = field(default_factory=dict)
+    """Fields of the recipe in which the task differs from the suite."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """Settings of the task's class."""
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Settings of methods on this task, by the method's name."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite, read and checked; see `load_suite`."""
+
+    name: str
+    about: str
+    data: Data
+    streams: dict[str, StreamSource]
+    train: Recipe
+    tasks: dict[str, SuiteTask]
+
+
+@dataclass(frozen=True)
+class _File:
+    """The tables of a suite's file."""
+
+    name: str
+    about: str
+    data: dict[str, Any]
+    streams: dict[str, dict[str, Any]]
+    train: dict[str, Any]
+    tasks: dict[str, dict[str, Any]]
+
+
+def suite_names() -> list[str]:
+    """Names of the built-in suites."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
+def suite_summary(name: str) -> str:
+    """What the built-in suite says of itself, in one line."""
+    return str(_read(_FOLDER / f"{name}.toml").get("about", ""))
+
+
+def load_suite(name_or_path: str) -> Suite:
+    """The built-in suite of that name, or the one in the file where the path ends in `.toml`.
+
+    Raises:
+        UsageError: there is none, or with every mistake in it, each with the file and the key.
+    """
+    path = Path(name_or_path) if name_or_path.endswith(".toml") else _FOLDER / f"{name_or_path}.toml"
+    if not path.is_file():
+        if path.parent == _FOLDER:
+            known = registry.did_you_mean(name_or_path, suite_names())
+            raise UsageError(f"unknown suite {name_or_path}: {known}; or give the path of a .toml file")
+        raise UsageError(f"there is no suite file {path}")
+    content = _read(path)
+    try:
+        return _suite(content)
+    except UsageError as error:
+        raise UsageError([f"{path}: {problem}" for problem in error.problems]) from error
+
+
+def parse_value(text: str) -> Any:
+    """A value from the command line, as TOML writes it; what is no TOML is text."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"{path} is no readable TOML: {error}") from error
+
+
+def _suite(content: Mapping[str, Any]) -> Suite:
+    """Checks everything that a file holds, also of the tasks and methods that a command does not ask for."""
+    file = settings.build(_File, content, where="")
+    mistakes = Mistakes()
+    streams: dict[str, StreamSource] = {}
+    tasks: dict[str, SuiteTask] = {}
+    with mistakes.gathered():
+        data = settings.build(Data, file.data, "data")
+    for name, table in file.streams.items():
+        with mistakes.gathered():
+            streams[name] = settings.build(StreamSource, table, f"streams.{name}")
+    with mistakes.gathered():
+        recipe = settings.build(Recipe, file.train, "train")
+    for name, table in file.tasks.items():
+        with mistakes.gathered():
+            tasks[name] = _task(name, table, known_streams=file.streams)
+    mistakes.raise_if_any()
+    return Suite(file.name, file.about, data, streams, recipe, tasks)
+
+
+def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any]) -> SuiteTask:
+    where = f"tasks.{name}"
+    task = settings.build(SuiteTask, table, where)
+    mistakes = Mistakes()
+    for stream in task.streams:
+        if stream not in known_streams:
+            mistakes.add(f"{where}.streams: unknown stream {stream}: {registry.did_you_mean(stream, known_streams)}")
+    with mistakes.gathered():
+        settings.check(Recipe, task.train, f"{where}.train")
+    with mistakes.gathered():
+        settings.check(registry.load("tasks", name), task.settings, f"{where}.settings")
+    for method, values in task.methods.items():
+        with mistakes.gathered():
+            settings.check(registry.load("methods", method), values, f"{where}.methods.{method}")
+    mistakes.raise_if_any()
+    return task

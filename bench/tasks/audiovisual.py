@@ -1,0 +1,28 @@
+"""What the samples of audio-visual tasks share: the pictures and the sound of a video's seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+from bench.streams.inputs import AudioInput, ImageInput
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from bench.tasks.base import Inputs
+
+
+class _Release(Protocol):
+    def frames(self, item: Any, size: int) -> np.ndarray: ...
+
+    def log_mels(self, item: Any, rate: int, bins: int, frames: int) -> np.ndarray: ...
+
+
+def see_and_hear(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.ndarray]:
+    """`vision` (T, 3, size, size) and `audio` (T, frames, bins) of an item of a release, as the streams take them."""
+    image, sound = inputs["vision"], inputs["audio"]
+    assert isinstance(image, ImageInput) and isinstance(sound, AudioInput)
+    return {
+        "vision": release.frames(item, image.size),
+        "audio": release.log_mels(item, sound.sample_rate, sound.mel_bins, sound.frames),
+    }

@@ -1,0 +1,80 @@
+"""AVE: which event, if any, is both seen and heard in each second of a video."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.tasks.base import Samples, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from bench.datasets.ave import Release
+    from bench.tasks.base import Inputs
+    from bench.tasks.model import Head
+
+
+@dataclass
+class AVE(Task):
+    """Audio-visual event localization: the event in each second of a video, or background.
+
+    Tian et al., "Audio-Visual Event Localization in Unconstrained Videos", ECCV 2018. Head: the class tokens of both
+    streams after their final norms, concatenated, linear, linear. Loss: cross-entropy of each second.
+
+    Attributes:
+        hidden: features between the head's two linears.
+    """
+
+    hidden: int = 512
+
+    benchmark = "AVE"
+    layout = "ave"
+    metric = "accuracy"
+    metrics = {"accuracy": "share of seconds, background among them, with the right label"}  # noqa: RUF012
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise ValueError("hidden must be at least 1")
+
+    def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
+        """Videos: `vision` (10, 3, size, size), `audio` (10, frames, bins) and `label` (10,), one a second."""
+        from bench.datasets.ave import Release
+
+        return _Events(Release(root, split), inputs)
+
+    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+        """Two linears on both class tokens."""
+        from bench.tasks.heads import ClassTokens
+
+        assert isinstance(samples, _Events)
+        return ClassTokens(widths, self.hidden, len(samples.release.categories) + 1)
+
+    def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Cross-entropy, the mean over all seconds."""
+        from torch.nn import functional as F
+
+        return F.cross_entropy(output.flatten(0, 1).float(), batch["label"].flatten())
+
+    def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Accuracy over each video's seconds. All videos have ten, so its mean is that over all seconds."""
+        return {"accuracy": (output.argmax(-1) == batch["label"]).float().mean(1) * 100}
+
+
+class _Events(Samples):
+    def __init__(self, release: Release, inputs: Inputs) -> None:
+        self.release = release
+        self.inputs = inputs
+        self.names = [event.video for event in release.events]
+
+    def __len__(self) -> int:
+        return len(self.release.events)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        from bench.tasks.audiovisual import see_and_hear
+
+        event = self.release.events[index]
+        return {**see_and_hear(self.release, event, self.inputs), "label": self.release.labels(event)}

@@ -1,0 +1,92 @@
+"""AVS: the pixels of the object that sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.tasks.base import Samples, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from bench.datasets.avsbench import Release
+    from bench.tasks.base import Inputs
+    from bench.tasks.model import Head
+
+
+@dataclass
+class AVS(Task):
+    """Audio-visual segmentation (AVSBench S4): the pixels of the object that sounds.
+
+    Zhou et al., "Audio-Visual Segmentation", ECCV 2022. Head: a convolutional decoder over the vision tokens with
+    attention between each place and the sound. Loss: binary cross-entropy on the annotated frames, at the resolution of
+    the head's output (ours). Masks are compared at 224 x 224.
+
+    Attributes:
+        hidden: channels of the decoder.
+    """
+
+    hidden: int = 64
+
+    benchmark = "AVSBench S4"
+    layout = "avs"
+    metric = "miou"
+    metrics = {  # noqa: RUF012
+        "miou": "IoU of the predicted and the true mask; the mean over a video's frames, then over videos (M_J)",
+        "f_score": "F with beta^2 = 0.3 at its best threshold, from the mean curve of a video's frames (M_F)",
+    }
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise ValueError("hidden must be at least 1")
+
+    def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
+        """Videos: `vision` (T, 3, size, size), `audio` (T, frames, bins), `mask` (T, 224, 224); T annotated frames."""
+        from bench.datasets.avsbench import Release
+
+        return _Videos(Release(root, split), inputs)
+
+    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+        """The decoder."""
+        from bench.tasks.heads import MaskDecoder
+
+        return MaskDecoder(widths["vision"], widths["audio"], self.hidden)
+
+    def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """Binary cross-entropy with the share of each output cell that the mask covers."""
+        from torch.nn import functional as F
+
+        rows, columns = output.shape[-2:]
+        target = F.adaptive_avg_pool2d(batch["mask"].float(), (rows, columns))
+        return F.binary_cross_entropy_with_logits(output.float(), target)
+
+    def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Both metrics of each video, at the masks' resolution."""
+        from torch.nn import functional as F
+
+        from bench.tasks.segmentation import f_score, miou
+
+        mask = batch["mask"]
+        logits = F.interpolate(output.float(), mask.shape[-2:], mode="bilinear", align_corners=False)
+        probability = logits.sigmoid()
+        return {"miou": 100 * miou(probability, mask), "f_score": 100 * f_score(probability, mask)}
+
+
+class _Videos(Samples):
+    def __init__(self, release: Release, inputs: Inputs) -> None:
+        self.release = release
+        self.inputs = inputs
+        self.names = [video.name for video in release.videos]
+
+    def __len__(self) -> int:
+        return len(self.release.videos)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        from bench.tasks.audiovisual import see_and_hear
+
+        video = self.release.videos[index]
+        return {**see_and_hear(self.release, video, self.inputs), "mask": self.release.masks(video)}

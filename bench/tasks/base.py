@@ -1,0 +1,71 @@
+"""What a task is: a dataset, a head, a loss and scores."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from bench.streams.inputs import AudioInput, ImageInput
+    from bench.tasks.model import Head
+
+    Inputs = Mapping[str, ImageInput | AudioInput]
+
+
+class Samples(Protocol):
+    """The samples of one split: `samples[i]` is a dict of arrays, the same keys and shapes for every sample."""
+
+    names: Sequence[str]
+    """What each sample is called in the release, for messages."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]: ...
+
+
+class Task(ABC):
+    """A task. It is a dataclass: its fields are its settings; its docstring's first line is what `bench list` shows.
+
+    A sample holds, for each stream that the task joins, an array (T, ...) of T inputs under the stream's name, and what
+    the loss and the scores need. A task's module is imported to check a command line, so heavy libraries are imported
+    in its methods.
+    """
+
+    benchmark: ClassVar[str]
+    """The official benchmark, by the name that people know it by."""
+    layout: ClassVar[str]
+    """The layout that its data lies in; tasks over the same release share one."""
+    metric: ClassVar[str]
+    """The primary metric; higher is better."""
+    metrics: ClassVar[Mapping[str, str]]
+    """All metrics, each with a sentence."""
+
+    @abstractmethod
+    def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
+        """The samples of a split ("train", "val" or "test") of the release under `root`.
+
+        Args:
+            root: folder of the release.
+            split: which split.
+            inputs: what each stream reads, by the stream's name.
+
+        Raises:
+            DataError: a file is missing or broken, then or when a sample is taken.
+        """
+
+    @abstractmethod
+    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+        """The head, with random weights, on streams of these widths; `samples` tells what there is to predict."""
+
+    @abstractmethod
+    def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of a batch."""
+
+    @abstractmethod
+    def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Each metric for each sample, in percent, (B,). The mean over all samples of a split is its score."""

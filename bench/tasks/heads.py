@@ -1,0 +1,65 @@
+"""The heads of the audio-visual tasks. Dimensions in names: B inputs, D width, E channels, H and W places."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.streams.lockstep import States
+from bench.tasks.model import Head
+
+
+class ClassTokens(Head):
+    """The class tokens of all streams, concatenated, through two linears."""
+
+    def __init__(self, widths: Mapping[str, int], hidden: int, classes: int) -> None:
+        super().__init__()
+        self.streams = tuple(widths)
+        self.layers = nn.Sequential(nn.Linear(sum(widths.values()), hidden), nn.Linear(hidden, classes))
+
+    def forward(self, states: States) -> Tensor:
+        """Logits (B, classes)."""
+        return self.layers(torch.cat([states[name][:, 0] for name in self.streams], dim=-1))
+
+
+class MaskDecoder(Head):
+    """From vision tokens to a mask, with attention between each place and the sound.
+
+    Places attend to the sound as in the TPAVI module of Zhou et al. (ECCV 2022): z = f + w(theta(f) . phi(a) * g(f)),
+    where a is the audio class token; then convolutions at twice and four times the token grid.
+    """
+
+    def __init__(self, vision: int, audio: int, hidden: int) -> None:
+        super().__init__()
+        self.reduce = nn.Conv2d(vision, hidden, 1)
+        self.theta = nn.Conv2d(hidden, hidden, 1)
+        self.phi = nn.Linear(audio, hidden)
+        self.g = nn.Conv2d(hidden, hidden, 1)
+        self.w = nn.Conv2d(hidden, hidden, 1)
+        self.fine = nn.Conv2d(hidden, hidden // 2, 3, padding=1)
+        self.finer = nn.Conv2d(hidden // 2, hidden // 4, 3, padding=1)
+        self.mask = nn.Conv2d(hidden // 4, 1, 1)
+
+    def forward(self, states: States) -> Tensor:
+        """Logits (B, 4 x rows, 4 x columns) of the mask."""
+        f_BEHW = self.reduce(_places(states["vision"]))
+        a_BE11 = self.phi(states["audio"][:, 0])[..., None, None]
+        match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
+        f_BEHW = f_BEHW + self.w(match_B1HW * self.g(f_BEHW))
+        f_BEHW = F.gelu(self.fine(_twice(f_BEHW)))
+        f_BEHW = F.gelu(self.finer(_twice(f_BEHW)))
+        return self.mask(f_BEHW)[:, 0]
+
+
+def _places(tokens_BTD: Tensor) -> Tensor:
+    """The patch tokens of a square image as a picture (B, D, H, W); what comes before them is left out."""
+    side = math.isqrt(tokens_BTD.shape[1])
+    return tokens_BTD[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
+
+
+def _twice(f_BEHW: Tensor) -> Tensor:
+    return F.interpolate(f_BEHW, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,0 +1,35 @@
+"""The whole model of a run: streams and the task's head."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from torch import Tensor, nn
+
+from bench.streams.lockstep import MultiStream, States
+
+
+class Head(nn.Module, ABC):
+    """A task's head: from the streams' tokens to the task's output."""
+
+    @abstractmethod
+    def forward(self, states: States) -> Tensor:
+        """The output for each input, from the tokens (B, tokens, D) of every stream."""
+
+
+class TaskModel(nn.Module):
+    """Streams and head. A sample's T inputs go through side by side, as if they were T samples."""
+
+    def __init__(self, streams: MultiStream, head: Head) -> None:
+        super().__init__()
+        self.streams = streams
+        self.head = head
+
+    def forward(self, batch: Mapping[str, Tensor]) -> Tensor:
+        """The head's output (B, T, ...) for a batch that holds, under each stream's name, inputs (B, T, ...)."""
+        inputs = {
+            name: stream.input.normalise(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
+        }
+        shape = next(batch[name].shape[:2] for name in inputs)
+        return self.head(self.streams(inputs)).unflatten(0, tuple(shape))

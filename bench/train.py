@@ -1,0 +1,171 @@
+"""Trains a model and picks its best epoch on the validation split; scores a split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
+
+from bench.errors import BenchError
+from bench.measure import StepClock
+from bench.methods.base import Method
+from bench.progress import bar
+from bench.recipe import Recipe
+from bench.records import Epoch
+from bench.tasks.base import Task
+from bench.tasks.model import TaskModel
+
+Samples = Dataset[dict[str, Tensor]]
+
+_CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
+
+
+class DivergedError(BenchError):
+    """A loss was not finite."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gave: the validation curve, the epoch whose weights the model now has, and samples a second."""
+
+    curve: list[Epoch]
+    best_epoch: int
+    throughput: float
+
+
+def train(
+    model: TaskModel,
+    method: Method,
+    task: Task,
+    recipe: Recipe,
+    splits: Mapping[str, Samples],
+    accelerator: Accelerator,
+    seed: int,
+    label: str,
+) -> Trained:
+    """Trains what the method and the task left trainable, and leaves the model with the weights of its best epoch.
+
+    AdamW; the learning rates rise over the warm-up and then fall to zero as a half cosine. The test split is not seen.
+
+    Args:
+        model: streams with the method attached, and head; moved to the accelerator's device.
+        method: gets its turn after each backward pass and may add a term to the loss.
+        task: loss and scores.
+        recipe: how to train.
+        splits: "train" and "val".
+        accelerator: device, precision and processes.
+        seed: fixes the order of the samples.
+        label: what the progress bar says.
+
+    Raises:
+        DivergedError: a loss was not finite; says at which step.
+    """
+    order = torch.Generator().manual_seed(seed)
+    loader = DataLoader(splits["train"], recipe.batch_size, shuffle=True, generator=order)
+    steps = recipe.epochs * len(loader)
+    optimiser = torch.optim.AdamW(_groups(model, recipe), weight_decay=recipe.weight_decay)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, partial(_rate, warm_up=round(recipe.warmup * steps), steps=steps)
+    )
+    wrapped, optimiser, loader, schedule = accelerator.prepare(model, optimiser, loader, schedule)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    clock = StepClock(accelerator.device)
+    curve: list[Epoch] = []
+    best: dict[str, Tensor] = {}
+    step = 0
+    with bar(range(steps), label, unit="step") as progress:
+        for epoch in range(1, recipe.epochs + 1):
+            model.train()
+            losses: list[Tensor] = []
+            clock.skip()
+            for batch in loader:
+                with accelerator.autocast():
+                    loss = task.loss(wrapped(batch), batch)
+                extra = method.loss()
+                accelerator.backward(loss if extra is None else loss + extra)
+                if recipe.clip:
+                    accelerator.clip_grad_norm_(trainable, recipe.clip)
+                optimiser.step()
+                method.after_backward(step)
+                schedule.step()
+                optimiser.zero_grad()
+                losses.append(loss.detach())
+                step += 1
+                if len(losses) % _CHECK_EVERY == 0:
+                    _check(losses[-_CHECK_EVERY:], step - _CHECK_EVERY)
+                clock.tick(len(next(iter(batch.values()))))
+                progress.update()
+            _check(losses, step - len(losses))
+            scores, _ = score(model, task, splits["val"], recipe, accelerator)
+            curve.append(Epoch(epoch, step, torch.stack(losses).mean().item(), scores))
+            if best_epoch(curve, task.metric) == epoch:
+                best = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+            progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(best[name])
+    return Trained(curve, best_epoch(curve, task.metric), clock.throughput())
+
+
+def best_epoch(curve: list[Epoch], metric: str) -> int:
+    """The epoch with the highest validation score, the first of equals."""
+    return max(curve, key=lambda entry: (entry.scores[metric], -entry.epoch)).epoch
+
+
+@torch.inference_mode()
+def score(
+    model: TaskModel, task: Task, split: Samples, recipe: Recipe, accelerator: Accelerator, label: str = ""
+) -> tuple[dict[str, float], float]:
+    """Scores a split: each metric's mean over its samples, and samples a second.
+
+    Args:
+        model: to be scored; left in evaluation mode.
+        task: scores.
+        split: samples.
+        recipe: batch size.
+        accelerator: device, precision and processes.
+        label: what the progress bar says; none without.
+    """
+    loader = accelerator.prepare_data_loader(DataLoader(split, recipe.eval_batch_size))
+    model.eval()
+    clock = StepClock(accelerator.device)
+    clock.skip()
+    gathered: dict[str, list[Tensor]] = {name: [] for name in task.metrics}
+    for batch in bar(loader, label) if label else loader:
+        with accelerator.autocast():
+            output = model(batch)
+        for name, values in accelerator.gather_for_metrics(task.score(output, batch)).items():
+            gathered[name].append(values.double().cpu())
+        clock.tick(len(next(iter(batch.values()))))
+    return {name: torch.cat(values).mean().item() for name, values in gathered.items()}, clock.throughput()
+
+
+def _groups(model: TaskModel, recipe: Recipe) -> list[dict[str, object]]:
+    """The trained parameters, those of the method and those of the head each with their learning rate."""
+    groups = []
+    for part, rate in ((model.streams, recipe.lr_adapter), (model.head, recipe.lr_head)):
+        assert isinstance(part, nn.Module)
+        if parameters := [p for p in part.parameters() if p.requires_grad]:
+            groups.append({"params": parameters, "lr": rate})
+    return groups
+
+
+def _rate(step: int, *, warm_up: int, steps: int) -> float:
+    """The share of the peak learning rate at a step."""
+    if step < warm_up:
+        return (step + 1) / warm_up
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
+
+
+def _check(losses: list[Tensor], first_step: int) -> None:
+    finite = torch.stack(losses).isfinite()
+    if not finite.all():
+        bad = int((~finite).nonzero()[0])
+        raise DivergedError(f"the loss is {losses[bad].item()} at step {first_step + bad + 1}: lower the learning rate")

@@ -1,0 +1,109 @@
+"""Builds the embedded data once, in a cache folder: whole or not at all, with a checksum."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from hashlib import sha256
+from multiprocessing import get_context
+from pathlib import Path
+
+from bench.datasets.mini.floors import FLOORS
+from bench.datasets.mini.write import LAYOUTS, SPLITS, Written
+
+VERSION = 1  # goes up with every change of what is written
+
+Progress = Callable[[Iterable[Written], int], Iterable[Written]]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a built benchmark holds.
+
+    `fingerprint` is a digest over the names and contents of all its files, `counts` the videos of each split, `floors`
+    the scores in percent that need not both modalities.
+    """
+
+    benchmark: str
+    version: int
+    seed: int
+    fingerprint: str
+    counts: dict[str, int]
+    floors: dict[str, float]
+
+
+def folder(cache: Path, benchmark: str, seed: int) -> Path:
+    """Where the benchmark of this generator version and seed lies under a cache folder."""
+    return cache / f"mini-v{VERSION}-seed{seed}" / benchmark
+
+
+def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | None = None) -> tuple[Path, Manifest]:
+    """The folder of the built benchmark ("ave" or "avs") and its manifest; builds it if it is not there yet.
+
+    Another process may build the same one at the same time: the first to finish stays, the other's copy is dropped.
+
+    Raises:
+        OSError: the cache folder cannot be written.
+    """
+    place = folder(cache, benchmark, seed)
+    if not (place / "manifest.json").is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{benchmark}-", dir=place.parent))
+        try:
+            manifest = build(scratch, benchmark, seed, progress=progress)
+            (scratch / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2))
+            try:
+                scratch.rename(place)
+            except OSError:
+                if not (place / "manifest.json").is_file():
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return place, Manifest(**json.loads((place / "manifest.json").read_text()))
+
+
+def build(
+    root: Path,
+    benchmark: str,
+    seed: int,
+    *,
+    videos: dict[str, int] | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
+) -> Manifest:
+    """Writes a benchmark under `root`; `videos` overrides how many each split holds.
+
+    The same version, seed and counts give the same pictures, sounds and truth, whatever the number of `workers`.
+    """
+    layout = LAYOUTS[benchmark]
+    videos = videos or layout.videos
+    jobs = [(split, index) for split in SPLITS for index in range(videos[split])]
+    # Fresh interpreters: forking a process that holds torch's threads is not safe.
+    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+        running: Iterable[Written] = pool.map(partial(_write, root, benchmark, seed), jobs, chunksize=8)
+        written = list(progress(running, len(jobs)) if progress else running)
+    digests = layout.write_annotations(root, written)
+    for video in written:
+        digests.update(video.digests)
+    return Manifest(benchmark, VERSION, seed, _fingerprint(digests), dict(videos), FLOORS[benchmark](written))
+
+
+def _write(root: Path, benchmark: str, seed: int, job: tuple[str, int]) -> Written:
+    return LAYOUTS[benchmark].write_video(root, seed, *job)
+
+
+def _fingerprint(digests: dict[str, str]) -> str:
+    return sha256("\n".join(f"{digests[path]}  {path}" for path in sorted(digests)).encode()).hexdigest()
+
+
+def verify(root: Path, manifest: Manifest, files: Sequence[Path] | None = None) -> bool:
+    """Whether the files under `root` still give the manifest's fingerprint."""
+    found = files or [path for path in root.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    digests = {path.relative_to(root).as_posix(): sha256(path.read_bytes()).hexdigest() for path in found}
+    return _fingerprint(digests) == manifest.fingerprint

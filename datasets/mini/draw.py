@@ -1,0 +1,175 @@
+"""Pictures of the small world: textured shapes over backgrounds, painted back to front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+SUPERSAMPLE = 3  # shapes are drawn this much larger and averaged down, for smooth edges
+
+
+@dataclass(frozen=True)
+class Thing:
+    """One object of a scene. `x`, `y` (centre) and `size` (diameter) are fractions of the image's side.
+
+    `angle` is in radians.
+    """
+
+    shape: str
+    texture: str
+    colours: tuple[tuple[int, int, int], tuple[int, int, int]]
+    size: float
+    x: float
+    y: float
+    angle: float
+
+
+@dataclass(frozen=True)
+class Background:
+    """A smooth two-colour field under `clutter` thin lines; `grain` is the deviation of the pixel noise (0-255)."""
+
+    colours: tuple[tuple[int, int, int], tuple[int, int, int]]
+    clutter: int
+    grain: float
+    seed: int
+
+
+def _regular(corners: int, inner: float = 1.0, turn: float = 0.0) -> NDArray[np.float64]:
+    """Corners of a regular polygon, or of a star when every second corner is drawn in to radius `inner`; (n, 2)."""
+    count = corners * 2 if inner < 1.0 else corners
+    angles = np.arange(count) * 2 * np.pi / count + turn - np.pi / 2
+    radius = np.where(np.arange(count) % 2 == 1, inner, 1.0) if inner < 1.0 else np.ones(count)
+    return np.stack([radius * np.cos(angles), radius * np.sin(angles)], axis=1)
+
+
+def _cross(arm: float = 0.36) -> NDArray[np.float64]:
+    a, b = arm, 1.0
+    points = [
+        (-a, -b),
+        (a, -b),
+        (a, -a),
+        (b, -a),
+        (b, a),
+        (a, a),
+        (a, b),
+        (-a, b),
+        (-a, a),
+        (-b, a),
+        (-b, -a),
+        (-a, -a),
+    ]
+    return np.array(points)
+
+
+def _crescent() -> NDArray[np.float64]:
+    outer = np.linspace(0.3 * np.pi, 1.7 * np.pi, 24)
+    inner = np.linspace(1.62 * np.pi, 0.38 * np.pi, 24)
+    out = np.stack([np.cos(outer), np.sin(outer)], axis=1)
+    cut = np.stack([0.45 + 0.75 * np.cos(inner), 0.75 * np.sin(inner)], axis=1)
+    return np.concatenate([out, cut]) + np.array([0.2, 0.0])
+
+
+def _heart() -> NDArray[np.float64]:
+    t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    x = 16 * np.sin(t) ** 3
+    y = 13 * np.cos(t) - 5 * np.cos(2 * t) - 2 * np.cos(3 * t) - np.cos(4 * t)
+    return np.stack([x, -y], axis=1) / 16
+
+
+# Each shape is a list of outlines in the unit circle; the second one, where there is one, is a hole.
+SHAPES: dict[str, list[NDArray[np.float64]]] = {
+    "disc": [_regular(32)],
+    "square": [_regular(4, turn=np.pi / 4)],
+    "triangle": [_regular(3)],
+    "star": [_regular(5, inner=0.42)],
+    "ring": [_regular(32), _regular(32) * 0.55],
+    "cross": [_cross()],
+    "crescent": [_crescent()],
+    "heart": [_heart()],
+}
+
+
+@lru_cache(maxsize=256)
+def _texture(name: str, side: int, colours: tuple[tuple[int, int, int], ...]) -> NDArray[np.float32]:
+    """A (side, side, 3) texture of two colours, with a period of about a third of the object."""
+    v, u = np.mgrid[0:side, 0:side] / side * 2 * np.pi * 3
+    share = {
+        "plain": lambda: np.zeros((side, side)),
+        "stripes": lambda: (np.sin(u) > 0).astype(float),
+        "checks": lambda: (np.sin(u) * np.sin(v) > 0).astype(float),
+        "dots": lambda: (np.sin(u) * np.sin(v) > 0.45).astype(float),
+        "waves": lambda: (np.sin(v + 1.5 * np.sin(u)) > 0).astype(float),
+        "shade": lambda: (u + v) / (12 * np.pi),
+    }[name]()[..., None]
+    first, second = (np.array(colour, dtype=np.float32) for colour in colours)
+    return (first * (1 - share) + second * share).astype(np.float32)
+
+
+TEXTURES = ("plain", "stripes", "checks", "dots", "waves", "shade")
+
+
+def coverage(thing: Thing, side: int) -> tuple[NDArray[np.float32], int, int]:
+    """How much of each pixel of an image, `side` pixels wide, the object covers.
+
+    Returns:
+        The patch (h, w) of shares from 0 to 1 and its left and top edge. It may reach over the edges of the image.
+    """
+    radius = thing.size * side / 2
+    half = int(np.ceil(radius * 1.15)) + 1
+    left, top = round(thing.x * side) - half, round(thing.y * side) - half
+    centre = np.array([thing.x * side - left, thing.y * side - top])
+    turn = np.array([[np.cos(thing.angle), np.sin(thing.angle)], [-np.sin(thing.angle), np.cos(thing.angle)]])
+    canvas = Image.new("L", (2 * half * SUPERSAMPLE,) * 2)
+    pen = ImageDraw.Draw(canvas)
+    for outline, ink in zip(SHAPES[thing.shape], (255, 0), strict=False):
+        points = (outline @ turn * radius + centre) * SUPERSAMPLE
+        pen.polygon([(float(x), float(y)) for x, y in points], fill=ink)
+    patch = canvas.resize((2 * half,) * 2, Image.Resampling.BOX)
+    return np.asarray(patch, dtype=np.float32) / np.float32(255), left, top
+
+
+def paint_background(background: Background, side: int) -> NDArray[np.float32]:
+    """The (side, side, 3) picture behind the objects, 0..255."""
+    rng = np.random.default_rng(background.seed)
+    field = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
+    share = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
+    first, second = (np.array(colour, dtype=np.float32) for colour in background.colours)
+    canvas = Image.fromarray((first * (1 - share) + second * share).astype(np.uint8))
+    pen = ImageDraw.Draw(canvas)
+    for _ in range(background.clutter):
+        ends = [(float(x), float(y)) for x, y in rng.uniform(0, side, (2, 2))]
+        pen.line(ends, fill=tuple(int(c) for c in rng.integers(0, 256, 3)), width=int(rng.integers(1, 3)))
+    picture = np.asarray(canvas, dtype=np.float32)
+    return picture + rng.normal(0, background.grain, (side, side, 1)).astype(np.float32)
+
+
+def paint(things: Sequence[Thing], backdrop: NDArray[np.float32]) -> tuple[Pixels, list[Mask]]:
+    """Paints the objects over a (side, side, 3) backdrop, the last one in front.
+
+    Returns the picture (side, side, 3) and, for each object, the mask (side, side) of what is seen of it.
+    """
+    picture = backdrop.copy()
+    side = picture.shape[0]
+    masks: list[Mask] = []
+    for thing in things:
+        patch, left, top = coverage(thing, side)
+        rows = slice(max(top, 0), max(min(top + patch.shape[0], side), 0))
+        columns = slice(max(left, 0), max(min(left + patch.shape[1], side), 0))
+        inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
+        alpha = patch[inside]
+        ink = _texture(thing.texture, patch.shape[0], thing.colours)[inside]
+        picture[rows, columns] += alpha[..., None] * (ink - picture[rows, columns])
+        mask = np.zeros((side, side), dtype=bool)
+        mask[rows, columns] = alpha > 0.5
+        for behind in masks:
+            behind &= ~mask
+        masks.append(mask)
+    return np.clip(picture, 0, 255).astype(np.uint8), masks

@@ -1,0 +1,138 @@
+"""Sounds of the small world: one source a class, told apart by timbre and rhythm and not by pitch or loudness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE = 16_000  # samples a second
+Wave = NDArray[np.float32]
+
+_TABLE = 2048  # samples in one stored period of a tone
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """How a source sounds.
+
+    Attributes:
+        partials: (multiple of the pitch, amplitude) of its tone; a multiple that is no whole number is inharmonic.
+        noise: share of noise.
+        band: frequencies of the noise, in Hz.
+        beat: events a second, 0 for a steady sound.
+        decay: seconds in which an event dies away, 0 for an even swell.
+        sweep: octaves that the pitch rises in an event.
+    """
+
+    partials: tuple[tuple[float, float], ...] = ()
+    noise: float = 0.0
+    band: tuple[float, float] = (0.0, 8000.0)
+    beat: float = 0.0
+    decay: float = 0.0
+    sweep: float = 0.0
+
+
+TIMBRES: dict[str, Timbre] = {
+    "flute": Timbre(partials=((1, 1.0), (2, 0.15)), noise=0.05, band=(1000, 5000)),
+    "reed": Timbre(partials=tuple((k, 1 / k) for k in range(1, 16, 2))),
+    "buzz": Timbre(partials=tuple((k, k**-0.6) for k in range(1, 21)), beat=9.0),
+    "pluck": Timbre(partials=tuple((k, 1 / k) for k in range(1, 11)), beat=4.0, decay=0.09),
+    "rattle": Timbre(noise=1.0, band=(3500, 7800), beat=7.0, decay=0.03),
+    "wind": Timbre(noise=1.0, band=(80, 900)),
+    "bell": Timbre(partials=((1, 1.0), (2.76, 0.7), (5.4, 0.5), (8.9, 0.3)), beat=2.0, decay=0.25),
+    "siren": Timbre(partials=((1, 1.0), (2, 0.3), (3, 0.2)), beat=2.5, sweep=1.2),
+}
+
+
+@dataclass(frozen=True)
+class Source:
+    """One sounding thing: its timbre, its pitch (Hz), its loudness (amplitude) and a seed for its noise and timing."""
+
+    timbre: str
+    pitch: float
+    loudness: float
+    seed: int
+
+
+def synthesise(source: Source, seconds: int) -> Wave:
+    """The source's waveform, (seconds * RATE,), at its loudness (root mean square)."""
+    timbre = TIMBRES[source.timbre]
+    rng = np.random.default_rng(source.seed)
+    time = np.arange(seconds * RATE, dtype=np.float32) / RATE
+    beat = timbre.beat * rng.uniform(0.85, 1.15)
+    place = _fraction(
+        (time * np.float32(beat) + np.float32(rng.uniform())).astype(np.float32)
+    )  # where in its event, 0..1
+    wave = np.zeros_like(time)
+    if timbre.partials:
+        vibrato, start = rng.uniform(2, 9), rng.uniform(0, 6)  # radians a second, radians
+        pitch = np.float32(source.pitch) * (
+            1 + np.float32(0.01) * np.sin(np.float32(vibrato) * time + np.float32(start))
+        )
+        if timbre.sweep:
+            pitch *= np.exp2(np.float32(timbre.sweep) * (place - np.float32(0.5)))
+        wave += _tone(timbre, np.cumsum(pitch, dtype=np.float64) / RATE, source.pitch)
+    if timbre.noise:
+        hiss = _excerpt(_band_noise(timbre.band), len(time), rng)
+        wave = np.float32(1 - timbre.noise) * wave + np.float32(timbre.noise) * hiss
+    if beat:
+        fade = np.float32(1 / (beat * timbre.decay)) if timbre.decay else None
+        wave *= np.sin(np.float32(np.pi) * place) if fade is None else np.exp(-place * fade)
+    return (wave * np.float32(source.loudness / (np.sqrt(np.mean(wave**2)) + 1e-9))).astype(np.float32)
+
+
+def hum(level: float, seconds: int, rng: np.random.Generator) -> Wave:
+    """What a microphone hears when nothing sounds: noise that falls off with frequency, of deviation `level`."""
+    return _excerpt(_dull_noise(), seconds * RATE, rng) * np.float32(level)
+
+
+def _fraction(values: Wave) -> Wave:
+    """Each value less its whole part; several times faster than `% 1`."""
+    return values - np.floor(values)
+
+
+def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
+    """The sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
+    heard = [(k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2]
+    turns = np.arange(_TABLE) / _TABLE * 2 * np.pi
+    table = np.zeros(_TABLE, dtype=np.float32)
+    for k, amplitude in heard:
+        if float(k).is_integer():
+            table += (amplitude * np.sin(k * turns)).astype(np.float32)
+    wave = table[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
+    for k, amplitude in heard:
+        if not float(k).is_integer():
+            cycles = k * phase
+            wave += np.float32(amplitude) * np.sin((2 * np.pi * (cycles - np.floor(cycles))).astype(np.float32))
+    return wave
+
+
+# Filtering noise costs more than all else, so each kind is made once, long and without a seam, and cut from anywhere.
+_NOISE_SAMPLES = 1 << 20  # 65 s
+
+
+def _excerpt(noise: Wave, count: int, rng: np.random.Generator) -> Wave:
+    start = int(rng.integers(len(noise) - count))
+    return noise[start : start + count]
+
+
+@lru_cache
+def _band_noise(band: tuple[float, float]) -> Wave:
+    """White noise kept to a band of frequencies (Hz), with deviation 1."""
+    rng = np.random.default_rng(int(band[1]))
+    spectrum = np.fft.rfft(rng.standard_normal(_NOISE_SAMPLES, dtype=np.float32))
+    frequency = np.fft.rfftfreq(_NOISE_SAMPLES, 1 / RATE)
+    spectrum[(frequency < band[0]) | (frequency > band[1])] = 0
+    wave = np.fft.irfft(spectrum, _NOISE_SAMPLES)
+    return (wave / wave.std()).astype(np.float32)
+
+
+@lru_cache
+def _dull_noise() -> Wave:
+    """Noise that falls off with frequency, with deviation 1."""
+    white = np.random.default_rng(0).standard_normal(_NOISE_SAMPLES + 1, dtype=np.float32)
+    dull = white[1:] + np.float32(0.9) * white[:-1]
+    return dull / dull.std()

@@ -1,0 +1,1 @@
+"""Methods, one file each, and what they share. Imported as `bench.methods`."""

@@ -1,0 +1,140 @@
+"""What a method is: a way to make a multi-stream model trainable."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.errors import BenchError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.streams.lockstep import MultiStream
+
+_DESCRIPTION = "method.json"
+_WEIGHTS = "adapter.safetensors"
+
+
+@dataclass
+class Method(ABC):
+    """A way to make a multi-stream model trainable.
+
+    A method is a dataclass: its fields are its settings, and the first line of its docstring is what `bench list
+    methods` shows. It must define `attach`; the rest has defaults that serve a method whose trained parameters lie
+    in the model.
+    """
+
+    @abstractmethod
+    def attach(self, model: MultiStream) -> None:
+        """Add the adapters to a frozen model and let exactly the parameters be trained that the method trains.
+
+        An override begins with `super().attach(model)`.
+        """
+        self.model = model
+
+    def adapter_names(self, model: MultiStream) -> list[str]:
+        """Return the names of the model's trainable parameters."""
+        return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+    def loss(self) -> Tensor | None:
+        """Return a term to add to the task's loss at each step, or None."""
+        return None
+
+    def after_backward(self, step: int) -> None:
+        """Act between the backward pass and the optimiser's step, `step` counted from 0."""
+        return None
+
+    def merge(self) -> None:
+        """Fold into the encoders' weights what can be folded, for faster scoring. Merging twice is merging once."""
+        return None
+
+    def unmerge(self) -> None:
+        """Undo `merge`, bit for bit."""
+        return None
+
+    def save(self, folder: Path) -> None:
+        """Write what was trained, and the settings, into a folder."""
+        from safetensors.torch import save_file
+
+        self.write_description(folder)
+        save_file({name: self._parameter(name) for name in self.adapter_names(self.model)}, folder / _WEIGHTS)
+
+    def load(self, folder: Path) -> None:
+        """Read back, into the attached model, what `save` wrote.
+
+        Raises:
+            BenchError: it was saved with other settings or from other streams, or is incomplete.
+        """
+        import torch
+        from safetensors.torch import load_file
+
+        self.check_description(folder)
+        weights = load_file(folder / _WEIGHTS)
+        check_tensors(weights, {name: self._parameter(name) for name in self.adapter_names(self.model)}, folder)
+        with torch.no_grad():
+            for name, value in weights.items():
+                self.model.get_parameter(name).copy_(value)
+
+    def write_description(self, folder: Path) -> None:
+        """Write which method, settings, streams and version of transformers a saved adapter is of."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(self._description(), indent=2)
+        (folder / _DESCRIPTION).write_text(text + "\n", encoding="utf-8")
+
+    def check_description(self, folder: Path) -> None:
+        """Check that a saved adapter is of this method, with these settings, on these streams.
+
+        Raises:
+            BenchError: it is not.
+        """
+        path = folder / _DESCRIPTION
+        try:
+            saved = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
+        here = self._description()
+        for key in ("method", "settings", "streams"):
+            if saved.get(key) != here[key]:
+                raise BenchError(
+                    f"{folder} was saved with {key} {saved.get(key)} (transformers {saved.get('transformers')}), "
+                    f"but here it is {here[key]}"
+                )
+
+    def _description(self) -> dict[str, Any]:
+        import transformers
+
+        streams = {
+            name: {"family": stream.encoder.config.model_type, "width": stream.width, "depth": stream.depth}
+            for name, stream in self.model.streams.items()
+        }
+        return {
+            "method": type(self).__name__,
+            "settings": asdict(self),
+            "streams": streams,
+            # The names of the encoders' linears, and so of the saved weights, depend on it.
+            "transformers": transformers.__version__,
+        }
+
+    def _parameter(self, name: str) -> Tensor:
+        return self.model.get_parameter(name).detach()
+
+
+def check_tensors(saved: dict[str, Tensor], expected: dict[str, Tensor], folder: Path) -> None:
+    """Check that saved tensors have the names and shapes of those that they are to replace.
+
+    Raises:
+        BenchError: they have not; names the first that differs.
+    """
+    for name in sorted(saved.keys() | expected.keys()):
+        if name not in saved:
+            raise BenchError(f"{folder} does not hold {name}")
+        if name not in expected:
+            raise BenchError(f"{folder} holds {name}, which the model does not have")
+        if saved[name].shape != expected[name].shape:
+            raise BenchError(
+                f"{name} in {folder} has shape {tuple(saved[name].shape)}, not {tuple(expected[name].shape)}"
+            )

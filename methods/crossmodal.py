@@ -1,0 +1,130 @@
+"""The inter-modal path of CoLA, which goes with any intra-modal method.
+
+Dimensions in names: B batch, T tokens, I and O input and output features of a linear, R rank, C width of the partner.
+The matrices have the names of the paper: Suharitdamrong et al., ICML 2026, arXiv 2604.03314.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.methods.base import check_tensors
+from bench.streams.lockstep import MultiStream
+
+_WEIGHTS = "inter_modal.safetensors"
+_EPS = 1e-6
+
+
+class Hypernetwork(nn.Module):
+    """Makes a matrix for each sample of the partner's summary: Phi = LN(reshape(W2 LN(GELU(W1 x_c + b1)) + b2)).
+
+    The second norm is over the whole matrix.
+    """
+
+    def __init__(self, width: int, r: int, reduction: int) -> None:
+        """Make a hypernetwork.
+
+        Args:
+            width: of the partner's summary.
+            r: rank: the matrices are r x r.
+            reduction: the hidden width is width // reduction, at least 1.
+        """
+        super().__init__()
+        hidden = max(1, width // reduction)
+        self.r = r
+        self.fc1 = nn.Linear(width, hidden)
+        self.norm1 = nn.LayerNorm(hidden, eps=_EPS)
+        self.fc2 = nn.Linear(hidden, r * r)
+        self.norm2 = nn.LayerNorm((r, r), eps=_EPS)
+        for linear in (self.fc1, self.fc2):
+            nn.init.normal_(linear.weight, std=0.02)
+            nn.init.zeros_(linear.bias)
+
+    def forward(self, summary_BC: Tensor) -> Tensor:
+        """Return Phi (B, R, R) of the partner's summaries."""
+        hidden = self.norm1(F.gelu(self.fc1(summary_BC)))
+        return self.norm2(self.fc2(hidden).unflatten(-1, (self.r, self.r)))
+
+
+class InterModal(nn.Module):
+    """The inter-modal term of one linear for one partner, in the plain form of the equation: s_c B_c Phi(x_c) A_c x.
+
+    It is 0 at the start, since B_c is.
+    """
+
+    def __init__(self, features: tuple[int, int], width: int, r: int, reduction: int, scale: float) -> None:
+        """Make an inter-modal term.
+
+        Args:
+            features: input and output features of the linear.
+            width: of the partner's summary.
+            r: rank.
+            reduction: of the hypernetwork.
+            scale: what s_c begins with.
+        """
+        super().__init__()
+        in_features, out_features = features
+        self.A = nn.Parameter(torch.empty(r, in_features))
+        self.B = nn.Parameter(torch.zeros(out_features, r))
+        self.scale = nn.Parameter(torch.tensor([scale]))
+        self.hyper = Hypernetwork(width, r, reduction)
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+
+    def forward(self, x_BTI: Tensor, summary_BC: Tensor) -> Tensor:
+        """Return the term (B, T, O) for the linear's input and the partner's summary."""
+        phi_BRR = self.scale * self.hyper(summary_BC)
+        z_BTR = F.linear(x_BTI, self.A) @ phi_BRR.mT
+        return F.linear(z_BTR, self.B)
+
+
+def attach_inter_modal(model: MultiStream, r: int, reduction: int, scale: float) -> None:
+    """Give every linear of every paired block an inter-modal term for each of the other streams.
+
+    Args:
+        model: to be adapted, in place; whatever adapts it besides does not matter.
+        r: rank.
+        reduction: of the hypernetworks.
+        scale: what s_c begins with.
+    """
+    for step in model.schedule:
+        for name, turn in step.items():
+            stream = model.streams[name]
+            like = next(stream.encoder.parameters())
+            for role in stream.linears(turn.paired):
+                for partner, other in model.streams.items():
+                    if partner != name:
+                        term = InterModal(stream.features(turn.paired, role), other.width, r, reduction, scale)
+                        stream.add_inter(turn.paired, role, partner, term.to(like.device, like.dtype))
+
+
+def save_inter_modal(model: MultiStream, folder: Path) -> None:
+    """Write the inter-modal terms of all streams as one safetensors file."""
+    save_file(_tensors(model), folder / _WEIGHTS)
+
+
+def load_inter_modal(model: MultiStream, folder: Path) -> None:
+    """Read back what `save_inter_modal` wrote.
+
+    Raises:
+        BenchError: the saved terms are not those of the model.
+    """
+    saved, here = load_file(folder / _WEIGHTS), _tensors(model)
+    check_tensors(saved, here, folder / _WEIGHTS)
+    with torch.no_grad():
+        for name, tensor in here.items():
+            tensor.copy_(saved[name])
+
+
+def _tensors(model: MultiStream) -> dict[str, Tensor]:
+    """Return the inter-modal parameters by `stream.block.role.partner.parameter`; they share the model's memory."""
+    return {
+        f"{name}.{key}": tensor
+        for name, stream in model.streams.items()
+        for key, tensor in stream.inter.state_dict().items()
+    }

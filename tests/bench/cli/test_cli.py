@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+
+import mocks
+import pytest
+
+import bench
+from bench import cli, records
+from bench.plan import make_plan
+
+HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy")
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"bench {bench.__version__}\n"
+
+
+@pytest.mark.parametrize("kind", ["methods", "tasks"])
+def test_list(mock_registry, capsys, kind):
+    assert cli.main(["list", kind]) == 0
+    assert (
+        capsys.readouterr().out
+        == {
+            "methods": "cola  Cross-modal low-rank updates, made up.\ngone\nlora  Low-rank updates, made up.\n",
+            "tasks": "ave  Events in video and sound, made up.\navs  Masks of what sounds, made up.\n",
+        }[kind]
+    )
+
+
+def test_list_suites(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mock.toml").write_text(mocks.SUITE)
+    monkeypatch.setattr("bench.suite._FOLDER", tmp_path)
+    assert cli.main(["list", "suites"]) == 0
+    assert capsys.readouterr().out == "mock  Nothing is trained.\n"
+
+
+def test_leaderboard(mock_suite, tmp_path, capsys):
+    assert cli.main(["leaderboard", "--results", str(tmp_path)]) == 1
+    assert "there are no records" in capsys.readouterr().err
+    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    records.write(mocks.record(spec), tmp_path)
+    assert cli.main(["leaderboard", "--results", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"leaderboard: {tmp_path / 'leaderboard.md'}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["rnu"], "unknown command rnu: did you mean run?"),
+        (["list", "method"], "cannot list method: did you mean methods? known: methods, suites, tasks"),
+        (["run", "--method", "lora", "--taks=ave"], "unknown option --method: did you mean --methods?"),
+        (["run", "--method", "lora", "--taks=ave"], "unknown option --taks: did you mean --tasks?"),
+        (["list", "methods", "more"], "unknown option more"),
+    ],
+)
+def test_wrong_words_propose_the_nearest(capsys, argv, told):
+    assert cli.main(argv) == 2
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("argv", [[], ["list"], ["run", "--device", "tpu"], ["run", "--quiet", "--verbose"]])
+def test_usage(capsys, argv):
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(argv)
+    assert "usage: bench" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A results folder with a record in it."""
+    folder = tmp_path_factory.mktemp("results")
+    suite = folder / "mock.toml"
+    suite.write_text(mocks.SUITE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.registry.entry_points", lambda group: mocks.ENTRY_POINTS[group])
+        (spec,) = make_plan(str(suite), ["lora"], ["ave"], [0], [])
+    records.write(mocks.record(spec), folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        (["--help"], 0),
+        (["run", "--help"], 0),
+        (["list", "methods"], 0),
+        (["list", "tasks"], 0),
+        (["list", "suites"], 0),
+        (["leaderboard", "--results", "RESULTS"], 0),
+        (["run", "--methods", "loraa", "--tasks", "ave"], 2),
+        (["run", "--methods", "lora,cola", "--tasks", "ave,avs", "--set", "cola.rr=8"], 2),
+    ],
+)
+def test_nothing_heavy_is_imported(results, argv, code):
+    argv = [str(results) if word == "RESULTS" else word for word in argv]
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "bench", *argv], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    imported = set(re.findall(r"\|\s+(\w+)$", done.stderr, re.MULTILINE))
+    assert "bench" in imported
+    assert imported.isdisjoint(HEAVY)
+
+
+def test_help_is_fast():
+    def seconds():
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-m", "bench", "--help"], capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 0.5

@@ -1,0 +1,206 @@
+"""`bench run` with made-up runs: what is done, skipped, kept and told."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import mocks
+import pytest
+
+from bench import cli, records
+from bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    data_root: Path | None
+    device: str
+
+
+class Runs:
+    """Stands for `bench.run`: makes records up, and notes what was asked for."""
+
+    RunOptions = RunOptions
+
+    def __init__(self):
+        self.done = []
+        self.options = None
+        self.raises = {}
+
+    def execute(self, spec, options):
+        self.options = options
+        if spec.label in self.raises:
+            raise self.raises[spec.label]
+        self.done.append(spec.label)
+        return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec)
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    runs = Runs()
+    monkeypatch.setitem(sys.modules, "bench.run", SimpleNamespace(RunOptions=RunOptions, execute=runs.execute))
+    return runs
+
+
+@pytest.fixture
+def bench_run(mock_suite, runs, tmp_path):
+    """Runs `bench run` with the mock suite and this folder for results."""
+
+    def run(*more, methods="lora,cola", tasks="ave,avs"):
+        given = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+        return cli.main(["run", *given, *more])
+
+    return run
+
+
+def written(tmp_path):
+    return {record.label for record in records.read_all(tmp_path / "out")}
+
+
+def test_a_command_leaves_records_a_leaderboard_and_a_table(bench_run, runs, tmp_path, capsys):
+    assert bench_run() == 0
+    out = capsys.readouterr().out
+    assert runs.done == ["ave lora seed 0", "ave cola seed 0", "avs lora seed 0", "avs cola seed 0"]
+    assert written(tmp_path) == set(runs.done)
+    assert (tmp_path / "out" / "leaderboard.md").exists()
+    assert "[1/4] ave lora seed 0: accuracy 70.00\n" in out
+    assert "suite mock, generated data v3 (seed 7), not the benchmark's own" in out
+    assert f"records: {tmp_path / 'out' / 'records'}\nleaderboard: {tmp_path / 'out' / 'leaderboard.md'}\n" in out
+
+
+def test_generated_data_is_told_in_one_line(bench_run, capsys):
+    bench_run()
+    assert (
+        "The data of suite mock is generated, not the benchmarks' own; "
+        "for official releases: --data-root DIR --set data.source=official\n"
+    ) in capsys.readouterr().out
+
+
+def test_finished_runs_are_skipped_without_anything_heavy(bench_run, runs, capsys, monkeypatch):
+    bench_run(tasks="ave")
+    bench_run()
+    assert runs.done[2:] == ["avs lora seed 0", "avs cola seed 0"]
+    assert "4 runs, 2 of them finished earlier and skipped (--rerun does them again)" in capsys.readouterr().out
+    monkeypatch.setitem(sys.modules, "bench.run", None)  # importing it would fail
+    assert bench_run() == 0
+    assert "avs     cola" in capsys.readouterr().out
+
+
+def test_rerun_does_them_again(bench_run, runs):
+    bench_run(tasks="ave")
+    bench_run("--rerun", tasks="ave")
+    assert runs.done == ["ave lora seed 0", "ave cola seed 0"] * 2
+
+
+@pytest.mark.parametrize("lists", [["lora,cola"], ["lora", "cola"], ["lora,", "cola"], ["lora", "--methods", "cola"]])
+def test_lists_by_commas_or_spaces(runs, mock_suite, tmp_path, lists):
+    more = ["--tasks", "ave", "--seeds", "0", "1,2", "--suite", str(mock_suite), "--results", str(tmp_path)]
+    assert cli.main(["run", "--methods", *lists, *more]) == 0
+    assert len(runs.done) == 6
+
+
+def test_options_reach_the_run(bench_run, runs, tmp_path):
+    bench_run("--device", "cpu", "--data-root", str(tmp_path))
+    assert runs.options == RunOptions(data_root=tmp_path, device="cpu")
+
+
+def test_a_failed_run_is_kept_and_counts(bench_run, runs, tmp_path, capsys):
+    assert bench_run("--set", "ave.clip=99", methods="lora") == 1
+    assert written(tmp_path) == {"ave lora seed 0", "avs lora seed 0"}
+    assert "ave lora seed 0 failed: the loss is not finite at step 3" in capsys.readouterr().out
+
+
+def test_a_run_that_failed_earlier_is_skipped_named_and_counts(bench_run, runs, capsys):
+    bench_run("--set", "ave.clip=99", methods="lora")
+    capsys.readouterr()
+    assert bench_run("--set", "ave.clip=99", methods="lora") == 1
+    assert len(runs.done) == 2
+    assert capsys.readouterr().err == (
+        "ave lora seed 0 failed earlier and was skipped; to do it again: --rerun --methods lora --tasks ave --seeds 0\n"
+    )
+
+
+def test_an_interruption_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):
+    runs.raises["ave cola seed 0"] = KeyboardInterrupt()
+    assert bench_run() == 1
+    told = capsys.readouterr()
+    assert written(tmp_path) == {"ave lora seed 0"}
+    assert "ave     lora" in told.out
+    assert (tmp_path / "out" / "leaderboard.md").exists()
+    assert told.err == "stopped: 1 of 4 runs finished; the same command goes on\n"
+    runs.raises.clear()
+    assert bench_run() == 0
+    assert len(runs.done) == 4
+
+
+def test_an_interruption_of_the_first_run(bench_run, runs, tmp_path, capsys):
+    runs.raises["ave lora seed 0"] = KeyboardInterrupt()
+    assert bench_run("--rerun") == 1
+    assert capsys.readouterr().err == "stopped: 0 of 4 runs finished; the same command without --rerun goes on\n"
+    assert not (tmp_path / "out" / "leaderboard.md").exists()
+
+
+def test_missing_data_ends_the_command_and_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):
+    runs.raises["avs lora seed 0"] = DataError("x/y.wav of sample y is missing")
+    assert bench_run() == 1
+    told = capsys.readouterr()
+    assert told.err == "bench: x/y.wav of sample y is missing\n"
+    assert "ave     cola" in told.out
+    assert len(written(tmp_path)) == 2
+
+
+def test_a_record_that_cannot_be_written_is_printed(bench_run, runs, capsys, monkeypatch):
+    def full(path, text):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(records, "write_text", full)
+    assert bench_run() == 1
+    err = capsys.readouterr().err
+    assert '"accuracy": 70.0' in err
+    assert "the record of ave lora seed 0, printed above, cannot be written: no space left on device" in err
+
+
+def test_a_results_folder_that_cannot_be_written_is_told_before_any_run(bench_run, runs, tmp_path, capsys):
+    (tmp_path / "out").write_text("a file")
+    assert bench_run() == 1
+    assert runs.done == []
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_broken_record_is_not_overwritten(bench_run, runs, tmp_path, capsys):
+    bench_run(methods="lora", tasks="ave")
+    (path,) = (tmp_path / "out" / "records").iterdir()
+    path.write_text("{}")
+    assert bench_run(methods="lora", tasks="ave") == 1
+    assert f"{path} is no readable record" in capsys.readouterr().err
+    assert path.read_text() == "{}"
+    assert bench_run("--rerun", methods="lora", tasks="ave") == 0
+
+
+def test_quiet_shows_the_table_only(bench_run, capsys):
+    bench_run("--quiet")
+    assert capsys.readouterr().out.lstrip().startswith("suite mock")
+
+
+def test_all_mistakes_are_told_at_once(bench_run, runs, capsys):
+    assert bench_run("--set", "cola.rr=8", "--seeds", "one", methods="loraa,cola", tasks="ave") == 2
+    err = capsys.readouterr().err
+    assert err.startswith("bench: 3 mistakes:\n  unknown method loraa: did you mean lora?")
+    assert len(err.splitlines()) == 4
+    assert runs.done == []
+
+
+def test_nothing_asked_for(runs, mock_suite, capsys):
+    assert cli.main(["run", "--suite", str(mock_suite)]) == 2
+    err = capsys.readouterr().err
+    assert "no methods given: --methods with some of cola, gone, lora" in err
+    assert "no tasks given" in err
+
+
+@pytest.mark.parametrize("root", [[], ["--data-root", "nowhere"]])
+def test_official_data_needs_its_folder(bench_run, runs, capsys, root):
+    assert bench_run("--set", "data.source=official", *root) == 2
+    assert "data.source=official needs --data-root" in capsys.readouterr().err

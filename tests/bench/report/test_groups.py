@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import mocks
+import pytest
+
+from bench.plan import make_plan
+from bench.records import Scores
+from bench.report.groups import sections
+
+
+@pytest.fixture
+def planned(mock_suite):
+    """Makes specifications from the mock suite."""
+
+    def make(methods="lora cola", tasks="ave avs", seeds="0", overrides=""):
+        return make_plan(str(mock_suite), methods.split(), tasks.split(), seeds.split(), overrides.split())
+
+    return make
+
+
+def labels(table):
+    return [row.label for row in table.rows]
+
+
+def test_seeds_make_one_row_and_tasks_one_section(planned):
+    (section,) = sections(mocks.record(spec) for spec in planned(seeds="0 1 2"))
+    assert (section.suite, section.changed) == ("mock", "")
+    assert [table.task for table in section.tables] == ["ave", "avs"]
+    assert [[len(row.records) for row in table.rows] for table in section.tables] == [[3, 3], [3, 3]]
+
+
+def test_settings_make_rows_that_say_what_differs(planned):
+    specs = [*planned(tasks="ave", seeds="0 1"), *planned("lora", "ave", "0", "lora.r=54 lora.alpha=27")]
+    (section,) = sections(map(mocks.record, specs))
+    assert labels(section.tables[0]) == ["lora", "lora (r=54, alpha=27.0)", "cola"]
+
+
+@pytest.mark.parametrize("override", ["train.epochs=1", "ave.hidden=8"])
+def test_other_conditions_are_never_mixed(planned, override):
+    specs = [*planned(seeds="0 1"), *planned(tasks="ave", overrides=override)]
+    usual, other = sections(map(mocks.record, specs))
+    assert usual.changed == ""
+    assert other.changed == override
+    assert [table.task for table in other.tables] == ["ave"]
+    assert len(usual.tables[0].records) == 4
+
+
+def test_suites_sources_and_versions_are_never_mixed(planned):
+    specs = [
+        *planned("lora", "ave"),
+        *planned("lora", "ave", overrides="data.source=official"),
+        *planned("lora", "ave", overrides="data.version=4"),
+        dataclasses.replace(planned("lora", "ave")[0], suite="other"),
+    ]
+    assert [(section.suite, section.data) for section in sections(map(mocks.record, specs))] == [
+        ("mock", {"source": "generated", "version": 3, "seed": 7}),
+        ("mock", {"source": "official"}),
+        ("mock", {"source": "generated", "version": 4, "seed": 7}),
+        ("other", {"source": "generated", "version": 3, "seed": 7}),
+    ]
+
+
+def test_failed_runs_are_kept_apart(planned):
+    good, bad = planned(tasks="ave")
+    (section,) = sections([mocks.record(good), mocks.failed(bad)])
+    assert labels(section.tables[0]) == ["lora"]
+    assert [record.id for record in section.tables[0].failed] == [bad.id]
+
+
+def test_gains_are_over_lora_with_its_usual_settings(planned):
+    specs = [*planned(tasks="ave", seeds="0 1"), *planned("lora", "ave", "0", "lora.r=54")]
+    scores = [50.0, 60.0, 54.0, 66.0, 57.2]  # lora, cola, lora, cola, lora with r=54
+    (section,) = sections(map(mocks.record, specs, scores))
+    gains = section.tables[0].gains()
+    assert gains["lora"] == (0.0, 0.0)
+    assert gains["cola"] == pytest.approx((11.0, 100 * 11 / 52))
+    assert gains["lora (r=54)"] == pytest.approx((5.2, 10.0))
+
+
+def test_no_gains_without_lora_and_no_percent_of_nothing(planned):
+    (section,) = sections(mocks.record(spec) for spec in planned("cola", "ave"))
+    assert section.tables[0].gains() == {}
+    (section,) = sections(map(mocks.record, planned(tasks="ave"), [0.0, 5.0]))
+    points, percent = section.tables[0].gains()["cola"]
+    assert points == 5.0
+    assert math.isnan(percent)
+
+
+def test_the_primary_metric_comes_first(planned):
+    (spec,) = planned("lora", "ave")
+    scores = Scores("accuracy", [], 1, {"f1": 1.0, "accuracy": 2.0}, 10, {})
+    (section,) = sections([mocks.record(spec, scores=scores)])
+    assert section.tables[0].metrics == ["accuracy", "f1"]

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import mocks
+
+from bench.plan import make_plan
+from bench.report import run_table
+from bench.report.words import NONE
+
+
+def test_a_line_a_run_with_floors_and_failures(mock_suite):
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0], [])
+    lines = run_table([mocks.record(plan[0], 70.125), mocks.failed(plan[1])]).splitlines()
+    assert lines[0] == "suite mock, generated data v3 (seed 7), not the benchmark's own"
+    assert [line.split() for line in lines[2:]] == [
+        ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train", "/s", "MB", "s"],
+        lines[3].split(),
+        ["ave", "lora", "0", "ok", "accuracy", "70.12", "16,000", "2,500", "2.00", "151.2", "812", "55.5"],
+        ["ave", "cola", "0", "failed", *[NONE] * 8],
+        ["ave", "floor:", "sound", "alone", "accuracy", "41.50"],
+        ["ave", "floor:", "constant", "answer", "accuracy", "30.00"],
+        [],
+        ["ave", "cola", "seed", "0", "failed:", "the", "loss", "is", "not", "finite", "at", "step", "3"],
+    ]
+    assert max(map(len, lines)) <= 120

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import mocks
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.errors import UsageError
+from bench.plan import Spec, make_plan
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+TABLES = st.dictionaries(st.text(), VALUES | st.lists(VALUES), max_size=5)
+SPECS = st.builds(
+    Spec,
+    suite=st.text(),
+    task=st.text(),
+    method=st.text(),
+    seed=st.integers(0, 2**32 - 1),
+    settings=TABLES,
+    task_settings=TABLES,
+    recipe=TABLES,
+    streams=st.dictionaries(st.text(), TABLES, max_size=3),
+    data=TABLES,
+)
+
+
+def reverse_keys(value):
+    if isinstance(value, dict):
+        return {key: reverse_keys(item) for key, item in reversed(value.items())}
+    return value
+
+
+@given(SPECS)
+def test_id_does_not_depend_on_the_order_of_keys_and_survives_json(spec):
+    as_dict = dataclasses.asdict(spec)
+    assert Spec(**reverse_keys(as_dict)).id == spec.id
+    assert Spec(**json.loads(json.dumps(as_dict))).id == spec.id
+    assert len(spec.id) == 12
+    int(spec.id, 16)
+
+
+@given(SPECS, st.sampled_from(["settings", "task_settings", "recipe", "streams", "data"]), st.text(), VALUES)
+def test_id_changes_with_every_change(spec, part, key, value):
+    before = getattr(spec, part)
+    after = {**before, key: value}
+    changed = dataclasses.replace(spec, **{part: after})
+    assert (changed.id == spec.id) == (json.dumps(after, sort_keys=True) == json.dumps(before, sort_keys=True))
+    assert dataclasses.replace(spec, seed=spec.seed + 1).id != spec.id
+
+
+def test_id_is_the_same_for_ever():
+    spec = Spec("mini", "ave", "lora", 0, {"r": 16}, {}, {"epochs": 1}, {"vision": {"model": "x"}}, {"source": "y"})
+    assert spec.id == "aa69502a2614"
+    assert spec.label == "ave lora seed 0"
+
+
+def test_runs_are_ordered_by_task_seed_method(mock_suite):
+    plan = make_plan(str(mock_suite), ["lora", "cola", "lora"], ["avs", "ave"], ["1", "0", 1], [])
+    assert [spec.label for spec in plan] == [
+        f"{task} {method} seed {seed}" for task in ("avs", "ave") for seed in (1, 0) for method in ("lora", "cola")
+    ]
+    assert len({spec.id for spec in plan}) == len(plan)
+
+
+def test_spec_holds_everything_that_is_measured(mock_suite):
+    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], [])
+    cola = {"r": 16, "alpha": 8.0, "summary": "cls", "targets": ["q", "v"]}
+    assert ave.settings == {**cola, "inter_scale": 0.1}
+    assert avs.settings == {**cola, "inter_scale": None}
+    assert avs.task_settings == {"window_s": 2.0}
+    assert (ave.recipe["epochs"], avs.recipe["epochs"]) == (4, 6)
+    assert ave.streams == {"vision": {"model": "embedded:vision-v1"}, "audio": {"model": "embedded:audio-v1"}}
+    assert ave.data == {"source": "generated", "version": 3, "seed": 7}
+
+
+def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_suite):
+    overrides = ["train.epochs=1", "avs.epochs = 2", "avs.window_s=3", "cola.r=8", "cola.inter_scale=none"]
+    overrides += ["cola.targets=q,k,v", "cola.summary=mean", "data.source=official"]
+    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], overrides)
+    assert (ave.recipe["epochs"], avs.recipe["epochs"]) == (1, 2)
+    assert avs.task_settings == {"window_s": 3.0}
+    assert ave.settings == {"r": 8, "alpha": 8.0, "inter_scale": None, "summary": "mean", "targets": ["q", "k", "v"]}
+    assert ave.data == {"source": "official"}
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("cola.rr=8", "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, inter_scale, r, "),
+        ("cola.r=eight", "--set cola.r must be a whole number, not 'eight'"),
+        ("cola.r=0", "cola: r must be at least 1, not 0"),
+        ("ave.hiden=3", "unknown key ave.hiden: did you mean hidden?"),
+        ("ave.epochs=0", "ave: epochs must be above 0"),
+        ("train.epoch=1", "unknown key train.epoch: did you mean epochs?"),
+        ("data.source=web", "--set data.source must be one of generated, official, not 'web'"),
+        ("lora.r=8", "--set lora.r=8: lora is not in this command"),
+        ("avs.epochs=8", "--set avs.epochs=8: avs is not in this command"),
+        ("tarin.epochs=8", "--set tarin.epochs=8: unknown tarin: did you mean train? known: ave, cola, data, train"),
+        ("cola", "--set cola: write <method>.<key>=<value>"),
+        ("r=8", "--set r=8: write <method>.<key>=<value>"),
+    ],
+)
+def test_wrong_overrides(mock_suite, override, told):
+    with pytest.raises(UsageError) as raised:
+        make_plan(str(mock_suite), ["cola"], ["ave"], ["0"], [override])
+    assert len(raised.value.problems) == 1
+    assert told in raised.value.problems[0]
+
+
+def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
+    overrides = ["loraa.r=4", "cola.r=-1", "ave.epochs=two", "data.sede=1"]
+    with pytest.raises(UsageError) as raised:
+        make_plan(str(mock_suite), ["loraa", "cola"], ["ave", "avz"], ["0", "-1", "x", str(2**32)], overrides)
+    told = raised.value.problems
+    assert len(told) == 8
+    beginnings = ["unknown method loraa", "unknown task avz", "a seed is", "a seed is", "a seed is"]
+    beginnings += ["--set ave.epochs", "--set data.sede=1", "cola: r must be"]
+    assert [problem[: len(beginning)] for problem, beginning in zip(told, beginnings, strict=True)] == beginnings
+
+
+def test_an_unknown_suite_does_not_hide_other_mistakes(mock_registry):
+    with pytest.raises(UsageError) as raised:
+        make_plan("mimi", ["loraa"], [], ["0"], [])
+    told = str(raised.value)
+    assert "unknown suite mimi" in told
+    assert "did you mean lora?" in told
+    assert "no tasks given: --tasks with some of ave, avs" in told
+
+
+def test_a_task_that_the_suite_lacks(mock_suite):
+    mock_suite.write_text(mocks.SUITE.partition("[tasks.avs]")[0])
+    with pytest.raises(UsageError, match="suite mock has no task avs: known: ave"):
+        make_plan(str(mock_suite), ["lora"], ["avs"], ["0"], [])

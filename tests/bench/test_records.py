@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import get_args, get_origin
+
+import mocks
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import records, settings
+from bench.errors import BenchError
+from bench.plan import Spec
+
+SPEC = Spec(
+    suite="mock",
+    task="ave",
+    method="cola",
+    seed=3,
+    settings={"r": 8, "inter_scale": None, "targets": ["q", "v"]},
+    task_settings={"hidden": 512},
+    recipe={"epochs": 4},
+    streams={"vision": {"model": "embedded:vision-v1"}, "audio": {"model": "embedded:audio-v1"}},
+    data={"source": "generated", "version": 3, "seed": 7},
+)
+SCHEMA_CLASSES = [
+    records.Record,
+    records.Scores,
+    records.Epoch,
+    records.Parameters,
+    records.Memory,
+    records.Throughput,
+    records.Times,
+    records.DataInfo,
+    records.Environment,
+]
+
+
+def strategy(hint):
+    """Values of every type that the schema uses."""
+    if dataclasses.is_dataclass(hint):
+        parts = {name: strategy(each) for name, each in settings.hints(hint).items()}
+        if hint is records.Record:
+            parts |= {"schema": st.just(records.SCHEMA), "spec": st.just(dataclasses.asdict(SPEC))}
+        return st.builds(hint, **parts)
+    if get_origin(hint) is dict:
+        return st.dictionaries(st.text(), strategy(get_args(hint)[1]))
+    if hint is float:
+        return st.floats(allow_nan=False, allow_infinity=False)
+    return st.from_type(hint)
+
+
+for cls in reversed(SCHEMA_CLASSES):
+    st.register_type_strategy(cls, strategy(cls))
+
+
+@given(st.from_type(records.Record))
+def test_what_is_written_is_what_is_read(tmp_path_factory, record):
+    results = tmp_path_factory.mktemp("results")
+    assert records.read(records.write(record, results)) == record
+
+
+def test_every_key_has_a_sentence():
+    for cls in SCHEMA_CLASSES:
+        for field in dataclasses.fields(cls):
+            assert field.metadata["doc"].endswith("."), f"{cls.__name__}.{field.name}"
+
+
+def test_files_of_schema_1_stay_readable():
+    old = Path(__file__).parents[1] / "data"  # made by the first version of the program, from made-up measures
+    ok, failed = sorted(records.read_all(old / "records_v1"), key=lambda record: record.spec["seed"])
+    assert (ok.status, failed.status) == ("ok", "failed")
+    assert ok.scores.test["accuracy"] == 71.25
+    assert ok.label == "ave cola seed 0"
+    assert failed.reason == "the loss is not finite at step 3"
+    assert all(records.find(old / "records_v1", Spec(**record.spec)) for record in (ok, failed))
+
+
+def test_numbers_that_are_not_finite_do_not_lose_the_record(tmp_path):
+    record = mocks.record(SPEC, throughput=records.Throughput(train=math.nan, score=math.inf))
+    path = records.write(record, tmp_path)
+    assert json.loads(path.read_text(), parse_constant=pytest.fail)["throughput"] == {"train": None, "score": None}
+    assert math.isnan(records.read(path).throughput.train)
+
+
+def test_numbers_of_numpy_do_not_lose_the_record(tmp_path):
+    memory = records.Memory("resident size", train_peak=np.int64(5), score_peak=np.int32(6))
+    path = records.write(
+        mocks.record(SPEC, memory=memory, throughput=records.Throughput(np.float32(0.5), 1.0)), tmp_path
+    )
+    read = records.read(path)
+    assert (read.memory.train_peak, read.memory.score_peak, read.throughput.train) == (5, 6, 0.5)
+
+
+def test_one_file_a_run_with_a_name_for_any_file_system(tmp_path):
+    spec = dataclasses.replace(SPEC, method="a/b: c|d")
+    assert records.find(tmp_path, spec) is None
+    path = records.write(mocks.record(spec, 1.0), tmp_path)
+    assert path.name == f"ave-a_b_c_d-s3-{spec.id}.json"
+    assert records.find(tmp_path, spec) == path
+    assert records.write(mocks.record(spec, 2.0), tmp_path) == path
+    assert [record.scores.test["accuracy"] for record in records.read_all(tmp_path)] == [2.0]
+
+
+def test_a_crash_while_writing_keeps_the_record_that_was_there(tmp_path, monkeypatch):
+    path = records.write(mocks.record(SPEC, 1.0), tmp_path)
+
+    def crash(descriptor):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.fsync", crash)
+    with pytest.raises(OSError, match="no space left"):
+        records.write(mocks.record(SPEC, 2.0), tmp_path)
+    assert records.read(path).scores.test["accuracy"] == 1.0
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_torn_and_foreign_files_are_left_out(tmp_path, caplog):
+    path = records.write(mocks.record(SPEC), tmp_path)
+    torn = path.read_text()[:100]
+    path.with_name(f".{path.name}.99.tmp").write_text(torn)
+    path.with_name("torn.json").write_text(torn)
+    path.with_name("notes.txt").write_text("mine")
+    assert [record.id for record in records.read_all(tmp_path)] == [SPEC.id]
+    assert len(caplog.messages) == 1
+    assert "torn.json is no readable record" in caplog.messages[0]
+
+
+def test_no_folder_holds_no_records(tmp_path):
+    assert records.read_all(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda content: content.update(schema=2), "schema is 2, and this version of bench reads 1"),
+        (lambda content: content.pop("schema"), "schema is None"),
+        (lambda content: content.pop("times"), "missing in record: times"),
+        (lambda content: content["scores"].update(tset={}), "unknown in record.scores: tset"),
+        (
+            lambda content: content["scores"]["validation"][0].update(step="1"),
+            "record.scores.validation[0].step must be",
+        ),
+        (lambda content: content["spec"].pop("seed"), "missing in spec: seed"),
+        (lambda content: content.update(scores=[]), "record.scores must be"),
+    ],
+)
+def test_a_broken_file_is_named_with_its_key(tmp_path, change, told):
+    path = records.write(mocks.record(SPEC), tmp_path)
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(BenchError) as raised:
+        records.read(path)
+    assert str(path) in str(raised.value)
+    assert told in str(raised.value)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match=r"file cannot be written: .*; choose one with --results"):
+        records.check_writable(tmp_path / "file")
+    records.check_writable(tmp_path / "new")
+    assert list((tmp_path / "new" / "records").iterdir()) == []

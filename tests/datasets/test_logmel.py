@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+
+from bench.datasets.logmel import log_mel
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filter")
+@pytest.mark.parametrize("frames", [98, 60, 128])
+def test_equals_the_filter_bank_of_transformers(frames):
+    rng = np.random.default_rng(0)
+    waves = (rng.standard_normal((3, 16_000)) * 0.1 + 0.05).astype(np.float32)
+    filters = mel_filter_bank(257, 128, 20, 8000, 16_000, None, "kaldi", True)
+    window = window_function(400, "hann", periodic=False)
+    ours = log_mel(waves, 16_000, 128, frames)
+    assert ours.shape == (3, frames, 128)
+    for wave, mine in zip(waves, ours, strict=True):
+        theirs = spectrogram(
+            wave - wave.mean(), window, frame_length=400, hop_length=160, fft_length=512, power=2.0, center=False,
+            preemphasis=0.97, mel_filters=filters, log_mel="log", mel_floor=1.192092955078125e-07,
+            remove_dc_offset=True,
+        ).T  # fmt: skip
+        kept = min(frames, 98)
+        np.testing.assert_allclose(mine[:kept], theirs[:kept], atol=2e-3)
+        assert not mine[kept:].any()
+
+
+def test_silence_is_finite():
+    assert np.isfinite(log_mel(np.zeros((1, 16_000), dtype=np.float32), 16_000, 128, 98)).all()

@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from bench.datasets.ave import Release as Ave
+from bench.datasets.avsbench import Release as S4
+from bench.datasets.mini import unlabelled
+from bench.datasets.mini.build import build, ensure, folder, verify
+from bench.datasets.mini.draw import SHAPES, Background, Thing, paint, paint_background
+from bench.datasets.mini.render import SIDE, pictures, waveform
+from bench.datasets.mini.sound import RATE, TIMBRES, Source, synthesise
+from bench.datasets.mini.world import CATEGORIES, CLASSES, ave_video, avs_video
+from bench.datasets.mini.write import LAYOUTS, ave_labels
+
+
+def videos(make, count=300):
+    return [make(np.random.default_rng([7, index])) for index in range(count)]
+
+
+def test_ave_has_background_and_always_as_much_to_see_and_to_hear():
+    seconds = [pair for video in videos(ave_video) for pair in zip(ave_labels(video), video.moments, strict=True)]
+    background = np.mean([label == "" for label, _ in seconds])
+    assert 0.2 < background < 0.4
+    for label, moment in seconds:
+        assert len(set(moment.seen)) == len(set(moment.heard)) == 2
+        both = set(moment.seen) & set(moment.heard)
+        assert both == ({label} if label else set())
+
+
+def test_avs_every_thing_is_as_likely_to_sound():
+    place = [video.moments[0].seen.index(video.category) for video in videos(avs_video)]
+    assert all(abs(place.count(i) / len(place) - 1 / 3) < 0.1 for i in range(3))
+    for video in videos(avs_video, 20):
+        for _, masks in pictures(video, np.random.default_rng(0)):
+            sounding = masks[video.moments[0].seen.index(video.category)]
+            assert sounding.sum() > 0.01 * SIDE**2
+
+
+def test_what_is_in_front_hides_what_is_behind():
+    looks = {"texture": "plain", "colours": ((255, 0, 0), (0, 0, 0)), "size": 0.5, "y": 0.5, "angle": 0.0}
+    behind, front = Thing(shape="disc", x=0.4, **looks), Thing(shape="square", x=0.6, **looks)
+    backdrop = paint_background(Background(((0, 0, 0), (0, 0, 0)), 0, 0.0, 0), 80)
+    picture, (seen_behind, seen_front) = paint([behind, front], backdrop)
+    assert not (seen_behind & seen_front).any()
+    _, (alone,) = paint([behind], backdrop)
+    assert seen_behind.sum() < alone.sum()
+    assert (picture[seen_front][:, 0] > 100).all()
+
+
+def test_every_class_has_a_shape_and_a_sound_of_its_own():
+    assert {shape for shape, _ in CLASSES.values()} == set(SHAPES)
+    assert {timbre for _, timbre in CLASSES.values()} == set(TIMBRES)
+    assert len(CLASSES) == len(SHAPES) == len(TIMBRES)
+
+
+@pytest.mark.parametrize("timbre", TIMBRES)
+def test_sounds_have_their_loudness(timbre):
+    wave = synthesise(Source(timbre, 300.0, 0.1, 0), 2)
+    assert len(wave) == 2 * RATE
+    assert np.sqrt(np.mean(wave**2)) == pytest.approx(0.1, rel=1e-3)
+
+
+def test_a_source_is_silent_in_the_seconds_in_which_it_is_not_heard():
+    video = next(v for v in videos(ave_video) if v.start >= 2)
+    kept = [moment for moment in video.moments]
+    gone = video.moments[0].heard[0]
+    only = [m for m in kept if gone not in m.heard]
+    assert only, "the first source heard gives way at some time"
+    wave = waveform(video, np.random.default_rng(0))
+    assert wave.shape == (10 * RATE,) and np.abs(wave).max() <= 1
+
+
+def test_the_layouts_are_read_as_they_are_meant(built):
+    root, manifest = built["ave"]
+    assert manifest.counts == {"train": 3, "val": 1, "test": 2}
+    release = Ave(root, "train")
+    assert len(release.events) == 3
+    root, _ = built["avs"]
+    masks = S4(root, "test").masks(S4(root, "test").videos[0])
+    video = avs_video(np.random.default_rng([0, 1, 2, 0]))
+    rendered = pictures(video, np.random.default_rng(0))
+    sounding = video.moments[0].seen.index(video.category)
+    assert masks[0].mean() == pytest.approx(rendered[0][1][sounding].mean(), abs=0.005)
+
+
+def test_the_same_seed_gives_the_same_files_and_another_gives_others(tmp_path):
+    few = {"train": 2, "val": 1, "test": 1}
+    prints = []
+    for name, seed, workers in (("one", 3, 1), ("two", 3, 2), ("other", 4, 1)):
+        (tmp_path / name).mkdir()
+        manifest = build(tmp_path / name, "avs", seed, videos=few, workers=workers)
+        prints.append(manifest.fingerprint)
+        assert verify(tmp_path / name, manifest)
+    assert prints[0] == prints[1] != prints[2]
+    victim = next((tmp_path / "one").rglob("*.wav"))
+    victim.write_bytes(victim.read_bytes()[:-2])
+    assert not verify(tmp_path / "one", build(tmp_path / "two", "avs", 3, videos=few, workers=1))
+
+
+def test_data_is_built_once_and_whole_or_not_at_all(tmp_path, monkeypatch):
+    few = {"train": 1, "val": 1, "test": 1}
+    monkeypatch.setitem(LAYOUTS, "avs", type(LAYOUTS["avs"])(few, *_writers("avs")))
+
+    def interrupted(written, total):
+        yield next(iter(written))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ensure(tmp_path, "avs", progress=interrupted)
+    assert not folder(tmp_path, "avs", 0).exists()
+    assert not list(tmp_path.rglob("*.png"))
+    place, first = ensure(tmp_path, "avs")
+    assert ensure(tmp_path, "avs", progress=lambda written, total: pytest.fail("built again")) == (place, first)
+
+
+def _writers(benchmark):
+    return LAYOUTS[benchmark].write_video, LAYOUTS[benchmark].write_annotations
+
+
+def test_floors_are_those_of_the_truth():
+    from bench.datasets.mini.floors import ave_floors, avs_floors
+    from bench.datasets.mini.write import Written
+
+    def second(split, label, seen, heard):
+        return Written(split, "", {}, [(label, seen, heard)])
+
+    ave = [second("train", "a", ("a", "b"), ("a", "c"))] * 3 + [second("train", "", ("a", "b"), ("c", "d"))]
+    ave += [second("test", "a", ("a", "b"), ("a", "c")), second("test", "", ("a", "b"), ("c", "d"))]
+    # In training "a" is most common, and guessing one of the two is right in 3/8 against background's 1/4.
+    assert ave_floors(ave) == {
+        "constant answer": 50.0,
+        "sees all, hears nothing": 25.0,
+        "hears all, sees nothing": 25.0,
+    }
+
+    def mask(*columns):
+        m = np.zeros((4, 4), dtype=bool)
+        m[:, list(columns)] = True
+        return m
+
+    avs = [Written("train", "", {}, [(mask(0), mask(0, 1))])] * 2
+    avs += [Written("test", "", {}, [(mask(0), mask(0, 1)), (mask(1), mask(0, 1))])]
+    floors = avs_floors(avs)
+    assert floors["sees all, hears nothing"] == 50.0  # everything seen is twice too much
+    assert floors["hears all, sees nothing"] == 50.0  # the column of training: all of one frame, none of the other
+
+
+def test_the_suite_scores_at_least_a_thousand_items_a_task():
+    assert LAYOUTS["ave"].videos["test"] * 10 >= 1000
+    assert LAYOUTS["avs"].videos["test"] * 5 >= 1000
+    assert len(CATEGORIES) >= 6
+
+
+def test_unlabelled_media_are_the_same_in_any_portion():
+    whole = unlabelled.pictures(0, 0, 4, 56)
+    assert whole.shape == (4, 3, 56, 56)
+    np.testing.assert_array_equal(whole[2:], unlabelled.pictures(0, 2, 2, 56))
+    sounds = unlabelled.sounds(0, 0, 3, 16_000, 128, 98)
+    np.testing.assert_array_equal(sounds[1:], unlabelled.sounds(0, 1, 2, 16_000, 128, 98))

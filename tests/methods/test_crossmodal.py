@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from bench.methods.crossmodal import Hypernetwork, InterModal, attach_inter_modal
+
+
+def hypernetwork_parameters(c: int, r: int, k: int) -> int:
+    h = max(1, c // k)
+    return c * h + 3 * h + h * r**2 + 3 * r**2
+
+
+@pytest.mark.parametrize(("c", "r", "k"), [(768, 16, 16), (96, 16, 2), (20, 4, 64), (33, 3, 4)])
+def test_parameters_of_one_linear(c, r, k):
+    term = InterModal((30, 50), c, r, k, scale=0.1)
+    assert sum(p.numel() for p in term.hyper.parameters()) == hypernetwork_parameters(c, r, k)
+    assert sum(p.numel() for p in term.parameters()) == r * (30 + 50) + hypernetwork_parameters(c, r, k) + 1
+
+
+def test_the_published_count_of_one_hypernetwork():
+    assert sum(p.numel() for p in Hypernetwork(768, 16, 16).parameters()) == 50_064
+
+
+def test_row_vector_form(draw):
+    """For each sample x A_c^T Phi^T B_c^T, with both norms written out."""
+    term = InterModal((6, 5), width=8, r=3, reduction=2, scale=0.3).double()
+    draw(term)
+    x, x_c = torch.randn(4, 7, 6, dtype=torch.float64), torch.randn(4, 8, dtype=torch.float64)
+
+    def norm(values, layer):
+        centred = values - values.mean()
+        return centred / torch.sqrt((centred**2).mean() + 1e-6) * layer.weight + layer.bias
+
+    hyper = term.hyper
+    for sample in range(4):
+        hidden = hyper.fc1.weight @ x_c[sample] + hyper.fc1.bias
+        hidden = norm(0.5 * hidden * (1 + torch.erf(hidden / math.sqrt(2))), hyper.norm1)
+        phi = norm((hyper.fc2.weight @ hidden + hyper.fc2.bias).reshape(3, 3), hyper.norm2)
+        expected = term.scale * (x[sample] @ term.A.T @ phi.T @ term.B.T)
+        torch.testing.assert_close(term(x, x_c)[sample], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_initial_values():
+    torch.manual_seed(0)
+    term = InterModal((400, 300), width=512, r=16, reduction=4, scale=0.1)
+    assert term.scale.item() == pytest.approx(0.1)
+    assert not term.B.any()
+    assert term.A.abs().max() <= math.sqrt(1 / 400)  # Kaiming uniform with a = sqrt(5)
+    assert term.A.std().item() == pytest.approx(math.sqrt(1 / 400 / 3), rel=0.05)
+    for linear in (term.hyper.fc1, term.hyper.fc2):
+        assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
+        assert not linear.bias.any()
+    for norm in (term.hyper.norm1, term.hyper.norm2):
+        assert isinstance(norm, nn.LayerNorm) and norm.eps == 1e-6
+        assert (norm.weight == 1).all() and not norm.bias.any()
+    assert term.hyper.norm2.weight.shape == (16, 16)
+
+
+def test_only_paired_blocks_have_inter_modal_paths(make_model):
+    model = make_model({"vision": 4, "audio": 2})
+    attach_inter_modal(model, r=2, reduction=4, scale=0.1)
+    vision, audio = model.streams["vision"], model.streams["audio"]
+    assert list(vision.inter) == ["1", "3"] and list(audio.inter) == ["0", "1"]
+    for block in vision.inter.values():
+        assert list(block) == ["q", "k", "v", "o", "fc1", "fc2"]
+        assert all(list(partners) == ["audio"] for partners in block.values())
+
+
+def test_partners_sum(make_model, make_inputs, draw):
+    """With three streams a linear's output is its own and the term of each of the two partners."""
+    model = make_model({"vision": 2, "audio": 2, "audio2": 3})
+    attach_inter_modal(model, r=2, reduction=4, scale=0.1)
+    draw(model)
+    stream = model.streams["vision"]
+    partners = {name: torch.randn(3, 24, dtype=torch.float64) for name in ("audio", "audio2")}
+    x = torch.randn(3, 5, 32, dtype=torch.float64)
+    q, fc1 = stream.apply_linears(1, ("q", "fc1"), x, partners)
+    for role, output in (("q", q), ("fc1", fc1)):
+        expected = stream.encoder.get_submodule(stream.linears(1)[role])(x)
+        for name, summary in partners.items():
+            expected = expected + stream.inter["1"][role][name](x, summary)
+        torch.testing.assert_close(output, expected)
+    assert all(torch.isfinite(tokens).all() for tokens in model(make_inputs(model)).values())

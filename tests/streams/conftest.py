@@ -1,0 +1,63 @@
+"""Tiny encoders of every family, with random weights everywhere."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import ASTConfig, Dinov2Config, ViTConfig
+
+from bench.streams.base import Stream
+from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.load import build_stream
+
+IMAGE = ImageInput(size=32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
+AUDIO = AudioInput(sample_rate=16000, mel_bins=24, frames=40, mean=-4.0, std=4.5)
+SIZE = {"hidden_size": 32, "num_attention_heads": 4}
+VISION = {"image_size": 32, "patch_size": 8, **SIZE}
+SOUND = {"patch_size": 8, "frequency_stride": 8, "time_stride": 6, "num_mel_bins": 24, "max_length": 40, **SIZE}
+
+CONFIGS = {
+    "vit": (ViTConfig, {**VISION, "intermediate_size": 48}),
+    "vit-no-qkv-bias": (ViTConfig, {**VISION, "intermediate_size": 48, "qkv_bias": False}),
+    "dinov2": (Dinov2Config, {**VISION, "mlp_ratio": 2}),
+    "dinov2-swiglu": (Dinov2Config, {**VISION, "mlp_ratio": 2, "use_swiglu_ffn": True}),
+    "ast": (ASTConfig, {**SOUND, "intermediate_size": 48}),
+}
+
+
+def tiny_stream(kind: str, depth: int = 3, dtype: torch.dtype = torch.float64) -> Stream:
+    config, values = CONFIGS[kind]
+    stream = build_stream(config(num_hidden_layers=depth, **values), AUDIO if kind == "ast" else IMAGE)
+    generator = torch.Generator().manual_seed(depth)
+    for parameter in stream.parameters():  # as initialised, many are 0 or 1 and would hide a mistake
+        parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
+    return stream.to(dtype)
+
+
+def tiny_input(kind: str, batch: int = 2, dtype: torch.dtype = torch.float64) -> torch.Tensor:
+    shape = (40, 24) if kind == "ast" else (3, 32, 32)
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+@pytest.fixture(params=CONFIGS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def make_stream():
+    return tiny_stream
+
+
+@pytest.fixture
+def make_input():
+    return tiny_input
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """Tensors this small only lose by being shared out."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
