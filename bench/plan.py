@@ -168,7 +168,10 @@ def _task_runs(
     data = plain("data", Data, asdict(suite.data))
     recipe = plain(task, Recipe, asdict(suite.train), entry.train, changes.get(("train", Recipe), {}))
     task_settings = plain(task, task_class, entry.settings)
-    method_settings = {name: plain(name, cls, entry.methods.get(name, {})) for name, cls in methods.items()}
+    method_settings = {
+        name: plain(name, cls, suite.methods.get(name, {}), entry.methods.get(name, {}))
+        for name, cls in methods.items()
+    }
     mistakes.raise_if_any()
     streams = {name: asdict(suite.streams[name]) for name in entry.streams}
     return [

@@ -16,8 +16,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
+from transformers.utils import logging as transformers_logging
 
-from bench import records, registry
+from bench import records, registry, settings
 from bench.data import Splits, open_splits
 from bench.environment import environment
 from bench.errors import BenchError, DataError, UsageError
@@ -69,8 +70,9 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
         DataError, UsageError: the data is not there or broken, or the device is not there; this ends every run alike.
     """
     started = _now()
-    task: Task = registry.load("tasks", spec.task)(**spec.task_settings)
-    method: Method = registry.load("methods", spec.method)(**spec.settings)
+    transformers_logging.disable_progress_bar()  # ours are enough
+    task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+    method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
     accelerator = _accelerator(options.device, Recipe(**spec.recipe).precision)
     blank = records.Record(
         schema=records.SCHEMA,

@@ -30,10 +30,15 @@ class Data:
     """Version of the generator."""
     seed: int = 0
     """Seed of the generator."""
+    skip_unreadable: bool = False
+    """Leave samples out whose files cannot be read, and count them, instead of stopping at the first."""
 
     def identity(self) -> dict[str, Any]:
         """What tells this data from other data, as plain values."""
-        return {"source": "official"} if self.source == "official" else asdict(self)
+        plain = asdict(self)
+        if self.source == "official":
+            del plain["version"], plain["seed"]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,8 @@ class Suite:
     data: Data
     streams: dict[str, StreamSource]
     train: Recipe
+    methods: dict[str, dict[str, Any]]
+    """Settings of methods on every task, by the method's name; a task's own come before them."""
     tasks: dict[str, SuiteTask]
 
 
@@ -80,6 +87,7 @@ class _File:
     streams: dict[str, dict[str, Any]]
     train: dict[str, Any]
     tasks: dict[str, dict[str, Any]]
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def suite_names() -> list[str]:
@@ -142,8 +150,9 @@ def _suite(content: Mapping[str, Any]) -> Suite:
     for name, table in file.tasks.items():
         with mistakes.gathered():
             tasks[name] = _task(name, table, known_streams=file.streams)
+    _check_methods(file.methods, "methods", mistakes)
     mistakes.raise_if_any()
-    return Suite(file.name, file.about, data, streams, recipe, tasks)
+    return Suite(file.name, file.about, data, streams, recipe, file.methods, tasks)
 
 
 def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any]) -> SuiteTask:
@@ -157,8 +166,12 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
         settings.check(Recipe, task.train, f"{where}.train")
     with mistakes.gathered():
         settings.check(registry.load("tasks", name), task.settings, f"{where}.settings")
-    for method, values in task.methods.items():
-        with mistakes.gathered():
-            settings.check(registry.load("methods", method), values, f"{where}.methods.{method}")
+    _check_methods(task.methods, f"{where}.methods", mistakes)
     mistakes.raise_if_any()
     return task
+
+
+def _check_methods(methods: Mapping[str, dict[str, Any]], where: str, mistakes: Mistakes) -> None:
+    for method, values in methods.items():
+        with mistakes.gathered():
+            settings.check(registry.load("methods", method), values, f"{where}.{method}")

@@ -60,16 +60,16 @@ def train(
         recipe: how to train.
         splits: "train" and "val".
         accelerator: device, precision and processes.
-        seed: fixes the order of the samples.
+        seed: fixes the order of the samples and their augmentation.
         label: what the progress bar says.
 
     Raises:
         DivergedError: a loss was not finite; says at which step.
     """
-    order = torch.Generator().manual_seed(seed)
+    order, chance = (torch.Generator().manual_seed(seed) for _ in range(2))
     loader = DataLoader(splits["train"], recipe.batch_size, shuffle=True, generator=order)
     steps = recipe.epochs * len(loader)
-    optimiser = torch.optim.AdamW(_groups(model, recipe), weight_decay=recipe.weight_decay)
+    optimiser = torch.optim.AdamW(_groups(model, recipe), weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, partial(_rate, warm_up=round(recipe.warmup * steps), steps=steps)
     )
@@ -84,7 +84,8 @@ def train(
             model.train()
             losses: list[Tensor] = []
             clock.skip()
-            for batch in loader:
+            for plain in loader:
+                batch = task.augment(plain, chance)
                 with accelerator.autocast():
                     loss = task.loss(wrapped(batch), batch)
                 extra = method.loss()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,7 +38,10 @@ class PeftAdapters:
         self.models: dict[str, PeftModel] = {}
         for name, stream in model.streams.items():
             targets = [path for block in range(stream.depth) for path in stream.linears(block).values()]
-            self.models[name] = get_peft_model(stream.encoder, config(targets))
+            with warnings.catch_warnings():
+                # PEFT 0.21 asks for a property that transformers 5.23 has renamed: nothing a user can mend.
+                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+                self.models[name] = get_peft_model(stream.encoder, config(targets))
         self._base: dict[nn.Parameter, Tensor] = {}
 
     def save(self, folder: Path) -> None:

@@ -1,0 +1,1 @@
+"""Suites: named TOML files that fix the data, the streams and the training recipe."""

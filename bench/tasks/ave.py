@@ -11,7 +11,7 @@ from bench.tasks.base import Samples, Task
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from bench.datasets.ave import Release
     from bench.tasks.base import Inputs
@@ -52,6 +52,13 @@ class AVE(Task):
 
         assert isinstance(samples, _Events)
         return ClassTokens(widths, self.hidden, len(samples.release.categories) + 1)
+
+    def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
+        """Pictures mirrored and in another light, sounds louder or softer."""
+        from bench.tasks.augment import gain, mirror, relight
+
+        (vision,) = mirror([batch["vision"]], generator)
+        return {**batch, "vision": relight(vision, generator), "audio": gain(batch["audio"], generator)}
 
     def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Cross-entropy, the mean over all seconds."""

@@ -11,7 +11,7 @@ from bench.tasks.base import Samples, Task
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from bench.datasets.avsbench import Release
     from bench.tasks.base import Inputs
@@ -55,6 +55,13 @@ class AVS(Task):
         from bench.tasks.heads import MaskDecoder
 
         return MaskDecoder(widths["vision"], widths["audio"], self.hidden)
+
+    def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
+        """Pictures mirrored and in another light, sounds louder or softer."""
+        from bench.tasks.augment import gain, mirror, relight
+
+        vision, mask = mirror([batch["vision"], batch["mask"]], generator)
+        return {"vision": relight(vision, generator), "audio": gain(batch["audio"], generator), "mask": mask}
 
     def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
         """Binary cross-entropy with the share of each output cell that the mask covers."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
+    from torch import Generator, Tensor
 
     from bench.streams.inputs import AudioInput, ImageInput
     from bench.tasks.model import Head
@@ -61,6 +61,10 @@ class Task(ABC):
     @abstractmethod
     def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
         """The head, with random weights, on streams of these widths; `samples` tells what there is to predict."""
+
+    def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
+        """A training batch changed by chance, every draw from `generator` (on the CPU); as it is by default."""
+        return batch
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:

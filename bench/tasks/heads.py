@@ -30,7 +30,7 @@ class MaskDecoder(Head):
     """From vision tokens to a mask, with attention between each place and the sound.
 
     Places attend to the sound as in the TPAVI module of Zhou et al. (ECCV 2022): z = f + w(theta(f) . phi(a) * g(f)),
-    where a is the audio class token; then convolutions at twice and four times the token grid.
+    where a is the audio class token; then a convolution over neighbours and two that double the grid.
     """
 
     def __init__(self, vision: int, audio: int, hidden: int) -> None:
@@ -40,8 +40,9 @@ class MaskDecoder(Head):
         self.phi = nn.Linear(audio, hidden)
         self.g = nn.Conv2d(hidden, hidden, 1)
         self.w = nn.Conv2d(hidden, hidden, 1)
-        self.fine = nn.Conv2d(hidden, hidden // 2, 3, padding=1)
-        self.finer = nn.Conv2d(hidden // 2, hidden // 4, 3, padding=1)
+        self.near = nn.Conv2d(hidden, hidden, 3, padding=1)
+        self.fine = nn.ConvTranspose2d(hidden, hidden // 2, 2, stride=2)
+        self.finer = nn.ConvTranspose2d(hidden // 2, hidden // 4, 2, stride=2)
         self.mask = nn.Conv2d(hidden // 4, 1, 1)
 
     def forward(self, states: States) -> Tensor:
@@ -50,8 +51,8 @@ class MaskDecoder(Head):
         a_BE11 = self.phi(states["audio"][:, 0])[..., None, None]
         match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
         f_BEHW = f_BEHW + self.w(match_B1HW * self.g(f_BEHW))
-        f_BEHW = F.gelu(self.fine(_twice(f_BEHW)))
-        f_BEHW = F.gelu(self.finer(_twice(f_BEHW)))
+        for layer in (self.near, self.fine, self.finer):
+            f_BEHW = F.gelu(layer(f_BEHW))
         return self.mask(f_BEHW)[:, 0]
 
 
@@ -59,7 +60,3 @@ def _places(tokens_BTD: Tensor) -> Tensor:
     """The patch tokens of a square image as a picture (B, D, H, W); what comes before them is left out."""
     side = math.isqrt(tokens_BTD.shape[1])
     return tokens_BTD[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))
-
-
-def _twice(f_BEHW: Tensor) -> Tensor:
-    return F.interpolate(f_BEHW, scale_factor=2, mode="bilinear", align_corners=False)

@@ -103,17 +103,19 @@ def _texture(name: str, side: int, colours: tuple[tuple[int, int, int], ...]) ->
     v, u = np.mgrid[0:side, 0:side] / side * 2 * np.pi * 3
     share = {
         "plain": lambda: np.zeros((side, side)),
-        "stripes": lambda: (np.sin(u) > 0).astype(float),
+        "bars": lambda: (np.sin(u) > 0).astype(float),
+        "stripes": lambda: (np.sin(v) > 0).astype(float),
         "checks": lambda: (np.sin(u) * np.sin(v) > 0).astype(float),
         "dots": lambda: (np.sin(u) * np.sin(v) > 0.45).astype(float),
-        "waves": lambda: (np.sin(v + 1.5 * np.sin(u)) > 0).astype(float),
+        "slant": lambda: (np.sin(u + v) > 0).astype(float),
+        "grid": lambda: (np.maximum(np.sin(u), np.sin(v)) > 0.8).astype(float),
         "shade": lambda: (u + v) / (12 * np.pi),
     }[name]()[..., None]
     first, second = (np.array(colour, dtype=np.float32) for colour in colours)
     return (first * (1 - share) + second * share).astype(np.float32)
 
 
-TEXTURES = ("plain", "stripes", "checks", "dots", "waves", "shade")
+TEXTURES = ("plain", "bars", "stripes", "checks", "dots", "slant", "grid", "shade")
 
 
 def coverage(thing: Thing, side: int) -> tuple[NDArray[np.float32], int, int]:

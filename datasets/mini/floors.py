@@ -26,19 +26,19 @@ def _truths(videos: Sequence[Written], split: str) -> list[tuple]:
 def ave_floors(videos: Sequence[Written]) -> dict[str, float]:
     """Accuracies in percent on the test split; what an answer is most often is taken from the training split.
 
-    The one-modality oracles know without error which categories are seen (or heard) in a second, and answer with
-    background or one of them at random, whichever was right more often in training.
+    The one-modality oracles know without error which categories are seen (or heard) in a second. They answer with
+    background or with one of those at random, whichever was right more often in training with as many of them.
     """
     train, test = _truths(videos, "train"), _truths(videos, "test")
     common = Counter(label for label, _, _ in train).most_common(1)[0][0]
     floors = {CONSTANT: float(np.mean([label == common for label, _, _ in test]))}
     for name, column in ((SEES, 1), (HEARS, 2)):
-        background = np.mean([entry[0] == "" for entry in train])
-        guess = np.mean([(entry[0] in entry[column]) / len(entry[column]) for entry in train])
-        if background >= guess:
-            right = [float(entry[0] == "") for entry in test]
-        else:
-            right = [(entry[0] in entry[column]) / len(entry[column]) for entry in test]
+        right = []
+        for count in {len(entry[column]) for entry in train}:
+            known, asked = ([e for e in some if len(e[column]) == count] for some in (train, test))
+            background = np.mean([label == "" for label, *_ in known])
+            guess = np.mean([(entry[0] in entry[column]) / count for entry in known])
+            right += [float(e[0] == "") if background >= guess else (e[0] in e[column]) / count for e in asked]
         floors[name] = float(np.mean(right))
     return {name: 100 * share for name, share in floors.items()}
 

@@ -5,38 +5,26 @@ from __future__ import annotations
 import numpy as np
 
 from bench.datasets.mini.draw import Mask, Pixels, paint, paint_background
-from bench.datasets.mini.sound import RATE, Source, Wave, hum, synthesise
-from bench.datasets.mini.world import Video
+from bench.datasets.mini.sound import RATE, Wave, hum, synthesise
+from bench.datasets.mini.world import Moment, Video
 
 SIDE = 80  # pixels
+_RAMP = RATE // 100  # samples over which each second fades in and out, so that the cut does not click
 
 
-def pictures(video: Video, rng: np.random.Generator) -> list[tuple[Pixels, list[Mask]]]:
+def pictures(video: Video) -> list[tuple[Pixels, list[Mask]]]:
     """For each second the picture (SIDE, SIDE, 3) and, for each thing, the mask of what is seen of it."""
-    backdrop = paint_background(video.background, SIDE)
-    grain = video.background.grain / 2
-    rendered = []
-    for moment in video.moments:
-        flicker = rng.standard_normal((SIDE, SIDE, 1), dtype=np.float32) * np.float32(grain)
-        rendered.append(paint(moment.things, backdrop + flicker))
-    return rendered
+    return [paint(moment.things, paint_background(moment.background, SIDE)) for moment in video.moments]
 
 
 def waveform(video: Video, rng: np.random.Generator) -> Wave:
-    """The sound of the whole video, (seconds * RATE,), each source faded in and out where it starts and stops."""
-    seconds = len(video.moments)
-    wave = hum(video.hum, seconds, rng)
-    for source in dict.fromkeys(source for moment in video.moments for source in moment.sources):
-        wave += synthesise(source, seconds) * _gate(video, source)
-    return np.clip(wave, -1, 1)
+    """The sound of the whole video: (seconds * RATE,)."""
+    return np.concatenate([_second(moment, rng) for moment in video.moments])
 
 
-def _gate(video: Video, source: Source) -> Wave:
-    """1 in the seconds in which the source is heard, with ramps of 10 ms at the changes."""
-    on = [float(source in moment.sources) for moment in video.moments]
-    gate = np.repeat(np.array(on, dtype=np.float32), RATE)
-    ramp = RATE // 100
-    for second in range(1, len(on)):
-        if on[second] != on[second - 1]:
-            gate[second * RATE - ramp : second * RATE] = np.linspace(on[second - 1], on[second], ramp)
-    return gate
+def _second(moment: Moment, rng: np.random.Generator) -> Wave:
+    wave = sum((synthesise(source, 1) for source in moment.sources), start=np.zeros(RATE, dtype=np.float32))
+    ramp = np.linspace(0, 1, _RAMP, dtype=np.float32)
+    wave[:_RAMP] *= ramp
+    wave[-_RAMP:] *= ramp[::-1]
+    return np.clip(wave + hum(moment.hum, 1, rng), -1, 1)

@@ -86,7 +86,7 @@ def _write_ave_video(root: Path, seed: int, split: str, index: int) -> Written:
     video = ave_video(rng)
     name = f"{split}{index:06d}"
     digests: dict[str, str] = {}
-    for number, (pixels, _) in enumerate(pictures(video, rng), start=1):
+    for number, (pixels, _) in enumerate(pictures(video), start=1):
         _save(root, Path("AVE_Dataset/video_frames", name, f"{number:04d}.jpg"), _image(pixels, "jpeg"), digests)
     _save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), _wav(waveform(video, rng)), digests)
     truth = [(label, m.seen, m.heard) for label, m in zip(ave_labels(video), video.moments, strict=True)]
@@ -111,7 +111,7 @@ def _write_avs_video(root: Path, seed: int, split: str, index: int) -> Written:
     folder = Path("Single-source/s4_data")
     digests: dict[str, str] = {}
     truth = []
-    for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video, rng), strict=True), start=1):
+    for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
         here = Path(split, category, name, f"{name}_{number}.png")
         _save(root, folder / "visual_frames" / here, _image(pixels, "png"), digests)
         sounding = masks[moment.seen.index(video.category)]

@@ -1,0 +1,139 @@
+"""Runs from end to end on a few generated videos, with the embedded encoders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import data, records
+from bench.datasets.mini.write import LAYOUTS
+from bench.errors import DataError, UsageError
+from bench.plan import Spec, make_plan
+from bench.run import RunOptions, execute
+
+FEW = {"train": 6, "val": 2, "test": 3}
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory) -> RunOptions:
+    """A cache of a few generated videos."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, layout in LAYOUTS.items():
+            patch.setitem(LAYOUTS, name, replace(layout, videos=FEW))
+        yield RunOptions(data_root=tmp_path_factory.mktemp("cache"), device="cpu")
+    data._kept.clear()
+
+
+def spec(task: str, method: str, *changes: str, seed: int = 0) -> Spec:
+    (one,) = make_plan("mini", [method], [task], [seed], ["train.batch_size=2", f"{task}.epochs=2", *changes])
+    return one
+
+
+def measured(record: records.Record) -> tuple:
+    """All of a record but times and memory."""
+    assert record.status == "ok", record.traceback
+    return record.id, record.spec, record.scores, record.parameters, record.data
+
+
+@pytest.mark.parametrize("task", ["ave", "avs"])
+def test_one_seed_gives_one_record_and_another_seed_another(options, task):
+    first, again = (execute(spec(task, "cola"), options) for _ in range(2))
+    assert measured(first) == measured(again)
+    other = execute(spec(task, "cola", seed=1), options)
+    assert other.scores.validation != first.scores.validation
+    assert other.data == first.data
+
+
+def test_a_record_holds_what_was_measured(options, tmp_path):
+    record = execute(spec("avs", "lora"), options)
+    assert records.read(records.write(record, tmp_path)) == record
+    scores = record.scores
+    assert [entry.epoch for entry in scores.validation] == [1, 2]
+    assert [entry.step for entry in scores.validation] == [3, 6]
+    best = max(scores.validation, key=lambda entry: entry.scores["miou"])
+    assert scores.best_epoch == best.epoch
+    assert set(scores.test) == {"miou", "f_score"} and scores.test_samples == 3
+    assert set(scores.floors) == {"constant answer", "sees all, hears nothing", "hears all, sees nothing"}
+    assert record.memory.kind == "resident size" and record.memory.train_peak > 10**8
+    assert record.throughput.train > 0 and record.throughput.score > 0
+    assert record.data.source == "generated" and record.data.counts == FEW
+    assert record.environment.device == "cpu" and record.environment.versions["torch"]
+
+
+def test_parameters_are_those_of_the_formulas(options):
+    r, width, blocks = 2, 64, 4
+    # q, k, v, o and the two linears of the MLP, in both streams.
+    both = 2 * blocks * (4 * r * 2 * width + 2 * r * (width + 4 * width))
+    lora = execute(spec("ave", "lora", "lora.r=2", "ave.epochs=1"), options).parameters
+    cola = execute(spec("ave", "cola", "cola.r=2", "cola.reduction=8", "ave.epochs=1"), options).parameters
+    hidden = width // 8
+    hyper = width * hidden + 3 * hidden + hidden * r * r + 3 * r * r
+    assert lora.adapter == both
+    assert cola.adapter == 2 * both + 2 * blocks * 6 * (hyper + 1)
+    assert lora.head == cola.head and lora.streams == cola.streams
+    assert lora.total == lora.streams + lora.trainable
+    assert cola.percent == pytest.approx(100 * cola.adapter / cola.streams)
+
+
+def test_methods_of_one_seed_share_the_head_and_the_order(options):
+    """Before the first step adapters add nothing, so the first losses of two methods are equal."""
+    changes = ["ave.epochs=1", "ave.batch_size=6", "train.warmup=0.0"]
+    losses = [
+        execute(spec("ave", method, *changes), options).scores.validation[0].train_loss for method in ("lora", "cola")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_says_at_which_step(options, tmp_path):
+    record = execute(spec("ave", "lora", "train.lr_head=1e30", "train.warmup=0.0", "train.clip=0.0"), options)
+    assert record.status == "failed" and record.scores is None
+    assert "at step" in record.reason and "DivergedError" in record.traceback
+    assert records.read(records.write(record, tmp_path)).reason == record.reason
+
+
+def test_the_official_data_needs_its_folder(options, tmp_path):
+    official = spec("ave", "lora", "data.source=official")
+    with pytest.raises(UsageError, match="--data-root"):
+        execute(official, RunOptions(None, "cpu"))
+    with pytest.raises(DataError, match="AVE_Dataset"):
+        execute(official, RunOptions(tmp_path, "cpu"))
+
+
+def test_the_generated_files_are_read_as_an_official_release(options):
+    """The one reader serves both: what the generator wrote, named as official data, gives the same scores."""
+    folder = next(options.data_root.rglob("AVE_Dataset")).parent
+    generated = execute(spec("ave", "lora"), options)
+    official = execute(spec("ave", "lora", "data.source=official"), RunOptions(folder, "cpu"))
+    assert official.scores.test == generated.scores.test
+    assert official.data.source == "official" and official.scores.floors == {}
+
+
+def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
+    import shutil
+
+    shutil.copytree(next(options.data_root.rglob("AVE_Dataset")), tmp_path / "AVE_Dataset")
+    victim = next((tmp_path / "AVE_Dataset/raw_audio").glob("test*.wav"))
+    victim.write_bytes(b"")
+    here = RunOptions(tmp_path, "cpu")
+    with pytest.raises(DataError, match=victim.stem):
+        execute(spec("ave", "lora", "data.source=official"), here)
+    record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
+    assert record.data.skipped == 1 and record.scores.test_samples == FEW["test"] - 1
+
+
+def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, monkeypatch):
+    kept = execute(spec("avs", "lora"), options)
+    data._kept.clear()
+    monkeypatch.setattr(data, "IN_MEMORY", 0)
+    decoded = execute(spec("avs", "lora"), options)
+    data._kept.clear()
+    assert decoded.scores == kept.scores
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_cuda_that_is_not_there_is_told(options):
+    with pytest.raises(UsageError, match="no CUDA device"):
+        execute(spec("ave", "lora"), RunOptions(Path(), "cuda"))

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from bench.records import Epoch
+from bench.train import _rate, best_epoch
+
+
+def curve(*scores: float) -> list[Epoch]:
+    return [Epoch(i, i, 0.0, {"miou": score}) for i, score in enumerate(scores, start=1)]
+
+
+def test_the_best_epoch_is_the_first_with_the_highest_validation_score():
+    assert best_epoch(curve(1.0, 3.0, 2.0, 3.0), "miou") == 2
+    assert best_epoch(curve(0.0), "miou") == 1
+
+
+def test_the_rate_rises_and_then_falls_to_zero():
+    rates = [_rate(step, warm_up=10, steps=100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
+    assert all(a > b for a, b in itertools.pairwise(rates[10:]))
+    assert rates[100] == pytest.approx(0.0, abs=1e-9)
+    assert _rate(0, warm_up=0, steps=1) == 1.0
+
+
+def test_scores_do_not_depend_on_the_batch_size():
+    from accelerate import Accelerator
+    from torch import nn
+
+    from bench.recipe import Recipe
+    from bench.train import score
+
+    class Task:
+        metrics = {"value": ""}  # noqa: RUF012
+
+        def score(self, output, batch):
+            return {"value": output}
+
+    class Model(nn.Module):
+        def forward(self, batch):
+            return batch["x"]
+
+    split = [{"x": torch.tensor(float(i))} for i in range(7)]
+    recipe = Recipe(1, 1, 1, 1e-3, 1e-3, 0.0, 0.0, 1.0, "no")
+    for size in (1, 2, 7):
+        sized = Recipe(**{**vars(recipe), "eval_batch_size": size})
+        assert score(Model(), Task(), split, sized, Accelerator(cpu=True))[0] == {"value": 3.0}
