@@ -66,7 +66,7 @@ class Pretraining:
 
 
 RECIPES = {
-    "vision": Pretraining("vision", steps=4000, masked=0.6),
+    "vision": Pretraining("vision", steps=2500, masked=0.6),
     "audio": Pretraining("audio", steps=3000, masked=0.5),
 }
 WIDTH, DEPTH, HEADS = 64, 4, 4

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from bench.streams.lockstep import States
 from bench.tasks.model import Head
 
+_FINER = 4  # cells of the mask along each side of a place
+
 
 class ClassTokens(Head):
     """The class tokens of all streams, concatenated, through two linears."""
@@ -30,7 +32,7 @@ class MaskDecoder(Head):
     """From vision tokens to a mask, with attention between each place and the sound.
 
     Places attend to the sound as in the TPAVI module of Zhou et al. (ECCV 2022): z = f + w(theta(f) . phi(a) * g(f)),
-    where a is the audio class token; then a convolution over neighbours and two that double the grid.
+    where a is the audio class token; then convolutions, the last of which says 4 x 4 cells of mask for each place.
     """
 
     def __init__(self, vision: int, audio: int, hidden: int) -> None:
@@ -41,9 +43,8 @@ class MaskDecoder(Head):
         self.g = nn.Conv2d(hidden, hidden, 1)
         self.w = nn.Conv2d(hidden, hidden, 1)
         self.near = nn.Conv2d(hidden, hidden, 3, padding=1)
-        self.fine = nn.ConvTranspose2d(hidden, hidden // 2, 2, stride=2)
-        self.finer = nn.ConvTranspose2d(hidden // 2, hidden // 4, 2, stride=2)
-        self.mask = nn.Conv2d(hidden // 4, 1, 1)
+        self.deep = nn.Conv2d(hidden, hidden, 1)
+        self.mask = nn.Conv2d(hidden, _FINER**2, 1)
 
     def forward(self, states: States) -> Tensor:
         """Logits (B, 4 x rows, 4 x columns) of the mask."""
@@ -51,9 +52,9 @@ class MaskDecoder(Head):
         a_BE11 = self.phi(states["audio"][:, 0])[..., None, None]
         match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
         f_BEHW = f_BEHW + self.w(match_B1HW * self.g(f_BEHW))
-        for layer in (self.near, self.fine, self.finer):
-            f_BEHW = F.gelu(layer(f_BEHW))
-        return self.mask(f_BEHW)[:, 0]
+        f_BEHW = F.gelu(self.near(f_BEHW))
+        f_BEHW = F.gelu(self.deep(f_BEHW))
+        return F.pixel_shuffle(self.mask(f_BEHW), _FINER)[:, 0]
 
 
 def _places(tokens_BTD: Tensor) -> Tensor:

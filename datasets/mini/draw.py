@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+Colours = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 SUPERSAMPLE = 3  # shapes are drawn this much larger and averaged down, for smooth edges
 
@@ -25,7 +26,7 @@ class Thing:
 
     shape: str
     texture: str
-    colours: tuple[tuple[int, int, int], tuple[int, int, int]]
+    colours: Colours
     size: float
     x: float
     y: float
@@ -36,7 +37,7 @@ class Thing:
 class Background:
     """A smooth two-colour field under `clutter` thin lines; `grain` is the deviation of the pixel noise (0-255)."""
 
-    colours: tuple[tuple[int, int, int], tuple[int, int, int]]
+    colours: Colours
     clutter: int
     grain: float
     seed: int
@@ -97,22 +98,21 @@ SHAPES: dict[str, list[NDArray[np.float64]]] = {
 }
 
 
-@lru_cache(maxsize=256)
-def _texture(name: str, side: int, colours: tuple[tuple[int, int, int], ...]) -> NDArray[np.float32]:
-    """A (side, side, 3) texture of two colours, with a period of about a third of the object."""
+@lru_cache(maxsize=1024)
+def _texture(name: str, side: int) -> NDArray[np.float32]:
+    """How much of the second colour a texture shows, (side, side, 1), with a period of about a third of the object."""
     v, u = np.mgrid[0:side, 0:side] / side * 2 * np.pi * 3
     share = {
         "plain": lambda: np.zeros((side, side)),
-        "bars": lambda: (np.sin(u) > 0).astype(float),
-        "stripes": lambda: (np.sin(v) > 0).astype(float),
-        "checks": lambda: (np.sin(u) * np.sin(v) > 0).astype(float),
-        "dots": lambda: (np.sin(u) * np.sin(v) > 0.45).astype(float),
-        "slant": lambda: (np.sin(u + v) > 0).astype(float),
-        "grid": lambda: (np.maximum(np.sin(u), np.sin(v)) > 0.8).astype(float),
+        "bars": lambda: np.sin(u) > 0,
+        "stripes": lambda: np.sin(v) > 0,
+        "checks": lambda: np.sin(u) * np.sin(v) > 0,
+        "dots": lambda: np.sin(u) * np.sin(v) > 0.45,
+        "slant": lambda: np.sin(u + v) > 0,
+        "grid": lambda: np.maximum(np.sin(u), np.sin(v)) > 0.8,
         "shade": lambda: (u + v) / (12 * np.pi),
-    }[name]()[..., None]
-    first, second = (np.array(colour, dtype=np.float32) for colour in colours)
-    return (first * (1 - share) + second * share).astype(np.float32)
+    }[name]()
+    return share[..., None].astype(np.float32)
 
 
 TEXTURES = ("plain", "bars", "stripes", "checks", "dots", "slant", "grid", "shade")
@@ -142,15 +142,22 @@ def paint_background(background: Background, side: int) -> NDArray[np.float32]:
     """The (side, side, 3) picture behind the objects, 0..255."""
     rng = np.random.default_rng(background.seed)
     field = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
-    share = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / 255
-    first, second = (np.array(colour, dtype=np.float32) for colour in background.colours)
-    canvas = Image.fromarray((first * (1 - share) + second * share).astype(np.uint8))
+    share = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / np.float32(
+        255
+    )
+    canvas = Image.fromarray(_mixed(background.colours, share).astype(np.uint8))
     pen = ImageDraw.Draw(canvas)
     for _ in range(background.clutter):
         ends = [(float(x), float(y)) for x, y in rng.uniform(0, side, (2, 2))]
         pen.line(ends, fill=tuple(int(c) for c in rng.integers(0, 256, 3)), width=int(rng.integers(1, 3)))
-    picture = np.asarray(canvas, dtype=np.float32)
-    return picture + rng.normal(0, background.grain, (side, side, 1)).astype(np.float32)
+    noise = rng.standard_normal((side, side, 1), dtype=np.float32) * np.float32(background.grain)
+    return np.asarray(canvas, dtype=np.float32) + noise
+
+
+def _mixed(colours: Colours, share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first colour where `share` (..., 1) is 0, the second where it is 1: (..., 3)."""
+    first, second = (np.array(colour, dtype=np.float32) for colour in colours)
+    return first + share * (second - first)
 
 
 def paint(things: Sequence[Thing], backdrop: NDArray[np.float32]) -> tuple[Pixels, list[Mask]]:
@@ -167,7 +174,7 @@ def paint(things: Sequence[Thing], backdrop: NDArray[np.float32]) -> tuple[Pixel
         columns = slice(max(left, 0), max(min(left + patch.shape[1], side), 0))
         inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
         alpha = patch[inside]
-        ink = _texture(thing.texture, patch.shape[0], thing.colours)[inside]
+        ink = _mixed(thing.colours, _texture(thing.texture, patch.shape[0])[inside])
         picture[rows, columns] += alpha[..., None] * (ink - picture[rows, columns])
         mask = np.zeros((side, side), dtype=bool)
         mask[rows, columns] = alpha > 0.5

@@ -8,18 +8,20 @@ from bench.datasets.mini.draw import Mask, Pixels, paint, paint_background
 from bench.datasets.mini.sound import RATE, Wave, hum, synthesise
 from bench.datasets.mini.world import Moment, Video
 
-SIDE = 80  # pixels
+SIDE = 64  # pixels
 _RAMP = RATE // 100  # samples over which each second fades in and out, so that the cut does not click
 
 
 def pictures(video: Video) -> list[tuple[Pixels, list[Mask]]]:
     """For each second the picture (SIDE, SIDE, 3) and, for each thing, the mask of what is seen of it."""
-    return [paint(moment.things, paint_background(moment.background, SIDE)) for moment in video.moments]
+    painted = {m: paint(m.things, paint_background(m.background, SIDE)) for m in dict.fromkeys(video.moments)}
+    return [painted[moment] for moment in video.moments]
 
 
 def waveform(video: Video, rng: np.random.Generator) -> Wave:
     """The sound of the whole video: (seconds * RATE,)."""
-    return np.concatenate([_second(moment, rng) for moment in video.moments])
+    sounded = {moment: _second(moment, rng) for moment in dict.fromkeys(video.moments)}
+    return np.concatenate([sounded[moment] for moment in video.moments])
 
 
 def _second(moment: Moment, rng: np.random.Generator) -> Wave:

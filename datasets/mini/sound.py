@@ -96,18 +96,24 @@ def _fraction(values: Wave) -> Wave:
 
 def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
     """The sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
-    heard = [(k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2]
-    turns = np.arange(_TABLE) / _TABLE * 2 * np.pi
-    table = np.zeros(_TABLE, dtype=np.float32)
-    for k, amplitude in heard:
-        if float(k).is_integer():
-            table += (amplitude * np.sin(k * turns)).astype(np.float32)
-    wave = table[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
+    heard = tuple((k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2)
+    wave = _period(heard)[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
     for k, amplitude in heard:
         if not float(k).is_integer():
             cycles = k * phase
             wave += np.float32(amplitude) * np.sin((2 * np.pi * (cycles - np.floor(cycles))).astype(np.float32))
     return wave
+
+
+@lru_cache
+def _period(partials: tuple[tuple[float, float], ...]) -> Wave:
+    """One period of the partials that are whole multiples, (_TABLE,)."""
+    turns = np.arange(_TABLE) / _TABLE * 2 * np.pi
+    table = np.zeros(_TABLE, dtype=np.float32)
+    for k, amplitude in partials:
+        if float(k).is_integer():
+            table += (amplitude * np.sin(k * turns)).astype(np.float32)
+    return table
 
 
 # Filtering noise costs more than all else, so each kind is made once, long and without a seam, and cut from anywhere.

@@ -1,13 +1,14 @@
 """What happens in the small world: which things are seen and heard, second by second.
 
-Eight classes, each with a shape and a sound of its own and a texture that its things often have. A scene does not give
-its answer to one modality: of what is seen some is silent, and of what is heard some is out of sight.
+Eight classes, each with a shape and a sound of its own, and a texture and a hue that its things often have. A scene
+does not give its answer to one modality: of what is seen some is silent, and of what is heard some is out of sight.
 """
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,14 +33,15 @@ CATEGORIES = tuple(CLASSES)
 class Style:
     """How the world is rendered. The media that encoders are pretrained on differ in style from the tasks' media."""
 
-    typical: float  # share of things with the texture of their category; the others have any
+    typical_texture: float  # share of things with the texture of their category; the others have any
+    typical_hue: float  # share of things with a hue near their category's; the others have any
     clutter: int  # most lines drawn over a background
     grain: float  # most pixel noise, 0-255
     hum: float  # most noise under the sounds; sources have loudness 0.04 to 0.16
 
 
-PRETRAINING = Style(typical=0.4, clutter=1, grain=4.0, hum=0.01)
-TASKS = Style(typical=0.75, clutter=4, grain=10.0, hum=0.02)
+PRETRAINING = Style(typical_texture=0.4, typical_hue=0.0, clutter=1, grain=4.0, hum=0.01)
+TASKS = Style(typical_texture=0.75, typical_hue=0.7, clutter=4, grain=10.0, hum=0.02)
 
 
 @dataclass(frozen=True)
@@ -68,12 +70,14 @@ def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: t
     """A thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
     size = rng.uniform(*sizes)
     x, y = rng.uniform(size / 2, 1 - size / 2, 2)
-    first, second = rng.integers(0, 256, (2, 3))
+    first, second = (_rgb(colour) for colour in rng.integers(0, 256, (2, 3)))
     shape, texture, _ = CLASSES[category]
+    if style.typical_hue and rng.random() < style.typical_hue:
+        first = _near_hue(rng, CATEGORIES.index(category) / len(CATEGORIES))
     return Thing(
         shape=shape,
-        texture=texture if rng.random() < style.typical else str(rng.choice(TEXTURES)),
-        colours=(_rgb(first), _rgb(second)),
+        texture=texture if rng.random() < style.typical_texture else str(rng.choice(TEXTURES)),
+        colours=(first, second),
         size=float(size),
         x=float(x),
         y=float(y),
@@ -102,22 +106,25 @@ def random_background(rng: np.random.Generator, style: Style) -> Background:
     )
 
 
-def apart(rng: np.random.Generator, categories: Sequence[str], style: Style, sizes: tuple[float, float]) -> list[Thing]:
-    """Things of these categories, some a little over one another: of 30 places for each, the first that hides little.
+_PLACES = 30  # tried for each thing
+_APART = 0.4  # distance of two centres, in units of their summed sizes, from which little is hidden
 
-    Where every place hides more, the one that hides least.
+
+def apart(rng: np.random.Generator, categories: Sequence[str], style: Style, sizes: tuple[float, float]) -> list[Thing]:
+    """Things of these categories, each at the first of some places by chance at which little is hidden.
+
+    Where every place hides more, at the one that hides least.
     """
     things: list[Thing] = []
-
-    def gap(thing: Thing) -> float:
-        """How far the thing keeps from the nearest other one, in units of their size; little overlap from 0.4 on."""
-        return min((np.hypot(thing.x - t.x, thing.y - t.y) / (thing.size + t.size) for t in things), default=1.0)
-
     for category in categories:
-        tries: list[Thing] = []
-        while not tries or (gap(tries[-1]) < 0.4 and len(tries) < 30):
-            tries.append(random_thing(rng, category, style, sizes))
-        things.append(max(tries, key=gap))
+        thing = random_thing(rng, category, style, sizes)
+        places = rng.uniform(thing.size / 2, 1 - thing.size / 2, (_PLACES, 2))
+        gap = np.full(_PLACES, 1.0)
+        for other in things:
+            distance = np.hypot(places[:, 0] - other.x, places[:, 1] - other.y)
+            gap = np.minimum(gap, distance / (thing.size + other.size))
+        x, y = places[int(np.argmax(np.minimum(gap, _APART)))]
+        things.append(replace(thing, x=float(x), y=float(y)))
     return things
 
 
@@ -171,11 +178,21 @@ AVS_THINGS = 3
 AVS_SIZES = (0.32, 0.46)
 
 
-def avs_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
-    """Three things of different categories, one of which sounds throughout; each as likely as the others to be it."""
+def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = False) -> Video:
+    """Three things of different categories, one of which sounds throughout; each as likely as the others to be it.
+
+    A still video repeats its first second: that serves where only the first one is annotated, and is made faster.
+    """
     names = [str(name) for name in rng.choice(CATEGORIES, AVS_THINGS, replace=False)]
-    moments = tuple(moment(rng, names, names[:1], style, AVS_SIZES) for _ in range(AVS_SECONDS))
-    return Video(moments, names[0], 0, AVS_SECONDS)
+    shots = 1 if still else AVS_SECONDS
+    moments = tuple(moment(rng, names, names[:1], style, AVS_SIZES) for _ in range(shots))
+    return Video(moments * (AVS_SECONDS // shots), names[0], 0, AVS_SECONDS)
+
+
+def _near_hue(rng: np.random.Generator, hue: float) -> tuple[int, int, int]:
+    """A colour within 15 degrees of a hue (0 to 1), not too pale nor too dark."""
+    hue = (hue + rng.uniform(-1, 1) * 15 / 360) % 1.0
+    return _rgb(np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.6, 1), rng.uniform(0.6, 1))) * 255)
 
 
 def _rgb(values: np.ndarray) -> tuple[int, int, int]:

@@ -16,7 +16,7 @@ from PIL import Image
 from bench.datasets.mini.draw import Mask, Pixels
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, Wave
-from bench.datasets.mini.world import Video, ave_video, avs_video
+from bench.datasets.mini.world import Moment, Video, ave_video, avs_video
 
 SPLITS = ("train", "val", "test")
 
@@ -105,15 +105,18 @@ def _write_ave_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
 
 def _write_avs_video(root: Path, seed: int, split: str, index: int) -> Written:
     rng = _generator(seed, 1, split, index)
-    video = avs_video(rng)
+    video = avs_video(rng, still=split == "train")
     name = f"{split}{index:06d}"
     category = video.category.lower().replace(", ", "_").replace(" ", "_")
     folder = Path("Single-source/s4_data")
     digests: dict[str, str] = {}
     truth = []
+    shots: dict[Moment, bytes] = {}
     for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
         here = Path(split, category, name, f"{name}_{number}.png")
-        _save(root, folder / "visual_frames" / here, _image(pixels, "png"), digests)
+        if moment not in shots:
+            shots[moment] = _image(pixels, "png")
+        _save(root, folder / "visual_frames" / here, shots[moment], digests)
         sounding = masks[moment.seen.index(video.category)]
         if number == 1 or split != "train":  # the release annotates only the first frame of a training video
             _save(root, folder / "gt_masks" / here, _image(sounding, "png"), digests)

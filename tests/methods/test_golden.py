@@ -1,0 +1,92 @@
+"""A tiny fixed model with known losses: whatever changes the numbers of a method shows here.
+
+To write the losses anew after a change that is meant: `GOLDEN=write pytest tests/methods/test_golden.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import ASTConfig, Dinov2Config
+
+from bench.methods.cola import CoLA
+from bench.methods.lora import LoRA
+from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.load import build_stream
+from bench.streams.lockstep import MultiStream
+from bench.tasks.ave import AVE
+from bench.tasks.heads import ClassTokens
+from bench.tasks.model import TaskModel
+
+GOLDEN = Path(__file__).parents[1] / "data" / "golden_losses.json"
+METHODS = {
+    "lora": LoRA(r=2, alpha=1.0),
+    "cola": CoLA(r=2, alpha=1.0, reduction=2, inter_scale=0.1),
+    "cola mean": CoLA(r=2, alpha=1.0, reduction=2, summary="mean"),
+}
+STEPS = 5
+
+
+def model() -> TaskModel:
+    sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16}
+    vision = Dinov2Config(image_size=16, patch_size=8, num_hidden_layers=4, mlp_ratio=2, layerscale_value=1.0, **sizes)
+    audio = ASTConfig(
+        num_mel_bins=16, max_length=16, patch_size=8, frequency_stride=8, time_stride=8, num_hidden_layers=2, **sizes
+    )
+    streams = MultiStream(
+        {
+            "vision": build_stream(vision, ImageInput(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
+            "audio": build_stream(audio, AudioInput(16_000, 16, 16, -4.0, 4.0)),
+        }
+    )
+    return TaskModel(streams, ClassTokens({"vision": 8, "audio": 8}, hidden=4, classes=3)).double()
+
+
+def losses(method) -> list[float]:
+    """The losses of some steps. All weights and inputs are numpy's, whose random numbers stay the same."""
+    rng = np.random.default_rng(0)
+    built = model()
+    with torch.no_grad():
+        for name, parameter in sorted(built.named_parameters()):
+            spread = rng.standard_normal(parameter.shape) * 0.2
+            parameter.copy_(torch.from_numpy(spread + (parameter.ndim == 1 and "norm" in name and "weight" in name)))
+    method.attach(built.streams)
+    with torch.no_grad():
+        for name, parameter in sorted(built.streams.named_parameters()):
+            if parameter.requires_grad and not name.endswith("scale"):
+                parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
+    batch = {
+        "vision": torch.from_numpy(rng.integers(0, 256, (2, 3, 3, 16, 16), dtype=np.uint8)),
+        "audio": torch.from_numpy(rng.standard_normal((2, 3, 16, 16)) * 4 - 4),
+        "label": torch.from_numpy(rng.integers(0, 3, (2, 3))),
+    }
+    # uint8 pictures are normalised in float32: the model's own precision from there on.
+    batch["vision"] = batch["vision"].double() / 255
+    optimiser = torch.optim.AdamW([p for p in built.parameters() if p.requires_grad], lr=1e-2)
+    seen = []
+    for step in range(STEPS):
+        output = built(batch)
+        loss = torch.nn.functional.cross_entropy(output.flatten(0, 1), batch["label"].flatten())
+        assert AVE().loss(output, batch).item() == pytest.approx(loss.item(), abs=1e-6)
+        loss.backward()
+        optimiser.step()
+        method.after_backward(step)
+        optimiser.zero_grad()
+        seen.append(loss.item())
+    return seen
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_losses_are_the_known_ones(name):
+    found = losses(METHODS[name])
+    known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    if os.environ.get("GOLDEN") == "write":
+        GOLDEN.write_text(json.dumps({**known, name: found}, indent=2) + "\n")
+    else:
+        assert found == pytest.approx(known[name], abs=1e-8)
+    assert found[-1] < found[0]
