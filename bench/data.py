@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,9 +148,10 @@ def _dataset(samples: Samples, chosen: Sequence[int], what: str) -> Dataset[dict
     if sum(array.nbytes for array in first.values()) * len(chosen) > IN_MEMORY:
         return Subset(_Decoded(samples), list(chosen))
     kept = {name: torch.empty(len(chosen), *array.shape, dtype=_dtype(array)) for name, array in first.items()}
-    for row, index in enumerate(bar(chosen, what)):
-        for name, array in samples[index].items():
-            kept[name][row] = torch.from_numpy(np.ascontiguousarray(array))
+    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
+        for row, sample in enumerate(bar(pool.map(samples.__getitem__, chosen), what, total=len(chosen))):
+            for name, array in sample.items():
+                kept[name][row] = torch.from_numpy(np.ascontiguousarray(array))
     return _Kept(kept)
 
 

@@ -54,7 +54,7 @@ class Scores:
     best_epoch: int = doc("The epoch with the best primary score on the validation split, which was scored on test.")
     test: dict[str, float] = doc("Scores on the test split, by metric, in percent.")
     test_samples: int = doc("Number of items that the test scores are averaged over.")
-    floors: dict[str, float] = doc("Primary test scores that need no learning, by what would get them.")
+    floors: dict[str, float] = doc("Primary test scores that need not both modalities, by what gets them.")
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class Table:
 
     @property
     def floors(self) -> dict[str, float]:
-        """Primary scores that need no learning, by what would get them."""
+        """Primary scores that need not both modalities, by what gets them."""
         return {name: value for record in self.records if record.scores for name, value in record.scores.floors.items()}
 
     def gains(self) -> dict[str, tuple[float, float]]:

@@ -17,7 +17,7 @@ from bench.report.words import NONE, assignments, average, data_title, escape, s
 _LEGEND = f"""Scores are those of the test split at the epoch that is best on validation, as mean ± sample standard
 deviation over seeds. A gain is in points over the mean of {REFERENCE}, and in percent of it. Parameters are those
 trained; their percentage is the method's in those of the streams. Memory is the peak in MB, speed in samples per
-second. A floor is what can be had without learning."""
+second. A floor is what needs not both modalities: a constant answer, or an oracle of one of them."""
 
 _MEASURES = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),

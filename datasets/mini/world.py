@@ -41,7 +41,7 @@ class Style:
 
 
 PRETRAINING = Style(typical_texture=0.4, typical_hue=0.0, clutter=1, grain=4.0, hum=0.01)
-TASKS = Style(typical_texture=0.75, typical_hue=0.7, clutter=4, grain=10.0, hum=0.02)
+TASKS = Style(typical_texture=0.8, typical_hue=0.9, clutter=3, grain=8.0, hum=0.02)
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def ave_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
 
 AVS_SECONDS = 5
 AVS_THINGS = 3
-AVS_SIZES = (0.32, 0.46)
+AVS_SIZES = (0.38, 0.5)
 
 
 def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = False) -> Video:
