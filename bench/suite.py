@@ -38,6 +38,8 @@ class Data:
         plain = asdict(self)
         if self.source == "official":
             del plain["version"], plain["seed"]
+        if not self.skip_unreadable:
+            del plain["skip_unreadable"]
         return plain
 
 

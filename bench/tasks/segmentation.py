@@ -31,12 +31,13 @@ def f_score(probability_BTHW: Tensor, mask_BTHW: Tensor) -> Tensor:
     """
     mask = mask_BTHW.bool().flatten(-2)
     # The pixels at or over threshold t are counted from a histogram: one pass instead of 255. The thresholds are those
-    # of AVSBench, 255 of them evenly from 0 to 1 - 1e-10: a value lies at or over threshold k / 254 from bin k on.
-    level = (probability_BTHW.flatten(-2).double() * (THRESHOLDS - 1) + 1e-6).floor().long().clamp(0, THRESHOLDS - 1)
-    counts = torch.zeros(2, *mask.shape[:2], THRESHOLDS, dtype=torch.float64, device=mask.device)
-    counts[0].scatter_add_(-1, level, mask.double())
-    counts[1].scatter_add_(-1, level, torch.ones_like(mask, dtype=torch.float64))
-    hits, guessed = counts.flip(-1).cumsum(-1).flip(-1)
+    # of AVSBench, evenly from 0 to 1: a value lies at or over threshold k / 254 from bin k on.
+    level = (probability_BTHW.flatten(-2) * (THRESHOLDS - 1) + 1e-4).long().clamp(0, THRESHOLDS - 1)
+    frames = torch.arange(mask.shape[0] * mask.shape[1], device=mask.device).view(*mask.shape[:2], 1)
+    bins = (frames * 2 + mask) * THRESHOLDS + level
+    counts = bins.flatten().bincount(minlength=frames.numel() * 2 * THRESHOLDS)
+    missed, hits = counts.view(*mask.shape[:2], 2, THRESHOLDS).double().flip(-1).cumsum(-1).flip(-1).unbind(2)
+    guessed = missed + hits
     true = mask.sum(-1, keepdim=True).double()
     precision, recall = hits / guessed.clamp(min=1), hits / true.clamp(min=1)
     curve = (1 + BETA2) * precision * recall / (BETA2 * precision + recall).clamp(min=1e-12)

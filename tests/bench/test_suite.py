@@ -72,3 +72,17 @@ def test_values_of_the_command_line(text, value):
 def test_built_in_suites_are_right(name):
     assert suite.load_suite(name).name == name
     assert suite.suite_summary(name)
+
+
+def test_leaving_samples_out_is_another_measurement():
+    assert suite.Data(skip_unreadable=True).identity() != suite.Data().identity()
+
+
+def test_a_suite_may_give_settings_of_methods_on_every_task(mock_suite):
+    text = mock_suite.read_text()
+    mock_suite.write_text(text + "\n[methods.cola]\nr = 3\nalpha = 5.0\n")
+    assert suite.load_suite(str(mock_suite)).methods == {"cola": {"r": 3, "alpha": 5.0}}
+    mock_suite.write_text(text + "\n[methods.colaa]\nr = 3\n[methods.cola]\nrr = 3\n")
+    with pytest.raises(UsageError) as mistakes:
+        suite.load_suite(str(mock_suite))
+    assert len(mistakes.value.problems) == 2
