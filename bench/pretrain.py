@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import ASTConfig, Dinov2Config
+from transformers.utils import logging as transformers_logging
 
 from bench.datasets.mini import unlabelled
 from bench.datasets.mini.build import VERSION
@@ -74,6 +75,7 @@ WIDTH, DEPTH, HEADS = 64, 4, 4
 
 def pretrain(recipe: Pretraining, folder: Path) -> Path:
     """Pretrains one encoder and writes it, with its card, into `folder`, in the form that transformers reads."""
+    transformers_logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     media = _pool(recipe)
     stream = _new_stream(recipe.modality, media)

@@ -48,16 +48,18 @@ def model() -> TaskModel:
 
 
 def losses(method) -> list[float]:
-    """The losses of some steps. All weights and inputs are numpy's, whose random numbers stay the same."""
+    """The losses of some steps. All weights and inputs are numpy's, whose random numbers stay the same, given in
+    the order of the modules, since their names differ between versions of transformers.
+    """
     rng = np.random.default_rng(0)
     built = model()
     with torch.no_grad():
-        for name, parameter in sorted(built.named_parameters()):
+        for name, parameter in built.named_parameters():
             spread = rng.standard_normal(parameter.shape) * 0.2
             parameter.copy_(torch.from_numpy(spread + (parameter.ndim == 1 and "norm" in name and "weight" in name)))
     method.attach(built.streams)
     with torch.no_grad():
-        for name, parameter in sorted(built.streams.named_parameters()):
+        for name, parameter in built.streams.named_parameters():
             if parameter.requires_grad and not name.endswith("scale"):
                 parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
     batch = {
