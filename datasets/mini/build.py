@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -102,8 +102,9 @@ def _fingerprint(digests: dict[str, str]) -> str:
     return sha256("\n".join(f"{digests[path]}  {path}" for path in sorted(digests)).encode()).hexdigest()
 
 
-def verify(root: Path, manifest: Manifest, files: Sequence[Path] | None = None) -> bool:
+def verify(root: Path, manifest: Manifest) -> bool:
     """Whether the files under `root` still give the manifest's fingerprint."""
-    found = files or [path for path in root.rglob("*") if path.is_file() and path.name != "manifest.json"]
-    digests = {path.relative_to(root).as_posix(): sha256(path.read_bytes()).hexdigest() for path in found}
-    return _fingerprint(digests) == manifest.fingerprint
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    return _fingerprint({p.relative_to(root).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}) == (
+        manifest.fingerprint
+    )
