@@ -45,7 +45,7 @@ class Method(ABC):
         return None
 
     def after_backward(self, step: int) -> None:
-        """Act between the backward pass and the optimiser's step, `step` counted from 0."""
+        """Act after the backward pass and the optimiser's step, before gradients are cleared; `step` is from 0."""
         return None
 
     def merge(self) -> None:

@@ -142,10 +142,8 @@ def paint_background(background: Background, side: int) -> NDArray[np.float32]:
     """The (side, side, 3) picture behind the objects, 0..255."""
     rng = np.random.default_rng(background.seed)
     field = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
-    share = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None] / np.float32(
-        255
-    )
-    canvas = Image.fromarray(_mixed(background.colours, share).astype(np.uint8))
+    smooth = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None]
+    canvas = Image.fromarray(_mixed(background.colours, smooth / np.float32(255)).astype(np.uint8))
     pen = ImageDraw.Draw(canvas)
     for _ in range(background.clutter):
         ends = [(float(x), float(y)) for x, y in rng.uniform(0, side, (2, 2))]
