@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
-from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.inputs import Input
 
 Partners: TypeAlias = Mapping[str, Tensor]
 """Summary vectors (B, width of that stream) by the name of the stream that they are of."""
@@ -24,23 +24,23 @@ class Stream(nn.Module, ABC):
 
     The stages call the encoder's own submodules, looked up at each call, so that what an adapter library puts in their
     place is used. What a cross-modal method adds lies in `inter`, beside the encoder, and reads the partners'
-    summaries. These are arguments of every stage, never state, and so are the same again when gradient checkpointing
-    computes a stage a second time.
+    summaries. These, and the mask that tells tokens from padding, are arguments of the stages, never state, and so are
+    the same again when gradient checkpointing computes a stage a second time.
 
     Attributes:
         encoder: the model of transformers.
         input: what the stream reads.
         width: features of a token.
         depth: number of blocks.
-        special: number of tokens before the patches (class token, distillation token).
-        grid: rows and columns of patches of an input of the stream's own size.
+        special: number of tokens before the patches or words (class token, distillation token).
+        grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
         inter: inter-modal terms, `inter[block][role][partner]`; empty without a cross-modal method.
         reads: names of the partners whose summaries they read.
     """
 
     special: int
 
-    def __init__(self, encoder: Any, input: ImageInput | AudioInput) -> None:
+    def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__()
         self.encoder = encoder
         self.input = input
@@ -58,6 +58,10 @@ class Stream(nn.Module, ABC):
     def linears(self, block: int) -> dict[str, str]:
         """Return the path within the encoder of each linear of a block, by its role (q, k, v, o, fc1, fc2)."""
 
+    def all_linears(self) -> list[str]:
+        """Return the paths within the encoder of the linears of all blocks."""
+        return [path for block in range(self.depth) for path in self.linears(block).values()]
+
     @abstractmethod
     def features(self, block: int, role: str) -> tuple[int, int]:
         """Return the input and output features of a linear, whatever has been put in its place."""
@@ -66,9 +70,15 @@ class Stream(nn.Module, ABC):
     def embed(self, inputs: Tensor) -> Tensor:
         """Return tokens (B, T, D), special ones first, of normalised inputs (as `input.normalise` gives them)."""
 
+    def mask(self, inputs: Tensor) -> Tensor | None:
+        """Return where the tokens of normalised inputs are real, not padding, (B, T); None without any padding."""
+        return None
+
     @abstractmethod
-    def attend(self, block: int, x_BTD: Tensor, partners: Partners | None = None) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear."""
+    def attend(
+        self, block: int, x_BTD: Tensor, partners: Partners | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
+        """Return the attention output (B, T, D) before its output linear; no token attends to padding."""
 
     @abstractmethod
     def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, partners: Partners | None = None) -> Tensor:
@@ -82,21 +92,26 @@ class Stream(nn.Module, ABC):
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""
 
-    def summary(self, x_BTD: Tensor, kind: SummaryKind) -> Tensor:
-        """Return one vector (B, D) for all tokens: the class token, or the mean of every token."""
-        return x_BTD[:, 0] if kind == "cls" else x_BTD.mean(1)
+    def summary(self, x_BTD: Tensor, kind: SummaryKind, mask_BT: Tensor | None = None) -> Tensor:
+        """Return one vector (B, D) for all tokens: the class token, or the mean of every token but padding."""
+        if kind == "cls":
+            return x_BTD[:, 0]
+        if mask_BT is None:
+            return x_BTD.mean(1)
+        real_BT1 = mask_BT[..., None].to(x_BTD.dtype)
+        return (x_BTD * real_BT1).sum(1) / real_BT1.sum(1)
 
-    def run(self, blocks: Iterable[int], x_BTD: Tensor) -> Tensor:
+    def run(self, blocks: Iterable[int], x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Run whole blocks without exchanging anything."""
         for block in blocks:
-            context_BTD = self.attend(block, x_BTD)
+            context_BTD = self.attend(block, x_BTD, mask_BT=mask_BT)
             x_BTD = self.project(block, x_BTD, context_BTD)
             x_BTD = self.feed_forward(block, x_BTD)
         return x_BTD
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Run the encoder alone, from normalised inputs to its own `last_hidden_state`."""
-        return self.finish(self.run(range(self.depth), self.embed(inputs)))
+        return self.finish(self.run(range(self.depth), self.embed(inputs), self.mask(inputs)))
 
     def add_inter(self, block: int, role: str, partner: str, term: nn.Module) -> None:
         """Add to a linear what `term(input, summary of the partner)` returns."""

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from bench.errors import BenchError
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,108 @@ class AudioInput:
             mean=float(values["mean"]),
             std=float(values["std"]),
         )
+
+
+@dataclass(frozen=True)
+class TextInput:
+    """Texts as token ids.
+
+    The tokenizer is loaded when it is first needed and not held here: inputs are small, can be copied and pickled, and
+    are equal where their fields are.
+
+    Attributes:
+        tokenizer: folder, or id on the Hugging Face hub, of a fast tokenizer of transformers.
+        length: tokens of every text, special ones included: longer texts are cut, shorter ones padded.
+        lower_case: whether texts are lower-cased first, whatever the tokenizer does by itself.
+    """
+
+    tokenizer: str
+    length: int = 40
+    lower_case: bool = True
+
+    def __post_init__(self) -> None:
+        if self.length < 3:
+            raise BenchError(f"a text needs 3 tokens at least, the first and the last being special, not {self.length}")
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Return token ids (texts, length), int64.
+
+        What looks like a special token in a text is text, so only what fills a row up has the id of padding.
+
+        Raises:
+            BenchError: there is no such tokenizer, or it is not a fast one.
+        """
+        if self.lower_case:
+            texts = [text.lower() for text in texts]
+        rows = [encoding.ids for encoding in _tokenizer(self.tokenizer, self.length).encode_batch(texts)]
+        return np.asarray(rows, dtype=np.int64).reshape(-1, self.length)
+
+    def normalise(self, ids: Tensor) -> Tensor:
+        """Return token ids (..., length) as they are."""
+        return ids
+
+    def vocabulary(self) -> tuple[int, int]:
+        """Return the number of token ids, and the one of padding.
+
+        Raises:
+            BenchError: there is no such tokenizer, or it is not a fast one.
+        """
+        tokenizer = _tokenizer(self.tokenizer, self.length)
+        return tokenizer.get_vocab_size(), tokenizer.padding["pad_id"]
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer's files, from which transformers loads it again, into a folder.
+
+        Raises:
+            BenchError: there is no such tokenizer, or it is not a fast one.
+        """
+        _pretrained_tokenizer(self.tokenizer).save_pretrained(folder)
+
+    def to_preprocessor(self) -> dict[str, Any]:
+        """Return the content of a `preprocessor_config.json` that says the same but for the tokenizer."""
+        return {"max_length": self.length, "do_lower_case": self.lower_case}
+
+    @classmethod
+    def from_preprocessor(cls, values: Mapping[str, Any], tokenizer: str, length: int | None = None) -> TextInput:
+        """Read a `preprocessor_config.json`, which checkpoints of text encoders need not have: all has defaults.
+
+        Args:
+            values: its content, {} without the file.
+            tokenizer: folder or id on the hub.
+            length: overrules the length in it.
+        """
+        return cls(
+            tokenizer, length or int(values.get("max_length", cls.length)), values.get("do_lower_case", cls.lower_case)
+        )
+
+
+Input: TypeAlias = ImageInput | AudioInput | TextInput
+"""What any stream reads."""
+
+
+def _pretrained_tokenizer(source: str) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot load the tokenizer {source}: {error}") from error
+    if not tokenizer.is_fast or tokenizer.pad_token_id is None:
+        raise BenchError(f"the tokenizer {source} is no fast one, or has no padding token: use another")
+    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up where there are no files
+        raise BenchError(f"the tokenizer {source} has no words: is there a tokenizer.json or vocab.txt?")
+    return tokenizer
+
+
+@lru_cache(maxsize=8)
+def _tokenizer(source: str, length: int) -> Any:
+    """Return the fast tokenizer itself, which threads may share since its settings are not changed after this."""
+    pretrained = _pretrained_tokenizer(source)
+    tokenizer = pretrained.backend_tokenizer
+    tokenizer.enable_truncation(length)
+    tokenizer.enable_padding(length=length, pad_id=pretrained.pad_token_id, pad_token=pretrained.pad_token)
+    tokenizer.encode_special_tokens = True
+    return tokenizer
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

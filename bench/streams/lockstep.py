@@ -17,6 +17,9 @@ from bench.streams.base import Partners, Stream, SummaryKind
 States: TypeAlias = dict[str, Tensor]
 """Tokens (B, T, D) by the name of the stream."""
 
+Masks: TypeAlias = dict[str, Tensor]
+"""Where tokens are real, not padding, (B, T), by the name of the stream; of those streams only that have padding."""
+
 
 class Turn(NamedTuple):
     """What one stream does in one step: the blocks it runs alone, and the block that it then runs paired."""
@@ -69,28 +72,38 @@ class MultiStream(nn.Module):
             inputs: normalised inputs by the name of the stream.
         """
         states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
+        masks = self.masks(inputs)
         for step in self.schedule:
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                states = checkpoint(self._step, step, states, use_reentrant=False)
+                states = checkpoint(self._step, step, states, masks, use_reentrant=False)
             else:
-                states = self._step(step, states)
+                states = self._step(step, states, masks)
         return {name: stream.finish(states[name]) for name, stream in self.streams.items()}
 
-    def _step(self, step: Step, states: States) -> States:
+    def masks(self, inputs: Mapping[str, Tensor]) -> Masks:
+        """Return where the tokens that `forward` gives for these inputs are real, of each stream that has padding."""
+        found = {name: stream.mask(inputs[name]) for name, stream in self.streams.items()}
+        return {name: mask_BT for name, mask_BT in found.items() if mask_BT is not None}
+
+    def _step(self, step: Step, states: States, masks: Masks) -> States:
         """Advance every stream to the end of its paired block.
 
         At each of the three exchanges all summaries are taken before any stream moves.
         """
         streams = self.streams
-        x = {name: stream.run(step[name].alone, states[name]) for name, stream in streams.items()}
-        partners = self._summaries(x)
-        context = {name: stream.attend(step[name].paired, x[name], partners) for name, stream in streams.items()}
-        partners = self._summaries(context)
+        x = {name: s.run(step[name].alone, states[name], masks.get(name)) for name, s in streams.items()}
+        partners = self._summaries(x, masks)
+        context = {name: s.attend(step[name].paired, x[name], partners, masks.get(name)) for name, s in streams.items()}
+        partners = self._summaries(context, masks)
         x = {name: s.project(step[name].paired, x[name], context[name], partners) for name, s in streams.items()}
-        partners = self._summaries(x)
-        return {name: stream.feed_forward(step[name].paired, x[name], partners) for name, stream in streams.items()}
+        partners = self._summaries(x, masks)
+        return {name: s.feed_forward(step[name].paired, x[name], partners) for name, s in streams.items()}
 
-    def _summaries(self, states: States) -> Partners:
+    def _summaries(self, states: States, masks: Masks) -> Partners:
         """Return the summaries of those streams that another one reads."""
         read = {partner for stream in self.streams.values() for partner in stream.reads}
-        return {name: self.streams[name].summary(x_BTD, self.summary) for name, x_BTD in states.items() if name in read}
+        return {
+            name: self.streams[name].summary(x_BTD, self.summary, masks.get(name))
+            for name, x_BTD in states.items()
+            if name in read
+        }

@@ -1,42 +1,20 @@
 """Pre-norm transformer encoders of transformers as streams: ViT, DINOv2, AST.
 
-Dimensions in names: B batch, T tokens, D width, H heads, K features of a head, I input features.
+Dimensions in names: B batch, T tokens, D width.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-import transformers
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
-from transformers.activations import ACT2FN
 
 from bench.errors import BenchError
-from bench.streams.base import Partners, Stream
-from bench.streams.inputs import AudioInput, ImageInput
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Where one family, in one naming of transformers', keeps the submodules of a block.
-
-    Attributes:
-        blocks: path of the list of blocks within the encoder.
-        norms: of the attention and of the MLP, within the block, as are the rest.
-        linears: by role. An MLP with a gate has roles `gate` and `up`, or an `fc1` that holds both.
-        scales: of the two residual branches, where the family scales them.
-        gated: whether the MLP is a SwiGLU.
-    """
-
-    blocks: str
-    norms: tuple[str, str]
-    linears: dict[str, str]
-    scales: tuple[str, str] | None = None
-    gated: bool = False
-
+from bench.streams.base import Partners
+from bench.streams.blocks import BlockStream, Layout
+from bench.streams.inputs import AudioInput, ImageInput, Input
 
 _ATTENTION = {role: f"attention.{role}_proj" for role in ("q", "k", "v", "o")}
 _MLP = {"fc1": "mlp.fc1", "fc2": "mlp.fc2"}
@@ -51,42 +29,18 @@ _OLD_ATTENTION = {
 _OLD_SWIGLU = {"fc1": "mlp.weights_in", "fc2": "mlp.weights_out"}
 
 
-class PreNormStream(Stream):
+class PreNormStream(BlockStream):
     """An encoder whose blocks are `x += attention(norm(x)); x += mlp(norm(x))`."""
 
-    layouts: ClassVar[tuple[Layout, ...]]
-
-    def __init__(self, encoder: Any, input: ImageInput | AudioInput) -> None:
+    def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__(encoder, input)
-        config = encoder.config
-        _refuse_dropout(config)
-        self.layout = _find_layout(encoder, self.layouts)
-        self.heads: int = config.num_attention_heads
-        self.activation = ACT2FN[config.hidden_act]
-        # Taken while the linears are plain: an adapter library may wrap them.
-        self._features = {
-            path: (linear.in_features, linear.out_features)
-            for block in range(self.depth)
-            for path in self.linears(block).values()
-            for linear in [_linear(encoder, path)]
-        }
+        _refuse_dropout(encoder.config)
 
-    def linears(self, block: int) -> dict[str, str]:
-        """Return the path within the encoder of each linear of a block, by its role."""
-        return {role: f"{self.layout.blocks}.{block}.{path}" for role, path in self.layout.linears.items()}
-
-    def features(self, block: int, role: str) -> tuple[int, int]:
-        """Return the input and output features of a linear, whatever has been put in its place."""
-        return self._features[self.linears(block)[role]]
-
-    def attend(self, block: int, x_BTD: Tensor, partners: Partners | None = None) -> Tensor:
+    def attend(
+        self, block: int, x_BTD: Tensor, partners: Partners | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
         """Return the attention output (B, T, D) before its output linear."""
-        h_BTD = self._part(block, self.layout.norms[0])(x_BTD)
-        q_BHTK, k_BHTK, v_BHTK = (
-            y_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for y_BTD in self.apply_linears(block, ("q", "k", "v"), h_BTD, partners)
-        )
-        return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK).transpose(1, 2).flatten(2)
+        return self._attention(block, self._norm(block, 0, x_BTD), partners, mask_BT)
 
     def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, partners: Partners | None = None) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear and residual."""
@@ -95,23 +49,12 @@ class PreNormStream(Stream):
 
     def feed_forward(self, block: int, x_BTD: Tensor, partners: Partners | None = None) -> Tensor:
         """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
-        h_BTD = self._part(block, self.layout.norms[1])(x_BTD)
-        roles = [role for role in ("gate", "up", "fc1") if role in self.layout.linears]
-        hidden = self.apply_linears(block, roles, h_BTD, partners)
-        if self.layout.gated:
-            gate, up = hidden if len(hidden) == 2 else hidden[0].chunk(2, dim=-1)
-            h_BTI = F.silu(gate) * up
-        else:
-            h_BTI = self.activation(hidden[0])
-        (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, partners)
+        y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), partners)
         return x_BTD + self._scale(block, 1, y_BTD)
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""
         return self.encoder.layernorm(x_BTD)
-
-    def _part(self, block: int, path: str) -> nn.Module:
-        return self.encoder.get_submodule(f"{self.layout.blocks}.{block}.{path}")
 
     def _scale(self, block: int, branch: int, y_BTD: Tensor) -> Tensor:
         return self._part(block, self.layout.scales[branch])(y_BTD) if self.layout.scales else y_BTD
@@ -197,25 +140,3 @@ def _refuse_dropout(config: Any) -> None:
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"):
         if value := getattr(config, name, 0.0):
             raise BenchError(f"a stream runs its encoder without dropout, but {name} is {value}: set it to 0")
-
-
-def _find_layout(encoder: Any, layouts: tuple[Layout, ...]) -> Layout:
-    """Return the layout whose every path the encoder has in every block."""
-    names = {name for name, _ in encoder.named_modules()}
-    blocks = range(encoder.config.num_hidden_layers)
-    for layout in layouts:
-        paths = [*layout.norms, *layout.linears.values(), *(layout.scales or ())]
-        if names.issuperset(f"{layout.blocks}.{block}.{path}" for block in blocks for path in paths):
-            return layout
-    raise BenchError(
-        f"transformers {transformers.__version__} builds or names the blocks of {type(encoder).__name__} in a way "
-        f"that is not known here; versions 5.17 to 5.23 are. Looked for {layouts[0].blocks}.0 with "
-        f"{', '.join(layouts[0].linears.values())}"
-    )
-
-
-def _linear(encoder: Any, path: str) -> nn.Linear:
-    module = encoder.get_submodule(path)
-    if not isinstance(module, nn.Linear):
-        raise BenchError(f"{path} of {type(encoder).__name__} is a {type(module).__name__}, not a plain linear")
-    return module

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.streams.lockstep import States
+from bench.streams.lockstep import Masks, States
 from bench.tasks.model import Head
 
 _FINER = 4  # cells of the mask along each side of a place
@@ -23,7 +23,7 @@ class ClassTokens(Head):
         self.streams = tuple(widths)
         self.layers = nn.Sequential(nn.Linear(sum(widths.values()), hidden), nn.Linear(hidden, classes))
 
-    def forward(self, states: States) -> Tensor:
+    def forward(self, states: States, masks: Masks) -> Tensor:
         """Logits (B, classes)."""
         return self.layers(torch.cat([states[name][:, 0] for name in self.streams], dim=-1))
 
@@ -46,7 +46,7 @@ class MaskDecoder(Head):
         self.deep = nn.Conv2d(hidden, hidden, 1)
         self.mask = nn.Conv2d(hidden, _FINER**2, 1)
 
-    def forward(self, states: States) -> Tensor:
+    def forward(self, states: States, masks: Masks) -> Tensor:
         """Logits (B, 4 x rows, 4 x columns) of the mask."""
         f_BEHW = self.reduce(_places(states["vision"]))
         a_BE11 = self.phi(states["audio"][:, 0])[..., None, None]

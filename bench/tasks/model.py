@@ -7,15 +7,20 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from bench.streams.lockstep import MultiStream, States
+from bench.streams.lockstep import Masks, MultiStream, States
 
 
 class Head(nn.Module, ABC):
     """A task's head: from the streams' tokens to the task's output."""
 
     @abstractmethod
-    def forward(self, states: States) -> Tensor:
-        """The output for each input, from the tokens (B, tokens, D) of every stream."""
+    def forward(self, states: States, masks: Masks) -> Tensor:
+        """The output for each input.
+
+        Args:
+            states: tokens (B, tokens, D) of every stream.
+            masks: which tokens are real, not padding, (B, tokens); of those streams only that have padding.
+        """
 
 
 class TaskModel(nn.Module):
@@ -32,4 +37,4 @@ class TaskModel(nn.Module):
             name: stream.input.normalise(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
         }
         shape = next(batch[name].shape[:2] for name in inputs)
-        return self.head(self.streams(inputs)).unflatten(0, tuple(shape))
+        return self.head(self.streams(inputs), self.streams.masks(inputs)).unflatten(0, tuple(shape))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from transformers import ASTConfig, Dinov2Config, ViTConfig
+from transformers import ASTConfig, BertConfig, BertTokenizer, Dinov2Config, ViTConfig
 
 from bench.streams.base import Stream
-from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.inputs import AudioInput, ImageInput, TextInput
 from bench.streams.load import build_stream
 
 IMAGE = ImageInput(size=32, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
@@ -25,13 +25,27 @@ CONFIGS = {
 }
 
 
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+WORDS = ["the", "red", "ball", "##s", "left", "of", "a", "dog", "[", "]", "pad", "e"]
+
+
 def tiny_stream(kind: str, depth: int = 3, dtype: torch.dtype = torch.float64) -> Stream:
     config, values = CONFIGS[kind]
     stream = build_stream(config(num_hidden_layers=depth, **values), AUDIO if kind == "ast" else IMAGE)
-    generator = torch.Generator().manual_seed(depth)
+    return drawn(stream, depth).to(dtype)
+
+
+def tiny_text_stream(input: TextInput, depth: int = 3, dtype: torch.dtype = torch.float64, **values: int) -> Stream:
+    sizes = {"hidden_size": 24, "num_attention_heads": 3, "intermediate_size": 40, **values}
+    config = BertConfig(vocab_size=20, max_position_embeddings=48, num_hidden_layers=depth, **sizes)
+    return drawn(build_stream(config, input), depth).to(dtype)
+
+
+def drawn(stream: Stream, seed: int) -> Stream:
+    generator = torch.Generator().manual_seed(seed)
     for parameter in stream.parameters():  # as initialised, many are 0 or 1 and would hide a mistake
         parameter.data = torch.randn(parameter.shape, generator=generator) * 0.2
-    return stream.to(dtype)
+    return stream
 
 
 def tiny_input(kind: str, batch: int = 2, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -52,6 +66,19 @@ def make_stream():
 @pytest.fixture
 def make_input():
     return tiny_input
+
+
+@pytest.fixture(scope="session")
+def make_text_stream():
+    return tiny_text_stream
+
+
+@pytest.fixture(scope="session")
+def text_input(tmp_path_factory: pytest.TempPathFactory) -> TextInput:
+    """Of a tokenizer that knows a few words."""
+    folder = tmp_path_factory.mktemp("tokenizer")
+    BertTokenizer({word: number for number, word in enumerate(SPECIAL + WORDS)}).save_pretrained(folder)
+    return TextInput(str(folder))
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertConfig, BertForPreTraining, BertTokenizer
 
 from bench.errors import BenchError
 from bench.streams import load
@@ -46,3 +49,49 @@ def test_loading_shows_no_progress_bars(make_stream, tmp_path, capfd):
     save_stream(make_stream("vit", dtype=torch.float32), tmp_path)
     load_stream(str(tmp_path))
     assert capfd.readouterr() == ("", "")
+
+
+def test_saved_text_streams_load_again(make_text_stream, text_input, tmp_path):
+    shorter = replace(text_input, length=20, lower_case=False)
+    stream = make_text_stream(shorter, dtype=torch.float32)
+    save_stream(stream, tmp_path)
+    loaded = load_stream(str(tmp_path))
+    assert loaded.input == replace(shorter, tokenizer=str(tmp_path))
+    ids = shorter.encode(["the red ball", "a dog left of the balls"])
+    assert (loaded.input.encode(["the red ball", "a dog left of the balls"]) == ids).all()
+    assert torch.equal(loaded(torch.from_numpy(ids)), stream(torch.from_numpy(ids)))
+    assert load_stream(str(tmp_path), length=9).input.length == 9
+
+
+def test_text_checkpoints_as_they_lie_on_the_hub(text_input, tmp_path, capfd):
+    """With the parts that pretraining needed, dropout, a vocab.txt, and no word of how long texts are."""
+    config = BertConfig(vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
+    with load._quiet():
+        pretrained = BertForPreTraining(config).eval()
+        pretrained.save_pretrained(tmp_path)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "dog"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n")
+    stream = load_stream(str(tmp_path)).train()
+    assert stream.input.length == 40
+    ids = torch.from_numpy(stream.input.encode(["a dog", "Dog dog"]))
+    assert ids[1, :5].tolist() == [2, 5, 5, 3, 0]
+    expected = pretrained.bert(ids, attention_mask=ids != 0).last_hidden_state
+    torch.testing.assert_close(stream(ids), expected, rtol=1e-5, atol=1e-5)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_tokenizer_of_another_encoder_is_refused(make_text_stream, text_input, tmp_path):
+    save_stream(make_text_stream(text_input, dtype=torch.float32), tmp_path)
+    words = ["[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PAD]", "dog"]
+    BertTokenizer({word: number for number, word in enumerate(words)}).save_pretrained(tmp_path)
+    with pytest.raises(BenchError, match="4 for padding, but its encoder has 20, 0 for padding"):
+        load_stream(str(tmp_path))
+
+
+def test_weights_that_are_missing_are_named(make_stream, tmp_path):
+    save_stream(make_stream("vit", dtype=torch.float32), tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["layernorm.weight"]
+    save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(BenchError, match=r"lack layernorm\.weight"):
+        load_stream(str(tmp_path))

@@ -11,10 +11,10 @@ def test_class_tokens_reads_nothing_but_the_class_tokens():
     torch.manual_seed(0)
     head = ClassTokens({"vision": 8, "audio": 6}, hidden=16, classes=5)
     states = {"audio": torch.randn(3, 4, 6), "vision": torch.randn(3, 7, 8)}
-    output = head(states)
+    output = head(states, {})
     assert output.shape == (3, 5)
     changed = {name: torch.cat([x[:, :1], torch.randn_like(x[:, 1:])], dim=1) for name, x in states.items()}
-    torch.testing.assert_close(head(changed), output)
+    torch.testing.assert_close(head(changed, {}), output)
     assert sum(p.numel() for p in head.parameters()) == (14 * 16 + 16) + (16 * 5 + 5)
 
 
@@ -22,13 +22,13 @@ def test_mask_decoder_keeps_places_and_hears():
     torch.manual_seed(0)
     head = MaskDecoder(vision=8, audio=6, hidden=16).eval()
     tokens, sound = torch.randn(2, 1 + 49, 8), torch.randn(2, 3, 6)
-    output = head({"vision": tokens, "audio": sound})
+    output = head({"vision": tokens, "audio": sound}, {})
     assert output.shape == (2, 28, 28)
     moved = tokens.clone()
     moved[:, -1] += 5.0  # the last token is the lower right patch
-    difference = (head({"vision": moved, "audio": sound}) - output).abs().amax(0)
+    difference = (head({"vision": moved, "audio": sound}, {}) - output).abs().amax(0)
     assert difference[-4:, -4:].min() > 0 and difference[:14, :14].max() == 0
-    assert (head({"vision": tokens, "audio": sound + 1}) - output).abs().max() > 1e-4
+    assert (head({"vision": tokens, "audio": sound + 1}, {}) - output).abs().max() > 1e-4
 
 
 def test_ave_scores_seconds_of_each_video():
