@@ -1,0 +1,178 @@
+"""RefCOCO, RefCOCO+ (Yu et al., ECCV 2016) and RefCOCOg (Mao et al., CVPR 2016), as their releases unpack.
+
+<root>/images/train2014 (or images/mscoco/images/train2014) holds COCO's pictures, and <root>/<folder of the data set>
+holds instances.json, the objects in COCO's format, and refs(<who split it>).p, the expressions, as pickles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bench.datasets import coco_mask
+from bench.datasets.refer_entries import Expression, read_entries
+from bench.errors import DataError, UsageError
+
+PICTURES = ("images/train2014", "images/mscoco/images/train2014")
+_UNC = ("train", "val", "testA", "testB")
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set of the family.
+
+    Attributes:
+        folder: the folder of its release.
+        splits: the splits of each of its split files, by who made them; the first is the default.
+        objects, expressions, images: how many the default split file has, all splits together.
+    """
+
+    folder: str
+    splits: Mapping[str, tuple[str, ...]]
+    objects: int
+    expressions: int
+    images: int
+
+
+# The counts are those that papers on these splits report, to check a download by. The google files divide objects, not
+# images: a training image may hold a validation object. That of RefCOCOg has no test split: it was never released.
+DATASETS = {
+    "refcoco": DataSet("refcoco", {"unc": _UNC, "google": ("train", "val", "test")}, 50_000, 142_210, 19_994),
+    "refcoco_plus": DataSet("refcoco+", {"unc": _UNC}, 49_856, 141_564, 19_992),
+    "refcocog": DataSet(
+        "refcocog", {"umd": ("train", "val", "test"), "google": ("train", "val")}, 49_822, 95_010, 25_799
+    ),
+}
+
+
+class Release:
+    """One split of one data set.
+
+    Args:
+        root: the folder that holds the data set's own folder and images.
+        dataset: a key of `DATASETS`.
+        split: one of the splits that `DATASETS` has for it.
+        split_by: who made the split file: "unc", "umd" or "google"; by default the one that most papers use.
+
+    Attributes:
+        expressions: the samples of the split, one a sentence, in the order of the file.
+        test_images: the ids of the images of the data set's test splits, whatever `split` is.
+
+    Raises:
+        UsageError: there is no such data set, split file or split.
+        DataError: a file is missing, or an entry of it is not as it should be.
+    """
+
+    def __init__(self, root: Path, dataset: str, split: str, split_by: str | None = None) -> None:
+        if dataset not in DATASETS:
+            raise UsageError(f"no data set {dataset!r}: there are {', '.join(DATASETS)}")
+        known = DATASETS[dataset]
+        split_by = split_by or next(iter(known.splits))
+        if split_by not in known.splits:
+            raise UsageError(f"{dataset} is not split by {split_by!r}, only by {', '.join(known.splits)}")
+        if split not in known.splits[split_by]:
+            raise UsageError(
+                f"{dataset} split by {split_by} has no split {split!r}: it has {', '.join(known.splits[split_by])}"
+            )
+        self.instances, refs = root / known.folder / "instances.json", root / known.folder / f"refs({split_by}).p"
+        self.pictures = next((root / folder for folder in PICTURES if (root / folder).is_dir()), root / PICTURES[0])
+        if missing := [path for path in (self.instances, refs, self.pictures) if not path.exists()]:
+            raise DataError(
+                f"missing: {', '.join(map(str, missing))}. Name as --data-root the folder that holds "
+                f"{known.folder}/instances.json, {known.folder}/refs({split_by}).p and {' or '.join(PICTURES)}"
+            )
+        entries = read_entries(dataset, self.instances, refs)
+        self.expressions = list(entries.expressions.get(split, ()))
+        if not self.expressions:
+            raise DataError(f"{refs}: holds no expressions of split {split}")
+        self._segmentations = entries.segmentations
+        self.test_images = frozenset(
+            expression.image_id
+            for name, its in entries.expressions.items()
+            if name not in ("train", "val")
+            for expression in its
+        )
+
+    def image(self, expression: Expression) -> NDArray[np.uint8]:
+        """The picture in RGB, (height, width, 3), as large as it is.
+
+        Raises:
+            DataError: the file is missing or broken, or of another size than instances.json says.
+        """
+        path = self.pictures / expression.file_name
+        sample = f"sample {expression.sent_id} of {expression.dataset}"
+        try:
+            with Image.open(path) as picture:
+                if (picture.height, picture.width) != expression.size:
+                    raise DataError(
+                        f"{sample}: image {path} has {picture.height} x {picture.width} pixels (height x width), but "
+                        f"{self.instances} says {expression.size[0]} x {expression.size[1]}"
+                    )
+                return np.array(picture.convert("RGB"))
+        except FileNotFoundError:
+            raise DataError(f"{sample}: image {path} is missing") from None
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise DataError(f"{sample}: image {path} cannot be read: {error}") from error
+
+    def mask(self, expression: Expression) -> NDArray[np.bool_]:
+        """The object's pixels: (height, width), True inside.
+
+        Raises:
+            DataError: its segmentation in instances.json cannot be decoded.
+        """
+        try:
+            return coco_mask.decode(self._segmentations[expression.ann_id], expression.size)
+        except ValueError as error:
+            raise DataError(f"{self.instances}: annotation {expression.ann_id}: segmentation has {error}") from error
+
+
+@dataclass(frozen=True)
+class Mixed:
+    """Expressions of several data sets, to be used as those of one `Release` are.
+
+    Attributes:
+        releases: where each data set's images and masks are, by its name.
+        expressions: the samples.
+    """
+
+    releases: Mapping[str, Release]
+    expressions: Sequence[Expression]
+
+    def image(self, expression: Expression) -> NDArray[np.uint8]:
+        """As `Release.image`."""
+        return self.releases[expression.dataset].image(expression)
+
+    def mask(self, expression: Expression) -> NDArray[np.bool_]:
+        """As `Release.mask`."""
+        return self.releases[expression.dataset].mask(expression)
+
+
+def mixed(root: Path, datasets: Sequence[str]) -> Mixed:
+    """The training expressions of several data sets, less every image that any of them has in a test split.
+
+    The data sets share COCO's images and divide them differently: what one trains on, another may test on.
+
+    Args:
+        root: as for `Release`.
+        datasets: keys of `DATASETS`; their default split files are read.
+
+    Raises:
+        UsageError: one of them does not exist.
+        DataError: as for `Release`, or no image is left.
+    """
+    releases = {name: Release(root, name, "train") for name in datasets}
+    held_out = frozenset[int]().union(*(release.test_images for release in releases.values()))
+    left = [
+        expression
+        for release in releases.values()
+        for expression in release.expressions
+        if expression.image_id not in held_out
+    ]
+    if not left:
+        raise DataError(f"{root}: every training image of {', '.join(releases)} is in a test split of one of them")
+    return Mixed(releases, left)

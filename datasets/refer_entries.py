@@ -1,0 +1,177 @@
+"""The entries of a RefCOCO release: what its refs say, together with the objects and images that they name."""
+
+from __future__ import annotations
+
+import json
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bench.datasets import refer_pickle
+from bench.errors import DataError
+
+LARGEST_SIDE = 10_000  # pixels; COCO's pictures have at most 640
+OVERHANG = 5.0  # pixels that a box, drawn by hand and rounded, may reach beyond its picture
+_KINDS = {int: "a whole number", str: "text", list: "a list"}
+_T = TypeVar("_T", int, str, "list[Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """One sample: a sentence about one object of one picture.
+
+    Attributes:
+        dataset: name of its data set, a key of `DATASETS`.
+        sent_id, ref_id, ann_id, image_id, category_id: the release's own numbers.
+        text: the sentence, as cleaned by the release's authors.
+        file_name: the picture's.
+        box: x, y, width and height of the object, in pixels.
+        size: height and width of the picture, in pixels.
+    """
+
+    dataset: str
+    sent_id: int
+    ref_id: int
+    ann_id: int
+    image_id: int
+    category_id: int
+    text: str
+    file_name: str
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Entries:
+    """What a data set's two files hold: the expressions by split, and the segmentations by number of annotation."""
+
+    expressions: dict[str, list[Expression]]
+    segmentations: dict[int, Any]
+
+
+def read_entries(dataset: str, instances: Path, refs: Path) -> Entries:
+    """Reads both files; only once a process, as long as their times and sizes stay what they are.
+
+    Args:
+        dataset: the name that the expressions are given.
+        instances: objects and images in COCO's format. It holds more than the refs name: the rest is dropped.
+        refs: the refs, each with its sentences, as a pickle.
+
+    Raises:
+        DataError: an entry is not as it should be: the message names its file, its number and the key.
+    """
+    return _read(dataset, instances, refs, _stamp(instances), _stamp(refs))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    return path.stat().st_mtime_ns, path.stat().st_size
+
+
+@lru_cache(maxsize=8)
+def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -> Entries:
+    images, annotations = _read_instances(instances)
+    entries = Entries({}, {})
+    for number, ref in enumerate(refer_pickle.load(refs)):
+        where = f"{refs}: ref {_take(ref, 'ref_id', int, f'{refs}: ref at place {number}')}"
+        ann_id, image_id = _take(ref, "ann_id", int, where), _take(ref, "image_id", int, where)
+        for key, its, known in (("ann_id", ann_id, annotations), ("image_id", image_id, images)):
+            if its not in known:
+                raise DataError(f"{where}: {key} {its} is not in {instances}: the two files are not of one release")
+        entries.segmentations[ann_id] = annotations[ann_id].get("segmentation")
+        expressions = _expressions(dataset, ref, where, annotations[ann_id], images[image_id], instances)
+        entries.expressions.setdefault(_take(ref, "split", str, where), []).extend(expressions)
+    return entries
+
+
+def _read_instances(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
+    """The images and the annotations of a COCO file, by their ids."""
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{path}: expected a dict with images and annotations, found {reprlib.repr(document)}")
+    images, annotations = (
+        {
+            _take(entry, "id", int, f"{path}: {key}, entry {number}"): entry
+            for number, entry in enumerate(_take(document, key, list, str(path)))
+        }
+        for key in ("images", "annotations")
+    )
+    return images, annotations
+
+
+def _expressions(
+    dataset: str,
+    ref: Mapping[str, Any],
+    where: str,
+    annotation: Mapping[str, Any],
+    image: Mapping[str, Any],
+    path: Path,
+) -> Iterator[Expression]:
+    """One expression for each sentence of a ref; `where` and `path`, of instances.json, are named in errors."""
+    if annotation.get("image_id") != image["id"]:
+        raise DataError(
+            f"{where}: its image_id is {image['id']}, but that of annotation {annotation['id']} in {path} is "
+            f"{reprlib.repr(annotation.get('image_id'))}"
+        )
+    size = _size(image, f"{path}: image {image['id']}")
+    file_name = _take(image, "file_name", str, f"{path}: image {image['id']}")
+    if not re.fullmatch(r"\w[\w.-]*", file_name, re.ASCII):
+        raise DataError(f"{path}: image {image['id']}: file_name is no plain name of a file: {reprlib.repr(file_name)}")
+    box = _box(annotation.get("bbox"), size, f"{path}: annotation {annotation['id']}")
+    for number, sentence in enumerate(_take(ref, "sentences", list, where)):
+        place = f"{where}: sentence {number}"
+        sent_id = _take(sentence, "sent_id", int, place)
+        text = _take(sentence, "sent" if sentence.get("sent") else "raw", str, place)
+        yield Expression(
+            dataset,
+            sent_id,
+            ref["ref_id"],
+            ref["ann_id"],
+            ref["image_id"],
+            _take(ref, "category_id", int, where),
+            # Python 2 wrote what lies beyond 16 bits as two halves.
+            text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
+            file_name,
+            box,
+            size,
+        )
+
+
+def _size(image: Mapping[str, Any], where: str) -> tuple[int, int]:
+    height, width = _take(image, "height", int, where), _take(image, "width", int, where)
+    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+        raise DataError(f"{where}: height and width should be 1 to {LARGEST_SIDE} pixels, found {height} and {width}")
+    return height, width
+
+
+def _box(bbox: Any, size: tuple[int, int], where: str) -> tuple[float, float, float, float]:
+    """A box that is one: of some size, and inside the picture."""
+    # A comparison, unlike a conversion, also stands numbers that are too large for float, and is False for NaN.
+    numbers = isinstance(bbox, list) and all(type(part) in (int, float) and abs(part) <= LARGEST_SIDE for part in bbox)
+    if not numbers or len(bbox) != 4:
+        raise DataError(f"{where}: bbox should be x, y, width and height in pixels, found {reprlib.repr(bbox)}")
+    x, y, width, height = map(float, bbox)
+    inside = min(x, y) >= -OVERHANG and x + width <= size[1] + OVERHANG and y + height <= size[0] + OVERHANG
+    if width <= 0 or height <= 0 or not inside:
+        raise DataError(
+            f"{where}: bbox {bbox} (x, y, width, height) should have some width and height and lie inside the picture, "
+            f"which is {size[1]} wide and {size[0]} high"
+        )
+    return x, y, width, height
+
+
+def _take(entry: Any, key: str, kind: type[_T], where: str) -> _T:
+    """`entry[key]`, which must be there and of that kind."""
+    if not isinstance(entry, dict):
+        raise DataError(f"{where}: should be a dict, found {reprlib.repr(entry)}")
+    value = entry.get(key)
+    if type(value) is not kind:
+        found = reprlib.repr(value) if key in entry else "nothing"
+        raise DataError(f"{where}: {key} should be {_KINDS[kind]}, found {found}")
+    return value
