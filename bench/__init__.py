@@ -1,3 +1,43 @@
 """Compares adapter methods for pairs of pretrained encoders, on several tasks, seeds and equal terms."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.api import make_method as make_method
+    from bench.api import run as run
+    from bench.api import to_frame as to_frame
+    from bench.artefact import load_adapter as load_adapter
+    from bench.methods.base import Method as Method
+    from bench.records import Record as Record
+    from bench.streams.load import load_stream as load_stream
+    from bench.streams.lockstep import MultiStream as MultiStream
+    from bench.tasks.base import Task as Task
+
 __version__ = "0.1.0"
+
+# Where the names of the Python API come from. They are imported when first used: torch is not needed for `bench list`.
+_API = {
+    "run": "bench.api",
+    "to_frame": "bench.api",
+    "make_method": "bench.api",
+    "load_adapter": "bench.artefact",
+    "Method": "bench.methods.base",
+    "Record": "bench.records",
+    "load_stream": "bench.streams.load",
+    "MultiStream": "bench.streams.lockstep",
+    "Task": "bench.tasks.base",
+}
+__all__ = [*_API]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _API:
+        return getattr(import_module(_API[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_API})

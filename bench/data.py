@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Subset
 from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
 from bench.progress import bar
-from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.inputs import Input
 from bench.tasks.base import Samples, Task
 
 SPLITS = ("train", "val", "test")
@@ -52,9 +52,7 @@ class Splits:
         return {split: len(data) for split, data in self.datasets.items()}  # type: ignore[arg-type]
 
 
-def open_splits(
-    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, ImageInput | AudioInput]
-) -> Splits:
+def open_splits(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
     """The task's splits, from the official release or the embedded generator.
 
     Runs that ask for the same data, as those of one task in one command do, share it.
@@ -77,9 +75,7 @@ def open_splits(
     return _kept[key]
 
 
-def _open(
-    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, ImageInput | AudioInput]
-) -> Splits:
+def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
     floors: Mapping[str, float] = {}
     if source["source"] == "generated":
         root, manifest = _generated(task, source, data_root)

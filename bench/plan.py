@@ -11,9 +11,9 @@ from typing import Any
 
 from bench import registry, settings
 from bench.errors import Mistakes, UsageError
-from bench.recipe import Recipe
+from bench.recipe import PER_METHOD, Recipe
 from bench.registry import did_you_mean
-from bench.suite import Data, Suite, load_suite, parse_value
+from bench.suite import Data, Suite, load_suite, parse_value, split_method
 
 _MAX_SEED = 2**32 - 1  # numpy takes no larger one
 
@@ -61,8 +61,8 @@ def make_plan(
         methods: names of methods.
         tasks: names of tasks.
         seeds: whole numbers, or their text.
-        overrides: `key=value`, with a key `<method>.<setting>`, `<task>.<setting>`, `<task>.<field of the recipe>`,
-            `train.<field of the recipe>` or `data.<key>`, and a value as TOML writes it.
+        overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
+            `<task>.<field of the recipe>`, `train.<field of the recipe>` or `data.<key>`; the value as TOML writes it.
 
     Raises:
         UsageError: with all the mistakes in the arguments.
@@ -74,9 +74,9 @@ def make_plan(
     method_classes = _load_all("methods", methods, mistakes)
     task_classes = _load_all("tasks", tasks, mistakes)
     seed_numbers = _seeds(seeds, mistakes)
-    owners: dict[str, list[type]] = {"train": [Recipe], "data": [Data]}
-    owners |= {name: [cls] for name, cls in method_classes.items()}
-    owners |= {name: [cls, Recipe] for name, cls in task_classes.items()}
+    owners: dict[str, dict[str, type]] = {"train": _keys(Recipe), "data": _keys(Data)}
+    owners |= {name: dict.fromkeys(PER_METHOD, Recipe) | _keys(cls) for name, cls in method_classes.items()}
+    owners |= {name: _keys(Recipe) | _keys(cls) for name, cls in task_classes.items()}
     changes = _changes(overrides, owners, mistakes, told={*methods, *tasks})
     plan: list[Spec] = []
     for task in task_classes if loaded else ():
@@ -84,6 +84,17 @@ def make_plan(
             plan += _task_runs(loaded, task, task_classes[task], method_classes, seed_numbers, changes)
     mistakes.raise_if_any()
     return plan
+
+
+def _keys(cls: type) -> dict[str, type]:
+    return dict.fromkeys(settings.hints(cls), cls)
+
+
+def _check_streams(method: Any, name: str, streams: Sequence[str]) -> None:
+    try:
+        method.check_streams(streams)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
 
 
 def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> dict[str, type]:
@@ -109,24 +120,24 @@ def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
 
 
 def _changes(
-    overrides: Sequence[str], owners: Mapping[str, Sequence[type]], mistakes: Mistakes, told: Collection[str]
+    overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, told: Collection[str]
 ) -> _Changes:
     """What the overrides change.
 
     Args:
         overrides: as `make_plan` takes them.
-        owners: what stands before the dot of a key, and the classes whose fields may stand after it.
+        owners: what stands before the dot of a key, what may stand after it, and the class whose field that is.
         mistakes: gets what is wrong.
         told: names that need no complaint any more where they are no owners.
     """
     changes: _Changes = {}
     for override in overrides:
         key, equals, text = override.partition("=")
-        owner, dot, name = key.strip().partition(".")
+        owner, dot, name = key.strip().rpartition(".")
         if not (equals and dot):
             mistakes.add(f"--set {override}: write <method>.<key>=<value>, or a task, train or data before the dot")
         elif owner in owners:
-            known = {field: cls for cls in reversed(owners[owner]) for field in settings.hints(cls)}
+            known = owners[owner]
             if name not in known:
                 mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, known)}")
                 continue
@@ -158,20 +169,26 @@ def _task_runs(
     entry = suite.tasks[task]
     mistakes = Mistakes()
 
-    def plain(owner: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields of `cls` as JSON holds them, after the layers and then the owner's changes."""
-        merged = {name: value for layer in (*layers, changes.get((owner, cls), {})) for name, value in layer.items()}
+    def plain(where: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields of `cls` as JSON holds them, of several layers the last that has one."""
+        merged = {name: value for layer in layers for name, value in layer.items()}
         with mistakes.gathered():
-            return json.loads(json.dumps(asdict(settings.build(cls, merged, where=owner))))
+            return json.loads(json.dumps(asdict(settings.build(cls, merged, where))))
         return {}
 
-    data = plain("data", Data, asdict(suite.data))
-    recipe = plain(task, Recipe, asdict(suite.train), entry.train, changes.get(("train", Recipe), {}))
-    task_settings = plain(task, task_class, entry.settings)
-    method_settings = {
-        name: plain(name, cls, suite.methods.get(name, {}), entry.methods.get(name, {}))
-        for name, cls in methods.items()
-    }
+    def changed(owner: str, cls: type) -> dict[str, Any]:
+        return changes.get((owner, cls), {})
+
+    data = plain("data", Data, asdict(suite.data), changed("data", Data))
+    task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
+    method_settings, recipes = {}, {}
+    for name, cls in methods.items():
+        own, of_recipe = split_method(cls, suite.of_method(name, task))
+        method_settings[name] = plain(name, cls, own, changed(name, cls))
+        with mistakes.gathered():
+            _check_streams(settings.build(cls, method_settings[name], name), name, entry.streams)
+        told = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
+        recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, of_recipe, *told)
     mistakes.raise_if_any()
     streams = {name: asdict(suite.streams[name]) for name in entry.streams}
     return [
@@ -182,7 +199,7 @@ def _task_runs(
             seed=seed,
             settings=method_settings[method],
             task_settings=task_settings,
-            recipe=recipe,
+            recipe=recipes[method],
             streams=streams,
             data=Data(**data).identity(),
         )

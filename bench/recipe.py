@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+PER_METHOD = ("lr_adapter",)
+"""Fields that a method may have a value of its own for, since its parameters need it. All others are common to all."""
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. A suite gives it, a task of the suite and the command line may change it."""
+    """How a model is trained. A suite gives it; its tasks and methods, and the command line, may change it."""
 
     epochs: int
     """Passes over the training split."""

@@ -67,6 +67,7 @@ class Parameters:
     total: int = doc("All parameters, trained or frozen.")
     streams: int = doc("Parameters of the streams' encoders, without what the method added.")
     percent: float = doc("The method's trained parameters in percent of the streams'.")
+    effective: int | None = doc("Of the method's trained parameters those in use at the end; AdaLoRA masks some.", None)
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ class Throughput:
 
     train: float = doc("Training samples per second.")
     score: float = doc("Scored samples per second.")
+    score_unmerged: float | None = doc("The same, over a few batches, before the method is merged.", None)
+    score_merged: float | None = doc(
+        "The same once what can be is folded into the encoders; null if nothing can.", None
+    )
 
 
 @dataclass(frozen=True)
@@ -139,6 +144,7 @@ class Record:
     times: Times | None = doc("How long each phase took.")
     data: DataInfo | None = doc("What data it saw.")
     environment: Environment | None = doc("What it ran on.")
+    adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
 
     @property
     def label(self) -> str:
@@ -229,9 +235,13 @@ def check_writable(results: Path) -> None:
         ) from error
 
 
+def stem(spec: Spec) -> str:
+    """What the run's files and folders are called, without a suffix."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", f"{spec.task}-{spec.method}-s{spec.seed}-{spec.id}")
+
+
 def _path(results: Path, spec: Spec) -> Path:
-    safe = re.sub(r"[^A-Za-z0-9_.-]+", "_", f"{spec.task}-{spec.method}-s{spec.seed}-{spec.id}")
-    return results / FOLDER / f"{safe}.json"
+    return results / FOLDER / f"{stem(spec)}.json"
 
 
 def _plain(value: Any) -> Any:

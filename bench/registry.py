@@ -1,4 +1,8 @@
-"""Methods and tasks by name, found by entry points: the built-in ones and a third party's alike."""
+"""Methods and tasks by name, found by entry points: the built-in ones and a third party's alike.
+
+An entry point may stand for a family: one that is called `peft:<type>` answers to every name that begins with `peft:`,
+and its class has a class method `named` that returns the class for the rest of the name.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,12 @@ from bench.errors import BenchError, UsageError
 Kind = Literal["methods", "tasks"]
 
 
+_added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}}
+
+
 def names(kind: Kind) -> list[str]:
-    """Names of all registered methods or tasks, sorted."""
-    return sorted(_registered(kind))
+    """Names of all registered methods or tasks, sorted; a family goes by its form, as in `peft:<type>`."""
+    return sorted({*_registered(kind), *_added[kind]})
 
 
 def load(kind: Kind, name: str) -> type[Any]:
@@ -27,15 +34,33 @@ def load(kind: Kind, name: str) -> type[Any]:
         UsageError: nothing has that name.
         BenchError: the module or the class cannot be imported.
     """
+    if name in _added[kind]:
+        return _added[kind][name]
+    if _prefix(name):
+        raise UsageError(f"{name} stands for many {kind}: write one's name in place of <...>")
     entry = _entry(kind, name)
     try:
-        return entry.load()
+        cls = entry.load()
     except (ImportError, AttributeError) as error:
         raise BenchError(f"{kind[:-1]} {name} cannot be imported from {entry.value}: {error}") from error
+    return cls if entry.name == name else cls.named(name.removeprefix(_prefix(entry.name)))
+
+
+def add(kind: Kind, name: str, cls: type[Any]) -> None:
+    """Registers a class under a name for this process, in place of one that was added before.
+
+    Raises:
+        UsageError: an installed one has that name.
+    """
+    if name in _registered(kind):
+        raise UsageError(f"there is a {kind[:-1]} {name} already: give yours another name")
+    _added[kind][name] = cls
 
 
 def summary(kind: Kind, name: str) -> str:
     """First line of the class's docstring, read from the source: the module is not imported. "" where there is none."""
+    if name in _added[kind]:
+        return (_added[kind][name].__doc__ or "").partition("\n")[0]
     entry = _entry(kind, name)
     try:
         spec = find_spec(entry.module)
@@ -68,7 +93,16 @@ def _registered(kind: Kind) -> dict[str, EntryPoint]:
 
 
 def _entry(kind: Kind, name: str) -> EntryPoint:
+    """The entry point of that name, or of the family that the name belongs to."""
     registered = _registered(kind)
-    if name not in registered:
-        raise UsageError(f"unknown {kind[:-1]} {name}: {did_you_mean(name, registered)}")
-    return registered[name]
+    if name in registered:
+        return registered[name]
+    for family, entry in registered.items():
+        if (prefix := _prefix(family)) and name.startswith(prefix) and name != prefix:
+            return entry
+    raise UsageError(f"unknown {kind[:-1]} {name}: {did_you_mean(name, {*registered, *_added[kind]})}")
+
+
+def _prefix(name: str) -> str:
+    """What the names of a family begin with; "" where it is no family."""
+    return name.partition("<")[0] if name.endswith(">") else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import time
 import traceback
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
 from transformers.utils import logging as transformers_logging
 
-from bench import records, registry, settings
+from bench import artefact, records, registry, settings
 from bench.data import Splits, open_splits
 from bench.environment import environment
 from bench.errors import BenchError, DataError, UsageError
@@ -28,24 +29,12 @@ from bench.plan import Spec
 from bench.recipe import Recipe
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
+from bench.sweep import RunOptions
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
-from bench.train import score, train
+from bench.train import score, speed, train
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """What a command says of its runs that does not alter what they measure.
-
-    Attributes:
-        data_root: folder of the official releases, or of the generated data's cache; None for the user's cache folder.
-        device: "auto", "cpu" or "cuda".
-    """
-
-    data_root: Path | None = None
-    device: str = "auto"
 
 
 @dataclass
@@ -63,6 +52,54 @@ class _Clock:
             self.seconds[name] = time.perf_counter() - start
 
 
+@dataclass
+class Setup:
+    """What a specification stands for, on its device.
+
+    Attributes:
+        task: the task.
+        method: the method, attached.
+        data: the task's splits.
+        model: streams with the adapters, and head.
+        parameters: how many it has.
+        accelerator: device and precision.
+        recipe: how to train it.
+        seconds: wall time of preparing the `model` and the `data`.
+    """
+
+    task: Task
+    method: Method
+    data: Splits
+    model: TaskModel
+    parameters: records.Parameters
+    accelerator: Accelerator
+    recipe: Recipe
+    seconds: dict[str, float]
+
+
+def set_up(spec: Spec, options: RunOptions) -> Setup:
+    """Loads streams and data, and builds the model with the method attached, as it is before training.
+
+    Raises:
+        DataError, UsageError: the data is not there or broken, or the device is not there.
+        BenchError: an encoder cannot be loaded, or the method cannot adapt it.
+    """
+    clock = _Clock()
+    transformers_logging.disable_progress_bar()  # ours are enough
+    task, method, recipe = _build(spec)
+    accelerator = _accelerator(options.device, recipe.precision)
+    with clock.phase("model"):
+        streams = MultiStream({name: load_stream(source["model"]) for name, source in spec.streams.items()})
+    with clock.phase("data"):
+        inputs = {name: stream.input for name, stream in streams.streams.items()}
+        data = open_splits(task, spec.data, options.data_root, inputs)
+    with clock.phase("attach"):
+        model, parameters = build_model(spec, task, method, streams, data)
+        model.to(accelerator.device)
+    seconds = {"model": clock.seconds["model"] + clock.seconds["attach"], "data": clock.seconds["data"]}
+    return Setup(task, method, data, model, parameters, accelerator, recipe, seconds)
+
+
 def execute(spec: Spec, options: RunOptions) -> records.Record:
     """Does one run and returns its record, also where it failed.
 
@@ -70,10 +107,8 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
         DataError, UsageError: the data is not there or broken, or the device is not there; this ends every run alike.
     """
     started = _now()
-    transformers_logging.disable_progress_bar()  # ours are enough
-    task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
-    method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
-    accelerator = _accelerator(options.device, Recipe(**spec.recipe).precision)
+    _, _, recipe = _build(spec)
+    device = _accelerator(options.device, recipe.precision).device
     blank = records.Record(
         schema=records.SCHEMA,
         id=spec.id,
@@ -89,37 +124,45 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
         throughput=None,
         times=None,
         data=None,
-        environment=environment(_device_name(accelerator.device), torch.get_num_threads()),
+        environment=environment(_device_name(device), torch.get_num_threads()),
     )
     try:
-        measured = _measure(spec, task, method, accelerator, options)
+        start = time.perf_counter()
+        setup = set_up(spec, options)
+        measured = _measure(spec, setup, start)
     except (DataError, UsageError):
         raise
     except Exception as error:
         _log.debug("%s failed", spec.label, exc_info=True)
         reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=_now())
-    return replace(blank, status="ok", finished=_now(), **measured)
+    record = replace(blank, status="ok", finished=_now(), **measured)
+    return _keep(record, setup, options.save_adapters) if options.save_adapters else record
 
 
-def _measure(spec: Spec, task: Task, method: Method, accelerator: Accelerator, options: RunOptions) -> dict[str, Any]:
-    """Loads, attaches, trains, scores; returns the parts of the record."""
+def _keep(record: records.Record, setup: Setup, results: Path) -> records.Record:
+    """Saves the adapter; what was measured is not lost where that fails."""
+    folder = Path(artefact.FOLDER) / records.stem(Spec(**record.spec))
+    record = replace(record, adapter=folder.as_posix())
+    try:
+        artefact.save(results / folder, record, setup.model, setup.method)
+    except (OSError, BenchError) as error:
+        _log.error("the adapter of %s cannot be saved: %s", record.label, error)
+        return replace(record, adapter=None)
+    return record
+
+
+def _measure(spec: Spec, setup: Setup, start: float) -> dict[str, Any]:
+    """Trains and scores; returns the parts of the record. `start` is when the run began, by the performance counter."""
     clock = _Clock()
-    recipe = Recipe(**spec.recipe)
-    start = time.perf_counter()
-    with clock.phase("model"):
-        streams = MultiStream({name: load_stream(source["model"]) for name, source in spec.streams.items()})
-    with clock.phase("data"):
-        inputs = {name: stream.input for name, stream in streams.streams.items()}
-        data = open_splits(task, spec.data, options.data_root, inputs)
-    with clock.phase("attach"):
-        model, parameters = build_model(spec, task, method, streams, data)
-        model.to(accelerator.device)
+    task, method, data, model, recipe = setup.task, setup.method, setup.data, setup.model, setup.recipe
+    accelerator = setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
     with clock.phase("train"), peaks["train"].watching():
         trained = train(model, method, task, recipe, data.datasets, accelerator, spec.seed, spec.label)
     with clock.phase("score"), peaks["score"].watching():
         test, scoring = score(model, task, data.datasets["test"], recipe, accelerator, f"scoring {spec.label}")
+    unmerged, merged = _speeds(setup)
     return {
         "scores": records.Scores(
             metric=task.metric,
@@ -129,18 +172,39 @@ def _measure(spec: Spec, task: Task, method: Method, accelerator: Accelerator, o
             test_samples=data.counts["test"],
             floors=dict(data.floors),
         ),
-        "parameters": parameters,
+        "parameters": replace(setup.parameters, effective=method.effective_parameters()),
         "memory": records.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
-        "throughput": records.Throughput(train=trained.throughput, score=scoring),
+        "throughput": records.Throughput(trained.throughput, scoring, unmerged, merged),
         "times": records.Times(
-            data=clock.seconds["data"],
-            model=clock.seconds["model"] + clock.seconds["attach"],
+            data=setup.seconds["data"],
+            model=setup.seconds["model"],
             train=clock.seconds["train"],
             score=clock.seconds["score"],
             total=time.perf_counter() - start,
         ),
         "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
     }
+
+
+def _speeds(setup: Setup) -> tuple[float, float | None]:
+    """Scored samples a second before and after merging, by turns; None for the latter where nothing merges."""
+    speeds: dict[bool, list[float]] = {False: [], True: []}
+    for merge in (False, True) * 2:
+        if merge and not setup.method.merge():
+            continue
+        try:
+            rate = speed(setup.model, setup.data.datasets["test"], setup.recipe, setup.accelerator)
+        finally:
+            setup.method.unmerge()
+        speeds[merge].append(rate)
+    return statistics.fmean(speeds[False]), statistics.fmean(speeds[True]) if speeds[True] else None
+
+
+def _build(spec: Spec) -> tuple[Task, Method, Recipe]:
+    """The task, the method and the recipe of a specification."""
+    task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+    method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
+    return task, method, Recipe(**spec.recipe)
 
 
 def build_model(

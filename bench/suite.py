@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry, settings
 from bench.errors import Mistakes, UsageError
-from bench.recipe import Recipe
+from bench.recipe import PER_METHOD, Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -62,7 +63,7 @@ class SuiteTask:
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the task's class."""
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings of methods on this task, by the method's name."""
+    """Settings of methods on this task, by a method's name or a pattern for several (`cola*`)."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,19 @@ class Suite:
     streams: dict[str, StreamSource]
     train: Recipe
     methods: dict[str, dict[str, Any]]
-    """Settings of methods on every task, by the method's name; a task's own come before them."""
+    """Settings of methods on every task, by a method's name or a pattern for several; a task's own come before them."""
     tasks: dict[str, SuiteTask]
+
+    def of_method(self, name: str, task: str) -> dict[str, Any]:
+        """What the suite says of a method on a task: its settings and, of the recipe, what methods may have for
+        themselves. The more particular table counts: a task's before the suite's, a name before a pattern.
+        """
+        found: dict[str, Any] = {}
+        for tables in (self.methods, self.tasks[task].methods):
+            for pattern, values in sorted(tables.items(), key=lambda item: item[0] == name):
+                if fnmatchcase(name, pattern):
+                    found |= values
+        return found
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,15 @@ def load_suite(name_or_path: str) -> Suite:
         return _suite(content)
     except UsageError as error:
         raise UsageError([f"{path}: {problem}" for problem in error.problems]) from error
+
+
+def split_method(method: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of `values` are settings of the method, and what fields of the recipe that it may have for itself."""
+    of_recipe = [name for name in PER_METHOD if name not in settings.hints(method)]
+    return (
+        {name: value for name, value in values.items() if name not in of_recipe},
+        {name: value for name, value in values.items() if name in of_recipe},
+    )
 
 
 def parse_value(text: str) -> Any:
@@ -174,6 +195,11 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
 
 
 def _check_methods(methods: Mapping[str, dict[str, Any]], where: str, mistakes: Mistakes) -> None:
+    """Checks the tables of methods that have a name of their own; what a pattern says is checked where it is used."""
     for method, values in methods.items():
+        if "*" in method:
+            continue
         with mistakes.gathered():
-            settings.check(registry.load("methods", method), values, f"{where}.{method}")
+            own, of_recipe = split_method(registry.load("methods", method), values)
+            settings.check(registry.load("methods", method), own, f"{where}.{method}")
+            settings.check(Recipe, of_recipe, f"{where}.{method}")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 
 import torch
 from accelerate import Accelerator
@@ -75,6 +76,7 @@ def train(
     )
     wrapped, optimiser, loader, schedule = accelerator.prepare(model, optimiser, loader, schedule)
     trainable = [p for p in model.parameters() if p.requires_grad]
+    method.before_training(steps)
     clock = StepClock(accelerator.device)
     curve: list[Epoch] = []
     best: dict[str, Tensor] = {}
@@ -146,6 +148,23 @@ def score(
             gathered[name].append(values.double().cpu())
         clock.tick(len(next(iter(batch.values()))))
     return {name: torch.cat(values).mean().item() for name, values in gathered.items()}, clock.throughput()
+
+
+_TIMED = 8  # batches that tell a speed
+
+
+def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Accelerator) -> float:
+    """Scored samples a second, from the first batches of a split, without keeping any score."""
+    loader = accelerator.prepare_data_loader(DataLoader(split, recipe.eval_batch_size))
+    model.eval()
+    clock = StepClock(accelerator.device)
+    clock.skip()
+    with torch.inference_mode():
+        for batch in islice(loader, _TIMED):
+            with accelerator.autocast():
+                model(batch)
+            clock.tick(len(next(iter(batch.values()))))
+    return clock.throughput()
 
 
 def _groups(model: TaskModel, recipe: Recipe) -> list[dict[str, object]]:

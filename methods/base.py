@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,30 @@ class Method(ABC):
     in the model.
     """
 
+    def __post_init__(self) -> None:
+        """Check the settings; raise ValueError for those that make no sense. An override begins with super's."""
+        return None
+
+    def check_streams(self, streams: Sequence[str]) -> None:
+        """Check the settings against the names of the streams to be adapted, before anything is loaded.
+
+        Raises:
+            ValueError: a setting does not go with these streams.
+        """
+        return None
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """Settings, whole numbers from 1, that set how many parameters are trained: the main one, then finer ones.
+
+        `--budget` turns them. Without any the method has one size.
+        """
+        return ()
+
+    def turned(self, knob: str, value: int) -> dict[str, Any]:
+        """Return the settings that change, and their values, where a knob is turned to a value."""
+        return {knob: value}
+
     @abstractmethod
     def attach(self, model: MultiStream) -> None:
         """Add the adapters to a frozen model and let exactly the parameters be trained that the method trains.
@@ -40,6 +65,14 @@ class Method(ABC):
         """Return the names of the model's trainable parameters."""
         return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
+    def effective_parameters(self) -> int:
+        """Return how many of the trained parameters are in use; fewer than all where the method masks some."""
+        return sum(self._parameter(name).numel() for name in self.adapter_names(self.model))
+
+    def before_training(self, steps: int) -> None:
+        """Act before the first of so many steps."""
+        return None
+
     def loss(self) -> Tensor | None:
         """Return a term to add to the task's loss at each step, or None."""
         return None
@@ -48,9 +81,12 @@ class Method(ABC):
         """Act after the backward pass and the optimiser's step, before gradients are cleared; `step` is from 0."""
         return None
 
-    def merge(self) -> None:
-        """Fold into the encoders' weights what can be folded, for faster scoring. Merging twice is merging once."""
-        return None
+    def merge(self) -> bool:
+        """Fold into the encoders' weights what can be folded, for faster scoring; return whether anything was.
+
+        Merging twice is merging once.
+        """
+        return False
 
     def unmerge(self) -> None:
         """Undo `merge`, bit for bit."""
@@ -113,7 +149,7 @@ class Method(ABC):
         }
         return {
             "method": type(self).__name__,
-            "settings": asdict(self),
+            "settings": json.loads(json.dumps(asdict(self))),  # as the file gives them back: lists for tuples
             "streams": streams,
             # The names of the encoders' linears, and so of the saved weights, depend on it.
             "transformers": transformers.__version__,

@@ -1,54 +1,93 @@
-"""CoLA: LoRA and an inter-modal path beside it."""
+"""CoLA: LoRA and an inter-modal path beside it, and the same path beside any other method."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench import registry
+from bench.errors import UsageError
+from bench.methods.base import Method
 from bench.methods.lora import LoRA
 
 if TYPE_CHECKING:
     from bench.streams.lockstep import MultiStream
 
+RANK = 16  # of the inter-modal path, where the intra-modal one has no rank to follow: the paper's
+SCALE = 0.5  # of the inter-modal path likewise: the paper's alpha / r
+
 
 @dataclass
-class CoLA(LoRA):
-    """LoRA and beside it a path that reads the partner stream: y = W x + b + s B A x + s_c B_c Phi(x_c) A_c x.
+class CrossModal(Method):
+    """CoLA's inter-modal path beside any method: cola+dora, cola+peft:ia3, ...: y = intra(x) + s_c B_c Phi(x_c) A_c x.
 
-    x_c is a summary vector of the partner stream, Phi a hypernetwork that makes an r x r matrix of it for each sample.
-    A, B, A_c, B_c, s_c and Phi are trained, for each linear its own. Suharitdamrong et al., "CoLA: Cross-Modal Low-rank
-    Adaptation for Multimodal Downstream Tasks", ICML 2026, arXiv 2604.03314.
+    x_c is a summary vector of the partner stream, Phi a hypernetwork that makes a matrix of it for each sample. A_c,
+    B_c, s_c and Phi are trained, for each linear and each partner its own, and what the intra-modal method trains.
+    The terms of several partners sum. After Suharitdamrong et al., "CoLA: Cross-Modal Low-rank Adaptation for
+    Multimodal Downstream Tasks", ICML 2026, arXiv 2604.03314. A class that has this one before another method as its
+    base is that method with the path beside it.
 
     Attributes:
-        r: rank of both paths.
-        alpha: s = alpha / r.
-        dropout: of the intra-modal path's input, as for LoRA.
+        inter_r: rank of the inter-modal path; None for that of the intra-modal one, 16 where that has none.
+        inter_scale: what s_c begins with; None for the intra-modal path's alpha / r, 0.5 where that has none.
         reduction: the hypernetwork's hidden width is the partner's width // reduction, at least 1.
-        inter_scale: what s_c begins with; None for alpha / r.
         summary: x_c is the class token (cls) or the mean of all tokens (mean).
+        paths: which streams tell which, as in ("vision>audio",): audio then reads vision. Empty for all.
     """
 
-    reduction: int = 16
+    inter_r: int | None = None
     inter_scale: float | None = None
+    reduction: int = 16
     summary: Literal["cls", "mean"] = "cls"
+    paths: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.inter_r is not None and self.inter_r < 1:
+            raise ValueError("inter_r must be at least 1")
         if self.reduction < 1:
             raise ValueError("reduction must be at least 1")
+        for path in self.paths:
+            if path.count(">") != 1:
+                raise ValueError(f"paths: write source>target, as in vision>audio, not {path}")
+
+    @classmethod
+    def named(cls, name: str) -> type[Method]:
+        """Return the method of that name with the inter-modal path beside it.
+
+        Raises:
+            UsageError: there is no such method, or it has the path already.
+        """
+        base = registry.load("methods", name)
+        if issubclass(base, cls):
+            raise UsageError(f"cola+{name}: {name} has the inter-modal path already")
+        about = f"{name} with CoLA's inter-modal path beside it."
+        return make_dataclass(f"cola+{name}", [], bases=(cls, base), namespace={"__doc__": about})
+
+    def check_streams(self, streams: Sequence[str]) -> None:
+        """Check that the streams named in `paths` are there."""
+        super().check_streams(streams)
+        self._directions(streams)
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """What turns the intra-modal path, and with it the rank of this one; and the hypernetworks' width."""
+        return (*(super().knobs or ("inter_r",)), "reduction")
 
     def attach(self, model: MultiStream) -> None:
-        """Put LoRA into every linear of the model's blocks, and inter-modal paths into those of paired blocks."""
+        """Attach the intra-modal method, and inter-modal paths to the linears of paired blocks."""
         from bench.methods.crossmodal import attach_inter_modal
 
         super().attach(model)
-        scale = self.alpha / self.r if self.inter_scale is None else self.inter_scale
+        r = getattr(self, "rank", RANK) if self.inter_r is None else self.inter_r
+        scale = getattr(self, "scale", SCALE) if self.inter_scale is None else self.inter_scale
         model.summary = self.summary
-        attach_inter_modal(model, self.r, self.reduction, scale)
+        attach_inter_modal(model, r, self.reduction, scale, self._directions(list(model.streams)))
 
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder a stream, the inter-modal paths beside them, and the settings."""
+        """Write what the intra-modal method writes, and the inter-modal paths beside it."""
         from bench.methods.crossmodal import save_inter_modal
 
         super().save(folder)
@@ -64,3 +103,29 @@ class CoLA(LoRA):
 
         super().load(folder)
         load_inter_modal(self.model, folder)
+
+    def _directions(self, streams: Sequence[str]) -> set[tuple[str, str]]:
+        """Return the pairs (source, target) of streams between which there is a path."""
+        if not self.paths:
+            return {(source, target) for source in streams for target in streams if source != target}
+        pairs = {(source.strip(), target.strip()) for source, _, target in (path.partition(">") for path in self.paths)}
+        for source, target in sorted(pairs):
+            if source not in streams or target not in streams or source == target:
+                raise ValueError(
+                    f"paths: {source}>{target} does not join two of the streams here: {', '.join(streams)}"
+                )
+        return pairs
+
+
+@dataclass
+class CoLA(CrossModal, LoRA):
+    """LoRA and beside it a path that reads the partner stream: y = W x + b + s B A x + s_c B_c Phi(x_c) A_c x.
+
+    A, B, A_c, B_c, s_c and Phi are trained, for each linear its own. Suharitdamrong et al., "CoLA: Cross-Modal Low-rank
+    Adaptation for Multimodal Downstream Tasks", ICML 2026, arXiv 2604.03314. `CrossModal` tells of the path.
+
+    Attributes:
+        r: rank of both paths.
+        alpha: s = alpha / r.
+        dropout: of the intra-modal path's input, as for LoRA.
+    """

@@ -6,18 +6,24 @@ The matrices have the names of the paper: Suharitdamrong et al., ICML 2026, arXi
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.errors import BenchError
 from bench.methods.base import check_tensors
 from bench.streams.lockstep import MultiStream
 
-_WEIGHTS = "inter_modal.safetensors"
+FOLDER = "inter_modal"
+_CONFIG = "adapter_config.json"
+_WEIGHTS = "adapter_model.safetensors"
 _EPS = 1e-6
 
 
@@ -83,14 +89,17 @@ class InterModal(nn.Module):
         return F.linear(z_BTR, self.B)
 
 
-def attach_inter_modal(model: MultiStream, r: int, reduction: int, scale: float) -> None:
-    """Give every linear of every paired block an inter-modal term for each of the other streams.
+def attach_inter_modal(
+    model: MultiStream, r: int, reduction: int, scale: float, paths: Collection[tuple[str, str]] | None = None
+) -> None:
+    """Give every linear of every paired block an inter-modal term for each stream that it is to read.
 
     Args:
         model: to be adapted, in place; whatever adapts it besides does not matter.
         r: rank.
         reduction: of the hypernetworks.
         scale: what s_c begins with.
+        paths: pairs (source, target) of streams: the target reads the source. None for all.
     """
     for step in model.schedule:
         for name, turn in step.items():
@@ -98,13 +107,16 @@ def attach_inter_modal(model: MultiStream, r: int, reduction: int, scale: float)
             like = next(stream.encoder.parameters())
             for role in stream.linears(turn.paired):
                 for partner, other in model.streams.items():
-                    if partner != name:
+                    if partner != name and (paths is None or (partner, name) in paths):
                         term = InterModal(stream.features(turn.paired, role), other.width, r, reduction, scale)
                         stream.add_inter(turn.paired, role, partner, term.to(like.device, like.dtype))
 
 
 def save_inter_modal(model: MultiStream, folder: Path) -> None:
-    """Write the inter-modal terms of all streams as one safetensors file."""
+    """Write the inter-modal terms of all streams: a folder with the form of a PEFT adapter's."""
+    folder = folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / _CONFIG).write_text(json.dumps(_description(model), indent=2) + "\n", encoding="utf-8")
     save_file(_tensors(model), folder / _WEIGHTS)
 
 
@@ -112,13 +124,29 @@ def load_inter_modal(model: MultiStream, folder: Path) -> None:
     """Read back what `save_inter_modal` wrote.
 
     Raises:
-        BenchError: the saved terms are not those of the model.
+        BenchError: the saved terms are missing, or not those of the model.
     """
-    saved, here = load_file(folder / _WEIGHTS), _tensors(model)
-    check_tensors(saved, here, folder / _WEIGHTS)
+    path = folder / FOLDER / _WEIGHTS
+    try:
+        saved = load_file(path)
+    except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
+        raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
+    here = _tensors(model)
+    check_tensors(saved, here, path)
     with torch.no_grad():
         for name, tensor in here.items():
             tensor.copy_(saved[name])
+
+
+def _description(model: MultiStream) -> dict[str, Any]:
+    """Return what somebody needs to know who reads the tensors."""
+    return {
+        "equation": "y = intra(x) + sum over partners of scale * B Phi(x_c) A x",
+        "names": "stream.block.role.partner.parameter",
+        "summary": model.summary,
+        "widths": {name: stream.width for name, stream in model.streams.items()},
+        "paths": sorted(f"{partner}>{name}" for name, stream in model.streams.items() for partner in stream.reads),
+    }
 
 
 def _tensors(model: MultiStream) -> dict[str, Tensor]:

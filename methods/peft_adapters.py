@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -12,14 +13,16 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from bench.errors import BenchError
 from bench.methods.base import check_tensors
+from bench.streams.base import Stream
 from bench.streams.lockstep import MultiStream
 
 _WEIGHTS = "adapter_model.safetensors"
 
 
 class PeftAdapters:
-    """One PEFT adapter on each stream's encoder, for all linears of all blocks.
+    """One PEFT adapter on each stream's encoder.
 
     PEFT puts its layers into the encoder, where the stream finds them; its model around the encoder is kept here,
     outside the module tree, for saving, loading and merging.
@@ -28,60 +31,86 @@ class PeftAdapters:
         models: PEFT's model of each stream.
     """
 
-    def __init__(self, model: MultiStream, config: Callable[[list[str]], PeftConfig]) -> None:
+    def __init__(self, model: MultiStream, config: Callable[[Stream], PeftConfig]) -> None:
         """Put adapters into a model.
 
         Args:
             model: to be adapted, in place.
-            config: returns PEFT's configuration for the paths of the linears to be adapted.
+            config: returns PEFT's configuration for a stream.
         """
         self.models: dict[str, PeftModel] = {}
         for name, stream in model.streams.items():
-            targets = [path for block in range(stream.depth) for path in stream.linears(block).values()]
-            with warnings.catch_warnings():
-                # PEFT 0.21 asks for a property that transformers 5.23 has renamed: nothing a user can mend.
-                warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-                self.models[name] = get_peft_model(stream.encoder, config(targets))
+            with _quiet():
+                self.models[name] = get_peft_model(stream.encoder, config(stream))
         self._base: dict[nn.Parameter, Tensor] = {}
+
+    def layers(self) -> Iterator[BaseTunerLayer]:
+        """Yield the adapted layers of all streams."""
+        for model in self.models.values():
+            for layer in model.modules():
+                if isinstance(layer, BaseTunerLayer):
+                    yield layer
 
     def save(self, folder: Path) -> None:
         """Write a folder a stream, which `PeftModel.from_pretrained` opens on the plain encoder."""
         for name, model in self.models.items():
             model.save_pretrained(str(folder / name), save_embedding_layers=False)
+            (folder / name / "README.md").unlink(missing_ok=True)  # PEFT's form to be filled in
 
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote.
 
         Raises:
-            BenchError: the saved weights are not those of these adapters.
+            BenchError: the saved weights are missing, or not those of these adapters.
         """
         for name, model in self.models.items():
-            weights = load_file(folder / name / _WEIGHTS)
+            path = folder / name / _WEIGHTS
+            try:
+                weights = load_file(path)
+            except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
+                raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
             check_tensors(weights, get_peft_model_state_dict(model, save_embedding_layers=False), folder / name)
             set_peft_model_state_dict(model, weights)
 
-    def merge(self) -> None:
-        """Fold the adapters into the base weights."""
+    def merge(self) -> bool:
+        """Fold the adapters into the base weights; return whether this method of PEFT's can."""
         if self._base:
-            return
+            return True
         # PEFT unmerges by subtraction, which does not give the same bits again: keep a copy.
-        self._base = {
+        base = {
             parameter: parameter.detach().clone()
-            for model in self.models.values()
-            for layer in model.modules()
-            if isinstance(layer, BaseTunerLayer)
+            for layer in self.layers()
             for parameter in layer.get_base_layer().parameters()
         }
-        for model in self.models.values():
-            model.merge_adapter()
+        try:
+            for model in self.models.values():
+                model.merge_adapter()
+        except NotImplementedError:
+            return False
+        self._base = base
+        return True
 
     def unmerge(self) -> None:
         """Take the adapters out of the base weights again, which are then the same bit for bit."""
         if not self._base:
             return
-        for model in self.models.values():
-            model.unmerge_adapter()
+        with _quiet():
+            for model in self.models.values():
+                model.unmerge_adapter()
         with torch.no_grad():
             for parameter, value in self._base.items():
                 parameter.copy_(value)
         self._base = {}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back warnings of PEFT that tell a user nothing to mend."""
+    with warnings.catch_warnings():
+        # PEFT 0.21 asks for a property that transformers 5.23 has renamed.
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        # LN tuning is for norms, which PEFT's common code for layers does not know.
+        warnings.filterwarnings("ignore", "Unsupported layer type .*LayerNorm", UserWarning)
+        # The base weights are copied back after it.
+        warnings.filterwarnings("ignore", "Unmerge result can be inaccurate", UserWarning)
+        yield

@@ -1,4 +1,4 @@
-"""`bench list methods|tasks|suites`."""
+"""`bench list methods|tasks|suites|peft`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import cast
 from bench import registry, suite
 from bench.errors import UsageError
 
-ABOUT = "list the methods, tasks or suites that exist"
-_KINDS = ("methods", "tasks", "suites")
+ABOUT = "list the methods, tasks or suites that exist, or the types that peft:<type> takes"
+_KINDS = ("methods", "tasks", "suites", "peft")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,10 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(f"cannot list {args.kind}: {registry.did_you_mean(args.kind, _KINDS)}")
     if args.kind == "suites":
         about = {name: suite.suite_summary(name) for name in suite.suite_names()}
+    elif args.kind == "peft":
+        from bench.methods.peft_types import config_classes  # heavy: brings torch
+
+        about = {f"peft:{name}": f"{config.__name__} of PEFT" for name, config in sorted(config_classes().items())}
     else:
         kind = cast(registry.Kind, args.kind)
         about = {name: registry.summary(kind, name) for name in registry.names(kind)}

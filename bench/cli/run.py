@@ -6,11 +6,16 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import records
-from bench.errors import BenchError, UsageError
-from bench.plan import Spec, make_plan
+from bench.plan import Spec
 from bench.records import Record
+from bench.report.words import assignments
+from bench.sweep import RunOptions, finished, plan_runs, sweep
+
+if TYPE_CHECKING:
+    from bench.budget import Fit
 
 ABOUT = "train and score methods on tasks, and compare them"
 
@@ -22,29 +27,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--suite", default="mini", help="a name or a .toml file (default: %(default)s)")
     _add_list(parser, "--seeds", "N", "by commas or spaces (default: 0)")
     _add_list(parser, "--set", "KEY=VALUE", "as in cola.r=8, ave.epochs=2, train.batch_size=16, data.source=official")
+    parser.add_argument(
+        "--budget",
+        metavar="SIZE",
+        help="choose each method's rank for so many trained adapter parameters: 2%% (of the streams'), 400k, or a "
+        "method, as in cola: as many as it has",
+    )
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument("--save-adapters", action="store_true", help="keep adapters and heads, below RESULTS/adapters")
     parser.add_argument("--rerun", action="store_true", help="do runs again that have a record")
 
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
-    seeds = _words(args.seeds) or ["0"]
-    plan = make_plan(args.suite, _words(args.methods), _words(args.tasks), seeds, overrides=args.set)
-    _check_data_root(plan, args.data_root)
+    asked = args.suite, _words(args.methods), _words(args.tasks), _words(args.seeds) or ["0"], args.set
+    plan, fits = plan_runs(*asked, args.budget, args.data_root)
     records.check_writable(args.results)
-    done = {} if args.rerun else _finished(plan, args.results)
+    done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
     failed_earlier = [record for record in done.values() if record.status == "failed"]
     todo = [spec for spec in plan if spec.id not in done]
     if not args.quiet:
-        _introduce(plan, todo)
+        _introduce(plan, todo, fits)
+    options = RunOptions(args.data_root, args.device, args.results if args.save_adapters else None)
     interrupted = False
     try:
-        for number, spec in enumerate(todo, start=1):
-            record = done[spec.id] = _run(spec, args)
+        for number, record in enumerate(sweep(todo, args.results, options), start=1):
+            done[record.id] = record
             if not args.quiet:
                 print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)
     except KeyboardInterrupt:
@@ -58,7 +70,14 @@ def main(args: argparse.Namespace) -> int:
     if interrupted:
         same = "the same command without --rerun" if args.rerun else "the same command"
         print(f"stopped: {len(done)} of {len(plan)} runs finished; {same} goes on", file=sys.stderr)
-    return int(interrupted or any(record.status == "failed" for record in done.values()))
+    lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
+    return int(interrupted or lost or any(record.status == "failed" for record in done.values()))
+
+
+def _fitted(fit: Fit) -> str:
+    """What a budget came to, in a line."""
+    chosen = f" with {assignments(fit.chosen)}" if fit.chosen else ""
+    return f"budget {fit.target:,} on {fit.task}: {fit.method} has {fit.found:,} ({100 * fit.off:+.1f}%){chosen}"
 
 
 def _add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:
@@ -70,19 +89,9 @@ def _words(arguments: Sequence[str]) -> list[str]:
     return [word for argument in arguments for word in argument.replace(",", " ").split()]
 
 
-def _check_data_root(plan: Sequence[Spec], root: Path | None) -> None:
-    if any(spec.data["source"] == "official" for spec in plan) and (root is None or not root.is_dir()):
-        given = "is missing" if root is None else f"{root} is no folder"
-        raise UsageError(f"data.source=official needs --data-root, the folder where the releases lie: {given}")
-
-
-def _finished(plan: Sequence[Spec], results: Path) -> dict[str, Record]:
-    """The records of those runs that have one, by id."""
-    paths = {spec.id: records.find(results, spec) for spec in plan}
-    return {id_: records.read(path) for id_, path in paths.items() if path}
-
-
-def _introduce(plan: Sequence[Spec], todo: Sequence[Spec]) -> None:
+def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:
+    for fit in fits:
+        print(_fitted(fit))
     skipped = len(plan) - len(todo)
     runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
     print(runs + (f", {skipped} of them finished earlier and skipped (--rerun does them again)" if skipped else ""))
@@ -92,19 +101,6 @@ def _introduce(plan: Sequence[Spec], todo: Sequence[Spec]) -> None:
             "for official releases: --data-root DIR --set data.source=official"
         )
     sys.stdout.flush()
-
-
-def _run(spec: Spec, args: argparse.Namespace) -> Record:
-    """Does one run and keeps what it measured."""
-    from bench.run import RunOptions, execute  # heavy: not needed where everything is finished
-
-    record = execute(spec, RunOptions(data_root=args.data_root, device=args.device))
-    try:
-        records.write(record, args.results)
-    except OSError as error:
-        print(records.dumps(record), file=sys.stderr)
-        raise BenchError(f"the record of {spec.label}, printed above, cannot be written: {error}") from error
-    return record
 
 
 def _outcome(record: Record) -> str:

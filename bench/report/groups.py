@@ -1,7 +1,8 @@
 """Which records stand in one table, and which make one row of it.
 
-A table holds one task under one condition: suite, data, streams, recipe and settings of the task are equal, so that
-its rows differ in the method only. A row holds the seeds of one method with one set of settings. Where a results
+A table holds one task under one condition: suite, data, streams, settings of the task and the recipe but for what a
+method may have for itself are equal, so that its rows differ in the method only. A row holds the seeds of one method
+with one set of settings. Where a results
 folder holds several conditions of a task, or several settings of a method, the most frequent one goes without words
 and the others say what they change.
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from bench.recipe import PER_METHOD
 from bench.records import Record, Scores
 from bench.report.words import assignments
 
@@ -43,7 +45,8 @@ class Row:
 
     def measures(self, part: str, name: str) -> list[float]:
         """One measure of all seeds that have it, as in `measures("memory", "train_peak")`."""
-        return [getattr(measured, name) for record in self.records if (measured := getattr(record, part))]
+        measured = [getattr(record, part) for record in self.records]
+        return [value for each in measured if each and (value := getattr(each, name)) is not None]
 
     @property
     def _scores(self) -> list[Scores]:
@@ -131,13 +134,18 @@ def _rows(records: list[Record]) -> list[Row]:
     """The rows of one table."""
     rows = []
     for of_method in _grouped(records, lambda record: record.spec["method"]):
-        usual = _usual(record.spec["settings"] for record in of_method)
-        for group in _grouped(of_method, lambda record: _key(record.spec["settings"])):
-            settings = group[0].spec["settings"]
+        usual = _usual(map(_of_method, of_method))
+        for group in _grouped(of_method, lambda record: _key(_of_method(record))):
+            settings = _of_method(group[0])
             changed = assignments(_changes(settings, usual))
             method = group[0].spec["method"]
             rows.append(Row(f"{method} ({changed})" if changed else method, settings, group))
     return rows
+
+
+def _of_method(record: Record) -> dict[str, Any]:
+    """The settings of the run's method, and what it has of the recipe for itself."""
+    return {**record.spec["settings"], **{key: record.spec["recipe"][key] for key in PER_METHOD}}
 
 
 def _condition(record: Record) -> dict[str, Any]:
@@ -146,7 +154,7 @@ def _condition(record: Record) -> dict[str, Any]:
     return {
         **{f"streams.{name}.{key}": value for name, table in spec["streams"].items() for key, value in table.items()},
         **{f"{spec['task']}.{key}": value for key, value in spec["task_settings"].items()},
-        **{f"train.{key}": value for key, value in spec["recipe"].items()},
+        **{f"train.{key}": value for key, value in spec["recipe"].items() if key not in PER_METHOD},
     }
 
 

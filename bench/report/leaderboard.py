@@ -16,11 +16,14 @@ from bench.report.words import NONE, assignments, average, data_title, escape, s
 
 _LEGEND = f"""Scores are those of the test split at the epoch that is best on validation, as mean ± sample standard
 deviation over seeds. A gain is in points over the mean of {REFERENCE}, and in percent of it. Parameters are those
-trained; their percentage is the method's in those of the streams. Memory is the peak in MB, speed in samples per
-second. A floor is what needs not both modalities: a constant answer, or an oracle of one of them."""
+trained, of which some methods mask a part: the rest is in use at the end. Their percentage is the method's in those of
+the streams. Memory is the peak in MB, speed in samples per
+second; merged is how many times as fast scoring is once the method is folded into the encoders as far as it goes. A
+floor is what needs not both modalities: a constant answer, or an oracle of one of them."""
 
 _MEASURES = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),
+    ("in use", "parameters", "effective", 1, ",.0f"),
     ("head", "parameters", "head", 1, ",.0f"),
     ("% of streams", "parameters", "percent", 1, ".2f"),
     ("train MB", "memory", "train_peak", 1e6, ",.0f"),
@@ -74,7 +77,7 @@ def _section(section: Section) -> list[str]:
 def _task_table(table: Table) -> str:
     primary, *others = table.metrics
     gains = table.gains()
-    header = ["method", primary, "seeds", "gain", "gain %", *(measure[0] for measure in _MEASURES), *others]
+    header = ["method", primary, "seeds", "gain", "gain %", *(measure[0] for measure in _MEASURES), "merged", *others]
     ranked = sorted(table.rows, key=lambda row: statistics.fmean(row.primary), reverse=True)
     lines = [_line(row, others, gains.get(row.label)) for row in ranked]
     for name, value in sorted(table.floors.items(), key=lambda floor: -floor[1]):
@@ -92,8 +95,17 @@ def _line(row: Row, others: Sequence[str], gain: tuple[float, float] | None) -> 
             average([value / unit for value in row.measures(part, name)], pattern)
             for _, part, name, unit, pattern in _MEASURES
         ),
+        _merged(row),
         *(score(row.secondary(metric), with_deviation=True) for metric in others),
     ]
+
+
+def _merged(row: Row) -> str:
+    speeds = [record.throughput for record in row.records if record.throughput]
+    ratios = [
+        speed.score_merged / speed.score_unmerged for speed in speeds if speed.score_merged and speed.score_unmerged
+    ]
+    return f"{average(ratios, '.2f')}x" if ratios else NONE
 
 
 def _gain(gain: tuple[float, float] | None) -> list[str]:

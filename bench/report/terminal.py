@@ -16,8 +16,9 @@ _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "he
 def run_table(records: Sequence[Record]) -> str:
     """The runs for a terminal, with the floors of each task, and below them why runs failed.
 
-    `adapter` and `head` are trained parameters and `%` the adapter's in those of the streams; `train /s` are training
-    samples per second, `MB` the peak while training, `s` the seconds of the whole run.
+    `adapter` and `head` are trained parameters, in brackets those in use at the end where a method masks some, and `%`
+    the adapter's in those of the streams; `train /s` are training samples per second, `MB` the peak while training, `s`
+    the seconds of the whole run.
     """
     return "\n\n".join(_section(section) for section in sections(records))
 
@@ -50,7 +51,9 @@ def _run_line(task: str, method: str, record: Record) -> list[str]:
     line = [task, method, str(record.spec["seed"]), record.status]
     line += [record.scores.metric, score([record.scores.test[record.scores.metric]])] if record.scores else [NONE] * 2
     if parameters := record.parameters:
-        line += [f"{parameters.adapter:,}", f"{parameters.head:,}", f"{parameters.percent:.2f}"]
+        masked = parameters.effective not in (None, parameters.adapter)
+        in_use = f" ({parameters.effective:,})" if masked else ""
+        line += [f"{parameters.adapter:,}{in_use}", f"{parameters.head:,}", f"{parameters.percent:.2f}"]
     else:
         line += [NONE] * 3
     line.append(f"{record.throughput.train:,.1f}" if record.throughput else NONE)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Generator, Tensor
 
-    from bench.streams.inputs import AudioInput, ImageInput
+    from bench.streams.inputs import Input
     from bench.tasks.model import Head
 
-    Inputs = Mapping[str, ImageInput | AudioInput]
+    Inputs = Mapping[str, Input]
 
 
 class Samples(Protocol):

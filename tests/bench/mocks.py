@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Literal
 
+from bench.methods.base import Method
 from bench.plan import Spec
 from bench.records import (
     SCHEMA,
@@ -23,7 +24,7 @@ from bench.records import (
 
 
 @dataclass
-class LoRA:
+class LoRA(Method):
     """Low-rank updates, made up.
 
     Not shown in lists.
@@ -35,6 +36,9 @@ class LoRA:
     def __post_init__(self) -> None:
         if self.r < 1:
             raise ValueError(f"r must be at least 1, not {self.r}")
+
+    def attach(self, model: Any) -> None:
+        raise NotImplementedError
 
 
 @dataclass
@@ -146,10 +150,10 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
             floors={"constant answer": 30.0, "sound alone": 41.5},
         ),
         parameters=Parameters(
-            adapter, head=2500, trainable=adapter + 2500, total=900_000, streams=800_000, percent=2.0
+            adapter, 2500, adapter + 2500, total=900_000, streams=800_000, percent=2.0, effective=adapter
         ),
         memory=Memory(kind="resident size", train_peak=812_000_000, score_peak=640_000_000),
-        throughput=Throughput(train=151.25, score=420.0),
+        throughput=Throughput(train=151.25, score=420.0, score_unmerged=400.0, score_merged=500.0),
         times=Times(data=1.0, model=0.5, train=50.0, score=4.0, total=55.5),
         data=DataInfo(source=spec.data["source"], fingerprint="abc", counts={"train": 90, "test": 10}, skipped=0),
         environment=ENVIRONMENT,

@@ -12,7 +12,8 @@ from bench import data, records
 from bench.datasets.mini.write import LAYOUTS
 from bench.errors import DataError, UsageError
 from bench.plan import Spec, make_plan
-from bench.run import RunOptions, execute
+from bench.runner import execute
+from bench.sweep import RunOptions
 
 FEW = {"train": 6, "val": 2, "test": 3}
 

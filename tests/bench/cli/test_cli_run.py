@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from pathlib import Path
 from types import SimpleNamespace
 
 import mocks
@@ -12,18 +10,11 @@ import pytest
 
 from bench import cli, records
 from bench.errors import DataError
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    data_root: Path | None
-    device: str
+from bench.sweep import RunOptions
 
 
 class Runs:
-    """Stands for `bench.run`: makes records up, and notes what was asked for."""
-
-    RunOptions = RunOptions
+    """Stands for `bench.runner`: makes records up, and notes what was asked for."""
 
     def __init__(self):
         self.done = []
@@ -41,7 +32,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch):
     runs = Runs()
-    monkeypatch.setitem(sys.modules, "bench.run", SimpleNamespace(RunOptions=RunOptions, execute=runs.execute))
+    monkeypatch.setitem(sys.modules, "bench.runner", SimpleNamespace(execute=runs.execute))
     return runs
 
 
@@ -84,7 +75,7 @@ def test_finished_runs_are_skipped_without_anything_heavy(bench_run, runs, capsy
     bench_run()
     assert runs.done[2:] == ["avs lora seed 0", "avs cola seed 0"]
     assert "4 runs, 2 of them finished earlier and skipped (--rerun does them again)" in capsys.readouterr().out
-    monkeypatch.setitem(sys.modules, "bench.run", None)  # importing it would fail
+    monkeypatch.setitem(sys.modules, "bench.runner", None)  # importing it would fail
     assert bench_run() == 0
     assert "avs     cola" in capsys.readouterr().out
 
@@ -104,7 +95,9 @@ def test_lists_by_commas_or_spaces(runs, mock_suite, tmp_path, lists):
 
 def test_options_reach_the_run(bench_run, runs, tmp_path):
     bench_run("--device", "cpu", "--data-root", str(tmp_path))
-    assert runs.options == RunOptions(data_root=tmp_path, device="cpu")
+    assert runs.options == RunOptions(tmp_path, "cpu", save_adapters=None)
+    bench_run("--save-adapters", "--rerun")
+    assert runs.options == RunOptions(None, "auto", save_adapters=tmp_path / "out")
 
 
 def test_a_failed_run_is_kept_and_counts(bench_run, runs, tmp_path, capsys):

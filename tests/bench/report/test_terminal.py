@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import mocks
 
 from bench.plan import make_plan
@@ -22,3 +24,10 @@ def test_a_line_a_run_with_floors_and_failures(mock_suite):
         ["ave", "cola", "seed", "0", "failed:", "the", "loss", "is", "not", "finite", "at", "step", "3"],
     ]
     assert max(map(len, lines)) <= 120
+
+
+def test_masked_parameters_are_told(mock_suite):
+    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    record = mocks.record(spec)
+    masked = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, effective=12_000))
+    assert "16,000 (12,000)" in run_table([masked])

@@ -1,0 +1,127 @@
+"""The Python API: what `bench run` does, for a script or a notebook."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import records, registry
+from bench.errors import UsageError
+from bench.methods.base import Method
+from bench.records import Record
+from bench.settings import build
+from bench.sweep import RunOptions, finished, plan_runs, sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(
+    methods: str | Iterable[str | type[Method]],
+    tasks: str | Iterable[str],
+    *,
+    seeds: int | Iterable[int] = 0,
+    suite: str = "mini",
+    settings: Mapping[str, Any] | None = None,
+    budget: str | None = None,
+    results: str | Path = "results",
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    save_adapters: bool = False,
+    rerun: bool = False,
+) -> list[Record]:
+    """Trains and scores methods on tasks, as `bench run` does, and keeps a record of each run.
+
+    Args:
+        methods: names, or classes of methods of your own: these go by the class's name in lower case.
+        tasks: names.
+        seeds: one or several.
+        suite: a name, or the path of a suite's file.
+        settings: what to change, as in `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
+        budget: `2%`, `400k`, or the name of a method: each method's size is chosen for so many trained parameters.
+        results: folder for the records.
+        data_root: where official releases lie, or generated data is to be kept; None for the user's cache folder.
+        device: "auto", "cpu" or "cuda".
+        save_adapters: keep adapters and heads, below `results/adapters`.
+        rerun: do runs again that have a record.
+
+    Returns:
+        A record of every run, finished earlier or now, in the order of the plan: tasks, seeds, methods.
+
+    Raises:
+        UsageError: with all that is wrong in the arguments.
+        DataError: the data is missing or broken.
+        BenchError: the results folder cannot be written.
+    """
+    names = [_name(method) for method in _several(methods)]
+    sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
+    root, folder = Path(data_root) if data_root else None, Path(results)
+    plan, _ = plan_runs(suite, names, list(_several(tasks)), list(_several(seeds)), sets, budget, root)
+    records.check_writable(folder)
+    done = {} if rerun else finished(plan, folder, save_adapters)
+    todo = [spec for spec in plan if spec.id not in done]
+    for record in sweep(todo, folder, RunOptions(root, device, folder if save_adapters else None)):
+        done[record.id] = record
+    return [done[spec.id] for spec in plan]
+
+
+def make_method(name: str, **settings: Any) -> Method:
+    """A method by its name, for a training loop of one's own: `attach` it to a `MultiStream`.
+
+    Args:
+        name: as in `bench list methods`.
+        settings: where they differ from the defaults.
+
+    Raises:
+        UsageError: there is no such method, or with every wrong setting.
+    """
+    return build(registry.load("methods", name), settings, name)
+
+
+def to_frame(records: Iterable[Record]) -> pd.DataFrame:
+    """The records as a pandas table: a row a run, a column a measure, `nan` where a failed run has none.
+
+    `score` is the primary test score; the other columns are `test.<metric>` for each metric, `setting.<name>` for each
+    setting of a method, and the measures of the record's parts, as in `parameters.adapter` and `memory.train_peak`.
+    """
+    import pandas as pd
+
+    return pd.DataFrame([_row(record) for record in records])
+
+
+def _row(record: Record) -> dict[str, Any]:
+    spec = record.spec
+    row = {key: spec[key] for key in ("suite", "task", "method", "seed")}
+    row |= {"id": record.id, "status": record.status}
+    if scores := record.scores:
+        row |= {"metric": scores.metric, "score": scores.test[scores.metric], "best_epoch": scores.best_epoch}
+        row |= {f"test.{metric}": value for metric, value in scores.test.items()}
+    for part in ("parameters", "memory", "throughput", "times"):
+        if measured := getattr(record, part):
+            row |= {f"{part}.{name}": value for name, value in asdict(measured).items()}
+    return row | {f"setting.{name}": value for name, value in spec["settings"].items()}
+
+
+def _several(values: Any) -> Iterable[Any]:
+    return [values] if isinstance(values, str | int | type) else values
+
+
+def _name(method: str | type[Method]) -> str:
+    """The name of a method; a class is registered under its own."""
+    if isinstance(method, str):
+        return method
+    if not issubclass(method, Method) or not is_dataclass(method):
+        raise UsageError(f"{method.__name__} is no method: it must be a dataclass that derives from bench.Method")
+    name = method.__name__.lower()
+    registry.add("methods", name, method)
+    return name
+
+
+def _toml(value: Any) -> str:
+    """A value as --set takes it."""
+    if value is None:
+        return "none"
+    return value if isinstance(value, str) else json.dumps(list(value) if isinstance(value, tuple) else value)

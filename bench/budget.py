@@ -1,0 +1,240 @@
+"""Equal budgets: the rank of each method, or what it has instead, for one number of trained adapter parameters."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+
+from bench import registry, settings
+from bench.errors import BenchError, Mistakes, UsageError
+from bench.methods.base import Method
+from bench.plan import Spec, make_plan
+from bench.report.words import assignments
+from bench.streams.load import outline_stream
+from bench.streams.lockstep import MultiStream
+
+TOLERANCE = 0.05
+_LARGEST = 2**16  # of a knob
+_UNITS = {"": 1, "k": 1e3, "m": 1e6}
+
+Count = Callable[[dict[str, Any]], int | None]
+"""Trained parameters of a method with these settings; None where it cannot have them."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a budget came to for one method on one task.
+
+    Attributes:
+        task: name of the task.
+        method: name of the method.
+        target: trained adapter parameters that were asked for.
+        found: those that the method has.
+        chosen: the settings that were turned for it, and their values.
+    """
+
+    task: str
+    method: str
+    target: int
+    found: int
+    chosen: dict[str, Any]
+
+    @property
+    def off(self) -> float:
+        """How far the found number is from the target, as a share of it."""
+        return self.found / self.target - 1
+
+
+def plan_within(
+    budget: str,
+    suite: str,
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[str | int],
+    sets: Sequence[str],
+) -> tuple[list[Spec], list[Fit]]:
+    """The runs that `make_plan` gives, with each method's size turned to the budget.
+
+    Args:
+        budget: a share of the streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method:
+            what that one has, with its settings.
+        suite: as for `make_plan`, as are the rest.
+        methods: names of methods.
+        tasks: names of tasks.
+        seeds: whole numbers, or their text.
+        sets: changed settings.
+
+    Returns:
+        The runs, and what each method came to on each task.
+
+    Raises:
+        UsageError: the budget is none, or with every method that cannot come within 5% of it.
+    """
+    amount = _amount(budget)
+    reference = "" if amount else budget
+    if reference and reference not in methods:
+        methods = [*methods, reference]
+        plan = make_plan(suite, methods, tasks, seeds, sets)
+        wanted = [spec for spec in plan if spec.method != reference]
+    else:
+        wanted = plan = make_plan(suite, methods, tasks, seeds, sets)
+    _refuse_fixed(wanted, reference, sets)
+    mistakes = Mistakes()
+    fits: dict[tuple[str, str], Fit] = {}
+    for task in dict.fromkeys(spec.task for spec in plan):
+        specs = {spec.method: spec for spec in plan if spec.task == task}
+        outline = MultiStream(
+            {name: outline_stream(source["model"]) for name, source in next(iter(specs.values())).streams.items()}
+        )
+        size = sum(p.numel() for p in outline.parameters())
+        target = amount(size) if amount else _count(outline, specs[reference])(specs[reference].settings)
+        if not target:
+            raise UsageError(f"--budget {budget}: on {task} that is no trained parameter")
+        for spec in {spec.method: spec for spec in wanted if spec.task == task}.values():
+            with mistakes.gathered():
+                if spec.method == reference:
+                    fits[task, reference] = Fit(task, reference, target, target, {})
+                else:
+                    fits[task, spec.method] = fit(spec, target, _count(outline, spec))
+    mistakes.raise_if_any()
+    fitted = [replace(s, settings={**s.settings, **fits[s.task, s.method].chosen}) for s in wanted]
+    return fitted, list(fits.values())
+
+
+def fit(spec: Spec, target: int, count: Count) -> Fit:
+    """Turns a method's knobs until it trains as nearly `target` parameters as it can.
+
+    The main knob first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
+    fills up what is left.
+
+    Raises:
+        UsageError: the method cannot come within 5% of the target.
+    """
+    method = _build(spec, spec.settings)
+    tried: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def trained(chosen: dict[str, Any]) -> int | None:
+        found = count({**spec.settings, **chosen})
+        if found is not None:
+            tried[json.dumps(chosen, sort_keys=True)] = found, chosen
+        return found
+
+    def at(knob: str, start: dict[str, Any], value: int) -> int | None:
+        return trained({**start, **_build(spec, {**spec.settings, **start}).turned(knob, value)})
+
+    def nearest() -> tuple[int, dict[str, Any]]:
+        return min(tried.values(), key=lambda one: abs(one[0] - target))
+
+    start: dict[str, Any] = {}
+    trained(start)
+    for knob in method.knobs:
+        _turn(partial(at, knob, start), target)
+        if tried and abs(nearest()[0] / target - 1) <= TOLERANCE:
+            break
+        below = [one for one in tried.values() if one[0] <= target]
+        start = max(below, key=lambda one: one[0])[1] if below else min(tried.values(), key=lambda one: one[0])[1]
+    found, chosen = nearest() if tried else (0, {})
+    if abs(found / target - 1) > TOLERANCE:
+        turned = f" with {assignments(chosen)}" if chosen else ""
+        nearest_is = f"the nearest is {found:,}{turned}"
+        why = nearest_is if method.knobs else f"it trains {found:,}, and no setting of it changes that"
+        raise UsageError(f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {why}")
+    return Fit(spec.task, spec.method, target, found, chosen)
+
+
+def _turn(trained: Callable[[int], int | None], target: int) -> None:
+    """Tries values of a knob: powers of two until the target is passed, upwards or downwards, then between the two."""
+    last: tuple[int, int] | None = None
+    value = 1
+    while value <= _LARGEST:
+        found = trained(value)
+        if found is not None:
+            if last and (last[1] - target) * (found - target) <= 0:
+                _bisect(trained, target, last, value)
+                return
+            if last and abs(found - target) > abs(last[1] - target):
+                return  # away from the target: there is nothing beyond
+            if last and found == last[1] and value > 2**12:
+                return
+            last = value, found
+        value *= 2
+
+
+def _bisect(trained: Callable[[int], int | None], target: int, last: tuple[int, int], high: int) -> None:
+    low, at_low = last
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = trained(middle)
+        if found is None:
+            return  # only some values go, as divisors do, and powers of two were tried
+        if (at_low - target) * (found - target) <= 0:
+            high = middle
+        else:
+            low, at_low = middle, found
+
+
+def _build(spec: Spec, values: dict[str, Any]) -> Method:
+    method: Method = settings.build(registry.load("methods", spec.method), values, spec.method)
+    return method
+
+
+def _count(outline: MultiStream, spec: Spec) -> Count:
+    """How many parameters the method trains on streams like these, by its settings."""
+
+    def count(values: dict[str, Any]) -> int | None:
+        for model in _blanks(outline):
+            try:
+                method = _build(spec, json.loads(json.dumps(values)))
+                method.attach(model)
+            except (BenchError, RuntimeError, NotImplementedError):
+                continue
+            return sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
+        return None
+
+    return count
+
+
+def _blanks(outline: MultiStream) -> Iterator[MultiStream]:
+    """Models to attach to: without weights, which is fast; then with some, since a few methods look at them."""
+    yield copy.deepcopy(outline)
+    model = copy.deepcopy(outline).to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.02)
+    yield model
+
+
+def _amount(budget: str) -> Callable[[int], int] | None:
+    """How many parameters are asked for, by the size of the streams; None where the budget names a method.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(%|[kmKM]?)", budget.replace("_", "").replace(",", "")):
+        value, unit = float(match[1]), match[2].lower()
+        return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
+    try:
+        registry.load("methods", budget)
+    except UsageError as error:
+        raise UsageError(f"--budget takes a share as 2%, a number as 400k or 1.5M, or a method: {error}") from error
+    return None
+
+
+def _refuse_fixed(plan: Sequence[Spec], reference: str, sets: Sequence[str]) -> None:
+    """A size cannot be given and chosen."""
+    given = {text.partition("=")[0].strip() for text in sets}
+    mistakes = Mistakes()
+    for spec in plan:
+        if spec.method != reference:
+            for knob in _build(spec, spec.settings).knobs[:1]:
+                if f"{spec.method}.{knob}" in given:
+                    mistakes.add(f"--set {spec.method}.{knob}: --budget chooses it; give one or the other")
+    mistakes.raise_if_any()

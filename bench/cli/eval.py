@@ -1,0 +1,43 @@
+"""`bench eval`: scores a saved adapter."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+ABOUT = "score an adapter that `bench run --save-adapters` saved"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds which adapter, and on what."""
+    parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="folder of the saved adapter")
+    parser.add_argument("--task", metavar="NAME", help="the task it was trained for (default: its record says)")
+    parser.add_argument("--split", default="test", help="train, val or test (default: %(default)s)")
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON, with all their digits")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints the scores, beside those of the record where the split is the test split."""
+    from tabulate import tabulate
+
+    from bench.evaluate import evaluate  # heavy: brings torch
+    from bench.sweep import RunOptions
+
+    found = evaluate(args.adapter, RunOptions(args.data_root, args.device), args.task, args.split)
+    if args.json:
+        print(json.dumps({"split": args.split, "scores": found.scores}, indent=2))
+        return 0
+    recorded = found.record.scores.test if found.record.scores and args.split == "test" else {}
+    rows = [
+        [metric, repr(value), repr(recorded[metric]) if metric in recorded else ""]
+        for metric, value in found.scores.items()
+    ]
+    print(f"{found.record.label}, {args.split} split, suite {found.record.spec['suite']}\n")
+    header = [args.split, "score", "recorded"]
+    print(tabulate(rows, headers=header, tablefmt="simple", disable_numparse=True, colalign=("left", "right", "right")))
+    return 0

@@ -1,0 +1,101 @@
+"""The runs of a plan, one after another, each record kept as soon as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import records
+from bench.errors import BenchError, UsageError
+from bench.plan import Spec, make_plan
+from bench.records import Record
+
+if TYPE_CHECKING:
+    from bench.budget import Fit
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a command says of its runs that does not alter what they measure.
+
+    Attributes:
+        data_root: folder of the official releases, or of the generated data's cache; None for the user's cache folder.
+        device: "auto", "cpu" or "cuda".
+        save_adapters: results folder in which the trained adapter and head are to be kept; None not to keep them.
+    """
+
+    data_root: Path | None = None
+    device: str = "auto"
+    save_adapters: Path | None = None
+
+
+def plan_runs(
+    suite: str,
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[str | int],
+    overrides: Sequence[str],
+    budget: str | None = None,
+    data_root: Path | None = None,
+) -> tuple[list[Spec], list[Fit]]:
+    """The runs that a command asks for, and what its budget came to for each method and task.
+
+    Args:
+        suite: as for `make_plan`, as are the next four.
+        methods: names of methods.
+        tasks: names of tasks.
+        seeds: whole numbers, or their text.
+        overrides: changed settings.
+        budget: as for `bench.budget.plan_within`; None to leave the methods as they are.
+        data_root: where the data is to be.
+
+    Raises:
+        UsageError: with all that is wrong in the arguments.
+    """
+    asked = suite, methods, tasks, seeds, overrides
+    fits: list[Fit] = []
+    if budget:
+        from bench.budget import plan_within  # brings torch
+
+        plan, fits = plan_within(budget, *asked)
+    else:
+        plan = make_plan(*asked)
+    if any(spec.data["source"] == "official" for spec in plan) and (data_root is None or not data_root.is_dir()):
+        given = "is missing" if data_root is None else f"{data_root} is no folder"
+        raise UsageError(f"data.source=official needs --data-root, the folder where the releases lie: {given}")
+    return plan, fits
+
+
+def finished(plan: Sequence[Spec], results: Path, with_adapters: bool = False) -> dict[str, Record]:
+    """The records of those runs that have one, by id; where adapters are asked for, of those that have one too."""
+    paths = {spec.id: records.find(results, spec) for spec in plan}
+    found = {id_: records.read(path) for id_, path in paths.items() if path}
+    if not with_adapters:
+        return found
+    return {
+        id_: record
+        for id_, record in found.items()
+        if record.status == "failed" or (record.adapter and (results / record.adapter).is_dir())
+    }
+
+
+def sweep(specs: Sequence[Spec], results: Path, options: RunOptions) -> Iterator[Record]:
+    """Does the runs in their order; yields each record when it is written.
+
+    Raises:
+        DataError, UsageError: the data or the device is not there; this ends every run alike.
+        BenchError: a record cannot be written; it is part of the message, so that it is not lost.
+    """
+    for spec in specs:
+        from bench.runner import execute  # heavy: not needed where everything is finished
+
+        record = execute(spec, options)
+        try:
+            records.write(record, results)
+        except OSError as error:
+            raise BenchError(
+                f"{records.dumps(record)}\nthe record of {spec.label}, printed above, cannot be written: {error}"
+            ) from error
+        yield record

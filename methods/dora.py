@@ -1,0 +1,34 @@
+"""DoRA, through PEFT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.methods.lora import LoRA
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+    from bench.streams.base import Stream
+
+
+@dataclass
+class DoRA(LoRA):
+    """Weight-decomposed LoRA on every linear: y = m (W + s B A) x / |W + s B A| + b, s = alpha / r, norms by row.
+
+    A, B and the magnitudes m, one an output feature, are trained; the norm's gradient is not followed. Liu et al.,
+    "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024.
+
+    Attributes:
+        r: rank.
+        alpha: s = alpha / r.
+        dropout: probability of dropping an element of the adapter's input in training. With it each linear costs
+            another dense product.
+    """
+
+    def config(self, stream: Stream) -> LoraConfig:
+        """Return PEFT's configuration for all linears of all blocks."""
+        config = super().config(stream)
+        config.use_dora = True
+        return config

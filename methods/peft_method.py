@@ -1,0 +1,54 @@
+"""What methods that come from PEFT share: one PEFT adapter a stream."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.methods.base import Method
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+    from bench.streams.base import Stream
+    from bench.streams.lockstep import MultiStream
+
+
+@dataclass
+class PeftMethod(Method):
+    """A method that PEFT has: it must define `config`, which returns PEFT's configuration for a stream."""
+
+    @abstractmethod
+    def config(self, stream: Stream) -> PeftConfig:
+        """Return PEFT's configuration for one stream's encoder."""
+
+    def attach(self, model: MultiStream) -> None:
+        """Put PEFT's layers into the encoder of every stream."""
+        from bench.methods.peft_adapters import PeftAdapters
+
+        super().attach(model)
+        self.adapters = PeftAdapters(model, self.config)
+
+    def merge(self) -> bool:
+        """Fold the adapters into the base weights, where the method can; return whether it can."""
+        return self.adapters.merge()
+
+    def unmerge(self) -> None:
+        """Give the base weights back as they were, bit for bit."""
+        self.adapters.unmerge()
+
+    def save(self, folder: Path) -> None:
+        """Write a PEFT folder a stream, and the settings."""
+        self.write_description(folder)
+        self.adapters.save(folder)
+
+    def load(self, folder: Path) -> None:
+        """Read back what `save` wrote.
+
+        Raises:
+            BenchError: it was saved with other settings or from other streams, or is incomplete.
+        """
+        self.check_description(folder)
+        self.adapters.load(folder)

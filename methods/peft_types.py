@@ -1,0 +1,153 @@
+"""Any other method of PEFT's, by its PEFT name."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from bench.errors import BenchError, UsageError
+from bench.methods.base import Method
+from bench.methods.peft_method import PeftMethod
+from bench.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from peft import PeftConfig
+
+    from bench.streams.base import Stream
+    from bench.streams.lockstep import MultiStream
+
+# Settings of PEFT that this harness decides (where a method is put), or that are for other models than encoders.
+_NOT_SETTINGS = frozenset(
+    (
+        *("target_modules", "exclude_modules", "feedforward_modules", "modules_to_save", "layers_to_transform"),
+        *("layers_pattern", "fan_in_fan_out", "megatron_core", "loftq_config", "progressbar", "inference_mode"),
+        *("peft_version", "auto_mapping", "base_model_name_or_path", "peft_type", "task_type", "revision"),
+    )
+)
+# Those that are driven from a loop or a `forward` of their own, which a stream does not call.
+_NEED_MORE = {
+    "adalora": "it is a method here: adalora",
+    "adaption_prompt": "it changes the attention of language models",
+    "poly": "it is told the task with every batch",
+    "shadow": "it works in a forward of its own",
+    "trainable_tokens": "it trains embeddings of tokens",
+}
+# What sets the number of trained parameters, where it is not `r`.
+_KNOBS = {
+    "boft": "boft_block_size",
+    "c3a": "block_size",
+    "fourierft": "n_frequency",
+    "oft": "oft_block_size",
+    "unilora": "theta_d_length",
+    "vblora": "num_vectors",
+    "waveft": "n_frequency",
+}
+_ALPHAS = ("lora_alpha", "alpha", "psoft_alpha")  # scales divided by r
+
+
+@dataclass
+class OtherPeft(PeftMethod):
+    """Any other method of PEFT's that adapts encoders, by its PEFT name: peft:vera, peft:ia3, peft:oft, ...
+
+    Its settings are PEFT's, with PEFT's defaults; `bench list peft` names the types. It goes into every linear of every
+    block, but for IA3, which rescales k, v and the input of fc2 as in its paper, and LN tuning, which trains the norms.
+    What it computes and trains stands in PEFT's documentation, https://huggingface.co/docs/peft.
+    """
+
+    type_name: ClassVar[str]
+    config_class: ClassVar[type[PeftConfig]]
+
+    @classmethod
+    def named(cls, name: str) -> type[Method]:
+        """Return the method for one type of PEFT's, its settings the fields of PEFT's configuration.
+
+        Raises:
+            UsageError: PEFT has no such type, or none that applies to encoders.
+        """
+        known = config_classes()
+        if reason := _NEED_MORE.get(name):
+            raise UsageError(f"peft:{name} does not apply here: {reason}")
+        if name not in known:
+            raise UsageError(f"PEFT has no type {name} that adapts encoders: {did_you_mean(name, known)}")
+        config = known[name]
+        fields = [(key, hint, dataclasses.field(default=value)) for key, (hint, value) in _settings(config).items()]
+        namespace = {"__doc__": f"{config.__name__} of PEFT.", "type_name": name, "config_class": config}
+        return dataclasses.make_dataclass(f"peft:{name}", fields, bases=(cls,), namespace=namespace)
+
+    @property
+    def knobs(self) -> tuple[str, ...]:
+        """PEFT's rank, or what stands for it."""
+        knob = _KNOBS.get(self.type_name, "r")
+        return (knob,) if isinstance(getattr(self, knob, None), int) else ()
+
+    def turned(self, knob: str, value: int) -> dict[str, Any]:
+        """Return a rank with the alpha that keeps alpha / r, as nearly as a whole number can."""
+        changed = super().turned(knob, value)
+        for name in _ALPHAS:
+            if knob == "r" and (alpha := getattr(self, name, None)):
+                changed[name] = max(1, round(alpha * value / self.r))  # type: ignore[attr-defined]
+        return changed
+
+    def attach(self, model: MultiStream) -> None:
+        """Put PEFT's layers into the encoder of every stream.
+
+        Raises:
+            BenchError: PEFT refuses: a setting does not go with the widths of these streams, or needs a package.
+        """
+        try:
+            super().attach(model)
+        except (ValueError, TypeError, ImportError, NotImplementedError) as error:
+            raise BenchError(f"PEFT's {self.type_name} cannot adapt these streams: {error}") from error
+
+    def config(self, stream: Stream) -> PeftConfig:
+        """Return PEFT's configuration, for the modules that this type adapts."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        own = {key: values[key] for key in _settings(self.config_class)}
+        return self.config_class(**own, **self._targets(stream))
+
+    def _targets(self, stream: Stream) -> dict[str, list[str]]:
+        from torch import nn
+
+        if self.type_name == "ln_tuning":
+            norms = [name for name, module in stream.encoder.named_modules() if isinstance(module, nn.LayerNorm)]
+            return {"target_modules": norms}
+        if self.type_name == "ia3":
+            blocks = [stream.linears(block) for block in range(stream.depth)]
+            inner = [paths["fc2"] for paths in blocks]
+            return {
+                "target_modules": [paths[role] for paths in blocks for role in ("k", "v")] + inner,
+                "feedforward_modules": inner,
+            }
+        return {"target_modules": stream.all_linears()}
+
+
+def config_classes() -> dict[str, type[PeftConfig]]:
+    """Return PEFT's configuration class of every type that is told which modules to adapt, by the type's name."""
+    from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
+
+    return {
+        name: config
+        for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
+        if (name := kind.value.lower()) not in _NEED_MORE
+        and kind in PEFT_TYPE_TO_TUNER_MAPPING
+        and "target_modules" in {field.name for field in dataclasses.fields(config)}
+    }
+
+
+def _settings(config: type[PeftConfig]) -> dict[str, tuple[Any, Any]]:
+    """Return the type and the default of each field of a configuration that is a setting: a plain value."""
+    types = get_type_hints(config)
+    return {
+        field.name: (types[field.name], field.default)
+        for field in dataclasses.fields(config)
+        if field.name not in _NOT_SETTINGS and field.default is not dataclasses.MISSING and _plain(types[field.name])
+    }
+
+
+def _plain(hint: Any) -> bool:
+    """Return whether a type holds numbers, text, true or false, or nothing."""
+    if get_origin(hint) in (Union, UnionType):
+        return all(_plain(arg) for arg in get_args(hint))
+    return hint in (int, float, bool, str, NoneType) or get_origin(hint) is Literal
