@@ -24,7 +24,7 @@ def run(
     tasks: str | Iterable[str],
     *,
     seeds: int | Iterable[int] = 0,
-    suite: str = "mini",
+    suite: str | Path = "mini",
     settings: Mapping[str, Any] | None = None,
     budget: str | None = None,
     results: str | Path = "results",
@@ -56,14 +56,16 @@ def run(
         DataError: the data is missing or broken.
         BenchError: the results folder cannot be written.
     """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device is auto, cpu or cuda, not {device}")
     names = [_name(method) for method in _several(methods)]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
-    plan, _ = plan_runs(suite, names, list(_several(tasks)), list(_several(seeds)), sets, budget, root)
+    plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root)
     records.check_writable(folder)
     done = {} if rerun else finished(plan, folder, save_adapters)
     todo = [spec for spec in plan if spec.id not in done]
-    for record in sweep(todo, folder, RunOptions(root, device, folder if save_adapters else None)):
+    for record in sweep(todo, folder, RunOptions(root, device, folder, save_adapters)):
         done[record.id] = record
     return [done[spec.id] for spec in plan]
 
@@ -113,8 +115,8 @@ def _name(method: str | type[Method]) -> str:
     """The name of a method; a class is registered under its own."""
     if isinstance(method, str):
         return method
-    if not issubclass(method, Method) or not is_dataclass(method):
-        raise UsageError(f"{method.__name__} is no method: it must be a dataclass that derives from bench.Method")
+    if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
+        raise UsageError(f"{method!r} is no method: give a name, or a dataclass that derives from bench.Method")
     name = method.__name__.lower()
     registry.add("methods", name, method)
     return name
@@ -124,4 +126,6 @@ def _toml(value: Any) -> str:
     """A value as --set takes it."""
     if value is None:
         return "none"
+    if hasattr(value, "item"):  # numbers of numpy and torch
+        value = value.item()
     return value if isinstance(value, str) else json.dumps(list(value) if isinstance(value, tuple) else value)

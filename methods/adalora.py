@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from bench.streams.base import Stream
+    from bench.streams.lockstep import MultiStream
 
 
 @dataclass
@@ -32,7 +33,8 @@ class AdaLoRA(PeftMethod):
         dropout: probability of dropping an element of the adapter's input in training.
         orthogonality: weight of |A A^T - I| and |B^T B - I| in the loss, their mean over all matrices.
         warmup: share of all steps before the first singular value is dropped.
-        final: share of all steps, at the end, with the ranks as they then are; at least one step.
+        final: share of all steps, at the end, with the ranks as they then are; at least one step. A single step drops
+            nothing: there is no step before it that tells what matters.
         interval: steps between two allocations.
     """
 
@@ -99,13 +101,20 @@ class AdaLoRA(PeftMethod):
             target_modules=stream.all_linears(),
         )
 
+    def attach(self, model: MultiStream) -> None:
+        """Put PEFT's layers into the encoder of every stream."""
+        super().attach(model)
+        for layer in self.adapters.layers():
+            # A constant; but PEFT lets it be trained where it converts it to the encoder's dtype or device.
+            layer.ranknum["default"].requires_grad_(False)
+
     def before_training(self, steps: int) -> None:
         """Lay the allocation out over the steps."""
         for model in self.adapters.models.values():
             config = model.peft_config["default"]
             config.total_step = steps
             # PEFT fixes the ranks at step total_step - tfinal, which counts from 0: with tfinal 0 it would never come.
-            config.tfinal = max(1, round(self.final * steps))
+            config.tfinal = min(max(1, round(self.final * steps)), steps - 1)
             config.tinit = min(round(self.warmup * steps), max(0, steps - config.tfinal - 1))
 
     def loss(self) -> Tensor:
@@ -128,13 +137,15 @@ class AdaLoRA(PeftMethod):
 
         At the start, where all are 0, none is dropped yet and all count.
         """
+        trained = super().effective_parameters()
+        layers = list(self.adapters.layers())
+        if not any(layer.lora_E["default"].any() for layer in layers):
+            return trained
         unused = 0
-        for layer in self.adapters.layers():
-            values = layer.lora_E["default"]
-            if values.any():
-                each = layer.lora_A["default"].shape[1] + layer.lora_B["default"].shape[0] + 1
-                unused += each * int((values == 0).sum())
-        return super().effective_parameters() - unused
+        for layer in layers:
+            each = layer.lora_A["default"].shape[1] + layer.lora_B["default"].shape[0] + 1
+            unused += each * int((layer.lora_E["default"] == 0).sum())
+        return trained - unused
 
     def save(self, folder: Path) -> None:
         """Write a PEFT folder a stream, and the settings.

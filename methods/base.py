@@ -97,7 +97,7 @@ class Method(ABC):
         from safetensors.torch import save_file
 
         self.write_description(folder)
-        save_file({name: self._parameter(name) for name in self.adapter_names(self.model)}, folder / _WEIGHTS)
+        save_file({name: self._parameter(name) for name in self.own_names()}, folder / _WEIGHTS)
 
     def load(self, folder: Path) -> None:
         """Read back, into the attached model, what `save` wrote.
@@ -109,11 +109,19 @@ class Method(ABC):
         from safetensors.torch import load_file
 
         self.check_description(folder)
-        weights = load_file(folder / _WEIGHTS)
-        check_tensors(weights, {name: self._parameter(name) for name in self.adapter_names(self.model)}, folder)
+        path = folder / _WEIGHTS
+        try:
+            weights = load_file(path)
+        except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
+            raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
+        check_tensors(weights, {name: self._parameter(name) for name in self.own_names()}, folder)
         with torch.no_grad():
             for name, value in weights.items():
                 self.model.get_parameter(name).copy_(value)
+
+    def own_names(self) -> list[str]:
+        """Return the names of the parameters that `save` writes by their names, the inter-modal ones not among them."""
+        return [name for name in self.adapter_names(self.model) if ".inter." not in name]
 
     def write_description(self, folder: Path) -> None:
         """Write which method, settings, streams and version of transformers a saved adapter is of."""
@@ -130,6 +138,8 @@ class Method(ABC):
         path = folder / _DESCRIPTION
         try:
             saved = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(saved, dict):
+                raise ValueError("it holds no table")
         except (OSError, ValueError) as error:
             raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
         here = self._description()

@@ -21,7 +21,7 @@ SCALE = 0.5  # of the inter-modal path likewise: the paper's alpha / r
 
 @dataclass
 class CrossModal(Method):
-    """CoLA's inter-modal path beside any method: cola+dora, cola+peft:ia3, ...: y = intra(x) + s_c B_c Phi(x_c) A_c x.
+    """CoLA's inter-modal path beside any method, as in cola+peft:ia3: y = intra(x) + s_c B_c Phi(x_c) A_c x.
 
     x_c is a summary vector of the partner stream, Phi a hypernetwork that makes a matrix of it for each sample. A_c,
     B_c, s_c and Phi are trained, for each linear and each partner its own, and what the intra-modal method trains.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DoRA(LoRA):
-    """Weight-decomposed LoRA on every linear: y = m (W + s B A) x / |W + s B A| + b, s = alpha / r, norms by row.
+    """Weight-decomposed LoRA: y = m (W + s B A) x / |W + s B A| + b, s = alpha / r, with the norms by row.
 
     A, B and the magnitudes m, one an output feature, are trained; the norm's gradient is not followed. Liu et al.,
     "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024.

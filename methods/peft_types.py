@@ -26,10 +26,11 @@ _NOT_SETTINGS = frozenset(
         *("peft_version", "auto_mapping", "base_model_name_or_path", "peft_type", "task_type", "revision"),
     )
 )
-# Those that are driven from a loop or a `forward` of their own, which a stream does not call.
+# Those that are driven from a loop or a `forward` of their own, which a stream does not call, or do not merge and unmerge.
 _NEED_MORE = {
     "adalora": "it is a method here: adalora",
     "adaption_prompt": "it changes the attention of language models",
+    "osf": "PEFT cannot give the weights back that it changes",
     "poly": "it is told the task with every batch",
     "shadow": "it works in a forward of its own",
     "trainable_tokens": "it trains embeddings of tokens",

@@ -95,9 +95,9 @@ def test_lists_by_commas_or_spaces(runs, mock_suite, tmp_path, lists):
 
 def test_options_reach_the_run(bench_run, runs, tmp_path):
     bench_run("--device", "cpu", "--data-root", str(tmp_path))
-    assert runs.options == RunOptions(tmp_path, "cpu", save_adapters=None)
+    assert runs.options == RunOptions(tmp_path, "cpu", tmp_path / "out")
     bench_run("--save-adapters", "--rerun")
-    assert runs.options == RunOptions(None, "auto", save_adapters=tmp_path / "out")
+    assert runs.options == RunOptions(None, "auto", tmp_path / "out", save_adapters=True)
 
 
 def test_a_failed_run_is_kept_and_counts(bench_run, runs, tmp_path, capsys):

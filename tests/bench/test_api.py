@@ -1,0 +1,210 @@
+"""The Python API, with made-up runs."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+import runpy
+import subprocess
+import sys
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import mocks
+import pytest
+
+import bench
+from bench import records, registry, settings
+from bench.errors import UsageError
+from bench.methods.base import Method
+
+README = Path(__file__).parents[2] / "README.md"
+COMPARE = README.parent / "examples" / "compare.py"
+
+
+@dataclass
+class MyMethod(Method):
+    """One of somebody's own."""
+
+    width: int = 3
+
+    def attach(self, model):
+        raise NotImplementedError
+
+
+@pytest.fixture(autouse=True)
+def done(monkeypatch) -> list[str]:
+    """The labels of the runs that were done, by an executor that makes their records up; a clip of 99 fails."""
+    labels: list[str] = []
+
+    def execute(spec, options):
+        labels.append(spec.label)
+        settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
+        return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec, 70.0 + spec.seed)
+
+    monkeypatch.setitem(sys.modules, "bench.runner", SimpleNamespace(execute=execute))
+    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}})
+    return labels
+
+
+@pytest.fixture
+def run(mock_suite, tmp_path):
+    """`bench.run` with the made-up suite and this folder for results."""
+    return lambda methods, tasks, **more: bench.run(
+        methods, tasks, **{"suite": str(mock_suite), "results": tmp_path / "out", **more}
+    )
+
+
+def test_records_come_in_the_order_of_the_plan(run, done, tmp_path):
+    found = run(["lora", "cola"], ["ave", "avs"], seeds=[1, 0])
+    expected = [f"{t} {m} seed {s}" for t in ("ave", "avs") for s in (1, 0) for m in ("lora", "cola")]
+    assert [record.label for record in found] == done == expected
+    assert sorted(record.id for record in records.read_all(tmp_path / "out")) == sorted(record.id for record in found)
+
+
+def test_one_of_each_needs_no_list(run):
+    (record,) = run("lora", "ave")
+    assert record.label == "ave lora seed 0"
+
+
+def test_finished_runs_are_skipped_and_returned(run, done):
+    first = run("lora", "ave", seeds=range(2))
+    both = run(["lora", "cola"], "ave", seeds=range(2))
+    assert done == ["ave lora seed 0", "ave lora seed 1", "ave cola seed 0", "ave cola seed 1"]
+    assert both[::2] == first
+    run("lora", "ave", rerun=True)
+    assert done[4:] == ["ave lora seed 0"]
+
+
+def test_a_class_is_a_method_under_its_name_in_lower_case(run, done):
+    _, record = run(["lora", MyMethod], "ave", settings={"mymethod.width": 5})
+    assert done == ["ave lora seed 0", "ave mymethod seed 0"]
+    assert record.spec["method"] == "mymethod" and record.spec["settings"] == {"width": 5}
+    assert run(MyMethod, "ave", settings={"mymethod.width": 5}) == [record]
+    assert len(done) == 2
+    assert "mymethod" in registry.names("methods")
+    assert registry.summary("methods", "mymethod") == "One of somebody's own."
+
+
+@pytest.mark.parametrize(
+    ("cls", "told"),
+    [
+        (dict, "is no method: give a name, or a dataclass that derives from bench.Method"),
+        (type("Lora", (MyMethod,), {}), "there is a method lora already"),
+    ],
+)
+def test_a_class_that_cannot_be_one_is_refused(run, done, cls, told):
+    with pytest.raises(UsageError, match=told):
+        run(cls, "ave")
+    assert done == []
+
+
+def test_settings_of_every_kind_reach_the_run(run):
+    changed = {"cola.r": 8, "cola.inter_scale": 0.5, "cola.summary": "mean", "cola.targets": ("q", "k", "v")}
+    (record,) = run("cola", "ave", settings={**changed, "train.epochs": 2, "ave.lr_head": 1e-4})
+    assert record.spec["settings"] == {
+        **{"r": 8, "alpha": 8.0, "inter_scale": 0.5, "summary": "mean"},
+        "targets": ["q", "k", "v"],
+    }
+    assert (record.spec["recipe"]["epochs"], record.spec["recipe"]["lr_head"]) == (2, 1e-4)
+
+
+def test_none_and_the_empty_tuple_are_settings_too(run):
+    (record,) = run("cola", "ave", settings={"cola.inter_scale": None, "cola.targets": ()})
+    assert record.spec["settings"]["inter_scale"] is None  # the suite says 0.1
+    assert record.spec["settings"]["targets"] == []
+
+
+def test_all_mistakes_are_told_at_once(run, done, tmp_path):
+    wrong = {"cola.rr": 8, "cola.summary": "max", "cola.r": None, "epochs": 2}
+    with pytest.raises(UsageError) as error:
+        run(["loraa", "cola"], ["ave", "avss"], seeds=[-1], settings=wrong)
+    problems = error.value.problems
+    assert len(problems) == 7
+    for part in ("method loraa", "task avss", "not -1", "key cola.rr", "cola.summary must", "cola.r must", "epochs=2"):
+        assert any(part in problem for problem in problems), part
+    assert done == [] and not (tmp_path / "out").exists()
+
+
+def test_the_official_data_needs_its_folder(run):
+    with pytest.raises(UsageError, match="official needs --data-root"):
+        run("lora", "ave", settings={"data.source": "official"})
+
+
+def test_the_frame_has_a_row_a_run_and_a_column_a_measure(run):
+    found = run(["lora", "cola"], "ave", seeds=range(2), settings={"cola.targets": ("q",)})
+    frame = bench.to_frame(found)
+    assert list(frame["id"]) == [record.id for record in found]
+    assert set(frame["suite"]) == {"mock"} and set(frame["status"]) == {"ok"}
+    assert list(frame["method"]) == ["lora", "cola"] * 2 and list(frame["seed"]) == [0, 0, 1, 1]
+    assert list(frame["score"]) == list(frame["test.accuracy"]) == [70, 70, 71, 71]
+    assert set(frame["metric"]) == {"accuracy"} and set(frame["best_epoch"]) == {1}
+    first = found[0]
+    assert frame["parameters.adapter"][0] == first.parameters.adapter
+    assert frame["memory.train_peak"][0] == first.memory.train_peak
+    assert frame["throughput.train"][0] == first.throughput.train
+    assert frame["times.total"][0] == first.times.total
+    assert frame["setting.r"][0] == 16 and frame["setting.targets"][1] == ["q"]
+    assert math.isnan(frame["setting.targets"][0])  # lora has none
+    assert frame.groupby("method")["score"].std().to_dict() == pytest.approx({"lora": 0.5**0.5, "cola": 0.5**0.5})
+
+
+def test_a_failed_run_has_a_row_without_measures(run):
+    fine = run("lora", "ave")
+    (failed,) = run("lora", "ave", settings={"ave.clip": 99})
+    frame = bench.to_frame([*fine, failed])
+    assert list(frame["status"]) == ["ok", "failed"]
+    row = frame.iloc[1]
+    assert (row["task"], row["method"], row["setting.r"]) == ("ave", "lora", 16)
+    measures = [name for name in frame.columns if name == "score" or name.startswith(("parameters.", "memory."))]
+    assert len(measures) > 5 and row[measures].isna().all() and frame.iloc[0][measures].notna().all()
+    assert list(bench.to_frame([failed])["status"]) == ["failed"]
+    assert bench.to_frame([]).empty
+
+
+def test_a_method_for_a_loop_of_ones_own():
+    method = bench.make_method("cola", r=4, paths=("vision>audio",))
+    assert isinstance(method, bench.Method) and (method.r, method.paths) == (4, ("vision>audio",))
+    assert type(bench.make_method("cola+lora")).__name__ == "cola+lora"
+    with pytest.raises(UsageError, match="unknown method colaa: did you mean cola"):
+        bench.make_method("colaa")
+    with pytest.raises(UsageError) as error:
+        bench.make_method("cola", rr=4, alpha="much")
+    assert len(error.value.problems) == 2
+
+
+def test_the_example_prints_a_row_a_method(done, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(COMPARE), run_name="__main__")
+    kept = records.read_all(tmp_path / "results")
+    assert len(done) == len(kept) == 6
+    assert {record.spec["settings"]["r"] for record in kept if record.spec["method"] == "lora"} != {4}  # the budget's
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[-2:] == [["cola", "71.0", "1.0"], ["lora", "71.0", "1.0"]]
+
+
+def test_the_readme_shows_the_lines_of_the_example():
+    imports, guarded = ast.parse(COMPARE.read_text()).body[1:]
+    block = re.search(r"^    from bench import run, to_frame(\n|    .*\n)*", README.read_text(), re.MULTILINE)
+    shown = ast.parse(textwrap.dedent(block[0])).body
+    assert [ast.unparse(line) for line in shown] == [ast.unparse(line) for line in (imports, *guarded.body)]
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    code = (
+        "import sys, bench; dir(bench); bench.run, bench.to_frame, bench.make_method, bench.Method, bench.Record; "
+        "bench.Task; print({'torch', 'transformers', 'peft', 'pandas', 'numpy'} & {*sys.modules})"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_every_name_of_the_api_is_there():
+    assert {*bench.__all__} <= {*dir(bench)}
+    for name in bench.__all__:
+        assert getattr(bench, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'runn'"):
+        bench.runn  # noqa: B018

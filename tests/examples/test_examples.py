@@ -1,0 +1,89 @@
+"""The examples do what they say. `compare.py` is tested with the Python API, `tests/bench/test_api.py`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+import torch
+
+from bench import cli, data, records
+from bench.datasets.mini.build import build, folder
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FEW = {"train": 4, "val": 1, "test": 2}
+WIDTH, INNER, BLOCKS = 64, 256, 4  # of both embedded encoders
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """A folder into which pip has installed the example package."""
+    source, target = tmp_path_factory.mktemp("source") / "bench-bitfit", tmp_path_factory.mktemp("installed")
+    # pip builds where the source lies: not in the checkout.
+    shutil.copytree(EXAMPLES / "bench-bitfit", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    alone = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--disable-pip-version-check"]
+    python("-m", "pip", "install", "--quiet", *alone, "--target", str(target), str(source))
+    return target
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    """A cache of a few generated videos."""
+    place = folder(tmp_path / "cache", "ave", seed=0)
+    place.mkdir(parents=True)
+    manifest = build(place, "ave", seed=0, videos=FEW, workers=1)
+    (place / "manifest.json").write_text(json.dumps(asdict(manifest)))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    data._kept.clear()
+
+
+def python(*arguments: str, **environment: str) -> str:
+    """What a fresh interpreter prints."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_installed_package_adds_its_method_to_the_list(installed):
+    listed = python("-m", "bench", "list", "methods", PYTHONPATH=str(installed))
+    assert re.search(r"^bitfit +BitFit: the biases", listed, re.MULTILINE)
+
+
+def test_its_method_is_run_by_itself_and_with_the_inter_modal_path(installed, cache, tmp_path, monkeypatch, one_thread):
+    monkeypatch.syspath_prepend(installed)
+    given = ["--methods", "bitfit,cola+bitfit", "--tasks", "ave", "--set", "ave.epochs=1", "cola+bitfit.inter_r=2"]
+    given += ["--data-root", str(cache), "--results", str(tmp_path), "--device", "cpu", "--save-adapters"]
+    assert cli.main(["run", *given]) == 0
+    found = {record.spec["method"]: record for record in records.read_all(tmp_path)}
+    # q, k, v, o, fc2 and two norms; fc1; and outside of the blocks the patches' projection and the final norm.
+    biases = 2 * (BLOCKS * (7 * WIDTH + INNER) + 2 * WIDTH)
+    assert found["bitfit"].parameters.adapter == found["bitfit"].parameters.effective == biases
+    r, hidden = 2, WIDTH // 8
+    low_rank = 2 * BLOCKS * (4 * r * 2 * WIDTH + 2 * r * (WIDTH + INNER))
+    hyper = WIDTH * hidden + 3 * hidden + hidden * r * r + 3 * r * r
+    assert found["cola+bitfit"].parameters.adapter == biases + low_rank + 2 * BLOCKS * 6 * (hyper + 1)
+    assert all((tmp_path / record.adapter / "method.json").is_file() for record in found.values())
+
+
+def test_the_loop_of_ones_own_learns_and_gets_back_what_it_saved():
+    *steps, last = python(str(EXAMPLES / "own_loop.py")).splitlines()
+    losses = [float(line.split()[-1]) for line in steps]
+    assert len(losses) == 10 and losses[-1] < losses[0] / 10
+    difference = re.fullmatch(r"saved, loaded and merged: the features differ by (\S+) at most", last)
+    assert difference and float(difference[1]) < 1e-4
