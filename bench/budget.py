@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -86,7 +87,8 @@ def plan_within(
         wanted = [spec for spec in plan if spec.method != reference]
     else:
         wanted = plan = make_plan(suite, methods, tasks, seeds, sets)
-    _refuse_fixed(wanted, reference, sets)
+    given = {text.partition("=")[0].strip() for text in sets}
+    _refuse_fixed(wanted, reference, given)
     mistakes = Mistakes()
     fits: dict[tuple[str, str], Fit] = {}
     for task in dict.fromkeys(spec.task for spec in plan):
@@ -103,22 +105,28 @@ def plan_within(
                 if spec.method == reference:
                     fits[task, reference] = Fit(task, reference, target, target, {})
                 else:
-                    fits[task, spec.method] = fit(spec, target, _count(outline, spec))
+                    fits[task, spec.method] = fit(spec, target, _count(outline, spec), given)
     mistakes.raise_if_any()
     fitted = [replace(s, settings={**s.settings, **fits[s.task, s.method].chosen}) for s in wanted]
     return fitted, list(fits.values())
 
 
-def fit(spec: Spec, target: int, count: Count) -> Fit:
+def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> Fit:
     """Turns a method's knobs until it trains as nearly `target` parameters as it can.
 
     The main knob first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
     fills up what is left.
 
+    Args:
+        spec: of a run of the method.
+        target: how many parameters it is to train.
+        count: how many it trains, by its settings.
+        given: keys of settings, as --set takes them, that stay as they are.
+
     Raises:
         UsageError: the method cannot come within 5% of the target.
     """
-    method = _build(spec, spec.settings)
+    knobs = [knob for knob in _build(spec, spec.settings).knobs if f"{spec.method}.{knob}" not in given]
     tried: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def trained(chosen: dict[str, Any]) -> int | None:
@@ -135,17 +143,24 @@ def fit(spec: Spec, target: int, count: Count) -> Fit:
 
     start: dict[str, Any] = {}
     trained(start)
-    for knob in method.knobs:
+    for knob in knobs:
         _turn(partial(at, knob, start), target)
-        if tried and abs(nearest()[0] / target - 1) <= TOLERANCE:
+        if not tried:
+            continue
+        if abs(nearest()[0] / target - 1) <= TOLERANCE:
             break
         below = [one for one in tried.values() if one[0] <= target]
         start = max(below, key=lambda one: one[0])[1] if below else min(tried.values(), key=lambda one: one[0])[1]
-    found, chosen = nearest() if tried else (0, {})
+    if not tried:
+        raise UsageError(
+            f"{spec.method} cannot be put on the streams of {spec.task} with these settings: without --budget its run "
+            "says why"
+        )
+    found, chosen = nearest()
     if abs(found / target - 1) > TOLERANCE:
         turned = f" with {assignments(chosen)}" if chosen else ""
         nearest_is = f"the nearest is {found:,}{turned}"
-        why = nearest_is if method.knobs else f"it trains {found:,}, and no setting of it changes that"
+        why = nearest_is if knobs else f"it trains {found:,}, and no setting of it changes that"
         raise UsageError(f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {why}")
     return Fit(spec.task, spec.method, target, found, chosen)
 
@@ -193,7 +208,9 @@ def _count(outline: MultiStream, spec: Spec) -> Count:
         for model in _blanks(outline):
             try:
                 method = _build(spec, json.loads(json.dumps(values)))
-                method.attach(model)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of sizes that are only tried
+                    method.attach(model)
             except (BenchError, RuntimeError, NotImplementedError):
                 continue
             return sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
@@ -218,8 +235,8 @@ def _amount(budget: str) -> Callable[[int], int] | None:
     Raises:
         UsageError: it is neither.
     """
-    if match := re.fullmatch(r"(\d+(?:\.\d+)?)(%|[kmKM]?)", budget.replace("_", "").replace(",", "")):
-        value, unit = float(match[1]), match[2].lower()
+    if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", budget):
+        value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
         return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
     try:
         registry.load("methods", budget)
@@ -228,9 +245,8 @@ def _amount(budget: str) -> Callable[[int], int] | None:
     return None
 
 
-def _refuse_fixed(plan: Sequence[Spec], reference: str, sets: Sequence[str]) -> None:
+def _refuse_fixed(plan: Sequence[Spec], reference: str, given: Collection[str]) -> None:
     """A size cannot be given and chosen."""
-    given = {text.partition("=")[0].strip() for text in sets}
     mistakes = Mistakes()
     for spec in plan:
         if spec.method != reference:

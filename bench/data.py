@@ -21,7 +21,6 @@ from bench.progress import bar
 from bench.streams.inputs import Input
 from bench.tasks.base import Samples, Task
 
-SPLITS = ("train", "val", "test")
 IN_MEMORY = 2 * 1024**3  # bytes of a split up to which its samples are decoded once and kept
 
 _log = logging.getLogger(__name__)
@@ -75,18 +74,26 @@ def open_splits(task: Task, source: Mapping[str, Any], data_root: Path | None, i
     return _kept[key]
 
 
-def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
-    floors: Mapping[str, float] = {}
+def open_samples(
+    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
+) -> Samples:
+    """One split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
+    return task.samples(_release(task, source, data_root)[0], split, inputs)
+
+
+def _release(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, str, Mapping[str, float]]:
+    """Where the release lies, its fingerprint where it has one, and its floors."""
     if source["source"] == "generated":
         root, manifest = _generated(task, source, data_root)
-        fingerprint, floors = manifest.fingerprint, manifest.floors
-    else:
-        if data_root is None:
-            raise UsageError(
-                f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is"
-            )
-        root, fingerprint = data_root, ""
-    samples = {split: task.samples(root, split, inputs) for split in SPLITS}
+        return root, manifest.fingerprint, manifest.floors
+    if data_root is None:
+        raise UsageError(f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is")
+    return data_root, "", {}
+
+
+def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
+    root, fingerprint, floors = _release(task, source, data_root)
+    samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
     skipped = 0
     for split, its in samples.items():

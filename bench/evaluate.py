@@ -12,25 +12,35 @@ from bench.records import Record
 from bench.registry import did_you_mean
 from bench.runner import set_up
 from bench.sweep import RunOptions
-from bench.train import score
+from bench.train import score, together
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of a saved adapter on a split, by metric, in percent, and the record of the run that trained it."""
+    """The scores of a saved adapter by split and metric, in percent, and the record of the run that trained it.
 
-    scores: dict[str, float]
+    `test` stands for the samples of all test splits together, as in the record.
+    """
+
+    scores: dict[str, dict[str, float]]
     record: Record
 
+    def recorded(self, split: str) -> dict[str, float]:
+        """What the record says of a split; nothing where it says nothing."""
+        scores = self.record.scores
+        if scores is None:
+            return {}
+        return scores.test if split == "test" else (scores.splits or {}).get(split, {})
 
-def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: str = "test") -> Evaluation:
-    """Scores a saved adapter on a split of the task and the data that it was trained for.
+
+def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: str | None = None) -> Evaluation:
+    """Scores a saved adapter on the task and the data that it was trained for.
 
     Args:
         folder: of the saved adapter.
         options: where the data lies, and the device.
         task: the task, for a check; None for the one that it was trained for.
-        split: "train", "val" or "test".
+        split: one split; None for every test split and all of them together.
 
     Raises:
         UsageError: it was trained for another task, or there is no such split.
@@ -41,9 +51,15 @@ def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: 
     if task not in (None, spec.task):
         raise UsageError(f"{folder} was trained for {spec.task}, whose head it holds, not for {task}")
     setup = set_up(spec, options)
-    if split not in setup.data.datasets:
+    if split is not None and split not in setup.data.datasets:
         raise UsageError(f"unknown split {split}: {did_you_mean(split, setup.data.datasets)}")
     artefact.load(folder, setup.model, setup.method)
-    label = f"scoring {spec.label}"
-    scores, _ = score(setup.model, setup.task, setup.data.datasets[split], setup.recipe, setup.accelerator, label)
+    measured = {}
+    for name in (split,) if split else setup.task.test_splits:
+        label = f"scoring {spec.label} {name}"
+        data = setup.data.datasets[name]
+        measured[name], _ = score(setup.model, setup.task, data, setup.recipe, setup.accelerator, label)
+    scores = {name: setup.task.summarise(values) for name, values in measured.items()}
+    if not split:
+        scores["test"] = setup.task.summarise(together(list(measured.values())))
     return Evaluation(scores, record)

@@ -164,9 +164,7 @@ def _task_runs(
     Raises:
         UsageError: with all that is wrong with this task.
     """
-    if task not in suite.tasks:
-        raise UsageError(f"suite {suite.name} has no task {task}: known: {', '.join(suite.tasks)}")
-    entry = suite.tasks[task]
+    entry = suite.task(task)
     mistakes = Mistakes()
 
     def plain(where: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:

@@ -52,9 +52,10 @@ class Scores:
     metric: str = doc("The primary metric: it picks the best epoch and ranks the methods; higher is better.")
     validation: list[Epoch] = doc("The validation curve, an entry an epoch.")
     best_epoch: int = doc("The epoch with the best primary score on the validation split, which was scored on test.")
-    test: dict[str, float] = doc("Scores on the test split, by metric, in percent.")
+    test: dict[str, float] = doc("Scores over all samples of the test splits, by metric, in percent.")
     test_samples: int = doc("Number of items that the test scores are averaged over.")
     floors: dict[str, float] = doc("Primary test scores that need not both modalities, by what gets them.")
+    splits: dict[str, dict[str, float]] | None = doc("Scores of each split that was scored, validation too.", None)
 
 
 @dataclass(frozen=True)

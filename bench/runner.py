@@ -19,7 +19,7 @@ from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
 from transformers.utils import logging as transformers_logging
 
-from bench import artefact, records, registry, settings
+from bench import artefact, predictions, records, registry, settings
 from bench.data import Splits, open_splits
 from bench.environment import environment
 from bench.errors import BenchError, DataError, UsageError
@@ -32,7 +32,7 @@ from bench.streams.lockstep import MultiStream
 from bench.sweep import RunOptions
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
-from bench.train import score, speed, train
+from bench.train import score, speed, together, train
 
 _log = logging.getLogger(__name__)
 
@@ -137,16 +137,30 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
         reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
         return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=_now())
     record = replace(blank, status="ok", finished=_now(), **measured)
-    return _keep(record, setup, options.save_adapters) if options.save_adapters else record
+    if options.results:
+        _keep_predictions(spec, setup, options.results)
+        if options.save_adapters:
+            record = _keep_adapter(record, setup, options.results)
+    return record
 
 
-def _keep(record: records.Record, setup: Setup, results: Path) -> records.Record:
+def _keep_predictions(spec: Spec, setup: Setup, results: Path) -> None:
+    split = setup.data.datasets[setup.task.test_splits[0]]
+    try:
+        found = predictions.predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
+        predictions.keep(found, results, spec)
+    except Exception as error:  # of whatever kind: safetensors has its own
+        _log.error("predictions of %s for `bench show` cannot be kept: %s", spec.label, error)
+
+
+def _keep_adapter(record: records.Record, setup: Setup, results: Path) -> records.Record:
     """Saves the adapter; what was measured is not lost where that fails."""
     folder = Path(artefact.FOLDER) / records.stem(Spec(**record.spec))
     record = replace(record, adapter=folder.as_posix())
     try:
         artefact.save(results / folder, record, setup.model, setup.method)
-    except (OSError, BenchError) as error:
+    except Exception as error:  # of whatever kind: safetensors and PEFT have their own
+        _log.debug("%s", record.label, exc_info=True)
         _log.error("the adapter of %s cannot be saved: %s", record.label, error)
         return replace(record, adapter=None)
     return record
@@ -161,20 +175,32 @@ def _measure(spec: Spec, setup: Setup, start: float) -> dict[str, Any]:
     with clock.phase("train"), peaks["train"].watching():
         trained = train(model, method, task, recipe, data.datasets, accelerator, spec.seed, spec.label)
     with clock.phase("score"), peaks["score"].watching():
-        test, scoring = score(model, task, data.datasets["test"], recipe, accelerator, f"scoring {spec.label}")
+        scored = [
+            score(model, task, data.datasets[split], recipe, accelerator, f"scoring {spec.label} {split}")
+            for split in task.test_splits
+        ]
     unmerged, merged = _speeds(setup)
     return {
         "scores": records.Scores(
             metric=task.metric,
             validation=trained.curve,
             best_epoch=trained.best_epoch,
-            test=test,
-            test_samples=data.counts["test"],
+            test=task.summarise(together([measured for measured, _ in scored])),
+            test_samples=sum(data.counts[split] for split in task.test_splits),
             floors=dict(data.floors),
+            splits={
+                "val": next(entry.scores for entry in trained.curve if entry.epoch == trained.best_epoch),
+                **{
+                    split: task.summarise(measured)
+                    for split, (measured, _) in zip(task.test_splits, scored, strict=True)
+                },
+            },
         ),
         "parameters": replace(setup.parameters, effective=method.effective_parameters()),
         "memory": records.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
-        "throughput": records.Throughput(trained.throughput, scoring, unmerged, merged),
+        "throughput": records.Throughput(
+            trained.throughput, statistics.fmean(rate for _, rate in scored), unmerged, merged
+        ),
         "times": records.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],
@@ -193,7 +219,8 @@ def _speeds(setup: Setup) -> tuple[float, float | None]:
         if merge and not setup.method.merge():
             continue
         try:
-            rate = speed(setup.model, setup.data.datasets["test"], setup.recipe, setup.accelerator)
+            split = setup.data.datasets[setup.task.test_splits[0]]
+            rate = speed(setup.model, split, setup.recipe, setup.accelerator)
         finally:
             setup.method.unmerge()
         speeds[merge].append(rate)

@@ -78,13 +78,25 @@ class Suite:
     methods: dict[str, dict[str, Any]]
     """Settings of methods on every task, by a method's name or a pattern for several; a task's own come before them."""
     tasks: dict[str, SuiteTask]
+    """By a task's name or a pattern for several (`refcoco*`)."""
+
+    def task(self, name: str) -> SuiteTask:
+        """What the suite says of a task: the table of its name, or of the first pattern that it fits.
+
+        Raises:
+            UsageError: there is none.
+        """
+        for pattern in (name, *self.tasks):
+            if pattern in self.tasks and fnmatchcase(name, pattern):
+                return self.tasks[pattern]
+        raise UsageError(f"suite {self.name} has no task {name}: known: {', '.join(self.tasks)}")
 
     def of_method(self, name: str, task: str) -> dict[str, Any]:
         """What the suite says of a method on a task: its settings and, of the recipe, what methods may have for
         themselves. The more particular table counts: a task's before the suite's, a name before a pattern.
         """
         found: dict[str, Any] = {}
-        for tables in (self.methods, self.tasks[task].methods):
+        for tables in (self.methods, self.task(task).methods):
             for pattern, values in sorted(tables.items(), key=lambda item: item[0] == name):
                 if fnmatchcase(name, pattern):
                     found |= values
@@ -187,19 +199,23 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
             mistakes.add(f"{where}.streams: unknown stream {stream}: {registry.did_you_mean(stream, known_streams)}")
     with mistakes.gathered():
         settings.check(Recipe, task.train, f"{where}.train")
-    with mistakes.gathered():
-        settings.check(registry.load("tasks", name), task.settings, f"{where}.settings")
+    if "*" not in name:
+        with mistakes.gathered():
+            settings.check(registry.load("tasks", name), task.settings, f"{where}.settings")
     _check_methods(task.methods, f"{where}.methods", mistakes)
     mistakes.raise_if_any()
     return task
 
 
 def _check_methods(methods: Mapping[str, dict[str, Any]], where: str, mistakes: Mistakes) -> None:
-    """Checks the tables of methods that have a name of their own; what a pattern says is checked where it is used."""
+    """Checks the tables of methods by their names; what a pattern says is checked where it is used."""
     for method, values in methods.items():
         if "*" in method:
             continue
         with mistakes.gathered():
-            own, of_recipe = split_method(registry.load("methods", method), values)
-            settings.check(registry.load("methods", method), own, f"{where}.{method}")
-            settings.check(Recipe, of_recipe, f"{where}.{method}")
+            cls = registry.load("methods", method)
+            own, of_recipe = split_method(cls, values)
+            with mistakes.gathered():
+                settings.check(cls, own, f"{where}.{method}")
+            with mistakes.gathered():
+                settings.check(Recipe, of_recipe, f"{where}.{method}")

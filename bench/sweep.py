@@ -23,12 +23,14 @@ class RunOptions:
     Attributes:
         data_root: folder of the official releases, or of the generated data's cache; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
-        save_adapters: results folder in which the trained adapter and head are to be kept; None not to keep them.
+        results: results folder in which predictions of a few samples are kept, and adapters; None to keep nothing.
+        save_adapters: keep the trained adapter and head as well.
     """
 
     data_root: Path | None = None
     device: str = "auto"
-    save_adapters: Path | None = None
+    results: Path | None = None
+    save_adapters: bool = False
 
 
 def plan_runs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -105,7 +105,7 @@ def train(
                 clock.tick(len(next(iter(batch.values()))))
                 progress.update()
             _check(losses, step - len(losses))
-            scores, _ = score(model, task, splits["val"], recipe, accelerator)
+            scores = task.summarise(score(model, task, splits["val"], recipe, accelerator)[0])
             curve.append(Epoch(epoch, step, torch.stack(losses).mean().item(), scores))
             if best_epoch(curve, task.metric) == epoch:
                 best = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
@@ -122,15 +122,19 @@ def best_epoch(curve: list[Epoch], metric: str) -> int:
     return max(curve, key=lambda entry: (entry.scores[metric], -entry.epoch)).epoch
 
 
+Measured = dict[str, Tensor]
+"""What a task measured of each sample of a split, by name: each (samples,), float64."""
+
+
 @torch.inference_mode()
 def score(
     model: TaskModel, task: Task, split: Samples, recipe: Recipe, accelerator: Accelerator, label: str = ""
-) -> tuple[dict[str, float], float]:
-    """Scores a split: each metric's mean over its samples, and samples a second.
+) -> tuple[Measured, float]:
+    """Scores a split: what the task measures of each sample, and samples a second.
 
     Args:
         model: to be scored; left in evaluation mode.
-        task: scores.
+        task: scores; its `summarise` makes metrics of what is returned.
         split: samples.
         recipe: batch size.
         accelerator: device, precision and processes.
@@ -140,14 +144,19 @@ def score(
     model.eval()
     clock = StepClock(accelerator.device)
     clock.skip()
-    gathered: dict[str, list[Tensor]] = {name: [] for name in task.metrics}
+    gathered: dict[str, list[Tensor]] = {}
     for batch in bar(loader, label) if label else loader:
         with accelerator.autocast():
             output = model(batch)
         for name, values in accelerator.gather_for_metrics(task.score(output, batch)).items():
-            gathered[name].append(values.double().cpu())
+            gathered.setdefault(name, []).append(values.double().cpu())
         clock.tick(len(next(iter(batch.values()))))
-    return {name: torch.cat(values).mean().item() for name, values in gathered.items()}, clock.throughput()
+    return {name: torch.cat(values) for name, values in gathered.items()}, clock.throughput()
+
+
+def together(splits: Sequence[Measured]) -> Measured:
+    """What was measured of the samples of several splits, as of one."""
+    return {name: torch.cat([measured[name] for measured in splits]) for name in splits[0]}
 
 
 _TIMED = 8  # batches that tell a speed

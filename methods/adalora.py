@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -148,17 +150,32 @@ class AdaLoRA(PeftMethod):
         return trained - unused
 
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder a stream, and the settings.
+        """Write a PEFT folder a stream, and the settings."""
+        with self._all_ranks():
+            super().save(folder)
 
-        The singular values that are 0 are kept: PEFT would cut them off by the last allocation, while the weights are
-        those of the best epoch; and products of other shapes round in another way.
+    def load(self, folder: Path) -> None:
+        """Read back what `save` wrote.
+
+        Raises:
+            BenchError: it was saved with other settings or from other streams, or is incomplete.
+        """
+        with self._all_ranks():
+            super().load(folder)
+
+    @contextmanager
+    def _all_ranks(self) -> Iterator[None]:
+        """Have PEFT keep the singular values that are 0.
+
+        It would cut them off by the last allocation, while the weights are those of the best epoch; and products of
+        other shapes round in another way.
         """
         configs = [model.peft_config["default"] for model in self.adapters.models.values()]
         patterns = [config.rank_pattern for config in configs]
         try:
             for config in configs:
                 config.rank_pattern = None
-            super().save(folder)
+            yield
         finally:
             for config, pattern in zip(configs, patterns, strict=True):
                 config.rank_pattern = pattern

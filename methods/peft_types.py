@@ -26,7 +26,7 @@ _NOT_SETTINGS = frozenset(
         *("peft_version", "auto_mapping", "base_model_name_or_path", "peft_type", "task_type", "revision"),
     )
 )
-# Those that are driven from a loop or a `forward` of their own, which a stream does not call, or do not merge and unmerge.
+# Those that are driven from a loop or a `forward` of their own, which a stream does not call, or that cannot unmerge.
 _NEED_MORE = {
     "adalora": "it is a method here: adalora",
     "adaption_prompt": "it changes the attention of language models",
@@ -99,7 +99,7 @@ class OtherPeft(PeftMethod):
         """
         try:
             super().attach(model)
-        except (ValueError, TypeError, ImportError, NotImplementedError) as error:
+        except Exception as error:  # PEFT has no error of its own: what it does not check fails somewhere
             raise BenchError(f"PEFT's {self.type_name} cannot adapt these streams: {error}") from error
 
     def config(self, stream: Stream) -> PeftConfig:

@@ -17,7 +17,7 @@ from bench.errors import BenchError, UsageError
 from bench.progress import set_quiet
 from bench.registry import did_you_mean
 
-COMMANDS = ("run", "eval", "list", "leaderboard", "pretrain")
+COMMANDS = ("run", "eval", "show", "list", "leaderboard", "pretrain")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which adapter, and on what."""
     parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="folder of the saved adapter")
     parser.add_argument("--task", metavar="NAME", help="the task it was trained for (default: its record says)")
-    parser.add_argument("--split", default="test", help="train, val or test (default: %(default)s)")
+    parser.add_argument("--split", help="one split, as train or val (default: the test splits)")
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
     )
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the scores, beside those of the record where the split is the test split."""
+    """Prints the scores, beside those of the record."""
     from tabulate import tabulate
 
     from bench.evaluate import evaluate  # heavy: brings torch
@@ -30,14 +30,14 @@ def main(args: argparse.Namespace) -> int:
 
     found = evaluate(args.adapter, RunOptions(args.data_root, args.device), args.task, args.split)
     if args.json:
-        print(json.dumps({"split": args.split, "scores": found.scores}, indent=2))
+        print(json.dumps(found.scores, indent=2))
         return 0
-    recorded = found.record.scores.test if found.record.scores and args.split == "test" else {}
     rows = [
-        [metric, repr(value), repr(recorded[metric]) if metric in recorded else ""]
-        for metric, value in found.scores.items()
+        [split, metric, repr(value), repr(recorded[metric]) if metric in (recorded := found.recorded(split)) else ""]
+        for split, scores in found.scores.items()
+        for metric, value in scores.items()
     ]
-    print(f"{found.record.label}, {args.split} split, suite {found.record.spec['suite']}\n")
-    header = [args.split, "score", "recorded"]
-    print(tabulate(rows, headers=header, tablefmt="simple", disable_numparse=True, colalign=("left", "right", "right")))
+    header = ["split", "metric", "score", "recorded"]
+    print(f"{found.record.label}, suite {found.record.spec['suite']}\n")
+    print(tabulate(rows, header, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "right", "right")))
     return 0

@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     todo = [spec for spec in plan if spec.id not in done]
     if not args.quiet:
         _introduce(plan, todo, fits)
-    options = RunOptions(args.data_root, args.device, args.results if args.save_adapters else None)
+    options = RunOptions(args.data_root, args.device, args.results, args.save_adapters)
     interrupted = False
     try:
         for number, record in enumerate(sweep(todo, args.results, options), start=1):

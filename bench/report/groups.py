@@ -48,6 +48,11 @@ class Row:
         measured = [getattr(record, part) for record in self.records]
         return [value for each in measured if each and (value := getattr(each, name)) is not None]
 
+    def of_split(self, split: str, metric: str) -> list[float]:
+        """One score on one split, of all seeds that have it."""
+        found = [(scores.splits or {}).get(split, {}) for scores in self._scores]
+        return [scores[metric] for scores in found if metric in scores]
+
     @property
     def _scores(self) -> list[Scores]:
         return [record.scores for record in self.records if record.scores]
@@ -74,6 +79,11 @@ class Table:
         scores = [record.scores for record in self.records if record.scores]
         primary = [each.metric for each in scores]
         return list(dict.fromkeys([*primary, *(name for each in scores for name in each.test)]))
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits that were scored, as the records name them."""
+        return list(dict.fromkeys(s for r in self.records if r.scores for s in r.scores.splits or {}))
 
     @property
     def floors(self) -> dict[str, float]:

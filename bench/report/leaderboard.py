@@ -7,19 +7,18 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
 from bench.errors import BenchError
 from bench.records import FOLDER, Record, read_all, write_text
 from bench.report.groups import REFERENCE, Row, Section, Table, sections
-from bench.report.words import NONE, assignments, average, data_title, escape, score
+from bench.report.multi_task import multi_task_tables
+from bench.report.words import NONE, assignments, average, data_title, escape, markdown, score
 
-_LEGEND = f"""Scores are those of the test split at the epoch that is best on validation, as mean ± sample standard
+_LEGEND = f"""Scores are those of all test samples at the epoch that is best on validation, as mean ± sample standard
 deviation over seeds. A gain is in points over the mean of {REFERENCE}, and in percent of it. Parameters are those
 trained, of which some methods mask a part: the rest is in use at the end. Their percentage is the method's in those of
-the streams. Memory is the peak in MB, speed in samples per
-second; merged is how many times as fast scoring is once the method is folded into the encoders as far as it goes. A
-floor is what needs not both modalities: a constant answer, or an oracle of one of them."""
+the streams. Memory is the peak in MB, speed in samples per second; merged is how many times as fast scoring is once the
+method is folded into the encoders as far as it goes. A floor is what needs not both modalities: a constant answer, or
+an oracle of one of them."""
 
 _MEASURES = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),
@@ -68,7 +67,11 @@ def _section(section: Section) -> list[str]:
         parts.append(f"### {escape(table.task)}: {title}{changed}")
         if table.rows:
             parts.append(_task_table(table))
+            if len(table.splits) > 2:
+                parts.append(_splits_table(table))
         parts.append("\n".join(f"- {escape(line)}" for line in _notes(table)))
+    for heading, lines in multi_task_tables(section):
+        parts += [f"### {escape(heading)}: {title}{changed}", lines]
     if len(section.tables) > 1:
         parts += [f"### All tasks: {title}{changed}", _overall_table(section)]
     return parts
@@ -82,7 +85,20 @@ def _task_table(table: Table) -> str:
     lines = [_line(row, others, gains.get(row.label)) for row in ranked]
     for name, value in sorted(table.floors.items(), key=lambda floor: -floor[1]):
         lines.append([f"floor: {name}", score([value]), *[""] * (len(header) - 2)])
-    return _markdown(header, lines)
+    return markdown(header, lines)
+
+
+_SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
+
+
+def _splits_table(table: Table) -> str:
+    """Methods by splits, each under its own name."""
+    columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
+    lines = [
+        [row.label, *(score(row.of_split(split, metric), with_deviation=True) for split, metric in columns)]
+        for row in table.rows
+    ]
+    return markdown(["method", *(f"{metric} {split}" for split, metric in columns)], lines)
 
 
 def _line(row: Row, others: Sequence[str], gain: tuple[float, float] | None) -> list[str]:
@@ -131,7 +147,7 @@ def _overall_table(section: Section) -> str:
         lines.append((mean[0] if mean else -math.inf, [label, *cells, score(mean), *_gain(gain)]))
     lines.sort(key=lambda line: line[0], reverse=True)
     columns = [" ".join([table.task, *table.metrics[:1]]) for table in tables]
-    return _markdown(["method", *columns, "mean", "mean gain", "mean gain %"], [cells for _, cells in lines])
+    return markdown(["method", *columns, "mean", "mean gain", "mean gain %"], [cells for _, cells in lines])
 
 
 def _notes(table: Table) -> list[str]:
@@ -153,13 +169,3 @@ def _notes(table: Table) -> list[str]:
         reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
         notes.append(f"{len(table.failed)} failed: {reasons}")
     return notes
-
-
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return tabulate(
-        [[escape(cell) for cell in line] for line in lines],
-        headers=[escape(name) for name in header],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(header) - 1)],
-    )

@@ -8,6 +8,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tabulate import tabulate
+
 NONE = "\N{EN DASH}"
 
 
@@ -41,6 +43,17 @@ def assignments(values: Mapping[str, Any]) -> str:
 def escape(text: str) -> str:
     """Text that Markdown takes for a table's cell and for no HTML."""
     return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+
+
+def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown: its first column to the left, the others to the right."""
+    return tabulate(
+        [[escape(cell) for cell in line] for line in lines],
+        headers=[escape(name) for name in header],
+        tablefmt="pipe",
+        disable_numparse=True,
+        colalign=["left", *["right"] * (len(header) - 1)],
+    )
 
 
 def _setting(value: Any) -> str:

@@ -11,6 +11,7 @@ from bench.tasks.base import Samples, Task
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
     from torch import Generator, Tensor
 
     from bench.datasets.ave import Release
@@ -69,6 +70,27 @@ class AVE(Task):
     def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Accuracy over each video's seconds. All videos have ten, so its mean is that over all seconds."""
         return {"accuracy": (output.argmax(-1) == batch["label"]).float().mean(1) * 100}
+
+    def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
+        """The frames of the seconds, and below each its true and its predicted category."""
+        from bench.tasks import draw
+
+        assert isinstance(samples, _Events)
+        sample = samples[index]
+        names = [*samples.release.categories, "background"]
+        columns = []
+        for frame, true, logits in zip(sample["vision"], sample["label"], output["output"], strict=True):
+            found = int(logits.argmax())
+            frame = draw.enlarged(frame.transpose(1, 2, 0), 110)
+            cells = [draw.bar([draw.TRUE if true < len(names) - 1 else _NOTHING], frame.width, 6)]
+            cells += [draw.text(names[true], frame.width, draw.TRUE, 11)]
+            cells += [draw.text(names[found], frame.width, draw.FOUND if found != true else draw.TRUE, 11)]
+            cells += [draw.bar([draw.FOUND if found < len(names) - 1 else _NOTHING], frame.width, 6)]
+            columns.append(draw.below([frame, *cells], 2))
+        return draw.below([draw.text(samples.names[index], 480), draw.beside(columns, 4)], 4)
+
+
+_NOTHING = (225, 225, 225)  # where there is no event
 
 
 class _Events(Samples):

@@ -11,6 +11,7 @@ from bench.tasks.base import Samples, Task
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
     from torch import Generator, Tensor
 
     from bench.datasets.avsbench import Release
@@ -87,6 +88,18 @@ class AVS(Task):
         logits = F.interpolate(output.float(), mask.shape[-2:], mode="bilinear", align_corners=False)
         probability = logits.sigmoid()
         return {"miou": 100 * miou(probability, mask), "f_score": 100 * f_score(probability, mask)}
+
+    def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
+        """The frames, and each with its true and with its predicted mask."""
+        from bench.tasks import draw
+
+        sample = samples[index]
+        columns = []
+        for frame, mask, logits in zip(sample["vision"], sample["mask"], output["output"], strict=True):
+            picture = draw.enlarged(frame.transpose(1, 2, 0), 150)
+            rows = [picture, draw.tinted(picture, mask > 0, draw.TRUE), draw.tinted(picture, logits > 0, draw.FOUND)]
+            columns.append(draw.below(rows, 4))
+        return draw.below([draw.text(samples.names[index], 480), draw.beside(columns, 4)], 4)
 
 
 class _Videos(Samples):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from bench.errors import BenchError
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL.Image import Image
     from torch import Generator, Tensor
 
     from bench.streams.inputs import Input
@@ -44,10 +47,12 @@ class Task(ABC):
     """The primary metric; higher is better."""
     metrics: ClassVar[Mapping[str, str]]
     """All metrics, each with a sentence."""
+    test_splits: ClassVar[tuple[str, ...]] = ("test",)
+    """The splits that are scored once, at the end, each under its own name."""
 
     @abstractmethod
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
-        """The samples of a split ("train", "val" or "test") of the release under `root`.
+        """The samples of a split ("train", "val" or one of `test_splits`) of the release under `root`.
 
         Args:
             root: folder of the release.
@@ -67,9 +72,26 @@ class Task(ABC):
         return batch
 
     @abstractmethod
-    def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of a batch."""
+    def loss(self, output: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The mean loss of a batch, from what the head gave: a tensor (B, T, ...), or several by name."""
+
+    def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
+        """A picture of a sample with what is true and what the head gave, for `bench show`.
+
+        Args:
+            samples: of a test split.
+            index: which sample.
+            output: what the head gave: arrays (T, ...) by name; `output` where it gives one tensor.
+
+        Raises:
+            BenchError: the task cannot be drawn.
+        """
+        raise BenchError(f"{type(self).__name__} has no pictures: its `draw` is not there")
 
     @abstractmethod
-    def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Each metric for each sample, in percent, (B,). The mean over all samples of a split is its score."""
+    def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is measured of each sample, by name: each (B,). As a rule the metrics, in percent."""
+
+    def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
+        """The metrics over all samples of a split, from what `score` measured of each: by default the means."""
+        return {name: values.mean().item() for name, values in measured.items()}

@@ -48,7 +48,7 @@ class MaskDecoder(Head):
 
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Logits (B, 4 x rows, 4 x columns) of the mask."""
-        f_BEHW = self.reduce(_places(states["vision"]))
+        f_BEHW = self.reduce(places(states["vision"]))
         a_BE11 = self.phi(states["audio"][:, 0])[..., None, None]
         match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
         f_BEHW = f_BEHW + self.w(match_B1HW * self.g(f_BEHW))
@@ -57,7 +57,7 @@ class MaskDecoder(Head):
         return F.pixel_shuffle(self.mask(f_BEHW), _FINER)[:, 0]
 
 
-def _places(tokens_BTD: Tensor) -> Tensor:
+def places(tokens_BTD: Tensor) -> Tensor:
     """The patch tokens of a square image as a picture (B, D, H, W); what comes before them is left out."""
     side = math.isqrt(tokens_BTD.shape[1])
     return tokens_BTD[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import mocks
 import pytest
+
+from bench.sweep import RunOptions
 
 
 @pytest.fixture
@@ -18,3 +22,23 @@ def mock_suite(tmp_path: Path, mock_registry: None) -> Path:
     path = tmp_path / "mock.toml"
     path.write_text(mocks.SUITE)
     return path
+
+
+@pytest.fixture(scope="session")
+def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for generated videos that is the same for all tests."""
+    return tmp_path_factory.mktemp("few_videos")
+
+
+@pytest.fixture(scope="module")
+def options(few_videos: Path) -> Iterator[RunOptions]:
+    """Runs on a few generated videos (`mocks.FEW`), on the CPU."""
+    from bench import data
+    from bench.datasets.mini.write import LAYOUTS
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, layout in LAYOUTS.items():
+            few = {split: mocks.FEW.get(split, 3) for split in layout.videos}
+            patch.setitem(LAYOUTS, name, replace(layout, videos=few))
+        yield RunOptions(few_videos, "cpu")
+    data._kept.clear()

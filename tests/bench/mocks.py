@@ -75,6 +75,9 @@ ENTRY_POINTS = {
     "bench.tasks": [EntryPoint("ave", "mocks:AVE", "bench.tasks"), EntryPoint("avs", "mocks:AVS", "bench.tasks")],
 }
 
+FEW = {"train": 6, "val": 2, "test": 3}
+"""Videos of each split, where a test generates some."""
+
 SUITE = """\
 name = "mock"
 about = "Nothing is trained."

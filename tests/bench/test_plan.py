@@ -89,7 +89,10 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
 @pytest.mark.parametrize(
     ("override", "told"),
     [
-        ("cola.rr=8", "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, inter_scale, r, "),
+        (
+            "cola.rr=8",
+            "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, inter_scale, lr_adapter, r, ",
+        ),
         ("cola.r=eight", "--set cola.r must be a whole number, not 'eight'"),
         ("cola.r=0", "cola: r must be at least 1, not 0"),
         ("ave.hiden=3", "unknown key ave.hiden: did you mean hidden?"),
@@ -134,3 +137,80 @@ def test_a_task_that_the_suite_lacks(mock_suite):
     mock_suite.write_text(mocks.SUITE.partition("[tasks.avs]")[0])
     with pytest.raises(UsageError, match="suite mock has no task avs: known: ave"):
         make_plan(str(mock_suite), ["lora"], ["avs"], ["0"], [])
+
+
+OWN_RATE = """
+[methods.cola]
+lr_adapter = 1e-4
+
+[tasks.avs.methods."c*"]
+lr_adapter = 1e-5
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ave", "avs"),
+    [
+        ([], 1e-4, 1e-5),
+        (["train.lr_adapter=0.5"], 0.5, 0.5),
+        (["train.lr_adapter=0.5", "avs.lr_adapter=0.25"], 0.5, 0.25),
+        (["train.lr_adapter=0.5", "avs.lr_adapter=0.25", "cola.lr_adapter=0.125"], 0.125, 0.125),
+        (["cola.lr_adapter=1"], 1.0, 1.0),
+    ],
+)
+def test_a_method_may_have_a_learning_rate_of_its_own(mock_suite, overrides, ave, avs):
+    """Before the suite's rate its own counts, before both the command line's."""
+    mock_suite.write_text(mocks.SUITE + OWN_RATE)
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], overrides)
+    rates = {(spec.method, spec.task): spec.recipe["lr_adapter"] for spec in plan}
+    assert (rates["cola", "ave"], rates["cola", "avs"]) == (ave, avs)
+    common = next((float(o.partition("=")[2]) for o in overrides if o.startswith("train")), 1e-3)
+    assert rates["lora", "ave"] == common
+    lora, cola = plan[:2]
+    assert {k: v for k, v in lora.recipe.items() if k != "lr_adapter"} == {
+        k: v for k, v in cola.recipe.items() if k != "lr_adapter"
+    }
+    assert "lr_adapter" not in cola.settings
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("cola.lr_adapter=fast", "--set cola.lr_adapter must be a finite number, not 'fast'"),
+        ("cola.lr_adapter=0", "lr_adapter must be above 0, not 0"),
+        ("cola.lr_head=1", "--set cola.lr_head=1: unknown key cola.lr_head"),
+        ("cola.epochs=1", "--set cola.epochs=1: unknown key cola.epochs"),
+    ],
+)
+def test_methods_share_the_rest_of_the_recipe(mock_suite, override, told):
+    with pytest.raises(UsageError) as raised:
+        make_plan(str(mock_suite), ["cola"], ["ave"], [0], [override])
+    (problem,) = raised.value.problems
+    assert told in problem
+
+
+def test_settings_of_members_of_families_are_told_by_their_whole_names():
+    overrides = ["peft:vera.r=8", "cola+peft:ia3.inter_r=2", "cola+peft:ia3.lr_adapter=0.5"]
+    vera, ia3 = make_plan("mini", ["peft:vera", "cola+peft:ia3"], ["ave"], [0], overrides)
+    assert vera.settings["r"] == 8
+    assert (ia3.settings["inter_r"], ia3.recipe["lr_adapter"]) == (2, 0.5)
+    with pytest.raises(UsageError, match=r"unknown key peft:vera\.rr: did you mean r"):
+        make_plan("mini", ["peft:vera"], ["ave"], [0], ["peft:vera.rr=8"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        ("vision>audi", "cola: paths: vision>audi does not join two of the streams here: vision, audio"),
+        ("audio>audio", "cola: paths: audio>audio does not join two of the streams here: vision, audio"),
+        ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
+    ],
+)
+def test_paths_between_streams_that_the_task_has_not_are_told_before_anything_is_loaded(paths, told):
+    for task in ("ave", "avs"):
+        assert make_plan("mini", ["cola"], [task], [0], ["cola.paths=vision>audio"])[0].settings["paths"] == [
+            "vision>audio"
+        ]
+    with pytest.raises(UsageError) as raised:
+        make_plan("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"])
+    assert raised.value.problems == [told]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 
 import mocks
@@ -66,3 +67,82 @@ def test_did_you_mean(name, told):
 
 def test_did_you_mean_where_nothing_exists():
     assert registry.did_you_mean("x", []) == "known: none"
+
+
+@dataclass
+class Family:
+    """A method for every name but two.
+
+    Its members are made when they are asked for.
+    """
+
+    @classmethod
+    def named(cls, name):
+        if name == "none":
+            raise UsageError("there is no member none")
+        return type(f"Family{name}", (cls,), {"name": name})
+
+
+@pytest.fixture
+def families(monkeypatch):
+    """Two families and a method whose name begins like theirs."""
+    entries = [
+        EntryPoint("wrap:<name>", "test_registry:Family", "bench.methods"),
+        EntryPoint("wrap+<name>", "test_registry:Family", "bench.methods"),
+        EntryPoint("wrap:lora", "mocks:LoRA", "bench.methods"),
+        EntryPoint("wrap", "mocks:CoLA", "bench.methods"),
+    ]
+    monkeypatch.setattr("bench.registry.entry_points", lambda group: entries)
+
+
+def test_a_family_answers_to_every_name_that_begins_like_it(families):
+    assert registry.names("methods") == ["wrap", "wrap+<name>", "wrap:<name>", "wrap:lora"]
+    assert registry.load("methods", "wrap:x").name == "x"
+    assert registry.load("methods", "wrap+wrap:x").name == "wrap:x"
+    assert issubclass(registry.load("methods", "wrap:x"), Family)
+    assert registry.summary("methods", "wrap:x") == registry.summary("methods", "wrap:<name>")
+    assert registry.summary("methods", "wrap:x") == "A method for every name but two."
+
+
+def test_a_name_of_its_own_comes_before_a_family(families):
+    assert registry.load("methods", "wrap:lora") is mocks.LoRA
+    assert registry.load("methods", "wrap") is mocks.CoLA
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("wrap:none", "there is no member none"),
+        ("wrap:<name>", r"wrap:<name> stands for many methods: write one's name in place of <\.\.\.>"),
+        ("wrap:", r"unknown method wrap:: did you mean wrap"),
+        ("warp+x", r"unknown method warp\+x: .*known: wrap, wrap\+<name>, wrap:<name>, wrap:lora"),
+    ],
+)
+def test_what_is_no_member_of_a_family(families, name, told):
+    with pytest.raises(UsageError, match=told):
+        registry.load("methods", name)
+
+
+@pytest.fixture
+def nothing_added(monkeypatch):
+    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}})
+
+
+@pytest.mark.usefixtures("nothing_added")
+def test_a_class_can_be_added_for_this_process():
+    registry.add("methods", "mine", Family)
+    assert registry.names("methods") == ["cola", "gone", "lora", "mine"]
+    assert registry.names("tasks") == ["ave", "avs"]
+    assert registry.load("methods", "mine") is Family
+    assert registry.summary("methods", "mine") == "A method for every name but two."
+    with pytest.raises(UsageError, match=r"did you mean mine\? known: cola, gone, lora, mine"):
+        registry.load("methods", "minne")
+    registry.add("methods", "mine", mocks.LoRA)  # as a notebook's cell does that is run again
+    assert registry.load("methods", "mine") is mocks.LoRA
+
+
+@pytest.mark.usefixtures("nothing_added")
+def test_an_installed_one_is_not_replaced():
+    with pytest.raises(UsageError, match="there is a method lora already: give yours another name"):
+        registry.add("methods", "lora", Family)
+    assert registry.load("methods", "lora") is mocks.LoRA

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from mocks import FEW
 
 from bench import data, records
-from bench.datasets.mini.write import LAYOUTS
 from bench.errors import DataError, UsageError
 from bench.plan import Spec, make_plan
 from bench.runner import execute
 from bench.sweep import RunOptions
-
-FEW = {"train": 6, "val": 2, "test": 3}
-
-
-@pytest.fixture(scope="module")
-def options(tmp_path_factory) -> RunOptions:
-    """A cache of a few generated videos."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, layout in LAYOUTS.items():
-            patch.setitem(LAYOUTS, name, replace(layout, videos=FEW))
-        yield RunOptions(data_root=tmp_path_factory.mktemp("cache"), device="cpu")
-    data._kept.clear()
 
 
 def spec(task: str, method: str, *changes: str, seed: int = 0) -> Spec:

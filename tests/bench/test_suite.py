@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import mocks
 import pytest
 
 from bench import suite
 from bench.errors import UsageError
+from bench.plan import make_plan
 from bench.recipe import Recipe
 
 
@@ -86,3 +89,73 @@ def test_a_suite_may_give_settings_of_methods_on_every_task(mock_suite):
     with pytest.raises(UsageError) as mistakes:
         suite.load_suite(str(mock_suite))
     assert len(mistakes.value.problems) == 2
+
+
+PATTERNS = """
+[methods."*"]
+alpha = 1.0
+r = 1
+
+[methods.cola]
+r = 2
+
+[methods."col*"]
+alpha = 3.0
+r = 3
+
+[tasks.ave.methods."c*"]
+inter_scale = 0.4
+summary = "mean"
+
+[tasks.avs.methods."c*"]
+r = 5
+"""
+
+
+def test_patterns_stand_for_several_methods_and_the_more_particular_table_counts(mock_suite):
+    mock_suite.write_text(mocks.SUITE + PATTERNS)
+    loaded = suite.load_suite(str(mock_suite))
+    assert loaded.of_method("lora", "ave") == {"alpha": 1.0, "r": 1}
+    assert loaded.of_method("colander", "avs") == {"alpha": 3.0, "r": 5}, "of patterns the later, of tables the task's"
+    assert loaded.of_method("cola", "avs")["r"] == 5, "a task's pattern counts before the suite's name"
+    assert loaded.of_method("cola", "ave") == {"alpha": 3.0, "r": 2, "inter_scale": 0.1, "summary": "mean"}
+
+
+def test_a_pattern_is_checked_where_it_is_used(mock_suite):
+    mock_suite.write_text(mocks.SUITE + '\n[methods."c*"]\nrr = 3\n')
+    assert suite.load_suite(str(mock_suite)).of_method("lora", "ave") == {}
+    make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    with pytest.raises(UsageError, match=r"unknown key cola\.rr: did you mean r"):
+        make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
+
+
+def test_a_method_may_have_a_learning_rate_of_its_own_and_nothing_else(mock_suite):
+    mock_suite.write_text(mocks.SUITE + "\n[methods.lora]\nlr_adapter = 1e-5\nr = 3\n")
+    assert suite.load_suite(str(mock_suite)).methods == {"lora": {"lr_adapter": 1e-5, "r": 3}}
+    mock_suite.write_text(mocks.SUITE + '\n[methods.lora]\nlr_adapter = "high"\nlr_head = 1e-5\n')
+    with pytest.raises(UsageError) as raised:
+        suite.load_suite(str(mock_suite))
+    assert raised.value.problems == [
+        f"{mock_suite}: unknown key methods.lora.lr_head: known: alpha, r",
+        f"{mock_suite}: methods.lora.lr_adapter must be a finite number, not 'high'",
+    ]
+
+
+def test_what_a_method_calls_its_own_is_no_recipe():
+    @dataclass
+    class Warm:
+        lr_adapter: int = 1
+
+    values = {"lr_adapter": 3, "r": 2}
+    assert suite.split_method(Warm, values) == (values, {})
+    assert suite.split_method(mocks.LoRA, values) == ({"r": 2}, {"lr_adapter": 3})
+
+
+@pytest.mark.parametrize("task", ["ave", "avs"])
+def test_the_settings_of_mini_for_families(task):
+    plan = make_plan("mini", ["cola", "cola+peft:ia3", "cola-adalora", "peft:ia3", "full"], [task], [0], [])
+    of = {spec.method: spec for spec in plan}
+    assert {of[name].settings["inter_scale"] for name in of if name.startswith("cola")} == {0.1}
+    assert {of[name].settings["reduction"] for name in of if name.startswith("cola")} == {8}
+    assert of["cola+peft:ia3"].settings["inter_r"] == 4 and of["cola"].settings["inter_r"] is None
+    assert of["full"].recipe["lr_adapter"] == pytest.approx(of["cola"].recipe["lr_adapter"] / 10)

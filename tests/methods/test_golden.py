@@ -14,8 +14,8 @@ import pytest
 import torch
 from transformers import ASTConfig, Dinov2Config
 
-from bench.methods.cola import CoLA
-from bench.methods.lora import LoRA
+from bench import registry, settings
+from bench.methods.base import Method
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream
@@ -24,10 +24,22 @@ from bench.tasks.heads import ClassTokens
 from bench.tasks.model import TaskModel
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden_losses.json"
+LORA = {"r": 2, "alpha": 1.0}
+ADALORA = {"init_r": 3, "target_r": 1, "alpha": 1.5, "warmup": 0.0}
+INTER = {"reduction": 2, "inter_scale": 0.1}
 METHODS = {
-    "lora": LoRA(r=2, alpha=1.0),
-    "cola": CoLA(r=2, alpha=1.0, reduction=2, inter_scale=0.1),
-    "cola mean": CoLA(r=2, alpha=1.0, reduction=2, summary="mean"),
+    "lora": ("lora", LORA),
+    "cola": ("cola", LORA | INTER),
+    "cola mean": ("cola", LORA | {"reduction": 2, "summary": "mean"}),
+    "full": ("full", {}),
+    "dora": ("dora", LORA),
+    "adalora": ("adalora", ADALORA),
+    "cola-dora": ("cola-dora", LORA | INTER),
+    "cola-adalora": ("cola-adalora", ADALORA | INTER),
+    "peft:vera": ("peft:vera", {"r": 4}),
+    "peft:ia3": ("peft:ia3", {}),
+    "peft:ln_tuning": ("peft:ln_tuning", {}),
+    "cola+peft:ia3": ("cola+peft:ia3", {"inter_r": 2} | INTER),
 }
 STEPS = 5
 
@@ -47,21 +59,27 @@ def model() -> TaskModel:
     return TaskModel(streams, ClassTokens({"vision": 8, "audio": 8}, hidden=4, classes=3)).double()
 
 
-def losses(method) -> list[float]:
-    """The losses of some steps. All weights and inputs are numpy's, whose random numbers stay the same, given in
-    the order of the modules, since their names differ between versions of transformers.
+def losses(method: Method) -> list[float]:
+    """The losses of some steps, with the method's term. All weights and inputs, and what a method draws and does not
+    train, are numpy's, whose random numbers stay the same, given in the order of the modules, since their names differ
+    between versions of transformers.
     """
     rng = np.random.default_rng(0)
     built = model()
+    own = {id(buffer) for buffer in built.buffers()}
     with torch.no_grad():
         for name, parameter in built.named_parameters():
             spread = rng.standard_normal(parameter.shape) * 0.2
             parameter.copy_(torch.from_numpy(spread + (parameter.ndim == 1 and "norm" in name and "weight" in name)))
     method.attach(built.streams)
+    built.double()  # PEFT makes some of its matrices in float32
     with torch.no_grad():
         for name, parameter in built.streams.named_parameters():
             if parameter.requires_grad and not name.endswith("scale"):
                 parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
+        for buffer in built.streams.buffers():
+            if id(buffer) not in own:
+                buffer.copy_(torch.from_numpy(rng.standard_normal(buffer.shape) * 0.2))
     batch = {
         "vision": torch.from_numpy(rng.integers(0, 256, (2, 3, 3, 16, 16), dtype=np.uint8)),
         "audio": torch.from_numpy(rng.standard_normal((2, 3, 16, 16)) * 4 - 4),
@@ -70,11 +88,14 @@ def losses(method) -> list[float]:
     # uint8 pictures are normalised in float32: the model's own precision from there on.
     batch["vision"] = batch["vision"].double() / 255
     optimiser = torch.optim.AdamW([p for p in built.parameters() if p.requires_grad], lr=1e-2)
+    method.before_training(STEPS)
     seen = []
     for step in range(STEPS):
         output = built(batch)
         loss = torch.nn.functional.cross_entropy(output.flatten(0, 1), batch["label"].flatten())
         assert AVE().loss(output, batch).item() == pytest.approx(loss.item(), abs=1e-6)
+        if (extra := method.loss()) is not None:
+            loss = loss + extra
         loss.backward()
         optimiser.step()
         method.after_backward(step)
@@ -85,7 +106,8 @@ def losses(method) -> list[float]:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_losses_are_the_known_ones(name):
-    found = losses(METHODS[name])
+    method, values = METHODS[name]
+    found = losses(settings.build(registry.load("methods", method), values, method))
     known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("GOLDEN") == "write":
         GOLDEN.write_text(json.dumps({**known, name: found}, indent=2) + "\n")

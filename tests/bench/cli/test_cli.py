@@ -33,6 +33,19 @@ def test_list(mock_registry, capsys, kind):
     )
 
 
+def test_every_method_is_listed_in_a_line(capsys):
+    assert cli.main(["list", "methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [
+        *("adalora", "cola", "cola+<method>", "cola-adalora", "cola-dora"),
+        *("dora", "full", "head", "lora", "peft:<type>"),
+    ]
+    for line in lines:
+        name, _, about = line.partition(" ")
+        assert about.strip().endswith((".", "...")), name
+        assert len(line) <= 120, name
+
+
 def test_list_suites(tmp_path, monkeypatch, capsys):
     (tmp_path / "mock.toml").write_text(mocks.SUITE)
     monkeypatch.setattr("bench.suite._FOLDER", tmp_path)

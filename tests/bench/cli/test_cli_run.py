@@ -9,7 +9,9 @@ import mocks
 import pytest
 
 from bench import cli, records
+from bench.budget import Fit
 from bench.errors import DataError
+from bench.plan import make_plan
 from bench.sweep import RunOptions
 
 
@@ -20,13 +22,14 @@ class Runs:
         self.done = []
         self.options = None
         self.raises = {}
+        self.adapter = None
 
     def execute(self, spec, options):
         self.options = options
         if spec.label in self.raises:
             raise self.raises[spec.label]
         self.done.append(spec.label)
-        return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec)
+        return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec, adapter=self.adapter)
 
 
 @pytest.fixture
@@ -98,6 +101,35 @@ def test_options_reach_the_run(bench_run, runs, tmp_path):
     assert runs.options == RunOptions(tmp_path, "cpu", tmp_path / "out")
     bench_run("--save-adapters", "--rerun")
     assert runs.options == RunOptions(None, "auto", tmp_path / "out", save_adapters=True)
+
+
+def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, tmp_path):
+    asked = {"methods": "lora", "tasks": "ave"}
+    assert bench_run(**asked) == 0
+    assert bench_run("--save-adapters", **asked) == 1, "made-up runs save none"
+    assert runs.done == ["ave lora seed 0"] * 2
+
+    runs.adapter = "adapters/it"
+    assert bench_run("--save-adapters", **asked) == 0
+    (tmp_path / "out" / "adapters" / "it").mkdir(parents=True)
+    assert bench_run("--save-adapters", **asked) == 0
+    assert bench_run(**asked) == 0
+    assert runs.done == ["ave lora seed 0"] * 3
+
+
+def test_what_a_budget_came_to_is_told(bench_run, runs, capsys, monkeypatch):
+    def plan_within(budget, *asked):
+        plan = make_plan(*asked)
+        return plan, [
+            Fit("ave", "lora", 1000, 1024, {"r": 12, "alpha": 6.0}),
+            Fit("ave", "cola", 1000, 995, {}),
+        ]
+
+    monkeypatch.setitem(sys.modules, "bench.budget", SimpleNamespace(plan_within=plan_within))
+    assert bench_run("--budget", "1k", tasks="ave") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "budget 1,000 on ave: lora has 1,024 (+2.4%) with r=12, alpha=6.0" in lines
+    assert "budget 1,000 on ave: cola has 995 (-0.5%)" in lines
 
 
 def test_a_failed_run_is_kept_and_counts(bench_run, runs, tmp_path, capsys):

@@ -1,0 +1,81 @@
+"""What a run predicted for a few samples of its first test split, kept so that it can be looked at."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from safetensors.numpy import load_file, save_file
+from torch.utils.data import DataLoader, Dataset, Subset
+
+from bench.errors import BenchError
+from bench.plan import Spec
+from bench.records import stem
+from bench.tasks.model import TaskModel
+
+FOLDER = "predictions"
+KEPT = 16  # samples, spread evenly over the split
+_INDEX = "index"
+_ONE = "output"  # the name of what a head gives that gives one tensor
+
+Predictions = dict[int, dict[str, np.ndarray]]
+"""What the head gave for each sample, by its number in the split: arrays (T, ...) by name."""
+
+
+@torch.inference_mode()
+def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Accelerator) -> Predictions:
+    """What the model gives for a few samples of a split."""
+    length = len(split)  # type: ignore[arg-type]
+    chosen = sorted({round(index) for index in np.linspace(0, length - 1, min(KEPT, length))})
+    loader = accelerator.prepare_data_loader(DataLoader(Subset(split, chosen), batch_size))
+    model.eval()
+    rows: list[dict[str, np.ndarray]] = []
+    for batch in loader:
+        with accelerator.autocast():
+            output = model(batch)
+        parts = output if isinstance(output, dict) else {_ONE: output}
+        arrays = {name: part.float().cpu().numpy() for name, part in parts.items()}
+        rows += [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
+    return dict(zip(chosen, rows, strict=True))
+
+
+def keep(predictions: Predictions, results: Path, spec: Spec) -> None:
+    """Writes the predictions of a run, whole or not at all.
+
+    Raises:
+        OSError: they cannot be written.
+    """
+    path = _path(results, spec)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = next(iter(predictions.values()))
+    arrays = {name: np.stack([sample[name] for sample in predictions.values()]) for name in names}
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file({_INDEX: np.array(list(predictions)), **arrays}, temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(results: Path, spec: Spec) -> Predictions:
+    """The predictions that were kept of a run.
+
+    Raises:
+        BenchError: there are none, or they cannot be read.
+    """
+    path = _path(results, spec)
+    if not path.is_file():
+        raise BenchError(f"no predictions of {spec.label} were kept: there is no {path}; --rerun makes them")
+    try:
+        arrays = load_file(path)
+        index = arrays.pop(_INDEX)
+    except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
+        raise BenchError(f"cannot read the predictions {path}: {error}") from error
+    return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}
+
+
+def _path(results: Path, spec: Spec) -> Path:
+    return results / FOLDER / f"{stem(spec)}.safetensors"

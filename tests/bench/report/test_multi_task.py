@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import dataclasses
+
+import mocks
+import pytest
+
+from bench.plan import make_plan
+from bench.report import leaderboard
+
+
+@pytest.fixture
+def plan(mock_suite):
+    return make_plan(str(mock_suite), ["lora"], ["ave"], [0, 1], [])
+
+
+def renamed(record, task, test, splits=None):
+    scores = dataclasses.replace(record.scores, metric=next(iter(test)), test=test, splits=splits)
+    return dataclasses.replace(record, spec={**record.spec, "task": task}, scores=scores)
+
+
+def rows(text, heading):
+    lines = text.split(heading, 1)[1].split("\n#")[0].splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def test_together_against_alone(plan):
+    first, second = (mocks.record(spec) for spec in plan)
+    found = leaderboard(
+        [
+            renamed(first, "ref", {"accuracy": 50.0, "miou": 40.0}),
+            renamed(second, "ref", {"accuracy": 60.0, "miou": 44.0}),
+            renamed(first, "ref:box", {"accuracy": 51.0}),
+            renamed(second, "ref:box", {"accuracy": 57.0}),
+            renamed(second, "ref:mask", {"miou": 45.0}),
+        ]
+    )
+    header, _, box, mask = rows(found, "### ref, one model for all targets against one for each")
+    assert header == ["method", "target", "score", "together", "alone", "difference", "seeds"]
+    assert box == ["lora", "box", "accuracy", "55.00 ± 7.07", "54.00 ± 4.24", "+1.00", "2"]
+    assert mask[1:3] == ["mask", "miou"] and mask[3:] == ["44.00 ± –", "45.00 ± –", "-1.00", "1"]  # noqa: RUF001
+
+
+def test_no_table_without_a_task_of_one_target(plan):
+    found = leaderboard([renamed(mocks.record(plan[0]), "ref", {"accuracy": 50.0})])
+    assert "one model for all targets" not in found
+
+
+def test_each_split_under_its_own_name(plan):
+    splits = {"val": {"accuracy": 1.0}, "testA": {"accuracy": 2.0}, "testB": {"accuracy": 3.0}}
+    found = leaderboard([renamed(mocks.record(plan[0]), "ref", {"accuracy": 50.0}, splits)])
+    assert "accuracy val" in found and "accuracy testB" in found
+    (line,) = [line for line in found.splitlines() if "2.00 ±" in line and "3.00 ±" in line]
+    assert line.index("1.00") < line.index("2.00") < line.index("3.00")

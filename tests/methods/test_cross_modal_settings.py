@@ -1,0 +1,189 @@
+"""The inter-modal path's settings, beside several intra-modal methods and between any number of streams."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from bench import registry, settings
+from bench.errors import UsageError
+from bench.methods.base import Method
+from bench.methods.cola import CoLA
+from bench.methods.crossmodal import InterModal
+
+THREE = {"vision": 3, "audio": 2, "audio2": 2}
+
+
+def make(name: str, **values) -> Method:
+    return settings.build(registry.load("methods", name), values, name)
+
+
+def terms(model) -> list[InterModal]:
+    return [module for module in model.modules() if isinstance(module, InterModal)]
+
+
+def shake(model) -> None:
+    """Move every trained parameter from where it starts."""
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                parameter += 0.3 * torch.randn(parameter.shape, generator=generator).to(parameter)
+
+
+@pytest.mark.parametrize("path", ["vision>audio", "audio > vision"])
+def test_one_direction_leaves_the_source_alone(make_model, make_inputs, path, tmp_path):
+    model, both = make_model(), make_model()
+    source, target = (name.strip() for name in path.split(">"))
+    method = CoLA(r=2, reduction=4, paths=(path,))
+    method.check_streams(list(model.streams))
+    method.attach(model)
+    CoLA(r=2, reduction=4).attach(both)
+    assert model.streams[target].reads == {source} and list(model.streams[target].inter)
+    assert model.streams[source].reads == set() and not list(model.streams[source].inter)
+    assert [t.A.shape for t in terms(model.streams[target])] == [t.A.shape for t in terms(both.streams[target])]
+
+    shake(model)
+    inputs = make_inputs(model)
+    before = model(inputs)
+    for changed in (source, target):
+        after = model({**inputs, changed: inputs[changed].flip(0)})
+        assert not torch.equal(after[changed], before[changed])
+        assert torch.equal(after[source], before[source]) == (changed == target)
+        assert not torch.equal(after[target], before[target])
+
+    method.save(tmp_path)
+    saved = json.loads((tmp_path / "inter_modal" / "adapter_config.json").read_text())
+    assert saved["paths"] == [f"{source}>{target}"]
+
+
+def test_several_streams_may_tell_one(make_model, make_inputs):
+    model = make_model(THREE)
+    CoLA(r=2, reduction=4, paths=("vision>audio2", "audio>audio2")).attach(model)
+    assert {name: stream.reads for name, stream in model.streams.items()} == {
+        "vision": set(),
+        "audio": set(),
+        "audio2": {"vision", "audio"},
+    }
+    shake(model)
+    inputs = make_inputs(model)
+    before = model(inputs)
+    after = model({**inputs, "audio": inputs["audio"].flip(0)})
+    assert torch.equal(after["vision"], before["vision"]) and not torch.equal(after["audio2"], before["audio2"])
+
+
+def test_paths_between_other_streams_are_refused():
+    for path, told in (("vision>text", "vision, audio"), ("audio>audio", "audio>audio does not join two")):
+        method = CoLA(paths=(path,))
+        with pytest.raises(ValueError, match=told):
+            method.check_streams(["vision", "audio"])
+    CoLA(paths=("text>audio",)).check_streams(["text", "audio", "vision"])
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("cola", {"r": 3}),
+        ("cola-dora", {"r": 3}),
+        ("cola-adalora", {"init_r": 4}),
+        ("cola+peft:ia3", {"inter_r": 3}),
+        ("cola+head", {"inter_r": 3}),
+    ],
+)
+def test_three_streams_sum_over_their_partners(make_model, make_inputs, name, values):
+    model = make_model(THREE, dtype=torch.float32)
+    inputs = make_inputs(model)
+    frozen = model(inputs)
+    method = make(name, reduction=4, **values)
+    method.attach(model)
+    assert all(torch.equal(tokens, frozen[stream]) for stream, tokens in model(inputs).items())
+
+    method.before_training(2)
+    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    for step in range(2):
+        loss = sum((y * torch.linspace(-1, 1, y.shape[-1])).mean() for y in model(inputs).values())
+        extra = method.loss()
+        (loss if extra is None else loss + extra).backward()
+        assert all(term.B.grad is not None and term.B.grad.any() for term in terms(model))
+        optimiser.step()
+        method.after_backward(step)
+        optimiser.zero_grad()
+
+    shake(model)
+    assert all(tokens.isfinite().all() for tokens in model(inputs).values())
+    for stream_name, stream in model.streams.items():
+        assert stream.reads == set(model.streams) - {stream_name}
+        partners = {other: torch.randn(3, model.streams[other].width) for other in stream.reads}
+        block = int(next(iter(stream.inter)))
+        for role, path in stream.linears(block).items():
+            x = torch.randn(3, 5, stream.features(block, role)[0])
+            expected = stream.encoder.get_submodule(path)(x)
+            for other, summary in partners.items():
+                assert stream.inter[str(block)][role][other](x, summary).any()
+                expected = expected + stream.inter[str(block)][role][other](x, summary)
+            (found,) = stream.apply_linears(block, (role,), x, partners)
+            torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("cola+cola", r"cola\+cola: cola has the inter-modal path already"),
+        ("cola+cola-dora", "cola-dora has the inter-modal path already"),
+        ("cola+cola+peft:ia3", r"cola\+peft:ia3 has the inter-modal path already"),
+        ("cola+loraa", "unknown method loraa: did you mean lora"),
+        ("cola+peft:iaa3", "did you mean ia3"),
+    ],
+)
+def test_what_the_path_does_not_go_beside(name, told):
+    with pytest.raises(UsageError, match=told):
+        registry.load("methods", name)
+
+
+def test_beside_a_method_by_name_it_is_the_built_in_one(make_model):
+    counts = {}
+    for name in ("cola-dora", "cola+dora", "cola", "cola+lora"):
+        model = make_model()
+        method = make(name, r=3, reduction=4)
+        method.attach(model)
+        counts[name] = {key: model.get_parameter(key).shape for key in method.adapter_names(model)}
+    assert counts["cola+dora"] == counts["cola-dora"]
+    assert counts["cola+lora"] == counts["cola"]
+    assert type(make("cola+dora")).__name__ == "cola+dora", "as it stands in a saved adapter"
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "rank", "scale"),
+    [
+        ("cola", {"r": 5, "alpha": 2.0}, 5, 0.4),
+        ("cola", {"r": 5, "inter_r": 3, "inter_scale": 0.1}, 3, 0.1),
+        ("cola-dora", {"r": 4, "alpha": 1.0}, 4, 0.25),
+        ("cola-adalora", {"init_r": 6, "alpha": 3.0}, 4, 0.5),
+        ("cola-adalora", {"init_r": 6, "target_r": 2, "alpha": 3.0}, 2, 0.5),
+        ("cola+head", {}, 16, 0.5),
+        ("cola+peft:ia3", {"inter_r": 2, "inter_scale": 0.0}, 2, 0.0),
+    ],
+)
+def test_rank_and_scale_follow_the_intra_modal_path(make_model, name, values, rank, scale):
+    model = make_model(dtype=torch.float32)
+    make(name, reduction=4, **values).attach(model)
+    assert {term.A.shape[0] for term in terms(model)} == {rank}
+    assert {term.B.shape[1] for term in terms(model)} == {rank}
+    assert all(term.scale.item() == pytest.approx(scale) for term in terms(model))
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"inter_r": 0}, "inter_r must be at least 1"),
+        ({"reduction": 0}, "reduction must be at least 1"),
+        ({"paths": ("vision",)}, "write source>target, as in vision>audio, not vision"),
+        ({"paths": ("a>b>c",)}, "write source>target, as in vision>audio, not a>b>c"),
+        ({"r": 0}, "r must be at least 1"),
+    ],
+)
+def test_settings_without_sense_are_refused(values, told):
+    with pytest.raises(ValueError, match=told):
+        CoLA(**values)
