@@ -10,7 +10,7 @@ ABOUT = "pretrain an embedded encoder on generated media of one modality"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to pretrain and where to write it."""
-    parser.add_argument("modality", choices=("vision", "audio"), help="which encoder")
+    parser.add_argument("modality", choices=("vision", "audio", "text"), help="which encoder")
     parser.add_argument(
         "--out",
         type=Path,

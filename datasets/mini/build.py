@@ -14,8 +14,9 @@ from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
+from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
-from bench.datasets.mini.write import LAYOUTS, SPLITS, Written
+from bench.datasets.mini.write import LAYOUTS
 
 VERSION = 1  # goes up with every change of what is written
 
@@ -26,8 +27,8 @@ Progress = Callable[[Iterable[Written], int], Iterable[Written]]
 class Manifest:
     """What a built benchmark holds.
 
-    `fingerprint` is a digest over the names and contents of all its files, `counts` the videos of each split, `floors`
-    the scores in percent that need not both modalities.
+    `fingerprint` is a digest over the names and contents of all its files, `counts` the videos or pictures of each
+    split, `floors` the primary scores in percent that need not both modalities.
     """
 
     benchmark: str
@@ -44,7 +45,7 @@ def folder(cache: Path, benchmark: str, seed: int) -> Path:
 
 
 def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | None = None) -> tuple[Path, Manifest]:
-    """The folder of the built benchmark ("ave" or "avs") and its manifest; builds it if it is not there yet.
+    """The folder of the built benchmark (a key of `LAYOUTS`) and its manifest; builds it if it is not there yet.
 
     Another process may build the same one at the same time: the first to finish stays, the other's copy is dropped.
 
@@ -83,7 +84,7 @@ def build(
     """
     layout = LAYOUTS[benchmark]
     videos = videos or layout.videos
-    jobs = [(split, index) for split in SPLITS for index in range(videos[split])]
+    jobs = [(split, index) for split, count in videos.items() for index in range(count)]
     # Fresh interpreters: forking a process that holds torch's threads is not safe.
     with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
         running: Iterable[Written] = pool.map(partial(_write, root, benchmark, seed), jobs, chunksize=8)

@@ -1,6 +1,6 @@
 """What can be scored on the embedded data without using both modalities, from the generator's own truth.
 
-A method that does not clearly beat these has not shown that it joins what it sees with what it hears.
+A method that does not clearly beat these has not shown that it joins what it sees with what it hears or reads.
 """
 
 from __future__ import annotations
@@ -11,12 +11,15 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.datasets.mini.draw import Mask
+from bench.datasets.mini.files import Written
 from bench.datasets.mini.world import AVS_THINGS
-from bench.datasets.mini.write import Written
+from bench.datasets.mini.write_refer import REFER_LAYOUTS
 
 CONSTANT = "constant answer"
 SEES = "sees all, hears nothing"
 HEARS = "hears all, sees nothing"
+GUESSES = "guesses an object"
+GUESSES_ALIKE = "guesses an object of the right category"
 
 
 def _truths(videos: Sequence[Written], split: str) -> list[tuple]:
@@ -65,4 +68,17 @@ def _iou(guess: Mask, truth: Mask) -> float:
     return np.count_nonzero(guess & truth) / union if union else 1.0
 
 
-FLOORS = {"ave": ave_floors, "avs": avs_floors}
+def refer_floors(pictures: Sequence[Written]) -> dict[str, float]:
+    """Accuracy@0.5 in percent over the expressions of all test splits, with the box of an object at random.
+
+    The first is what seeing all and reading nothing gives, the second reading nothing but the category. (Boxes of two
+    objects never have half of their union in common.)
+    """
+    asked = [entry for picture in pictures for entry in picture.truth if entry[0].startswith("test")]
+    return {
+        GUESSES: float(100 * np.mean([1 / objects for _, objects, _ in asked])),
+        GUESSES_ALIKE: float(100 * np.mean([1 / alike for _, _, alike in asked])),
+    }
+
+
+FLOORS = {"ave": ave_floors, "avs": avs_floors, **dict.fromkeys(REFER_LAYOUTS, refer_floors)}

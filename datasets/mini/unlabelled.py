@@ -1,6 +1,7 @@
-"""Media to pretrain encoders on: pictures without sounds, sounds without pictures, and no labels with either.
+"""Media to pretrain encoders on: pictures without sounds, sounds without pictures, texts by themselves, and no labels.
 
-They come from the small world in the style `PRETRAINING`, which is not the tasks' style.
+Pictures and sounds come from the small world in the style `PRETRAINING`, which is not the tasks' style; texts are of
+scenes that no picture is made of.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from PIL import Image
 
 from bench.datasets.logmel import log_mel
 from bench.datasets.mini.draw import paint, paint_background
+from bench.datasets.mini.prose import passage
 from bench.datasets.mini.render import SIDE
+from bench.datasets.mini.scene import random_scene
 from bench.datasets.mini.sound import RATE, hum, synthesise
 from bench.datasets.mini.world import CATEGORIES, PRETRAINING, apart, random_background, random_source
 
-_PICTURES, _SOUNDS = 100, 101  # keep these random numbers apart from every task's
+_PICTURES, _SOUNDS, _TEXTS = 100, 101, 102  # keep these random numbers apart from every task's
 
 
 def pictures(seed: int, start: int, count: int, size: int) -> NDArray[np.uint8]:
@@ -41,3 +44,9 @@ def sounds(seed: int, start: int, count: int, rate: int, bins: int, frames: int)
             waves[row] += synthesise(random_source(rng, str(name)), 1)
     assert rate == RATE, "the small world sounds at 16 kHz"
     return log_mel(waves, rate, bins, frames).astype(np.float16)
+
+
+def texts(seed: int, start: int, count: int) -> list[str]:
+    """Texts `start` to `start + count`, each of one to four sentences on a scene."""
+    generators = (np.random.default_rng([seed, _TEXTS, start + row]) for row in range(count))
+    return [passage(rng, random_scene(rng)) for rng in generators]

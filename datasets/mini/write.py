@@ -1,69 +1,29 @@
-"""Writes the small world's videos in the layouts of the official releases: AVE, and AVSBench's single-source set S4."""
+"""Writes the small world's videos in the layouts of the official releases: AVE, and AVSBench's single-source set S4.
+
+`LAYOUTS` holds every benchmark that the generator writes; those of grounding are in `write_refer`.
+"""
 
 from __future__ import annotations
 
 import io
 import wave
-from collections.abc import Callable
-from dataclasses import dataclass
-from hashlib import sha256
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from bench.datasets.mini.draw import Mask, Pixels
+from bench.datasets.mini.files import Layout, Written, encode_image, save
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, Wave
 from bench.datasets.mini.world import Moment, Video, ave_video, avs_video
+from bench.datasets.mini.write_refer import REFER_LAYOUTS
 
 SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class Written:
-    """What one video left behind: its line in the annotation file, its files' digests, and the truth for the floors.
-
-    `truth` holds, for AVE, one (label, seen, heard) a second; for AVS, one (mask of what sounds, mask of all that is
-    seen) a frame.
-    """
-
-    split: str
-    line: str
-    digests: dict[str, str]
-    truth: list[tuple]
-
-
-@dataclass(frozen=True)
-class Layout:
-    """One benchmark's layout: how many videos a split holds, what writes one, and what writes the annotation files."""
-
-    videos: dict[str, int]
-    write_video: Callable[[Path, int, str, int], Written]
-    write_annotations: Callable[[Path, list[Written]], dict[str, str]]
 
 
 def _generator(seed: int, benchmark: int, split: str, index: int) -> np.random.Generator:
     """The random numbers of one video: a stream of its own, so that videos can be written in any order."""
     return np.random.default_rng([seed, benchmark, SPLITS.index(split), index])
-
-
-def _save(root: Path, path: Path, content: bytes, digests: dict[str, str]) -> None:
-    target = root / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
-    digests[path.as_posix()] = sha256(content).hexdigest()
-
-
-def _image(pixels: Pixels | Mask, kind: str) -> bytes:
-    buffer = io.BytesIO()
-    picture = Image.fromarray(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels)
-    if kind == "png":
-        picture.save(buffer, "png", compress_level=1)
-    else:
-        picture.save(buffer, "jpeg", quality=92)
-    return buffer.getvalue()
 
 
 def _wav(samples: Wave) -> bytes:
@@ -87,8 +47,8 @@ def _write_ave_video(root: Path, seed: int, split: str, index: int) -> Written:
     name = f"{split}{index:06d}"
     digests: dict[str, str] = {}
     for number, (pixels, _) in enumerate(pictures(video), start=1):
-        _save(root, Path("AVE_Dataset/video_frames", name, f"{number:04d}.jpg"), _image(pixels, "jpeg"), digests)
-    _save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), _wav(waveform(video, rng)), digests)
+        save(root, Path("AVE_Dataset/video_frames", name, f"{number:04d}.jpg"), encode_image(pixels, "jpeg"), digests)
+    save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), _wav(waveform(video, rng)), digests)
     truth = [(label, m.seen, m.heard) for label, m in zip(ave_labels(video), video.moments, strict=True)]
     return Written(split, f"{video.category}&{name}&good&{video.start}&{video.end}", digests, truth)
 
@@ -99,7 +59,7 @@ def _write_ave_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
     files["Annotations.txt"] = ["Category&VideoID&Quality&StartTime&EndTime", *chain.from_iterable(lines.values())]
     digests: dict[str, str] = {}
     for name, content in files.items():
-        _save(root, Path("AVE_Dataset", name), ("\n".join(content) + "\n").encode(), digests)
+        save(root, Path("AVE_Dataset", name), ("\n".join(content) + "\n").encode(), digests)
     return digests
 
 
@@ -115,20 +75,20 @@ def _write_avs_video(root: Path, seed: int, split: str, index: int) -> Written:
     for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
         here = Path(split, category, name, f"{name}_{number}.png")
         if moment not in shots:
-            shots[moment] = _image(pixels, "png")
-        _save(root, folder / "visual_frames" / here, shots[moment], digests)
+            shots[moment] = encode_image(pixels, "png")
+        save(root, folder / "visual_frames" / here, shots[moment], digests)
         sounding = masks[moment.seen.index(video.category)]
         if number == 1 or split != "train":  # the release annotates only the first frame of a training video
-            _save(root, folder / "gt_masks" / here, _image(sounding, "png"), digests)
+            save(root, folder / "gt_masks" / here, encode_image(sounding, "png"), digests)
             truth.append((sounding, np.logical_or.reduce(masks)))
-    _save(root, folder / "audio_wav" / split / category / f"{name}.wav", _wav(waveform(video, rng)), digests)
+    save(root, folder / "audio_wav" / split / category / f"{name}.wav", _wav(waveform(video, rng)), digests)
     return Written(split, f"{name},{index},{category},{split}", digests, truth)
 
 
 def _write_avs_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
     digests: dict[str, str] = {}
     lines = ["name,video_id,category,split", *(video.line for video in videos)]
-    _save(root, Path("Single-source/s4_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
+    save(root, Path("Single-source/s4_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
     return digests
 
 
@@ -136,4 +96,5 @@ def _write_avs_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
 LAYOUTS: dict[str, Layout] = {
     "ave": Layout({"train": 360, "val": 40, "test": 110}, _write_ave_video, _write_ave_annotations),
     "avs": Layout({"train": 800, "val": 50, "test": 200}, _write_avs_video, _write_avs_annotations),
+    **REFER_LAYOUTS,
 }

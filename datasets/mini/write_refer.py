@@ -1,0 +1,179 @@
+"""Writes RefCOCO, RefCOCO+ and RefCOCOg in the layout that their releases unpack to, over pictures that they share.
+
+images/train2014/COCO_train2014_<image id>.jpg and, in the folder of each data set, instances.json (COCO's format) and
+refs(unc).p or refs(umd).p. A seed gives the same pictures, and each data set the same expressions, whichever of the
+three are written; so the layout "refer" is the union of the other three.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.datasets.mini.draw import Mask
+from bench.datasets.mini.expressions import MANNERS, expressions
+from bench.datasets.mini.files import Layout, Written, encode_image, save
+from bench.datasets.mini.scene import Scene, random_scene, render
+from bench.datasets.mini.wording import NOUNS
+from bench.datasets.mini.world import CATEGORIES
+
+# RefCOCO's testA is of one group of categories (people), its testB of the others. Here: curved and cornered ones.
+CURVED = ("Crescent", "Disc", "Heart", "Ring")
+CORNERED = tuple(category for category in CATEGORIES if category not in CURVED)
+_CATEGORIES = {"testA": CURVED, "testB": CORNERED}  # of a split; of the others all
+
+_SPLITS = ("train", "val", "testA", "testB", "test")  # only ever added to: a split's place is in its random numbers
+_REFS_FILES = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
+_REFERRED = 2  # objects of a picture that each data set refers to
+_SENTENCES = 3  # at most, for each
+
+
+def split_of(dataset: str, split: str, index: int) -> str:
+    """The data set's own name for the split of a picture that RefCOCO has in `split`.
+
+    RefCOCOg has one test split. As in the releases, some pictures that it tests on are trained on in the others, and
+    some that it trains on are tested on there.
+    """
+    if dataset != "refcocog":
+        return split
+    if split == "train":
+        return "test" if index % 20 == 0 else "train"
+    return split if split == "val" else ("train" if index % 6 == 0 else "test")
+
+
+def _write_picture(datasets: Sequence[str], root: Path, seed: int, split: str, index: int) -> Written:
+    numbers = [seed, 2, _SPLITS.index(split), index]
+    scene = random_scene(np.random.default_rng(numbers), _CATEGORIES.get(split, CATEGORIES))
+    pixels, masks = render(scene)
+    image_id = 100_000 * (1 + _SPLITS.index(split)) + index
+    image: dict[str, Any] = {
+        "id": image_id,
+        "file_name": f"COCO_train2014_{image_id:012d}.jpg",
+        "height": scene.height,
+        "width": scene.width,
+    }
+    digests: dict[str, str] = {}
+    save(root, Path("images/train2014", image["file_name"]), encode_image(pixels, "jpeg"), digests)
+    annotations = [_annotation(image_id, number, scene, mask) for number, mask in enumerate(masks)]
+    refs = {name: _refs(name, scene, annotations, split_of(name, split, index), numbers) for name in datasets}
+    truth = []
+    for ref in (ref for its in refs.values() for ref in its):
+        alike = sum(other["category_id"] == ref["category_id"] for other in annotations)
+        truth += [(ref["split"], len(annotations), alike)] * len(ref["sentences"])
+    line = json.dumps({"image": image, "annotations": annotations, "refs": refs})
+    return Written(split, line, digests, truth)
+
+
+def _annotation(image_id: int, number: int, scene: Scene, mask: Mask) -> dict[str, Any]:
+    """COCO's entry for an object; every second one is a polygon where it has one outline, the others run lengths."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    corners = outline(mask) if number % 2 == 0 else None
+    return {
+        "id": 10 * image_id + number,
+        "image_id": image_id,
+        "category_id": 1 + CATEGORIES.index(scene.items[number].look[0]),
+        "segmentation": [corners] if corners else {"size": list(mask.shape), "counts": run_lengths(mask)},
+        "bbox": [float(v) for v in (columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)],
+        "area": float(mask.sum()),
+        "iscrowd": 0,
+    }
+
+
+def run_lengths(mask: Mask) -> list[int]:
+    """COCO's uncompressed code of a mask: lengths of runs down the columns, of False and True in turn."""
+    flat = np.concatenate([[False], mask.ravel(order="F")])
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    return np.diff([0, *changes, mask.size]).tolist()
+
+
+def outline(mask: Mask) -> list[float] | None:
+    """The corners x, y, x, y, ... of the polygon that runs along the edges of a mask's pixels.
+
+    COCO's tools decode it to exactly the mask. None where one polygon does not do: with holes or several parts.
+    """
+    pixels = np.pad(mask, 1).astype(int)
+    before, after = pixels[:-1, :-1], pixels[1:, 1:]
+    around = before + pixels[:-1, 1:] + pixels[1:, :-1] + after  # of the four pixels at each point between pixels
+    if ((around == 2) & (before == after)).any():
+        return None  # two of the mask's pixels touch at a point only
+    points = np.argwhere(around % 2)  # the corners, row by row: two by two they end the horizontal edges
+    columns = np.lexsort(points.T)  # and column by column the vertical ones
+    vertical = np.empty(len(points), dtype=int)
+    vertical[columns] = columns[np.arange(len(points)) ^ 1]
+    path = [0, 1]
+    while (point := int(vertical[path[-1]])) != 0:
+        path += [point, point ^ 1]
+    if len(path) < len(points):
+        return None
+    return points[path, ::-1].ravel().astype(float).tolist()
+
+
+def _refs(
+    dataset: str, scene: Scene, annotations: list[dict[str, Any]], split: str, numbers: list[int]
+) -> list[dict[str, Any]]:
+    """The data set's references to some objects of a picture, without the numbers that run over all pictures."""
+    rng = np.random.default_rng([*numbers, list(MANNERS).index(dataset)])
+    refs = []
+    for number in rng.permutation(len(scene.items))[:_REFERRED].tolist():
+        annotation = annotations[number]
+        count = 2 + int(rng.random() * (_SENTENCES - 1))
+        found = expressions(rng, scene, scene.items[number], MANNERS[dataset], count)
+        refs.append(
+            {
+                "ann_id": annotation["id"],
+                "category_id": annotation["category_id"],
+                "image_id": annotation["image_id"],
+                # Not the file's name: the releases, too, put the number of the annotation into it.
+                "file_name": f"COCO_train2014_{annotation['image_id']:012d}_{annotation['id']}.jpg",
+                "split": split,
+                "sentences": [
+                    {"raw": f"{sent[0].upper()}{sent[1:]}.", "sent": sent, "tokens": sent.split()} for sent in found
+                ],
+            }
+        )
+    return refs
+
+
+def _write_annotations(datasets: Sequence[str], root: Path, pictures: list[Written]) -> dict[str, str]:
+    entries = [json.loads(picture.line) for picture in pictures]
+    instances = {
+        "info": {"description": "generated scenes in the format of COCO"},
+        "images": [entry["image"] for entry in entries],
+        "annotations": [annotation for entry in entries for annotation in entry["annotations"]],
+        "categories": [
+            {"id": 1 + number, "name": NOUNS[name][0], "supercategory": "curved" if name in CURVED else "cornered"}
+            for number, name in enumerate(CATEGORIES)
+        ],
+    }
+    objects = json.dumps(instances).encode()
+    digests: dict[str, str] = {}
+    for dataset in datasets:
+        refs = [ref for entry in entries for ref in entry["refs"][dataset]]
+        sentences = [sentence for ref in refs for sentence in ref["sentences"]]
+        for number, sentence in enumerate(sentences):
+            sentence["sent_id"] = number
+        for number, ref in enumerate(refs):
+            ref["ref_id"] = number
+            ref["sent_ids"] = [sentence["sent_id"] for sentence in ref["sentences"]]
+        save(root, Path(dataset, "instances.json"), objects, digests)
+        save(root, Path(dataset, _REFS_FILES[dataset]), pickle.dumps(refs, protocol=2), digests)
+    return digests
+
+
+def _layout(*datasets: str) -> Layout:
+    pictures = {"train": 1200, "val": 150, "testA": 180, "testB": 180}
+    return Layout(pictures, partial(_write_picture, datasets), partial(_write_annotations, datasets))
+
+
+REFER_LAYOUTS = {
+    "refcoco": _layout("refcoco"),
+    "refcoco_plus": _layout("refcoco+"),
+    "refcocog": _layout("refcocog"),
+    "refer": _layout(*MANNERS),
+}
