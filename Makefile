@@ -15,7 +15,7 @@ test: .venv/installed
 lint: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	mkdir -p build/typed/bench
+	rm -rf build/typed && mkdir -p build/typed/bench
 	ln -sfn $(CURDIR)/bench/* $(CURDIR)/methods $(CURDIR)/datasets build/typed/bench/
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --package bench
 

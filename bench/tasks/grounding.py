@@ -1,0 +1,271 @@
+"""Visual grounding: the box, the mask, or both, of the object that an English expression refers to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from bench.tasks.base import Samples, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL.Image import Image
+    from torch import Generator, Tensor
+
+    from bench.datasets.refcoco import Expression, Mixed, Release
+    from bench.tasks.base import Inputs
+    from bench.tasks.model import Head
+
+BOX = "accuracy@0.5"
+MASK = "miou"
+_PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
+BOX_METRICS = {BOX: "share of expressions whose predicted box has an IoU of 0.5 or more with the true one"}
+MASK_METRICS = {
+    MASK: "IoU of the predicted and the true mask, the mean over expressions, at the picture's own resolution",
+    "oiou": "all intersections of predicted and true masks over all their unions",
+    **{f"precision@{t}": f"share of expressions whose mask has an IoU of {t} or more" for t in _PRECISIONS},
+}
+
+
+@dataclass
+class Grounding(Task):
+    """Referring expression comprehension (box), segmentation (mask), or both with one model.
+
+    Yu et al., "Modeling Context in Referring Expressions", ECCV 2016; Mao et al., "Generation and Comprehension of
+    Unambiguous Object Descriptions", CVPR 2016. Head: a small cross-modal decoder (`GroundingDecoder`). Loss: 0.1 (L1 +
+    GIoU) for the box, focal (0.25, 2) + Dice for the mask, at the resolution of the head's output; their sum for both.
+    One training sample is one expression; in scoring every expression counts. With several data sets, their training
+    splits are joined, less every picture that one of them tests on.
+
+    Attributes:
+        hidden: features of the decoder.
+        layers: layers of the decoder.
+        keep_aspect: put a picture into a square with its aspect kept, padded; false stretches it, as the authors do.
+        jitter: colour jitter, in proportion to the common strength; 0 for none.
+        shrink: least size in training, as a share, to which a picture is shrunk by chance.
+        shuffle: give every picture the expression of another one, in all splits. A control: what is scored then needs
+            no text.
+    """
+
+    hidden: int = 256
+    layers: int = 2
+    keep_aspect: bool = True
+    jitter: float = 1.0
+    shrink: float = 0.8
+    shuffle: bool = False
+
+    datasets: ClassVar[tuple[str, ...]]
+    targets: ClassVar[tuple[str, ...]] = ("box", "mask")
+
+    def __post_init__(self) -> None:
+        if self.hidden < 4 or self.hidden % 4:
+            raise ValueError("hidden must be a multiple of 4")
+        if self.layers < 1:
+            raise ValueError("layers must be at least 1")
+        if self.jitter < 0:
+            raise ValueError("jitter must not be below 0")
+        if not 0 < self.shrink <= 1:
+            raise ValueError("shrink must be above 0 and at most 1")
+
+    def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
+        """Expressions, each with T = 1: `vision` (1, 3, size, size), `text` (1, tokens) and `box` (1, 4).
+
+        In training, besides: `mask` (1, size, size), 0 to 255; `mirrored` (1, tokens), the text with left and right
+        exchanged, and `mirrors` (1,), whether it may be. In the other splits: `size` (1, 2), the picture's height and
+        width, and `truth` (1, bytes), the mask's bits row by row.
+        """
+        return Expressions(_open(root, self.datasets, split), split == "train", self.keep_aspect, self.shuffle, inputs)
+
+    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+        """The cross-modal decoder."""
+        from bench.tasks.grounding_head import GroundingDecoder
+
+        return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets)
+
+    def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
+        """Pictures in other colours, shrunk, and mirrored where the text can be: left and right change places."""
+        from bench.tasks.augment import jitter, mirror_with_text, shrink
+
+        batch = mirror_with_text(batch, generator)
+        batch = shrink(batch, self.shrink, generator)
+        return {**batch, "vision": jitter(batch["vision"], self.jitter, generator)}
+
+    def loss(self, output: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        """The sum of the losses of box and mask."""
+        from bench.tasks.boxes import giou
+        from bench.tasks.mask_losses import cover, dice, focal
+
+        parts = []
+        if "box" in self.targets:
+            found, true = output["box"], batch["box"]
+            parts.append(0.1 * ((found - true).abs().sum(-1) + 1 - giou(found, true)).mean())
+        if "mask" in self.targets:
+            logits = output["mask"].float()
+            mask = cover(batch["mask"], (logits.shape[-2], logits.shape[-1])) / 255
+            parts.append(focal(logits, mask) + dice(logits, mask))
+        return sum(parts[1:], parts[0])
+
+    def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """`box_iou` of each expression, and the pixels in `both` and in `either` of its masks."""
+        import torch
+
+        from bench.tasks.boxes import iou
+
+        measured = {}
+        if "box" in self.targets:
+            measured["box_iou"] = iou(output["box"][:, 0], batch["box"][:, 0])
+        if "mask" in self.targets:
+            counts = [
+                self._overlap(*sample)
+                for sample in zip(output["mask"][:, 0].float(), batch["truth"][:, 0], batch["size"][:, 0], strict=True)
+            ]
+            measured["both"], measured["either"] = torch.stack([torch.stack(pair) for pair in counts]).unbind(1)
+        return measured
+
+    def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
+        """The metrics, in percent."""
+        found: dict[str, float] = {}
+        if "box" in self.targets:
+            found[BOX] = 100 * (measured["box_iou"] >= 0.5).double().mean().item()
+        if "mask" in self.targets:
+            both, either = measured["both"].double(), measured["either"].double()
+            each = both / either.clamp(min=1)
+            found[MASK] = 100 * each.mean().item()
+            found["oiou"] = 100 * (both.sum() / either.sum().clamp(min=1)).item()
+            found |= {f"precision@{t}": 100 * (each >= t).double().mean().item() for t in _PRECISIONS}
+        return found
+
+    def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
+        """The picture, with the expression, the true and the predicted box and mask."""
+        import torch
+
+        from bench.tasks import draw
+        from bench.tasks.square import Square
+
+        assert isinstance(samples, Expressions)
+        expression = samples.release.expressions[index]
+        square = Square(*expression.size, self.keep_aspect)
+        plain = draw.enlarged(samples.release.image(expression), 260)
+        true, found = plain, plain
+        if "mask" in self.targets:
+            true = draw.tinted(true, samples.release.mask(expression), draw.TRUE)
+            logits = square.logits(torch.from_numpy(output["mask"][0]))
+            found = draw.tinted(found, logits.numpy() >= 0, draw.FOUND)
+        if "box" in self.targets:
+            true = draw.framed(true, _shares(expression.box, expression.size), draw.TRUE)
+            found = draw.framed(found, _shares(square.pixels(output["box"][0]), expression.size), draw.FOUND)
+        row = draw.beside([plain, true, found])
+        return draw.below([draw.text(f'"{samples.texts[index]}"', row.width), row], 4)
+
+    def _overlap(self, logits: Tensor, truth: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
+        """Pixels in both masks and in either, at the picture's own resolution, where the probability is 0.5 or more."""
+        from bench.tasks.square import Square
+
+        height, width = (int(value) for value in size)
+        guess = Square(height, width, self.keep_aspect).logits(logits) >= 0
+        mask = unpack(truth, height, width)
+        return (guess & mask).sum(), (guess | mask).sum()
+
+
+class Expressions(Samples):
+    """The expressions of a split as arrays; see `Grounding.samples`."""
+
+    def __init__(
+        self, release: Release | Mixed, training: bool, keep_aspect: bool, shuffle: bool, inputs: Inputs
+    ) -> None:
+        import numpy as np
+
+        from bench.streams.inputs import ImageInput, TextInput
+
+        image, text = inputs["vision"], inputs["text"]
+        assert isinstance(image, ImageInput) and isinstance(text, TextInput)
+        self.release, self.training, self.keep_aspect = release, training, keep_aspect
+        self.image, self.text = image, text
+        self.names = [f"{e.dataset} {e.sent_id}" for e in release.expressions]
+        self.texts = [e.text for e in release.expressions]
+        if shuffle:
+            self.texts = [self.texts[i] for i in np.random.default_rng(0).permutation(len(self.texts))]
+        self.largest = max(e.size[0] * e.size[1] for e in release.expressions)
+        self._picture = lru_cache(64)(self._draw)  # the expressions of a picture follow one another
+
+    def __len__(self) -> int:
+        return len(self.release.expressions)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        from bench.tasks.square import Square
+
+        expression = self.release.expressions[index]
+        square = Square(*expression.size, self.keep_aspect)
+        mask = self.release.mask(expression)
+        sample = {
+            "vision": self._picture(expression)[None],
+            "text": self.text.encode([self.texts[index]]),
+            "box": square.box(expression.box)[None],
+        }
+        if self.training:
+            mirrored, may = mirror_words(self.texts[index])
+            return {
+                **sample,
+                "mask": square.mask(mask, self.image.size)[None],
+                "mirrored": self.text.encode([mirrored]),
+                "mirrors": np.array([may]),
+            }
+        bits = np.packbits(mask)
+        truth = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))  # of equal length for all
+        return {**sample, "size": np.array([expression.size]), "truth": truth[None]}
+
+    def _draw(self, expression: Expression) -> np.ndarray:
+        from bench.tasks.square import Square
+
+        red, green, blue = (round(255 * value) for value in self.image.mean)
+        square = Square(*expression.size, self.keep_aspect)
+        return square.picture(self.release.image(expression), self.image.size, (red, green, blue))
+
+
+def _shares(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """A box x, y, width, height in pixels as left, top, right, bottom in shares of a picture of `size`."""
+    x, y, width, height = box
+    rows, columns = size
+    return x / columns, y / rows, (x + width) / columns, (y + height) / rows
+
+
+def unpack(truth: Tensor, height: int, width: int) -> Tensor:
+    """The mask (height, width), bool, from its bits as numpy packs them, (bytes,)."""
+    import torch
+
+    shifts = torch.arange(7, -1, -1, device=truth.device, dtype=torch.uint8)
+    bits = (truth[:, None] >> shifts & 1).flatten()[: height * width]
+    return bits.view(height, width).bool()
+
+
+def mirror_words(text: str) -> tuple[str, bool]:
+    """The text of the mirrored picture, left for right and right for left, and whether there is one.
+
+    There is none where a word only holds one of the two, as in "leftmost" or "upright".
+    """
+    words = re.findall(r"[^\W_]+", text.lower())
+    if any(word not in ("left", "right") and ("left" in word or "right" in word) for word in words):
+        return text, False
+    swap = {"left": "right", "right": "left"}
+    return re.sub(r"\b(left|right)\b", lambda match: swap[match[1].lower()], text, flags=re.IGNORECASE), True
+
+
+def _open(root: Path, datasets: tuple[str, ...], split: str) -> Release | Mixed:
+    """The split of a release; of several, all their training or validation samples, or what `data set.split` names."""
+    from bench.datasets.refcoco import Mixed, Release, mixed
+
+    if len(datasets) == 1:
+        return Release(root, datasets[0], split)
+    if split == "train":
+        return mixed(root, datasets)
+    if split == "val":
+        releases = {name: Release(root, name, "val") for name in datasets}
+        return Mixed(releases, [e for release in releases.values() for e in release.expressions])
+    dataset, _, name = split.partition(".")
+    return Release(root, dataset, name)

@@ -1,0 +1,73 @@
+"""Pictures of what runs predicted, from runs on a few generated samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import cli, predictions, records
+from bench.plan import make_plan
+from bench.runner import execute
+
+
+@pytest.fixture(scope="module")
+def results(options, tmp_path_factory):
+    """A results folder with a run of every kind of task."""
+    folder = tmp_path_factory.mktemp("results")
+    for task, changes in TASKS.items():
+        (spec,) = make_plan("mini", ["head"], [task], [0], [f"{task}.epochs=1", f"{task}.batch_size=4", *changes])
+        record = execute(spec, replace(options, results=folder))
+        assert record.status == "ok", record.traceback
+        records.write(record, folder)
+    return folder
+
+
+TASKS = {"ave": [], "avs": [], "refcoco": ["refcoco.hidden=16"], "refcocog:mask": ["refcocog:mask.hidden=16"]}
+
+
+def show(results, options, task, out, *more):
+    (record,) = [record for record in records.read_all(results) if record.spec["task"] == task]
+    given = ["--run", record.id[:8], "--results", str(results), "--data-root", str(options.data_root)]
+    return cli.main(["show", *given, "--out", str(out), *more])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_picture_of_each_task(results, options, tmp_path, task):
+    heights = []
+    for count in ("1", "2"):
+        path = tmp_path / f"{count}.png"
+        assert show(results, options, task, path, "--n", count) == 0
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+        heights.append(len(pixels))
+    assert heights[1] > heights[0] + 50
+
+
+def test_the_predictions_are_those_of_the_test_split(results):
+    (record,) = [record for record in records.read_all(results) if record.spec["task"] == "refcoco"]
+    (spec,) = make_plan(
+        "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", "refcoco.hidden=16"]
+    )
+    assert spec.id == record.id
+    kept = predictions.read(results, spec)
+    assert max(kept) < record.data.counts["testA"] and len(kept) <= predictions.KEPT
+    assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in kept.values())
+
+
+def test_what_cannot_be_shown_is_told(results, options, tmp_path, capsys):
+    common = ["--results", str(results), "--data-root", str(options.data_root)]
+    assert cli.main(["show", "--run", "nothing", *common]) == 2
+    assert "--run nothing: there is none" in capsys.readouterr().err
+    assert cli.main(["show", "--run", "", *common]) == 2
+    assert "4 runs begin so" in capsys.readouterr().err
+    assert show(results, options, "ave", tmp_path / "x.png", "--n", "0") == 2
+    assert show(results, options, "ave", tmp_path / "no/such/folder.png") == 2
+    assert "cannot be written" in capsys.readouterr().err
+    for path in (results / predictions.FOLDER).glob("ave-*"):
+        path.rename(tmp_path / path.name)
+    assert show(results, options, "ave", tmp_path / "x.png") == 1
+    assert "--rerun makes them" in capsys.readouterr().err
