@@ -171,6 +171,9 @@ class Grounding(Task):
         return (guess & mask).sum(), (guess | mask).sum()
 
 
+_PICTURES = 64 * 1024**2  # bytes of pictures that are kept decoded
+
+
 class Expressions(Samples):
     """The expressions of a split as arrays; see `Grounding.samples`."""
 
@@ -189,8 +192,14 @@ class Expressions(Samples):
         self.texts = [e.text for e in release.expressions]
         if shuffle:
             self.texts = [self.texts[i] for i in np.random.default_rng(0).permutation(len(self.texts))]
+        mirrors = [mirror_words(each) for each in self.texts]
+        self.may_mirror = np.array([[may] for _, may in mirrors])
+        self.tokens, self.mirrored = self._encode([*self.texts, *(each for each, _ in mirrors)]).reshape(
+            2, len(mirrors), -1
+        )
         self.largest = max(e.size[0] * e.size[1] for e in release.expressions)
-        self._picture = lru_cache(64)(self._draw)  # the expressions of a picture follow one another
+        # Several expressions are of one picture, but do not follow one another.
+        self._picture = lru_cache(max(16, _PICTURES // (3 * image.size**2)))(self._draw)
 
     def __len__(self) -> int:
         return len(self.release.expressions)
@@ -205,20 +214,26 @@ class Expressions(Samples):
         mask = self.release.mask(expression)
         sample = {
             "vision": self._picture(expression)[None],
-            "text": self.text.encode([self.texts[index]]),
+            "text": self.tokens[index, None],
             "box": square.box(expression.box)[None],
         }
         if self.training:
-            mirrored, may = mirror_words(self.texts[index])
             return {
                 **sample,
                 "mask": square.mask(mask, self.image.size)[None],
-                "mirrored": self.text.encode([mirrored]),
-                "mirrors": np.array([may]),
+                "mirrored": self.mirrored[index, None],
+                "mirrors": self.may_mirror[index],
             }
         bits = np.packbits(mask)
         truth = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))  # of equal length for all
         return {**sample, "size": np.array([expression.size]), "truth": truth[None]}
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        """The texts' tokens, (n, tokens), without the columns that hold nothing but padding."""
+        tokens = self.text.encode(texts)
+        _, padding = self.text.vocabulary()
+        longest = (tokens != padding).any(0).nonzero()[0].max() + 1
+        return tokens[:, :longest]
 
     def _draw(self, expression: Expression) -> np.ndarray:
         from bench.tasks.square import Square

@@ -167,7 +167,7 @@ def _write_annotations(datasets: Sequence[str], root: Path, pictures: list[Writt
 
 
 def _layout(*datasets: str) -> Layout:
-    pictures = {"train": 1200, "val": 150, "testA": 180, "testB": 180}
+    pictures = {"train": 1000, "val": 150, "testA": 180, "testB": 180}
     return Layout(pictures, partial(_write_picture, datasets), partial(_write_annotations, datasets))
 
 
