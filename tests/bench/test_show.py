@@ -25,7 +25,14 @@ def results(options, tmp_path_factory):
     return folder
 
 
-TASKS = {"ave": [], "avs": [], "refcoco": ["refcoco.hidden=16"], "refcocog:mask": ["refcocog:mask.hidden=16"]}
+JOINED = "refcoco+refcoco_plus+refcocog"
+TASKS = {
+    "ave": [],
+    "avs": [],
+    "refcoco": ["refcoco.hidden=16"],
+    "refcocog:mask": ["refcocog:mask.hidden=16"],
+    JOINED: [f"{JOINED}.hidden=16"],
+}
 
 
 def show(results, options, task, out, *more):
@@ -58,12 +65,22 @@ def test_the_predictions_are_those_of_the_test_split(results):
     assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in kept.values())
 
 
+def test_joined_data_sets_are_scored_one_by_one(results):
+    (record,) = [record for record in records.read_all(results) if record.spec["task"] == JOINED]
+    assert list(record.scores.splits) == [
+        "val",
+        *("refcoco.testA", "refcoco.testB", "refcoco_plus.testA", "refcoco_plus.testB", "refcocog.test"),
+    ]
+    assert all({"accuracy@0.5", "miou", "oiou"} <= set(scores) for scores in record.scores.splits.values())
+    assert record.scores.test_samples == sum(n for split, n in record.data.counts.items() if "." in split)
+
+
 def test_what_cannot_be_shown_is_told(results, options, tmp_path, capsys):
     common = ["--results", str(results), "--data-root", str(options.data_root)]
     assert cli.main(["show", "--run", "nothing", *common]) == 2
     assert "--run nothing: there is none" in capsys.readouterr().err
     assert cli.main(["show", "--run", "", *common]) == 2
-    assert "4 runs begin so" in capsys.readouterr().err
+    assert "5 runs begin so" in capsys.readouterr().err
     assert show(results, options, "ave", tmp_path / "x.png", "--n", "0") == 2
     assert show(results, options, "ave", tmp_path / "no/such/folder.png") == 2
     assert "cannot be written" in capsys.readouterr().err
