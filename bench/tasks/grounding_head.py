@@ -20,7 +20,7 @@ class GroundingDecoder(Head):
     """A small cross-modal decoder: a query for the box and the vision tokens attend to one another and to the text.
 
     The box comes from the query by an MLP, which says how it lies to the mean of the places that the query looks at, as
-    to a reference point of Conditional DETR (Meng et al., ICCV 2021): a box said outright takes far longer to learn.
+    to a reference point of Conditional DETR (Meng et al., ICCV 2021), which found that boxes are learnt sooner so.
     The mask comes from the vision tokens.
     """
 
