@@ -14,14 +14,16 @@ from bench.tasks.model import Head
 
 _FINER = 4  # cells of the mask along each side of a place
 _HEADS = 4
+_NEAR = 1 / 8  # of the square's side
 
 
 class GroundingDecoder(Head):
     """A small cross-modal decoder: a query for the box and the vision tokens attend to one another and to the text.
 
     The box comes from the query by an MLP, which says how it lies to the mean of the places that the query looks at, as
-    to a reference point of Conditional DETR (Meng et al., ICCV 2021), which found that boxes are learnt sooner so.
-    The mask comes from the vision tokens.
+    to a reference point of Conditional DETR (Meng et al., ICCV 2021), which found that boxes are learnt sooner so. In
+    scoring only the places around the one that it looks at most count: the mean over two objects that might both be
+    meant lies on neither. The mask comes from the vision tokens.
     """
 
     def __init__(self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...]) -> None:
@@ -61,6 +63,8 @@ class GroundingDecoder(Head):
 
     def _box(self, query_BD: Tensor, x_BND: Tensor, rows: int, columns: int) -> Tensor:
         match_BN = (x_BND @ self.look(query_BD)[..., None])[..., 0].float() / math.sqrt(x_BND.shape[-1])
+        if not self.training:
+            match_BN = match_BN.masked_fill(~around(match_BN.argmax(-1), rows, columns), -math.inf)
         weight_BN = match_BN.softmax(-1)
         seen_BD = (weight_BN[..., None].to(x_BND.dtype) * x_BND).sum(1)
         down, across = (torch.arange(n, device=x_BND.device) + 0.5 for n in (rows, columns))
@@ -68,6 +72,18 @@ class GroundingDecoder(Head):
         reference_B2 = (weight_BN @ centres_N2).clamp(0.01, 0.99)
         offset_B4 = self.box(torch.cat([query_BD, seen_BD], dim=-1)).float()
         return (offset_B4 + F.pad(reference_B2.logit(), (0, 2))).sigmoid()
+
+
+def around(place_B: Tensor, rows: int, columns: int) -> Tensor:
+    """Whether each place (B, N) is near a place given by its number, in rows and in columns."""
+    number_N = torch.arange(rows * columns, device=place_B.device)
+    near_BN = torch.ones(len(place_B), rows * columns, dtype=torch.bool, device=place_B.device)
+    for count, at_N, at_B in (
+        (rows, number_N // columns, place_B // columns),
+        (columns, number_N % columns, place_B % columns),
+    ):
+        near_BN &= (at_N - at_B[:, None]).abs() <= max(1, round(_NEAR * count))
+    return near_BN
 
 
 def _positions(rows: int, columns: int, like: Tensor) -> Tensor:

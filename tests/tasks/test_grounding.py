@@ -9,7 +9,7 @@ from pycocotools import mask as coco
 
 from bench.tasks.augment import jitter, mirror_with_text, shrink
 from bench.tasks.grounding import Grounding, mirror_words, unpack
-from bench.tasks.grounding_head import GroundingDecoder
+from bench.tasks.grounding_head import GroundingDecoder, around
 from bench.tasks.refcoco import Joined, RefCOCO, RefCOCOBox, RefCOCOMask
 
 
@@ -175,3 +175,31 @@ def test_joined_splits_name_their_data_set():
 def test_impossible_settings(values):
     with pytest.raises(ValueError, match=next(iter(values))):
         RefCOCO(**values)
+
+
+def test_scoring_takes_one_of_two_objects_and_training_the_mean():
+    """Two places far apart are looked at alike: no box may lie between them in scoring."""
+    torch.manual_seed(0)
+    head = GroundingDecoder(vision=12, text=10, hidden=16, layers=1, targets=("box",))
+    with torch.no_grad():
+        head.look.bias.zero_()
+        head.look.weight.copy_(torch.eye(16))
+        for parameter in head.box[-1].parameters():
+            parameter.zero_()  # no offset: the centre is the reference point
+    query_BD = torch.zeros(1, 16)
+    query_BD[0, 0] = 40.0
+    x_BND = torch.zeros(1, 81, 16)
+    x_BND[0, 1 * 9 + 2, 0] = 5.02  # row 1, column 2
+    x_BND[0, 7 * 9 + 6, 0] = 5.0
+    mean = head.train()._box(query_BD, x_BND, 9, 9)[0, :2]
+    torch.testing.assert_close(mean, torch.tensor([4.5 / 9, 4.5 / 9]), atol=0.15, rtol=0)
+    best = head.eval()._box(query_BD, x_BND, 9, 9)[0, :2]
+    torch.testing.assert_close(best, torch.tensor([2.5 / 9, 1.5 / 9]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("rows", "columns", "down", "across"), [(8, 8, 1, 1), (28, 28, 4, 4), (2, 40, 1, 5)])
+def test_places_around_one(rows, columns, down, across):
+    place = torch.tensor([(rows // 2) * columns + columns // 2, 0])
+    middle, corner = around(place, rows, columns).unflatten(1, (rows, columns)).int()
+    assert middle.any(1).sum() == min(2 * down + 1, rows) and middle.any(0).sum() == 2 * across + 1
+    assert corner[: down + 1, : across + 1].all() and corner.sum() == (down + 1) * (across + 1)
