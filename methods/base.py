@@ -121,7 +121,7 @@ class Method(ABC):
 
     def own_names(self) -> list[str]:
         """Return the names of the parameters that `save` writes by their names, the inter-modal ones not among them."""
-        return [name for name in self.adapter_names(self.model) if ".inter." not in name]
+        return [name for name in self.adapter_names(self.model) if not name.startswith("inter.")]
 
     def write_description(self, folder: Path) -> None:
         """Write which method, settings, streams and version of transformers a saved adapter is of."""

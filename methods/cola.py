@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from bench import registry
 from bench.errors import UsageError
@@ -42,6 +42,9 @@ class CrossModal(Method):
     reduction: int = 16
     summary: Literal["cls", "mean"] = "cls"
     paths: tuple[str, ...] = ()
+
+    fused: ClassVar[bool] = True
+    """Evaluate the path in the fused form; the plain one is there to compare with."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -84,7 +87,7 @@ class CrossModal(Method):
         r = getattr(self, "rank", RANK) if self.inter_r is None else self.inter_r
         scale = getattr(self, "scale", SCALE) if self.inter_scale is None else self.inter_scale
         model.summary = self.summary
-        attach_inter_modal(model, r, self.reduction, scale, self._directions(list(model.streams)))
+        attach_inter_modal(model, r, self.reduction, scale, self._directions(list(model.streams)), self.fused)
 
     def save(self, folder: Path) -> None:
         """Write what the intra-modal method writes, and the inter-modal paths beside it."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -19,12 +20,13 @@ from torch.nn import functional as F
 
 from bench.errors import BenchError
 from bench.methods.base import check_tensors
-from bench.streams.lockstep import MultiStream
+from bench.streams.base import STAGES, Cross
+from bench.streams.lockstep import Exchange, MultiStream, Summaries
 
 FOLDER = "inter_modal"
 _CONFIG = "adapter_config.json"
 _WEIGHTS = "adapter_model.safetensors"
-_EPS = 1e-6
+EPS = 1e-6  # of both norms
 
 
 class Hypernetwork(nn.Module):
@@ -45,9 +47,9 @@ class Hypernetwork(nn.Module):
         hidden = max(1, width // reduction)
         self.r = r
         self.fc1 = nn.Linear(width, hidden)
-        self.norm1 = nn.LayerNorm(hidden, eps=_EPS)
+        self.norm1 = nn.LayerNorm(hidden, eps=EPS)
         self.fc2 = nn.Linear(hidden, r * r)
-        self.norm2 = nn.LayerNorm((r, r), eps=_EPS)
+        self.norm2 = nn.LayerNorm((r, r), eps=EPS)
         for linear in (self.fc1, self.fc2):
             nn.init.normal_(linear.weight, std=0.02)
             nn.init.zeros_(linear.bias)
@@ -89,8 +91,60 @@ class InterModal(nn.Module):
         return F.linear(z_BTR, self.B)
 
 
+Terms: TypeAlias = Mapping[str, Mapping[str, Mapping[str, InterModal]]]
+"""Terms by stream (the target), role and partner (the source)."""
+
+
+class PlainExchange(Exchange):
+    """Terms each computed by itself and added: the equation as it stands. What is compared with; `fused` is used."""
+
+    def __init__(self, terms: Terms) -> None:
+        """Hold terms."""
+        super().__init__()
+        self.paths = paths_of(terms)
+        self.terms: Terms = nn.ModuleDict(  # type: ignore[assignment]
+            {
+                name: nn.ModuleDict({role: nn.ModuleDict(own) for role, own in roles.items()})
+                for name, roles in terms.items()
+            }
+        )
+
+    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
+        """Return how to add the terms to whatever the linears give."""
+        return {name: partial(self._evaluate, name, summaries) for name in self.terms}
+
+    def _evaluate(
+        self, name: str, summaries: Summaries, modules: Mapping[str, nn.Module], x_BTI: Tensor
+    ) -> list[Tensor]:
+        outputs = []
+        for role, module in modules.items():
+            y_BTO = module(x_BTI)
+            for partner, term in self.terms[name][role].items():
+                y_BTO = y_BTO + term(x_BTI, summaries[partner])
+            outputs.append(y_BTO)
+        return outputs
+
+    def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
+        """Yield the parameters of all terms."""
+        for name, roles in self.terms.items():
+            for role, partners in roles.items():
+                for partner, term in partners.items():
+                    for key, tensor in term.state_dict().items():
+                        yield (name, role, partner, key), tensor
+
+
+def paths_of(terms: Terms) -> frozenset[tuple[str, str]]:
+    """Return the pairs (source, target) of streams that terms join."""
+    return frozenset((partner, name) for name, roles in terms.items() for own in roles.values() for partner in own)
+
+
 def attach_inter_modal(
-    model: MultiStream, r: int, reduction: int, scale: float, paths: Collection[tuple[str, str]] | None = None
+    model: MultiStream,
+    r: int,
+    reduction: int,
+    scale: float,
+    paths: Collection[tuple[str, str]] | None = None,
+    fused: bool = True,
 ) -> None:
     """Give every linear of every paired block an inter-modal term for each stream that it is to read.
 
@@ -100,16 +154,30 @@ def attach_inter_modal(
         reduction: of the hypernetworks.
         scale: what s_c begins with.
         paths: pairs (source, target) of streams: the target reads the source. None for all.
+        fused: evaluate them in the fused form rather than term by term; the results are equal but for rounding.
     """
-    for step in model.schedule:
+    from bench.methods.fused import FusedExchange
+
+    kind: type[Exchange] = FusedExchange if fused else PlainExchange
+    for number, step in enumerate(model.schedule):
+        made: dict[str, dict[str, dict[str, InterModal]]] = {}
         for name, turn in step.items():
             stream = model.streams[name]
             like = next(stream.encoder.parameters())
-            for role in stream.linears(turn.paired):
-                for partner, other in model.streams.items():
-                    if partner != name and (paths is None or (partner, name) in paths):
-                        term = InterModal(stream.features(turn.paired, role), other.width, r, reduction, scale)
-                        stream.add_inter(turn.paired, role, partner, term.to(like.device, like.dtype))
+            partners = [other for other in model.streams if other != name and (paths is None or (other, name) in paths)]
+            if partners:
+                made[name] = {
+                    role: {
+                        partner: InterModal(
+                            stream.features(turn.paired, role), model.streams[partner].width, r, reduction, scale
+                        ).to(like.device, like.dtype)
+                        for partner in partners
+                    }
+                    for role in stream.linears(turn.paired)
+                }
+        for stage, roles in STAGES.items():
+            terms = {name: {role: own[role] for role in roles if role in own} for name, own in made.items()}
+            model.add_exchange(number, stage, kind(terms))
 
 
 def save_inter_modal(model: MultiStream, folder: Path) -> None:
@@ -117,7 +185,7 @@ def save_inter_modal(model: MultiStream, folder: Path) -> None:
     folder = folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _CONFIG).write_text(json.dumps(_description(model), indent=2) + "\n", encoding="utf-8")
-    save_file(_tensors(model), folder / _WEIGHTS)
+    save_file({name: tensor.clone() for name, tensor in inter_modal_tensors(model).items()}, folder / _WEIGHTS)
 
 
 def load_inter_modal(model: MultiStream, folder: Path) -> None:
@@ -131,7 +199,7 @@ def load_inter_modal(model: MultiStream, folder: Path) -> None:
         saved = load_file(path)
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
         raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
-    here = _tensors(model)
+    here = inter_modal_tensors(model)
     check_tensors(saved, here, path)
     with torch.no_grad():
         for name, tensor in here.items():
@@ -145,14 +213,17 @@ def _description(model: MultiStream) -> dict[str, Any]:
         "names": "stream.block.role.partner.parameter",
         "summary": model.summary,
         "widths": {name: stream.width for name, stream in model.streams.items()},
-        "paths": sorted(f"{partner}>{name}" for name, stream in model.streams.items() for partner in stream.reads),
+        "paths": sorted({f"{source}>{name}" for _, exchange in model.exchanges() for source, name in exchange.paths}),
     }
 
 
-def _tensors(model: MultiStream) -> dict[str, Tensor]:
+def inter_modal_tensors(model: MultiStream) -> dict[str, Tensor]:
     """Return the inter-modal parameters by `stream.block.role.partner.parameter`; they share the model's memory."""
+    found = {
+        (target, model.schedule[step][target].paired, role, source, name): tensor
+        for step, exchange in model.exchanges()
+        for (target, role, source, name), tensor in exchange.tensors()
+    }
     return {
-        f"{name}.{key}": tensor
-        for name, stream in model.streams.items()
-        for key, tensor in stream.inter.state_dict().items()
+        ".".join(map(str, key)): tensor for name in model.streams for key, tensor in found.items() if key[0] == name
     }

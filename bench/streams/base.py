@@ -6,26 +6,29 @@ Dimensions in names: B batch, T tokens, D width of the stream, I and O input and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 from torch import Tensor, nn
 
 from bench.streams.inputs import Input
 
-Partners: TypeAlias = Mapping[str, Tensor]
-"""Summary vectors (B, width of that stream) by the name of the stream that they are of."""
-
 SummaryKind: TypeAlias = Literal["cls", "mean"]
+
+Cross: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequence[Tensor]]
+"""Evaluates linears of a stage, given by role, for their common input (B, T, I): returns their outputs (B, T, O)."""
+
+STAGES = {"attend": ("q", "k", "v"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
+"""The linears of each stage of a block, by role; a family has some of them."""
 
 
 class Stream(nn.Module, ABC):
     """One unimodal encoder as stages: embed, then for each block attend, project, feed forward, then finish.
 
     The stages call the encoder's own submodules, looked up at each call, so that what an adapter library puts in their
-    place is used. What a cross-modal method adds lies in `inter`, beside the encoder, and reads the partners'
-    summaries. These, and the mask that tells tokens from padding, are arguments of the stages, never state, and so are
-    the same again when gradient checkpointing computes a stage a second time.
+    place is used. What a cross-modal method makes of the partners' summaries, and the mask that tells tokens from
+    padding, are arguments of the stages, never state, and so are the same again when gradient checkpointing computes a
+    stage a second time.
 
     Attributes:
         encoder: the model of transformers.
@@ -34,8 +37,6 @@ class Stream(nn.Module, ABC):
         depth: number of blocks.
         special: number of tokens before the patches or words (class token, distillation token).
         grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
-        inter: inter-modal terms, `inter[block][role][partner]`; empty without a cross-modal method.
-        reads: names of the partners whose summaries they read.
     """
 
     special: int
@@ -46,8 +47,6 @@ class Stream(nn.Module, ABC):
         self.input = input
         self.width: int = encoder.config.hidden_size
         self.depth: int = encoder.config.num_hidden_layers
-        self.inter = nn.ModuleDict()
-        self.reads: set[str] = set()
 
     @property
     @abstractmethod
@@ -75,17 +74,15 @@ class Stream(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def attend(
-        self, block: int, x_BTD: Tensor, partners: Partners | None = None, mask_BT: Tensor | None = None
-    ) -> Tensor:
+    def attend(self, block: int, x_BTD: Tensor, cross: Cross | None = None, mask_BT: Tensor | None = None) -> Tensor:
         """Return the attention output (B, T, D) before its output linear; no token attends to padding."""
 
     @abstractmethod
-    def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, partners: Partners | None = None) -> Tensor:
+    def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, cross: Cross | None = None) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear and residual."""
 
     @abstractmethod
-    def feed_forward(self, block: int, x_BTD: Tensor, partners: Partners | None = None) -> Tensor:
+    def feed_forward(self, block: int, x_BTD: Tensor, cross: Cross | None = None) -> Tensor:
         """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
 
     @abstractmethod
@@ -113,17 +110,7 @@ class Stream(nn.Module, ABC):
         """Run the encoder alone, from normalised inputs to its own `last_hidden_state`."""
         return self.finish(self.run(range(self.depth), self.embed(inputs), self.mask(inputs)))
 
-    def add_inter(self, block: int, role: str, partner: str, term: nn.Module) -> None:
-        """Add to a linear what `term(input, summary of the partner)` returns."""
-        level = self.inter
-        for key in (str(block), role):
-            if key not in level:
-                level[key] = nn.ModuleDict()
-            level = level[key]  # type: ignore[assignment]
-        level[partner] = term
-        self.reads.add(partner)
-
-    def apply_linears(self, block: int, roles: Sequence[str], x_BTI: Tensor, partners: Partners | None) -> list[Tensor]:
+    def apply_linears(self, block: int, roles: Sequence[str], x_BTI: Tensor, cross: Cross | None) -> Sequence[Tensor]:
         """Evaluate the linears of a block that share an input, inter-modal terms included.
 
         This is the only place where a stream's linears are called.
@@ -132,17 +119,11 @@ class Stream(nn.Module, ABC):
             block: number of the block.
             roles: which linears.
             x_BTI: their common input.
-            partners: summaries of the other streams, None in a block that exchanges nothing.
+            cross: how a cross-modal method evaluates those of the stage; None for as they are.
 
         Returns:
             Their outputs (B, T, O), in the order of `roles`.
         """
         paths = self.linears(block)
-        outputs = [self.encoder.get_submodule(paths[role])(x_BTI) for role in roles]
-        if partners is None or str(block) not in self.inter:
-            return outputs
-        terms: Mapping[str, Mapping[str, nn.Module]] = self.inter[str(block)]  # type: ignore[assignment]
-        for index, role in enumerate(roles):
-            for partner, term in terms[role].items():
-                outputs[index] = outputs[index] + term(x_BTI, partners[partner])
-        return outputs
+        modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
+        return cross(modules, x_BTI) if cross else [module(x_BTI) for module in modules.values()]

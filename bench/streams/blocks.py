@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from bench.errors import BenchError
-from bench.streams.base import Partners, Stream
+from bench.streams.base import Cross, Stream
 from bench.streams.inputs import Input
 
 
@@ -64,24 +64,24 @@ class BlockStream(Stream):
         """Return the input and output features of a linear, whatever has been put in its place."""
         return self._features[self.linears(block)[role]]
 
-    def _attention(self, block: int, x_BTD: Tensor, partners: Partners | None, mask_BT: Tensor | None) -> Tensor:
+    def _attention(self, block: int, x_BTD: Tensor, cross: Cross | None, mask_BT: Tensor | None) -> Tensor:
         """Return what the tokens gather from each other, from padding nothing, before the output linear."""
         q_BHTK, k_BHTK, v_BHTK = (
             y_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for y_BTD in self.apply_linears(block, ("q", "k", "v"), x_BTD, partners)
+            for y_BTD in self.apply_linears(block, ("q", "k", "v"), x_BTD, cross)
         )
         mask_B11T = None if mask_BT is None else mask_BT[:, None, None]
         return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, mask_B11T).transpose(1, 2).flatten(2)
 
-    def _mlp(self, block: int, x_BTD: Tensor, partners: Partners | None) -> Tensor:
+    def _mlp(self, block: int, x_BTD: Tensor, cross: Cross | None) -> Tensor:
         roles = [role for role in ("gate", "up", "fc1") if role in self.layout.linears]
-        hidden = self.apply_linears(block, roles, x_BTD, partners)
+        hidden = self.apply_linears(block, roles, x_BTD, cross)
         if self.layout.gated:
             gate, up = hidden if len(hidden) == 2 else hidden[0].chunk(2, dim=-1)
             h_BTI = F.silu(gate) * up
         else:
             h_BTI = self.activation(hidden[0])
-        (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, partners)
+        (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, cross)
         return y_BTD
 
     def _norm(self, block: int, which: int, x_BTD: Tensor) -> Tensor:

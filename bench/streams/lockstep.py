@@ -5,20 +5,43 @@ Dimensions in names: B batch, T tokens, D width of the stream.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.streams.base import Partners, Stream, SummaryKind
+from bench.streams.base import Cross, Stream, SummaryKind
 
 States: TypeAlias = dict[str, Tensor]
 """Tokens (B, T, D) by the name of the stream."""
 
 Masks: TypeAlias = dict[str, Tensor]
 """Where tokens are real, not padding, (B, T), by the name of the stream; of those streams only that have padding."""
+
+
+Summaries: TypeAlias = Mapping[str, Tensor]
+"""Summary vectors (B, width of the stream) by the name of the stream that they are of."""
+
+
+class Exchange(nn.Module, ABC):
+    """What streams make of each other's summaries in one stage of their paired blocks.
+
+    Attributes:
+        paths: pairs (source, target): the target reads the source.
+    """
+
+    paths: frozenset[tuple[str, str]]
+
+    @abstractmethod
+    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
+        """Return how the linears of each target are evaluated, given the summaries of the sources."""
+
+    @abstractmethod
+    def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
+        """Yield the parameters, sharing memory with the model, each with its target, role, source and own name."""
 
 
 class Turn(NamedTuple):
@@ -53,6 +76,7 @@ class MultiStream(nn.Module):
     Attributes:
         streams: by name.
         schedule: the steps of the lockstep.
+        inter: what the streams exchange, `inter[step][stage]`; empty without a cross-modal method.
         summary: what a stream tells its partners: its class token, or the mean of its tokens.
         gradient_checkpointing: compute each step again in the backward pass instead of keeping what it needs.
     """
@@ -61,6 +85,7 @@ class MultiStream(nn.Module):
         super().__init__()
         self.streams: Mapping[str, Stream] = nn.ModuleDict(streams)  # type: ignore[assignment]
         self.schedule = pair_blocks({name: stream.depth for name, stream in streams.items()})
+        self.inter = nn.ModuleDict()
         self.summary: SummaryKind = summary
         self.gradient_checkpointing = False
         self.requires_grad_(False)
@@ -73,11 +98,11 @@ class MultiStream(nn.Module):
         """
         states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
         masks = self.masks(inputs)
-        for step in self.schedule:
+        for number in range(len(self.schedule)):
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                states = checkpoint(self._step, step, states, masks, use_reentrant=False)
+                states = checkpoint(self._step, number, states, masks, use_reentrant=False)
             else:
-                states = self._step(step, states, masks)
+                states = self._step(number, states, masks)
         return {name: stream.finish(states[name]) for name, stream in self.streams.items()}
 
     def masks(self, inputs: Mapping[str, Tensor]) -> Masks:
@@ -85,25 +110,39 @@ class MultiStream(nn.Module):
         found = {name: stream.mask(inputs[name]) for name, stream in self.streams.items()}
         return {name: mask_BT for name, mask_BT in found.items() if mask_BT is not None}
 
-    def _step(self, step: Step, states: States, masks: Masks) -> States:
+    def add_exchange(self, step: int, stage: str, exchange: Exchange) -> None:
+        """Let the streams exchange summaries in one stage of the paired blocks of a step."""
+        if str(step) not in self.inter:
+            self.inter[str(step)] = nn.ModuleDict()
+        self.inter[str(step)][stage] = exchange  # type: ignore[operator]
+
+    def exchanges(self) -> Iterator[tuple[int, Exchange]]:
+        """Yield what the streams exchange, with the number of its step."""
+        for step, stages in self.inter.items():
+            for exchange in stages.values():  # type: ignore[operator]
+                yield int(step), exchange
+
+    def _step(self, number: int, states: States, masks: Masks) -> States:
         """Advance every stream to the end of its paired block.
 
         At each of the three exchanges all summaries are taken before any stream moves.
         """
-        streams = self.streams
+        step, streams = self.schedule[number], self.streams
         x = {name: s.run(step[name].alone, states[name], masks.get(name)) for name, s in streams.items()}
-        partners = self._summaries(x, masks)
-        context = {name: s.attend(step[name].paired, x[name], partners, masks.get(name)) for name, s in streams.items()}
-        partners = self._summaries(context, masks)
-        x = {name: s.project(step[name].paired, x[name], context[name], partners) for name, s in streams.items()}
-        partners = self._summaries(x, masks)
-        return {name: s.feed_forward(step[name].paired, x[name], partners) for name, s in streams.items()}
+        block = {name: turn.paired for name, turn in step.items()}
+        cross = self._exchange(number, "attend", x, masks)
+        context = {n: s.attend(block[n], x[n], cross.get(n), masks.get(n)) for n, s in streams.items()}
+        cross = self._exchange(number, "project", context, masks)
+        x = {n: s.project(block[n], x[n], context[n], cross.get(n)) for n, s in streams.items()}
+        cross = self._exchange(number, "feed_forward", x, masks)
+        return {n: s.feed_forward(block[n], x[n], cross.get(n)) for n, s in streams.items()}
 
-    def _summaries(self, states: States, masks: Masks) -> Partners:
-        """Return the summaries of those streams that another one reads."""
-        read = {partner for stream in self.streams.values() for partner in stream.reads}
-        return {
-            name: self.streams[name].summary(x_BTD, self.summary, masks.get(name))
-            for name, x_BTD in states.items()
-            if name in read
-        }
+    def _exchange(self, step: int, stage: str, states: States, masks: Masks) -> Mapping[str, Cross]:
+        """Return how each stream's linears of a stage are evaluated; nothing for those that read no other stream."""
+        if str(step) not in self.inter:
+            return {}
+        exchange: Exchange = self.inter[str(step)][stage]  # type: ignore[index]
+        sources = {source for source, _ in exchange.paths}
+        return exchange.read(
+            {n: self.streams[n].summary(x, self.summary, masks.get(n)) for n, x in states.items() if n in sources}
+        )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers import ASTConfig, ViTConfig
 
+from bench.methods.crossmodal import InterModal, inter_modal_tensors
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream
@@ -46,6 +47,21 @@ def tiny_inputs(model: MultiStream, batch: int = 3) -> dict[str, Tensor]:
     shapes = {name: (24, 16) if name.startswith("audio") else (3, 16, 16) for name in model.streams}
     dtype = next(model.parameters()).dtype
     return {name: torch.randn(batch, *shape, generator=generator).to(dtype) for name, shape in shapes.items()}
+
+
+def plain_term(model: MultiStream, stream: str, block: int, role: str, partner: str) -> InterModal:
+    """The term of a linear in the plain form, with the values that it has in a model."""
+    prefix = f"{stream}.{block}.{role}.{partner}."
+    values = {k.removeprefix(prefix): v for k, v in inter_modal_tensors(model).items() if k.startswith(prefix)}
+    (r, in_features), (hidden, width) = values["A"].shape, values["hyper.fc1.weight"].shape
+    term = InterModal((in_features, len(values["B"])), width, r, width // hidden, scale=0.0).to(values["A"].dtype)
+    term.load_state_dict(values)
+    return term
+
+
+@pytest.fixture(scope="session")
+def make_plain_term():
+    return plain_term
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ from bench import registry, settings
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
-from bench.methods.crossmodal import InterModal
+from bench.methods.crossmodal import inter_modal_tensors
+from bench.streams.base import STAGES
 
 THREE = {"vision": 3, "audio": 2, "audio2": 2}
 
@@ -20,8 +21,13 @@ def make(name: str, **values) -> Method:
     return settings.build(registry.load("methods", name), values, name)
 
 
-def terms(model) -> list[InterModal]:
-    return [module for module in model.modules() if isinstance(module, InterModal)]
+def paths(model) -> set[tuple[str, str]]:
+    return {path for _, exchange in model.exchanges() for path in exchange.paths}
+
+
+def matrices(model, name: str, stream: str = "") -> list[torch.Tensor]:
+    """The parameters of that name of all terms, or of those of one stream."""
+    return [p for key, p in inter_modal_tensors(model).items() if key.endswith(f".{name}") and key.startswith(stream)]
 
 
 def shake(model) -> None:
@@ -41,9 +47,9 @@ def test_one_direction_leaves_the_source_alone(make_model, make_inputs, path, tm
     method.check_streams(list(model.streams))
     method.attach(model)
     CoLA(r=2, reduction=4).attach(both)
-    assert model.streams[target].reads == {source} and list(model.streams[target].inter)
-    assert model.streams[source].reads == set() and not list(model.streams[source].inter)
-    assert [t.A.shape for t in terms(model.streams[target])] == [t.A.shape for t in terms(both.streams[target])]
+    assert paths(model) == {(source, target)}
+    assert matrices(model, "A", target) and not matrices(model, "A", source)
+    assert [A.shape for A in matrices(model, "A")] == [A.shape for A in matrices(both, "A", target)]
 
     shake(model)
     inputs = make_inputs(model)
@@ -62,11 +68,7 @@ def test_one_direction_leaves_the_source_alone(make_model, make_inputs, path, tm
 def test_several_streams_may_tell_one(make_model, make_inputs):
     model = make_model(THREE)
     CoLA(r=2, reduction=4, paths=("vision>audio2", "audio>audio2")).attach(model)
-    assert {name: stream.reads for name, stream in model.streams.items()} == {
-        "vision": set(),
-        "audio": set(),
-        "audio2": {"vision", "audio"},
-    }
+    assert paths(model) == {("vision", "audio2"), ("audio", "audio2")}
     shake(model)
     inputs = make_inputs(model)
     before = model(inputs)
@@ -92,7 +94,7 @@ def test_paths_between_other_streams_are_refused():
         ("cola+head", {"inter_r": 3}),
     ],
 )
-def test_three_streams_sum_over_their_partners(make_model, make_inputs, name, values):
+def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_plain_term, name, values):
     model = make_model(THREE, dtype=torch.float32)
     inputs = make_inputs(model)
     frozen = model(inputs)
@@ -106,24 +108,29 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, name, va
         loss = sum((y * torch.linspace(-1, 1, y.shape[-1])).mean() for y in model(inputs).values())
         extra = method.loss()
         (loss if extra is None else loss + extra).backward()
-        assert all(term.B.grad is not None and term.B.grad.any() for term in terms(model))
+        assert all(p.grad.any() for key, p in model.inter.named_parameters() if ".B." in key)
         optimiser.step()
         method.after_backward(step)
         optimiser.zero_grad()
 
     shake(model)
     assert all(tokens.isfinite().all() for tokens in model(inputs).values())
+    assert paths(model) == {
+        (source, target) for source in model.streams for target in model.streams if source != target
+    }
+    summaries = {name: torch.randn(3, stream.width) for name, stream in model.streams.items()}
     for stream_name, stream in model.streams.items():
-        assert stream.reads == set(model.streams) - {stream_name}
-        partners = {other: torch.randn(3, model.streams[other].width) for other in stream.reads}
-        block = int(next(iter(stream.inter)))
+        block = model.schedule[0][stream_name].paired
         for role, path in stream.linears(block).items():
             x = torch.randn(3, 5, stream.features(block, role)[0])
             expected = stream.encoder.get_submodule(path)(x)
-            for other, summary in partners.items():
-                assert stream.inter[str(block)][role][other](x, summary).any()
-                expected = expected + stream.inter[str(block)][role][other](x, summary)
-            (found,) = stream.apply_linears(block, (role,), x, partners)
+            for other in model.streams.keys() - {stream_name}:
+                term = make_plain_term(model, stream_name, block, role, other)(x, summaries[other])
+                assert term.any()
+                expected = expected + term
+            stage = next(stage for stage, roles in STAGES.items() if role in roles)
+            cross = model.inter["0"][stage].read(summaries)[stream_name]
+            (found,) = stream.apply_linears(block, (role,), x, cross)
             torch.testing.assert_close(found, expected)
 
 
@@ -169,9 +176,9 @@ def test_beside_a_method_by_name_it_is_the_built_in_one(make_model):
 def test_rank_and_scale_follow_the_intra_modal_path(make_model, name, values, rank, scale):
     model = make_model(dtype=torch.float32)
     make(name, reduction=4, **values).attach(model)
-    assert {term.A.shape[0] for term in terms(model)} == {rank}
-    assert {term.B.shape[1] for term in terms(model)} == {rank}
-    assert all(term.scale.item() == pytest.approx(scale) for term in terms(model))
+    assert {A.shape[0] for A in matrices(model, "A")} == {rank}
+    assert {B.shape[1] for B in matrices(model, "B")} == {rank}
+    assert all(s.item() == pytest.approx(scale) for s in matrices(model, "scale"))
 
 
 @pytest.mark.parametrize(

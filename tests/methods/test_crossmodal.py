@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench.methods.crossmodal import Hypernetwork, InterModal, attach_inter_modal
+from bench.methods.crossmodal import Hypernetwork, InterModal, attach_inter_modal, inter_modal_tensors
 
 
 def hypernetwork_parameters(c: int, r: int, k: int) -> int:
@@ -63,25 +63,26 @@ def test_initial_values():
 def test_only_paired_blocks_have_inter_modal_paths(make_model):
     model = make_model({"vision": 4, "audio": 2})
     attach_inter_modal(model, r=2, reduction=4, scale=0.1)
-    vision, audio = model.streams["vision"], model.streams["audio"]
-    assert list(vision.inter) == ["1", "3"] and list(audio.inter) == ["0", "1"]
-    for block in vision.inter.values():
-        assert list(block) == ["q", "k", "v", "o", "fc1", "fc2"]
-        assert all(list(partners) == ["audio"] for partners in block.values())
+    found = [key.split(".")[:4] for key in inter_modal_tensors(model) if key.endswith(".A")]
+    paired = (("vision", "1", "audio"), ("vision", "3", "audio"), ("audio", "0", "vision"), ("audio", "1", "vision"))
+    roles = ("q", "k", "v", "o", "fc1", "fc2")
+    assert found == [[name, block, role, partner] for name, block, partner in paired for role in roles]
 
 
-def test_partners_sum(make_model, make_inputs, draw):
+def test_partners_sum(make_model, make_inputs, make_plain_term, draw):
     """With three streams a linear's output is its own and the term of each of the two partners."""
     model = make_model({"vision": 2, "audio": 2, "audio2": 3})
     attach_inter_modal(model, r=2, reduction=4, scale=0.1)
     draw(model)
     stream = model.streams["vision"]
-    partners = {name: torch.randn(3, 24, dtype=torch.float64) for name in ("audio", "audio2")}
+    widths = {name: other.width for name, other in model.streams.items()}
+    summaries = {name: torch.randn(3, width, dtype=torch.float64) for name, width in widths.items()}
+    partners = {name: summaries[name] for name in ("audio", "audio2")}
     x = torch.randn(3, 5, 32, dtype=torch.float64)
-    q, fc1 = stream.apply_linears(1, ("q", "fc1"), x, partners)
-    for role, output in (("q", q), ("fc1", fc1)):
+    for role, stage in (("q", "attend"), ("fc1", "feed_forward")):
+        (output,) = stream.apply_linears(1, (role,), x, model.inter["1"][stage].read(summaries)["vision"])
         expected = stream.encoder.get_submodule(stream.linears(1)[role])(x)
         for name, summary in partners.items():
-            expected = expected + stream.inter["1"][role][name](x, summary)
+            expected = expected + make_plain_term(model, "vision", 1, role, name)(x, summary)
         torch.testing.assert_close(output, expected)
     assert all(torch.isfinite(tokens).all() for tokens in model(make_inputs(model)).values())

@@ -16,6 +16,7 @@ from transformers import ASTConfig, Dinov2Config
 
 from bench import registry, settings
 from bench.methods.base import Method
+from bench.methods.crossmodal import inter_modal_tensors
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream
@@ -73,9 +74,12 @@ def losses(method: Method) -> list[float]:
             parameter.copy_(torch.from_numpy(spread + (parameter.ndim == 1 and "norm" in name and "weight" in name)))
     method.attach(built.streams)
     built.double()  # PEFT makes some of its matrices in float32
+    inter = inter_modal_tensors(built.streams)
     with torch.no_grad():
-        for name, parameter in built.streams.named_parameters():
-            if parameter.requires_grad and not name.endswith("scale"):
+        for name, stream in built.streams.streams.items():
+            trained = [p for p in stream.encoder.parameters() if p.requires_grad]
+            terms = [p for key, p in inter.items() if key.startswith(f"{name}.") and not key.endswith("scale")]
+            for parameter in trained + terms:
                 parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
         for buffer in built.streams.buffers():
             if id(buffer) not in own:

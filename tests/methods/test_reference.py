@@ -15,8 +15,10 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from bench.methods.crossmodal import InterModal
+from bench.methods.crossmodal import InterModal, PlainExchange
+from bench.methods.fused import FusedExchange
 from bench.streams.base import Stream
+from bench.streams.lockstep import Exchange
 
 FILE = Path(os.environ.get("COLA_VECTORS") or Path(__file__).parents[1] / "data" / "cola_vectors.npz")
 VECTORS = np.load(FILE)
@@ -26,7 +28,7 @@ CASES = sorted({key.partition("/")[0] for key in VECTORS})
 class AdaptedLinear:
     """One linear with PEFT's LoRA and an inter-modal path, evaluated as a stream evaluates it."""
 
-    def __init__(self, case: dict[str, Tensor]) -> None:
+    def __init__(self, case: dict[str, Tensor], form: type[Exchange]) -> None:
         r, features = case["A_intra"].shape
         linear = nn.Linear(features, len(case["weight"]), dtype=torch.float64)
         encoder = nn.ModuleDict({"linear": linear})
@@ -34,40 +36,50 @@ class AdaptedLinear:
         width = case["x_c"].shape[1]
         reduction = width // len(case["hyper_fc1_bias"])
         inter = InterModal((features, len(case["weight"])), width, r, reduction, scale=0.0).double()
-        self.stream = SimpleNamespace(
-            encoder=encoder, linears=lambda block: {"q": "linear"}, inter={"0": {"q": {"partner": inter}}}
+        values = {"A": "A_inter", "B": "B_inter", "scale": "scale_inter"}
+        values |= {f"hyper.{n}": f"hyper_{n.replace('.', '_')}" for n, _ in inter.hyper.named_parameters()}
+        inter.load_state_dict(
+            {name: case[key].reshape(inter.get_parameter(name).shape) for name, key in values.items()}
         )
+        self.exchange = form({"vision": {"q": {"partner": inter}}})
+        self.stream = SimpleNamespace(encoder=encoder, linears=lambda block: {"q": "linear"})
         lora = encoder["linear"]
-        self.parameters: dict[str, nn.Parameter] = {
-            "weight": linear.weight,
-            "bias": linear.bias,
-            "A_intra": lora.lora_A["default"].weight,
-            "B_intra": lora.lora_B["default"].weight,
-            "A_inter": inter.A,
-            "B_inter": inter.B,
-            "scale_inter": inter.scale,
-        }
-        for name, parameter in inter.hyper.named_parameters():
-            self.parameters["hyper_" + name.replace(".", "_")] = parameter
-        for name, parameter in self.parameters.items():
+        self.frozen = {"weight": linear.weight, "bias": linear.bias}
+        self.trained = {"A_intra": lora.lora_A["default"].weight, "B_intra": lora.lora_B["default"].weight}
+        for name, parameter in (self.frozen | self.trained).items():
             parameter.data = case[name].clone()
 
     def __call__(self, x: Tensor, x_c: Tensor) -> Tensor:
-        (y,) = Stream.apply_linears(self.stream, 0, ["q"], x, {"partner": x_c})
+        (y,) = Stream.apply_linears(self.stream, 0, ["q"], x, self.exchange.read({"partner": x_c})["vision"])
         return y
 
+    def gradients(self) -> dict[str, Tensor]:
+        """By the names of the vectors; those of the inter-modal path by a step of gradient descent of size 1."""
+        names = {f"{name.replace('.', '_')}": tensor for (_, _, _, name), tensor in self.exchange.tensors()}
+        before = {name: tensor.detach().clone() for name, tensor in names.items()}
+        with torch.no_grad():
+            for parameter in self.exchange.parameters():
+                parameter -= parameter.grad
+        found = {name: before[name] - tensor for name, tensor in names.items()}
+        renamed = {"A": "A_inter", "B": "B_inter", "scale": "scale_inter"}
+        return {renamed.get(name, name): value for name, value in found.items()} | {
+            name: parameter.grad for name, parameter in self.trained.items()
+        }
 
+
+@pytest.mark.parametrize("form", [FusedExchange, PlainExchange])
 @pytest.mark.parametrize("name", CASES)
-def test_reference_outputs_and_gradients(name):
+def test_reference_outputs_and_gradients(name, form):
     case = {key.partition("/")[2]: torch.from_numpy(VECTORS[key]) for key in VECTORS if key.startswith(f"{name}/")}
-    layer = AdaptedLinear(case)
+    layer = AdaptedLinear(case, form)
     x, x_c = case["x"].clone().requires_grad_(), case["x_c"].clone().requires_grad_()
     y = layer(x, x_c)
     (y * case["grad_y"]).sum().backward()
 
     torch.testing.assert_close(y, case["y"], rtol=0, atol=1e-9)
-    tensors = {"x": x, "x_c": x_c, **layer.parameters}
+    found = {"x": x.grad, "x_c": x_c.grad, **layer.gradients()}
     gradients = {key.removeprefix("grad_"): case[key] for key in case if key.startswith("grad_") and key != "grad_y"}
     assert len(gradients) >= 7
     for key, expected in gradients.items():
-        torch.testing.assert_close(tensors[key].grad, expected, rtol=0, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
+        expected = expected.reshape(found[key].shape)
+        torch.testing.assert_close(found[key], expected, rtol=0, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")

@@ -12,7 +12,7 @@ from bench.methods.crossmodal import attach_inter_modal
 from bench.streams.base import Stream
 from bench.streams.inputs import ImageInput, TextInput
 from bench.streams.load import build_stream
-from bench.streams.lockstep import MultiStream
+from bench.streams.lockstep import Exchange, MultiStream
 from bench.tasks.model import Head, TaskModel
 
 TEXT = TextInput("none")
@@ -83,9 +83,8 @@ def joined(make_stream, make_text_stream, summary: str, depths: tuple[int, int] 
     model = MultiStream(streams, summary)
     attach_inter_modal(model, r=3, reduction=4, scale=0.5)
     generator = torch.Generator().manual_seed(5)
-    for stream in streams.values():
-        for parameter in stream.inter.parameters():
-            parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.4
+    for parameter in model.inter.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * 0.4
     return model
 
 
@@ -104,6 +103,18 @@ def test_padding_does_not_reach_the_partner(make_stream, make_text_stream, make_
     assert not torch.isclose(other["vision"], expected["vision"]).all()
 
 
+class Reads(Exchange):
+    """Vision reads text, and makes nothing of it."""
+
+    paths = frozenset({("text", "vision")})
+
+    def read(self, summaries):
+        return {}
+
+    def tensors(self):
+        yield from ()
+
+
 def test_summaries_are_taken_where_the_paper_says(make_stream, make_text_stream, make_input, monkeypatch):
     """Of the block's input, of the attention's output before its linear, and of the state after the first norm."""
     model = MultiStream({"vision": make_stream("vit", 1), "text": make_text_stream(TEXT, 1)}, "mean")
@@ -119,7 +130,8 @@ def test_summaries_are_taken_where_the_paper_says(make_stream, make_text_stream,
         hook.remove()
     taken = []
     monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (taken.append((x, mask)), x[:, 0])[1])
-    model.streams["vision"].reads.add("text")
+    for stage in ("attend", "project", "feed_forward"):
+        model.add_exchange(0, stage, Reads())
     model({"vision": make_input("vit"), "text": ids})
     assert len(taken) == 3
     for (x, mask), expected in zip(taken, (seen["input"], seen["context"], seen["state"]), strict=True):
@@ -131,7 +143,7 @@ def test_summaries_are_taken_where_the_paper_says(make_stream, make_text_stream,
 def test_gradient_checkpointing_gives_the_same_gradients(make_stream, make_text_stream, make_input, summary):
     model = joined(make_stream, make_text_stream, summary)
     inputs = {"vision": make_input("vit"), "text": token_ids([3, 6], 7)}
-    trained = [p for stream in model.streams.values() for p in stream.inter.parameters()]
+    trained = list(model.inter.parameters())
 
     def gradients() -> tuple[torch.Tensor, ...]:
         return torch.autograd.grad(sum(x.square().sum() for x in model(inputs).values()), trained)
