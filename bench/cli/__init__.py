@@ -1,4 +1,4 @@
-"""The command line: a module a subcommand, each with `ABOUT`, `add_arguments` and `main`. Only here may be printed.
+"""The command line: a module a subcommand, each with `add_arguments` and `main`. Only here may be printed.
 
 Exit codes: 0 where all went well, 1 where a run failed or something is missing, 2 where the command is wrong.
 """
@@ -17,7 +17,15 @@ from bench.errors import BenchError, UsageError
 from bench.progress import set_quiet
 from bench.registry import did_you_mean
 
-COMMANDS = ("run", "eval", "show", "list", "leaderboard", "pretrain")
+COMMANDS = {
+    "run": "train and score methods on tasks, and compare them",
+    "eval": "score an adapter that `bench run --save-adapters` saved",
+    "show": "draw samples of a run, with what is true and what it predicted, into one picture",
+    "list": "list the methods, tasks or suites that exist, or the types that peft:<type> takes",
+    "leaderboard": "write leaderboard.md from the records of a results folder",
+    "pretrain": "pretrain an embedded encoder on generated media of one modality",
+}
+"""What each does. A command's module is imported only where it is the one that was asked for: others may take long."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     Returns:
         The exit code.
     """
-    parser = _parser()
+    parser = _parser(argv[0] if argv else None)
     try:
         args = _parse(parser, argv)
         _set_up_output(args)
@@ -47,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         return error.exit_code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(asked: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
         description=bench.__doc__,
@@ -56,9 +64,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bench {bench.__version__}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name, about in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        if name != asked:
+            continue
         module = import_module(f"bench.cli.{name}")
-        command = commands.add_parser(name, help=module.ABOUT, description=module.ABOUT, allow_abbrev=False)
         module.add_arguments(command)
         output = command.add_mutually_exclusive_group()
         output.add_argument("--quiet", action="store_true", help="no progress, only results and errors")

@@ -6,8 +6,6 @@ import argparse
 import json
 from pathlib import Path
 
-ABOUT = "score an adapter that `bench run --save-adapters` saved"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which adapter, and on what."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-ABOUT = "write leaderboard.md from the records of a results folder"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the folder."""

@@ -8,7 +8,6 @@ from typing import cast
 from bench import registry, suite
 from bench.errors import UsageError
 
-ABOUT = "list the methods, tasks or suites that exist, or the types that peft:<type> takes"
 _KINDS = ("methods", "tasks", "suites", "peft")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-ABOUT = "pretrain an embedded encoder on generated media of one modality"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to pretrain and where to write it."""

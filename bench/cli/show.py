@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-ABOUT = "draw samples of a run, with what is true and what it predicted, into one picture"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which run, how many samples, and where to draw them."""
