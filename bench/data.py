@@ -1,27 +1,25 @@
-"""Where a run's data comes from, and its samples in memory or read as they are needed."""
+"""Where a run's data comes from: its samples decoded once and kept, or read as they are needed."""
 
 from __future__ import annotations
 
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Subset
+from torch.utils.data import Dataset
 
 from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
+from bench.loader import Decoded
+from bench.prepared import prepare
 from bench.progress import bar
 from bench.streams.inputs import Input
 from bench.tasks.base import Samples, Task
-
-IN_MEMORY = 2 * 1024**3  # bytes of a split up to which its samples are decoded once and kept
 
 _log = logging.getLogger(__name__)
 _kept: dict[Any, Splits] = {}
@@ -94,13 +92,34 @@ def _release(task: Task, source: Mapping[str, Any], data_root: Path | None) -> t
 def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
     root, fingerprint, floors = _release(task, source, data_root)
     samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
+    # A release is never written to; generated data and what is made of it lie together.
+    cache = data_root if data_root and source["source"] == "generated" else user_cache()
+    key = (task, inputs, fingerprint or _stamps(root))
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
     skipped = 0
     for split, its in samples.items():
         readable = _readable(its) if source.get("skip_unreadable") else range(len(its))
+        if not readable:
+            raise DataError(f"{task.benchmark} {split} of {root}: no samples")
         skipped += len(its) - len(readable)
-        datasets[split] = _dataset(its, readable, f"reading {task.benchmark} {split}")
+        progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
+        prepared = prepare(its, readable, (*key, split), cache, progress)
+        datasets[split] = prepared or Decoded(its, readable)
     return Splits(samples, datasets, fingerprint or _fingerprint(samples), skipped, floors)
+
+
+def user_cache() -> Path:
+    """The user's folder for what can be made again."""
+    from platformdirs import user_cache_path
+
+    return user_cache_path("crossmodal-bench")
+
+
+def _stamps(root: Path) -> tuple[object, ...]:
+    """Where a release lies, and when its annotation files and its folders were last changed."""
+    return root.resolve(), *sorted(
+        (path.name, path.stat().st_mtime_ns) for path in (root, *root.glob("*"), *root.glob("*/*"))
+    )
 
 
 def _generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
@@ -108,20 +127,16 @@ def _generated(task: Task, source: Mapping[str, Any], data_root: Path | None) ->
         raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
     if source["version"] != build.VERSION:
         raise UsageError(f"data.version is {source['version']}, but this generator makes version {build.VERSION}")
-    if data_root is None:
-        from platformdirs import user_cache_path
-
-        data_root = user_cache_path("crossmodal-bench")
     try:
         return build.ensure(
-            data_root,
+            data_root or user_cache(),
             task.layout,
             source["seed"],
             progress=lambda videos, total: bar(videos, f"generating {task.layout}", total=total, unit="video"),
         )
     except OSError as error:
         raise BenchError(
-            f"the generated data cannot be written to {data_root}: {error}; name another --data-root"
+            f"the generated data cannot be written to {data_root or user_cache()}: {error}; name another --data-root"
         ) from error
 
 
@@ -141,48 +156,3 @@ def _readable(samples: Samples) -> Sequence[int]:
         else:
             readable.append(index)
     return readable
-
-
-def _dataset(samples: Samples, chosen: Sequence[int], what: str) -> Dataset[dict[str, Tensor]]:
-    """The chosen samples as tensors; decoded once and kept where they are small enough together."""
-    if not chosen:
-        raise DataError(f"{what}: no samples")
-    first = samples[chosen[0]]
-    if sum(array.nbytes for array in first.values()) * len(chosen) > IN_MEMORY:
-        return Subset(_Decoded(samples), list(chosen))
-    kept = {name: torch.empty(len(chosen), *array.shape, dtype=_dtype(array)) for name, array in first.items()}
-    with ThreadPoolExecutor() as pool:  # decoding leaves Python's lock
-        for row, sample in enumerate(bar(pool.map(samples.__getitem__, chosen), what, total=len(chosen))):
-            for name, array in sample.items():
-                kept[name][row] = torch.from_numpy(np.ascontiguousarray(array))
-    return _Kept(kept)
-
-
-def _dtype(array: np.ndarray) -> torch.dtype:
-    return torch.from_numpy(np.empty(0, array.dtype)).dtype
-
-
-class _Kept(Dataset[dict[str, Tensor]]):
-    """Samples held in memory."""
-
-    def __init__(self, columns: dict[str, Tensor]) -> None:
-        self.columns = columns
-
-    def __len__(self) -> int:
-        return len(next(iter(self.columns.values())))
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: column[index] for name, column in self.columns.items()}
-
-
-class _Decoded(Dataset[dict[str, Tensor]]):
-    """Samples decoded each time they are taken."""
-
-    def __init__(self, samples: Samples) -> None:
-        self.samples = samples
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {name: torch.from_numpy(array) for name, array in self.samples[index].items()}

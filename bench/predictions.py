@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from safetensors.numpy import load_file, save_file
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import Dataset, Subset
 
 from bench.errors import BenchError
+from bench.loader import load
 from bench.plan import Spec
 from bench.records import stem
 from bench.tasks.model import TaskModel
@@ -30,7 +31,7 @@ def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Acce
     """What the model gives for a few samples of a split."""
     length = len(split)  # type: ignore[arg-type]
     chosen = sorted({round(index) for index in np.linspace(0, length - 1, min(KEPT, length))})
-    loader = accelerator.prepare_data_loader(DataLoader(Subset(split, chosen), batch_size))
+    loader = accelerator.prepare_data_loader(load(Subset(split, chosen), batch_size))
     model.eval()
     rows: list[dict[str, np.ndarray]] = []
     for batch in loader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import statistics
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from bench.measure import Peak
 from bench.methods.base import Method
 from bench.plan import Spec
 from bench.recipe import Recipe
+from bench.streams.base import Stream
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 from bench.sweep import RunOptions
@@ -89,7 +92,7 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     task, method, recipe = _build(spec)
     accelerator = _accelerator(options.device, recipe.precision)
     with clock.phase("model"):
-        streams = MultiStream({name: load_stream(source["model"]) for name, source in spec.streams.items()})
+        streams = MultiStream({name: _pretrained(source["model"]) for name, source in spec.streams.items()})
     with clock.phase("data"):
         inputs = {name: stream.input for name, stream in streams.streams.items()}
         data = open_splits(task, spec.data, options.data_root, inputs)
@@ -258,6 +261,16 @@ def build_model(
         streams=frozen,
         percent=100 * adapter / frozen,
     )
+
+
+@lru_cache(maxsize=4)
+def _loaded(model: str) -> Stream:
+    return load_stream(model)
+
+
+def _pretrained(model: str) -> Stream:
+    """A stream of its own for each run, copied from what the runs of this process load once."""
+    return copy.deepcopy(_loaded(model))
 
 
 def _accelerator(device: str, precision: str) -> Accelerator:

@@ -11,9 +11,11 @@ from itertools import islice
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from bench.errors import BenchError
+from bench.features import features
+from bench.loader import batches, load
 from bench.measure import StepClock
 from bench.methods.base import Method
 from bench.progress import bar
@@ -67,8 +69,9 @@ def train(
     Raises:
         DivergedError: a loss was not finite; says at which step.
     """
+    splits = _without_streams(model, task, recipe, splits, accelerator)
     order, chance = (torch.Generator().manual_seed(seed) for _ in range(2))
-    loader = DataLoader(splits["train"], recipe.batch_size, shuffle=True, generator=order)
+    loader = load(splits["train"], recipe.batch_size, order, pin=accelerator.device.type == "cuda")
     steps = recipe.epochs * len(loader)
     optimiser = torch.optim.AdamW(_groups(model, recipe), weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -86,7 +89,7 @@ def train(
             model.train()
             losses: list[Tensor] = []
             clock.skip()
-            for plain in loader:
+            for plain in batches(loader):
                 batch = task.augment(plain, chance)
                 with accelerator.autocast():
                     loss = task.loss(wrapped(batch), batch)
@@ -117,6 +120,18 @@ def train(
     return Trained(curve, best_epoch(curve, task.metric), clock.throughput())
 
 
+def _without_streams(
+    model: TaskModel, task: Task, recipe: Recipe, splits: Mapping[str, Samples], accelerator: Accelerator
+) -> Mapping[str, Samples]:
+    """The splits that are to be gone through again and again, as features where the streams always give the same."""
+    if any(parameter.requires_grad for parameter in model.streams.parameters()):
+        return splits
+    model.to(accelerator.device)
+    again = ["val"] if type(task).augment is not Task.augment else ["val", "train"]
+    computed = {split: features(model, splits[split], recipe.eval_batch_size, accelerator) for split in again}
+    return {**splits, **computed}
+
+
 def best_epoch(curve: list[Epoch], metric: str) -> int:
     """The epoch with the highest validation score, the first of equals."""
     return max(curve, key=lambda entry: (entry.scores[metric], -entry.epoch)).epoch
@@ -140,12 +155,12 @@ def score(
         accelerator: device, precision and processes.
         label: what the progress bar says; none without.
     """
-    loader = accelerator.prepare_data_loader(DataLoader(split, recipe.eval_batch_size))
+    loader = accelerator.prepare_data_loader(load(split, recipe.eval_batch_size, pin=accelerator.device.type == "cuda"))
     model.eval()
     clock = StepClock(accelerator.device)
     clock.skip()
     gathered: dict[str, list[Tensor]] = {}
-    for batch in bar(loader, label) if label else loader:
+    for batch in batches(bar(loader, label) if label else loader):
         with accelerator.autocast():
             output = model(batch)
         for name, values in accelerator.gather_for_metrics(task.score(output, batch)).items():
@@ -164,12 +179,12 @@ _TIMED = 8  # batches that tell a speed
 
 def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Accelerator) -> float:
     """Scored samples a second, from the first batches of a split, without keeping any score."""
-    loader = accelerator.prepare_data_loader(DataLoader(split, recipe.eval_batch_size))
+    loader = accelerator.prepare_data_loader(load(split, recipe.eval_batch_size, pin=accelerator.device.type == "cuda"))
     model.eval()
     clock = StepClock(accelerator.device)
     clock.skip()
     with torch.inference_mode():
-        for batch in islice(loader, _TIMED):
+        for batch in islice(batches(loader), _TIMED):
             with accelerator.autocast():
                 model(batch)
             clock.tick(len(next(iter(batch.values()))))

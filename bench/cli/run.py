@@ -17,8 +17,6 @@ from bench.sweep import RunOptions, finished, plan_runs, sweep
 if TYPE_CHECKING:
     from bench.budget import Fit
 
-ABOUT = "train and score methods on tasks, and compare them"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to run and where to keep it."""

@@ -14,6 +14,9 @@ Output: TypeAlias = "Tensor | dict[str, Tensor]"
 """What a head gives and a task takes: one tensor, or several by name."""
 
 
+_STATE, _MASK = "state of ", "mask of "  # before a stream's name
+
+
 class Head(nn.Module, ABC):
     """A task's head: from the streams' tokens to the task's output."""
 
@@ -36,12 +39,26 @@ class TaskModel(nn.Module):
         self.head = head
 
     def forward(self, batch: Mapping[str, Tensor]) -> Output:
-        """The head's output (B, T, ...) for a batch that holds, under each stream's name, inputs (B, T, ...)."""
-        inputs = {
-            name: stream.input.normalise(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
-        }
-        shape = tuple(next(batch[name].shape[:2] for name in inputs))
-        output = self.head(self.streams(inputs), self.streams.masks(inputs))
+        """The head's output (B, T, ...) for a batch that holds, under each stream's name, inputs (B, T, ...).
+
+        Or else what `states` made of such a batch.
+        """
+        if not any(name.startswith(_STATE) for name in batch):
+            batch = self.states(batch)
+        states = {name.removeprefix(_STATE): value for name, value in batch.items() if name.startswith(_STATE)}
+        masks = {name.removeprefix(_MASK): value for name, value in batch.items() if name.startswith(_MASK)}
+        shape = next(iter(states.values())).shape[:2]
+        output = self.head(*({name: value.flatten(0, 1) for name, value in part.items()} for part in (states, masks)))
         if isinstance(output, Tensor):
             return output.unflatten(0, shape)
         return {name: part.unflatten(0, shape) for name, part in output.items()}
+
+    def states(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What the head reads of a batch's inputs: tokens (B, T, tokens, D) and masks (B, T, tokens) of the streams."""
+        inputs = {
+            name: stream.input.normalise(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
+        }
+        shape = next(batch[name].shape[:2] for name in inputs)
+        found = {_STATE + name: tokens for name, tokens in self.streams(inputs).items()}
+        found |= {_MASK + name: mask for name, mask in self.streams.masks(inputs).items()}
+        return {name: value.unflatten(0, shape) for name, value in found.items()}

@@ -10,6 +10,14 @@ import pytest
 from bench.sweep import RunOptions
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Decoded samples of releases go to the user's cache folder: here to another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bench.data.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
+        yield
+
+
 @pytest.fixture
 def mock_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the made-up methods and tasks of `mocks` are registered."""

@@ -115,7 +115,7 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
 def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, monkeypatch):
     kept = execute(spec("avs", "lora"), options)
     data._kept.clear()
-    monkeypatch.setattr(data, "IN_MEMORY", 0)
+    monkeypatch.setattr(data, "prepare", lambda *_: None)
     decoded = execute(spec("avs", "lora"), options)
     data._kept.clear()
     assert decoded.scores == kept.scores

@@ -1,0 +1,96 @@
+"""Batches of samples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from bench.errors import DataError
+from bench.tasks.base import Samples
+
+WORKERS = min(os.cpu_count() or 1, 8)  # processes that decode samples
+
+Batch = TypeVar("Batch")
+
+
+class Columns(Dataset[dict[str, Tensor]]):
+    """Samples as one tensor for each name, (samples, ...); a batch is taken from each at once."""
+
+    def __init__(self, columns: Mapping[str, Tensor]) -> None:
+        self.columns = columns
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: column[index].clone() for name, column in self.columns.items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
+        """Take a batch: `DataLoader` calls this where it is there."""
+        chosen = torch.as_tensor(indices)
+        return {name: column.index_select(0, chosen) for name, column in self.columns.items()}
+
+
+class Decoded(Dataset[dict[str, Tensor]]):
+    """Samples decoded each time they are taken."""
+
+    def __init__(self, samples: Samples, chosen: Sequence[int]) -> None:
+        self.samples, self.chosen = samples, chosen
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        sample = self.samples[self.chosen[index]]
+        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in sample.items()}
+
+
+def load(
+    dataset: Dataset[dict[str, Tensor]], batch_size: int, order: torch.Generator | None = None, pin: bool = False
+) -> DataLoader[dict[str, Tensor]]:
+    """Batches of a dataset; processes decode ahead where its samples are decoded as they are taken.
+
+    Args:
+        dataset: samples.
+        batch_size: of the batches.
+        order: what shuffles the samples; None for their own order.
+        pin: put batches where a GPU can fetch them from.
+    """
+    workers = WORKERS if isinstance(dataset, Decoded) else 0
+    return DataLoader(
+        dataset,
+        batch_size,
+        shuffle=order is not None,
+        generator=order,
+        num_workers=workers,
+        collate_fn=_collate,
+        pin_memory=pin,
+        # Workers that stay would draw from `order` once less, and the samples would come in another order.
+        persistent_workers=False,
+    )
+
+
+def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
+    """The batches of a loader.
+
+    Raises:
+        DataError: a sample cannot be read. From a worker it comes with the worker's traceback around it, which is
+            left out here.
+    """
+    try:
+        yield from loader
+    except DataError as error:
+        raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
+
+
+def _collate(batch: Any) -> dict[str, Tensor]:
+    """What `Columns` gives is a batch already; other samples are stacked."""
+    return (
+        batch if isinstance(batch, dict) else {name: torch.stack([each[name] for each in batch]) for name in batch[0]}
+    )

@@ -1,0 +1,99 @@
+"""Samples decoded once: arrays in a cache folder, mapped into memory, which commands after the first open at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.loader import Columns, Decoded, batches, load
+from bench.tasks.base import Samples
+
+VERSION = 1  # goes up with every change of what readers make of the same files
+MOST = 0.5  # share of the free disk space that one split may take
+
+_BATCH = 16
+
+_log = logging.getLogger(__name__)
+_INDEX = "index.json"
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+def prepare(
+    samples: Samples, chosen: Sequence[int], key: Sequence[object], cache: Path, progress: Progress
+) -> Columns | None:
+    """Open the chosen samples of a split from the cache; decode them into it where they are not there yet.
+
+    They are written whole or not at all, so several processes may prepare the same split at once.
+
+    Args:
+        samples: the split.
+        chosen: which of its samples.
+        key: what the arrays depend on, each with a `repr` that tells it from others.
+        cache: folder of the cache.
+        progress: wraps the batches that are gone through.
+
+    Returns:
+        The samples; None where they would fill more than half of the free disk, or cannot be written.
+
+    Raises:
+        DataError: a sample cannot be read.
+    """
+    text = "\n".join(map(repr, (VERSION, *key, *(samples.names[index] for index in chosen))))
+    folder = cache / "prepared" / hashlib.sha256(text.encode()).hexdigest()[:24]
+    if not (folder / _INDEX).is_file():
+        first = samples[chosen[0]]
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            needed = len(chosen) * sum(array.nbytes for array in first.values())
+            if needed > MOST * shutil.disk_usage(folder.parent).free:
+                return None
+            _write(folder, Decoded(samples, chosen), first, progress)
+        except OSError as error:
+            _log.warning("decoded samples cannot be kept in %s: %s", folder.parent, error)
+            return None
+    names = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
+    return Columns({name: _mapped(folder / f"{name}.npy") for name in names})
+
+
+def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], progress: Progress) -> None:
+    scratch = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+    try:
+        files = {
+            name: np.lib.format.open_memmap(
+                scratch / f"{name}.npy", mode="w+", dtype=array.dtype, shape=(len(decoded), *array.shape)
+            )
+            for name, array in first.items()
+        }
+        loader = load(decoded, _BATCH)
+        at = 0
+        for batch in batches(progress(loader)):
+            for name, rows in batch.items():
+                files[name][at : at + len(rows)] = rows.numpy()
+            at += len(rows)
+        for file in files.values():
+            file.flush()
+        (scratch / _INDEX).write_text(json.dumps(sorted(files)), encoding="utf-8")
+        scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not (folder / _INDEX).is_file():  # else another process was quicker
+                raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _mapped(path: Path) -> Tensor:
+    """A file's array, read as it is needed. It is mapped as private: what is written to it stays in memory."""
+    return torch.from_numpy(np.lib.format.open_memmap(path, mode="c"))

@@ -1,0 +1,102 @@
+"""Samples decoded once into the cache."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from bench import prepared
+from bench.errors import DataError
+from bench.loader import Columns, Decoded, batches, load
+
+
+class Numbers:
+    """Samples that say how often they were read, as long as that is in this process."""
+
+    def __init__(self, count: int = 21, broken: int | None = None) -> None:
+        self.names = [f"number {n}" for n in range(count)]
+        self.broken, self.reads = broken, 0
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        self.reads += 1
+        if index == self.broken:
+            raise DataError(f"{self.names[index]} is broken: get it again")
+        picture = np.full((2, 3), index, dtype=np.uint8).T[::-1].T  # of strides below 0, as a reader may give it
+        return {"picture": picture, "sound": np.linspace(0, index, 4, dtype=np.float32)}
+
+
+def prepare(samples, tmp_path, chosen=None, key=("task",)):
+    return prepared.prepare(samples, chosen or range(len(samples)), key, tmp_path, lambda batches: batches)
+
+
+def test_prepared_samples_are_those_of_the_reader_and_are_read_once(tmp_path):
+    samples = Numbers()
+    first = prepare(samples, tmp_path)
+    read = samples.reads
+    again = prepare(samples, tmp_path)
+    assert samples.reads == read, "the second time nothing is read"
+    for columns in (first, again):
+        assert len(columns) == 21
+        for index in (0, 20):
+            for name, array in samples[index].items():
+                np.testing.assert_array_equal(columns[index][name].numpy(), array)
+                assert columns[index][name].numpy().dtype == array.dtype
+
+
+def test_what_is_changed_in_memory_does_not_reach_the_file(tmp_path):
+    columns = prepare(Numbers(), tmp_path)
+    columns.columns["picture"].fill_(9)
+    assert not (prepare(Numbers(), tmp_path).columns["picture"] == 9).all()
+
+
+def test_other_samples_and_other_keys_have_files_of_their_own(tmp_path):
+    prepare(Numbers(), tmp_path)
+    assert len(prepare(Numbers(), tmp_path, chosen=[3, 5])) == 2
+    assert prepare(Numbers(), tmp_path, chosen=[3, 5])[1]["picture"][0, 0] == 5
+    prepare(Numbers(), tmp_path, key=("another task",))
+    assert len(list((tmp_path / "prepared").iterdir())) == 3
+
+
+def test_a_broken_sample_is_told_as_the_reader_tells_it_and_leaves_nothing(tmp_path):
+    with pytest.raises(DataError) as error:
+        prepare(Numbers(broken=17), tmp_path)
+    assert str(error.value) == "number 17 is broken: get it again"
+    assert not list((tmp_path / "prepared").iterdir())
+
+
+@pytest.mark.parametrize("way", ["too large", "no folder"])
+def test_without_room_there_is_nothing_prepared(tmp_path, monkeypatch, way, caplog):
+    if way == "too large":
+        monkeypatch.setattr(prepared, "MOST", 0)
+    else:
+        (tmp_path / "prepared").write_text("a file where the folder is to be")
+    assert prepare(Numbers(), tmp_path) is None
+    assert ("cannot be kept in" in caplog.text) == (way == "no folder")
+
+
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_both_kinds_of_samples_give_the_same_batches(tmp_path, shuffled):
+    samples = Numbers()
+    epochs = []
+    for dataset in (prepare(samples, tmp_path), Decoded(samples, range(21))):
+        order = torch.Generator().manual_seed(0) if shuffled else None
+        loader = load(dataset, 8, order)
+        epochs.append([batch for _ in range(2) for batch in batches(loader)])
+    assert len(epochs[0]) == len(epochs[1]) == 6
+    for one, other in zip(*epochs, strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one)
+    seen = torch.cat([batch["picture"][:, 0, 0] for batch in epochs[0][:3]])
+    assert (seen.tolist() == list(range(21))) != shuffled and sorted(seen.tolist()) == list(range(21))
+
+
+def test_a_batch_of_columns_is_a_copy():
+    columns = Columns({"value": torch.arange(4.0)})
+    (batch,) = load(columns, 4)
+    batch["value"].zero_()
+    columns[1]["value"].zero_()
+    assert columns.columns["value"].tolist() == [0, 1, 2, 3]
