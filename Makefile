@@ -1,16 +1,20 @@
 # make run     installs what is needed into .venv and runs the main job: LoRA and CoLA on AVE and AVS, embedded data
 # make test    the tests
+# make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make lint    formatting, style and types
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lint clean
+.PHONY: run test perf lint clean
 
 run: .venv/installed
-	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs
+	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
 
 test: .venv/installed
 	$(BIN)/python -m pytest
+
+perf: .venv/installed
+	$(BIN)/python -m perf
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

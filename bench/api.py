@@ -30,6 +30,7 @@ def run(
     results: str | Path = "results",
     data_root: str | Path | None = None,
     device: str = "auto",
+    jobs: int = 1,
     save_adapters: bool = False,
     rerun: bool = False,
 ) -> list[Record]:
@@ -45,6 +46,8 @@ def run(
         results: folder for the records.
         data_root: where official releases lie, or generated data is to be kept; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
+        jobs: runs at a time, each in a process of its own with its share of the CPU's threads. More than one takes
+            methods by their names only.
         save_adapters: keep adapters and heads, below `results/adapters`.
         rerun: do runs again that have a record.
 
@@ -58,14 +61,19 @@ def run(
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device is auto, cpu or cuda, not {device}")
-    names = [_name(method) for method in _several(methods)]
+    if jobs < 1:
+        raise UsageError(f"jobs is a whole number from 1, not {jobs}")
+    methods = list(_several(methods))
+    if jobs > 1 and (own := [method.__name__ for method in methods if isinstance(method, type)]):
+        raise UsageError(f"other processes do not know the class {own[0]}: jobs=1, or give it a name by an entry point")
+    names = [_name(method) for method in methods]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
     plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root)
     records.check_writable(folder)
     done = {} if rerun else finished(plan, folder, save_adapters)
     todo = [spec for spec in plan if spec.id not in done]
-    for record in sweep(todo, folder, RunOptions(root, device, folder, save_adapters)):
+    for record in sweep(todo, folder, RunOptions(root, device, folder, save_adapters), jobs):
         done[record.id] = record
     return [done[spec.id] for spec in plan]
 

@@ -82,7 +82,7 @@ def open_samples(
 def _release(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, str, Mapping[str, float]]:
     """Where the release lies, its fingerprint where it has one, and its floors."""
     if source["source"] == "generated":
-        root, manifest = _generated(task, source, data_root)
+        root, manifest = generated(task, source, data_root)
         return root, manifest.fingerprint, manifest.floors
     if data_root is None:
         raise UsageError(f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is")
@@ -122,7 +122,13 @@ def _stamps(root: Path) -> tuple[object, ...]:
     )
 
 
-def _generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
+def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
+    """Where a task's generated data lies, and its manifest; generates it where it is not there yet.
+
+    Raises:
+        UsageError: there is none for the task, or not of the version that the specification's `data` asks for.
+        BenchError: it cannot be written.
+    """
     if task.layout not in build.LAYOUTS:
         raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
     if source["version"] != build.VERSION:

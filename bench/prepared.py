@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from bench.loader import Columns, Decoded, batches, load
@@ -34,7 +35,7 @@ def prepare(
 ) -> Columns | None:
     """Open the chosen samples of a split from the cache; decode them into it where they are not there yet.
 
-    They are written whole or not at all, so several processes may prepare the same split at once.
+    They are written whole or not at all; of several processes that want the same split one writes and the rest wait.
 
     Args:
         samples: the split.
@@ -58,7 +59,9 @@ def prepare(
             needed = len(chosen) * sum(array.nbytes for array in first.values())
             if needed > MOST * shutil.disk_usage(folder.parent).free:
                 return None
-            _write(folder, Decoded(samples, chosen), first, progress)
+            with FileLock(folder.with_suffix(".lock")):
+                if not (folder / _INDEX).is_file():
+                    _write(folder, Decoded(samples, chosen), first, progress)
         except OSError as error:
             _log.warning("decoded samples cannot be kept in %s: %s", folder.parent, error)
             return None
@@ -85,11 +88,7 @@ def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], prog
             file.flush()
         (scratch / _INDEX).write_text(json.dumps(sorted(files)), encoding="utf-8")
         scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
-        try:
-            scratch.rename(folder)
-        except OSError:
-            if not (folder / _INDEX).is_file():  # else another process was quicker
-                raise
+        scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

@@ -1,8 +1,9 @@
-"""The runs of a plan, one after another, each record kept as soon as it is there."""
+"""The runs of a plan, one after another or side by side, each record kept as soon as it is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,21 +84,38 @@ def finished(plan: Sequence[Spec], results: Path, with_adapters: bool = False) -
     }
 
 
-def sweep(specs: Sequence[Spec], results: Path, options: RunOptions) -> Iterator[Record]:
-    """Does the runs in their order; yields each record when it is written.
+def sweep(specs: Sequence[Spec], results: Path, options: RunOptions, jobs: int = 1) -> Iterator[Record]:
+    """Does the runs, begun in their order; yields each record when it is written.
+
+    Args:
+        specs: the runs.
+        results: folder for the records.
+        options: what the command says of its runs.
+        jobs: runs that are done at a time: one in this process, or several in as many others (see `bench.pool`).
 
     Raises:
         DataError, UsageError: the data or the device is not there; this ends every run alike.
         BenchError: a record cannot be written; it is part of the message, so that it is not lost.
     """
-    for spec in specs:
-        from bench.runner import execute  # heavy: not needed where everything is finished
+    with closing(_run_all(specs, options, jobs)) as done:
+        for record in done:
+            try:
+                records.write(record, results)
+            except OSError as error:
+                raise BenchError(
+                    f"{records.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
+                ) from error
+            yield record
 
-        record = execute(spec, options)
-        try:
-            records.write(record, results)
-        except OSError as error:
-            raise BenchError(
-                f"{records.dumps(record)}\nthe record of {spec.label}, printed above, cannot be written: {error}"
-            ) from error
-        yield record
+
+def _run_all(specs: Sequence[Spec], options: RunOptions, jobs: int) -> Generator[Record]:
+    # Heavy imports: not needed where everything is finished.
+    if jobs > 1 and specs:
+        from bench.pool import run_all
+
+        yield from run_all(specs, options, jobs)
+        return
+    for spec in specs:
+        from bench.runner import execute
+
+        yield execute(spec, options)

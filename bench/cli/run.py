@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import records
+from bench.errors import UsageError
 from bench.plan import Spec
 from bench.records import Record
 from bench.report.words import assignments
@@ -36,6 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--jobs",
+        type=_jobs,
+        default=1,
+        metavar="N",
+        help="runs at a time, each in a process of its own with its share of the CPU's threads (default: %(default)s)",
+    )
     parser.add_argument("--save-adapters", action="store_true", help="keep adapters and heads, below RESULTS/adapters")
     parser.add_argument("--rerun", action="store_true", help="do runs again that have a record")
 
@@ -53,7 +61,7 @@ def main(args: argparse.Namespace) -> int:
     options = RunOptions(args.data_root, args.device, args.results, args.save_adapters)
     interrupted = False
     try:
-        for number, record in enumerate(sweep(todo, args.results, options), start=1):
+        for number, record in enumerate(sweep(todo, args.results, options, args.jobs), start=1):
             done[record.id] = record
             if not args.quiet:
                 print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)
@@ -80,6 +88,12 @@ def _fitted(fit: Fit) -> str:
 
 def _add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:
     parser.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=about)
+
+
+def _jobs(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise UsageError(f"--jobs is a whole number from 1, not {text}")
+    return int(text)
 
 
 def _words(arguments: Sequence[str]) -> list[str]:

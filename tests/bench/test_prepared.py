@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from multiprocessing import get_context
+
 import numpy as np
 import pytest
 import torch
@@ -58,14 +60,14 @@ def test_other_samples_and_other_keys_have_files_of_their_own(tmp_path):
     assert len(prepare(Numbers(), tmp_path, chosen=[3, 5])) == 2
     assert prepare(Numbers(), tmp_path, chosen=[3, 5])[1]["picture"][0, 0] == 5
     prepare(Numbers(), tmp_path, key=("another task",))
-    assert len(list((tmp_path / "prepared").iterdir())) == 3
+    assert len([path for path in (tmp_path / "prepared").iterdir() if path.is_dir()]) == 3
 
 
 def test_a_broken_sample_is_told_as_the_reader_tells_it_and_leaves_nothing(tmp_path):
     with pytest.raises(DataError) as error:
         prepare(Numbers(broken=17), tmp_path)
     assert str(error.value) == "number 17 is broken: get it again"
-    assert not list((tmp_path / "prepared").iterdir())
+    assert not [path for path in (tmp_path / "prepared").iterdir() if path.is_dir()]
 
 
 @pytest.mark.parametrize("way", ["too large", "no folder"])
@@ -100,3 +102,23 @@ def test_a_batch_of_columns_is_a_copy():
     batch["value"].zero_()
     columns[1]["value"].zero_()
     assert columns.columns["value"].tolist() == [0, 1, 2, 3]
+
+
+def prepare_in_a_process(folder, reads):
+    samples = Numbers()
+    prepare(samples, folder)
+    reads.put(samples.reads)
+
+
+def test_of_several_processes_one_decodes(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.loader.WORKERS", 0)  # so that what is read can be counted
+    context = get_context("fork")
+    reads = context.Queue()
+    processes = [context.Process(target=prepare_in_a_process, args=(tmp_path, reads)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    counts = sorted(reads.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert counts[-1] == 22 and all(count <= 1 for count in counts[:-1]), "the first sample tells the shapes"
+    assert len([path for path in (tmp_path / "prepared").iterdir() if path.is_dir()]) == 1

@@ -6,9 +6,10 @@ import sys
 from types import SimpleNamespace
 
 import mocks
+import pooled
 import pytest
 
-from bench import cli, records
+from bench import cli, pool, records
 from bench.budget import Fit
 from bench.errors import DataError
 from bench.plan import make_plan
@@ -229,3 +230,37 @@ def test_nothing_asked_for(runs, mock_suite, capsys):
 def test_official_data_needs_its_folder(bench_run, runs, capsys, root):
     assert bench_run("--set", "data.source=official", *root) == 2
     assert "data.source=official needs --data-root" in capsys.readouterr().err
+
+
+def test_jobs_leave_the_same_as_one_after_another(bench_run, runs, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pool, "execute_run", pooled.noted)
+    monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
+    asked = {"methods": "lora,cola", "tasks": "ave"}
+    assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **asked) == 0
+    assert runs.done == [], "nothing is run in this process"
+    out = capsys.readouterr().out
+    assert "[1/2] ave " in out and "[2/2] ave " in out and ": accuracy 70.00\n" in out
+    assert written(tmp_path) == {"ave lora seed 0", "ave cola seed 0"}
+    assert (tmp_path / "out" / "leaderboard.md").exists()
+    assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **asked) == 0
+    assert "2 runs, 2 of them finished earlier" in capsys.readouterr().out
+    assert bench_run("--jobs", "1", "--rerun", **asked) == 0
+    assert runs.done == ["ave lora seed 0", "ave cola seed 0"]
+
+
+def test_jobs_that_fail_end_as_without(bench_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(pool, "execute_run", pooled.killed)
+    monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
+    more = ["--jobs", "2", "--seeds", "0,1", "--data-root", str(tmp_path)]
+    assert bench_run(*more, methods="lora", tasks="ave") == 1
+    assert "ave lora seed 0 failed: its worker process ended by signal 9, Killed" in capsys.readouterr().out
+    monkeypatch.setattr(pool, "execute_run", pooled.data_missing)
+    assert bench_run(*more, "--rerun", methods="lora", tasks="ave") == 1
+    assert capsys.readouterr().err == "bench: x/y.wav of sample y is missing\n"
+
+
+@pytest.mark.parametrize("jobs", ["0", "-1", "x", "1.5", ""])
+def test_jobs_is_a_whole_number_from_1(bench_run, runs, capsys, jobs):
+    assert bench_run("--jobs", jobs) == 2
+    assert capsys.readouterr().err == f"bench: --jobs is a whole number from 1, not {jobs}\n"
+    assert runs.done == []

@@ -1,0 +1,224 @@
+"""Runs side by side: worker processes that do one run at a time each, and send its record back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime, timezone
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import Connection, wait
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from bench import registry, settings
+from bench.errors import BenchError
+from bench.plan import Spec
+from bench.progress import set_quiet
+from bench.records import SCHEMA, Record
+
+if TYPE_CHECKING:
+    from bench.sweep import RunOptions
+
+_TIDYING = 10.0  # seconds that a process has from the request to end until it is killed
+
+Execute = Callable[[Spec, "RunOptions", int], Record]
+"""Does a run with so many threads; it is sent to the workers by its name, so they must be able to import it."""
+
+
+def run_all(specs: Sequence[Spec], options: RunOptions, jobs: int) -> Iterator[Record]:
+    """Does the runs in `jobs` processes, begun in the order given; yields each record as it comes back.
+
+    A run whose process dies is recorded as failed, and the others go on. Whatever ends this ends the processes too.
+
+    Args:
+        specs: the runs; no more than `jobs` of them are begun and not finished at any time.
+        options: what the command says of them.
+        jobs: number of processes, which share the threads of this one.
+
+    Raises:
+        DataError, UsageError: the data or the device is not there. As this ends every run alike no other one is begun;
+            the records of those under way are yielded first.
+        BenchError: a process cannot be started.
+    """
+    make_data(specs, options)
+    threads = share_of_threads(jobs)
+    waiting = deque(specs)
+    error: BenchError | None = None
+    workers = [_Worker(options, threads) for _ in specs[:jobs]]
+    idle = [*workers]
+    busy: list[_Worker] = []
+    try:
+        while idle or busy:
+            for worker in idle:
+                if waiting and not error:
+                    worker.begin(waiting.popleft())
+                    busy.append(worker)
+                else:
+                    worker.end()
+            answered = wait([worker.pipe for worker in busy]) if busy else []
+            idle = [worker for worker in busy if worker.pipe in answered]
+            for worker in idle:
+                busy.remove(worker)
+                answer = worker.answer()
+                if isinstance(answer, Record):
+                    yield answer
+                else:
+                    error = error or answer
+    finally:
+        for worker in workers:
+            worker.end()
+    if error:
+        raise error
+
+
+def execute_run(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Does a run in this process, as `bench.runner.execute` does, with so many threads."""
+    import torch
+
+    torch.set_num_threads(threads)
+    from bench.runner import execute
+
+    return execute(spec, options)
+
+
+def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
+    """Generates the data that the runs need and that is not there yet: once, and not in each worker that wants it."""
+    from bench import data
+
+    for spec in {spec.task: spec for spec in specs if spec.data["source"] == "generated"}.values():
+        with suppress(BenchError):  # the run meets it again, and it is the run's to tell
+            task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+            data.generated(task, spec.data, options.data_root)
+
+
+def share_of_threads(jobs: int) -> int:
+    """Threads of each worker: together they have as many as this process would have alone, but each at least one."""
+    import torch
+
+    return max(1, torch.get_num_threads() // jobs)
+
+
+class _Worker:
+    """A process that does one run at a time.
+
+    Spawned, not forked: forking a process that holds torch's threads is not safe. Pipes, not an executor: of a worker
+    that died one can tell which run it had and how it ended, and the others do not end with it.
+    """
+
+    def __init__(self, options: RunOptions, threads: int) -> None:
+        self.options, self.threads = options, threads
+        self._start()
+
+    def _start(self) -> None:
+        context = get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        level = logging.getLogger("bench").level
+        self.process = context.Process(target=_serve, args=(theirs, execute_run, self.options, self.threads, level))
+        self.process.start()
+        theirs.close()  # so that the pipe ends with the process
+        self.greeted = False
+        self.spec: Spec | None = None
+
+    def begin(self, spec: Spec) -> None:
+        """Hands it a run; starts it again where it died over the last one.
+
+        Raises:
+            BenchError: the process did not come to life.
+        """
+        if not self.process.is_alive() and self.greeted:
+            self._start()
+        if not self.greeted:
+            try:
+                self.pipe.recv()  # it says that it is there
+            except (EOFError, OSError) as error:
+                raise BenchError(
+                    "a worker process cannot be started; it may have told above why. "
+                    'In a script, put what runs below `if __name__ == "__main__":`'
+                ) from error
+            self.greeted = True
+        self.spec, self.started = spec, _now()
+        with suppress(OSError):  # it died in between: the answer will tell
+            self.pipe.send(spec)
+
+    def answer(self) -> Record | BenchError:
+        """What came of the run: its record, also where the process died over it, or an error that ends all runs."""
+        spec, self.spec = self.spec, None
+        assert spec, "nothing was begun"
+        try:
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            return _lost(spec, self.started, self.process.exitcode or 0)
+
+    def end(self) -> None:
+        """Ends the process, and the run that it may be doing; leaves it some time to tidy up."""
+        if self.spec or not self.greeted:
+            self.process.terminate()
+        self.pipe.close()  # at which an idle one ends
+        self.process.join(_TIDYING)
+        self.process.kill()
+        self.process.join()
+
+
+def _serve(pipe: Connection, execute: Execute, options: RunOptions, threads: int, level: int) -> None:
+    """A worker's life: takes runs from the pipe and sends back what came of them.
+
+    What `execute` raises and is no BenchError ends the process, with a traceback on stderr.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C reaches all processes of a terminal: the parent sees to it
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that nothing half done is left on the disk
+    Thread(target=_end_with_parent, daemon=True).start()
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("bench").setLevel(level)
+    set_quiet(True)  # bars of several processes would overwrite each other
+    pipe.send("ready")
+    while True:
+        try:
+            spec = pipe.recv()
+        except EOFError:  # the parent is gone
+            return
+        answer: Record | BenchError
+        try:
+            answer = execute(spec, options, threads)
+        except BenchError as error:
+            answer = error
+        pipe.send(answer)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent
+    parent.join()
+    os._exit(1)  # a parent that was killed could not end its workers, and nobody wants their records any more
+
+
+def _lost(spec: Spec, started: str, exit_code: int) -> Record:
+    """The record of a run whose process died."""
+    how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
+    return Record(
+        schema=SCHEMA,
+        id=spec.id,
+        spec=asdict(spec),
+        status="failed",
+        reason=f"its worker process ended {how}; where memory was short, fewer --jobs need less",
+        traceback=None,
+        started=started,
+        finished=_now(),
+        scores=None,
+        parameters=None,
+        memory=None,
+        throughput=None,
+        times=None,
+        data=None,
+        environment=None,
+    )
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,92 @@
+"""What made-up runs do in a worker process, which sees no monkeypatch: functions that it imports by their names.
+
+`python pooled.py ARGUMENTS` is `bench ARGUMENTS` with the made-up methods and tasks and with runs that do `linger`.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import mocks
+
+from bench.errors import DataError, UsageError
+from bench.plan import Spec
+from bench.records import Record
+from bench.sweep import RunOptions
+
+held: list[object] = []
+
+
+def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
+    assert options.data_root
+    (options.data_root / f"{spec.seed}").write_text("")
+    return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
+
+
+def met(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Ends only when its neighbour, of the pair of seeds 0 and 1 or 2 and 3, has begun too."""
+    record = noted(spec, options, threads)
+    _until((options.data_root / f"{spec.seed ^ 1}").exists)
+    logging.getLogger("bench").warning("warned by %s", spec.seed)
+    logging.getLogger("bench").debug("told by %s", spec.seed)
+    return record
+
+
+def data_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Seed 0 misses its data while seed 1 is under way."""
+    record = met(spec, options, threads)
+    if spec.seed == 0:
+        raise DataError("x/y.wav of sample y is missing")
+    time.sleep(0.5)
+    return record
+
+
+def device_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """No run has what it needs."""
+    raise UsageError(["one mistake", "and another"])
+
+
+def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Seed 0 dies while seed 1 is under way; seed 2 has a mistake in its code."""
+    record = noted(spec, options, threads)
+    if spec.seed == 0:
+        _until((options.data_root / "1").exists)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if spec.seed == 2:
+        raise ZeroDivisionError("a mistake in the code")
+    time.sleep(0.5)
+    return record
+
+
+def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Seed 0 is done at once, every other run would take a minute; each holds what a killed process leaves behind."""
+    record = noted(spec, options, threads)
+    held.append(multiprocessing.get_context("spawn").Lock())
+    if spec.seed:
+        time.sleep(60)
+    return record
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < end, "this never happened"
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    from bench import cli, pool, registry
+
+    registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]
+    pool.make_data = lambda specs, options: None
+    pool.share_of_threads = lambda jobs: 1
+    pool.execute_run = linger
+    sys.exit(cli.main(sys.argv[1:]))
