@@ -79,10 +79,10 @@ def _key(row: Row) -> str:
 def _evaluate(
     paths: Mapping[str, list[lowrank.Path]], modules: Mapping[str, nn.Module], x_BTI: Tensor
 ) -> Sequence[Tensor]:
-    return lowrank.apply([_linear(module, x_BTI, paths[role]) for role, module in modules.items()], x_BTI)
+    return lowrank.apply([linear(module, x_BTI, paths[role]) for role, module in modules.items()], x_BTI)
 
 
-def _linear(module: nn.Module, x_BTI: Tensor, inter: list[lowrank.Path]) -> lowrank.Linear:
+def linear(module: nn.Module, x_BTI: Tensor, inter: list[lowrank.Path]) -> lowrank.Linear:
     """A linear with its inter-modal paths, and whatever a method has put in the linear's place.
 
     The weights of frozen linears and of PEFT's plain LoRA go into the fused product. Everything else (DoRA, AdaLoRA,

@@ -107,6 +107,7 @@ class _LowRank(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        # The gradient of B is computed transposed: with few rows rather than few columns that takes half the time.
         x_NI, down_SI, d_NS, *rest = ctx.saved_tensors
         kept = iter(rest)
         wants_x = ctx.needs_input_grad[2]
@@ -127,11 +128,11 @@ class _LowRank(torch.autograd.Function):
                     phi_BRR, z_NR, B_OR = next(kept), next(kept), next(kept)
                     gz_BTR = (gy_NO @ B_OR).view(ctx.samples, -1, B_OR.shape[1])
                     gd_NR.view(gz_BTR.shape).copy_(gz_BTR @ phi_BRR)
-                    found += [None, gy_NO.mT @ z_NR, gz_BTR.mT @ d_NR.view(gz_BTR.shape)]
+                    found += [None, (z_NR.mT @ gy_NO).mT, gz_BTR.mT @ d_NR.view(gz_BTR.shape)]
                 else:
                     B_OR = next(kept)
                     torch.addmm(gd_NR, gy_NO, B_OR, beta=0, alpha=scale, out=gd_NR)
-                    found += [None, (gy_NO.mT @ d_NR).mul_(scale), None]
+                    found += [None, (d_NR.mT @ gy_NO).mul_(scale).mT, None]
         for place, gA_RI in zip(places, (gd_NS.mT @ x_NI).split(ctx.ranks), strict=True):
             found[place] = gA_RI
         gx_BTI = None

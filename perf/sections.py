@@ -1,0 +1,258 @@
+"""What is measured, a function a table. Each returns its rows."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+import torch
+from accelerate import Accelerator
+from torch.profiler import ProfilerActivity, profile, record_function
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.loader import Columns, load
+from bench.recipe import Recipe
+from bench.streams.base import STAGES
+from bench.train import train
+from perf.subjects import Size, Subject, methods
+from perf.timing import Ratio, by_turns
+
+Row = tuple[str, ...]
+R = 16
+
+
+def of_layer(size: Size, device: torch.device, rounds: int) -> list[Row]:
+    """Forward and backward of the linears of one block that share an input, q, k and v."""
+    alternatives = {}
+    for name, make in methods(R, size.reduction).items():
+        subject = Subject(size, make, device)
+        streams = subject.model.streams
+        stream = streams.streams["vision"]
+        tokens = stream.embed(stream.input.normalise(subject.batch["vision"].flatten(0, 1))).detach()
+        summaries = {n: torch.randn(len(tokens), s.width, device=device) for n, s in streams.streams.items()}
+        tokens.requires_grad_()
+
+        def layer(streams=streams, stream=stream, tokens=tokens, summaries=summaries) -> None:
+            with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+                exchange = streams.inter["0"]["attend"] if "0" in streams.inter else None
+                cross = exchange.read(summaries).get("vision") if exchange else None
+                outputs = stream.apply_linears(0, STAGES["attend"], tokens, cross)
+            torch.autograd.backward([y.sum() for y in outputs])
+
+        alternatives[name] = layer
+    return [
+        (f"q, k, v of a block: {name}", str(ratio))
+        for name, ratio in by_turns(alternatives, "LoRA", rounds, device).items()
+    ]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training step takes whatever the machine: bytes (see `memory`), and the two counts of `work`."""
+
+    bytes: int
+    flops: int
+    operators: int
+
+
+def of_step(
+    size: Size, device: torch.device, rounds: int, r: int = R
+) -> tuple[dict[str, Ratio], dict[str, Ratio], dict[str, Cost]]:
+    """A whole training step, scoring with what merges merged, and the cost of a step, of each method."""
+    subjects = {name: Subject(size, make, device) for name, make in methods(r, size.reduction).items()}
+    steps = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)
+    costs = {name: Cost(memory(subject), *work(subject)) for name, subject in subjects.items()}
+    for subject in subjects.values():
+        subject.method.merge()
+    merged = {name: subjects[name].score for name in ("LoRA", "CoLA", "CoLA, plain")}
+    return steps, by_turns(merged, "LoRA", rounds, device), costs
+
+
+def work(subject: Subject) -> tuple[int, int]:
+    """Floating-point operations of the matrix products of a training step, and how many operators it calls."""
+    with _Calls() as calls, FlopCounterMode(display=False, custom_mapping=_IN_PLACE) as counter:
+        subject.step()
+    return counter.get_total_flops(), calls.count
+
+
+class _Calls(TorchDispatchMode):
+    """Counts the operators that are called, views left out."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        self.count += not func.is_view
+        return func(*args, **(kwargs or {}))
+
+
+def _product(self_shape: Shape, a_shape: Shape, b_shape: Shape, *_: object, **__: object) -> int:
+    return 2 * a_shape[0] * a_shape[1] * b_shape[1]
+
+
+Shape = tuple[int, ...]
+_IN_PLACE = {torch.ops.aten.addmm_: _product}  # which torch's counter does not know
+
+
+def memory(subject: Subject) -> int:
+    """On a GPU the peak of a step in bytes; elsewhere the bytes that the forward pass keeps for the backward one."""
+    if subject.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        subject.step()
+        return torch.cuda.max_memory_allocated()
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = subject.loss()
+    frozen = {parameter.untyped_storage().data_ptr() for parameter in subject.model.parameters()}
+    del loss
+    return sum(size for place, size in kept.items() if place not in frozen)
+
+
+def of_growth(size: Size, device: torch.device, rounds: int) -> list[Row]:
+    """How a step of CoLA grows, and its ratio to LoRA's, with rank, tokens, batch and depth."""
+    start = replace(size, videos=2, depth=4 if size.name == "mini" else 12, pixels=56 if size.name == "mini" else 224)
+    changes: list[tuple[str, Size, int]] = [
+        ("as a start", start, R),
+        ("rank 4", start, 4),
+        ("rank 64", start, 64),
+        ("pictures of twice the side, 4 times the tokens", replace(start, pixels=2 * (start.pixels or 0)), R),
+        ("batch of 4 times as many", replace(start, videos=8), R),
+        ("twice the depth", replace(start, depth=2 * (start.depth or 0)), R),
+    ]
+    rows = []
+    first: tuple[float, int] | None = None
+    for what, changed, r in changes:
+        made = methods(r, size.reduction)
+        subjects = {name: Subject(changed, made[name], device) for name in ("LoRA", "CoLA")}
+        ratio = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)["CoLA"]
+        kept = {name: memory(subject) for name, subject in subjects.items()}
+        first = first or (ratio.seconds, kept["CoLA"])
+        rows.append(
+            (
+                what,
+                f"{ratio.seconds / first[0]:.2f}",
+                str(ratio),
+                f"{kept['CoLA'] / first[1]:.2f}",
+                f"{kept['CoLA'] / kept['LoRA']:.2f}",
+            )
+        )
+    return rows
+
+
+def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
+    """The harness's training against a loop written out by hand: same model, data, steps and validation."""
+    recipe = Recipe(epochs=1, batch_size=size.videos, eval_batch_size=size.videos, **_RATES)
+    make = methods(R, size.reduction)["CoLA"]
+    subject = Subject(size, make, device)
+    videos = [replace(size, videos=8 * size.videos).batch(subject.model.streams, torch.device("cpu")) for _ in range(1)]
+    splits = {
+        "train": Columns(videos[0]),
+        "val": Columns({name: value[: size.videos] for name, value in videos[0].items()}),
+    }
+    precision = "bf16" if device.type == "cuda" else "no"
+    accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
+    subjects = {"by hand": subject, "harness": Subject(size, make, device)}
+
+    def harness() -> None:
+        chosen = subjects["harness"]
+        train(chosen.model, chosen.method, chosen.task, recipe, splits, accelerator, 0, "")
+
+    def by_hand() -> None:
+        _loop(subjects["by hand"], recipe, splits, device)
+
+    return by_turns({"by hand": by_hand, "harness": harness}, "by hand", rounds, device)["harness"]
+
+
+_RATES = {"lr_adapter": 1e-3, "lr_head": 1e-3, "weight_decay": 0.01, "warmup": 0.1, "clip": 1.0, "precision": "auto"}
+
+
+def _loop(subject: Subject, recipe: Recipe, splits: dict[str, Columns], device: torch.device) -> None:
+    """What one would write without the harness."""
+    torch.manual_seed(0)
+    model, task, chance = subject.model, subject.task, torch.Generator().manual_seed(0)
+    steps = len(splits["train"]) // recipe.batch_size
+    optimiser = torch.optim.AdamW(subject.trained, lr=1e-3, weight_decay=recipe.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    autocast = torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
+    model.train()
+    for plain in load(splits["train"], recipe.batch_size, torch.Generator().manual_seed(0)):
+        batch = task.augment({name: value.to(device) for name, value in plain.items()}, chance)
+        with autocast:
+            loss = task.loss(model(batch), batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(subject.trained, recipe.clip)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+    model.eval()
+    with torch.inference_mode(), autocast:
+        for plain in load(splits["val"], recipe.eval_batch_size):
+            batch = {name: value.to(device) for name, value in plain.items()}
+            task.score(model(batch), batch)["accuracy"].mean().item()
+    _ = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+
+
+def of_start(commands: Iterable[str], rounds: int = 5) -> dict[str, float]:
+    """Seconds that a command takes, from the start of Python to its end."""
+    found = {}
+    for command in commands:
+        seconds = []
+        for _ in range(rounds):
+            start = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "bench", *command.split()], check=True, capture_output=True)
+            seconds.append(time.perf_counter() - start)
+        found[command] = median(seconds)
+    return found
+
+
+def of_run() -> float:
+    """Seconds that the main job takes, its data already generated and decoded, as with `make run`."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["run", "--methods", "lora,cola", "--tasks", "ave,avs", "--quiet", "--results", str(Path(folder))]
+        return of_start([" ".join(command)], rounds=1)[" ".join(command)]
+
+
+_KINDS = {
+    "matrix products": ("aten::mm", "aten::bmm", "aten::addmm", "aten::addmm_", "aten::baddbmm", "convolution"),
+    "attention": ("scaled_dot_product", "_flash_attention"),
+    "activations and norms": ("gelu", "layer_norm", "silu"),
+    "copies and sums": ("aten::add", "aten::mul", "aten::copy_", "aten::cat", "aten::sum", "fill_", "aten::addcmul"),
+    "optimiser and clipping": ("_fused_adam", "_foreach", "aten::linalg_vector_norm"),
+}
+
+
+def of_parts(size: Size, device: torch.device) -> list[Row]:
+    """The share of each kind of operation in a training step, of LoRA and of CoLA, in percent."""
+    shares = []
+    for name in ("LoRA", "CoLA"):
+        subject = Subject(size, methods(R, size.reduction)[name], device)
+        subject.step()
+        activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if device.type == "cuda" else [])]
+        with profile(activities=activities) as profiled, record_function("steps"):
+            for _ in range(3):
+                subject.step()
+        found = dict.fromkeys((*_KINDS, "everything else"), 0.0)
+        for event in profiled.key_averages():
+            own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+            kind = next((kind for kind, keys in _KINDS.items() if any(_is(event.key, key) for key in keys)), None)
+            found[kind or "everything else"] += own
+        total = sum(found.values())
+        shares.append({kind: f"{100 * value / total:.0f}" for kind, value in found.items()})
+    return [(kind, *(share[kind] for share in shares)) for kind in shares[0]]
+
+
+def _is(event: str, key: str) -> bool:
+    """Operators are told by their whole names, what has no namespace by a part."""
+    return event == key if key.startswith("aten::") else key in event

@@ -1,0 +1,171 @@
+"""What is measured: pairs of streams of two sizes, adapted by methods, with the head and the loss of AVE."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import torch
+from torch import Tensor
+from transformers import ASTConfig, ViTConfig
+
+from bench.methods import lowrank
+from bench.methods.base import Method
+from bench.methods.cola import CoLA
+from bench.methods.fused import linear
+from bench.methods.lora import LoRA
+from bench.streams.base import STAGES, Cross
+from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.load import build_stream, load_stream
+from bench.streams.lockstep import Exchange, MultiStream, Summaries
+from bench.tasks.ave import AVE
+from bench.tasks.heads import ClassTokens
+from bench.tasks.model import TaskModel
+
+CLASSES = 29
+
+
+class PlainCoLA(CoLA):
+    """CoLA in the plain form of its equation."""
+
+    fused = False
+
+
+class FusedLoRA(LoRA):
+    """LoRA evaluated by the operation that evaluates CoLA, rather than by PEFT's layers: what that alone gains."""
+
+    def attach(self, model: MultiStream) -> None:
+        """Attach PEFT's LoRA, and have its matrices read."""
+        super().attach(model)
+        for step in range(len(model.schedule)):
+            for stage in STAGES:
+                model.add_exchange(step, stage, _Nothing(list(model.streams)))
+
+
+class _Nothing(Exchange):
+    """An exchange of nothing."""
+
+    paths = frozenset()
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__()
+        self.names = names
+
+    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
+        """Evaluate the linears as they are."""
+        return dict.fromkeys(
+            self.names, lambda modules, x: lowrank.apply([linear(m, x, []) for m in modules.values()], x)
+        )
+
+    def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
+        """There are none."""
+        yield from ()
+
+
+def methods(r: int, reduction: int) -> dict[str, Callable[[], Method]]:
+    """What is compared, by name; CoLA's name is `CoLA`, and `LoRA` is the base."""
+    return {
+        "LoRA": partial(LoRA, r=r),
+        "LoRA 2r": partial(LoRA, r=2 * r),
+        "LoRA, fused": partial(FusedLoRA, r=r),
+        "CoLA": partial(CoLA, r=r, reduction=reduction),
+        "CoLA, plain": partial(PlainCoLA, r=r, reduction=reduction),
+    }
+
+
+@dataclass(frozen=True)
+class Size:
+    """Streams to be adapted, and how many seconds of video make a batch.
+
+    Attributes:
+        name: for the tables.
+        reduction: of CoLA's hypernetworks.
+        videos: of a batch.
+        seconds: of a video.
+        depth: blocks; None for the encoders' own.
+        pixels: side of a picture; None for the encoders' own.
+    """
+
+    name: str
+    reduction: int
+    videos: int
+    seconds: int = 10
+    depth: int | None = None
+    pixels: int | None = None
+
+    def streams(self) -> MultiStream:
+        """Streams of vision and audio: embedded ones, or of ViT-B's size with random weights."""
+        return copy.deepcopy(_streams(self.name, self.depth, self.pixels))
+
+    def batch(self, streams: MultiStream, device: torch.device) -> dict[str, Tensor]:
+        """Made-up media and labels."""
+        torch.manual_seed(0)
+        vision, audio = (stream.input for stream in streams.streams.values())
+        assert isinstance(vision, ImageInput) and isinstance(audio, AudioInput)
+        side, shape = vision.size, (self.videos, self.seconds)
+        made = {
+            "vision": torch.randint(0, 256, (*shape, 3, side, side), dtype=torch.uint8),
+            "audio": torch.randn(*shape, audio.frames, audio.mel_bins) * audio.std + audio.mean,
+            "label": torch.randint(0, CLASSES, shape),
+        }
+        return {name: value.to(device) for name, value in made.items()}
+
+
+@lru_cache(maxsize=2)
+def _streams(name: str, depth: int | None, pixels: int | None) -> MultiStream:
+    if name == "mini" and depth is None and pixels is None:
+        return MultiStream({name: load_stream(f"embedded:{name}-v1") for name in ("vision", "audio")})
+    if name == "mini":
+        width = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 256}
+        patch, side, frames, depth = 8, pixels or 56, 98, depth or 4
+    else:
+        width, patch, side, frames, depth = {}, 16, pixels or 224, 98, depth or 12
+    vision = ViTConfig(image_size=side, patch_size=patch, num_hidden_layers=depth, **width)
+    audio = ASTConfig(max_length=frames, num_hidden_layers=depth, **width)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return MultiStream(
+            {
+                "vision": build_stream(vision, ImageInput(side, (0.5,) * 3, (0.25,) * 3)),
+                "audio": build_stream(audio, AudioInput(16_000, 128, frames, -4.0, 4.0)),
+            }
+        )
+
+
+class Subject:
+    """One method on one pair of streams: its training step and its scoring."""
+
+    def __init__(self, size: Size, make: Callable[[], Method], device: torch.device) -> None:
+        self.device = device
+        streams = size.streams()
+        torch.manual_seed(0)
+        head = ClassTokens({name: stream.width for name, stream in streams.streams.items()}, 512, CLASSES)
+        torch.manual_seed(0)
+        self.method = make()
+        self.method.attach(streams)
+        self.model = TaskModel(streams, head).to(device)
+        self.task = AVE()
+        self.batch = size.batch(streams, device)
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimiser = torch.optim.AdamW(self.trained, lr=1e-4, fused=True)
+
+    def loss(self) -> Tensor:
+        """The loss of the batch; in bfloat16 on a GPU."""
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            return self.task.loss(self.model(self.batch), self.batch)
+
+    def step(self) -> None:
+        """A training step as the harness does it."""
+        self.model.train()
+        self.loss().backward()
+        torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+        self.optimiser.step()
+        self.optimiser.zero_grad()
+
+    def score(self) -> None:
+        """A forward pass without gradients."""
+        self.model.eval()
+        with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
+            self.model(self.batch)

@@ -1,0 +1,60 @@
+"""Times alternatives by turns, so that whatever else the machine does falls on all of them alike."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How many times as long as the base an alternative takes: median and quartiles over rounds; seconds likewise."""
+
+    median: float
+    low: float
+    high: float
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+
+
+def by_turns(
+    alternatives: Mapping[str, Callable[[], object]], base: str, rounds: int, device: torch.device
+) -> dict[str, Ratio]:
+    """Time each alternative once a round, after one round that does not count; ratios are within a round.
+
+    Every other round goes through them backwards: what follows on the base would else always be the same one.
+
+    Args:
+        alternatives: by name, what to time.
+        base: the name of the one that the others are compared with.
+        rounds: how many.
+        device: waited for before and after each.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in alternatives}
+    for number in range(rounds + 1):
+        names = list(alternatives)
+        for name in names if number % 2 else reversed(names):
+            _wait(device)
+            start = time.perf_counter()
+            alternatives[name]()
+            _wait(device)
+            if number:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: _ratio(values, seconds[base]) for name, values in seconds.items()}
+
+
+def _ratio(values: list[float], base: list[float]) -> Ratio:
+    ratios = [value / other for value, other in zip(values, base, strict=True)]
+    low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return Ratio(median, low, high, statistics.median(values))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

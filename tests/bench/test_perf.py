@@ -1,0 +1,42 @@
+"""The measuring of speed: what it calls, in which order, and what it says."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from perf.subjects import Size, Subject, methods
+from perf.timing import by_turns
+
+CPU = torch.device("cpu")
+
+
+def test_alternatives_take_turns_and_the_order_is_reversed():
+    seen = []
+    by_turns({name: lambda name=name: seen.append(name) for name in "abc"}, "a", 2, CPU)
+    assert "".join(seen) == "cba" + "abc" + "cba"
+
+
+def test_ratios_are_those_of_the_times():
+    found = by_turns({"one": lambda: time.sleep(0.01), "three": lambda: time.sleep(0.03)}, "one", 4, CPU)
+    assert found["one"].median == found["one"].low == found["one"].high == 1
+    assert found["three"].median == pytest.approx(3, rel=0.3)
+    assert found["three"].seconds == pytest.approx(0.03, rel=0.3)
+    assert found["three"].low <= found["three"].median <= found["three"].high
+
+
+def test_what_is_compared_computes_the_same():
+    """The three forms of LoRA and of CoLA give equal losses, and go on doing so while they train."""
+    size = Size("mini", reduction=8, videos=1, seconds=2)
+    subjects = {name: Subject(size, make, CPU) for name, make in methods(4, size.reduction).items()}
+    for _ in range(3):
+        losses = {name: subject.loss().item() for name, subject in subjects.items()}
+        assert losses["LoRA, fused"] == pytest.approx(losses["LoRA"], abs=1e-4)
+        assert losses["CoLA, plain"] == pytest.approx(losses["CoLA"], abs=1e-4)
+        for subject in subjects.values():
+            subject.step()
+    after = {name: subject.loss().item() for name, subject in subjects.items()}
+    assert all(after[name] < losses[name] for name in after)
+    assert abs(after["CoLA"] - after["LoRA"]) > 1e-6
