@@ -28,7 +28,7 @@ def main() -> None:
     args = parser.parse_args()
     start = time.perf_counter()
     text = report(torch.device(args.device), args.rounds, args.run)
-    print(text)
+    print(text, flush=True)
     print(f"\nmeasured in {time.perf_counter() - start:.0f} s")
     if args.write:
         head = README.read_text(encoding="utf-8").partition(MARK)[0]
