@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -69,6 +70,8 @@ def load(
         shuffle=order is not None,
         generator=order,
         num_workers=workers,
+        # In a process that was spawned, as those of --jobs, workers would be so too and import torch each, for seconds.
+        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         collate_fn=_collate,
         pin_memory=pin,
         # Workers that stay would draw from `order` once less, and the samples would come in another order.
