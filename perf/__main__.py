@@ -64,7 +64,11 @@ def report(device: torch.device, rounds: int, run: bool) -> str:
             (f"`bench {c}`, seconds", f"{s:.2f}", "0.3" if c in ("--help", "list methods") else "")
             for c, s in starts.items()
         ),
-        ("`make run` after installation, seconds", f"{sections.of_run():.0f}" if run else "not measured: --run", "180"),
+        (
+            "`make run` after installation, its data there, seconds",
+            f"{sections.of_run():.0f}" if run else "not measured: --run",
+            "180",
+        ),
     ]
     times = [
         (

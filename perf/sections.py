@@ -220,7 +220,18 @@ def of_start(commands: Iterable[str], rounds: int = 5) -> dict[str, float]:
 def of_run() -> float:
     """Seconds that the main job takes, its data already generated and decoded, as with `make run`."""
     with tempfile.TemporaryDirectory() as folder:
-        command = ["run", "--methods", "lora,cola", "--tasks", "ave,avs", "--quiet", "--results", str(Path(folder))]
+        command = [
+            "run",
+            "--methods",
+            "lora,cola",
+            "--tasks",
+            "ave,avs",
+            "--jobs",
+            "2",
+            "--quiet",
+            "--results",
+            str(Path(folder)),
+        ]
         return of_start([" ".join(command)], rounds=1)[" ".join(command)]
 
 
