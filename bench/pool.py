@@ -9,7 +9,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime, timezone
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -20,7 +20,7 @@ from bench import registry, settings
 from bench.errors import BenchError
 from bench.plan import Spec
 from bench.progress import set_quiet
-from bench.records import SCHEMA, Record
+from bench.records import Record
 
 if TYPE_CHECKING:
     from bench.sweep import RunOptions
@@ -201,23 +201,8 @@ def _end_with_parent() -> None:
 def _lost(spec: Spec, started: str, exit_code: int) -> Record:
     """The record of a run whose process died."""
     how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
-    return Record(
-        schema=SCHEMA,
-        id=spec.id,
-        spec=asdict(spec),
-        status="failed",
-        reason=f"its worker process ended {how}; where memory was short, fewer --jobs need less",
-        traceback=None,
-        started=started,
-        finished=_now(),
-        scores=None,
-        parameters=None,
-        memory=None,
-        throughput=None,
-        times=None,
-        data=None,
-        environment=None,
-    )
+    reason = f"its worker process ended {how}; where memory was short, fewer --jobs need less"
+    return replace(Record.failed(spec, started, reason), finished=_now())
 
 
 def _now() -> str:

@@ -147,6 +147,24 @@ class Record:
     environment: Environment | None = doc("What it ran on.")
     adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
 
+    @classmethod
+    def failed(
+        cls, spec: Spec, started: str, reason: str | None = None, environment: Environment | None = None
+    ) -> Record:
+        """The record of a run that measured nothing; it finished when it began, until told otherwise."""
+        nothing = dict.fromkeys(("traceback", "scores", "parameters", "memory", "throughput", "times", "data"))
+        return cls(
+            schema=SCHEMA,
+            id=spec.id,
+            spec=asdict(spec),
+            status="failed",
+            reason=reason,
+            started=started,
+            finished=started,
+            environment=environment,
+            **nothing,
+        )
+
     @property
     def label(self) -> str:
         """The run in a few words, as in "ave lora seed 0"."""

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
@@ -112,23 +112,8 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
     started = _now()
     _, _, recipe = _build(spec)
     device = _accelerator(options.device, recipe.precision).device
-    blank = records.Record(
-        schema=records.SCHEMA,
-        id=spec.id,
-        spec=asdict(spec),
-        status="failed",
-        reason=None,
-        traceback=None,
-        started=started,
-        finished=started,
-        scores=None,
-        parameters=None,
-        memory=None,
-        throughput=None,
-        times=None,
-        data=None,
-        environment=environment(_device_name(device), torch.get_num_threads()),
-    )
+    here = environment(_device_name(device), torch.get_num_threads())
+    blank = records.Record.failed(spec, started, environment=here)
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
