@@ -16,13 +16,13 @@ import tempfile
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from bench import records, registry, settings
 from bench.card import card
 from bench.errors import BenchError
-from bench.methods.base import Method, check_tensors
+from bench.methods.base import Method, check_tensors, read_tensors
 from bench.plan import Spec
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
@@ -80,10 +80,7 @@ def load(folder: Path, model: TaskModel, method: Method) -> None:
     """
     method.load(folder)
     path = folder / _HEAD
-    try:
-        saved = load_file(path)
-    except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-        raise BenchError(f"cannot read the saved head {path}: {error}") from error
+    saved = read_tensors(path, "the saved head")
     here = _tensors(model.head)
     check_tensors(saved, here, path)
     with torch.no_grad():

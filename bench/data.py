@@ -118,7 +118,7 @@ def user_cache() -> Path:
 def _stamps(root: Path) -> tuple[object, ...]:
     """Where a release lies, and when its annotation files and its folders were last changed."""
     return root.resolve(), *sorted(
-        (path.name, path.stat().st_mtime_ns) for path in (root, *root.glob("*"), *root.glob("*/*"))
+        (path.name, path.lstat().st_mtime_ns) for path in (root, *root.glob("*"), *root.glob("*/*"))
     )
 
 

@@ -106,14 +106,9 @@ class Method(ABC):
             BenchError: it was saved with other settings or from other streams, or is incomplete.
         """
         import torch
-        from safetensors.torch import load_file
 
         self.check_description(folder)
-        path = folder / _WEIGHTS
-        try:
-            weights = load_file(path)
-        except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-            raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
+        weights = read_tensors(folder / _WEIGHTS)
         check_tensors(weights, {name: self._parameter(name) for name in self.own_names()}, folder)
         with torch.no_grad():
             for name, value in weights.items():
@@ -167,6 +162,20 @@ class Method(ABC):
 
     def _parameter(self, name: str) -> Tensor:
         return self.model.get_parameter(name).detach()
+
+
+def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file; `what` is it, for the message.
+
+    Raises:
+        BenchError: it is not there or cannot be read.
+    """
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
+        raise BenchError(f"cannot read {what} {path}: {error}") from error
 
 
 def check_tensors(saved: dict[str, Tensor], expected: dict[str, Tensor], folder: Path) -> None:

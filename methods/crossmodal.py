@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.errors import BenchError
-from bench.methods.base import check_tensors
+from bench.methods.base import check_tensors, read_tensors
 from bench.streams.base import STAGES, Cross
 from bench.streams.lockstep import Exchange, MultiStream, Summaries
 
@@ -195,10 +194,7 @@ def load_inter_modal(model: MultiStream, folder: Path) -> None:
         BenchError: the saved terms are missing, or not those of the model.
     """
     path = folder / FOLDER / _WEIGHTS
-    try:
-        saved = load_file(path)
-    except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-        raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
+    saved = read_tensors(path)
     here = inter_modal_tensors(model)
     check_tensors(saved, here, path)
     with torch.no_grad():

@@ -1,12 +1,12 @@
 """Linears of one input with low-rank paths beside them, as one operation with a gradient of its own.
 
-For each linear i, with a matrix Phi_ip of each sample's own on every path p but the first,
+For each linear i, whose inter-modal paths p have a matrix Phi_ip of each sample's own,
 
     y_i = W_i x + b_i + s_i B_i A_i x + sum over p of B_ip Phi_ip A_ip x
 
 The products down of all linears are one, those up are added in place to the linears' own outputs, the gradient of x is
-summed up in place in the products that give it, and x is kept once for the backward pass. So nothing is ever added,
-scaled or copied that has a row for each token.
+summed up in place in the products that give it, and x is kept once for the backward pass. So no term
+with a linear's output or input features for each token is made only to be scaled and added.
 
 Dimensions in names: N tokens of all samples, B samples, T tokens of a sample, I and O input and output features, R rank
 of a path, S of all paths of all linears together.
@@ -107,7 +107,7 @@ class _LowRank(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        # The gradient of B is computed transposed: with few rows rather than few columns that takes half the time.
+        # The gradient of B is computed transposed: with few rows rather than few columns that is quicker.
         x_NI, down_SI, d_NS, *rest = ctx.saved_tensors
         kept = iter(rest)
         wants_x = ctx.needs_input_grad[2]

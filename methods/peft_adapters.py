@@ -10,11 +10,9 @@ from pathlib import Path
 import torch
 from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from bench.errors import BenchError
-from bench.methods.base import check_tensors
+from bench.methods.base import check_tensors, read_tensors
 from bench.streams.base import Stream
 from bench.streams.lockstep import MultiStream
 
@@ -64,11 +62,7 @@ class PeftAdapters:
             BenchError: the saved weights are missing, or not those of these adapters.
         """
         for name, model in self.models.items():
-            path = folder / name / _WEIGHTS
-            try:
-                weights = load_file(path)
-            except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-                raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
+            weights = read_tensors(folder / name / _WEIGHTS)
             check_tensors(weights, get_peft_model_state_dict(model, save_embedding_layers=False), folder / name)
             set_peft_model_state_dict(model, weights)
 

@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from bench.tasks.grounding import BOX, BOX_METRICS, MASK, MASK_METRICS, Grounding
+
+
+class BoxOnly:
+    """Before a task's class: its boxes, without the masks."""
+
+    targets: ClassVar[tuple[str, ...]] = ("box",)
+    metrics: ClassVar[Mapping[str, str]] = BOX_METRICS
+
+
+class MaskOnly:
+    """Before a task's class: its masks, without the boxes."""
+
+    targets: ClassVar[tuple[str, ...]] = ("mask",)
+    metric: ClassVar[str] = MASK
+    metrics: ClassVar[Mapping[str, str]] = MASK_METRICS
 
 
 @dataclass
@@ -16,25 +32,18 @@ class RefCOCO(Grounding):
     layout = "refcoco"
     datasets: ClassVar[tuple[str, ...]] = ("refcoco",)
     metric = BOX
-    metrics = BOX_METRICS | MASK_METRICS
+    metrics: ClassVar[Mapping[str, str]] = BOX_METRICS | MASK_METRICS
     test_splits: ClassVar[tuple[str, ...]] = ("testA", "testB")
 
 
 @dataclass
-class RefCOCOBox(RefCOCO):
+class RefCOCOBox(BoxOnly, RefCOCO):
     """RefCOCO: the box only (REC)."""
-
-    targets = ("box",)
-    metrics = BOX_METRICS
 
 
 @dataclass
-class RefCOCOMask(RefCOCO):
+class RefCOCOMask(MaskOnly, RefCOCO):
     """RefCOCO: the mask only (RES)."""
-
-    targets = ("mask",)
-    metric = MASK
-    metrics = MASK_METRICS
 
 
 @dataclass
@@ -47,20 +56,13 @@ class RefCOCOPlus(RefCOCO):
 
 
 @dataclass
-class RefCOCOPlusBox(RefCOCOPlus):
+class RefCOCOPlusBox(BoxOnly, RefCOCOPlus):
     """RefCOCO+: the box only (REC)."""
-
-    targets = ("box",)
-    metrics = BOX_METRICS
 
 
 @dataclass
-class RefCOCOPlusMask(RefCOCOPlus):
+class RefCOCOPlusMask(MaskOnly, RefCOCOPlus):
     """RefCOCO+: the mask only (RES)."""
-
-    targets = ("mask",)
-    metric = MASK
-    metrics = MASK_METRICS
 
 
 @dataclass
@@ -74,20 +76,13 @@ class RefCOCOg(RefCOCO):
 
 
 @dataclass
-class RefCOCOgBox(RefCOCOg):
+class RefCOCOgBox(BoxOnly, RefCOCOg):
     """RefCOCOg (umd split): the box only (REC)."""
-
-    targets = ("box",)
-    metrics = BOX_METRICS
 
 
 @dataclass
-class RefCOCOgMask(RefCOCOg):
+class RefCOCOgMask(MaskOnly, RefCOCOg):
     """RefCOCOg (umd split): the mask only (RES)."""
-
-    targets = ("mask",)
-    metric = MASK
-    metrics = MASK_METRICS
 
 
 @dataclass
