@@ -15,7 +15,9 @@ import re
 from dataclasses import MISSING, asdict, dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, get_args
+
+import msgspec
 
 from bench import settings
 from bench.errors import BenchError
@@ -27,7 +29,6 @@ SCHEMA = 1
 FOLDER = "records"
 
 _log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 
 def doc(text: str, default: Any = MISSING) -> Any:
@@ -52,10 +53,11 @@ class Scores:
     metric: str = doc("The primary metric: it picks the best epoch and ranks the methods; higher is better.")
     validation: list[Epoch] = doc("The validation curve, an entry an epoch.")
     best_epoch: int = doc("The epoch with the best primary score on the validation split, which was scored on test.")
-    test: dict[str, float] = doc("Scores over all samples of the test splits, by metric, in percent.")
+    test: dict[str, float] = doc("Scores over all samples of the test splits, by metric, in percent; a trial has none.")
     test_samples: int = doc("Number of items that the test scores are averaged over.")
     floors: dict[str, float] = doc("Primary test scores that need not both modalities, by what gets them.")
     splits: dict[str, dict[str, float]] | None = doc("Scores of each split that was scored, validation too.", None)
+    repeated: float | None = doc("Largest difference of a validation sample scored again after training.", None)
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class Parameters:
     streams: int = doc("Parameters of the streams' encoders, without what the method added.")
     percent: float = doc("The method's trained parameters in percent of the streams'.")
     effective: int | None = doc("Of the method's trained parameters those in use at the end; AdaLoRA masks some.", None)
+    idle: int | None = doc("Trained parameters in tensors that no gradient ever reached.", None)
 
 
 @dataclass(frozen=True)
@@ -124,6 +127,7 @@ class Environment:
     versions: dict[str, str] = doc("Versions of the installed packages that matter, by name.")
     commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
     dirty: bool | None = doc("Whether that checkout held changes that are not committed.")
+    jobs: int | None = doc("Runs that the command did at a time, which share the machine.", None)
 
 
 @dataclass(frozen=True)
@@ -146,6 +150,9 @@ class Record:
     data: DataInfo | None = doc("What data it saw.")
     environment: Environment | None = doc("What it ran on.")
     adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
+    tuned: dict[str, Any] | None = doc(
+        "The file of --settings: `file`, `sha256`, and what it says of its tuning.", None
+    )
 
     @classmethod
     def failed(
@@ -169,6 +176,11 @@ class Record:
     def label(self) -> str:
         """The run in a few words, as in "ave lora seed 0"."""
         return Spec(**self.spec).label
+
+    @property
+    def stem(self) -> str:
+        """What the run's files and folders are called, without a suffix."""
+        return _stem(self.spec["task"], self.spec["method"], self.spec["seed"], self.id)
 
 
 def dumps(record: Record) -> str:
@@ -208,25 +220,30 @@ def read(path: Path) -> Record:
         BenchError: the file is no record, or one of a later schema; with the file and the key.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        schema = content["schema"] if isinstance(content, dict) and "schema" in content else None
-        if schema != SCHEMA:
-            raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}")
-        record = _decode(content, Record, "record")
-        _decode(record.spec, Spec, "spec")
-    except (OSError, ValueError) as error:
+        record = _decode(path.read_bytes())
+        msgspec.convert(record.spec, Spec)
+        if unknown := record.spec.keys() - _SPEC_KEYS:
+            raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise BenchError(f"{path} is no readable record: {error}") from error
     return record
 
 
 def read_all(results: Path) -> list[Record]:
-    """All records of a results folder, oldest first. Files that are no records are left out with a warning."""
+    """All records of a results folder, oldest first, but for trials of `bench tune`, which have no test scores.
+
+    Files that are no records are left out with a warning.
+    """
+    folder = results / FOLDER
     found = []
-    for path in sorted((results / FOLDER).glob("*.json")):
+    for name in sorted(path.name for path in folder.glob("*.json")):
         try:
-            found.append(read(path))
+            record = read(folder / name)
         except BenchError as error:
             _log.warning("left out: %s", error)
+        else:
+            if record.scores is None or record.scores.test:
+                found.append(record)
     return sorted(found, key=lambda record: record.started)
 
 
@@ -256,7 +273,11 @@ def check_writable(results: Path) -> None:
 
 def stem(spec: Spec) -> str:
     """What the run's files and folders are called, without a suffix."""
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", f"{spec.task}-{spec.method}-s{spec.seed}-{spec.id}")
+    return _stem(spec.task, spec.method, spec.seed, spec.id)
+
+
+def _stem(task: str, method: str, seed: int, run_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", f"{task}-{method}-s{seed}-{run_id}")
 
 
 def _path(results: Path, spec: Spec) -> Path:
@@ -276,29 +297,42 @@ def _plain(value: Any) -> Any:
     return _plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
 
 
-def _decode(value: Any, hint: Any, key: str) -> Any:
-    """`value` of a JSON file as the type `hint`; ValueError names the key where it is none."""
-    origin, args = get_origin(hint), get_args(hint)
-    if NoneType in args:
-        return None if value is None else _decode(value, args[0], key)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type) and isinstance(value, dict):
-        return _decode_fields(value, hint, key)
-    if origin is list and isinstance(value, list):
-        return [_decode(item, args[0], f"{key}[{index}]") for index, item in enumerate(value)]
-    if origin is dict and isinstance(value, dict):
-        return {name: _decode(item, args[1], f"{key}.{name}") for name, item in value.items()}
+@dataclass(frozen=True)
+class _Versioned:
+    schema: Any = None
+
+
+_VERSIONED = msgspec.json.Decoder(_Versioned)
+_RECORD = msgspec.json.Decoder(Record)
+_SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)}
+
+
+def _decode(content: bytes) -> Record:
+    """The record in a file's bytes."""
+    try:
+        record = _RECORD.decode(content)
+        if record.schema == SCHEMA:
+            return record
+    except msgspec.ValidationError:
+        pass
+    schema = _VERSIONED.decode(content).schema
+    if schema != SCHEMA:
+        raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}")
+    return msgspec.convert(_with_nan(json.loads(content), Record), Record)
+
+
+def _with_nan(value: Any, hint: Any) -> Any:
+    """`value` of a JSON file with NaN where null stands for a number that was not finite."""
+    args = get_args(hint)
     if hint is float and value is None:
         return math.nan
-    try:
-        return settings.convert(value, hint)
-    except ValueError as error:
-        raise ValueError(f"{key} {error}") from None
-
-
-def _decode_fields(values: dict[str, Any], cls: type[T], key: str) -> T:
-    hints = settings.hints(cls)
-    required = {field.name for field in dataclasses.fields(cls) if field.default is MISSING}  # type: ignore[arg-type]
-    for what, names in (("unknown", values.keys() - hints.keys()), ("missing", required - values.keys())):
-        if names:
-            raise ValueError(f"{what} in {key}: {', '.join(sorted(names))}")
-    return cls(**{name: _decode(value, hints[name], f"{key}.{name}") for name, value in values.items()})
+    if NoneType in args:
+        return None if value is None else _with_nan(value, args[0])
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        hints = settings.hints(hint)  # type: ignore[arg-type]  # mypy does not see that it is a class
+        return {name: _with_nan(item, hints.get(name, Any)) for name, item in value.items()}
+    if isinstance(value, dict) and args:
+        return {name: _with_nan(item, args[1]) for name, item in value.items()}
+    if isinstance(value, list) and args:
+        return [_with_nan(item, args[0]) for item in value]
+    return value

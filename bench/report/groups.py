@@ -9,13 +9,11 @@ and the others say what they change.
 
 from __future__ import annotations
 
-import json
-import math
-import statistics
-from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 from bench.recipe import PER_METHOD
 from bench.records import Record, Scores
@@ -90,14 +88,6 @@ class Table:
         """Primary scores that need not both modalities, by what gets them."""
         return {name: value for record in self.records if record.scores for name, value in record.scores.floors.items()}
 
-    def gains(self) -> dict[str, tuple[float, float]]:
-        """By the row's label: points over the mean primary score of LoRA, and percent of it."""
-        means = {row.label: statistics.fmean(row.primary) for row in self.rows}
-        if REFERENCE not in means:
-            return {}
-        base = means[REFERENCE]
-        return {label: (mean - base, 100 * (mean / base - 1) if base else math.nan) for label, mean in means.items()}
-
 
 @dataclass(frozen=True)
 class Section:
@@ -123,34 +113,39 @@ def sections(records: Iterable[Record]) -> list[Section]:
 
 def _tables(records: list[Record]) -> list[Table]:
     """The tables of one task on one data set, one a condition."""
-    by_condition = _grouped(records, lambda record: _key(_condition(record)))
-    usual = _usual(map(_condition, records))
-    tables = []
-    for group in by_condition:
-        condition = _condition(group[0])
-        tables.append(
-            Table(
-                task=_task(group[0]),
-                condition=condition,
-                changed=assignments(_changes(condition, usual)),
-                rows=_rows([record for record in group if record.scores]),
-                failed=[record for record in group if not record.scores],
-            )
+    return [
+        Table(
+            task=_task(group[0]),
+            condition=condition,
+            changed=assignments(changes),
+            rows=_rows([record for record in group if record.scores]),
+            failed=[record for record in group if not record.scores],
         )
-    return tables
+        for group, condition, changes in _told_apart(records, _condition)
+    ]
 
 
 def _rows(records: list[Record]) -> list[Row]:
     """The rows of one table."""
     rows = []
     for of_method in _grouped(records, lambda record: record.spec["method"]):
-        usual = _usual(map(_of_method, of_method))
-        for group in _grouped(of_method, lambda record: _key(_of_method(record))):
-            settings = _of_method(group[0])
-            changed = assignments(_changes(settings, usual))
-            method = group[0].spec["method"]
-            rows.append(Row(f"{method} ({changed})" if changed else method, settings, group))
+        method = of_method[0].spec["method"]
+        for group, settings, changes in _told_apart(of_method, _of_method):
+            rows.append(Row(f"{method} ({assignments(changes)})" if changes else method, settings, group))
     return rows
+
+
+def _told_apart(
+    records: list[Record], choice: Callable[[Record], dict[str, Any]]
+) -> list[tuple[list[Record], dict[str, Any], dict[str, Any]]]:
+    """The records by what was chosen for them, with the choice and what it changes of the most frequent one.
+
+    Of several choices as frequent as one another the first counts.
+    """
+    groups = _grouped(records, lambda record: _key(choice(record)))
+    choices = [choice(group[0]) for group in groups]
+    usual = choices[max(range(len(groups)), key=lambda index: (len(groups[index]), -index))] if groups else {}
+    return [(group, chosen, _changes(chosen, usual)) for group, chosen in zip(groups, choices, strict=True)]
 
 
 def _of_method(record: Record) -> dict[str, Any]:
@@ -168,11 +163,6 @@ def _condition(record: Record) -> dict[str, Any]:
     }
 
 
-def _usual(choices: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The most frequent choice; the first of several."""
-    return json.loads(Counter(map(_key, choices)).most_common(1)[0][0])
-
-
 def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
     """The values that are not as usual."""
     return {key: values.get(key, "unset") for key in {**values, **usual} if values.get(key) != usual.get(key)}
@@ -186,8 +176,8 @@ def _changed(table: Table) -> str:
     return table.changed
 
 
-def _key(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
+def _key(value: Any) -> bytes:
+    return msgspec.json.encode(value, order="sorted")
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
