@@ -7,7 +7,7 @@ import logging
 import statistics
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -15,13 +15,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
 from accelerate.utils import set_seed
+from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
-from bench import artefact, predictions, records, registry, settings
+from bench import artefact, predictions, records, registry, samples, settings
 from bench.data import Splits, open_splits
 from bench.environment import environment
 from bench.errors import BenchError, DataError, UsageError
@@ -35,7 +37,7 @@ from bench.streams.lockstep import MultiStream
 from bench.sweep import RunOptions
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
-from bench.train import score, speed, together, train
+from bench.train import difference, score, speed, together, train
 
 _log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
-        measured = _measure(spec, setup, start)
+        measured, sample_scores = (_validate if options.validate_only else measure)(spec, setup, start)
     except (DataError, UsageError):
         raise
     except Exception as error:
@@ -126,10 +128,18 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
         return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=_now())
     record = replace(blank, status="ok", finished=_now(), **measured)
     if options.results:
+        _keep_samples(spec, sample_scores, options.results)
         _keep_predictions(spec, setup, options.results)
         if options.save_adapters:
             record = _keep_adapter(record, setup, options.results)
     return record
+
+
+def _keep_samples(spec: Spec, scores: samples.SampleScores, results: Path) -> None:
+    try:
+        samples.keep(scores, results, records.stem(spec))
+    except OSError as error:
+        _log.error("scores of the samples of %s cannot be kept: %s", spec.label, error)
 
 
 def _keep_predictions(spec: Spec, setup: Setup, results: Path) -> None:
@@ -154,21 +164,30 @@ def _keep_adapter(record: records.Record, setup: Setup, results: Path) -> record
     return record
 
 
-def _measure(spec: Spec, setup: Setup, start: float) -> dict[str, Any]:
-    """Trains and scores; returns the parts of the record. `start` is when the run began, by the performance counter."""
+def measure(spec: Spec, setup: Setup, start: float) -> tuple[dict[str, Any], samples.SampleScores]:
+    """Trains and scores; returns the parts of the record, and what each test sample scored.
+
+    `start` is when the run began, by the performance counter.
+    """
     clock = _Clock()
     task, method, data, model, recipe = setup.task, setup.method, setup.data, setup.model, setup.recipe
     accelerator = setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
     with clock.phase("train"), peaks["train"].watching():
-        trained = train(model, method, task, recipe, data.datasets, accelerator, spec.seed, spec.label)
+        seen = {split: data.datasets[split] for split in ("train", "val")}  # the test split is out of its reach
+        trained = train(model, method, task, recipe, seen, accelerator, spec.seed, spec.label)
     with clock.phase("score"), peaks["score"].watching():
         scored = [
             score(model, task, data.datasets[split], recipe, accelerator, f"scoring {spec.label} {split}")
             for split in task.test_splits
         ]
+    again, _ = score(model, task, data.datasets["val"], recipe, accelerator)
     unmerged, merged = _speeds(setup)
-    return {
+    of_samples = {
+        split: _of_samples(task.of_each(measured), getattr(data.samples[split], "groups", None))
+        for split, (measured, _) in zip(task.test_splits, scored, strict=True)
+    }
+    parts = {
         "scores": records.Scores(
             metric=task.metric,
             validation=trained.curve,
@@ -183,8 +202,9 @@ def _measure(spec: Spec, setup: Setup, start: float) -> dict[str, Any]:
                     for split, (measured, _) in zip(task.test_splits, scored, strict=True)
                 },
             },
+            repeated=difference(trained.validation, again),
         ),
-        "parameters": replace(setup.parameters, effective=method.effective_parameters()),
+        "parameters": replace(setup.parameters, effective=method.effective_parameters(), idle=trained.idle),
         "memory": records.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
         "throughput": records.Throughput(
             trained.throughput, statistics.fmean(rate for _, rate in scored), unmerged, merged
@@ -198,6 +218,38 @@ def _measure(spec: Spec, setup: Setup, start: float) -> dict[str, Any]:
         ),
         "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
     }
+    return parts, of_samples
+
+
+def _validate(spec: Spec, setup: Setup, start: float) -> tuple[dict[str, Any], samples.SampleScores]:
+    """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
+    clock = _Clock()
+    task, method, data, recipe = setup.task, setup.method, setup.data, setup.recipe
+    with clock.phase("train"):
+        seen = {split: data.datasets[split] for split in ("train", "val")}
+        trained = train(setup.model, method, task, recipe, seen, setup.accelerator, spec.seed, spec.label)
+    best = next(entry.scores for entry in trained.curve if entry.epoch == trained.best_epoch)
+    parts = {
+        "scores": records.Scores(task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": best}),
+        "parameters": replace(setup.parameters, effective=method.effective_parameters(), idle=trained.idle),
+        "times": records.Times(
+            data=setup.seconds["data"],
+            model=setup.seconds["model"],
+            train=clock.seconds["train"],
+            score=0.0,
+            total=time.perf_counter() - start,
+        ),
+        "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
+    }
+    return parts, {}
+
+
+def _of_samples(scores: Mapping[str, Tensor], groups: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """What every sample of a split scored, and the numbers of their groups, where the task has any."""
+    found = {name: values.numpy() for name, values in scores.items()}
+    if groups is not None and all(len(values) == len(groups) for values in found.values()):
+        found[samples.GROUP] = np.unique(groups, return_inverse=True)[1]
+    return found
 
 
 def _speeds(setup: Setup) -> tuple[float, float | None]:

@@ -26,6 +26,9 @@ from bench.tasks.model import TaskModel
 
 Samples = Dataset[dict[str, Tensor]]
 
+Measured = dict[str, Tensor]
+"""What a task measured of each sample of a split, by name: each (samples,), float64."""
+
 _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
 
 
@@ -35,11 +38,21 @@ class DivergedError(BenchError):
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gave: the validation curve, the epoch whose weights the model now has, and samples a second."""
+    """What training gave.
+
+    Attributes:
+        curve: the validation curve.
+        best_epoch: the epoch whose weights the model now has.
+        validation: what was measured of each validation sample at its end.
+        throughput: samples a second.
+        idle: trained parameters in tensors that no gradient ever reached.
+    """
 
     curve: list[Epoch]
     best_epoch: int
+    validation: Measured
     throughput: float
+    idle: int
 
 
 def train(
@@ -73,7 +86,7 @@ def train(
     order, chance = (torch.Generator().manual_seed(seed) for _ in range(2))
     loader = load(splits["train"], recipe.batch_size, order, pin=accelerator.device.type == "cuda")
     steps = recipe.epochs * len(loader)
-    optimiser = torch.optim.AdamW(_groups(model, recipe), weight_decay=recipe.weight_decay, fused=True)
+    optimiser = make_optimiser(model, recipe)
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, partial(_rate, warm_up=round(recipe.warmup * steps), steps=steps)
     )
@@ -83,6 +96,7 @@ def train(
     clock = StepClock(accelerator.device)
     curve: list[Epoch] = []
     best: dict[str, Tensor] = {}
+    measured_best: Measured = {}
     step = 0
     with bar(range(steps), label, unit="step") as progress:
         for epoch in range(1, recipe.epochs + 1):
@@ -91,33 +105,58 @@ def train(
             clock.skip()
             for plain in batches(loader):
                 batch = task.augment(plain, chance)
-                with accelerator.autocast():
-                    loss = task.loss(wrapped(batch), batch)
-                extra = method.loss()
-                accelerator.backward(loss if extra is None else loss + extra)
-                if recipe.clip:
-                    accelerator.clip_grad_norm_(trainable, recipe.clip)
-                optimiser.step()
-                method.after_backward(step)
+                losses.append(take_step(wrapped, method, task, batch, optimiser, accelerator, recipe.clip, step))
                 schedule.step()
-                optimiser.zero_grad()
-                losses.append(loss.detach())
                 step += 1
                 if len(losses) % _CHECK_EVERY == 0:
                     _check(losses[-_CHECK_EVERY:], step - _CHECK_EVERY)
                 clock.tick(len(next(iter(batch.values()))))
                 progress.update()
             _check(losses, step - len(losses))
-            scores = task.summarise(score(model, task, splits["val"], recipe, accelerator)[0])
+            measured, _ = score(model, task, splits["val"], recipe, accelerator)
+            scores = task.summarise(measured)
             curve.append(Epoch(epoch, step, torch.stack(losses).mean().item(), scores))
             if best_epoch(curve, task.metric) == epoch:
+                measured_best = measured
                 best = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
             progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
                 parameter.copy_(best[name])
-    return Trained(curve, best_epoch(curve, task.metric), clock.throughput())
+    idle = sum(p.numel() for p in trainable if not _was_reached(optimiser.state.get(p, {})))
+    return Trained(curve, best_epoch(curve, task.metric), measured_best, clock.throughput(), idle)
+
+
+def take_step(
+    wrapped: nn.Module,
+    method: Method,
+    task: Task,
+    batch: dict[str, Tensor],
+    optimiser: torch.optim.Optimizer,
+    accelerator: Accelerator,
+    clip: float,
+    step: int,
+) -> Tensor:
+    """One step of the optimiser on a batch; `step` counts from 0. Returns the task's loss, detached."""
+    with accelerator.autocast():
+        loss = task.loss(wrapped(batch), batch)
+    extra = method.loss()
+    accelerator.backward(loss if extra is None else loss + extra)
+    if clip:
+        accelerator.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    optimiser.step()
+    method.after_backward(step)
+    optimiser.zero_grad()
+    return loss.detach()
+
+
+def _was_reached(state: Mapping[str, Tensor]) -> bool:
+    """Whether a gradient other than 0 ever came to a parameter, from what AdamW knows of it.
+
+    Weight decay alone moves a parameter too, so whether it has changed does not tell.
+    """
+    return any(bool(state[name].any()) for name in ("exp_avg", "exp_avg_sq") if name in state)
 
 
 def _without_streams(
@@ -135,10 +174,6 @@ def _without_streams(
 def best_epoch(curve: list[Epoch], metric: str) -> int:
     """The epoch with the highest validation score, the first of equals."""
     return max(curve, key=lambda entry: (entry.scores[metric], -entry.epoch)).epoch
-
-
-Measured = dict[str, Tensor]
-"""What a task measured of each sample of a split, by name: each (samples,), float64."""
 
 
 @torch.inference_mode()
@@ -174,6 +209,13 @@ def together(splits: Sequence[Measured]) -> Measured:
     return {name: torch.cat([measured[name] for measured in splits]) for name in splits[0]}
 
 
+def difference(one: Measured, other: Measured) -> float:
+    """The largest difference of a sample's measures between two scorings; infinite if not of as many samples."""
+    if any(one[name].shape != other[name].shape for name in one):
+        return math.inf
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
 _TIMED = 8  # batches that tell a speed
 
 
@@ -191,14 +233,14 @@ def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Acceler
     return clock.throughput()
 
 
-def _groups(model: TaskModel, recipe: Recipe) -> list[dict[str, object]]:
-    """The trained parameters, those of the method and those of the head each with their learning rate."""
+def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW of the trained parameters, those of the method and those of the head each with their learning rate."""
     groups = []
     for part, rate in ((model.streams, recipe.lr_adapter), (model.head, recipe.lr_head)):
         assert isinstance(part, nn.Module)
         if parameters := [p for p in part.parameters() if p.requires_grad]:
             groups.append({"params": parameters, "lr": rate})
-    return groups
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
 
 
 def _rate(step: int, *, warm_up: int, steps: int) -> float:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import gc
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the folder."""
+    """Adds the folder, and whether published figures are shown."""
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--published", action="store_true", help="show figures that others have published too, in a part of their own"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Writes the leaderboard and says where."""
-    from bench.report import write_leaderboard
+    from bench.report.write import write_leaderboard
 
-    print(f"leaderboard: {write_leaderboard(args.results)}")
+    gc.disable()  # it would take longer than reading thousands of records, and the command is over soon
+    try:
+        for path in write_leaderboard(args.results, args.published):
+            print(f"leaderboard: {path}")
+    finally:
+        gc.enable()
     return 0

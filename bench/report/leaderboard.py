@@ -1,26 +1,33 @@
-"""The leaderboard: all records of a results folder as Markdown, a table a task and one over all tasks."""
+"""The leaderboard as Markdown: for each task what the methods score and what they cost, and all tasks together."""
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from bench.errors import BenchError
-from bench.records import FOLDER, Record, read_all, write_text
-from bench.report.groups import REFERENCE, Row, Section, Table, sections
+from bench.report.board import Gain, Interval, SectionBoard, Standing, TaskBoard
+from bench.report.groups import REFERENCE, Row, Table
 from bench.report.multi_task import multi_task_tables
-from bench.report.words import NONE, assignments, average, data_title, escape, markdown, score
+from bench.report.notes import notes, row_notes
+from bench.report.tradeoff import FORMULAS, TRADE_OFFS
+from bench.report.words import NONE, average, data_title, escape, markdown, score
 
-_LEGEND = f"""Scores are those of all test samples at the epoch that is best on validation, as mean ± sample standard
-deviation over seeds. A gain is in points over the mean of {REFERENCE}, and in percent of it. Parameters are those
-trained, of which some methods mask a part: the rest is in use at the end. Their percentage is the method's in those of
-the streams. Memory is the peak in MB, speed in samples per second; merged is how many times as fast scoring is once the
-method is folded into the encoders as far as it goes. A floor is what needs not both modalities: a constant answer, or
-an oracle of one of them."""
+_LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
+  95% interval over seeds (Student's t).
+- **Gain**: over {REFERENCE}, on the seeds that both have: the mean of the differences, since methods share data, its
+  order and the head's start seed by seed. Its interval is that of the paired t-test; its percentage is of {REFERENCE}'s
+  mean. *With samples*: a bootstrap interval over seeds and test samples, where scores of samples were kept. *p*: of the
+  paired t-test, after Holm's correction over the table. A gain *stands* where p is below 0.05 and no interval holds 0.
+- **≈ best**: by the same rule it cannot be told apart from the best mean, and is not ranked. With one seed nothing can.
+- **Mean rank**: over the tasks, with a 95% bootstrap interval over seeds, and samples where their scores were kept.
+- **Parameters**: those trained, of which some methods mask a part: the rest is in use at the end. Their percentage is
+  the method's in those of the streams. Memory is the peak in MB, speed in samples per second; merged is how many times
+  as fast scoring is once the method is folded into the encoders as far as it goes.
+{{trade_offs}}
+- **Floor**: what needs not both modalities: a constant answer, or an oracle of one of them."""
 
-_MEASURES = (  # heading, part of the record, its key, unit, format
+_COSTS = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),
     ("in use", "parameters", "effective", 1, ",.0f"),
     ("head", "parameters", "head", 1, ",.0f"),
@@ -30,89 +37,108 @@ _MEASURES = (  # heading, part of the record, its key, unit, format
     ("train /s", "throughput", "train", 1, ",.1f"),
     ("score /s", "throughput", "score", 1, ",.1f"),
 )
-
-
-def write_leaderboard(results: Path) -> Path:
-    """Writes `leaderboard.md` from all the records of a results folder, whole or not at all.
-
-    Raises:
-        BenchError: there are no records, or the file cannot be written.
-    """
-    records = read_all(results)
-    if not records:
-        raise BenchError(f"there are no records in {results / FOLDER}: `bench run` makes them")
-    path = results / "leaderboard.md"
-    try:
-        write_text(path, leaderboard(records))
-    except OSError as error:
-        raise BenchError(f"the leaderboard cannot be written: {error}") from error
-    return path
-
-
-def leaderboard(records: Sequence[Record]) -> str:
-    """The records as Markdown. Tables never mix suites, data sources, recipes or settings."""
-    failed = sum(record.status != "ok" for record in records)
-    counts = f"{len(records)} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
-    parts = ["# Leaderboard", counts, _LEGEND]
-    for section in sections(records):
-        parts += _section(section)
-    return "\n\n".join(parts) + "\n"
-
-
-def _section(section: Section) -> list[str]:
-    title = f"suite {escape(section.suite)}, {escape(data_title(section.data))}"
-    changed = f", with {escape(section.changed)}" if section.changed else ""
-    parts = [f"## {title[0].upper()}{title[1:]}{changed}"]
-    for table in section.tables:
-        parts.append(f"### {escape(table.task)}: {title}{changed}")
-        if table.rows:
-            parts.append(_task_table(table))
-            if len(table.splits) > 2:
-                parts.append(_splits_table(table))
-        parts.append("\n".join(f"- {escape(line)}" for line in _notes(table)))
-    for heading, lines in multi_task_tables(section):
-        parts += [f"### {escape(heading)}: {title}{changed}", lines]
-    if len(section.tables) > 1:
-        parts += [f"### All tasks: {title}{changed}", _overall_table(section)]
-    return parts
-
-
-def _task_table(table: Table) -> str:
-    primary, *others = table.metrics
-    gains = table.gains()
-    header = ["method", primary, "seeds", "gain", "gain %", *(measure[0] for measure in _MEASURES), "merged", *others]
-    ranked = sorted(table.rows, key=lambda row: statistics.fmean(row.primary), reverse=True)
-    lines = [_line(row, others, gains.get(row.label)) for row in ranked]
-    for name, value in sorted(table.floors.items(), key=lambda floor: -floor[1]):
-        lines.append([f"floor: {name}", score([value]), *[""] * (len(header) - 2)])
-    return markdown(header, lines)
-
-
 _SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
 
 
-def _splits_table(table: Table) -> str:
-    """Methods by splits, each under its own name."""
-    columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
+def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Judged records as Markdown. Tables never mix suites, data sources, recipes or settings.
+
+    Args:
+        boards: of the records.
+        published: rows of `bench.report.published`, for a part of their own.
+    """
+    tables = [task.table for board in boards for task in board.tasks]
+    failed = sum(len(table.failed) for table in tables)
+    runs = sum(len(table.records) for table in tables) + failed
+    formulas = "\n".join(f"- **{name}**: {escape(formula)}, here the method's." for name, formula in FORMULAS.items())
+    counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
+    parts = ["# Leaderboard", counts, _LEGEND.replace("{trade_offs}", formulas)]
+    for board in boards:
+        parts += _section(board)
+    if published:
+        parts += [
+            "## Reported elsewhere",
+            "Not measured here: figures of others, as published, single runs unless said.",
+        ]
+        parts.append(_published_table(published))
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(board: SectionBoard) -> list[str]:
+    section = board.section
+    title = f"suite {escape(section.suite)}, {escape(data_title(section.data))}"
+    changed = f", with {escape(section.changed)}" if section.changed else ""
+    parts = [f"## {title[0].upper()}{title[1:]}{changed}"]
+    for task in board.tasks:
+        parts.append(f"### {escape(task.table.task)}: {title}{changed}")
+        if task.standings:
+            parts += [_scores_table(task), _costs_table(task)]
+            parts += _metrics_table(task.table)
+        parts.append("\n".join(f"- {escape(line)}" for line in [*row_notes(task.table), *notes(task.table)]))
+    for heading, lines in multi_task_tables(section):
+        parts += [f"### {escape(heading)}: {title}{changed}", lines]
+    if len(board.tasks) > 1:
+        parts += [f"### All tasks: {title}{changed}", _overall_table(board)]
+    return parts
+
+
+def _scores_table(task: TaskBoard) -> str:
+    gain_columns = ["gain", "95% interval", "gain %", "with samples", "p", "stands"]
+    header = ["method", "place", task.table.metrics[0], "95% interval", "seeds", *gain_columns]
     lines = [
-        [row.label, *(score(row.of_split(split, metric), with_deviation=True) for split, metric in columns)]
-        for row in table.rows
+        [
+            standing.row.label,
+            _place(standing),
+            score([standing.mean]),
+            interval(standing.interval),
+            str(len(standing.row.records)),
+            *_gain(standing.gain),
+        ]
+        for standing in task.standings
     ]
-    return markdown(["method", *(f"{metric} {split}" for split, metric in columns)], lines)
+    for name, value in sorted(task.table.floors.items(), key=lambda floor: -floor[1]):
+        lines.append([f"floor: {name}", "", score([value]), *[""] * (len(header) - 3)])
+    return markdown(header, lines)
 
 
-def _line(row: Row, others: Sequence[str], gain: tuple[float, float] | None) -> list[str]:
+def _place(standing: Standing) -> str:
+    return "≈ best" if standing.tied else str(standing.place)
+
+
+def interval(bounds: Interval | None, pattern: str = ".2f") -> str:
+    """An interval as text: "68.10 to 71.90"."""
+    return f"{bounds.low:{pattern}} to {bounds.high:{pattern}}" if bounds else NONE
+
+
+def _gain(gain: Gain | None) -> list[str]:
+    if gain is None:
+        return [NONE] * 6
+    return [
+        f"{gain.points:+.2f}",
+        interval(gain.interval, "+.2f"),
+        f"{gain.percent:+.1f}",
+        interval(gain.over_samples, "+.2f"),
+        NONE if gain.p_holm is None else f"{gain.p_holm:.3f}" if gain.p_holm >= 0.001 else "<0.001",
+        {"better": "better", "worse": "worse", "undecided": "no"}[gain.verdict],
+    ]
+
+
+def _costs_table(task: TaskBoard) -> str:
+    header = ["method", *(cost[0] for cost in _COSTS), "merged", *TRADE_OFFS]
+    return markdown(header, [_costs(standing) for standing in task.standings])
+
+
+def _costs(standing: Standing) -> list[str]:
+    row = standing.row
+    adapter = row.measures("parameters", "adapter")
     return [
         row.label,
-        score(row.primary, with_deviation=True),
-        str(len(row.records)),
-        *_gain(gain),
         *(
             average([value / unit for value in row.measures(part, name)], pattern)
-            for _, part, name, unit, pattern in _MEASURES
+            for _, part, name, unit, pattern in _COSTS
         ),
         _merged(row),
-        *(score(row.secondary(metric), with_deviation=True) for metric in others),
+        *(score([each.compute(standing.mean, round(adapter[0]))]) if adapter else NONE for each in TRADE_OFFS.values()),
     ]
 
 
@@ -124,48 +150,50 @@ def _merged(row: Row) -> str:
     return f"{average(ratios, '.2f')}x" if ratios else NONE
 
 
-def _gain(gain: tuple[float, float] | None) -> list[str]:
-    return [NONE, NONE] if gain is None else [f"{gain[0]:+.2f}", f"{gain[1]:+.1f}"]
+def _metrics_table(table: Table) -> Iterable[str]:
+    """The other metrics, and where a task has several test splits each split by itself, as mean ± deviation."""
+    if len(table.splits) > 2:
+        columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
+        header = [f"{metric} {split}" for split, metric in columns]
+        lines = [[row.of_split(split, metric) for split, metric in columns] for row in table.rows]
+        yield _deviations(table, header, lines)
+    if others := table.metrics[1:]:
+        yield _deviations(table, others, [[row.secondary(metric) for metric in others] for row in table.rows])
 
 
-def _overall_table(section: Section) -> str:
-    """Methods by tasks; with means for methods that were measured on every task only, since others do not compare."""
-    tables = section.tables
-    rows = [{row.label: row for row in table.rows} for table in tables]
-    gains = [table.gains() for table in tables]
-    lines: list[tuple[float, list[str]]] = []
-    for label in dict.fromkeys(label for of_task in rows for label in of_task):
-        scores = [of_task[label].primary if label in of_task else [] for of_task in rows]
-        means = [statistics.fmean(values) for values in scores if values]
-        complete = len(means) == len(tables)
-        gain = None
-        if complete and all(label in of_task for of_task in gains):
-            points, percents = zip(*(of_task[label] for of_task in gains), strict=True)
-            gain = statistics.fmean(points), statistics.fmean(percents)
-        cells = [score(values, with_deviation=True) for values in scores]
-        mean = [statistics.fmean(means)] if complete else []
-        lines.append((mean[0] if mean else -math.inf, [label, *cells, score(mean), *_gain(gain)]))
-    lines.sort(key=lambda line: line[0], reverse=True)
-    columns = [" ".join([table.task, *table.metrics[:1]]) for table in tables]
-    return markdown(["method", *columns, "mean", "mean gain", "mean gain %"], [cells for _, cells in lines])
+def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Sequence[float]]]) -> str:
+    labelled = [
+        [row.label, *(score(values, with_deviation=True) for values in line)]
+        for row, line in zip(table.rows, lines, strict=True)
+    ]
+    return markdown(["method", *header], labelled)
 
 
-def _notes(table: Table) -> list[str]:
-    """What the table was measured with and on, what does not compare, and what failed."""
-    notes = [f"{row.label}: {assignments(row.settings)}" for row in table.rows]
-    notes.append(f"All rows: {assignments(table.condition)}")
-    records = table.records
-    environments = [record.environment for record in records if record.environment]
-    machines = sorted({f"{environment.device} ({environment.threads} threads)" for environment in environments})
-    if machines:
-        warning = ": memory and speed do not compare between these" if len(machines) > 1 else ""
-        notes.append(f"Measured on: {'; '.join(machines)}{warning}")
-    fingerprints = {record.data.fingerprint for record in records if record.data}
-    if len(fingerprints) > 1:
-        notes.append(
-            f"The data was not the same in all runs: {len(fingerprints)} fingerprints. Scores may not compare."
+def _overall_table(board: SectionBoard) -> str:
+    """Methods by tasks; ranks and mean gains are of those that every task has, since others do not compare."""
+    ranks = {rank.label: rank for rank in board.ranks}
+    of_tasks = [{standing.row.label: standing for standing in task.standings} for task in board.tasks]
+    labels = dict.fromkeys([*ranks, *(label for standings in of_tasks for label in standings)])
+    lines = []
+    for label in labels:
+        found = [standings.get(label) for standings in of_tasks]
+        gains = [standing.gain for standing in found if standing and standing.gain]
+        complete = len(gains) == len(of_tasks)
+        lines.append(
+            [
+                label,
+                *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in found),
+                f"{ranks[label].mean:.2f}" if label in ranks else NONE,
+                interval(ranks[label].interval) if label in ranks else NONE,
+                f"{statistics.fmean(gain.points for gain in gains):+.2f}" if complete else NONE,
+                f"{statistics.fmean(gain.percent for gain in gains):+.1f}" if complete else NONE,
+            ]
         )
-    if table.failed:
-        reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
-        notes.append(f"{len(table.failed)} failed: {reasons}")
-    return notes
+    columns = [" ".join([task.table.task, *task.table.metrics[:1]]) for task in board.tasks]
+    return markdown(["method", *columns, "mean rank", "95% interval", "mean gain", "mean gain %"], lines)
+
+
+def _published_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    columns = ("method", "task", "metric", "score", "splits", "trainable_millions", "setting", "source")
+    header = ["method", "task", "metric", "score", "of", "trainable (M)", "encoders", "source"]
+    return markdown(header, [[str(row[name] if row[name] is not None else NONE) for name in columns] for row in rows])

@@ -25,6 +25,8 @@ class Samples(Protocol):
 
     names: Sequence[str]
     """What each sample is called in the release, for messages."""
+    groups: Sequence[str] | None = None
+    """What each sample is taken from, as a picture, where several may be: they are not independent of one another."""
 
     def __len__(self) -> int: ...
 
@@ -92,6 +94,13 @@ class Task(ABC):
     def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What is measured of each sample, by name: each (B,). As a rule the metrics, in percent."""
 
+    def of_each(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What each sample scores, in percent, by those metrics that are means over samples: each (samples,).
+
+        By default what `score` measured.
+        """
+        return measured
+
     def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """The metrics over all samples of a split, from what `score` measured of each: by default the means."""
-        return {name: values.mean().item() for name, values in measured.items()}
+        return {name: values.mean().item() for name, values in self.of_each(measured).items()}

@@ -126,18 +126,24 @@ class Grounding(Task):
             measured["both"], measured["either"] = torch.stack([torch.stack(pair) for pair in counts]).unbind(1)
         return measured
 
+    def of_each(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Whether each expression's box is right, and how far its mask is, in percent."""
+        found = {}
+        if "box" in self.targets:
+            found[BOX] = 100 * (measured["box_iou"] >= 0.5).double()
+        if "mask" in self.targets:
+            iou = measured["both"].double() / measured["either"].double().clamp(min=1)
+            found[MASK] = 100 * iou
+            found |= {f"precision@{t}": 100 * (iou >= t).double() for t in _PRECISIONS}
+        return found
+
     def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """The metrics, in percent."""
-        found: dict[str, float] = {}
-        if "box" in self.targets:
-            found[BOX] = 100 * (measured["box_iou"] >= 0.5).double().mean().item()
+        found = super().summarise(measured)
         if "mask" in self.targets:
-            both, either = measured["both"].double(), measured["either"].double()
-            each = both / either.clamp(min=1)
-            found[MASK] = 100 * each.mean().item()
-            found["oiou"] = 100 * (both.sum() / either.sum().clamp(min=1)).item()
-            found |= {f"precision@{t}": 100 * (each >= t).double().mean().item() for t in _PRECISIONS}
-        return found
+            both, either = (measured[name].double().sum() for name in ("both", "either"))
+            found["oiou"] = 100 * (both / either.clamp(min=1)).item()
+        return {name: found[name] for name in self.metrics}
 
     def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
         """The picture, with the expression, the true and the predicted box and mask."""
@@ -189,6 +195,7 @@ class Expressions(Samples):
         self.release, self.training, self.keep_aspect = release, training, keep_aspect
         self.image, self.text = image, text
         self.names = [f"{e.dataset} {e.sent_id}" for e in release.expressions]
+        self.groups = [e.file_name for e in release.expressions]
         self.texts = [e.text for e in release.expressions]
         if shuffle:
             self.texts = [self.texts[i] for i in np.random.default_rng(0).permutation(len(self.texts))]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 
 import mocks
 import pytest
@@ -68,25 +67,6 @@ def test_failed_runs_are_kept_apart(planned):
     (section,) = sections([mocks.record(good), mocks.failed(bad)])
     assert labels(section.tables[0]) == ["lora"]
     assert [record.id for record in section.tables[0].failed] == [bad.id]
-
-
-def test_gains_are_over_lora_with_its_usual_settings(planned):
-    specs = [*planned(tasks="ave", seeds="0 1"), *planned("lora", "ave", "0", "lora.r=54")]
-    scores = [50.0, 60.0, 54.0, 66.0, 57.2]  # lora, cola, lora, cola, lora with r=54
-    (section,) = sections(map(mocks.record, specs, scores))
-    gains = section.tables[0].gains()
-    assert gains["lora"] == (0.0, 0.0)
-    assert gains["cola"] == pytest.approx((11.0, 100 * 11 / 52))
-    assert gains["lora (r=54)"] == pytest.approx((5.2, 10.0))
-
-
-def test_no_gains_without_lora_and_no_percent_of_nothing(planned):
-    (section,) = sections(mocks.record(spec) for spec in planned("cola", "ave"))
-    assert section.tables[0].gains() == {}
-    (section,) = sections(map(mocks.record, planned(tasks="ave"), [0.0, 5.0]))
-    points, percent = section.tables[0].gains()["cola"]
-    assert points == 5.0
-    assert math.isnan(percent)
 
 
 def test_the_primary_metric_comes_first(planned):

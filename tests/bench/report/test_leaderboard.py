@@ -8,8 +8,11 @@ import pytest
 from bench import records
 from bench.errors import BenchError
 from bench.plan import make_plan
-from bench.report import leaderboard, write_leaderboard
+from bench.report.board import boards
+from bench.report.leaderboard import leaderboard as markdown
+from bench.report.published import published
 from bench.report.words import NONE
+from bench.report.write import write_leaderboard
 
 
 @pytest.fixture
@@ -23,62 +26,74 @@ def measured(plan):
     return [mocks.record(spec, (70.0 + 2 * spec.seed) if spec.method == "lora" else 80.0 + spec.seed) for spec in plan]
 
 
+def leaderboard(records):
+    return markdown(boards(records))
+
+
 def tables(text):
-    """The tables of a Markdown text, by heading: rows of cells by their first cell."""
-    found, rows = {}, {}
+    """The tables of a Markdown text, by heading and number: rows of cells by their first cell."""
+    found, heading, above = {}, "", ""
     for line in text.splitlines():
         if line.startswith("#"):
-            rows = found[line] = {}
+            heading, count = line, 0
         elif line.startswith("|"):
+            if not above.startswith("|"):
+                rows = found[heading, count] = {}
+                count += 1
             first, *cells = (cell.strip() for cell in line.strip("|").split(" | "))
             rows[first] = cells
+        above = line
     return found
 
 
-def test_a_table_a_task_and_one_over_all(measured):
+def test_tables_a_task_and_one_over_all(measured):
     found = tables(leaderboard(measured))
     title = "suite mock, generated data v3 (seed 7), not the benchmark's own"
-    assert [heading for heading, rows in found.items() if rows] == [
-        f"### ave: {title}",
-        f"### avs: {title}",
-        f"### All tasks: {title}",
+    ave, avs, overall = f"### ave: {title}", f"### avs: {title}", f"### All tasks: {title}"
+    assert list(found) == [(ave, 0), (ave, 1), (ave, 2), (avs, 0), (avs, 1), (avs, 2), (overall, 0)]
+    scores, costs, others = (found[ave, number] for number in range(3))
+    assert scores["method"][:6] == ["place", "accuracy", "95% interval", "seeds", "gain", "95% interval"]
+    # Differences of 10 and 9: mean 9.5, standard error 0.5, t of 0.975 with one degree of freedom 12.706.
+    assert scores["cola"] == [
+        "1",
+        "80.50",
+        "74.15 to 86.85",
+        "2",
+        "+9.50",
+        "+3.15 to +15.85",
+        "+13.4",
+        NONE,
+        "0.033",
+        "better",
     ]
-    ave = found[f"### ave: {title}"]
-    assert ave["method"][:4] == ["accuracy", "seeds", "gain", "gain %"]
-    assert ave["cola"] == (
-        [
-            "80.50 ± 0.71",
-            "2",
-            "+9.50",
-            "+13.4",
-            "16,000",
-            "16,000",
-            "2,500",
-            "2.00",
-            "812",
-            "640",
-            "151.2",
-            "420.0",
-            "1.25x",
-            "40.25 ± 0.35",
-        ]
-    )
-    assert ave["floor: sound alone"][0] == "41.50"
-    assert list(ave)[2:] == ["cola", "lora", "floor: sound alone", "floor: constant answer"]
-    overall = found[f"### All tasks: {title}"]
-    assert overall["cola"] == ["80.50 ± 0.71", "80.50 ± 0.71", "80.50", "+9.50", "+13.4"]
+    assert scores["lora"][0] == "2"
+    assert scores["floor: sound alone"][1] == "41.50"
+    assert list(scores)[2:] == ["cola", "lora", "floor: sound alone", "floor: constant answer"]
+    assert costs["cola"][:4] == ["16,000", "16,000", "2,500", "2.00"]
+    assert costs["cola"][4:] == ["812", "640", "151.2", "420.0", "1.25x", "80.44"]
+    assert others["cola"] == ["40.25 ± 0.35"]
+    assert found[overall, 0]["cola"] == ["80.50 ± 0.71", "80.50 ± 0.71", "1.00", "1.00 to 1.00", "+9.50", "+13.4"]
 
 
-def test_one_seed_has_no_deviation(measured):
-    text = leaderboard([record for record in measured if record.spec["seed"] == 0])
-    assert f"| 80.00 ± {NONE} |" in text
+def test_one_seed_ranks_nothing(measured):
+    found = tables(leaderboard([record for record in measured if record.spec["seed"] == 0]))
+    scores = next(iter(found.values()))
+    assert scores["cola"] == ["≈ best", "80.00", NONE, "1", "+10.00", NONE, "+14.3", NONE, NONE, "no"]
+    assert scores["lora"] == ["≈ best", "70.00", NONE, "1", *[NONE] * 6]
 
 
-def test_a_method_without_all_tasks_has_no_mean(measured):
+def test_a_method_without_all_tasks_has_no_rank(measured):
     found = tables(leaderboard([r for r in measured if (r.spec["method"], r.spec["task"]) != ("cola", "avs")]))
-    overall = next(rows for heading, rows in found.items() if "All tasks" in heading)
-    assert overall["cola"] == ["80.50 ± 0.71", NONE, NONE, NONE, NONE]
-    assert overall["lora"][2] == "71.00"
+    overall = next(rows for (heading, _), rows in found.items() if "All tasks" in heading)
+    assert overall["cola"] == ["80.50 ± 0.71", NONE, NONE, NONE, NONE, NONE]
+
+
+def test_published_figures_stand_by_themselves(measured):
+    text = markdown(boards(measured), published())
+    measured_part, _, elsewhere = text.partition("## Reported elsewhere")
+    assert measured_part == leaderboard(measured).rstrip("\n") + "\n\n"
+    assert "88.7 / 90.5 / 86.0" in elsewhere
+    assert "arXiv 2604.03314" in elsewhere
 
 
 def test_failed_runs_are_counted_and_listed(measured, plan):
@@ -108,7 +123,8 @@ def test_what_does_not_compare_is_said(measured):
         environment=dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100"),
     )
     text = leaderboard([other, *others])
-    assert "NVIDIA H100 (2 threads); cpu (2 threads): memory and speed do not compare between these" in text
+    machines = "NVIDIA H100 (2 threads); cpu (2 threads)"
+    assert f"{machines}: memory and speed do not compare between these" in text
     assert "The data was not the same in all runs: 2 fingerprints." in text
 
 
@@ -120,9 +136,11 @@ def test_official_data_is_called_so(mock_suite):
 def test_it_is_written_from_the_records_of_a_folder(measured, tmp_path):
     for record in measured:
         records.write(record, tmp_path)
-    path = write_leaderboard(tmp_path)
-    assert path == tmp_path / "leaderboard.md"
-    assert "8 runs, none of them failed." in path.read_text(encoding="utf-8")
+    paths = write_leaderboard(tmp_path)
+    assert paths == [tmp_path / "leaderboard.md", tmp_path / "leaderboard.html"]
+    assert "8 runs, none of them failed." in paths[0].read_text(encoding="utf-8")
+    before = [path.read_bytes() for path in paths]
+    assert [path.read_bytes() for path in write_leaderboard(tmp_path)] == before
 
 
 def test_without_records_nothing_is_written(tmp_path):

@@ -6,7 +6,8 @@ import mocks
 import pytest
 
 from bench.plan import make_plan
-from bench.report import leaderboard
+from bench.report.board import boards
+from bench.report.leaderboard import leaderboard as markdown
 
 
 @pytest.fixture
@@ -22,6 +23,10 @@ def renamed(record, task, test, splits=None):
 def rows(text, heading):
     lines = text.split(heading, 1)[1].split("\n#")[0].splitlines()
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def leaderboard(records):
+    return markdown(boards(records))
 
 
 def test_together_against_alone(plan):

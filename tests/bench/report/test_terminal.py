@@ -5,7 +5,7 @@ import dataclasses
 import mocks
 
 from bench.plan import make_plan
-from bench.report import run_table
+from bench.report.terminal import run_table
 from bench.report.words import NONE
 
 

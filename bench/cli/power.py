@@ -1,0 +1,88 @@
+"""`bench power`: how many seeds a gain needs, and which gain a number of seeds can show."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.errors import BenchError, UsageError
+
+_LEGEND = """
+Paired t-test over seeds, two-sided, at 0.05 over a table's comparisons; a gain is found with probability {power:g}.
+deviation: of the differences to lora, in points
+for {gain:g}: seeds for a gain of so many points; between: the same for the ends of the deviation's 95% interval
+with N: the smallest gain, in points, that N seeds show"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the folder and what is asked of the test."""
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--gain",
+        type=float,
+        default=1.0,
+        metavar="POINTS",
+        help="true gain over lora, in points (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--power", type=float, default=0.8, metavar="P", help="how probably it is to be found (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--comparisons",
+        type=int,
+        metavar="N",
+        help="methods that are compared with lora in one table, for Holm's correction (default: as many as it has)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints a line for each method and task."""
+    from tabulate import tabulate
+
+    from bench.records import FOLDER, read_all
+    from bench.report.board import boards
+    from bench.report.power import SEEDS, powers
+    from bench.report.words import NONE
+
+    _check(args)
+    found = list(powers(boards(read_all(args.results)), args.gain, args.power, args.comparisons))
+    if not found:
+        raise BenchError(
+            f"no variance to tell from in {args.results / FOLDER}: it takes lora and another method with two seeds or "
+            "more of one task: bench run --methods lora,... --seeds 0,1,2"
+        )
+
+    def number(seeds: int | None) -> str:
+        return str(seeds) if seeds else ">1000"
+
+    lines = [
+        [
+            power.task,
+            power.method,
+            str(power.seeds),
+            f"{power.deviation:.2f}",
+            number(power.needed),
+            " to ".join(number(end) for end in power.needed_between) if power.deviation else NONE,
+            *(f"{gain:.2f}" for gain in power.smallest.values()),
+        ]
+        for power in found
+    ]
+    header = ["task", "method", "seeds", "deviation", f"for {args.gain:g}", "between"]
+    header += [f"with {seeds}" for seeds in SEEDS]
+    print(
+        tabulate(lines, headers=header, tablefmt="simple", disable_numparse=True, colalign=["left"] * 2 + ["right"] * 7)
+    )
+    print(_LEGEND.format(gain=args.gain, power=args.power))
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    problems = []
+    if args.gain <= 0:
+        problems.append(f"--gain is a number of points above 0, not {args.gain:g}")
+    if not 0.05 < args.power < 1:
+        problems.append(f"--power is between 0.05 and 1, not {args.power:g}")
+    if args.comparisons is not None and args.comparisons < 1:
+        problems.append(f"--comparisons is a whole number from 1, not {args.comparisons}")
+    if problems:
+        raise UsageError(problems)

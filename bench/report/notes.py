@@ -1,0 +1,44 @@
+"""What stands below a task's table: what was measured with and on, what does not compare, and what failed."""
+
+from __future__ import annotations
+
+from bench.report.groups import Row, Table
+from bench.report.words import assignments
+
+
+def notes(table: Table) -> list[str]:
+    """A line each, as plain text."""
+    records = table.records
+    lines = [f"All rows: {assignments(table.condition)}"]
+    environments = [record.environment for record in records if record.environment]
+    machines = sorted(
+        {
+            f"{each.device} ({each.threads} threads"
+            + (f", {each.jobs} runs at a time)" if (each.jobs or 1) > 1 else ")")
+            for each in environments
+        }
+    )
+    if machines:
+        warning = ": memory and speed do not compare between these" if len(machines) > 1 else ""
+        lines.append(f"Measured on: {'; '.join(machines)}{warning}")
+    if kinds := sorted({record.memory.kind for record in records if record.memory}):
+        lines.append(f"Memory: {', '.join(kinds)}")
+    fingerprints = {record.data.fingerprint for record in records if record.data}
+    if len(fingerprints) > 1:
+        lines.append(
+            f"The data was not the same in all runs: {len(fingerprints)} fingerprints. Scores may not compare."
+        )
+    if table.failed:
+        reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
+        lines.append(f"{len(table.failed)} failed: {reasons}")
+    return lines
+
+
+def row_notes(table: Table) -> list[str]:
+    """The settings of each row, and the file that they were tuned in, a line each."""
+    return [f"{row.label}: {assignments(row.settings)}{_tuned(row)}" for row in table.rows]
+
+
+def _tuned(row: Row) -> str:
+    files = dict.fromkeys(str(record.tuned.get("file")) for record in row.records if record.tuned)
+    return f" (settings of {', '.join(files)})" if files else ""

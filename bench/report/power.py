@@ -1,0 +1,67 @@
+"""How many seeds a gain needs, from the variance that records show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench import stats
+from bench.report.board import SectionBoard
+
+SEEDS = (3, 5, 10)
+"""Numbers of seeds of which the smallest gain is told."""
+
+
+@dataclass(frozen=True)
+class Power:
+    """What the differences of one method and LoRA on one task say of the seeds that a comparison needs.
+
+    Attributes:
+        task: name of the task, with what its table changes.
+        method: label of the row.
+        seeds: that both have.
+        deviation: sample standard deviation of the differences over these seeds, in points.
+        needed: seeds with which the gain that was asked for is found; None for more than a thousand.
+        needed_between: the same for both ends of the 95% interval of the deviation.
+        smallest: by number of seeds, the smallest gain that is found, in points.
+    """
+
+    task: str
+    method: str
+    seeds: int
+    deviation: float
+    needed: int | None
+    needed_between: tuple[int | None, int | None]
+    smallest: dict[int, float]
+
+
+def powers(
+    boards: Sequence[SectionBoard], gain: float, wanted: float = 0.8, comparisons: int | None = None
+) -> Iterator[Power]:
+    """What every method of every table needs that shares two seeds or more with LoRA.
+
+    Args:
+        boards: of the records.
+        gain: true gain over LoRA, in points.
+        wanted: how probably it is to be found by the paired t-test.
+        comparisons: methods that are compared with LoRA in one table: the test's level is 0.05 divided by it, the first
+            step of Holm's correction; None for as many as the table has.
+    """
+    for board in boards:
+        for task in board.tasks:
+            gains = {s.row.label: s.gain for s in task.standings if s.gain and s.gain.deviation is not None}
+            alpha = stats.ALPHA / (comparisons or max(len(gains), 1))
+            name = " ".join(filter(None, [task.table.task, board.section.changed]))
+            for label, found in gains.items():
+                deviation = found.deviation or 0.0
+                between = stats.deviation_interval(deviation, found.seeds)
+                low, high = (stats.seeds_needed(gain, end, wanted, alpha) for end in between)
+                yield Power(
+                    task=name,
+                    method=label,
+                    seeds=found.seeds,
+                    deviation=deviation,
+                    needed=stats.seeds_needed(gain, deviation, wanted, alpha),
+                    needed_between=(low, high),
+                    smallest={seeds: stats.smallest_gain(deviation, seeds, wanted, alpha) for seeds in SEEDS},
+                )

@@ -1,0 +1,39 @@
+"""Writes the leaderboard of a results folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.records import FOLDER, read_all, write_text
+from bench.report.board import boards
+from bench.report.leaderboard import leaderboard
+from bench.report.page import page
+from bench.report.published import published
+
+
+def write_leaderboard(results: Path, reported_elsewhere: bool = False) -> list[Path]:
+    """Writes `leaderboard.md` and `leaderboard.html` from all records of a results folder, each whole or not at all.
+
+    Equal records give equal files.
+
+    Args:
+        results: the folder.
+        reported_elsewhere: show published figures of others too, in a part of their own.
+
+    Raises:
+        BenchError: there are no records, or a file cannot be written.
+    """
+    records = read_all(results)
+    if not records:
+        raise BenchError(f"there are no records in {results / FOLDER}: `bench run` makes them")
+    judged = boards(records, results)
+    others = published() if reported_elsewhere else []
+    paths = []
+    try:
+        for name, form in (("leaderboard.md", leaderboard), ("leaderboard.html", page)):
+            write_text(results / name, form(judged, others))
+            paths.append(results / name)
+    except OSError as error:
+        raise BenchError(f"the leaderboard cannot be written: {error}") from error
+    return paths

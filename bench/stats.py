@@ -1,0 +1,164 @@
+"""The statistics of comparisons: intervals, paired tests, bootstrap over seeds and samples, and the power of a test.
+
+Methods are compared in pairs: runs of one task with one seed see the same data in the same order and start from the
+same head, so the difference of two methods on that seed has less chance in it than either score.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import (
+    stdtr,
+    stdtrit,
+)  # Student's t; `scipy.stats` takes a second or two to import, as statsmodels does
+
+LEVEL = 0.95
+"""Of every interval."""
+ALPHA = 1 - LEVEL
+RESAMPLES = 2000
+_MOST_SEEDS = 1000
+
+Bounds = tuple[float, float]
+
+
+def mean_interval(values: Sequence[float]) -> Bounds | None:
+    """The interval of the mean by Student's t, from (n,) independent values; None from fewer than two."""
+    if len(values) < 2:
+        return None
+    return _test(values)[:2]
+
+
+def paired_test(differences: Sequence[float]) -> tuple[float, float, float] | None:
+    """The paired t-test of (n,) differences: the interval of their mean, and the two-sided p-value.
+
+    None from fewer than two. Differences that are all 0 have the p-value 1.
+    """
+    if len(differences) < 2:
+        return None
+    return _test(differences)
+
+
+def _test(values: Sequence[float]) -> tuple[float, float, float]:
+    """Low and high end of the mean's interval, and the two-sided p-value that the mean is 0."""
+    freedom = len(values) - 1
+    mean, error = statistics.fmean(values), float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
+    if error == 0:
+        return mean, mean, float(mean == 0)
+    return mean - half, mean + half, 2 * float(stdtr(freedom, -abs(mean) / error))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p-values of one table after Holm's step-down correction (Scandinavian Journal of Statistics, 1979)."""
+    corrected = [0.0] * len(p_values)
+    largest = 0.0
+    for left, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min((len(p_values) - left) * p_values[index], 1.0))
+        corrected[index] = largest
+    return corrected
+
+
+def resampled_means(scores: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Bootstrap: means of (M, S) scores over resampled seeds, or of (M, S, N) over resampled seeds and samples.
+
+    Seeds and samples are drawn each by themselves, and the same for all M methods, which stay paired. (Owen, "The
+    pigeonhole bootstrap", 2007: with both, the interval is rather too wide than too narrow.) The draws are the same
+    each time.
+
+    Args:
+        scores: of each method and seed, and of each sample.
+        groups: (N,) whole numbers: samples of one group are drawn together, since they are not independent.
+
+    Returns:
+        (`RESAMPLES`, M).
+    """
+    seeds_RS = _counts(scores.shape[1], 0) / scores.shape[1]
+    if scores.ndim == 2:
+        return seeds_RS @ scores.T
+    _, groups_N = np.unique(np.arange(scores.shape[2]) if groups is None else groups, return_inverse=True)
+    sizes_G = np.bincount(groups_N).astype(np.float32)
+    counts_RG = _counts(len(sizes_G), 1)
+    total_R = counts_RG @ sizes_G
+    resampled = []
+    for each_SN in scores:
+        sums_SG = np.stack([np.bincount(groups_N, weights=of_seed) for of_seed in each_SN]).astype(np.float32)
+        resampled.append(((seeds_RS @ sums_SG) * counts_RG).sum(1) / total_R)
+    return np.stack(resampled, 1)
+
+
+def percentile_interval(resampled: np.ndarray) -> Bounds:
+    """The bootstrap's interval from (R,) resampled values."""
+    low, high = np.quantile(resampled, [ALPHA / 2, 1 - ALPHA / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=8)
+def _counts(items: int, seed: int) -> np.ndarray:
+    """How often each item is drawn in each resample: (`RESAMPLES`, items), float32."""
+    drawn = np.random.default_rng(seed).integers(0, items, (RESAMPLES, items))
+    flat = drawn + items * np.arange(RESAMPLES)[:, None]
+    return np.bincount(flat.ravel(), minlength=RESAMPLES * items).reshape(RESAMPLES, items).astype(np.float32)
+
+
+def ranks(scores: np.ndarray) -> np.ndarray:
+    """Ranks of (..., M) scores, 1 for the highest; equals share the mean of their ranks."""
+    above = scores[..., None, :] > scores[..., :, None]
+    equal = scores[..., None, :] == scores[..., :, None]
+    return above.sum(-1) + (equal.sum(-1) + 1) / 2
+
+
+def mean_rank_interval(resampled: Sequence[np.ndarray]) -> list[Bounds]:
+    """For each of M methods the interval of its rank, averaged over tasks.
+
+    Args:
+        resampled: of each task, the means of all M methods: (`RESAMPLES`, M), as from `resampled_means`.
+    """
+    mean_RM = np.mean([ranks(each_RM) for each_RM in resampled], axis=0)
+    return [percentile_interval(of_method) for of_method in mean_RM.T]
+
+
+def power(gain: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
+    """How probable it is that the paired t-test finds a gain.
+
+    Args:
+        gain: true mean difference.
+        deviation: standard deviation of the differences over seeds.
+        seeds: so many of them.
+        alpha: level of the two-sided test.
+    """
+    from statsmodels.stats.power import TTestPower
+
+    found = float(TTestPower().power(gain / deviation, seeds, alpha)) if deviation else math.nan
+    return 1.0 if math.isnan(found) else found  # it gives none where nothing else is left
+
+
+def seeds_needed(gain: float, deviation: float, wanted: float = 0.8, alpha: float = ALPHA) -> int | None:
+    """The fewest seeds with which the paired t-test finds a gain so probably; None for more than a thousand."""
+    low, high = 2, _MOST_SEEDS
+    if power(gain, deviation, high, alpha) < wanted:
+        return None
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if power(gain, deviation, middle, alpha) >= wanted else (middle + 1, high)
+    return low
+
+
+def smallest_gain(deviation: float, seeds: int, wanted: float = 0.8, alpha: float = ALPHA) -> float:
+    """The smallest gain that the paired t-test finds so probably with so many seeds."""
+    from statsmodels.stats.power import TTestPower
+
+    return float(np.squeeze(TTestPower().solve_power(nobs=seeds, alpha=alpha, power=wanted))) * deviation
+
+
+def deviation_interval(deviation: float, values: int) -> Bounds:
+    """The interval of a standard deviation that was estimated from so many values (chi-squared)."""
+    from scipy.stats import chi2
+
+    freedom = values - 1
+    low, high = (math.sqrt(freedom / chi2.ppf(share, freedom)) for share in (1 - ALPHA / 2, ALPHA / 2))
+    return low * deviation, high * deviation

@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import mocks
+import numpy as np
+import pytest
+
+from bench import records, stats
+from bench.cli import main
+from bench.plan import make_plan
+from bench.report.board import boards
+from bench.report.power import SEEDS, powers
+
+
+@pytest.fixture
+def measured(mock_suite):
+    """LoRA scores 70 with every seed, CoLA 5 more on average, with a standard deviation of 2."""
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave"], range(4), [])
+    gains = 5 + 2 * np.array([-1.5, -0.5, 0.5, 1.5]) / np.std([-1.5, -0.5, 0.5, 1.5], ddof=1)
+    return [mocks.record(spec, 70.0 if spec.method == "lora" else 70.0 + gains[spec.seed]) for spec in plan]
+
+
+def test_seeds_are_told_from_the_deviation_of_the_differences(measured):
+    (found,) = powers(boards(measured), gain=2.0)
+    assert (found.task, found.method, found.seeds) == ("ave", "cola", 4)
+    assert found.deviation == pytest.approx(2.0)
+    assert found.needed == stats.seeds_needed(2.0, 2.0) == 10
+    low, high = found.needed_between
+    assert low < found.needed < high
+    assert found.smallest == {seeds: pytest.approx(stats.smallest_gain(2.0, seeds)) for seeds in SEEDS}
+
+
+def test_more_comparisons_need_more_seeds(measured):
+    needed = [next(iter(powers(boards(measured), 2.0, comparisons=count))).needed for count in (1, 4)]
+    assert needed == [10, stats.seeds_needed(2.0, 2.0, alpha=0.05 / 4)]
+    assert needed[1] > needed[0]
+
+
+def test_the_command_prints_them(measured, tmp_path, capsys):
+    for record in measured:
+        records.write(record, tmp_path)
+    assert main(["power", "--results", str(tmp_path), "--gain", "2"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ave"))
+    assert line.split()[:5] == ["ave", "cola", "4", "2.00", "10"]
+
+
+def test_one_seed_has_no_variance(measured, tmp_path, capsys):
+    records.write(measured[0], tmp_path)
+    assert main(["power", "--results", str(tmp_path)]) == 1
+    assert "it takes lora and another method with two seeds or more" in capsys.readouterr().err
+
+
+def test_wrong_numbers_are_all_told(tmp_path, capsys):
+    assert main(["power", "--results", str(tmp_path), "--gain", "0", "--power", "1", "--comparisons", "0"]) == 2
+    told = capsys.readouterr().err
+    assert all(option in told for option in ("--gain", "--power", "--comparisons"))
