@@ -1,0 +1,232 @@
+"use strict";
+// Draws a task's figures as inline SVG: the score against what it costs, with 95% bars and the Pareto front, and the
+// training curves. Rows come best first. Every mark carries the number of its row in data-row, and can be focused.
+
+const SVG = "http://www.w3.org/2000/svg";
+const HEIGHT = 300;
+const PLOT = { left: 44, right: 16, top: 24, bottom: 42 }; // margins around the plot, in pixels
+const COSTS = [
+  { key: "parameters", title: "Score against trainable parameters", axis: "adapter parameters (logarithmic)", log: true },
+  { key: "memory", title: "Score against training memory", axis: "peak while training, MB" },
+  { key: "speed", title: "Score against training speed", axis: "training samples a second", highIsBetter: true },
+];
+const SHAPES = [
+  "M-5.5,0a5.5,5.5 0 1,0 11,0a5.5,5.5 0 1,0 -11,0Z", // disc
+  "M-5,-5H5V5H-5Z", // square
+  "M0,-6.5L6.2,5H-6.2Z", // triangle
+  "M0,-7L6.5,0L0,7L-6.5,0Z", // diamond
+  "M0,6.5L6.2,-5H-6.2Z", // triangle on its tip
+  "M-2,-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z", // plus
+  "M-6,-3L-3,-6L0,-3L3,-6L6,-3L3,0L6,3L3,6L0,3L-3,6L-6,3L-3,0Z", // cross
+  "M0,-6.5L6.2,-2L3.8,5.3H-3.8L-6.2,-2Z", // pentagon
+];
+const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
+const MOST_CURVES = 12;
+const MOST_LABELS = 40;
+
+/** Draws the figures of some rows of a task. `styles` numbers the styles of rows. */
+function drawFigures(container, task, rows, styles) {
+  container.replaceChildren();
+  for (const cost of COSTS) {
+    const shown = rows.filter((row) => row[cost.key] !== null && row.mean !== null);
+    if (shown.length) drawScatter(container, task, shown, cost, styles);
+  }
+  const curves = rows.filter((row) => row.curve.length > 1);
+  if (curves.length) drawCurves(container, task, curves, styles);
+}
+
+function drawScatter(container, task, rows, cost, styles) {
+  const [svg, width] = addFigure(container, cost.title);
+  const ends = rows.flatMap((row) => [row.mean, ...(row.interval ?? [])]);
+  const y = scoreScale(ends);
+  const x = (cost.log ? logScale : linearScale)(rows.map((row) => row[cost.key]), PLOT.left, width - PLOT.right);
+  drawAxes(svg, width, x, y, cost.axis, `${task.metric}, %`);
+  const front = paretoFront(rows, cost);
+  drawFront(svg, width, front.map((row) => [x(row[cost.key]), y(row.mean)]), cost.highIsBetter);
+  if (rows.length > MOST_LABELS) svg.classList.add("dense");
+  const boxes = [];
+  for (const row of rows) {
+    const [px, py] = [x(row[cost.key]), y(row.mean)];
+    const mark = addMark(svg, row, styles, describe(task, row));
+    let [top, bottom] = [py - 7, py + 7];
+    if (row.interval) {
+      const [low, high] = row.interval.map((end) => clamp(y(end), PLOT.top, HEIGHT - PLOT.bottom));
+      node("path", { class: "bar", d: `M${px - 4},${high}h8m-4,0V${low}m-4,0h8` }, mark);
+      [top, bottom] = [Math.min(top, high), Math.max(bottom, low)];
+    }
+    node("circle", { class: "target", cx: px, cy: py, r: 12 }, mark);
+    addShape(mark, styles.of(row), px, py);
+    boxes.push({ left: px - 7, right: px + 7, top, bottom });
+  }
+  const rest = rows.filter((row) => !front.includes(row)).slice(0, MOST_LABELS);
+  for (const row of [...front.slice(-MOST_LABELS), ...rest]) {
+    addLabel(svg, width, row.label, x(row[cost.key]), y(row.mean), boxes);
+  }
+}
+
+function drawCurves(container, task, rows, styles) {
+  const drawn = rows.slice(0, MOST_CURVES);
+  const some = drawn.length < rows.length ? `: the best ${drawn.length} of ${rows.length}` : "";
+  const [svg, width] = addFigure(container, `Training curves${some}`);
+  const points = drawn.flatMap((row) => row.curve);
+  const y = scoreScale(points.flatMap(([, , low, high]) => [low, high]));
+  const x = linearScale(points.map(([epoch]) => epoch), PLOT.left, width - PLOT.right, { whole: true });
+  drawAxes(svg, width, x, y, "epoch", `validation ${task.metric}, %`);
+  for (const row of drawn.reverse()) {
+    const style = styles.of(row);
+    const values = row.curve.map(([, mean]) => mean.toFixed(1)).join(", ");
+    const mark = addMark(svg, row, styles, `${row.label}: validation ${task.metric} by epoch: ${values}`);
+    const line = (column, of = row.curve) => of.map((point) => `${x(point[0])},${y(point[column])}`).join("L");
+    if (row.runs.length > 1) {
+      node("path", { class: "band", d: `M${line(3)}L${line(2, [...row.curve].reverse())}Z` }, mark);
+    }
+    node("path", { class: "curve", d: `M${line(1)}`, "stroke-dasharray": DASHES[style % DASHES.length] }, mark);
+    node("path", { class: "reach", d: `M${line(1)}` }, mark);
+    const step = Math.ceil(row.curve.length / 10);
+    for (let index = 0; index < row.curve.length; index += step) {
+      addShape(mark, style, x(row.curve[index][0]), y(row.curve[index][1]), 0.8);
+    }
+  }
+}
+
+/** The rows that no other beats in score without costing more, the cheapest first. */
+function paretoFront(rows, cost) {
+  const price = (row) => (cost.highIsBetter ? -row[cost.key] : row[cost.key]);
+  const front = [];
+  for (const row of [...rows].sort((a, b) => price(a) - price(b) || b.mean - a.mean)) {
+    if (!front.length || row.mean > front.at(-1).mean) front.push(row);
+  }
+  return front;
+}
+
+/** A step line from the cheapest point on to the edge where things cost most. */
+function drawFront(svg, width, points, costsMoreToTheLeft) {
+  const steps = points.map(([x, y]) => `H${x}V${y}`).join("");
+  const edge = costsMoreToTheLeft ? PLOT.left : width - PLOT.right;
+  node("path", { class: "front", d: `M${points[0][0]},${HEIGHT - PLOT.bottom}${steps}H${edge}` }, svg);
+}
+
+function drawAxes(svg, width, x, y, xTitle, yTitle) {
+  const [right, bottom] = [width - PLOT.right, HEIGHT - PLOT.bottom];
+  for (const tick of y.ticks) {
+    node("path", { class: "grid", d: `M${PLOT.left},${y(tick)}H${right}` }, svg);
+    node("text", { x: PLOT.left - 6, y: y(tick) + 4, "text-anchor": "end" }, svg, shortNumber(tick));
+  }
+  for (const tick of x.ticks) {
+    node("path", { class: "grid", d: `M${x(tick)},${bottom}v5` }, svg);
+    node("text", { x: x(tick), y: bottom + 18, "text-anchor": "middle" }, svg, shortNumber(tick));
+  }
+  node("path", { class: "grid", d: `M${PLOT.left},${bottom}H${right}` }, svg);
+  node("text", { x: PLOT.left, y: 13 }, svg, yTitle);
+  node("text", { x: (PLOT.left + right) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, svg, xTitle);
+}
+
+/** From scores to heights; percent stay within 0 and 100. */
+function scoreScale(values) {
+  const inside = values.filter((value) => value >= 0 && value <= 100);
+  return linearScale(inside.length ? inside : values, HEIGHT - PLOT.bottom, PLOT.top);
+}
+
+/** A linear scale with its ticks, and some room at both ends. */
+function linearScale(values, from, to, { whole = false } = {}) {
+  let [low, high] = extent(values);
+  const room = (high - low) * (whole ? 0.03 : 0.08) || Math.abs(high) * 0.05 || 1;
+  [low, high] = [low - room, high + room];
+  const step = niceStep((high - low) / 5, whole);
+  const scale = (value) => from + ((value - low) / (high - low)) * (to - from);
+  scale.ticks = [];
+  for (let n = Math.ceil(low / step); n * step <= high; n++) scale.ticks.push(n * step);
+  return scale;
+}
+
+/** A logarithmic scale with its ticks; zero has a place of its own at the left end. */
+function logScale(values, from, to) {
+  const positive = values.filter((value) => value > 0);
+  const zero = positive.length < values.length;
+  let [low, high] = extent(positive.length ? positive : [1]).map(Math.log10);
+  const room = (high - low) * 0.1 || 0.5;
+  [low, high] = [low - room, high + room];
+  const start = zero ? from + 44 : from;
+  const scale = (value) => (value > 0 ? start + ((Math.log10(value) - low) / (high - low)) * (to - start) : from + 16);
+  const within = (factors) => {
+    const ticks = [];
+    for (let power = Math.floor(low); power <= high; power++) {
+      for (const factor of factors) ticks.push(factor * 10 ** power);
+    }
+    return ticks.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  };
+  const choices = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [1, 2, 5], [1, 3], [1]].map(within);
+  scale.ticks = [...(zero ? [0] : []), ...(choices.find((ticks) => ticks.length <= 6) ?? choices.at(-1))];
+  return scale;
+}
+
+function niceStep(rough, whole) {
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power;
+  return whole ? Math.max(1, Math.round(step)) : step;
+}
+
+function extent(values) {
+  return values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
+}
+
+function clamp(value, low, high) {
+  return Math.min(Math.max(value, low), high);
+}
+
+const shortNumber = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 }).format;
+const wholeNumber = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format;
+
+/** What a screen reader says of a point. */
+function describe(task, row) {
+  const parts = [`${row.label}: ${task.metric} ${row.mean.toFixed(2)}%`];
+  if (row.interval) parts.push(`95% interval ${row.interval.map((end) => end.toFixed(2)).join(" to ")}`);
+  if (row.parameters !== null) parts.push(`${wholeNumber(row.parameters)} adapter parameters`);
+  if (row.memory !== null) parts.push(`${wholeNumber(row.memory)} MB`);
+  if (row.speed !== null) parts.push(`${row.speed.toFixed(1)} training samples a second`);
+  return parts.join(", ");
+}
+
+/** A figure with its title; returns its empty drawing and how wide that is. */
+function addFigure(container, title) {
+  const figure = container.appendChild(document.createElement("figure"));
+  const caption = figure.appendChild(document.createElement("figcaption"));
+  caption.appendChild(document.createElement("h3")).textContent = title;
+  const width = Math.max(240, caption.clientWidth);
+  const attributes = { viewBox: `0 0 ${width} ${HEIGHT}`, width: "100%", role: "group", "aria-label": title };
+  return [node("svg", { ...attributes, "aria-describedby": "figures-text" }, figure), width];
+}
+
+function addMark(svg, row, styles, text) {
+  const attributes = { class: `mark series-${styles.of(row) % 8}`, tabindex: 0, role: "button" };
+  return node("g", { ...attributes, "aria-label": text, "aria-controls": "panel", "data-row": row.index }, svg);
+}
+
+/** The marker of a style; past eight styles shapes and colours pair anew. */
+function addShape(parent, style, x, y, size = 1) {
+  const shape = SHAPES[(style + Math.floor(style / 8)) % SHAPES.length];
+  node("path", { class: "shape", d: shape, transform: `translate(${x},${y}) scale(${size})` }, parent);
+}
+
+/** Writes a label beside a point where it covers nothing; leaves it out where there is no such place. */
+function addLabel(svg, width, text, x, y, boxes) {
+  const long = text.length * 6.6;
+  for (const [dx, dy, end] of [[11, 4], [-11, 4, true], [9, -8], [-9, -8, true], [9, 17], [-9, 17, true]]) {
+    const left = end ? x + dx - long : x + dx;
+    const box = { left, right: left + long, top: y + dy - 11, bottom: y + dy + 3 };
+    const inside = box.left >= PLOT.left && box.right <= width - PLOT.right && box.top >= PLOT.top && box.bottom <= HEIGHT - PLOT.bottom;
+    const free = boxes.every((other) => box.right < other.left || box.left > other.right || box.bottom < other.top || box.top > other.bottom);
+    if (inside && free) {
+      node("text", { class: "label", x: x + dx, y: y + dy, "text-anchor": end ? "end" : "start", "aria-hidden": "true" }, svg, text);
+      boxes.push(box);
+      return;
+    }
+  }
+}
+
+function node(name, attributes, parent, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text;
+  return parent.appendChild(made);
+}
