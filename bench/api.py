@@ -14,6 +14,7 @@ from bench.methods.base import Method
 from bench.records import Record
 from bench.settings import build
 from bench.sweep import RunOptions, finished, plan_runs, sweep
+from bench.tuned import read_tuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,6 +28,7 @@ def run(
     suite: str | Path = "mini",
     settings: Mapping[str, Any] | None = None,
     budget: str | None = None,
+    settings_file: str | Path | None = None,
     results: str | Path = "results",
     data_root: str | Path | None = None,
     device: str = "auto",
@@ -43,6 +45,7 @@ def run(
         suite: a name, or the path of a suite's file.
         settings: what to change, as in `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
         budget: `2%`, `400k`, or the name of a method: each method's size is chosen for so many trained parameters.
+        settings_file: tuned settings that `bench tune` wrote: before the suite's, `settings` before them.
         results: folder for the records.
         data_root: where official releases lie, or generated data is to be kept; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
@@ -69,11 +72,12 @@ def run(
     names = [_name(method) for method in methods]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
-    plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root)
+    tuned = read_tuned(Path(settings_file)) if settings_file else None
+    plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root, tuned)
     records.check_writable(folder)
     done = {} if rerun else finished(plan, folder, save_adapters)
     todo = [spec for spec in plan if spec.id not in done]
-    for record in sweep(todo, folder, RunOptions(root, device, folder, save_adapters), jobs):
+    for record in sweep(todo, folder, RunOptions(root, device, folder, save_adapters, tuned), jobs):
         done[record.id] = record
     return [done[spec.id] for spec in plan]
 
@@ -92,27 +96,40 @@ def make_method(name: str, **settings: Any) -> Method:
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """The records as a pandas table: a row a run, a column a measure, `nan` where a failed run has none.
-
-    `score` is the primary test score; the other columns are `test.<metric>` for each metric, `setting.<name>` for each
-    setting of a method, and the measures of the record's parts, as in `parameters.adapter` and `memory.train_peak`.
-    """
+    """The records as a pandas table: a row a run, as `to_row` makes it, `nan` where a failed run has no measure."""
     import pandas as pd
 
-    return pd.DataFrame([_row(record) for record in records])
+    return pd.DataFrame([to_row(record) for record in records])
 
 
-def _row(record: Record) -> dict[str, Any]:
+def to_row(record: Record) -> dict[str, Any]:
+    """One record, flat.
+
+    `score` is the primary test score. Other keys are `test.<metric>` for each metric, the measures of the record's
+    parts, as in `parameters.adapter` and `memory.train_peak`, `environment.<key>` for what measures of memory and speed
+    depend on, and the specification: `setting.<name>` for each setting of the method, `task_setting.<name>` for each of
+    the task, `recipe.<field>`, `stream.<name>` for each stream's encoder, and `data.<key>`, with the fingerprint.
+    `tuned` is the file that settings were tuned to. What a failed run has not measured is left out.
+    """
     spec = record.spec
     row = {key: spec[key] for key in ("suite", "task", "method", "seed")}
-    row |= {"id": record.id, "status": record.status}
+    row |= {"id": record.id, "status": record.status, "reason": record.reason, "started": record.started}
+    row["tuned"] = record.tuned.get("file") if record.tuned else None
     if scores := record.scores:
-        row |= {"metric": scores.metric, "score": scores.test[scores.metric], "best_epoch": scores.best_epoch}
+        row |= {"metric": scores.metric, "score": scores.test.get(scores.metric), "best_epoch": scores.best_epoch}
         row |= {f"test.{metric}": value for metric, value in scores.test.items()}
     for part in ("parameters", "memory", "throughput", "times"):
         if measured := getattr(record, part):
             row |= {f"{part}.{name}": value for name, value in asdict(measured).items()}
-    return row | {f"setting.{name}": value for name, value in spec["settings"].items()}
+    if environment := record.environment:
+        names = ("device", "threads", "jobs", "commit", "dirty")
+        row |= {f"environment.{name}": getattr(environment, name) for name in names}
+    row |= {f"data.{key}": value for key, value in spec["data"].items()}
+    if record.data:
+        row["data.fingerprint"] = record.data.fingerprint
+    for column, part in (("setting", "settings"), ("task_setting", "task_settings"), ("recipe", "recipe")):
+        row |= {f"{column}.{name}": value for name, value in spec[part].items()}
+    return row | {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
 
 
 def _several(values: Any) -> Iterable[Any]:

@@ -11,7 +11,7 @@ from bench.records import Record
 
 
 def card(record: Record, folder: Path) -> str:
-    """The card of an adapter in a folder, as Markdown with the metadata that the Hugging Face hub reads.
+    """The card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
 
     Args:
         record: of the finished run that trained it.
@@ -24,7 +24,7 @@ def card(record: Record, folder: Path) -> str:
     models = [source["model"] for source in streams.values()]
     named = [f"{name} ({source['model']})" for name, source in streams.items()]
     parts = [
-        _metadata(spec["method"], spec["task"], [model for model in models if _on_the_hub(model)], bool(of_peft)),
+        _metadata(record, [model for model in models if _on_the_hub(model)], bool(of_peft)),
         f"# {spec['method']} on {spec['task']}, seed {spec['seed']}",
         f"Adapters for {' and '.join(named)}, trained by "
         f"the run `{record.id}` of crossmodal-bench, suite {spec['suite']}, {_data(spec['data'])}.",
@@ -62,12 +62,12 @@ def card(record: Record, folder: Path) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(method: str, task: str, base: list[str], of_peft: bool) -> str:
-    lines = ["---", f"library_name: {'peft' if of_peft else 'transformers'}"]
-    if base:
-        lines += ["base_model:", *(f"- {model}" for model in base)]
-    lines += ["tags:", "- crossmodal-bench", f"- {json.dumps(method)}", f"- {json.dumps(task)}", "---"]
-    return "\n".join(lines)
+def _metadata(record: Record, base: list[str], of_peft: bool) -> str:
+    from bench.report.export_model_index import card_data
+
+    library = "peft" if of_peft else "transformers"
+    tags = ["crossmodal-bench", record.spec["method"], record.spec["task"]]
+    return f"---\n{card_data(record, library_name=library, base_model=base or None, tags=tags).to_yaml()}\n---"
 
 
 def _on_the_hub(model: str) -> bool:

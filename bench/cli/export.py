@@ -1,0 +1,29 @@
+"""`bench export`: the records in the forms that other tools read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_FORMATS = "csv|parquet|peft|model-index"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the format, and from where to where."""
+    parser.add_argument("--format", required=True, metavar=_FORMATS, help="what to write")
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="PATH",
+        help="a file for csv and parquet, else a folder with a file a finished run (default: in the results folder)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Writes the records and says where."""
+    from bench.report.export import export
+
+    path, runs = export(args.results, args.format, args.out)
+    print(f"{args.format} of {runs} {'run' if runs == 1 else 'runs'}: {path}")
+    return 0
