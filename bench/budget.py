@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
@@ -21,6 +21,9 @@ from bench.plan import Spec, make_plan
 from bench.report.words import assignments
 from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
+
+if TYPE_CHECKING:
+    from bench.tuned import Tuned
 
 TOLERANCE = 0.05
 _LARGEST = 2**16  # of a knob
@@ -61,6 +64,7 @@ def plan_within(
     tasks: Sequence[str],
     seeds: Sequence[str | int],
     sets: Sequence[str],
+    tuned: Tuned | None = None,
 ) -> tuple[list[Spec], list[Fit]]:
     """The runs that `make_plan` gives, with each method's size turned to the budget.
 
@@ -72,6 +76,7 @@ def plan_within(
         tasks: names of tasks.
         seeds: whole numbers, or their text.
         sets: changed settings.
+        tuned: settings of methods on tasks.
 
     Returns:
         The runs, and what each method came to on each task.
@@ -83,10 +88,10 @@ def plan_within(
     reference = "" if amount else budget
     if reference and reference not in methods:
         methods = [*methods, reference]
-        plan = make_plan(suite, methods, tasks, seeds, sets)
+        plan = make_plan(suite, methods, tasks, seeds, sets, tuned)
         wanted = [spec for spec in plan if spec.method != reference]
     else:
-        wanted = plan = make_plan(suite, methods, tasks, seeds, sets)
+        wanted = plan = make_plan(suite, methods, tasks, seeds, sets, tuned)
     given = {text.partition("=")[0].strip() for text in sets}
     _refuse_fixed(wanted, reference, given)
     mistakes = Mistakes()

@@ -6,14 +6,17 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from bench import registry, settings
 from bench.errors import Mistakes, UsageError
 from bench.recipe import PER_METHOD, Recipe
 from bench.registry import did_you_mean
 from bench.suite import Data, Suite, load_suite, parse_value, split_method
+
+if TYPE_CHECKING:
+    from bench.tuned import Tuned
 
 _MAX_SEED = 2**32 - 1  # numpy takes no larger one
 
@@ -50,9 +53,19 @@ class Spec:
         """The run in a few words, as in "ave lora seed 0"."""
         return f"{self.task} {self.method} seed {self.seed}"
 
+    @property
+    def of_method(self) -> dict[str, Any]:
+        """What may differ between methods: the settings, and of the recipe what a method may have for itself."""
+        return {**{name: self.recipe[name] for name in PER_METHOD}, **self.settings}
+
 
 def make_plan(
-    suite: str, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[str | int], overrides: Sequence[str]
+    suite: str,
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[str | int],
+    overrides: Sequence[str],
+    tuned: Tuned | None = None,
 ) -> list[Spec]:
     """The runs of every task with every seed and method, in that order: runs of a task share its data.
 
@@ -63,6 +76,7 @@ def make_plan(
         seeds: whole numbers, or their text.
         overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
             `<task>.<field of the recipe>`, `train.<field of the recipe>` or `data.<key>`; the value as TOML writes it.
+        tuned: settings of methods on tasks; they count before the suite's, and overrides before them.
 
     Raises:
         UsageError: with all the mistakes in the arguments.
@@ -71,6 +85,8 @@ def make_plan(
     loaded: Suite | None = None
     with mistakes.gathered():
         loaded = load_suite(suite)
+        if tuned:
+            tuned.check_suite(loaded.name)
     method_classes = _load_all("methods", methods, mistakes)
     task_classes = _load_all("tasks", tasks, mistakes)
     seed_numbers = _seeds(seeds, mistakes)
@@ -81,9 +97,29 @@ def make_plan(
     plan: list[Spec] = []
     for task in task_classes if loaded else ():
         with mistakes.gathered():
-            plan += _task_runs(loaded, task, task_classes[task], method_classes, seed_numbers, changes)
+            plan += _task_runs(loaded, task, task_classes[task], method_classes, seed_numbers, changes, tuned)
     mistakes.raise_if_any()
     return plan
+
+
+def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
+    """The run with other values of its method: settings, or what it may have of the recipe for itself.
+
+    Raises:
+        UsageError: the method, or the recipe, does not take them.
+    """
+    method = registry.load("methods", spec.method)
+    own, of_recipe = split_method(method, values)
+    return replace(
+        spec,
+        settings=_plain(method, {**spec.settings, **own}, spec.method),
+        recipe=_plain(Recipe, {**spec.recipe, **of_recipe}, spec.task),
+    )
+
+
+def _plain(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """All fields of `cls` with these values, as JSON holds them."""
+    return json.loads(json.dumps(asdict(settings.build(cls, values, where))))
 
 
 def _keys(cls: type) -> dict[str, type]:
@@ -158,6 +194,7 @@ def _task_runs(
     methods: Mapping[str, type],
     seeds: Sequence[int],
     changes: _Changes,
+    tuned: Tuned | None,
 ) -> list[Spec]:
     """The runs of one task. Of two values for one thing the more particular one counts, and the command line's first.
 
@@ -171,7 +208,7 @@ def _task_runs(
         """All fields of `cls` as JSON holds them, of several layers the last that has one."""
         merged = {name: value for layer in layers for name, value in layer.items()}
         with mistakes.gathered():
-            return json.loads(json.dumps(asdict(settings.build(cls, merged, where))))
+            return _plain(cls, merged, where)
         return {}
 
     def changed(owner: str, cls: type) -> dict[str, Any]:
@@ -181,7 +218,8 @@ def _task_runs(
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
-        own, of_recipe = split_method(cls, suite.of_method(name, task))
+        of_file = tuned.of(task, name) if tuned else {}
+        own, of_recipe = split_method(cls, {**suite.of_method(name, task), **of_file})
         method_settings[name] = plain(name, cls, own, changed(name, cls))
         with mistakes.gathered():
             _check_streams(settings.build(cls, method_settings[name], name), name, entry.streams)

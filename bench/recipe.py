@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-PER_METHOD = ("lr_adapter",)
-"""Fields that a method may have a value of its own for, since its parameters need it. All others are common to all."""
+PER_METHOD = ("lr_adapter", "lr_head")
+"""Fields that a method may have values of its own for, since its parameters need it. All others are common to all."""
 
 
 @dataclass(frozen=True)

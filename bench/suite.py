@@ -123,7 +123,7 @@ def suite_names() -> list[str]:
 
 def suite_summary(name: str) -> str:
     """What the built-in suite says of itself, in one line."""
-    return str(_read(_FOLDER / f"{name}.toml").get("about", ""))
+    return str(read_toml(_FOLDER / f"{name}.toml").get("about", ""))
 
 
 def load_suite(name_or_path: str) -> Suite:
@@ -138,7 +138,7 @@ def load_suite(name_or_path: str) -> Suite:
             known = registry.did_you_mean(name_or_path, suite_names())
             raise UsageError(f"unknown suite {name_or_path}: {known}; or give the path of a .toml file")
         raise UsageError(f"there is no suite file {path}")
-    content = _read(path)
+    content = read_toml(path)
     try:
         return _suite(content)
     except UsageError as error:
@@ -154,6 +154,31 @@ def split_method(method: type, values: Mapping[str, Any]) -> tuple[dict[str, Any
     )
 
 
+def check_method(method: str, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """What a table says of a method, converted to the types that it and the recipe have.
+
+    Args:
+        method: its name.
+        values: settings, and what it may have of the recipe for itself.
+        where: the table of methods, for messages.
+
+    Raises:
+        UsageError: with every unknown name and wrong value.
+    """
+    cls = registry.load("methods", method)
+    owners: dict[str, type] = {**dict.fromkeys(PER_METHOD, Recipe), **dict.fromkeys(settings.hints(cls), cls)}
+    checked: dict[str, Any] = {}
+    mistakes = Mistakes()
+    for name, value in values.items():
+        if name not in owners:
+            mistakes.add(f"unknown key {where}.{method}.{name}: {registry.did_you_mean(name, owners)}")
+            continue
+        with mistakes.gathered():
+            checked |= settings.check(owners[name], {name: value}, f"{where}.{method}")
+    mistakes.raise_if_any()
+    return checked
+
+
 def parse_value(text: str) -> Any:
     """A value from the command line, as TOML writes it; what is no TOML is text."""
     try:
@@ -162,7 +187,12 @@ def parse_value(text: str) -> Any:
         return text
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_toml(path: Path) -> dict[str, Any]:
+    """What a TOML file holds.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -210,12 +240,6 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
 def _check_methods(methods: Mapping[str, dict[str, Any]], where: str, mistakes: Mistakes) -> None:
     """Checks the tables of methods by their names; what a pattern says is checked where it is used."""
     for method, values in methods.items():
-        if "*" in method:
-            continue
-        with mistakes.gathered():
-            cls = registry.load("methods", method)
-            own, of_recipe = split_method(cls, values)
+        if "*" not in method:
             with mistakes.gathered():
-                settings.check(cls, own, f"{where}.{method}")
-            with mistakes.gathered():
-                settings.check(Recipe, of_recipe, f"{where}.{method}")
+                check_method(method, values, where)

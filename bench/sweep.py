@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from bench.records import Record
 
 if TYPE_CHECKING:
     from bench.budget import Fit
+    from bench.tuned import Tuned
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,16 @@ class RunOptions:
         device: "auto", "cpu" or "cuda".
         results: results folder in which predictions of a few samples are kept, and adapters; None to keep nothing.
         save_adapters: keep the trained adapter and head as well.
+        tuned: the file that settings were taken from, for the records of the runs that have them.
+        validate_only: train and validate and score no test split, as in a trial of `bench tune`.
     """
 
     data_root: Path | None = None
     device: str = "auto"
     results: Path | None = None
     save_adapters: bool = False
+    tuned: Tuned | None = None
+    validate_only: bool = False
 
 
 def plan_runs(
@@ -42,6 +50,7 @@ def plan_runs(
     overrides: Sequence[str],
     budget: str | None = None,
     data_root: Path | None = None,
+    tuned: Tuned | None = None,
 ) -> tuple[list[Spec], list[Fit]]:
     """The runs that a command asks for, and what its budget came to for each method and task.
 
@@ -53,11 +62,12 @@ def plan_runs(
         overrides: changed settings.
         budget: as for `bench.budget.plan_within`; None to leave the methods as they are.
         data_root: where the data is to be.
+        tuned: as for `make_plan`; what it has no settings for is warned of.
 
     Raises:
         UsageError: with all that is wrong in the arguments.
     """
-    asked = suite, methods, tasks, seeds, overrides
+    asked = suite, methods, tasks, seeds, overrides, tuned
     fits: list[Fit] = []
     if budget:
         from bench.budget import plan_within  # brings torch
@@ -68,6 +78,9 @@ def plan_runs(
     if any(spec.data["source"] == "official" for spec in plan) and (data_root is None or not data_root.is_dir()):
         given = "is missing" if data_root is None else f"{data_root} is no folder"
         raise UsageError(f"data.source=official needs --data-root, the folder where the releases lie: {given}")
+    if tuned and (missing := tuned.missing(plan)):
+        told = ", ".join(f"{method} on {task}" for task, method in missing)
+        _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", tuned.file, told)
     return plan, fits
 
 
@@ -99,6 +112,10 @@ def sweep(specs: Sequence[Spec], results: Path, options: RunOptions, jobs: int =
     """
     with closing(_run_all(specs, options, jobs)) as done:
         for record in done:
+            if record.environment:
+                record = replace(record, environment=replace(record.environment, jobs=jobs))
+            if options.tuned:
+                record = replace(record, tuned=options.tuned.told(Spec(**record.spec)))
             try:
                 records.write(record, results)
             except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
+from bench.search import Range, Space
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,6 +53,14 @@ class Method(ABC):
     def turned(self, knob: str, value: int) -> dict[str, Any]:
         """Return the settings that change, and their values, where a knob is turned to a value."""
         return {knob: value}
+
+    @property
+    def search(self) -> Space:
+        """What `bench tune` searches, by name: settings, or learning rates of the recipe.
+
+        Around what the suite has: by default a tenth to ten times the learning rate of the method's parameters.
+        """
+        return {"lr_adapter": Range()}
 
     @abstractmethod
     def attach(self, model: MultiStream) -> None:

@@ -11,6 +11,7 @@ from bench import registry
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.lora import LoRA
+from bench.search import Range, Space
 
 if TYPE_CHECKING:
     from bench.streams.lockstep import MultiStream
@@ -78,6 +79,11 @@ class CrossModal(Method):
     def knobs(self) -> tuple[str, ...]:
         """What turns the intra-modal path, and with it the rank of this one; and the hypernetworks' width."""
         return (*(super().knobs or ("inter_r",)), "reduction")
+
+    @property
+    def search(self) -> Space:
+        """What the intra-modal method declares, and the path's learning rate also where that one has no parameters."""
+        return {"lr_adapter": Range(), **super().search}
 
     def attach(self, model: MultiStream) -> None:
         """Attach the intra-modal method, and inter-modal paths to the linears of paired blocks."""

@@ -22,7 +22,11 @@ COMMANDS = {
     "eval": "score an adapter that `bench run --save-adapters` saved",
     "show": "draw samples of a run, with what is true and what it predicted, into one picture",
     "list": "list the methods, tasks or suites that exist, or the types that peft:<type> takes",
-    "leaderboard": "write leaderboard.md from the records of a results folder",
+    "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
+    "power": "tell from recorded variance how many seeds a gain needs",
+    "tune": "search each method's learning rate with equal trials, by validation score",
+    "check": "rerun a small subset and compare it with a baseline, for CI",
+    "export": "write records as CSV, Parquet, PEFT's method comparison or a model card's model-index",
     "pretrain": "pretrain an embedded encoder on generated media of one modality",
 }
 """What each does. A command's module is imported only where it is the one that was asked for: others may take long."""

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import records
-from bench.errors import UsageError
+from bench.cli.arguments import add_place, add_plan, asked
 from bench.plan import Spec
 from bench.records import Record
 from bench.report.words import assignments
 from bench.sweep import RunOptions, finished, plan_runs, sweep
+from bench.tuned import read_tuned
 
 if TYPE_CHECKING:
     from bench.budget import Fit
@@ -21,44 +22,35 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to run and where to keep it."""
-    _add_list(parser, "--methods", "NAME", "by commas or spaces; see `bench list methods`")
-    _add_list(parser, "--tasks", "NAME", "by commas or spaces; see `bench list tasks`")
-    parser.add_argument("--suite", default="mini", help="a name or a .toml file (default: %(default)s)")
-    _add_list(parser, "--seeds", "N", "by commas or spaces (default: 0)")
-    _add_list(parser, "--set", "KEY=VALUE", "as in cola.r=8, ave.epochs=2, train.batch_size=16, data.source=official")
+    add_plan(parser)
     parser.add_argument(
         "--budget",
         metavar="SIZE",
         help="choose each method's rank for so many trained adapter parameters: 2%% (of the streams'), 400k, or a "
         "method, as in cola: as many as it has",
     )
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="tuned settings that `bench tune` wrote; they count before the suite's, and --set before them",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    parser.add_argument(
-        "--jobs",
-        type=_jobs,
-        default=1,
-        metavar="N",
-        help="runs at a time, each in a process of its own with its share of the CPU's threads (default: %(default)s)",
-    )
+    add_place(parser)
     parser.add_argument("--save-adapters", action="store_true", help="keep adapters and heads, below RESULTS/adapters")
     parser.add_argument("--rerun", action="store_true", help="do runs again that have a record")
 
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
-    asked = args.suite, _words(args.methods), _words(args.tasks), _words(args.seeds) or ["0"], args.set
-    plan, fits = plan_runs(*asked, args.budget, args.data_root)
+    tuned = read_tuned(args.settings) if args.settings else None
+    plan, fits = plan_runs(*asked(args), args.budget, args.data_root, tuned)
     records.check_writable(args.results)
     done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
     failed_earlier = [record for record in done.values() if record.status == "failed"]
     todo = [spec for spec in plan if spec.id not in done]
     if not args.quiet:
         _introduce(plan, todo, fits)
-    options = RunOptions(args.data_root, args.device, args.results, args.save_adapters)
+    options = RunOptions(args.data_root, args.device, args.results, args.save_adapters, tuned)
     interrupted = False
     try:
         for number, record in enumerate(sweep(todo, args.results, options, args.jobs), start=1):
@@ -86,21 +78,6 @@ def _fitted(fit: Fit) -> str:
     return f"budget {fit.target:,} on {fit.task}: {fit.method} has {fit.found:,} ({100 * fit.off:+.1f}%){chosen}"
 
 
-def _add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:
-    parser.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=about)
-
-
-def _jobs(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise UsageError(f"--jobs is a whole number from 1, not {text}")
-    return int(text)
-
-
-def _words(arguments: Sequence[str]) -> list[str]:
-    """What was given by commas, spaces or both."""
-    return [word for argument in arguments for word in argument.replace(",", " ").split()]
-
-
 def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:
     for fit in fits:
         print(_fitted(fit))
@@ -124,7 +101,8 @@ def _outcome(record: Record) -> str:
 def _conclude(finished: Sequence[Record], results: Path) -> None:
     """Shows the finished runs and brings the leaderboard up to date."""
     if finished:
-        from bench.report import run_table, write_leaderboard
+        from bench.report.terminal import run_table
+        from bench.report.write import write_leaderboard
 
-        leaderboard = write_leaderboard(results)
+        leaderboard = ", ".join(map(str, write_leaderboard(results)))
         print(f"\n{run_table(finished)}\n\nrecords: {results / records.FOLDER}\nleaderboard: {leaderboard}", flush=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Literal
@@ -153,7 +154,7 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
             floors={"constant answer": 30.0, "sound alone": 41.5},
         ),
         parameters=Parameters(
-            adapter, 2500, adapter + 2500, total=900_000, streams=800_000, percent=2.0, effective=adapter
+            adapter, 2500, adapter + 2500, total=900_000, streams=800_000, percent=2.0, effective=adapter, idle=0
         ),
         memory=Memory(kind="resident size", train_peak=812_000_000, score_peak=640_000_000),
         throughput=Throughput(train=151.25, score=420.0, score_unmerged=400.0, score_merged=500.0),
@@ -168,3 +169,21 @@ def failed(spec: Spec, reason: str = "the loss is not finite at step 3") -> Reco
     """The record of a run that failed while training."""
     none = dict.fromkeys(("scores", "parameters", "memory", "throughput", "times", "data"))
     return record(spec, status="failed", reason=reason, traceback="Traceback ...", **none)
+
+
+def trial(spec: Spec) -> Record:
+    """The record of a run of `bench tune`: the nearer an adapter's rate is to 3e-4, the better.
+
+    It fails above 6e-3. Seeds differ by a point, and the best of three epochs is the second.
+    """
+    rate = spec.recipe["lr_adapter"]
+    if rate > 6e-3:
+        return failed(spec)
+    best = 70 - 20 * abs(math.log10(rate / 3e-4)) - spec.seed
+    made = record(spec)
+    curve = [
+        Epoch(number, number, 0.5, {made.scores.metric: best - worse})
+        for number, worse in ((1, 5.0), (2, 0.0), (3, 9.0))
+    ]
+    scores = dataclasses.replace(made.scores, validation=curve, best_epoch=2, test={}, test_samples=0, floors={})
+    return dataclasses.replace(made, scores=scores, memory=None, throughput=None)

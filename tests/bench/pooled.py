@@ -75,6 +75,12 @@ def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
+def tried(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A run of a trial."""
+    assert options.validate_only and options.results is None
+    return mocks.trial(spec)
+
+
 def _until(happened: Callable[[], bool]) -> None:
     end = time.monotonic() + 20
     while not happened():

@@ -91,7 +91,7 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
     [
         (
             "cola.rr=8",
-            "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, inter_scale, lr_adapter, r, ",
+            "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, inter_scale, lr_adapter, lr_head, r, ",
         ),
         ("cola.r=eight", "--set cola.r must be a whole number, not 'eight'"),
         ("cola.r=0", "cola: r must be at least 1, not 0"),
@@ -178,7 +178,7 @@ def test_a_method_may_have_a_learning_rate_of_its_own(mock_suite, overrides, ave
     [
         ("cola.lr_adapter=fast", "--set cola.lr_adapter must be a finite number, not 'fast'"),
         ("cola.lr_adapter=0", "lr_adapter must be above 0, not 0"),
-        ("cola.lr_head=1", "--set cola.lr_head=1: unknown key cola.lr_head"),
+        ("cola.clip=1", "--set cola.clip=1: unknown key cola.clip"),
         ("cola.epochs=1", "--set cola.epochs=1: unknown key cola.epochs"),
     ],
 )

@@ -129,15 +129,15 @@ def test_a_pattern_is_checked_where_it_is_used(mock_suite):
         make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
 
 
-def test_a_method_may_have_a_learning_rate_of_its_own_and_nothing_else(mock_suite):
-    mock_suite.write_text(mocks.SUITE + "\n[methods.lora]\nlr_adapter = 1e-5\nr = 3\n")
-    assert suite.load_suite(str(mock_suite)).methods == {"lora": {"lr_adapter": 1e-5, "r": 3}}
-    mock_suite.write_text(mocks.SUITE + '\n[methods.lora]\nlr_adapter = "high"\nlr_head = 1e-5\n')
+def test_a_method_may_have_learning_rates_of_its_own_and_nothing_else(mock_suite):
+    mock_suite.write_text(mocks.SUITE + "\n[methods.lora]\nlr_adapter = 1e-5\nlr_head = 1e-4\nr = 3\n")
+    assert suite.load_suite(str(mock_suite)).methods == {"lora": {"lr_adapter": 1e-5, "lr_head": 1e-4, "r": 3}}
+    mock_suite.write_text(mocks.SUITE + '\n[methods.lora]\nlr_adapter = "high"\nclip = 1e-5\n')
     with pytest.raises(UsageError) as raised:
         suite.load_suite(str(mock_suite))
     assert raised.value.problems == [
-        f"{mock_suite}: unknown key methods.lora.lr_head: known: alpha, r",
         f"{mock_suite}: methods.lora.lr_adapter must be a finite number, not 'high'",
+        f"{mock_suite}: unknown key methods.lora.clip: known: alpha, lr_adapter, lr_head, r",
     ]
 
 

@@ -1,0 +1,60 @@
+"""Arguments that several commands take."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.errors import UsageError
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """Adds what says which runs: methods, tasks, suite, seeds, and what to change."""
+    add_list(parser, "--methods", "NAME", "by commas or spaces; see `bench list methods`")
+    add_list(parser, "--tasks", "NAME", "by commas or spaces; see `bench list tasks`")
+    parser.add_argument("--suite", default="mini", help="a name or a .toml file (default: %(default)s)")
+    add_list(parser, "--seeds", "N", "by commas or spaces (default: 0)")
+    add_list(parser, "--set", "KEY=VALUE", "as in cola.r=8, ave.epochs=2, train.batch_size=16, data.source=official")
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Adds where runs find and leave things, and what computes them."""
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
+    )
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--jobs",
+        type=lambda text: whole(text, "--jobs"),
+        default=1,
+        metavar="N",
+        help="runs at a time, each in a process of its own with its share of the CPU's threads (default: %(default)s)",
+    )
+
+
+def asked(args: argparse.Namespace) -> tuple[str, list[str], list[str], list[str], list[str]]:
+    """Suite, methods, tasks, seeds and changes, as `bench.sweep.plan_runs` takes them first."""
+    return args.suite, words(args.methods), words(args.tasks), words(args.seeds) or ["0"], args.set
+
+
+def whole(text: str, option: str) -> int:
+    """A whole number from 1.
+
+    Raises:
+        UsageError: the text is none.
+    """
+    if not (text.isdecimal() and int(text)):
+        raise UsageError(f"{option} is a whole number from 1, not {text}")
+    return int(text)
+
+
+def add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:
+    """Adds an option that takes several words; `words` takes them apart."""
+    parser.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=about)
+
+
+def words(arguments: Sequence[str]) -> list[str]:
+    """What was given by commas, spaces or both."""
+    return [word for argument in arguments for word in argument.replace(",", " ").split()]

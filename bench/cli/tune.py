@@ -1,0 +1,169 @@
+"""`bench tune`: searches settings of methods with equal trials, and writes them for `bench run --settings`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from tabulate import tabulate
+
+from bench import __version__, records
+from bench.cli.arguments import add_place, add_plan, asked, whole
+from bench.plan import Spec
+from bench.report.words import NONE, assignments, data_title
+from bench.sweep import RunOptions, plan_runs
+from bench.tune import FOLDER, Search, Trial, searches, tune
+from bench.tuned import Tuning, check_mergeable, write_tuned
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what to tune, how long, and where to write it."""
+    add_plan(parser)
+    parser.add_argument(
+        "--trials",
+        type=lambda text: whole(text, "--trials"),
+        default=10,
+        metavar="N",
+        help="of each method on each task, the first with the suite's own values (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--epochs", type=lambda text: whole(text, "--epochs"), metavar="N", help="of each trial (default: the suite's)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to write the settings (default: RESULTS/tuned.toml)"
+    )
+    add_place(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Does what the command asks for; 1 where no trial of some method came to its end."""
+    suite, methods, tasks, seeds, changes = asked(args)
+    epochs = [f"{task}.epochs={args.epochs}" for task in tasks if args.epochs]
+    plan, _ = plan_runs(suite, methods, tasks, seeds, [*changes, *epochs], data_root=args.data_root)
+    found = searches(plan)
+    tuning = _tuning(args, plan)
+    out: Path = args.out or args.results / "tuned.toml"
+    check_mergeable(out, tuning)
+    results = args.results / FOLDER
+    records.check_writable(results)
+    total = args.trials * len(found)
+    if not args.quiet:
+        print(f"{total} trials, {_count(args.trials, 'trial')} of each method on each task: {_told(tuning)}")
+        print("Chosen by validation score; no test split is scored.", flush=True)
+    ended = 0
+    try:
+        for trial in tune(found, args.trials, results, RunOptions(args.data_root, args.device), args.jobs):
+            ended += 1
+            if not args.quiet:
+                print(f"[{ended}/{total}] {_outcome(trial)}", flush=True)
+    except KeyboardInterrupt:
+        print(f"stopped: {ended} of {total} trials ended; the same command goes on", file=sys.stderr)
+        return 1
+    print(f"\nsuite {tuning.suite}, {data_title(plan[0].data)}: validation scores\n\n{_table(found)}\n")
+    for search in found:
+        _warn(search)
+    best = {(search.task, search.method): search for search in found if search.best}
+    if best:
+        values = {pair: search.best.values for pair, search in best.items() if search.best}
+        write_tuned(out, tuning, values, {pair: _about(search) for pair, search in best.items()})
+        print(f"records of the trials: {results / records.FOLDER}\nsettings, for bench run --settings: {out}")
+    return int(len(best) < len(found))
+
+
+def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
+    return Tuning(
+        suite=plan[0].suite,
+        trials=args.trials,
+        epochs=args.epochs or "suite",
+        seeds=tuple(sorted({spec.seed for spec in plan})),
+        set=tuple(args.set),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        version=__version__,
+    )
+
+
+def _told(tuning: Tuning) -> str:
+    """What is common to all trials."""
+    epochs = "the suite's epochs" if tuning.epochs == "suite" else _count(tuning.epochs, "epoch")
+    return f"{epochs}, seed{'s' * (len(tuning.seeds) > 1)} {', '.join(map(str, tuning.seeds))}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _outcome(trial: Trial) -> str:
+    tried = f"{trial.task} {trial.method} {assignments(trial.values)}"
+    if trial.score is None:
+        return f"{tried} failed: {trial.reason}"
+    return f"{tried}: validation {trial.metric} {trial.score:.2f}"
+
+
+def _score(trial: Trial | None) -> str:
+    return NONE if trial is None or trial.score is None else f"{trial.score:.2f}"
+
+
+def _table(found: Sequence[Search]) -> str:
+    """A line a method and task; `suite's` is the score with the suite's own values."""
+    lines = [
+        [
+            search.task,
+            search.method,
+            assignments(search.best.values) if search.best else NONE,
+            search.best.metric if search.best else NONE,
+            _score(search.best),
+            _score(search.trials[0]),
+            f"{search.failed} of {len(search.trials)}",
+        ]
+        for search in found
+    ]
+    return tabulate(
+        lines,
+        headers=["task", "method", "best", "metric", "score", "suite's", "failed"],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["left"] * 4 + ["right"] * 3,
+    )
+
+
+def _warn(search: Search) -> None:
+    """Tells what makes the search doubtful."""
+    name = f"{search.method} on {search.task}"
+    if search.failed:
+        print(f"{name}: {_failures(search)}, counted as the worst", file=sys.stderr)
+    if search.best is None:
+        print(
+            f"{name}: no trial came to its end, so no settings are written; the first: {search.trials[0].reason}",
+            file=sys.stderr,
+        )
+        return
+    for dimension in search.at_edge:
+        value = search.best.values[dimension.name]
+        print(
+            f"{name}: the best {dimension.name}, {value:g}, lies at the edge of its range ({dimension.told}): there "
+            f"may be better beyond; to search around it: another --out, and --set {search.method}.{dimension.name}="
+            f"{value:g}",
+            file=sys.stderr,
+        )
+
+
+def _failures(search: Search) -> str:
+    return f"{search.failed} of {_count(len(search.trials), 'trial')} failed"
+
+
+def _about(search: Search) -> str:
+    """What the file says of a method on a task."""
+    best, first = search.best, search.trials[0]
+    assert best
+    score = f"validation {best.metric} {_score(best)}"
+    parts = ["; ".join(dimension.told for dimension in search.dimensions)]
+    if best is first:
+        parts.append(f"{score}, with the suite's own values")
+    else:
+        parts.append(f"{score}; with the suite's {assignments(first.values)}: {_score(first)}")
+    parts += [f"{dimension.name} at the edge of its range" for dimension in search.at_edge]
+    parts += [_failures(search)] if search.failed else []
+    return "; ".join(parts)

@@ -1,0 +1,183 @@
+"""`bench tune` with made-up runs: what it tells, writes and refuses."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import mocks
+import pytest
+
+from bench import cli
+from bench.errors import DataError
+from bench.tuned import read_tuned
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    """Stands for `bench.runner`: what was done, and after how many runs ^C comes."""
+    runs = SimpleNamespace(done=[], stop_after=None, trial=mocks.trial)
+
+    def execute(spec, options):
+        if len(runs.done) == runs.stop_after:
+            raise KeyboardInterrupt
+        runs.done.append(spec)
+        return runs.trial(spec)
+
+    monkeypatch.setitem(sys.modules, "bench.runner", SimpleNamespace(execute=execute))
+    return runs
+
+
+@pytest.fixture
+def bench_tune(mock_suite, runs, tmp_path):
+    """Runs `bench tune` with the mock suite and this folder for results."""
+
+    def run(*more, methods="lora,cola", tasks="ave", trials="3"):
+        given = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+        return cli.main(["tune", *given, "--trials", trials, *more])
+
+    return run
+
+
+def test_a_command_tells_its_trials_and_writes_the_best(bench_tune, tmp_path, capsys):
+    assert bench_tune("--seeds", "1,0", "--epochs", "2") == 0
+    out, err = capsys.readouterr()
+    file = tmp_path / "out" / "tuned.toml"
+    assert err == ""
+    assert (
+        out
+        == f"""\
+6 trials, 3 trials of each method on each task: 2 epochs, seeds 0, 1
+Chosen by validation score; no test split is scored.
+[1/6] ave lora lr_adapter=0.001: validation accuracy 59.04
+[2/6] ave cola lr_adapter=0.001: validation accuracy 59.04
+[3/6] ave lora lr_adapter=0.000316: validation accuracy 69.05
+[4/6] ave cola lr_adapter=0.000316: validation accuracy 69.05
+[5/6] ave lora lr_adapter=0.00316: validation accuracy 49.05
+[6/6] ave cola lr_adapter=0.00316: validation accuracy 49.05
+
+suite mock, generated data v3 (seed 7), not the benchmark's own: validation scores
+
+task    method    best                 metric      score    suite's    failed
+------  --------  -------------------  --------  -------  ---------  --------
+ave     lora      lr_adapter=0.000316  accuracy    69.05      59.04    0 of 3
+ave     cola      lr_adapter=0.000316  accuracy    69.05      59.04    0 of 3
+
+records of the trials: {tmp_path / "out" / "tuning" / "records"}
+settings, for bench run --settings: {file}
+"""
+    )
+    tuned = read_tuned(file)
+    assert tuned.values == {("ave", "lora"): {"lr_adapter": 3.16e-4}, ("ave", "cola"): {"lr_adapter": 3.16e-4}}
+    assert (tuned.tuning.suite, tuned.tuning.trials, tuned.tuning.epochs, tuned.tuning.seeds) == ("mock", 3, 2, (0, 1))
+    about = (
+        "# lr_adapter from 0.0001 to 0.01 (log); validation accuracy 69.05; with the suite's lr_adapter=0.001: 59.04"
+    )
+    assert file.read_text().count(about + "\nlr_adapter = 0.000316\n") == 2
+    assert not (tmp_path / "out" / "leaderboard.md").exists() and not (tmp_path / "out" / "records").exists()
+
+
+def test_what_it_wrote_is_what_bench_run_takes(bench_tune, mock_suite, runs, tmp_path, capsys):
+    bench_tune()
+    best = {spec.id for spec in runs.done if spec.recipe["lr_adapter"] == 3.16e-4}
+    runs.done.clear()
+    runs.trial = mocks.record
+    given = ["--methods", "lora,cola", "--tasks", "ave", "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+    assert cli.main(["run", *given, "--settings", str(tmp_path / "out" / "tuned.toml")]) == 0
+    assert {spec.id for spec in runs.done} == best, "and the trial's record is none of the run's"
+    assert "lora" in (tmp_path / "out" / "leaderboard.md").read_text()
+
+
+def test_quiet_keeps_the_table(bench_tune, capsys):
+    assert bench_tune("--quiet") == 0
+    out = capsys.readouterr().out
+    assert "[1/6]" not in out and "lr_adapter=0.000316" in out
+
+
+def test_failed_trials_are_told_and_counted(bench_tune, tmp_path, capsys):
+    assert bench_tune("--set", "train.lr_adapter=3e-3", methods="lora") == 0
+    out, err = capsys.readouterr()
+    assert "[3/3] ave lora lr_adapter=0.00949 failed: seed 0: the loss is not finite at step 3\n" in out
+    assert "1 of 3\n" in out
+    assert "lora on ave: 1 of 3 trials failed, counted as the worst\n" in err
+    assert "; 1 of 3 trials failed\n" in (tmp_path / "out" / "tuned.toml").read_text()
+
+
+def test_where_all_trials_fail_nothing_is_written_for_it(bench_tune, runs, tmp_path, capsys):
+    runs.trial = lambda spec: mocks.failed(spec) if spec.method == "cola" else mocks.trial(spec)
+    assert bench_tune() == 1
+    err = capsys.readouterr().err
+    assert (
+        "cola on ave: no trial came to its end, so no settings are written; the first: seed 0: the loss is not" in err
+    )
+    assert [*read_tuned(tmp_path / "out" / "tuned.toml").values] == [("ave", "lora")]
+
+
+def test_a_best_value_at_the_edge_is_warned_of(bench_tune, tmp_path, capsys):
+    assert bench_tune("--set", "lora.lr_adapter=3e-3", trials="8") == 0
+    err = capsys.readouterr().err
+    assert "lora on ave: the best lr_adapter, 0.0003" in err
+    assert (
+        "lies at the edge of its range (lr_adapter from 0.0003 to 0.03 (log))" in err
+        and "--set lora.lr_adapter=" in err
+    )
+    assert "cola on ave: the best" not in err
+    assert (tmp_path / "out" / "tuned.toml").read_text().count("; lr_adapter at the edge of its range") == 1
+
+
+def test_the_suites_values_may_be_the_best(bench_tune, tmp_path):
+    bench_tune("--set", "train.lr_adapter=3e-4")
+    text = (tmp_path / "out" / "tuned.toml").read_text()
+    assert "validation accuracy 70.00, with the suite's own values\nlr_adapter = 0.0003\n" in text
+
+
+def test_more_tasks_go_into_the_same_file_and_other_tunings_do_not(bench_tune, runs, tmp_path, capsys):
+    file = tmp_path / "out" / "tuned.toml"
+    bench_tune()
+    bench_tune(tasks="avs", methods="lora")
+    assert [*read_tuned(file).values] == [("ave", "lora"), ("ave", "cola"), ("avs", "lora")]
+    before, done = file.read_bytes(), len(runs.done)
+    capsys.readouterr()
+    for more in (["--epochs", "3"], ["--seeds", "1"], ["--trials", "4"], ["--set", "ave.batch_size=2"]):
+        assert bench_tune(*more) == 2
+        assert f"{file} is of another tuning" in capsys.readouterr().err
+    assert file.read_bytes() == before and len(runs.done) == done, "told before any run"
+    assert bench_tune("--trials", "4", "--out", str(tmp_path / "new" / "four.toml")) == 0
+    assert read_tuned(tmp_path / "new" / "four.toml").tuning.trials == 4
+
+
+def test_interrupted_it_goes_on(bench_tune, runs, tmp_path, capsys):
+    runs.stop_after = 3
+    assert bench_tune() == 1
+    out, err = capsys.readouterr()
+    assert err == "stopped: 2 of 6 trials ended; the same command goes on\n"
+    assert not (tmp_path / "out" / "tuned.toml").exists()
+    runs.stop_after = None
+    assert bench_tune() == 0
+    assert len(runs.done) == 6 and capsys.readouterr().out.startswith(out)
+
+
+def test_missing_data_ends_it(bench_tune, runs, capsys):
+    def trial(spec):
+        raise DataError("x/y.wav is missing")
+
+    runs.trial = trial
+    assert bench_tune() == 1
+    assert "bench: x/y.wav is missing\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        (["--trials", "0"], "--trials is a whole number from 1, not 0"),
+        (["--epochs", "1.5"], "--epochs is a whole number from 1, not 1.5"),
+        (["--jobs", "x"], "--jobs is a whole number from 1, not x"),
+        (["--trails", "3"], "unknown option --trails: did you mean --trials"),
+        (["--settings", "x.toml"], "unknown option --settings"),
+        (["--methods", "loora"], "unknown method loora: did you mean lora?"),
+        (["--set", "data.source=official"], "data.source=official needs --data-root"),
+    ],
+)
+def test_wrong_commands(bench_tune, runs, capsys, more, told):
+    assert bench_tune(*more) == 2
+    assert told in capsys.readouterr().err and not runs.done
