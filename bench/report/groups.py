@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import msgspec
@@ -32,7 +33,7 @@ class Row:
     settings: dict[str, Any]
     records: list[Record]
 
-    @property
+    @cached_property
     def primary(self) -> list[float]:
         """The primary test scores of all seeds."""
         return [scores.test[scores.metric] for scores in self._scores]
@@ -51,7 +52,7 @@ class Row:
         found = [(scores.splits or {}).get(split, {}) for scores in self._scores]
         return [scores[metric] for scores in found if metric in scores]
 
-    @property
+    @cached_property
     def _scores(self) -> list[Scores]:
         return [record.scores for record in self.records if record.scores]
 
@@ -66,24 +67,24 @@ class Table:
     rows: list[Row]
     failed: list[Record]
 
-    @property
+    @cached_property
     def records(self) -> list[Record]:
         """All finished runs."""
         return [record for row in self.rows for record in row.records]
 
-    @property
+    @cached_property
     def metrics(self) -> list[str]:
         """The metrics of the task, the primary one first."""
         scores = [record.scores for record in self.records if record.scores]
         primary = [each.metric for each in scores]
         return list(dict.fromkeys([*primary, *(name for each in scores for name in each.test)]))
 
-    @property
+    @cached_property
     def splits(self) -> list[str]:
         """The splits that were scored, as the records name them."""
         return list(dict.fromkeys(s for r in self.records if r.scores for s in r.scores.splits or {}))
 
-    @property
+    @cached_property
     def floors(self) -> dict[str, float]:
         """Primary scores that need not both modalities, by what gets them."""
         return {name: value for record in self.records if record.scores for name, value in record.scores.floors.items()}
