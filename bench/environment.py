@@ -42,6 +42,16 @@ def environment(device: str, threads: int) -> Environment:
     )
 
 
+def processor() -> str:
+    """The name of the processor, as far as it is told."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "CPU"
+
+
 def _versions() -> dict[str, str]:
     found = {}
     for package in _PACKAGES:

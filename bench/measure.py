@@ -8,11 +8,12 @@ import statistics
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import psutil
 import torch
+from torch import Tensor, nn
 
 _INTERVAL = 0.01  # seconds between two looks at the resident size
 _WARM_UP = 0.1  # share of the steps left out of a median, and at least 3
@@ -66,6 +67,37 @@ def release_memory() -> None:
         with_trim = ctypes.CDLL(None)
         if hasattr(with_trim, "malloc_trim"):  # glibc; musl has none
             with_trim.malloc_trim(0)
+
+
+def bytes_of_step(
+    loss: Callable[[], Tensor], step: Callable[[], object], parameters: Iterable[nn.Parameter], device: torch.device
+) -> int:
+    """The memory of a training step in bytes: on CUDA the allocator's peak, elsewhere what the forward pass keeps.
+
+    The latter is exact too, and the same on every machine: the tensors saved for the backward pass, each storage once.
+
+    Args:
+        loss: the forward pass.
+        step: the whole step.
+        parameters: of the model; what is saved of them is memory anyway.
+        device: that computes.
+    """
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        step()
+        return torch.cuda.max_memory_allocated(device)
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        found = loss()
+    own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    del found
+    return sum(size for place, size in kept.items() if place not in own)
 
 
 class StepClock:

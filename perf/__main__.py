@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from bench.environment import processor
 from perf import sections
 from perf.subjects import Size
 
@@ -64,6 +64,7 @@ def report(device: torch.device, rounds: int, run: bool) -> str:
             (f"`bench {c}`, seconds", f"{s:.2f}", "0.3" if c in ("--help", "list methods") else "")
             for c, s in starts.items()
         ),
+        ("`bench leaderboard` of 20,000 records, seconds", f"{sections.of_leaderboard(20_000):.1f}", "5"),
         (
             "`make run` after installation, its data there, seconds",
             f"{sections.of_run():.0f}" if run else "not measured: --run",
@@ -114,9 +115,7 @@ def report(device: torch.device, rounds: int, run: bool) -> str:
 def _machine(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name()
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.processor() or 'CPU'}, {torch.get_num_threads()} threads"
+    return f"{processor()}, {torch.get_num_threads()} threads"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

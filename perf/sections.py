@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import msgspec
 import torch
 from accelerate import Accelerator
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from bench.environment import environment
 from bench.loader import Columns, load
+from bench.measure import bytes_of_step
+from bench.plan import make_plan
 from bench.recipe import Recipe
+from bench.records import FOLDER, Epoch, Memory, Parameters, Record, Scores, Throughput
 from bench.streams.base import STAGES
+from bench.timing import Ratio, by_turns
 from bench.train import train
 from perf.subjects import Size, Subject, methods
-from perf.timing import Ratio, by_turns
 
 Row = tuple[str, ...]
 R = 16
@@ -102,22 +108,7 @@ _IN_PLACE = {torch.ops.aten.addmm_: _product}  # which torch's counter does not 
 
 def memory(subject: Subject) -> int:
     """On a GPU the peak of a step in bytes; elsewhere the bytes that the forward pass keeps for the backward one."""
-    if subject.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        subject.step()
-        return torch.cuda.max_memory_allocated()
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        loss = subject.loss()
-    frozen = {parameter.untyped_storage().data_ptr() for parameter in subject.model.parameters()}
-    del loss
-    return sum(size for place, size in kept.items() if place not in frozen)
+    return bytes_of_step(subject.loss, subject.step, subject.model.parameters(), subject.device)
 
 
 def of_growth(size: Size, device: torch.device, rounds: int) -> list[Row]:
@@ -233,6 +224,31 @@ def of_run() -> float:
             str(Path(folder)),
         ]
         return of_start([" ".join(command)], rounds=1)[" ".join(command)]
+
+
+def of_leaderboard(count: int) -> float:
+    """Seconds that `bench leaderboard` takes for so many records, of four methods on two tasks, with made-up scores."""
+    plan = make_plan("mini", ["lora", "dora", "cola", "full"], ["ave", "avs"], range(count // 8), [])
+    nothing = Record.failed(plan[0], "2026-01-01T00:00:00+00:00", environment=environment("cpu", 2))
+    chance = random.Random(0)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / FOLDER).mkdir()
+        for spec in plan:
+            epochs = [Epoch(epoch, 100 * epoch, 1 / epoch, {"score": chance.gauss(50, 2)}) for epoch in range(1, 9)]
+            scores = Scores("score", epochs, 8, {"score": chance.gauss(50, 2)}, 1000, {"constant answer": 20.0})
+            measured = replace(
+                nothing,
+                id=spec.id,
+                spec=asdict(spec),
+                status="ok",
+                scores=scores,
+                parameters=Parameters(30_000, 60_000, 90_000, 900_000, 480_000, 6.25),
+                memory=Memory("resident size", 900_000_000, 800_000_000),
+                throughput=Throughput(20.0, 60.0),
+            )
+            (Path(folder) / FOLDER / f"{measured.stem}.json").write_bytes(msgspec.json.encode(measured))
+        command = f"leaderboard --results {folder}"
+        return of_start([command], rounds=3)[command]
 
 
 _KINDS = {

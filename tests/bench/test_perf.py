@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 
+from bench.timing import by_turns
 from perf.subjects import Size, Subject, methods
-from perf.timing import by_turns
 
 CPU = torch.device("cpu")
 

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from mocks import FEW
+from torch import nn
 
 from bench import data, records
 from bench.errors import DataError, UsageError
+from bench.methods.lora import LoRA
 from bench.plan import Spec, make_plan
 from bench.runner import execute
 from bench.sweep import RunOptions
@@ -49,6 +51,23 @@ def test_a_record_holds_what_was_measured(options, tmp_path):
     assert record.throughput.train > 0 and record.throughput.score > 0
     assert record.data.source == "generated" and record.data.counts == FEW
     assert record.environment.device == "cpu" and record.environment.versions["torch"]
+
+
+@pytest.mark.parametrize("method", ["head", "cola-adalora"])
+def test_every_trained_parameter_gets_a_gradient_and_scoring_again_gives_the_same(options, method):
+    record = execute(spec("ave", method), options)
+    assert record.parameters.idle == 0 and record.scores.repeated == 0
+
+
+def test_parameters_that_nothing_reaches_are_counted(options, monkeypatch):
+    attach = LoRA.attach
+
+    def attach_more(self, model):
+        attach(self, model)
+        model.unused = nn.Parameter(torch.ones(7))
+
+    monkeypatch.setattr(LoRA, "attach", attach_more)
+    assert execute(spec("ave", "lora", "ave.epochs=1"), options).parameters.idle == 7
 
 
 def test_parameters_are_those_of_the_formulas(options):

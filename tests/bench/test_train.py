@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 import torch
 
 from bench.records import Epoch
-from bench.train import _rate, best_epoch
+from bench.train import _rate, _was_reached, best_epoch, difference
 
 
 def curve(*scores: float) -> list[Epoch]:
@@ -24,6 +25,24 @@ def test_the_rate_rises_and_then_falls_to_zero():
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0.0, abs=1e-9)
     assert _rate(0, warm_up=0, steps=1) == 1.0
+
+
+def test_two_scorings_differ_by_the_largest_difference_of_a_sample():
+    one = {"miou": torch.tensor([1.0, 2.0]), "f": torch.tensor([5.0, 5.0])}
+    assert difference(one, one) == 0
+    assert difference(one, {**one, "f": torch.tensor([5.0, 8.0])}) == 3
+    assert difference(one, {**one, "f": torch.tensor([5.0])}) == math.inf
+
+
+def test_a_parameter_was_reached_by_any_gradient_but_0():
+    reached, of_zeros, unused = (torch.nn.Parameter(torch.ones(3)) for _ in range(3))
+    optimiser = torch.optim.AdamW([reached, of_zeros, unused], lr=0.1, weight_decay=0.1)
+    for step in range(3):  # what begins at 0, as CoLA's B_c, passes a gradient on from the second step only
+        (float(step == 1) * reached[0] + 0 * of_zeros.sum()).backward()
+        optimiser.step()
+        optimiser.zero_grad()
+    assert bool((of_zeros != 1).all()), "weight decay has moved it"
+    assert [_was_reached(optimiser.state.get(p, {})) for p in (reached, of_zeros, unused)] == [True, False, False]
 
 
 def test_scores_do_not_depend_on_the_batch_size():
