@@ -103,7 +103,7 @@ def load_adapter(folder: str | Path) -> MultiStream:
     """
     folder = Path(folder)
     spec = Spec(**read_record(folder).spec)
-    model = MultiStream({name: load_stream(source["model"]) for name, source in spec.streams.items()})
+    model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
     method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
     # Some methods draw at random what they do not train, and do not save it.
     with torch.random.fork_rng():

@@ -99,7 +99,7 @@ def plan_within(
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = {spec.method: spec for spec in plan if spec.task == task}
         outline = MultiStream(
-            {name: outline_stream(source["model"]) for name, source in next(iter(specs.values())).streams.items()}
+            {name: outline_stream(**source) for name, source in next(iter(specs.values())).streams.items()}
         )
         size = sum(p.numel() for p in outline.parameters())
         target = amount(size) if amount else _count(outline, specs[reference])(specs[reference].settings)

@@ -226,7 +226,7 @@ def _task_runs(
         told = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
         recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, of_recipe, *told)
     mistakes.raise_if_any()
-    streams = {name: asdict(suite.streams[name]) for name in entry.streams}
+    streams = {name: suite.streams[name].identity() for name in entry.streams}
     return [
         Spec(
             suite=suite.name,

@@ -94,7 +94,7 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     task, method, recipe = _build(spec)
     accelerator = _accelerator(options.device, recipe.precision)
     with clock.phase("model"):
-        streams = MultiStream({name: _pretrained(source["model"]) for name, source in spec.streams.items()})
+        streams = MultiStream({name: _pretrained(source) for name, source in spec.streams.items()})
     with clock.phase("data"):
         inputs = {name: stream.input for name, stream in streams.streams.items()}
         data = open_splits(task, spec.data, options.data_root, inputs)
@@ -301,13 +301,13 @@ def build_model(
 
 
 @lru_cache(maxsize=4)
-def _loaded(model: str) -> Stream:
-    return load_stream(model)
+def _loaded(**source: Any) -> Stream:
+    return load_stream(**source)
 
 
-def _pretrained(model: str) -> Stream:
+def _pretrained(source: Mapping[str, Any]) -> Stream:
     """A stream of its own for each run, copied from what the runs of this process load once."""
-    return copy.deepcopy(_loaded(model))
+    return copy.deepcopy(_loaded(**source))
 
 
 def _accelerator(device: str, precision: str) -> Accelerator:

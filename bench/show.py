@@ -34,7 +34,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     spec = Spec(**record.spec)
     kept = predictions.read(results, spec)
     task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
-    inputs = {name: outline_stream(source["model"]).input for name, source in spec.streams.items()}
+    inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
     split = task.test_splits[0]
     samples = open_samples(task, spec.data, data_root, inputs, split)
     chosen = sorted({list(kept)[round(i)] for i in np.linspace(0, len(kept) - 1, min(count, len(kept)))})

@@ -49,7 +49,23 @@ class StreamSource:
     """Where a stream's pretrained encoder comes from."""
 
     model: str
-    """`embedded:<name>`, a folder, or the id of a model on the Hugging Face hub."""
+    """`embedded:<name>`, a folder, or the id of a model on the Hugging Face hub that its cache holds."""
+    size: int | None = None
+    """Side of the images in pixels; none for the checkpoint's."""
+    frames: int | None = None
+    """Frames of 10 ms of each second of sound: padded to so many; none for the second's own length."""
+    length: int | None = None
+    """Tokens of a text; none for the checkpoint's, or 40."""
+
+    def __post_init__(self) -> None:
+        for name in ("size", "frames", "length"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this stream from others, as plain values; what is left to the checkpoint is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import records
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, Mistakes
+from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.records import Record
+from bench.streams.sources import find_encoder
 
 if TYPE_CHECKING:
     from bench.budget import Fit
@@ -65,7 +67,7 @@ def plan_runs(
         tuned: as for `make_plan`; what it has no settings for is warned of.
 
     Raises:
-        UsageError: with all that is wrong in the arguments.
+        UsageError: with all that is wrong in the arguments, and the data and encoders that are not there.
     """
     asked = suite, methods, tasks, seeds, overrides, tuned
     fits: list[Fit] = []
@@ -75,9 +77,14 @@ def plan_runs(
         plan, fits = plan_within(budget, *asked)
     else:
         plan = make_plan(*asked)
-    if any(spec.data["source"] == "official" for spec in plan) and (data_root is None or not data_root.is_dir()):
-        given = "is missing" if data_root is None else f"{data_root} is no folder"
-        raise UsageError(f"data.source=official needs --data-root, the folder where the releases lie: {given}")
+    mistakes = Mistakes()
+    if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
+        with mistakes.gathered():
+            check_official(official, data_root)
+    for model in dict.fromkeys(source["model"] for spec in plan for source in spec.streams.values()):
+        with mistakes.gathered():
+            find_encoder(model)
+    mistakes.raise_if_any()
     if tuned and (missing := tuned.missing(plan)):
         told = ", ".join(f"{method} on {task}" for task, method in missing)
         _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", tuned.file, told)

@@ -168,7 +168,11 @@ def attach_inter_modal(
                 made[name] = {
                     role: {
                         partner: InterModal(
-                            stream.features(turn.paired, role), model.streams[partner].width, r, reduction, scale
+                            stream.features(turn.paired, role),
+                            model.streams[partner].width_at(step[partner].paired),
+                            r,
+                            reduction,
+                            scale,
                         ).to(like.device, like.dtype)
                         for partner in partners
                     }

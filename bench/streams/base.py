@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor, nn
 
+from bench.errors import BenchError
 from bench.streams.inputs import Input
 
 SummaryKind: TypeAlias = Literal["cls", "mean"]
@@ -33,16 +34,22 @@ class Stream(nn.Module, ABC):
     Attributes:
         encoder: the model of transformers.
         input: what the stream reads.
-        width: features of a token.
+        width: features of a token at the end.
         depth: number of blocks.
-        special: number of tokens before the patches or words (class token, distillation token).
+        reads: the kind of input.
+        special: number of tokens before the patches or words (class token, distillation token, registers).
         grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
     """
 
+    reads: ClassVar[type[Input]]
     special: int
 
     def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__()
+        if not isinstance(input, self.reads):
+            raise BenchError(
+                f"{type(encoder).__name__} reads {self.reads.what}, not what {type(input).__name__} describes"
+            )
         self.encoder = encoder
         self.input = input
         self.width: int = encoder.config.hidden_size
@@ -52,6 +59,10 @@ class Stream(nn.Module, ABC):
     @abstractmethod
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches of an input of the stream's own size."""
+
+    def width_at(self, block: int) -> int:
+        """Return the features of a token from a block's input on to its end: `width`, unless the encoder has stages."""
+        return self.width
 
     @abstractmethod
     def linears(self, block: int) -> dict[str, str]:

@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.errors import BenchError
+
+SECOND = 98
+"""Frames of one second of sound: windows of 25 ms, 10 ms apart, that lie within it."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,9 @@ class ImageInput:
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
+
+    what: ClassVar[str] = "images"
+    extent: ClassVar[str] = "size"
 
     def normalise(self, image: Tensor) -> Tensor:
         """Return `(image - mean) / std` of images (..., 3, H, W), uint8 or floats from 0 to 1."""
@@ -82,6 +88,9 @@ class AudioInput:
     mean: float
     std: float
 
+    what: ClassVar[str] = "sounds"
+    extent: ClassVar[str] = "frames"
+
     def normalise(self, log_mel: Tensor) -> Tensor:
         """Return `(log_mel - mean) / (2 std)` of spectrograms (..., frames, mel_bins), as AST does."""
         return (log_mel - self.mean) / (2 * self.std)
@@ -131,6 +140,9 @@ class TextInput:
     tokenizer: str
     length: int = 40
     lower_case: bool = True
+
+    what: ClassVar[str] = "text"
+    extent: ClassVar[str] = "length"
 
     def __post_init__(self) -> None:
         if self.length < 3:
@@ -189,7 +201,7 @@ class TextInput:
 
 
 Input: TypeAlias = ImageInput | AudioInput | TextInput
-"""What any stream reads."""
+"""What any stream reads. `what` says it in a word, `extent` is the field that says how large it is."""
 
 
 def _pretrained_tokenizer(source: str) -> Any:

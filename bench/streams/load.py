@@ -1,10 +1,11 @@
-"""Streams from where pretrained encoders lie: a folder of transformers' form, the hub, or this package."""
+"""Streams from pretrained encoders, with their weights, with random ones, or without any."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,37 @@ from transformers import (
     BertModel,
     Dinov2Config,
     Dinov2Model,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
+    RobertaConfig,
+    RobertaModel,
+    Swinv2Config,
+    Swinv2Model,
     ViTConfig,
     ViTModel,
 )
-from transformers.utils import cached_file, logging
+from transformers.utils import logging
 
 from bench.errors import BenchError
 from bench.streams.base import Stream
-from bench.streams.inputs import AudioInput, ImageInput, Input, TextInput
-from bench.streams.postnorm import BertStream
+from bench.streams.dinov3 import Dinov3Stream
+from bench.streams.inputs import SECOND, AudioInput, Input, TextInput
+from bench.streams.postnorm import BertStream, RobertaStream
 from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
+from bench.streams.sources import find_encoder
+from bench.streams.staged import Swinv2Stream
 
 FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
     ViTConfig.model_type: (ViTStream, ViTModel, {"add_pooling_layer": False}),
     Dinov2Config.model_type: (Dinov2Stream, Dinov2Model, {}),
+    DINOv3ViTConfig.model_type: (Dinov3Stream, DINOv3ViTModel, {}),
+    Swinv2Config.model_type: (Swinv2Stream, Swinv2Model, {"add_pooling_layer": False}),
     ASTConfig.model_type: (ASTStream, ASTModel, {}),
     BertConfig.model_type: (BertStream, BertModel, {"add_pooling_layer": False}),
+    RobertaConfig.model_type: (RobertaStream, RobertaModel, {"add_pooling_layer": False}),
 }
 """By `config.model_type`: the stream, the model of transformers, and what its constructor is given."""
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
 _PREPROCESSOR = "preprocessor_config.json"
 
 
@@ -48,8 +60,8 @@ def build_stream(config: Any, input: Input) -> Stream:
         input: what the stream reads.
 
     Raises:
-        BenchError: the family is not known, or config and input do not go together, or a dropout is not 0 (a BERT's may
-            be: it is set to 0).
+        BenchError: the family is not known, or config and input do not go together, or a dropout is not 0 in a family
+            whose checkpoints have none (BERT's, RoBERTa's and SwinV2's is set to 0).
     """
     stream, model, options = _family(config)
     return stream(model(config, **options), input)
@@ -59,23 +71,24 @@ def load_stream(model: str, *, size: int | None = None, frames: int | None = Non
     """Return a stream with pretrained weights, in float32 and evaluation mode.
 
     Args:
-        model: `embedded:<name>`, a folder as `save_pretrained` writes it, or an id on the Hugging Face hub. Weights are
-            read from safetensors only.
+        model: `embedded:<name>`, a folder as `save_pretrained` writes it, or an id on the Hugging Face hub, of which
+            the cache must hold a copy. Weights are read from safetensors only.
         size: side of the images in pixels, where it is not the checkpoint's.
-        frames: length of the spectrograms, where it is not the checkpoint's.
+        frames: length of the spectrograms; without it that of one second, or the checkpoint's if that is shorter.
         length: tokens of a text, where they are not the checkpoint's; without any word of it there, 40.
 
     Raises:
-        BenchError: there is no such encoder, or it is of a family that is not known, or its files do not go together.
+        UsageError: there is no such encoder here; says how to fetch it.
+        BenchError: it is of a family that is not known, or its files do not go together, or its inputs have another
+            kind of length.
     """
-    source = _source(model)
+    folder = find_encoder(model)
+    config, input = _describe(folder, model, size=size, frames=frames, length=length)
+    family, encoder_class, options = _family(config)
     try:
-        config = AutoConfig.from_pretrained(source)
-        family, encoder_class, options = _family(config)
-        input = _read_input(source, family, size, frames, length)
         with _quiet():
             encoder, loaded = encoder_class.from_pretrained(
-                source,
+                folder,
                 config=config,
                 use_safetensors=True,
                 dtype=torch.float32,
@@ -92,21 +105,18 @@ def load_stream(model: str, *, size: int | None = None, frames: int | None = Non
     return family(encoder, input)
 
 
-def outline_stream(model: str) -> Stream:
+def outline_stream(
+    model: str, *, size: int | None = None, frames: int | None = None, length: int | None = None
+) -> Stream:
     """Return a stream without weights, on the meta device: all that counting parameters needs.
 
     Args:
-        model: as for `load_stream`.
-
-    Raises:
-        BenchError: there is no such encoder, or it is of a family that is not known, or its files do not go together.
+        model: as for `load_stream`, as are the rest and the errors.
+        size: of images.
+        frames: of spectrograms.
+        length: of texts.
     """
-    source = _source(model)
-    try:
-        config = AutoConfig.from_pretrained(source)
-        input = _read_input(source, _family(config)[0], None, None, None)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot load the encoder {model}: {error}") from error
+    config, input = _describe(find_encoder(model, weights=False), model, size=size, frames=frames, length=length)
     with torch.device("meta"):
         return build_stream(config, input)
 
@@ -121,21 +131,35 @@ def save_stream(stream: Stream, folder: Path) -> None:
         stream.input.save_tokenizer(folder)
 
 
-def _read_input(source: str, family: type[Stream], size: int | None, frames: int | None, length: int | None) -> Input:
+def _describe(folder: Path, model: str, **extents: int | None) -> tuple[Any, Input]:
+    """Return the configuration of an encoder, and what its stream reads."""
     try:
-        values = json.loads(Path(str(cached_file(source, _PREPROCESSOR))).read_text(encoding="utf-8"))
-    except OSError:
-        if not issubclass(family, BertStream):
-            raise
-        values = {}  # checkpoints of text encoders seldom have this file
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        return config, _read_input(folder, _family(config)[0].reads, extents)
+    except (OSError, ValueError) as error:
+        raise BenchError(f"cannot load the encoder {model}: {error}") from error
+
+
+def _read_input(folder: Path, reads: type[Input], extents: Mapping[str, int | None]) -> Input:
+    given = [name for name, number in extents.items() if number is not None]
+    if others := [name for name in given if name != reads.extent]:
+        raise BenchError(f"{folder} reads {reads.what}: their extent is given as {reads.extent}, not as {others[0]}")
+    number = extents.get(reads.extent)
+    path = folder / _PREPROCESSOR
+    if issubclass(reads, TextInput):
+        values = _read_json(path) if path.is_file() else {}  # checkpoints of text encoders seldom have this file
+        return TextInput.from_preprocessor(values, str(folder), number)
     try:
-        if issubclass(family, BertStream):
-            return TextInput.from_preprocessor(values, source, length)
-        if issubclass(family, ASTStream):
-            return AudioInput.from_preprocessor(values, frames)
-        return ImageInput.from_preprocessor(values, size)
+        input = reads.from_preprocessor(_read_json(path), number)
     except KeyError as error:
-        raise BenchError(f"{_PREPROCESSOR} of the encoder {source} has no {error}") from error
+        raise BenchError(f"{_PREPROCESSOR} of the encoder {folder} has no {error}") from error
+    if isinstance(input, AudioInput) and number is None:
+        return replace(input, frames=min(input.frames, SECOND))
+    return input
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _check_vocabulary(input: TextInput, config: Any) -> None:
@@ -168,19 +192,3 @@ def _quiet() -> Iterator[None]:
         logging.set_verbosity(verbosity)
         if shown:
             logging.enable_progress_bar()
-
-
-def _source(model: str) -> str:
-    """Return what transformers is to load: a folder or a hub id."""
-    scheme, _, name = model.partition(":")
-    if scheme == "embedded":
-        known = sorted(path.parent.name for path in WEIGHTS.glob("*/config.json"))
-        if name not in known:
-            raise BenchError(f"no embedded encoder {name}; known: {', '.join(known) or 'none'}")
-        return str(WEIGHTS / name)
-    folder = Path(model).expanduser()
-    if folder.is_dir():
-        return str(folder)
-    if model.startswith((".", "~")) or folder.is_absolute():
-        raise BenchError(f"no folder {model} to load an encoder from")
-    return model

@@ -1,4 +1,4 @@
-"""Post-norm transformer encoders of transformers as streams: BERT.
+"""Post-norm transformer encoders of transformers as streams: BERT, RoBERTa.
 
 Dimensions in names: B batch, T tokens, D width.
 """
@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.errors import BenchError
 from bench.streams.base import Cross
-from bench.streams.blocks import BlockStream, Layout
+from bench.streams.blocks import BERT_LINEARS, BlockStream, Layout, switch_off_dropout
 from bench.streams.inputs import Input, TextInput
 
 
@@ -43,19 +43,13 @@ class BertStream(PostNormStream):
     (a deviation from the paper). So what a method trains is the same deterministic function that is scored.
     """
 
+    reads = TextInput
     special = 1
     layouts = (
         Layout(
             blocks="encoder.layer",
             norms=("attention.output.LayerNorm", "output.LayerNorm"),
-            linears={
-                "q": "attention.self.query",
-                "k": "attention.self.key",
-                "v": "attention.self.value",
-                "o": "attention.output.dense",
-                "fc1": "intermediate.dense",
-                "fc2": "output.dense",
-            },
+            linears=BERT_LINEARS,
         ),
     )
 
@@ -67,17 +61,20 @@ class BertStream(PostNormStream):
                 not say which token is padding.
         """
         super().__init__(encoder, input)
-        config = encoder.config
-        if not isinstance(input, TextInput):
-            raise BenchError(f"{type(encoder).__name__} reads text, not what {type(input).__name__} describes")
-        if input.length > config.max_position_embeddings:
+        assert isinstance(input, TextInput)
+        if encoder.config.pad_token_id is None:
+            raise BenchError(f"the configuration of {type(encoder).__name__} has no pad_token_id")
+        if input.length > self.positions:
             raise BenchError(
                 f"texts of {input.length} tokens are asked for, but {type(encoder).__name__} has positions for "
-                f"{config.max_position_embeddings}"
+                f"{self.positions}"
             )
-        if config.pad_token_id is None:
-            raise BenchError(f"the configuration of {type(encoder).__name__} has no pad_token_id")
-        _switch_off_dropout(encoder)
+        switch_off_dropout(encoder)
+
+    @property
+    def positions(self) -> int:
+        """The most tokens that a text can have."""
+        return self.encoder.config.max_position_embeddings
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -97,8 +94,13 @@ class BertStream(PostNormStream):
         return inputs != self.encoder.config.pad_token_id
 
 
-def _switch_off_dropout(encoder: Any) -> None:
-    encoder.config.hidden_dropout_prob = encoder.config.attention_probs_dropout_prob = 0.0
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
+class RobertaStream(BertStream):
+    """RoBERTa (Liu et al., 2019): BERT's blocks, without dropout as there.
+
+    Its embeddings count positions from the one after the padding's id, so that fewer are left for a text.
+    """
+
+    @property
+    def positions(self) -> int:
+        """The most tokens that a text can have."""
+        return self.encoder.config.max_position_embeddings - self.encoder.config.pad_token_id - 1

@@ -1,4 +1,4 @@
-"""Pre-norm transformer encoders of transformers as streams: ViT, DINOv2, AST.
+"""Pre-norm transformer encoders of transformers as streams: ViT, DINOv2, AST; DINOv3 has a file of its own.
 
 Dimensions in names: B batch, T tokens, D width.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import BenchError
@@ -16,10 +16,10 @@ from bench.streams.base import Cross
 from bench.streams.blocks import BlockStream, Layout
 from bench.streams.inputs import AudioInput, ImageInput, Input
 
-_ATTENTION = {role: f"attention.{role}_proj" for role in ("q", "k", "v", "o")}
+ATTENTION = {role: f"attention.{role}_proj" for role in ("q", "k", "v", "o")}
 _MLP = {"fc1": "mlp.fc1", "fc2": "mlp.fc2"}
-_SWIGLU = {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "fc2": "mlp.down_proj"}
-# DINOv2 up to transformers 5.17; later versions name it as _ATTENTION and _SWIGLU do.
+GATED_MLP = {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "fc2": "mlp.down_proj"}
+# DINOv2 up to transformers 5.17; later versions name it as ATTENTION and GATED_MLP do.
 _OLD_ATTENTION = {
     "q": "attention.attention.query",
     "k": "attention.attention.key",
@@ -59,8 +59,9 @@ class PreNormStream(BlockStream):
 
 
 class VisionStream(PreNormStream):
-    """What ViT and DINOv2 share: square patches and one class token."""
+    """What ViT, DINOv2 and DINOv3 share: square patches and a class token."""
 
+    reads = ImageInput
     special = 1
 
     @property
@@ -74,7 +75,7 @@ class VisionStream(PreNormStream):
 class ViTStream(VisionStream):
     """ViT (Dosovitskiy et al., 2021)."""
 
-    layouts = (Layout("layers", ("layernorm_before", "layernorm_after"), _ATTENTION | _MLP),)
+    layouts = (Layout("layers", ("layernorm_before", "layernorm_after"), ATTENTION | _MLP),)
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Return tokens (B, T, D) of normalised images (B, 3, height, width); positions are interpolated if need be."""
@@ -86,9 +87,14 @@ class Dinov2Stream(VisionStream):
 
     layouts = tuple(
         Layout("encoder.layer", ("norm1", "norm2"), attention | mlp, ("layer_scale1", "layer_scale2"), gated)
-        for attention in (_ATTENTION, _OLD_ATTENTION)
-        for mlp, gated in ((_MLP, False), (_SWIGLU, True), (_OLD_SWIGLU, True))
+        for attention in (ATTENTION, _OLD_ATTENTION)
+        for mlp, gated in ((_MLP, False), (GATED_MLP, True), (_OLD_SWIGLU, True))
     )
+
+    def __init__(self, encoder: Any, input: Input) -> None:
+        super().__init__(encoder, input)
+        if self.layout.gated:
+            self.activation = nn.SiLU()  # whatever the configuration says
 
     def embed(self, inputs: Tensor) -> Tensor:
         """Return tokens (B, T, D) of normalised images (B, 3, height, width); positions are interpolated if need be."""
@@ -98,8 +104,18 @@ class Dinov2Stream(VisionStream):
 class ASTStream(PreNormStream):
     """Audio Spectrogram Transformer (Gong et al., 2021): class and distillation token, then patches by frequency."""
 
+    reads = AudioInput
     special = 2
     layouts = ViTStream.layouts
+
+    def __init__(self, encoder: Any, input: Input) -> None:
+        super().__init__(encoder, input)
+        assert isinstance(input, AudioInput)
+        if min(self.grid) < 1:
+            raise BenchError(
+                f"sounds of {input.frames} frames are asked for, but a patch of {type(encoder).__name__} has "
+                f"{encoder.config.patch_size}"
+            )
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -135,6 +151,6 @@ class ASTStream(PreNormStream):
 
 def _refuse_dropout(config: Any) -> None:
     """Pretrained encoders come without dropout; the stages have none, and say so rather than drop it silently."""
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"):
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "drop_path_rate"):
         if value := getattr(config, name, 0.0):
             raise BenchError(f"a stream runs its encoder without dropout, but {name} is {value}: set it to 0")

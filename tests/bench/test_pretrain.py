@@ -16,7 +16,8 @@ from bench.datasets.mini.wording import COLOURS, NOUNS, SIZES
 from bench.pretrain import RECIPES, pretrain
 from bench.pretrain_patches import MaskedAutoencoder, patch_values
 from bench.pretrain_text import SPECIAL, MaskedLanguageModel, new_text_stream
-from bench.streams.load import WEIGHTS, load_stream
+from bench.streams.load import load_stream
+from bench.streams.sources import WEIGHTS
 
 CARDS = sorted(WEIGHTS.glob("*/card.json"))
 

@@ -20,6 +20,20 @@ def test_a_suite_is_read_from_its_file(mock_suite):
     assert loaded.tasks["avs"].streams == ("vision", "audio")
 
 
+def test_a_stream_may_have_inputs_of_another_extent(mock_suite):
+    """What is not said stays out of the specification, so that runs keep their ids."""
+    (before,) = make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
+    own = mocks.SUITE.replace('"embedded:audio-v1"', '"embedded:audio-v1"\nframes = 1024')
+    mock_suite.write_text(own)
+    (spec,) = make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
+    assert spec.streams["audio"] == {"model": "embedded:audio-v1", "frames": 1024}
+    assert spec.streams["vision"] == before.streams["vision"] == {"model": "embedded:vision-v1"}
+    assert spec.id != before.id
+    mock_suite.write_text(own.replace("1024", "0"))
+    with pytest.raises(UsageError, match=r"streams\.audio: frames must be at least 1, not 0"):
+        suite.load_suite(str(mock_suite))
+
+
 def test_every_mistake_is_told_with_file_and_key(mock_suite):
     broken = mocks.SUITE.replace("seed = 7", "sede = 7").replace("epochs = 4", 'epochs = "many"')
     broken = broken.replace("inter_scale = 0.1", "inter_scael = 0.1").replace("[tasks.avs]", "[tasks.avz]")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
-from transformers import ASTConfig, BertConfig, BertTokenizer, Dinov2Config, ViTConfig
+from transformers import ASTConfig, BertConfig, BertTokenizer, Dinov2Config, DINOv3ViTConfig, Swinv2Config, ViTConfig
 
 from bench.streams.base import Stream
 from bench.streams.inputs import AudioInput, ImageInput, TextInput
@@ -21,8 +23,31 @@ CONFIGS = {
     "vit-no-qkv-bias": (ViTConfig, {**VISION, "intermediate_size": 48, "qkv_bias": False}),
     "dinov2": (Dinov2Config, {**VISION, "mlp_ratio": 2}),
     "dinov2-swiglu": (Dinov2Config, {**VISION, "mlp_ratio": 2, "use_swiglu_ffn": True}),
+    "dinov3": (DINOv3ViTConfig, {**VISION, "intermediate_size": 48, "num_register_tokens": 2}),
+    "dinov3-gated": (DINOv3ViTConfig, {**VISION, "intermediate_size": 48, "use_gated_mlp": True, "key_bias": True}),
     "ast": (ASTConfig, {**SOUND, "intermediate_size": 48}),
 }
+
+
+def tiny_swin(
+    size: int = 32, depths: tuple[int, ...] = (2, 2), window: int = 4, dtype: torch.dtype = torch.float64
+) -> Stream:
+    """16 features in the first stage. Its windows are of `window` places, or of all where a stage has fewer."""
+    heads = [2 * 2**stage for stage in range(len(depths))]
+    config = Swinv2Config(
+        image_size=32,
+        patch_size=2,
+        embed_dim=16,
+        depths=list(depths),
+        num_heads=heads,
+        window_size=window,
+        mlp_ratio=2.0,
+    )
+    stream = drawn(build_stream(config, replace(IMAGE, size=size)), len(depths))
+    for name, parameter in stream.named_parameters():
+        if name.endswith("logit_scale"):  # such that some are cut off, and that masks must be strong
+            parameter.data = 4.5 + 5 * parameter.data
+    return stream.to(dtype)
 
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -61,6 +86,11 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_stream():
     return tiny_stream
+
+
+@pytest.fixture(scope="session")
+def make_swin():
+    return tiny_swin
 
 
 @pytest.fixture

@@ -6,11 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertConfig, BertForPreTraining, BertTokenizer
+from transformers import (
+    BertConfig,
+    BertForPreTraining,
+    BertTokenizer,
+    RobertaConfig,
+    RobertaModel,
+    RobertaTokenizer,
+)
 
 from bench.errors import BenchError
-from bench.streams import load
-from bench.streams.load import load_stream, save_stream
+from bench.streams import load, sources
+from bench.streams.load import load_stream, outline_stream, save_stream
 
 
 def test_saved_streams_load_again(kind, make_stream, make_input, tmp_path):
@@ -22,12 +29,30 @@ def test_saved_streams_load_again(kind, make_stream, make_input, tmp_path):
 
 
 def test_embedded_streams_are_found_by_name(make_stream, tmp_path, monkeypatch):
-    monkeypatch.setattr(load, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(sources, "WEIGHTS", tmp_path)
     save_stream(make_stream("ast", dtype=torch.float32), tmp_path / "sound-v1")
     stream = load_stream("embedded:sound-v1", frames=22)
     assert stream.grid == (3, 3)
     with pytest.raises(BenchError, match="no embedded encoder sound-v2; known: sound-v1"):
         load_stream("embedded:sound-v2")
+
+
+def test_sounds_last_a_second_unless_asked(make_stream, tmp_path):
+    """The checkpoints of AST were trained with 10.24 seconds."""
+    stream = make_stream("ast", dtype=torch.float32)
+    stream.input = replace(stream.input, frames=1024)
+    save_stream(stream, tmp_path)
+    assert load_stream(str(tmp_path)).input.frames == 98
+    assert load_stream(str(tmp_path)).grid == (3, 16)
+    assert load_stream(str(tmp_path), frames=1024).input == outline_stream(str(tmp_path), frames=1024).input
+    assert load_stream(str(tmp_path), frames=1024).input == stream.input
+
+
+@pytest.mark.parametrize(("kind", "what"), [("vit", "images: their extent is given as size"), ("ast", "sounds")])
+def test_an_extent_of_another_kind_is_refused(kind, what, make_stream, tmp_path):
+    save_stream(make_stream(kind, dtype=torch.float32), tmp_path)
+    with pytest.raises(BenchError, match=f"reads {what}.*, not as length"):
+        load_stream(str(tmp_path), length=40)
 
 
 def test_what_is_missing_is_named(make_stream, tmp_path):
@@ -61,6 +86,25 @@ def test_saved_text_streams_load_again(make_text_stream, text_input, tmp_path):
     assert (loaded.input.encode(["the red ball", "a dog left of the balls"]) == ids).all()
     assert torch.equal(loaded(torch.from_numpy(ids)), stream(torch.from_numpy(ids)))
     assert load_stream(str(tmp_path), length=9).input.length == 9
+
+
+def test_roberta_with_its_own_kind_of_tokenizer(tmp_path):
+    """Byte pairs with the padding's id 1, and positions that are counted from there."""
+    letters = ["\u0120", *"adegthr", "\u0120d", "o", "\u0120do", "\u0120dog"]
+    words = {word: number for number, word in enumerate(["<s>", "<pad>", "</s>", "<unk>", "<mask>", *letters])}
+    merges = [("\u0120", "d"), ("\u0120d", "o"), ("\u0120do", "g")]
+    RobertaTokenizer(vocab=words, merges=merges).save_pretrained(tmp_path)
+    config = RobertaConfig(
+        vocab_size=20, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24
+    )
+    with load._quiet():
+        encoder = RobertaModel(config, add_pooling_layer=False).eval()
+        encoder.save_pretrained(tmp_path)
+    stream = load_stream(str(tmp_path), length=8)
+    ids = torch.from_numpy(stream.input.encode(["the red dog", "a"]))
+    assert ids[0, 0] == 0 and ids[1].tolist()[0] == 0 and ids[1, 2:].tolist() == [2, 1, 1, 1, 1, 1]
+    expected = encoder(ids, attention_mask=ids != 1).last_hidden_state
+    torch.testing.assert_close(stream(ids), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_text_checkpoints_as_they_lie_on_the_hub(text_input, tmp_path, capfd):

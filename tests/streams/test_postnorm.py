@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from transformers import BertConfig
+from transformers import BertConfig, RobertaConfig
 
 from bench.errors import BenchError
 from bench.methods.crossmodal import attach_inter_modal
@@ -44,6 +44,37 @@ def test_stages_equal_the_encoders_own_forward(
     ids = token_ids(lengths, max(lengths) + spare)
     expected = stream.encoder(ids, attention_mask=(ids != 0).long()).last_hidden_state
     torch.testing.assert_close(stream(ids), expected, rtol=tolerance, atol=tolerance)
+
+
+def roberta(dtype: torch.dtype = torch.float64, input: TextInput = TEXT) -> Stream:
+    """Padding has the id 1, so that of 45 positions 43 are left."""
+    sizes = {"hidden_size": 24, "num_attention_heads": 3, "intermediate_size": 40, "num_hidden_layers": 2}
+    stream = build_stream(RobertaConfig(vocab_size=20, max_position_embeddings=45, **sizes), input).to(dtype)
+    generator = torch.Generator().manual_seed(3)
+    for parameter in stream.parameters():
+        parameter.data = torch.randn(parameter.shape, generator=generator, dtype=dtype) * 0.2
+    return stream
+
+
+@settings(max_examples=15, deadline=None)
+@given(lengths=rows, spare=st.integers(0, 5))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("training", [False, True])
+def test_roberta_equals_its_own_forward(dtype, tolerance, training, lengths, spare):
+    stream, ids = roberta(dtype).train(training), token_ids(lengths, max(lengths) + spare)
+    ids = torch.where(ids == 0, 1, torch.where(ids == 1, 2, ids))
+    mask = stream.mask(ids)
+    assert mask.sum(1).tolist() == lengths
+    expected = stream.encoder(ids, attention_mask=mask.long()).last_hidden_state
+    torch.testing.assert_close(stream(ids), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_roberta_has_fewer_positions_than_embeddings():
+    longest = TextInput("none", length=43)
+    ids = torch.full((1, 43), 5)
+    assert roberta(input=longest)(ids).shape == (1, 43, 24)
+    with pytest.raises(BenchError, match="texts of 44 tokens are asked for, but RobertaModel has positions for 43"):
+        roberta(input=TextInput("none", length=44))
 
 
 def test_the_mask_is_true_where_a_token_is_real(make_text_stream, make_stream, make_input):

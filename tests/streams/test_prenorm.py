@@ -4,10 +4,10 @@ import pytest
 import torch
 import transformers
 from torch import nn
-from transformers import Dinov2Config, ViTConfig
+from transformers import ASTConfig, Dinov2Config, DINOv3ViTConfig, ViTConfig
 
 from bench.errors import BenchError
-from bench.streams.inputs import ImageInput
+from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream
 from bench.streams.prenorm import Dinov2Stream
 
@@ -31,11 +31,39 @@ def test_other_image_sizes_are_interpolated_as_the_encoder_does(kind, make_strea
     torch.testing.assert_close(stream(x), stream.encoder(x, **options).last_hidden_state)
 
 
+@pytest.mark.parametrize("kind", ["dinov3", "dinov3-gated"])
+def test_rotations_go_by_the_size_of_the_image(kind, make_stream):
+    stream, x = make_stream(kind), torch.randn(1, 3, 48, 48, dtype=torch.float64)
+    torch.testing.assert_close(stream(x), stream.encoder(x).last_hidden_state)
+    with pytest.raises(BenchError, match="48 x 40 pixels"):
+        stream(x[..., :40])
+
+
+def test_registers_come_before_the_patches(make_stream, make_input):
+    stream, x = make_stream("dinov3"), make_input("dinov3")
+    assert stream.special == 3 and make_stream("dinov3-gated").special == 1
+    tokens = stream.embed(x)
+    assert torch.equal(tokens[:, :1], stream.encoder.embeddings.cls_token.expand(2, -1, -1))
+    assert torch.equal(tokens[:, 1:3], stream.encoder.embeddings.register_tokens.expand(2, -1, -1))
+
+
+def test_positions_of_dinov3_are_not_drawn_in_training(make_stream, make_input):
+    assert DINOv3ViTConfig().pos_embed_rescale
+    stream, x = make_stream("dinov3").train(), make_input("dinov3")
+    assert torch.equal(stream(x), stream(x))
+
+
 @pytest.mark.parametrize("frames", [20, 40, 64])
 def test_spectrograms_of_any_length(frames, make_stream):
     stream = make_stream("ast")
     tokens = stream.embed(torch.randn(2, frames, 24, dtype=torch.float64))
     assert tokens.shape == (2, 2 + 3 * ((frames - 8) // 6 + 1), 32)
+
+
+def test_sounds_shorter_than_a_patch_are_refused():
+    config = ASTConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1)
+    with pytest.raises(BenchError, match="15 frames are asked for, but a patch of ASTModel has 16"):
+        build_stream(config, AudioInput(16000, 128, 15, 0.0, 1.0))
 
 
 def test_interpolation_over_time_keeps_frequency_and_special_tokens(make_stream):
