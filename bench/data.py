@@ -85,7 +85,10 @@ def _release(task: Task, source: Mapping[str, Any], data_root: Path | None) -> t
         root, manifest = generated(task, source, data_root)
         return root, manifest.fingerprint, manifest.floors
     if data_root is None:
-        raise UsageError(f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is")
+        raise UsageError(
+            f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is; "
+            "`bench data describe` tells where to get it"
+        )
     return data_root, "", {}
 
 

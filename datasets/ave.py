@@ -13,20 +13,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import locate
+from bench.datasets.layout import locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 
 SECONDS = 10
 FOLDER = "AVE_Dataset"
-_SPLITS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
+ANNOTATIONS = "Annotations.txt"
+FRAMES, SOUNDS, VIDEOS = "video_frames", "raw_audio", "AVE"
+SPLITS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 
 
 @dataclass(frozen=True)
 class Event:
     """One sample: a line of the annotation files. Two events of one video are two samples that share its files.
 
-    The event `category` is seen and heard from second `start` up to, not including, second `end`.
+    The event `category` is seen and heard from second `start` up to, not including, second `end`. Where these are the
+    same it is nowhere: the release has one such line.
     """
 
     video: str
@@ -41,6 +44,7 @@ class Release:
     Args:
         root: the folder that holds AVE_Dataset, or AVE_Dataset itself.
         split: "train", "val" or "test".
+        problems: gets what is wrong with lines, which are then left out; None to raise the first.
 
     Attributes:
         categories: all event categories of the release, sorted; a segment's label is its category's place among them,
@@ -51,15 +55,18 @@ class Release:
         DataError: an annotation file is missing or a line of it is not as it should be.
     """
 
-    def __init__(self, root: Path, split: str) -> None:
-        self.folder = locate(root, FOLDER, "Annotations.txt")
-        everything = _read_events(self.folder / "Annotations.txt")
+    def __init__(self, root: Path, split: str, problems: list[DataError] | None = None) -> None:
+        self.folder = locate(root, FOLDER, ANNOTATIONS)
+        everything = read_events(self.folder / ANNOTATIONS, problems)
         self.categories = tuple(sorted({event.category for event in everything}))
-        self.events = _read_events(self.folder / _SPLITS[split])
-        if unknown := {event.category for event in self.events} - set(self.categories):
-            raise DataError(
-                f"{self.folder / _SPLITS[split]}: categories that Annotations.txt has not: {sorted(unknown)}"
-            )
+        path = self.folder / SPLITS[split]
+        self.events = []
+        for event in read_events(path, problems):
+            if event.category in self.categories:
+                self.events.append(event)
+            else:
+                unknown = f"category {event.category!r}, which {ANNOTATIONS} has not"
+                note(DataError(f"{path}: video {event.video}: {unknown}"), problems)
 
     def labels(self, event: Event) -> NDArray[np.int64]:
         """The label of each second: (SECONDS,)."""
@@ -69,21 +76,47 @@ class Release:
 
     def frames(self, event: Event, size: int) -> NDArray[np.uint8]:
         """One frame a second, at places spread evenly over the frames that exist: (SECONDS, 3, size, size)."""
-        folder = self.folder / "video_frames" / event.video
-        paths = sorted(path for path in folder.glob("*.jpg"))
-        if not paths:
-            raise DataError(f"sample {event.video}: no frames (*.jpg) in {folder}")
-        places = ((np.arange(SECONDS) + 0.5) * len(paths) / SECONDS).astype(int)
-        return np.stack([media.read_image(paths[place], event.video, size) for place in places])
+        return np.stack([media.read_image(path, event.video, size) for path in self.frame_paths(event)])
 
     def log_mels(self, event: Event, rate: int, bins: int, frames: int) -> NDArray[np.float32]:
         """The log-mel energies of each second by itself: (SECONDS, frames, bins)."""
-        wave = media.read_audio(self.folder / "raw_audio" / f"{event.video}.wav", event.video, rate)
+        wave = media.read_audio(self.sound_path(event), event.video, rate)
         return log_mel(media.seconds(wave, rate, SECONDS), rate, bins, frames)
 
+    def frame_paths(self, event: Event) -> list[Path]:
+        """The files of `frames`: one for each second, the same one again where there are fewer.
 
-def _read_events(path: Path) -> list[Event]:
-    """The events of an annotation file, with or without a header line."""
+        Raises:
+            DataError: there are none.
+        """
+        folder = self.folder / FRAMES / event.video
+        paths = sorted(path for path in folder.glob("*.jpg"))
+        if not paths:
+            raise DataError(f"sample {event.video}: no frames (*.jpg) in {folder}")
+        return [paths[place] for place in spread(len(paths))]
+
+    def sound_path(self, event: Event) -> Path:
+        """The file of `log_mels`."""
+        return self.folder / SOUNDS / f"{event.video}.wav"
+
+
+def spread(count: int) -> list[int]:
+    """Which of `count` frames stand for the seconds: SECONDS places, spread evenly."""
+    return ((np.arange(SECONDS) + 0.5) * count / SECONDS).astype(int).tolist()
+
+
+def read_events(path: Path, problems: list[DataError] | None = None) -> list[Event]:
+    """The events of an annotation file, with or without a header line.
+
+    An event may end where it starts, as one of the release does: then all of its video's seconds are background.
+
+    Args:
+        path: the file.
+        problems: gets what is wrong with lines, which are then left out; None to raise the first.
+
+    Raises:
+        DataError: the file cannot be read, or holds no events.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -92,19 +125,21 @@ def _read_events(path: Path) -> list[Event]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and line.lower().startswith("category&")):
             continue
-        fields = line.strip().split("&")
         try:
-            category, video, _, start, end = fields
-            event = Event(video, category, int(start), int(end))
-        except ValueError:
-            raise DataError(
-                f"{path}, line {number}: expected category&video id&quality&start&end, found {line!r}"
-            ) from None
-        if not video or Path(video).name != video or not 0 <= event.start < event.end <= SECONDS:
-            raise DataError(
-                f"{path}, line {number}: a video id without slashes and 0 <= start < end <= 10, found {line!r}"
-            )
-        events.append(event)
+            events.append(_event(line, f"{path}, line {number}"))
+        except DataError as error:
+            note(error, problems)
     if not events:
         raise DataError(f"{path}: holds no events")
     return events
+
+
+def _event(line: str, where: str) -> Event:
+    try:
+        category, video, _, start, end = line.strip().split("&")
+        event = Event(video, category, int(start), int(end))
+    except ValueError:
+        raise DataError(f"{where}: expected category&video id&quality&start&end, found {line!r}") from None
+    if not video or Path(video).name != video or not 0 <= event.start <= event.end <= SECONDS:
+        raise DataError(f"{where}: a video id without slashes and 0 <= start <= end <= {SECONDS}, found {line!r}")
+    return event

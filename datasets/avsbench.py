@@ -1,36 +1,41 @@
-"""AVSBench's single-source set S4, audio-visual segmentation (Zhou et al., ECCV 2022), as its release unpacks.
+"""AVSBench, audio-visual segmentation (Zhou et al., ECCV 2022), as its releases unpack.
 
-Single-source/s4_meta_data.csv and, under s4_data/, visual_frames and gt_masks, both with files
-<split>/<category>/<name>/<name>_<n>.png, and audio_wav with <split>/<category>/<name>.wav. Five frames a video, one a
-second; of a training video only the first is annotated.
+A video has five frames, one a second. The single-source set S4 is Single-source/s4_meta_data.csv and, under s4_data/,
+visual_frames and gt_masks, both with files <split>/<category>/<name>/<name>_<n>.png, and audio_wav with
+<split>/<category>/<name>.wav. Of a training video only the first frame is annotated.
+
+The multi-source set MS3 is Multi-sources/ms3_meta_data.csv and, under ms3_data/, visual_frames with files
+<name>/<name>.mp4_<n>.png, gt_masks with <split>/<name>/<name>_<n>.png, and audio_wav with <split>/<name>.wav. All five
+frames are annotated in every split.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import locate
+from bench.datasets.layout import locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 
 SECONDS = 5
 MASK_SIZE = 224  # pixels a side at which masks are compared
-FOLDER = "Single-source"
-_SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
 class Video:
-    """One sample: a row of the table."""
+    """One sample: a row of the table. MS3 has no categories."""
 
     name: str
-    category: str
+    category: str = ""
 
 
 class Release:
@@ -39,8 +44,10 @@ class Release:
     Args:
         root: the folder that holds Single-source, or Single-source itself.
         split: "train", "val" or "test".
+        problems: gets what is wrong with rows of the table, which are then left out; None to raise the first.
 
     Attributes:
+        table: the table's file.
         videos: the samples of the split, in the order of the table.
         annotated: how many of a video's first frames have a mask: 1 in training, 5 else.
 
@@ -48,33 +55,71 @@ class Release:
         DataError: the table is missing or a row of it is not as it should be.
     """
 
-    def __init__(self, root: Path, split: str) -> None:
-        self.folder = locate(root, FOLDER, "s4_meta_data.csv")
+    folder_name: ClassVar[str] = "Single-source"
+    table_name: ClassVar[str] = "s4_meta_data.csv"
+    media_name: ClassVar[str] = "s4_data"
+    columns: ClassVar[Sequence[Sequence[str]]] = (("name",), ("category",))
+    """What a `Video` is made of: of each, the names that its column may have."""
+
+    def __init__(self, root: Path, split: str, problems: list[DataError] | None = None) -> None:
+        self.table = locate(root, self.folder_name, self.table_name) / self.table_name
+        self.media = self.table.parent / self.media_name
         self.split = split
-        self.videos = [video for video, its in _read_table(self.folder / "s4_meta_data.csv") if its == split]
-        self.annotated = 1 if split == "train" else SECONDS
+        self.videos = [video for video, its in _read_table(self.table, self.columns, problems) if its == split]
+        self.annotated = self._annotated()
 
     def frames(self, video: Video, size: int) -> NDArray[np.uint8]:
         """The annotated frames: (annotated, 3, size, size)."""
-        return np.stack([media.read_image(path, video.name, size) for path in self._pictures("visual_frames", video)])
+        return np.stack([media.read_image(path, video.name, size) for path in self.frame_paths(video)])
 
     def masks(self, video: Video) -> NDArray[np.bool_]:
         """Their masks: (annotated, MASK_SIZE, MASK_SIZE)."""
-        return np.stack([media.read_mask(path, video.name, MASK_SIZE) for path in self._pictures("gt_masks", video)])
+        return np.stack([media.read_mask(path, video.name, MASK_SIZE) for path in self.mask_paths(video)])
 
     def log_mels(self, video: Video, rate: int, bins: int, frames: int) -> NDArray[np.float32]:
         """The log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins)."""
-        path = self.folder / "s4_data/audio_wav" / self.split / video.category / f"{video.name}.wav"
-        wave = media.read_audio(path, video.name, rate)
+        wave = media.read_audio(self.sound_path(video), video.name, rate)
         return log_mel(media.seconds(wave, rate, SECONDS)[: self.annotated], rate, bins, frames)
 
-    def _pictures(self, kind: str, video: Video) -> list[Path]:
-        folder = self.folder / "s4_data" / kind / self.split / video.category / video.name
+    def frame_paths(self, video: Video) -> list[Path]:
+        """The files of `frames`."""
+        folder = self.media / "visual_frames" / self.split / video.category / video.name
         return [folder / f"{video.name}_{number}.png" for number in range(1, self.annotated + 1)]
 
+    def mask_paths(self, video: Video) -> list[Path]:
+        """The files of `masks`."""
+        folder = self.media / "gt_masks" / self.split / video.category / video.name
+        return [folder / f"{video.name}_{number}.png" for number in range(1, self.annotated + 1)]
 
-def _read_table(path: Path) -> list[tuple[Video, str]]:
-    """The videos of the table, each with its split."""
+    def sound_path(self, video: Video) -> Path:
+        """The file of `log_mels`."""
+        return self.media / "audio_wav" / self.split / video.category / f"{video.name}.wav"
+
+    def _annotated(self) -> int:
+        return 1 if self.split == "train" else SECONDS
+
+
+class MultiRelease(Release):
+    """One split of the multi-source set: as `Release`, but all five frames are annotated in every split."""
+
+    folder_name = "Multi-sources"
+    table_name = "ms3_meta_data.csv"
+    media_name = "ms3_data"
+    columns = (("name", "video_id"),)
+
+    def frame_paths(self, video: Video) -> list[Path]:
+        """The files of `frames`, which lie in one folder for all splits and keep the video's ending in their names."""
+        folder = self.media / "visual_frames" / video.name
+        return [folder / f"{video.name}.mp4_{number}.png" for number in range(1, SECONDS + 1)]
+
+    def _annotated(self) -> int:
+        return SECONDS
+
+
+def _read_table(
+    path: Path, columns: Sequence[Sequence[str]], problems: list[DataError] | None
+) -> list[tuple[Video, str]]:
+    """The videos of a table, each with its split."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))
@@ -82,13 +127,20 @@ def _read_table(path: Path) -> list[tuple[Video, str]]:
         raise DataError(f"{path}: cannot be read: {error}") from error
     videos = []
     for number, row in enumerate(rows, start=2):
-        name, category, split = (row.get(key) or "" for key in ("name", "category", "split"))
-        if split not in _SPLITS or any(not part or Path(part).name != part for part in (name, category)):
-            raise DataError(
-                f"{path}, line {number}: columns name and category without slashes, and split, one of "
-                f"{', '.join(_SPLITS)}; found name {name!r}, category {category!r}, split {split!r}"
-            )
-        videos.append((Video(name, category), split))
+        parts = [next((row[name] for name in names if row.get(name)), "") for names in columns]
+        split = row.get("split") or ""
+        if split in SPLITS and all(part and Path(part).name == part for part in parts):
+            videos.append((Video(*parts), split))
+            continue
+        found = ", ".join(f"{names[0]} {part!r}" for names, part in zip(columns, parts, strict=True))
+        wanted = " and ".join(" or ".join(names) for names in columns)
+        note(
+            DataError(
+                f"{path}, line {number}: columns {wanted} without slashes, and split, one of {', '.join(SPLITS)}; "
+                f"found {found}, split {split!r}"
+            ),
+            problems,
+        )
     if not videos:
         raise DataError(f"{path}: holds no videos")
     return videos

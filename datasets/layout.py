@@ -1,4 +1,4 @@
-"""Finds a release under the folder that a user names."""
+"""What the readers share: where a release lies, and what becomes of an entry that is not as it should be."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def locate(root: Path, folder: str, landmark: str) -> Path:
     raise DataError(
         f"no {landmark} in {root / folder} nor in {root}: name the folder that holds {folder} as --data-root"
     )
+
+
+def note(error: DataError, problems: list[DataError] | None) -> None:
+    """Keeps what is wrong with an entry, where a list is given to keep it in.
+
+    Raises:
+        DataError: `error`, where none is.
+    """
+    if problems is None:
+        raise error
+    problems.append(error)

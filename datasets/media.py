@@ -47,18 +47,52 @@ def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
     return np.asarray(resized) > 127
 
 
+def image_size(path: Path, sample: str) -> tuple[int, int]:
+    """Height and width of an image in pixels, from its header: the rest of the file may be broken.
+
+    Raises:
+        DataError: the file is missing, or no image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.height, image.width
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise _broken(path, sample, "image", error) from error
+
+
 def read_audio(path: Path, sample: str, rate: int) -> NDArray[np.float32]:
     """The waveform averaged to mono and resampled from the file's own rate to `rate`: (samples,), in -1..1.
 
     Raises:
         DataError: the file is missing or broken.
     """
+    mono, own_rate = decode_audio(path, sample)
+    return mono if own_rate == rate else soxr.resample(mono, own_rate, rate).astype(np.float32)
+
+
+def decode_audio(path: Path, sample: str) -> tuple[NDArray[np.float32], int]:
+    """The waveform averaged to mono, (samples,), in -1..1, and its sample rate in Hz.
+
+    Raises:
+        DataError: the file is missing or broken.
+    """
     try:
-        wave, own_rate = soundfile.read(path, dtype="float32", always_2d=True)
+        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise _broken(path, sample, "audio", error) from error
-    mono = wave.mean(axis=1)
-    return mono if own_rate == rate else soxr.resample(mono, own_rate, rate).astype(np.float32)
+    return wave.mean(axis=1), rate
+
+
+def audio_seconds(path: Path, sample: str) -> float:
+    """How long a recording is by its header, in seconds.
+
+    Raises:
+        DataError: the file is missing, or no recording.
+    """
+    try:
+        return float(soundfile.info(path).duration)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise _broken(path, sample, "audio", error) from error
 
 
 def seconds(wave: NDArray[np.float32], rate: int, count: int) -> NDArray[np.float32]:

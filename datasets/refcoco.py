@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.datasets import coco_mask
+from bench.datasets.layout import note
 from bench.datasets.refer_entries import Expression, read_entries
 from bench.errors import DataError, UsageError
 
@@ -29,24 +30,18 @@ class DataSet:
     Attributes:
         folder: the folder of its release.
         splits: the splits of each of its split files, by who made them; the first is the default.
-        objects, expressions, images: how many the default split file has, all splits together.
     """
 
     folder: str
     splits: Mapping[str, tuple[str, ...]]
-    objects: int
-    expressions: int
-    images: int
 
 
-# The counts are those that papers on these splits report, to check a download by. The google files divide objects, not
-# images: a training image may hold a validation object. That of RefCOCOg has no test split: it was never released.
+# The google files divide objects, not images: a training image may hold a validation object. That of RefCOCOg has no
+# test split: it was never released.
 DATASETS = {
-    "refcoco": DataSet("refcoco", {"unc": _UNC, "google": ("train", "val", "test")}, 50_000, 142_210, 19_994),
-    "refcoco_plus": DataSet("refcoco+", {"unc": _UNC}, 49_856, 141_564, 19_992),
-    "refcocog": DataSet(
-        "refcocog", {"umd": ("train", "val", "test"), "google": ("train", "val")}, 49_822, 95_010, 25_799
-    ),
+    "refcoco": DataSet("refcoco", {"unc": _UNC, "google": ("train", "val", "test")}),
+    "refcoco_plus": DataSet("refcoco+", {"unc": _UNC}),
+    "refcocog": DataSet("refcocog", {"umd": ("train", "val", "test"), "google": ("train", "val")}),
 }
 
 
@@ -58,17 +53,26 @@ class Release:
         dataset: a key of `DATASETS`.
         split: one of the splits that `DATASETS` has for it.
         split_by: who made the split file: "unc", "umd" or "google"; by default the one that most papers use.
+        problems: gets what is wrong with refs, which are then left out, and that none is left; None to raise the first.
 
     Attributes:
         expressions: the samples of the split, one a sentence, in the order of the file.
         test_images: the ids of the images of the data set's test splits, whatever `split` is.
+        instances, refs: the files that it is read from.
 
     Raises:
         UsageError: there is no such data set, split file or split.
         DataError: a file is missing, or an entry of it is not as it should be.
     """
 
-    def __init__(self, root: Path, dataset: str, split: str, split_by: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        dataset: str,
+        split: str,
+        split_by: str | None = None,
+        problems: list[DataError] | None = None,
+    ) -> None:
         if dataset not in DATASETS:
             raise UsageError(f"no data set {dataset!r}: there are {', '.join(DATASETS)}")
         known = DATASETS[dataset]
@@ -79,17 +83,17 @@ class Release:
             raise UsageError(
                 f"{dataset} split by {split_by} has no split {split!r}: it has {', '.join(known.splits[split_by])}"
             )
-        self.instances, refs = root / known.folder / "instances.json", root / known.folder / f"refs({split_by}).p"
+        self.instances, self.refs = root / known.folder / "instances.json", root / known.folder / f"refs({split_by}).p"
         self.pictures = next((root / folder for folder in PICTURES if (root / folder).is_dir()), root / PICTURES[0])
-        if missing := [path for path in (self.instances, refs, self.pictures) if not path.exists()]:
+        if missing := [path for path in (self.instances, self.refs, self.pictures) if not path.exists()]:
             raise DataError(
                 f"missing: {', '.join(map(str, missing))}. Name as --data-root the folder that holds "
                 f"{known.folder}/instances.json, {known.folder}/refs({split_by}).p and {' or '.join(PICTURES)}"
             )
-        entries = read_entries(dataset, self.instances, refs)
+        entries = read_entries(dataset, self.instances, self.refs, problems)
         self.expressions = list(entries.expressions.get(split, ()))
         if not self.expressions:
-            raise DataError(f"{refs}: holds no expressions of split {split}")
+            note(DataError(f"{self.refs}: holds no expressions of split {split}"), problems)
         self._segmentations = entries.segmentations
         self.test_images = frozenset(
             expression.image_id
@@ -98,13 +102,17 @@ class Release:
             for expression in its
         )
 
+    def picture_path(self, expression: Expression) -> Path:
+        """The file of `image`."""
+        return self.pictures / expression.file_name
+
     def image(self, expression: Expression) -> NDArray[np.uint8]:
         """The picture in RGB, (height, width, 3), as large as it is.
 
         Raises:
             DataError: the file is missing or broken, or of another size than instances.json says.
         """
-        path = self.pictures / expression.file_name
+        path = self.picture_path(expression)
         sample = f"sample {expression.sent_id} of {expression.dataset}"
         try:
             with Image.open(path) as picture:

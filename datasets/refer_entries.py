@@ -6,12 +6,13 @@ import json
 import re
 import reprlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.datasets import refer_pickle
+from bench.datasets.layout import note
 from bench.errors import DataError
 
 LARGEST_SIDE = 10_000  # pixels; COCO's pictures have at most 640
@@ -47,24 +48,39 @@ class Expression:
 
 @dataclass(frozen=True)
 class Entries:
-    """What a data set's two files hold: the expressions by split, and the segmentations by number of annotation."""
+    """What a data set's two files hold.
 
-    expressions: dict[str, list[Expression]]
-    segmentations: dict[int, Any]
+    Attributes:
+        expressions: by split.
+        segmentations: by number of annotation.
+        categories: by number of annotation, the number of the category that it is of; None where it has none.
+        known_categories: the numbers of those that instances.json has.
+        problems: what is wrong with refs, which are left out.
+    """
+
+    expressions: dict[str, list[Expression]] = field(default_factory=dict)
+    segmentations: dict[int, Any] = field(default_factory=dict)
+    categories: dict[int, Any] = field(default_factory=dict)
+    known_categories: frozenset[Any] = frozenset()
+    problems: list[DataError] = field(default_factory=list)
 
 
-def read_entries(dataset: str, instances: Path, refs: Path) -> Entries:
+def read_entries(dataset: str, instances: Path, refs: Path, problems: list[DataError] | None = None) -> Entries:
     """Reads both files; only once a process, as long as their times and sizes stay what they are.
 
     Args:
         dataset: the name that the expressions are given.
         instances: objects and images in COCO's format. It holds more than the refs name: the rest is dropped.
         refs: the refs, each with its sentences, as a pickle.
+        problems: gets what is wrong with refs, which are then left out; None to raise the first.
 
     Raises:
         DataError: an entry is not as it should be: the message names its file, its number and the key.
     """
-    return _read(dataset, instances, refs, _stamp(instances), _stamp(refs))
+    entries = _read(dataset, instances, refs, _stamp(instances), _stamp(refs))
+    for problem in entries.problems:
+        note(problem, problems)
+    return entries
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -73,36 +89,43 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -> Entries:
-    images, annotations = _read_instances(instances)
-    entries = Entries({}, {})
+    images, annotations, known_categories = _read_instances(instances)
+    entries = Entries(known_categories=known_categories)
     for number, ref in enumerate(refer_pickle.load(refs)):
-        where = f"{refs}: ref {_take(ref, 'ref_id', int, f'{refs}: ref at place {number}')}"
-        ann_id, image_id = _take(ref, "ann_id", int, where), _take(ref, "image_id", int, where)
-        for key, its, known in (("ann_id", ann_id, annotations), ("image_id", image_id, images)):
-            if its not in known:
-                raise DataError(f"{where}: {key} {its} is not in {instances}: the two files are not of one release")
-        entries.segmentations[ann_id] = annotations[ann_id].get("segmentation")
-        expressions = _expressions(dataset, ref, where, annotations[ann_id], images[image_id], instances)
-        entries.expressions.setdefault(_take(ref, "split", str, where), []).extend(expressions)
+        try:
+            where = f"{refs}: ref {_take(ref, 'ref_id', int, f'{refs}: ref at place {number}')}"
+            ann_id, image_id = _take(ref, "ann_id", int, where), _take(ref, "image_id", int, where)
+            for key, its, known in (("ann_id", ann_id, annotations), ("image_id", image_id, images)):
+                if its not in known:
+                    raise DataError(f"{where}: {key} {its} is not in {instances}: the two files are not of one release")
+            annotation = annotations[ann_id]
+            found = list(_expressions(dataset, ref, where, annotation, images[image_id], instances))
+            entries.expressions.setdefault(_take(ref, "split", str, where), []).extend(found)
+        except DataError as error:
+            entries.problems.append(DataError(str(error)))  # without the traceback, since it is kept
+        else:
+            entries.segmentations[ann_id] = annotation.get("segmentation")
+            entries.categories[ann_id] = annotation.get("category_id")
     return entries
 
 
-def _read_instances(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]]]:
-    """The images and the annotations of a COCO file, by their ids."""
+def _read_instances(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]], frozenset[Any]]:
+    """The images and the annotations of a COCO file, by their ids, and the ids of its categories."""
     try:
         document = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected a dict with images and annotations, found {reprlib.repr(document)}")
-    images, annotations = (
+    document.setdefault("categories", [])  # nothing is read of them but their numbers, and that to verify only
+    images, annotations, categories = (
         {
             _take(entry, "id", int, f"{path}: {key}, entry {number}"): entry
             for number, entry in enumerate(_take(document, key, list, str(path)))
         }
-        for key in ("images", "annotations")
+        for key in ("images", "annotations", "categories")
     )
-    return images, annotations
+    return images, annotations, frozenset(categories)
 
 
 def _expressions(

@@ -25,6 +25,7 @@ COMMANDS = {
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
     "power": "tell from recorded variance how many seeds a gain needs",
     "tune": "search each method's learning rate with equal trials, by validation score",
+    "data": "tell where official releases are to be had, look for what is wrong with one, and prepare one",
     "check": "rerun a small subset and compare it with a baseline, for CI",
     "export": "write records as CSV, Parquet, PEFT's method comparison or a model card's model-index",
     "pretrain": "pretrain an embedded encoder on generated media of one modality",

@@ -102,6 +102,20 @@ class AVS(Task):
         return draw.below([draw.text(samples.names[index], 480), draw.beside(columns, 4)], 4)
 
 
+@dataclass
+class AVSMulti(AVS):
+    """Audio-visual segmentation (AVSBench MS3): the pixels of all objects that sound, in official data only."""
+
+    benchmark = "AVSBench MS3"
+    layout = "avs_ms3"
+
+    def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
+        """As those of S4; all five frames are annotated in every split."""
+        from bench.datasets.avsbench import MultiRelease
+
+        return _Videos(MultiRelease(root, split), inputs)
+
+
 class _Videos(Samples):
     def __init__(self, release: Release, inputs: Inputs) -> None:
         self.release = release

@@ -189,6 +189,14 @@ def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = F
     return Video(moments * (AVS_SECONDS // shots), names[0], 0, AVS_SECONDS)
 
 
+def ms3_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
+    """Three things of different categories, of which in each second two sound, or one, or none; in the first, two."""
+    names = [str(name) for name in rng.choice(CATEGORIES, AVS_THINGS, replace=False)]
+    sounding = [2, *rng.integers(0, 3, AVS_SECONDS - 1).tolist()]
+    moments = tuple(moment(rng, names, names[:count], style, AVS_SIZES) for count in sounding)
+    return Video(moments, "", 0, AVS_SECONDS)
+
+
 def _near_hue(rng: np.random.Generator, hue: float) -> tuple[int, int, int]:
     """A colour within 15 degrees of a hue (0 to 1), not too pale nor too dark."""
     hue = (hue + rng.uniform(-1, 1) * 15 / 360) % 1.0

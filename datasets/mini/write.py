@@ -1,4 +1,4 @@
-"""Writes the small world's videos in the layouts of the official releases: AVE, and AVSBench's single-source set S4.
+"""Writes the small world's videos in the layouts of the official releases: AVE, and AVSBench's sets S4 and MS3.
 
 `LAYOUTS` holds every benchmark that the generator writes; those of grounding are in `write_refer`.
 """
@@ -15,7 +15,7 @@ import numpy as np
 from bench.datasets.mini.files import Layout, Written, encode_image, save
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, Wave
-from bench.datasets.mini.world import Moment, Video, ave_video, avs_video
+from bench.datasets.mini.world import Moment, Video, ave_video, avs_video, ms3_video
 from bench.datasets.mini.write_refer import REFER_LAYOUTS
 
 SPLITS = ("train", "val", "test")
@@ -91,6 +91,33 @@ def _write_avs_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
     save(root, Path("Single-source/s4_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
     return digests
 
+
+def _write_ms3_video(root: Path, seed: int, split: str, index: int) -> Written:
+    rng = _generator(seed, 3, split, index)
+    video = ms3_video(rng)
+    name = f"{split}{index:06d}"
+    folder = Path("Multi-sources/ms3_data")
+    digests: dict[str, str] = {}
+    for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
+        sounding = np.zeros_like(masks[0])
+        for category in moment.heard:
+            sounding |= masks[moment.seen.index(category)]
+        shot = folder / "visual_frames" / name / f"{name}.mp4_{number}.png"
+        save(root, shot, encode_image(pixels, "png"), digests)
+        save(root, folder / "gt_masks" / split / name / f"{name}_{number}.png", encode_image(sounding, "png"), digests)
+    save(root, folder / "audio_wav" / split / f"{name}.wav", _wav(waveform(video, rng)), digests)
+    return Written(split, f"{name},{split}", digests, [])
+
+
+def _write_ms3_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
+    digests: dict[str, str] = {}
+    lines = ["video_id,split", *(video.line for video in videos)]
+    save(root, Path("Multi-sources/ms3_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
+    return digests
+
+
+# AVSBench's multi-source set is none of `LAYOUTS`: no run is scored on it, and so it has no floors.
+MS3_LAYOUT = Layout({"train": 300, "val": 60, "test": 60}, _write_ms3_video, _write_ms3_annotations)
 
 # Scored: 110 x 10 segments of AVE, 200 x 5 frames of AVS.
 LAYOUTS: dict[str, Layout] = {

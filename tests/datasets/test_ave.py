@@ -76,3 +76,22 @@ def test_missing_media_is_named_with_its_sample(built, tmp_path):
     (tmp_path / "AVE_Dataset/raw_audio" / f"{event.video}.wav").unlink()
     with pytest.raises(DataError, match=f"sample {event.video}: audio .*{event.video}.wav is missing"):
         release.log_mels(event, 16_000, 128, 98)
+
+
+def test_an_event_that_ends_where_it_starts_is_all_background(tmp_path):
+    """The release has such a line: Church bell&VWi2ENBuTbw&good&0&0."""
+    write_release(tmp_path, ["Bark&xyz&good&0&0", "Bark&abc&good&0&10"])
+    release = Release(tmp_path, "train")
+    assert release.labels(release.events[0]).tolist() == [1] * 10
+
+
+def test_wrong_lines_are_left_out_where_problems_are_gathered(tmp_path):
+    write_release(tmp_path, ["Bark&xyz&good&0&10", "Bark&abc&good&0", "Bark&x&good&5&3"])
+    problems: list[DataError] = []
+    assert [event.video for event in Release(tmp_path, "train", problems).events] == ["xyz"]
+    assert [str(problem).partition(":")[0].rpartition("/")[2] for problem in problems] == [
+        "Annotations.txt, line 2",
+        "Annotations.txt, line 3",
+        "trainSet.txt, line 2",
+        "trainSet.txt, line 3",
+    ]

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from official import write_official
 
-from bench.datasets.avsbench import Release
+from bench.datasets.avsbench import MultiRelease, Release
 from bench.errors import DataError
+from bench.streams.inputs import AudioInput, ImageInput
+from bench.tasks.avs import AVSMulti
 
 
 def test_reads_generated_videos(built):
@@ -32,3 +36,37 @@ def test_a_wrong_row_is_named(tmp_path, row):
     (tmp_path / "Single-source/s4_meta_data.csv").write_text(f"name,category,split\nok,dog,train\n{row}\n")
     with pytest.raises(DataError, match=r"s4_meta_data\.csv, line 3"):
         Release(tmp_path, "train")
+
+
+def test_reads_the_multi_source_set(tmp_path):
+    write_official(tmp_path / "ms3", "avs_ms3")
+    for split, count in (("train", 3), ("val", 1), ("test", 2)):
+        release = MultiRelease(tmp_path / "ms3", split)
+        assert [video.name for video in release.videos] == [f"{split}{index:06d}" for index in range(count)]
+        video = release.videos[0]
+        assert release.frames(video, 56).shape == (5, 3, 56, 56)
+        assert release.masks(video).shape == (5, 224, 224)
+        assert release.log_mels(video, 16_000, 128, 98).shape == (5, 98, 128)
+        assert release.masks(video)[0].mean() > 0.02
+        assert release.frame_paths(video)[4].name == f"{video.name}.mp4_5.png"
+
+
+def test_the_task_of_the_multi_source_set_has_five_masks_for_training(tmp_path):
+    write_official(tmp_path, "avs_ms3")
+    inputs = {"vision": ImageInput(56, (0.5,) * 3, (0.5,) * 3), "audio": AudioInput(16_000, 128, 98, 0.0, 1.0)}
+    task = AVSMulti()
+    sample = task.samples(tmp_path, "train", inputs)[0]
+    assert {name: array.shape[0] for name, array in sample.items()} == {"vision": 5, "audio": 5, "mask": 5}
+    masks = torch.from_numpy(sample["mask"])[None]
+    perfect = task.score(40.0 * masks - 20.0, {"mask": masks})
+    assert perfect["miou"].item() == pytest.approx(100)
+
+
+def test_wrong_rows_are_left_out_where_problems_are_gathered(tmp_path):
+    (tmp_path / "Multi-sources").mkdir()
+    (tmp_path / "Multi-sources/ms3_meta_data.csv").write_text("name,split\n../a,train\nb,train\nc,elsewhere\n")
+    problems: list[DataError] = []
+    assert [video.name for video in MultiRelease(tmp_path, "train", problems).videos] == ["b"]
+    assert [", line 2" in str(problems[0]), ", line 4" in str(problems[1])] == [True, True]
+    with pytest.raises(DataError, match="line 2: columns name or video_id without slashes"):
+        MultiRelease(tmp_path, "train")

@@ -1,0 +1,136 @@
+"""`bench data describe|verify|prepare`: where an official release is to be had, whether it lies on the disk whole, and
+what can be made of it ahead of the first run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from bench.cli.arguments import whole
+from bench.errors import UsageError
+from bench.registry import did_you_mean
+
+T = TypeVar("T")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what to do with which release, and where it lies."""
+    parser.add_argument(
+        "action",
+        metavar="|".join(_ACTIONS),
+        help="describe: where the release is to be had, its licence, its layout and its published counts; "
+        "verify: look for what is wrong with the release in a folder; "
+        "prepare: decode its samples into the cache, and before that take AVE's videos apart",
+    )
+    parser.add_argument("task", metavar="TASK", help="as for `bench run --tasks`; to describe and verify, avs_ms3 too")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder that holds the release; it is only read")
+    parser.add_argument(
+        "--quick", action="store_true", help="verify: read headers only, and decode no picture, mask or sound"
+    )
+    parser.add_argument(
+        "--counts",
+        choices=("published", "any"),
+        default="published",
+        help="verify: whether there must be as many samples as published; any for a part of a release "
+        "(default: %(default)s)",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="prepare: folder for the frames and the sound of AVE's videos, from then on its --data-root",
+    )
+    parser.add_argument(
+        "--suite", default="mini", help="prepare: for whose streams samples are decoded (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=lambda text: whole(text, "--jobs"),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="prepare: videos that are taken apart at a time (default: one a core)",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Does what is asked for; see `bench.cli` for the exit code, which is 1 where faults were found."""
+    if args.action not in _ACTIONS:
+        raise UsageError(f"bench data cannot {args.action}: {did_you_mean(args.action, _ACTIONS)}")
+    return _ACTIONS[args.action](args, _releases(args.task))
+
+
+def _releases(task: str) -> list[str]:
+    """The names of a task's releases.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from bench.datasets.releases import RELEASES, parts
+
+    names = parts(task)
+    for name in names:
+        if name not in RELEASES:
+            raise UsageError(f"no official release of {name} is known: {did_you_mean(name, RELEASES)}")
+    return names
+
+
+def _describe(args: argparse.Namespace, names: list[str]) -> int:
+    from bench.datasets.releases import describe
+
+    print("\n\n".join(describe(name) for name in names))
+    return 0
+
+
+def _verify(args: argparse.Namespace, names: list[str]) -> int:
+    _check_root(args)
+    from bench.datasets.verify import verify
+
+    reports = []
+    for name in names:
+        progress = partial(_progress, f"verifying {name}")
+        reports.append(verify(name, args.root, progress, quick=args.quick, published=args.counts == "published"))
+        print(reports[-1].text(), flush=True)
+    return int(any(report.found for report in reports))
+
+
+def _prepare(args: argparse.Namespace, names: list[str]) -> int:
+    _check_root(args)
+    root = args.root
+    if args.out:
+        if names != ["ave"]:
+            raise UsageError(f"--out is for the videos of ave only: {args.task} is read as it is released")
+        from bench.datasets.extract import extract_ave
+
+        wrong = extract_ave(root, args.out, args.jobs, partial(_progress, "extracting"))
+        root = args.out
+        print(f"frames and sound of ave: --data-root {root}", flush=True)
+        if wrong:
+            print("\n".join([f"{len(wrong):,} videos could not be extracted:", *wrong]), file=sys.stderr)
+            return 1
+
+    from bench.official import decode
+
+    counts = ", ".join(f"{split} {count:,}" for split, count in decode(args.suite, args.task, root).items())
+    print(f"samples of {args.task} decoded for suite {args.suite}: {counts}")
+    return 0
+
+
+def _check_root(args: argparse.Namespace) -> None:
+    if args.root is None or not args.root.is_dir():
+        given = "is missing" if args.root is None else f"{args.root} is no folder"
+        raise UsageError(f"bench data {args.action} needs --root, the folder that holds the release: {given}")
+
+
+def _progress(what: str, items: Iterable[T], total: int, unit: str) -> Iterable[T]:
+    from bench.progress import bar
+
+    return bar(items, what, total=total, unit=unit)
+
+
+_ACTIONS = {"describe": _describe, "verify": _verify, "prepare": _prepare}

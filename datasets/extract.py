@@ -1,0 +1,84 @@
+"""AVE's videos, as released, taken apart into the frames and the sound that its reader reads, in another folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+
+from bench.datasets import ave, videos
+from bench.datasets.layout import locate
+from bench.errors import DataError, UsageError
+
+Progress = Callable[[Iterable[str], int, str], Iterable[str]]
+"""Wraps what is gone through, given how many there are and what one is called."""
+
+
+def extract_ave(root: Path, out: Path, jobs: int, progress: Progress) -> list[str]:
+    """Extracts all videos that are not extracted yet. The release is only read.
+
+    Args:
+        root: the folder that holds AVE_Dataset with the videos, or AVE_Dataset itself.
+        out: the folder that gets another AVE_Dataset, with the annotation files, frames and sound: a --data-root.
+        jobs: processes that extract.
+        progress: wraps the videos.
+
+    Returns:
+        What is wrong with the videos that could not be extracted.
+
+    Raises:
+        DataError: an annotation file is missing or wrong.
+        UsageError: `out` lies in the release, or the release in `out`.
+        BenchError: PyAV is not installed.
+    """
+    videos.check_library()
+    release, target = locate(root, ave.FOLDER, ave.ANNOTATIONS), out / ave.FOLDER
+    places = [release.resolve(), target.resolve()]
+    if places[0] in (places[1], *places[1].parents) or places[1] in places[0].parents:
+        raise UsageError(f"--out {out} is where the release lies, which is never written to: name another folder")
+    names = {event.video for split in ave.SPLITS for event in ave.Release(root, split).events}
+    target.mkdir(parents=True, exist_ok=True)
+    for file in (ave.ANNOTATIONS, *ave.SPLITS.values()):
+        _copy(release / file, target / file)
+    todo = [
+        name
+        for name in sorted(names)
+        if not ((target / ave.FRAMES / name).is_dir() and (target / ave.SOUNDS / f"{name}.wav").is_file())
+    ]
+    # Fresh interpreters: forking a process that holds torch's threads is not safe.
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+        wrong = pool.map(partial(_extract, release, target), todo)
+        return [problem for problem in progress(wrong, len(todo), "video") if problem]
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a file, unless its copy is there: what depends on when it was changed stays as it is."""
+    content = source.read_bytes()
+    if not target.is_file() or target.read_bytes() != content:
+        target.write_bytes(content)
+
+
+def _end_with_parent() -> None:
+    """Ends a worker whose parent was killed: it would wait for more to do for ever."""
+
+    def wait() -> None:
+        parent = parent_process()
+        assert parent
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
+
+
+def _extract(release: Path, target: Path, name: str) -> str:
+    """Extracts one video; returns what is wrong with it, or ""."""
+    video = release / ave.VIDEOS / f"{name}.mp4"
+    try:
+        videos.extract(video, name, ave.spread, target / ave.FRAMES / name, target / ave.SOUNDS / f"{name}.wav")
+    except DataError as error:
+        return str(error)
+    return ""

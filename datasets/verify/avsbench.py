@@ -1,0 +1,59 @@
+"""What can be wrong with the releases of AVSBench's sets S4 and MS3."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from bench.datasets import avsbench, media
+from bench.datasets.avsbench import MultiRelease, Release, Video
+from bench.datasets.verify.media import Progress, check_all, check_header, check_picture, check_sound
+from bench.datasets.verify.report import EMPTY, SIZE, TWICE, Faults, Report
+from bench.errors import DataError
+
+
+def walk_s4(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
+    """Notes what is wrong with S4 below `root`; returns the file that the samples are counted in."""
+    return _walk(Release, root, report, progress, quick)
+
+
+def walk_ms3(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
+    """The same for MS3."""
+    return _walk(MultiRelease, root, report, progress, quick)
+
+
+def _walk(kind: type[Release], root: Path, report: Report, progress: Progress, quick: bool) -> Path:
+    problems: list[DataError] = []
+    releases = {split: kind(root, split, problems) for split in avsbench.SPLITS}
+    report.take(problems)
+    report.counts = {split: {"videos": len(release.videos)} for split, release in releases.items()}
+    samples = [(release, video) for release in releases.values() for video in release.videos]
+    report.counts["all"] = {"videos": len(samples)}
+    if categories := {video.category for _, video in samples if video.category}:
+        report.counts["all"]["categories"] = len(categories)
+    table = samples[0][0].table
+    places: dict[Video, str] = {}
+    for release, video in samples:
+        if video in places:
+            wrong = f"is in {places[video]} and {release.split}, expected once"
+            report.add(TWICE, table, f"video {video.name}", wrong)
+        places[video] = release.split
+    check_all(samples, lambda sample, faults: _check_video(*sample, faults, quick), report, progress, "video")
+    return table
+
+
+def _check_video(release: Release, video: Video, faults: Faults, quick: bool) -> int:
+    masks = []
+    for frame, mask in zip(release.frame_paths(video), release.mask_paths(video), strict=True):
+        size = check_picture(frame, video.name, faults, quick)
+        mask_size = check_header(mask, video.name, faults)
+        if mask_size and not quick:
+            masks.append(faults.attempt(partial(media.read_mask, mask, video.name, avsbench.MASK_SIZE)))
+        if size and mask_size and size != mask_size:
+            wrong = f"{mask_size[0]} x {mask_size[1]} pixels (height x width), its frame has {size[0]} x {size[1]}"
+            faults.add(SIZE, mask, f"sample {video.name}", wrong)
+    # In a second nothing may sound. But a video of which no mask has any pixel shows nothing to be found.
+    if masks and all(mask is not None and not mask.any() for mask in masks):
+        faults.add(EMPTY, release.mask_paths(video)[0], f"sample {video.name}", "no pixel over 127 in any of its masks")
+    check_sound(release.sound_path(video), video.name, faults, avsbench.SECONDS, quick)
+    return 2 * release.annotated + 1

@@ -1,0 +1,125 @@
+"""What can be wrong with the releases of the RefCOCO family."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.datasets import media
+from bench.datasets.refcoco import DATASETS, Release
+from bench.datasets.refer_entries import Entries, Expression, read_entries
+from bench.datasets.verify.media import Progress, check_all
+from bench.datasets.verify.report import BOX, CATEGORY, EMPTY, MALFORMED, SIZE, TWICE, Faults, Report
+from bench.errors import DataError
+
+_LEAST_IOU = 0.75  # of a box and the one around its mask
+_ROUNDING = 2.0  # pixels that a side of the one may be off the other's, however small they are
+
+
+def walker(dataset: str) -> Callable[[Path, Report, Progress, bool], Path]:
+    """What walks the release of a data set."""
+    return partial(_walk, dataset)
+
+
+def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path:
+    """Notes what is wrong below `root`; returns the file that the samples are counted in."""
+    problems: list[DataError] = []
+    splits = next(iter(DATASETS[dataset].splits.values()))
+    releases = {split: Release(root, dataset, split, problems=problems) for split in splits}
+    report.take(problems)
+    release = next(iter(releases.values()))
+    entries = read_entries(dataset, release.instances, release.refs, [])
+    expressions = {split: its.expressions for split, its in releases.items()}
+    report.counts = {split: _counted(its) for split, its in expressions.items()}
+    everything = [expression for its in expressions.values() for expression in its]
+    report.counts["all"] = _counted(everything)
+    _check_splits(expressions, release.refs, report)
+    objects = list({expression.ann_id: expression for expression in everything}.values())
+    for expression in objects:
+        _check_category(expression, entries, release, report)
+    check_all(objects, lambda each, faults: _check_mask(release, each, faults, quick), report, progress, "object")
+    pictures = list({expression.image_id: expression for expression in everything}.values())
+    check_all(pictures, lambda each, faults: _check_picture(release, each, faults, quick), report, progress, "image")
+    return release.refs
+
+
+def _counted(expressions: list[Expression]) -> dict[str, int]:
+    return {
+        "expressions": len(expressions),
+        "objects": len({expression.ref_id for expression in expressions}),
+        "images": len({expression.image_id for expression in expressions}),
+    }
+
+
+def _check_splits(expressions: dict[str, list[Expression]], file: Path, report: Report) -> None:
+    """Every expression once, and every image in one split only."""
+    sentences: dict[int, str] = {}
+    images: dict[int, str] = {}
+    for split, its in expressions.items():
+        for sent_id in (expression.sent_id for expression in its):
+            if sent_id in sentences:
+                report.add(TWICE, file, f"sent_id {sent_id}", f"is in {sentences[sent_id]} and {split}, expected once")
+            sentences[sent_id] = split
+        for image_id in dict.fromkeys(expression.image_id for expression in its):
+            if image_id in images:
+                wrong = f"is in {images[image_id]} and {split}, expected in one split"
+                report.add(TWICE, file, f"image_id {image_id}", wrong)
+            images[image_id] = split
+
+
+def _check_category(expression: Expression, entries: Entries, release: Release, report: Report) -> None:
+    its, of_ref, known = entries.categories[expression.ann_id], expression.category_id, entries.known_categories
+    if known and its not in known:
+        wrong = f"category_id {its} is none of the {len(known)} categories of the file"
+        report.add(CATEGORY, release.instances, f"annotation {expression.ann_id}", wrong)
+    elif its != of_ref:
+        wrong = f"category_id {of_ref}, expected is {its}, that of annotation {expression.ann_id}"
+        report.add(CATEGORY, release.refs, f"ref {expression.ref_id}", wrong)
+
+
+def _check_mask(release: Release, expression: Expression, faults: Faults, quick: bool) -> int:
+    """The mask can be decoded, has a pixel, and the box lies around it."""
+    mask = None if quick else faults.attempt(lambda: release.mask(expression), MALFORMED)
+    if mask is None:
+        return 0
+    entry = f"annotation {expression.ann_id}"
+    if not mask.any():
+        faults.add(EMPTY, release.instances, entry, "its mask has no pixel")
+        return 0
+    around = _around(mask)
+    x, y, width, height = expression.box
+    box = np.array([x, y, x + width, y + height])
+    if _iou(box, around) < _LEAST_IOU and np.abs(box - around).max() > _ROUNDING:
+        left, top, right, bottom = around.tolist()
+        expected = f"{[left, top, right - left, bottom - top]} (x, y, width, height), the box around its mask"
+        faults.add(BOX, release.instances, entry, f"bbox {list(expression.box)}, expected is about {expected}")
+    return 0
+
+
+def _around(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The corners of the box around a mask that is not empty: left, top, right, bottom."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
+
+
+def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    common = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
+    return float(common / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - common))
+
+
+def _check_picture(release: Release, expression: Expression, faults: Faults, quick: bool) -> int:
+    """The picture is there, can be decoded, and is as large as instances.json says."""
+    path, entry = release.picture_path(expression), f"image {expression.image_id}"
+    if not faults.is_there(path, entry):
+        return 1
+    size = faults.attempt(lambda: media.image_size(path, entry))
+    if size and size != expression.size:
+        wrong = f"{size[0]} x {size[1]} pixels (height x width), {release.instances} says {expression.size[0]} x "
+        faults.add(SIZE, path, entry, f"{wrong}{expression.size[1]}")
+    elif size and not quick:
+        faults.attempt(lambda: release.image(expression))
+    return 1

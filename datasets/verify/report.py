@@ -1,0 +1,111 @@
+"""What a release is found to hold: counts, faults and remarks, and how they are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from bench.datasets.releases import Counts
+from bench.errors import DataError
+
+SHOWN = 20  # faults of a kind; the rest are counted
+
+COUNT = "counts that are not the published ones"
+MALFORMED = "entries that are not as they should be"
+MISSING = "missing files"
+UNREADABLE = "unreadable files"
+TWICE = "samples that are there twice"
+SIZE = "pictures and masks of the wrong size"
+EMPTY = "empty masks"
+LENGTH = "recordings of the wrong length"
+CATEGORY = "wrong categories"
+BOX = "boxes beside their masks"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: what it is counted with.
+        text: the file, the entry, what was found there and what was expected, in a line.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass
+class Faults:
+    """Gathers faults: of one sample, or of a whole release."""
+
+    found: list[Fault] = field(default_factory=list)
+
+    def add(self, kind: str, file: Path, entry: str, wrong: str) -> None:
+        """Notes one."""
+        self.found.append(Fault(kind, f"{file}: {entry}: {wrong}"))
+
+    def attempt(self, read: Callable[[], T], kind: str = UNREADABLE) -> T | None:
+        """What `read` returns; where it raises a DataError, which names file and entry, None."""
+        try:
+            return read()
+        except DataError as error:
+            self.found.append(Fault(kind, str(error)))
+            return None
+
+    def is_there(self, path: Path, entry: str) -> bool:
+        """Whether a file exists; where not, that is a fault."""
+        if not path.is_file():
+            self.add(MISSING, path, entry, "is missing")
+        return path.is_file()
+
+
+@dataclass(kw_only=True)
+class Report(Faults):
+    """What was found in a release.
+
+    Attributes:
+        name: of the release, a key of `RELEASES`.
+        root: the folder that was looked into.
+        counts: what it holds.
+        remarks: what is worth knowing and no fault.
+        checked: how many files were looked at.
+    """
+
+    name: str
+    root: Path
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    checked: int = 0
+
+    def take(self, problems: Iterable[DataError]) -> None:
+        """Notes what a reader left out; the same only once, since the readers of several splits share files."""
+        self.found += [Fault(MALFORMED, text) for text in dict.fromkeys(map(str, problems))]
+
+    def compare(self, published: Counts, file: Path) -> None:
+        """Compares the counts with the published ones; `file` is what they were counted in."""
+        for split, its in published.items():
+            for kind, count in its.items():
+                found = self.counts.get(split, {}).get(kind, 0)
+                if found != count:
+                    self.add(COUNT, file, f"split {split}", f"{found:,} {kind}, published are {count:,}")
+
+    def text(self) -> str:
+        """All of it for a terminal; of each kind of fault the first, and how many there are."""
+        counted = "; ".join(
+            f"{split} " + ", ".join(f"{count:,} {kind}" for kind, count in its.items())
+            for split, its in self.counts.items()
+        )
+        lines = [f"{self.name} in {self.root}: {counted or 'nothing could be counted'}; {self.checked:,} files checked"]
+        lines += [f"note: {remark}" for remark in self.remarks]
+        for kind in dict.fromkeys(fault.kind for fault in self.found):
+            its = [fault.text for fault in self.found if fault.kind == kind]
+            lines += ["", f"{kind}: {len(its):,}", *(f"  {text}" for text in its[:SHOWN])]
+            if len(its) > SHOWN:
+                lines.append(f"  and {len(its) - SHOWN:,} more")
+        total = len(self.found)
+        return "\n".join([*lines, "", "no faults" if not total else f"{total:,} fault{'s' * (total > 1)}"])

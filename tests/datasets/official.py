@@ -1,0 +1,110 @@
+"""Small releases of all six benchmarks, written by the generator and given the quirks that the official ones have."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import soxr
+from pycocotools import mask as coco
+from refer_files import python2_pickle
+
+from bench.datasets.mini.write import LAYOUTS, MS3_LAYOUT
+from bench.datasets.refer_pickle import load
+
+NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog")
+_VIDEOS = {"train": 3, "val": 1, "test": 2}
+_PICTURES = {"train": 21, "val": 1, "testA": 7, "testB": 7}  # RefCOCOg divides them otherwise: each split gets some
+_REFS = {"refcoco": "refcoco/refs(unc).p", "refcoco_plus": "refcoco+/refs(unc).p", "refcocog": "refcocog/refs(umd).p"}
+
+
+def write_official(root: Path, name: str) -> Path:
+    """A release of the benchmark in a new folder `root`, which is returned."""
+    layout = {**LAYOUTS, "avs_ms3": MS3_LAYOUT}[name]
+    counts = _PICTURES if name in _REFS else _VIDEOS
+    written = [layout.write_video(root, 5, split, index) for split, count in counts.items() for index in range(count)]
+    layout.write_annotations(root, written)
+    _QUIRKS[name](root)
+    return root
+
+
+def _ave(root: Path) -> None:
+    """No header, CRLF, a video with two events, one event without an end; odd rates, stereo; many frames."""
+    folder = root / "AVE_Dataset"
+    split = (folder / "trainSet.txt").read_text().splitlines()
+    split.append(split[0].rpartition("&good&")[0] + "&good&0&0")
+    for file, lines in (
+        ("trainSet", split),
+        ("Annotations", (folder / "Annotations.txt").read_text().splitlines()[1:]),
+    ):
+        lines = lines if file == "trainSet" else [*lines, split[-1]]
+        (folder / f"{file}.txt").write_bytes("".join(f"{line}\r\n" for line in lines).encode())
+    _rerecord(sorted((folder / "raw_audio").glob("*.wav")))
+    frames = sorted((folder / "video_frames").iterdir())[0]
+    for path in sorted(frames.iterdir()):
+        (frames / f"{path.stem}b.jpg").write_bytes(path.read_bytes())
+
+
+def _avs(root: Path) -> None:
+    """CRLF and a byte order mark, a column more; odd rates, stereo."""
+    table = root / "Single-source/s4_meta_data.csv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"video_id", b"start").replace(b"\n", b"\r\n"))
+    _rerecord(sorted(root.rglob("*.wav")))
+
+
+def _ms3(root: Path) -> None:
+    """CRLF; the last recording a little short, as the released ones are here and there."""
+    table = root / "Multi-sources/ms3_meta_data.csv"
+    table.write_bytes(table.read_bytes().replace(b"\n", b"\r\n"))
+    path = sorted(root.rglob("*.wav"))[-1]
+    wave, rate = soundfile.read(path)
+    soundfile.write(path, wave[: int(4.4 * rate)], rate)
+
+
+def _refer(name: str, protocol: int) -> Any:
+    """A pickle as Python 2 wrote it, with byte strings; polygons, and run lengths in both forms."""
+
+    def change(root: Path) -> None:
+        path = root / _REFS[name]
+        path.write_bytes(python2_pickle(_bytes(load(path)), protocol))
+        instances = path.parent / "instances.json"
+        document = json.loads(instances.read_text())
+        for number, annotation in enumerate(document["annotations"]):
+            if isinstance(its := annotation["segmentation"], dict) and number % 4 == 1:
+                packed = coco.frPyObjects(its, *its["size"])
+                annotation["segmentation"] = {"size": its["size"], "counts": packed["counts"].decode()}
+        instances.write_text(json.dumps(document))
+
+    return change
+
+
+def _bytes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_bytes(key): _bytes(its) for key, its in value.items()}
+    if isinstance(value, list):
+        return [_bytes(its) for its in value]
+    return value.encode() if isinstance(value, str) else value
+
+
+def _rerecord(paths: list[Path]) -> None:
+    """The first recording in stereo at 44.1 kHz, the second at 22.05 kHz and a little too long."""
+    for path, rate, channels in zip(paths, (44_100, 22_050), (2, 1), strict=False):
+        wave, own = soundfile.read(path)
+        wave = soxr.resample(wave, own, rate)
+        wave = wave[:, None].repeat(channels, 1) if channels == 2 else [*wave, *wave[: rate // 3]]
+        buffer = io.BytesIO()
+        soundfile.write(buffer, wave, rate, format="WAV")
+        path.write_bytes(buffer.getvalue())
+
+
+_QUIRKS = {
+    "ave": _ave,
+    "avs": _avs,
+    "avs_ms3": _ms3,
+    "refcoco": _refer("refcoco", 0),
+    "refcoco_plus": _refer("refcoco_plus", 2),
+    "refcocog": _refer("refcocog", 0),
+}

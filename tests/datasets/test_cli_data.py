@@ -1,0 +1,72 @@
+"""`bench data` on small releases in the official layouts."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from official import write_official
+
+from bench import cli
+
+
+def test_describe(capsys):
+    assert cli.main(["data", "describe", "refcoco+refcocog"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("refcoco: RefCOCO") and "\n\nrefcocog: RefCOCOg" in out
+
+
+def test_verify_tells_what_it_found_and_ends_with_1_for_faults(tmp_path, capsys):
+    root = write_official(tmp_path / "ms3", "avs_ms3")
+    assert cli.main(["data", "verify", "avs_ms3", "--root", str(root), "--counts", "any"]) == 0
+    assert capsys.readouterr().out.endswith("no faults\n")
+    assert cli.main(["data", "verify", "avs_ms3", "--root", str(root), "--quick"]) == 1
+    assert "split train: 3 videos, published are 296" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["describe", "avss"], "no official release of avss is known: did you mean avs"),
+        (["verfy", "ave"], "bench data cannot verfy: did you mean verify"),
+        (["verify", "ave"], "bench data verify needs --root, the folder that holds the release: is missing"),
+        (["verify", "ave", "--root", "nowhere"], "nowhere is no folder"),
+        (["verify", "ave", "--rooot", "x"], "unknown option --rooot: did you mean --root"),
+    ],
+)
+def test_what_is_wrong_with_the_command(arguments, message, capsys):
+    assert cli.main(["data", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_describing_needs_nothing_heavy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    assert cli.main(["data", "describe", "ave"]) == 0
+
+
+def test_a_run_without_its_data_says_what_is_missing_where_to_get_it_and_how_to_point_to_it(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "bench.runner", None)  # importing it would fail, and would bring torch
+    run = ["run", "--methods", "lora", "--set", "data.source=official", "--results", str(tmp_path / "results")]
+    assert cli.main([*run, "--tasks", "ave,refcoco:box"]) == 2
+    err = capsys.readouterr().err
+    assert "data.source=official needs --data-root" in err
+    assert "`bench data describe ave`, `bench data describe refcoco:box`" in err
+    write_official(tmp_path / "data", "refcoco")
+    (tmp_path / "data/refcoco/refs(unc).p").unlink()
+    assert cli.main([*run, "--tasks", "ave,refcoco+refcoco_plus", "--data-root", str(tmp_path / "data")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "bench: 3 mistakes:",
+        f"  the data of ave is not in {tmp_path / 'data'}: AVE_Dataset/Annotations.txt, AVE_Dataset/video_frames, "
+        "AVE_Dataset/raw_audio missing; where to get it: `bench data describe ave`; where it is: --data-root DIR",
+        f"  the data of refcoco is not in {tmp_path / 'data'}: refcoco/refs(unc).p missing; "
+        "where to get it: `bench data describe refcoco`; where it is: --data-root DIR",
+        f"  the data of refcoco_plus is not in {tmp_path / 'data'}: refcoco+/instances.json, refcoco+/refs(unc).p "
+        "missing; where to get it: `bench data describe refcoco_plus`; where it is: --data-root DIR",
+    ]
+    (tmp_path / "data/AVE_Dataset/AVE").mkdir(parents=True)
+    assert cli.main([*run, "--tasks", "ave", "--data-root", str(tmp_path / "data")]) == 2
+    assert "bench data prepare ave --root" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()

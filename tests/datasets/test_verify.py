@@ -1,0 +1,288 @@
+"""`verify` on small releases in the official layouts: clean as they are, and each planted fault named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from official import NAMES, write_official
+from PIL import Image
+from refer_files import python2_pickle
+
+from bench.datasets.refer_pickle import load
+from bench.datasets.releases import RELEASES
+from bench.datasets.verify import verify
+from bench.datasets.verify.report import SHOWN, Report
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in pycocotools, of NumPy 2
+
+
+def verified(name: str, root: Path, **options: bool) -> Report:
+    return verify(name, root, lambda items, total, unit: items, **{"published": False, **options})
+
+
+@pytest.fixture(scope="session")
+def official(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return {name: write_official(tmp_path_factory.mktemp(name), name) for name in NAMES}
+
+
+@pytest.fixture
+def copied(official, tmp_path) -> Callable[[str], Path]:
+    return lambda name: Path(shutil.copytree(official[name], tmp_path / name))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("quick", [False, True])
+def test_sound_releases_are_clean(official, name, quick):
+    before = {path: path.stat().st_mtime_ns for path in official[name].rglob("*")}
+    report = verified(name, official[name], quick=quick)
+    assert report.found == []
+    assert report.text().endswith("\nno faults")
+    assert report.checked == {"ave": 6 * 11, "avs": 3 * 3 + 3 * 11, "avs_ms3": 6 * 11}.get(name, 36)
+    assert {path: path.stat().st_mtime_ns for path in official[name].rglob("*")} == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_counts_are_compared_with_the_published_ones(official, name):
+    report = verified(name, official[name], published=True)
+    published = [(split, kind) for split, its in RELEASES[name].counts.items() for kind in its]
+    assert len(report.found) == len(published)
+    assert all(fault.kind == "counts that are not the published ones" for fault in report.found)
+    count = next(iter(RELEASES[name].counts["train"].values()))
+    assert f"published are {count:,}" in report.found[0].text
+
+
+def test_what_the_release_is_known_for_is_remarked(official):
+    text = verified("ave", official["ave"]).text()
+    assert "note: events that end where they start, so that all is background: train000000" in text
+
+
+# --- what is planted: each changes one thing and tells what must be named
+
+
+def first(root: Path, pattern: str) -> Path:
+    return sorted(root.rglob(pattern))[0]
+
+
+def gone(pattern: str) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, pattern)
+        path.unlink()
+        return [str(path), "missing"]
+
+    return plant
+
+
+def cut(pattern: str, share: float) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, pattern)
+        content = path.read_bytes()
+        path.write_bytes(content[: int(share * len(content))])
+        return [str(path), "cannot be read"]
+
+    return plant
+
+
+def lasting(pattern: str, seconds: int, expected: int) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, pattern)
+        soundfile.write(path, np.zeros(seconds * 16_000), 16_000)
+        return [str(path), path.stem, f"{seconds}.0 seconds, expected are {expected}"]
+
+    return plant
+
+
+def replaced(file: str, old: bytes, new: bytes, *named: str) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, file)
+        assert old in path.read_bytes()
+        path.write_bytes(path.read_bytes().replace(old, new, 1))
+        return [str(path), *named]
+
+    return plant
+
+
+def mask(side: int, value: int, *named: str) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, "gt_masks/train/*/*/*_1.png")
+        Image.fromarray(np.full((side, side), value, dtype=np.uint8)).save(path)
+        return [str(path), *named]
+
+    return plant
+
+
+def few_frames(root: Path) -> list[str]:
+    folder = sorted(first(root, "video_frames").iterdir())[-1]
+    for path in sorted(folder.iterdir())[4:]:
+        path.unlink()
+    return [str(folder), "4 frames, expected are 10 or more"]
+
+
+def event_in_two_splits(root: Path) -> list[str]:
+    line = first(root, "valSet.txt").read_text().splitlines()[0]
+    path = first(root, "testSet.txt")
+    path.write_text(path.read_text() + line + "\n")
+    return [str(path), line.split("&")[1], "is in val and test, expected once"]
+
+
+def video_in_two_splits(root: Path) -> list[str]:
+    table = first(root, "*_meta_data.csv")
+    row = next(line for line in table.read_text("utf-8-sig").splitlines() if line.startswith("val"))
+    with table.open("a") as file:
+        file.write(row.removesuffix("val") + "train\r\n")
+    for path in [path for path in root.rglob("*.*") if "val" in path.parts]:
+        other = root / Path(*("train" if part == "val" else part for part in path.relative_to(root).parts))
+        other.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, other)
+    return [str(table), row.split(",")[0], "is in train and val, expected once"]
+
+
+def annotation(**changed: object) -> Callable[[Path], list[str]]:
+    """Changes the annotation of the first ref; what is named for the key stands below `named`."""
+    named = changed.pop("named")
+
+    def plant(root: Path) -> list[str]:
+        path = first(root, "instances.json")
+        document = json.loads(path.read_text())
+        ann_id = load(first(root, "refs(*).p"))[0]["ann_id"]
+        next(each for each in document["annotations"] if each["id"] == ann_id).update(changed)
+        path.write_text(json.dumps(document))
+        return [str(path), f"annotation {ann_id}", str(named)]
+
+    return plant
+
+
+def without(key: str, named: str) -> Callable[[Path], list[str]]:
+    """Takes the image, or the annotation, of the first ref out of instances.json."""
+
+    def plant(root: Path) -> list[str]:
+        path, refs = first(root, "instances.json"), first(root, "refs(*).p")
+        document = json.loads(path.read_text())
+        number = load(refs)[0][named]
+        document[key] = [entry for entry in document[key] if entry["id"] != number]
+        path.write_text(json.dumps(document))
+        return [str(refs), f"{named} {number} is not in {path}"]
+
+    return plant
+
+
+def changed_ref(
+    place: int, key: str, value: Callable[[list[dict]], object], *named: str
+) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, "refs(*).p")
+        refs = load(path)
+        refs[place][key] = value(refs)
+        path.write_bytes(python2_pickle(refs, 2))
+        return [str(path), *named]
+
+    return plant
+
+
+def picture_of_another_size(root: Path) -> list[str]:
+    path = first(root, "*.jpg")
+    Image.new("RGB", (33, 22)).save(path)
+    return [str(path), "22 x 33 pixels"]
+
+
+PLANTED = {
+    "missing frames": ("ave", few_frames),
+    "missing sound": ("ave", gone("*.wav")),
+    "empty sound": ("ave", cut("*.wav", 0)),
+    "sound cut off": ("ave", lasting("*.wav", 4, 10)),
+    "sound too long": ("avs", lasting("*.wav", 10, 5)),
+    "malformed line": ("ave", replaced("trainSet.txt", b"&good&", b"&good", "line 1", "expected category&video id")),
+    "times that are none": ("ave", replaced("Annotations.txt", b"&0&0\r", b"&7&3\r", "line 7", "start <= end")),
+    "event in two splits": ("ave", event_in_two_splits),
+    "unknown category": (
+        "ave",
+        replaced("testSet.txt", b"", b"Whale song&test000000&good&0&10\n", "test000000", "category 'Whale song'"),
+    ),
+    "truncated jpeg": ("ave", cut("0001b.jpg", 0.5)),
+    "missing frame": ("avs", gone("visual_frames/val/*/*/*_3.png")),
+    "truncated png": ("avs", cut("visual_frames/val/*/*/*_3.png", 0.5)),
+    "truncated mask": ("avs_ms3", cut("gt_masks/val/*/*_3.png", 0.5)),
+    "mask of another size": ("avs", mask(32, 255, "32 x 32 pixels", "its frame has 64 x 64")),
+    "empty mask": ("avs", mask(64, 127, "no pixel over 127")),
+    "unknown split": ("avs", replaced("s4_meta_data.csv", b",val\r", b",valid\r", "line 5", "split 'valid'")),
+    "video in two splits": ("avs", video_in_two_splits),
+    "video of the multi-source set in two splits": ("avs_ms3", video_in_two_splits),
+    "frame without its odd name": ("avs_ms3", gone("visual_frames/val000000/val000000.mp4_2.png")),
+    "box outside": ("refcoco", annotation(bbox=[0.0, 0.0, 900.0, 9.0], named="lie inside the picture")),
+    "box beside its mask": ("refcoco", annotation(bbox=[0.0, 0.0, 4.0, 4.0], named="the box around its mask")),
+    "mask without a pixel": (
+        "refcoco_plus",
+        annotation(segmentation=[[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]], named="its mask has no pixel"),
+    ),
+    "run lengths of another size": (
+        "refcocog",
+        annotation(segmentation={"size": [3, 3], "counts": [0, 9]}, named="the picture's size"),
+    ),
+    "category that is none": (
+        "refcoco",
+        annotation(category_id=99, named="category_id 99 is none of the 8 categories"),
+    ),
+    "annotation without image": ("refcoco", without("images", "image_id")),
+    "ref without annotation": ("refcocog", without("annotations", "ann_id")),
+    "missing picture": ("refcoco", gone("images/train2014/*.jpg")),
+    "truncated picture": ("refcoco_plus", cut("images/train2014/*.jpg", 0.5)),
+    "picture of another size": ("refcoco", picture_of_another_size),
+    "image in two splits": (
+        "refcoco",
+        changed_ref(0, "split", lambda refs: "val", "image_id 100000", "in train and val"),
+    ),
+    "ref of another category": ("refcoco", changed_ref(0, "category_id", lambda refs: 77, "ref 0", "category_id 77")),
+    "sentence twice": (
+        "refcocog",
+        changed_ref(1, "sentences", lambda refs: refs[0]["sentences"], "sent_id 0", "expected once"),
+    ),
+    "ref without sentences": ("refcoco", changed_ref(2, "sentences", lambda refs: "none", "ref 2", "should be a list")),
+}
+
+
+@pytest.mark.parametrize("planted", PLANTED)
+def test_a_planted_fault_is_named_with_file_and_entry(copied, planted):
+    name, plant = PLANTED[planted]
+    root = copied(name)
+    named = plant(root)
+    report = verified(name, root)
+    assert any(all(part in fault.text for part in named) for fault in report.found), (named, report.text())
+    assert len(report.found) <= 3, "and nothing else is"
+
+
+def test_headers_alone_do_not_show_what_is_broken_further_on(copied):
+    root = copied("avs")
+    cut("visual_frames/val/*/*/*_3.png", 0.5)(root)
+    assert verified("avs", root, quick=True).found == []
+    gone("visual_frames/val/*/*/*_4.png")(root)
+    assert len(verified("avs", root, quick=True).found) == 1
+
+
+def test_of_many_faults_the_first_are_shown_and_all_are_counted(copied):
+    root = copied("refcoco")
+    shutil.rmtree(root / "images/train2014")
+    (root / "images/train2014").mkdir()
+    lines = verified("refcoco", root).text().splitlines()
+    assert "missing files: 36" in lines
+    assert f"  and {36 - SHOWN} more" in lines and lines[-1] == "36 faults"
+    assert sum("is missing" in line for line in lines) == SHOWN
+
+
+def test_a_release_that_is_not_there_is_one_fault(tmp_path):
+    for name in NAMES:
+        report = verified(name, tmp_path, published=True)
+        assert len(report.found) == 1, report.text()
+        assert str(tmp_path) in report.found[0].text
+
+
+def test_released_videos_are_looked_for_until_frames_are_extracted(copied):
+    root = copied("ave")
+    shutil.rmtree(root / "AVE_Dataset/video_frames")
+    report = verified("ave", root)
+    assert len(report.found) == 6 and "AVE/train000000.mp4" in report.found[0].text
+    assert "bench data prepare ave" in report.text()
