@@ -1,11 +1,12 @@
 # make run     installs what is needed into .venv and runs the main job: LoRA and CoLA on AVE and AVS, embedded data
 # make test    the tests
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
+# make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
 # make lint    formatting, style and types
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test perf lint clean
+.PHONY: run test perf check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -15,6 +16,12 @@ test: .venv/installed
 
 perf: .venv/installed
 	$(BIN)/python -m perf
+
+check: .venv/installed
+	$(BIN)/python -m bench check
+
+check-defects: .venv/installed
+	$(BIN)/python tests/bench/defects.py
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

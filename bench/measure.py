@@ -8,6 +8,7 @@ import statistics
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -86,15 +87,16 @@ def bytes_of_step(
         torch.cuda.reset_peak_memory_stats(device)
         step()
         return torch.cuda.max_memory_allocated(device)
-    kept: dict[int, int] = {}
+    saved: list[weakref.ref[Tensor]] = []  # what the forward pass lets go of again does not count
 
     def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        saved.append(weakref.ref(tensor))
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         found = loss()
+    storages = [tensor.untyped_storage() for reference in saved if (tensor := reference()) is not None]
+    kept = {storage.data_ptr(): storage.nbytes() for storage in storages}
     own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
     del found
     return sum(size for place, size in kept.items() if place not in own)

@@ -12,21 +12,12 @@ import torch
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long as the base an alternative takes.
-
-    Attributes:
-        median: over rounds, as are the quartiles `low` and `high`.
-        low: the first quartile.
-        high: the third.
-        seconds: the median time of the alternative.
-        least: of the shortest times of both, which what else the machine does disturbs least.
-    """
+    """How many times as long as the base an alternative takes: median and quartiles over rounds; seconds likewise."""
 
     median: float
     low: float
     high: float
     seconds: float
-    least: float
 
     def __str__(self) -> str:
         return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
@@ -61,7 +52,7 @@ def by_turns(
 def _ratio(values: list[float], base: list[float]) -> Ratio:
     ratios = [value / other for value, other in zip(values, base, strict=True)]
     low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return Ratio(median, low, high, statistics.median(values), min(values) / min(base))
+    return Ratio(median, low, high, statistics.median(values))
 
 
 def _wait(device: torch.device) -> None:

@@ -1,0 +1,207 @@
+"""What is compared: the values of several seeds, and what does not depend on the seed. A baseline's file holds it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from bench.check.costs import BASE, Cost
+from bench.check.seen import Seen
+from bench.errors import BenchError, UsageError
+from bench.records import Environment, Parameters, Record, write_text
+
+SCHEMA = 1
+_COUNTS = ("adapter", "head", "trainable", "total", "streams", "idle")
+
+
+@dataclass(frozen=True)
+class OfMethod:
+    """One method on one task.
+
+    Attributes:
+        spec: the runs' specification without the seed.
+        parameters: how many there are of each kind, `idle` those that no gradient reached.
+        scores: the test and validation scores of the best epoch and the loss of the last, and how much more than LoRA's
+            they are, by name, a value a seed.
+        memory: peaks while training and while scoring, in bytes, a value a seed.
+        step: what a training step costs.
+    """
+
+    spec: dict[str, Any]
+    parameters: dict[str, int | None]
+    scores: dict[str, list[float]]
+    memory: dict[str, list[int]]
+    step: Cost
+
+
+@dataclass(frozen=True)
+class OfTask:
+    """One task: its samples, and the methods by name."""
+
+    data: Seen
+    methods: dict[str, OfMethod]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Several seeds of methods on tasks.
+
+    Attributes:
+        schema: version of this form.
+        suite: name of the suite.
+        seeds: of every method on every task.
+        written: when: UTC, ISO 8601.
+        environment: of the command; its runs share the threads.
+        processor: name of the processor.
+        tasks: by name.
+    """
+
+    schema: int
+    suite: str
+    seeds: list[int]
+    written: str
+    environment: Environment
+    processor: str
+    tasks: dict[str, OfTask]
+
+
+def gather(
+    records: Sequence[Record],
+    costs: Mapping[str, Mapping[str, Cost]],
+    seen: Mapping[str, Seen],
+    environment: Environment,
+    processor: str,
+) -> Baseline:
+    """Puts together what was measured.
+
+    Args:
+        records: of runs that came to their end, of one suite, the same seeds for every method and task.
+        costs: by task and method.
+        seen: by task.
+        environment: of the command.
+        processor: name of the processor.
+    """
+    tasks: dict[str, OfTask] = {}
+    for task, of_methods in costs.items():
+        own = {
+            method: [record for record in records if (record.spec["task"], record.spec["method"]) == (task, method)]
+            for method in of_methods
+        }
+        methods = {name: _of_method(group, of_methods[name]) for name, group in own.items() if group}
+        tasks[task] = OfTask(seen[task], _with_gains(methods))
+    return Baseline(
+        schema=SCHEMA,
+        suite=records[0].spec["suite"],
+        seeds=sorted({record.spec["seed"] for record in records}),
+        written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        environment=environment,
+        processor=processor,
+        tasks=tasks,
+    )
+
+
+def _of_method(records: Sequence[Record], step: Cost) -> OfMethod:
+    records = sorted(records, key=lambda record: record.spec["seed"])
+    measured = [_scores(record) for record in records]
+    peaks = [record.memory for record in records if record.memory]
+    return OfMethod(
+        spec={key: value for key, value in records[0].spec.items() if key != "seed"},
+        parameters=counts(records[0].parameters),
+        scores={name: [scores[name] for scores in measured] for name in measured[0]},
+        memory={
+            "train peak": [memory.train_peak for memory in peaks],
+            "score peak": [memory.score_peak for memory in peaks],
+        },
+        step=step,
+    )
+
+
+def _with_gains(methods: Mapping[str, OfMethod]) -> dict[str, OfMethod]:
+    """The methods, with what each has more than LoRA by the same seed, where LoRA is among them.
+
+    Runs of one seed share the order of the data and the head's start, which most of a score's spread comes from.
+    """
+    if BASE not in methods:
+        return dict(methods)
+    base = methods[BASE].scores
+    with_gains = {BASE: methods[BASE]}
+    for name, own in methods.items():
+        if name != BASE:
+            gains = {
+                f"{score} over {BASE}": [value - other for value, other in zip(values, base[score], strict=True)]
+                for score, values in own.scores.items()
+            }
+            with_gains[name] = replace(own, scores={**own.scores, **gains})
+    return with_gains
+
+
+def counts(parameters: Parameters | None) -> dict[str, int | None]:
+    """Those numbers of parameters that no seed alters."""
+    return {name: getattr(parameters, name) for name in _COUNTS} if parameters else {}
+
+
+def _scores(record: Record) -> dict[str, float]:
+    scores = record.scores
+    assert scores and scores.splits, "the run came to its end"
+    return {
+        **{f"test {metric}": value for metric, value in scores.test.items()},
+        **{f"val {metric}": value for metric, value in scores.splits["val"].items()},
+        "train loss": scores.validation[-1].train_loss,
+    }
+
+
+def write(baseline: Baseline, path: Path) -> None:
+    """Writes a baseline, whole or not at all.
+
+    Raises:
+        BenchError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(asdict(baseline), indent=1, allow_nan=False) + "\n")
+    except (OSError, ValueError) as error:
+        raise BenchError(f"the baseline {path} cannot be written: {error}") from error
+
+
+def read(path: Path) -> Baseline:
+    """The baseline in a file.
+
+    Raises:
+        UsageError: there is no such file.
+        BenchError: it is no baseline, or one of another version of this form; with the file and the key.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema != SCHEMA:
+            raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}; --update writes it anew")
+        baseline = msgspec.convert(content, Baseline)
+        _check(baseline)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no baseline {path}: `bench check --update` writes one") from error
+    except (OSError, ValueError, msgspec.ValidationError) as error:
+        raise BenchError(f"{path} is no readable baseline: {error}") from error
+    return baseline
+
+
+def _check(baseline: Baseline) -> None:
+    """ValueError, with the key, where lists do not hold a value a seed, or what must be there is not."""
+    if len(baseline.seeds) < 2:
+        raise ValueError(f"$.seeds holds {len(baseline.seeds)}, and a spread takes 2 at least")
+    for task, of_task in baseline.tasks.items():
+        for method, own in of_task.methods.items():
+            where = f"$.tasks.{task}.methods.{method}"
+            for part in fields(OfMethod):
+                if part.name not in ("scores", "memory"):
+                    continue
+                for name, values in getattr(own, part.name).items():
+                    if len(values) != len(baseline.seeds):
+                        raise ValueError(
+                            f"{where}.{part.name}.{name} holds {len(values)} values for {len(baseline.seeds)} seeds"
+                        )

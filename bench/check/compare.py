@@ -1,0 +1,232 @@
+"""What is outside its margin: the rows of a check's table.
+
+The margins of scores are prediction intervals of Student's t: a fresh mean of m seeds against one of n seeds is off by
+chance by t s sqrt(1/m + 1/n), with s the standard deviation within methods. All methods of a task have one s (the more
+degrees of freedom, the narrower the interval), unless Levene's test finds that they differ. The level is shared out
+over all comparisons of scores (Bonferroni), so that `FALSE_ALARMS` is the chance that a check of unchanged code fails
+by any of them.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import warnings
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from scipy import stats
+
+from bench.check.baseline import Baseline, OfMethod, OfTask
+from bench.check.costs import BASE
+from bench.check.seen import Seen
+
+FALSE_ALARMS = 0.001
+PEAK = 0.35
+"""How much larger the peaks of a task's runs may be, in the median. Resident sizes of equal runs differ by 3% on one
+day, by 20% between days, and a single one now and then by half: they are looked at for leaks. What a step of each
+method takes is compared exactly."""
+_FEWEST = 3  # peaks of which a median is worth something
+STEP_TIME = 0.25
+"""How much slower against LoRA a training step may be. The median over rounds by turns differs from one measurement to
+the next by 2% on a machine that does nothing else, and by up to 15% on one that has twice as much to do as it can."""
+STEP_BYTES = 0.02
+"""How much more memory a training step may take: the number is exact, so this is room for another version of torch."""
+INPUTS = 0.01
+"""How far the mean of the inputs may be off: decoders and resamplers of other versions round otherwise."""
+_LEVENE = 0.05
+
+Kind = Literal["exact", "scores", "memory", "speed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        kind: what sort it is.
+        task: name of the task.
+        method: name of the method; empty where the task is meant.
+        what: what is compared.
+        baseline: what it should be.
+        found: what it is.
+        off: by how much it is off.
+        allowed: the margin.
+        share: of the margin that is used up; over 1 it fails.
+    """
+
+    kind: Kind
+    task: str
+    method: str
+    what: str
+    baseline: str
+    found: str
+    off: str
+    allowed: str
+    share: float
+
+    @property
+    def failed(self) -> bool:
+        """Whether it is outside its margin; a number that is none is."""
+        return not self.share <= 1
+
+
+def compare(baseline: Baseline, found: Baseline, skip: Collection[str]) -> list[Row]:
+    """Compares all that was found with the baseline.
+
+    Args:
+        baseline: holds the tasks and methods of `found`, at least.
+        found: fresh values.
+        skip: what is left out, by the names that `incomparable` gives.
+    """
+    rows: list[Row] = []
+    count = sum(len(own.scores) for of_task in found.tasks.values() for own in of_task.methods.values())
+    level = FALSE_ALARMS / max(count, 1)
+    for task, of_task in found.tasks.items():
+        known = baseline.tasks[task]
+        rows += _of_data(task, known.data, of_task.data)
+        if "peaks" not in skip:
+            rows += _of_peaks(task, known, of_task)
+        for method, own in of_task.methods.items():
+            base = known.methods[method]
+            rows += _equal(task, method, "specification", _flat(base.spec), _flat(own.spec))
+            rows += _equal(task, method, "parameters", base.parameters, own.parameters)
+            rows += [_of_score(task, method, name, known, own, level) for name in base.scores if name in own.scores]
+            if "bytes" not in skip:
+                sizes = base.step.bytes, own.step.bytes
+                rows.append(_not_more("memory", task, method, "memory of a step, MB", *sizes, STEP_BYTES, 1e6))
+            if "time" not in skip and method != BASE:
+                times = base.step.time, own.step.time
+                rows.append(_not_more("speed", task, method, f"step time, {BASE} is 1", *times, STEP_TIME, 1))
+    return rows
+
+
+def incomparable(baseline: Baseline, found: Baseline) -> dict[str, str]:
+    """What cannot be compared between two environments, of `peaks`, `time` and `bytes`, and why."""
+    ours, theirs = found.environment, baseline.environment
+    pairs = {
+        "device": (theirs.device, ours.device),
+        "processor": (baseline.processor, found.processor),
+        "threads": (theirs.threads, ours.threads),
+        "jobs": (theirs.jobs, ours.jobs),
+        "torch": tuple(environment.versions.get("torch") for environment in (theirs, ours)),
+    }
+    matters = {"peaks": tuple(pairs), "time": ("device", "processor"), "bytes": ("device",)}
+    found_other = {}
+    for what, names in matters.items():
+        other = [f"{name} {pairs[name][0]} and {pairs[name][1]}" for name in names if len(set(pairs[name])) > 1]
+        if other:
+            found_other[what] = "; ".join(other)
+    return found_other
+
+
+def _of_data(task: str, base: Seen, found: Seen) -> list[Row]:
+    """Whether the samples are the same."""
+    means = [
+        _within(
+            "exact", task, "", f"mean of {name}", value, found.inputs.get(name, math.nan), INPUTS * max(abs(value), 0.1)
+        )
+        for name, value in base.inputs.items()
+    ]
+    plain, now = (_flat({k: v for k, v in asdict(seen).items() if k != "inputs"}) for seen in (base, found))
+    return [*_equal(task, "", "samples", plain, now), *means]
+
+
+def _of_score(task: str, method: str, name: str, known: OfTask, own: OfMethod, level: float) -> Row:
+    values, fresh = known.methods[method].scores[name], own.scores[name]
+    deviation, freedom = spread(
+        values, [other.scores[name] for other in known.methods.values() if name in other.scores]
+    )
+    margin = float(stats.t.isf(level / 2, freedom)) * deviation * math.sqrt(1 / len(values) + 1 / len(fresh))
+    return _within("scores", task, method, name, statistics.fmean(values), statistics.fmean(fresh), margin)
+
+
+def spread(values: Sequence[float], groups: Sequence[Sequence[float]]) -> tuple[float, int]:
+    """The standard deviation within groups and its degrees of freedom: of all, or of `values` alone where they differ.
+
+    Args:
+        values: of one method, a value a seed.
+        groups: those of all methods of the task, itself among them.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of groups without any spread
+        alike = len(groups) < 2 or not stats.levene(*groups).pvalue < _LEVENE
+    used = groups if alike else [values]
+    freedom = sum(len(group) - 1 for group in used)
+    return math.sqrt(sum(statistics.variance(group) * (len(group) - 1) for group in used) / freedom), freedom
+
+
+def _of_peaks(task: str, known: OfTask, found: OfTask) -> list[Row]:
+    """The peaks of all runs of a task, each in those of the baseline's runs of its method."""
+    ratios: dict[str, list[float]] = {}
+    for method, own in found.methods.items():
+        for name, values in own.memory.items():
+            usual = statistics.median(known.methods[method].memory[name])
+            ratios.setdefault(name, []).extend(value / usual for value in values)
+    return [
+        _not_more("memory", task, "", f"{name}, median", 1.0, statistics.median(of_all), PEAK, 1)
+        for name, of_all in ratios.items()
+        if len(of_all) >= _FEWEST
+    ]
+
+
+def _not_more(
+    kind: Kind, task: str, method: str, what: str, base: float, found: float, margin: float, unit: float
+) -> Row:
+    """A value that may be larger by a share `margin` of the baseline, and smaller by any."""
+    off = found / base - 1 if base else math.inf
+    there, here = (f"{value / unit:,.2f}" for value in (base, found))
+    return Row(
+        kind, task, method, what, there, here, f"{100 * off:+.1f}%", f"+{100 * margin:.0f}%", max(off, 0) / margin
+    )
+
+
+def _within(kind: Kind, task: str, method: str, what: str, base: float, found: float, margin: float) -> Row:
+    """A value that may differ by `margin` either way."""
+    off = found - base
+    share = abs(off) / margin if margin else (math.inf if off else 0.0)
+    return Row(
+        kind,
+        task,
+        method,
+        what,
+        f"{base:.4g}",
+        f"{found:.4g}",
+        f"{off:+.3g}",
+        f"\N{PLUS-MINUS SIGN}{margin:.3g}",
+        share,
+    )
+
+
+def _equal(task: str, method: str, what: str, base: Mapping[str, Any], found: Mapping[str, Any]) -> list[Row]:
+    """A row for each value that differs; one for all of them where none does."""
+    names = [name for name in {**base, **found} if base.get(name) != found.get(name)]
+    if not names:
+        return [Row("exact", task, method, what, f"{len(base)} values", "equal", "", "none", 0.0)]
+    return [exact(task, method, f"{what}: {name}", base.get(name), found.get(name)) for name in names]
+
+
+def exact(task: str, method: str, what: str, base: object, found: object) -> Row:
+    """A row for a value that should be another one."""
+    off = ""
+    if all(isinstance(value, int | float) for value in (base, found)):
+        off = f"{found - base:+,.6g}"  # type: ignore[operator]
+    return Row("exact", task, method, what, _text(base), _text(found), off, "none", math.inf)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return f"{value:,.6g}" if isinstance(value, float) else f"{value:,}"
+    return str(value)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables as one, with dots in the names."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= {f"{name}.{inner}": each for inner, each in _flat(value).items()}
+        else:
+            flat[name] = value
+    return flat

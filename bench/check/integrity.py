@@ -1,0 +1,60 @@
+"""What must hold in every record by itself, with no margin and no baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.check.baseline import counts
+from bench.check.compare import Row, exact
+from bench.records import Record
+
+REPEATED = 1e-3
+"""How far a sample's score, in percent, may be off when it is scored again: GPUs may add in another order."""
+
+
+def check_records(records: Sequence[Record]) -> list[Row]:
+    """A row for each thing that is wrong in a record; one for a record in which nothing is.
+
+    - The run came to its end.
+    - The best epoch is the one that the validation curve says, and its validation score the one that stands there.
+    - Scoring the validation split again with the weights that were kept gives what was measured before. It does not if
+      dropout is still on, if other weights were put back, or if what was validated on was another split.
+    - The validation scores are not those of the test split.
+    - All seeds have the same numbers of parameters.
+    """
+    return [row for record in records for row in _of_record(record, records)]
+
+
+def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
+    task, method, seed = (record.spec[key] for key in ("task", "method", "seed"))
+    rows: list[Row] = []
+
+    def wrong(what: str, expected: object, found: object) -> None:
+        rows.append(exact(task, method, f"seed {seed}: {what}", expected, found))
+
+    scores = record.scores
+    if not scores or not scores.splits:
+        wrong("run", "ends", f"failed: {record.reason}")
+        return rows
+    best = max(scores.validation, key=lambda entry: entry.scores[scores.metric])  # the first of equals
+    if scores.best_epoch != best.epoch:
+        wrong("best epoch by the validation curve", best.epoch, scores.best_epoch)
+    elif scores.splits["val"] != best.scores:
+        wrong(f"validation scores of epoch {best.epoch}", best.scores, scores.splits["val"])
+    if scores.repeated is None or not scores.repeated <= REPEATED:
+        wrong(
+            "a validation sample scored again differs by",
+            0,
+            "other samples" if scores.repeated is None else scores.repeated,
+        )
+    sizes = record.data.counts if record.data else {}
+    for split, values in scores.splits.items():
+        # Shares of unlike numbers of samples may be equal by chance.
+        if split != "val" and values == scores.splits["val"] and sizes.get(split) == sizes.get("val"):
+            wrong(f"validation scores are those of {split}", "others", values)
+    same = next(other for other in records if (other.spec["task"], other.spec["method"]) == (task, method))
+    if counts(record.parameters) != counts(same.parameters):
+        wrong("parameters of all seeds", counts(same.parameters), counts(record.parameters))
+    return rows or [
+        Row("exact", task, method, f"seed {seed}: what a record must hold", "5 things", "hold", "", "none", 0.0)
+    ]

@@ -1,0 +1,78 @@
+"""A check's rows as text: what failed in full, the rest by how near it came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from bench.check.compare import Kind, Row
+from bench.report.words import escape
+
+_HEADER = ["task", "method", "what", "baseline", "found", "off by", "allowed", ""]
+_ABOUT: dict[Kind, str] = {
+    "exact": "what must be equal",
+    "scores": "scores and losses",
+    "memory": "memory",
+    "speed": "speed against LoRA",
+}
+
+
+def verdict(rows: Sequence[Row]) -> str:
+    """The outcome in a line."""
+    failed = sum(row.failed for row in rows)
+    if failed:
+        return f"the check failed: {failed} of {len(rows)} comparisons are outside their margins"
+    return f"the check passed: {len(rows)} comparisons, none outside its margin"
+
+
+def terminal(rows: Sequence[Row], everything: bool = False) -> str:
+    """Tables for a terminal: what failed, or all rows, and a line for each kind."""
+    shown = [row for row in rows if everything or row.failed]
+    parts = [_table(_HEADER, [_cells(row) for row in shown], "simple")] if shown else []
+    return "\n\n".join([*parts, _table(_KINDS, _kinds(rows), "simple")])
+
+
+def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
+    """The same in Markdown, for a pull request; all rows are folded away below."""
+    failed = [row for row in rows if row.failed]
+    sign = "\N{CROSS MARK}" if failed else "\N{WHITE HEAVY CHECK MARK}"
+    parts = [f"### {sign} bench check", verdict(rows) + "."]
+    if failed:
+        parts.append(_pipes(_HEADER[:-1], [_cells(row)[:-1] for row in failed]))
+    parts += [_pipes(_KINDS, _kinds(rows)), *(f"- {escape(note)}" for note in notes)]
+    everything = _pipes(_HEADER, [_cells(row) for row in rows])
+    parts += [f"<details><summary>All {len(rows)} comparisons</summary>\n\n{everything}\n\n</details>"]
+    return "\n\n".join(parts) + "\n"
+
+
+_KINDS = ["kind", "comparisons", "failed", "nearest to its margin, or furthest beyond", "of the margin"]
+
+
+def _kinds(rows: Sequence[Row]) -> list[list[str]]:
+    """A line for each kind: how many, and the one that used up most of its margin."""
+    lines = []
+    for kind, about in _ABOUT.items():
+        own = [row for row in rows if row.kind == kind]
+        if not own:
+            lines.append([about, "0", "0", "not compared", ""])
+            continue
+        most = max(own, key=lambda row: math.inf if math.isnan(row.share) else row.share)
+        name = " ".join(filter(None, (most.task, most.method, most.what))) if most.share > 0 else ""
+        used = f"{100 * most.share:.0f}%" if 0 < most.share < math.inf else ""
+        lines.append([about, str(len(own)), str(sum(row.failed for row in own)), name, used])
+    return lines
+
+
+def _cells(row: Row) -> list[str]:
+    result = "FAILED" if row.failed else "ok"
+    return [row.task, row.method, row.what, row.baseline, row.found, row.off, row.allowed, result]
+
+
+def _pipes(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    return _table(header, [[escape(cell) for cell in line] for line in lines], "pipe")
+
+
+def _table(header: Sequence[str], lines: Sequence[Sequence[str]], form: str) -> str:
+    return tabulate(lines, headers=header, tablefmt=form, disable_numparse=True)
