@@ -44,8 +44,17 @@ class Row:
 
     def measures(self, part: str, name: str) -> list[float]:
         """One measure of all seeds that have it, as in `measures("memory", "train_peak")`."""
-        measured = [getattr(record, part) for record in self.records]
-        return [value for each in measured if each and (value := getattr(each, name)) is not None]
+        if (part, name) not in self._measures:
+            measured = [getattr(record, part) for record in self.records]
+            self._measures[part, name] = [
+                value for each in measured if each and (value := getattr(each, name)) is not None
+            ]
+        return self._measures[part, name]
+
+    @cached_property
+    def _measures(self) -> dict[tuple[str, str], list[float]]:
+        """What `measures` was asked for: several forms of the leaderboard ask for the same."""
+        return {}
 
     def of_split(self, split: str, metric: str) -> list[float]:
         """One score on one split, of all seeds that have it."""
