@@ -34,9 +34,10 @@ clean:
 	rm -rf .venv
 
 # mypy does not follow an editable installation's finder, so `lint` shows it the packages in their places.
+# Bytecode is left to be made when a module is first imported: to make it for all that is installed takes minutes.
 # setuptools lies in the environment, and the build uses it there: nothing is fetched that constraints.txt does not name.
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt "setuptools>=77" wheel
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt "setuptools>=77" wheel
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-build-isolation --editable ".[dev]"
 	touch $@
