@@ -12,7 +12,9 @@ def main() -> int:
     if sys.path[0] in ("", str(Path.cwd())):
         del sys.path[0]
     from bench.cli import main as run_command
+    from bench.processes import start_those_missing
 
+    start_those_missing(sys.argv[1:])
     return run_command(sys.argv[1:])
 
 

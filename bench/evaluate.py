@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import artefact
+from bench.again import specification
 from bench.errors import UsageError
-from bench.plan import Spec
 from bench.records import Record
 from bench.registry import did_you_mean
 from bench.runner import set_up
+from bench.scoring import score, together
 from bench.sweep import RunOptions
-from bench.train import score, together
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: 
         BenchError: the adapter, an encoder or the data cannot be read.
     """
     record = artefact.read_record(folder)
-    spec = Spec(**record.spec)
+    spec = specification(record, folder / artefact.RECORD)
     if task not in (None, spec.task):
         raise UsageError(f"{folder} was trained for {spec.task}, whose head it holds, not for {task}")
     setup = set_up(spec, options)

@@ -80,7 +80,7 @@ def load(
 
 
 def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches of a loader.
+    """The batches of a loader, where it puts them.
 
     Raises:
         DataError: a sample cannot be read. From a worker it comes with the worker's traceback around it, which is
@@ -90,6 +90,12 @@ def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
         yield from loader
     except DataError as error:
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
+
+
+def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[dict[str, Tensor]]:
+    """The batches of a loader on a device, which need not wait for them where they are pinned; errors as `batches`."""
+    for batch in batches(loader):
+        yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
 
 
 def _collate(batch: Any) -> dict[str, Tensor]:

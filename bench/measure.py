@@ -27,6 +27,17 @@ class Peak:
         self.device = device
         self.kind = "cuda allocator" if device.type == "cuda" else "resident size"
         self.bytes = 0
+        self._earlier = 0
+
+    def so_far(self) -> int:
+        """The peak until now."""
+        if self.device.type == "cuda":
+            self.bytes = torch.cuda.max_memory_allocated(self.device)
+        return max(self.bytes, self._earlier)
+
+    def raise_to(self, earlier: int) -> None:
+        """Counts a peak that was seen before, as by a process that was killed."""
+        self._earlier = earlier
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -41,7 +52,7 @@ class Peak:
             try:
                 yield
             finally:
-                self.bytes = torch.cuda.max_memory_allocated(self.device)
+                self.bytes = self.so_far()
             return
         stop = threading.Event()
         watcher = threading.Thread(target=self._watch, args=(stop,), daemon=True)
@@ -51,6 +62,7 @@ class Peak:
         finally:
             stop.set()
             watcher.join()
+            self.bytes = self.so_far()
 
     def _watch(self, stop: threading.Event) -> None:
         process = psutil.Process()
@@ -108,6 +120,7 @@ class StepClock:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self._marks: list[tuple[float | torch.cuda.Event, int]] = []
+        self._earlier: list[float] = []
 
     def skip(self) -> None:
         """Marks the start of a step; the time since the last mark belongs to none."""
@@ -117,15 +130,23 @@ class StepClock:
         """Marks the end of a step of so many samples."""
         self._marks.append((self._now(), samples))
 
-    def throughput(self) -> float:
-        """Samples a second: the median over the steps after the warm-up; 0 where there was no step."""
+    def rates(self) -> list[float]:
+        """Samples a second of each step."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
-        rates = [
+        return self._earlier + [
             samples / self._seconds(before, after)
             for (before, _), (after, samples) in zip(self._marks, self._marks[1:], strict=False)
             if samples
         ]
+
+    def add(self, rates: list[float]) -> None:
+        """Counts steps that were timed before, as by a process that was killed."""
+        self._earlier = [*rates]
+
+    def throughput(self) -> float:
+        """Samples a second: the median over the steps after the warm-up; 0 where there was no step."""
+        rates = self.rates()
         warm = min(max(3, int(_WARM_UP * len(rates))), len(rates) - 1) if rates else 0
         return statistics.median(rates[warm:]) if rates else 0.0
 

@@ -20,19 +20,20 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
     Raises:
         UsageError: no folder was given, or what is missing in it, of all releases.
     """
+    classes = [registry.load("tasks", task) for task in tasks]
+    names = dict.fromkeys(name for cls in classes for name in getattr(cls, "datasets", (getattr(cls, "layout", ""),)))
+    known = {name: RELEASES[name] for name in names if name in RELEASES}
     if root is None or not root.is_dir():
-        given = "is missing" if root is None else f"{root} is no folder"
-        told = ", ".join(f"`bench data describe {task}`" for task in tasks)
+        given = "none is given" if root is None else f"{root} is no folder"
+        told = "; ".join(f"{card.title}: {card.pages[0]}, `bench data describe {name}`" for name, card in known.items())
         raise UsageError(
-            f"data.source=official needs --data-root, the folder where the releases lie: {given}. "
-            f"Where to get them, and what should lie there: {told}"
+            f"data.source=official needs --data-root DIR, the folder where the releases lie: {given}. "
+            f"Where to get them, and what should lie there: {told or 'see the task'}"
         )
     mistakes = Mistakes()
-    for task in tasks:
-        cls = registry.load("tasks", task)
-        for name in getattr(cls, "datasets", (getattr(cls, "layout", ""),)):
-            if name in RELEASES and (missing := RELEASES[name].missing(root)):
-                mistakes.add(_told(name, missing, root))
+    for name, card in known.items():
+        if missing := card.missing(root):
+            mistakes.add(_told(name, missing, root))
     mistakes.raise_if_any()
 
 

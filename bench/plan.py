@@ -6,14 +6,14 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import registry, settings
 from bench.errors import Mistakes, UsageError
 from bench.recipe import PER_METHOD, Recipe
 from bench.registry import did_you_mean
-from bench.suite import Data, Suite, load_suite, parse_value, split_method
+from bench.suite import Data, StreamSource, Suite, load_suite, parse_value, split_method
 
 if TYPE_CHECKING:
     from bench.tuned import Tuned
@@ -41,11 +41,14 @@ class Spec:
     """The streams that the task joins, by name, and where each one's encoder comes from."""
     data: dict[str, Any]
     """The data's source; the version and the seed of generated data."""
+    deviations: list[str] = field(default_factory=list)
+    """In what the suite departs from a published protocol that it follows: words, which tell no run from another."""
 
     @property
     def id(self) -> str:
         """12 hex digits that are the same for equal specifications only."""
-        canonical = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False)
+        measured = {name: value for name, value in asdict(self).items() if name != "deviations"}
+        canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
     @property
@@ -75,7 +78,8 @@ def make_plan(
         tasks: names of tasks.
         seeds: whole numbers, or their text.
         overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
-            `<task>.<field of the recipe>`, `train.<field of the recipe>` or `data.<key>`; the value as TOML writes it.
+            `<task>.<field of the recipe>`, `train.<field of the recipe>`, `<stream>.<key>` or `data.<key>`; the value
+            as TOML writes it.
         tuned: settings of methods on tasks; they count before the suite's, and overrides before them.
 
     Raises:
@@ -91,6 +95,9 @@ def make_plan(
     task_classes = _load_all("tasks", tasks, mistakes)
     seed_numbers = _seeds(seeds, mistakes)
     owners: dict[str, dict[str, type]] = {"train": _keys(Recipe), "data": _keys(Data)}
+    if loaded:
+        joined = [stream for entry in loaded.tasks.values() for stream in entry.sources]
+        owners |= {stream: _keys(StreamSource) for stream in joined}
     owners |= {name: dict.fromkeys(PER_METHOD, Recipe) | _keys(cls) for name, cls in method_classes.items()}
     owners |= {name: _keys(Recipe) | _keys(cls) for name, cls in task_classes.items()}
     changes = _changes(overrides, owners, mistakes, told={*methods, *tasks})
@@ -118,8 +125,9 @@ def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
 
 
 def _plain(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """All fields of `cls` with these values, as JSON holds them."""
-    return json.loads(json.dumps(asdict(settings.build(cls, values, where))))
+    """The fields of `cls` with these values, as JSON holds them; all, unless it says what tells it from others."""
+    built: Any = settings.build(cls, values, where)
+    return json.loads(json.dumps(built.identity() if hasattr(built, "identity") else asdict(built)))
 
 
 def _keys(cls: type) -> dict[str, type]:
@@ -171,7 +179,9 @@ def _changes(
         key, equals, text = override.partition("=")
         owner, dot, name = key.strip().rpartition(".")
         if not (equals and dot):
-            mistakes.add(f"--set {override}: write <method>.<key>=<value>, or a task, train or data before the dot")
+            mistakes.add(
+                f"--set {override}: write <method>.<key>=<value>, or a task, a stream, train or data before the dot"
+            )
         elif owner in owners:
             known = owners[owner]
             if name not in known:
@@ -222,11 +232,14 @@ def _task_runs(
         own, of_recipe = split_method(cls, {**suite.of_method(name, task), **of_file})
         method_settings[name] = plain(name, cls, own, changed(name, cls))
         with mistakes.gathered():
-            _check_streams(settings.build(cls, method_settings[name], name), name, entry.streams)
+            _check_streams(settings.build(cls, method_settings[name], name), name, list(entry.sources))
         told = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
         recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, of_recipe, *told)
+    streams = {
+        stream: plain(stream, StreamSource, asdict(suite.streams[source]), changed(stream, StreamSource))
+        for stream, source in entry.sources.items()
+    }
     mistakes.raise_if_any()
-    streams = {name: suite.streams[name].identity() for name in entry.streams}
     return [
         Spec(
             suite=suite.name,
@@ -237,7 +250,8 @@ def _task_runs(
             task_settings=task_settings,
             recipe=recipes[method],
             streams=streams,
-            data=Data(**data).identity(),
+            data=data,
+            deviations=list(entry.deviations),
         )
         for seed in seeds
         for method in methods

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
 
 PER_METHOD = ("lr_adapter", "lr_head")
 """Fields that a method may have values of its own for, since its parameters need it. All others are common to all."""
@@ -16,7 +16,7 @@ class Recipe:
     epochs: int
     """Passes over the training split."""
     batch_size: int
-    """Samples of one optimiser step."""
+    """Samples of one optimiser step, of all processes together."""
     eval_batch_size: int
     """Samples scored at a time; does not alter the scores."""
     lr_adapter: float
@@ -24,20 +24,39 @@ class Recipe:
     lr_head: float
     """Peak learning rate of the task's head."""
     weight_decay: float
-    """AdamW's weight decay, for every trained parameter."""
+    """AdamW's weight decay, for every trained parameter; with 0 it is Adam."""
     warmup: float
     """Share of all steps, in [0, 1), over which the learning rates rise from zero."""
     clip: float
     """Largest norm of the gradient over all trained parameters; 0 does not clip."""
     precision: Literal["auto", "no", "bf16", "fp16"]
     """Mixed precision; `auto` takes bf16 on GPUs that have it and float32 elsewhere."""
+    # Fields from here on came later. What they are by default is left out of a run's specification (see `identity`).
+    schedule: Literal["cosine", "constant", "poly"] = "cosine"
+    """After the warm-up the learning rates fall as a half cosine, stay, or fall by epochs as (1 - epoch/epochs)^0.9."""
+    patience: int | None = None
+    """Epochs without a better validation score after which training stops; none for never."""
+    micro_batch: int | None = None
+    """Samples that a process puts through the model at a time, gradients being added up; none for its whole batch."""
+    gradient_checkpointing: bool = False
+    """Compute a block again in the backward pass instead of keeping what it needs: less memory, more time."""
+    compile: bool = False
+    """Compile the training step's model with `torch.compile`."""
+    low_precision_frozen: bool = False
+    """Keep frozen linears and convolutions in the mixed precision's type: half their memory."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "lr_adapter", "lr_head"):
-            if getattr(self, name) <= 0:
-                raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("epochs", "batch_size", "eval_batch_size", "lr_adapter", "lr_head", "patience", "micro_batch"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
         for name in ("weight_decay", "clip"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"warmup must be in [0, 1), not {self.warmup}")
+
+    def identity(self) -> dict[str, Any]:
+        """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
+        defaults = {field.name: field.default for field in fields(self)}
+        return {name: value for name, value in asdict(self).items() if value != defaults[name]}

@@ -21,12 +21,16 @@ import msgspec
 
 from bench import settings
 from bench.errors import BenchError
+from bench.files import MEBIBYTE
 from bench.plan import Spec
+from bench.recipe import PER_METHOD
 
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
 SCHEMA = 1
 FOLDER = "records"
+CHECKPOINTS = "checkpoints"
+_LARGEST = 64 * MEBIBYTE  # bytes of a file
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +108,7 @@ class Times:
     train: float = doc("Training, with the validation after each epoch.")
     score: float = doc("Scoring the test split.")
     total: float = doc("The whole run.")
+    resumed: int | None = doc("Epochs that were done before the run was killed and begun again.", None)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ class Environment:
     commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
     dirty: bool | None = doc("Whether that checkout held changes that are not committed.")
     jobs: int | None = doc("Runs that the command did at a time, which share the machine.", None)
+    processes: int | None = doc("Processes that did the run together, each on a device like this one.", None)
 
 
 @dataclass(frozen=True)
@@ -225,13 +231,33 @@ def read(path: Path) -> Record:
 def _read(place: str) -> Record:
     try:
         with open(place, "rb") as file:  # noqa: PTH123 - for thousands of files making a Path takes as long as reading
-            record = _decode(file.read())
+            if (size := os.fstat(file.fileno()).st_size) > _LARGEST:
+                raise ValueError(f"it has {size:,} bytes, more than the {_LARGEST:,} that a record may have")
+            record = _decode(file.read(size))
         msgspec.convert(record.spec, Spec)
         if unknown := record.spec.keys() - _SPEC_KEYS:
             raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"{place} is no readable record: {error}") from error
     return record
+
+
+def _check(record: Record, place: str) -> None:
+    """Makes sure of what every record has had and reports rely on, which the types do not tell.
+
+    Raises:
+        BenchError: it is not so.
+    """
+    spec, scores = record.spec, record.scores
+    of_data = ("source",) if spec["data"].get("source") == "official" else ("source", "version", "seed")
+    wanted = [("recipe", spec["recipe"], PER_METHOD), ("data", spec["data"], of_data)]
+    wanted += [(f"streams.{name}", source, ("model",)) for name, source in spec["streams"].items()]
+    for where, table, keys in wanted:
+        for key in keys:
+            if not isinstance(table.get(key), str | int | float):
+                raise BenchError(f"{place} is no readable record: spec.{where}.{key} is no text and no number")
+    if scores and scores.test and scores.metric not in scores.test:
+        raise BenchError(f"{place} is no readable record: scores.test has no {scores.metric}, the primary one")
 
 
 def read_all(results: Path) -> list[Record]:
@@ -245,7 +271,9 @@ def read_all(results: Path) -> list[Record]:
         if not name.endswith(".json"):
             continue
         try:
-            record = _read(os.path.join(folder, name))  # noqa: PTH118
+            place = os.path.join(folder, name)  # noqa: PTH118
+            record = _read(place)
+            _check(record, place)
         except BenchError as error:
             _log.warning("left out: %s", error)
         else:
@@ -276,6 +304,11 @@ def check_writable(results: Path) -> None:
         raise BenchError(
             f"the results folder {results} cannot be written: {error}; choose one with --results"
         ) from error
+
+
+def checkpoint(results: Path, spec: Spec) -> Path:
+    """Where a run keeps its state from epoch to epoch."""
+    return results / CHECKPOINTS / f"{stem(spec)}.pt"
 
 
 def stem(spec: Spec) -> str:

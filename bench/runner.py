@@ -19,11 +19,12 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import set_seed
-from torch import Tensor
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
-from bench import artefact, predictions, records, registry, samples, settings
+from bench import artefact, predictions, processes, records, registry, samples, settings
+from bench.checkpoint import Checkpoint, made_by
 from bench.data import Splits, open_splits
 from bench.environment import environment
 from bench.errors import BenchError, DataError, UsageError
@@ -31,13 +32,14 @@ from bench.measure import Peak
 from bench.methods.base import Method
 from bench.plan import Spec
 from bench.recipe import Recipe
+from bench.scoring import difference, score, speed, together
 from bench.streams.base import Stream
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 from bench.sweep import RunOptions
-from bench.tasks.base import Task
+from bench.tasks.base import Samples, Task
 from bench.tasks.model import TaskModel
-from bench.train import difference, score, speed, together, train
+from bench.train import Trained, train
 
 _log = logging.getLogger(__name__)
 
@@ -91,15 +93,16 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     """
     clock = _Clock()
     transformers_logging.disable_progress_bar()  # ours are enough
-    task, method, recipe = _build(spec)
-    accelerator = _accelerator(options.device, recipe.precision)
+    task, method, recipe = build_parts(spec)
+    accelerator = make_accelerator(options.device, recipe)
     with clock.phase("model"):
         streams = MultiStream({name: _pretrained(source) for name, source in spec.streams.items()})
     with clock.phase("data"):
         inputs = {name: stream.input for name, stream in streams.streams.items()}
         data = open_splits(task, spec.data, options.data_root, inputs)
     with clock.phase("attach"):
-        model, parameters = build_model(spec, task, method, streams, data)
+        model, parameters = build_model(spec, task, method, streams, data.samples["train"])
+        economise(model, recipe, accelerator)
         model.to(accelerator.device)
     seconds = {"model": clock.seconds["model"] + clock.seconds["attach"], "data": clock.seconds["data"]}
     return Setup(task, method, data, model, parameters, accelerator, recipe, seconds)
@@ -111,28 +114,36 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
     Raises:
         DataError, UsageError: the data is not there or broken, or the device is not there; this ends every run alike.
     """
-    started = _now()
-    _, _, recipe = _build(spec)
-    device = _accelerator(options.device, recipe.precision).device
-    here = environment(_device_name(device), torch.get_num_threads())
+    started = now()
+    _, _, recipe = build_parts(spec)
+    device = make_accelerator(options.device, recipe).device
+    here = environment(device_name(device), torch.get_num_threads())
+    here = replace(here, processes=processes.count())
     blank = records.Record.failed(spec, started, environment=here)
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
-        measured, sample_scores = (_validate if options.validate_only else measure)(spec, setup, start)
+        checkpoint = _checkpoint(spec, setup, options.results) if options.results else None
+        measured, sample_scores = (_validate if options.validate_only else measure)(spec, setup, start, checkpoint)
     except (DataError, UsageError):
         raise
     except Exception as error:
         _log.debug("%s failed", spec.label, exc_info=True)
         reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=_now())
-    record = replace(blank, status="ok", finished=_now(), **measured)
-    if options.results:
+        return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=now())
+    record = replace(blank, status="ok", finished=now(), **measured)
+    if options.results and setup.accelerator.is_main_process:
         _keep_samples(spec, sample_scores, options.results)
         _keep_predictions(spec, setup, options.results)
         if options.save_adapters:
             record = _keep_adapter(record, setup, options.results)
     return record
+
+
+def _checkpoint(spec: Spec, setup: Setup, results: Path) -> Checkpoint:
+    """Where the run's state is kept. `bench.sweep` removes it when the record is written."""
+    made = made_by([type(setup.task), type(setup.method)], setup.data.fingerprint, setup.accelerator.mixed_precision)
+    return Checkpoint(records.checkpoint(results, spec), made)
 
 
 def _keep_samples(spec: Spec, scores: samples.SampleScores, results: Path) -> None:
@@ -164,18 +175,23 @@ def _keep_adapter(record: records.Record, setup: Setup, results: Path) -> record
     return record
 
 
-def measure(spec: Spec, setup: Setup, start: float) -> tuple[dict[str, Any], samples.SampleScores]:
+def measure(
+    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None
+) -> tuple[dict[str, Any], samples.SampleScores]:
     """Trains and scores; returns the parts of the record, and what each test sample scored.
 
-    `start` is when the run began, by the performance counter.
+    Args:
+        spec: the run.
+        setup: what it stands for.
+        start: when the run began, by the performance counter.
+        checkpoint: where training keeps its state; None to keep none.
     """
     clock = _Clock()
     task, method, data, model, recipe = setup.task, setup.method, setup.data, setup.model, setup.recipe
     accelerator = setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
     with clock.phase("train"), peaks["train"].watching():
-        seen = {split: data.datasets[split] for split in ("train", "val")}  # the test split is out of its reach
-        trained = train(model, method, task, recipe, seen, accelerator, spec.seed, spec.label)
+        trained = _train(spec, setup, checkpoint, peaks["train"])
     with clock.phase("score"), peaks["score"].watching():
         scored = [
             score(model, task, data.datasets[split], recipe, accelerator, f"scoring {spec.label} {split}")
@@ -212,22 +228,38 @@ def measure(spec: Spec, setup: Setup, start: float) -> tuple[dict[str, Any], sam
         "times": records.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],
-            train=clock.seconds["train"],
+            train=trained.seconds,
             score=clock.seconds["score"],
-            total=time.perf_counter() - start,
+            total=time.perf_counter() - start + trained.seconds - clock.seconds["train"],
+            resumed=trained.resumed,
         ),
         "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
     }
     return parts, of_samples
 
 
-def _validate(spec: Spec, setup: Setup, start: float) -> tuple[dict[str, Any], samples.SampleScores]:
+def _train(spec: Spec, setup: Setup, checkpoint: Checkpoint | None, peak: Peak | None = None) -> Trained:
+    seen = {split: setup.data.datasets[split] for split in ("train", "val")}  # the test split is out of its reach
+    return train(
+        setup.model,
+        setup.method,
+        setup.task,
+        setup.recipe,
+        seen,
+        setup.accelerator,
+        spec.seed,
+        spec.label,
+        checkpoint,
+        peak,
+    )
+
+
+def _validate(
+    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None
+) -> tuple[dict[str, Any], samples.SampleScores]:
     """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
-    clock = _Clock()
-    task, method, data, recipe = setup.task, setup.method, setup.data, setup.recipe
-    with clock.phase("train"):
-        seen = {split: data.datasets[split] for split in ("train", "val")}
-        trained = train(setup.model, method, task, recipe, seen, setup.accelerator, spec.seed, spec.label)
+    task, method, data = setup.task, setup.method, setup.data
+    trained = _train(spec, setup, checkpoint)
     best = next(entry.scores for entry in trained.curve if entry.epoch == trained.best_epoch)
     parts = {
         "scores": records.Scores(task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": best}),
@@ -235,9 +267,10 @@ def _validate(spec: Spec, setup: Setup, start: float) -> tuple[dict[str, Any], s
         "times": records.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],
-            train=clock.seconds["train"],
+            train=trained.seconds,
             score=0.0,
             total=time.perf_counter() - start,
+            resumed=trained.resumed,
         ),
         "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
     }
@@ -267,7 +300,7 @@ def _speeds(setup: Setup) -> tuple[float, float | None]:
     return statistics.fmean(speeds[False]), statistics.fmean(speeds[True]) if speeds[True] else None
 
 
-def _build(spec: Spec) -> tuple[Task, Method, Recipe]:
+def build_parts(spec: Spec) -> tuple[Task, Method, Recipe]:
     """The task, the method and the recipe of a specification."""
     task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
     method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
@@ -275,16 +308,23 @@ def _build(spec: Spec) -> tuple[Task, Method, Recipe]:
 
 
 def build_model(
-    spec: Spec, task: Task, method: Method, streams: MultiStream, data: Splits
+    spec: Spec, task: Task, method: Method, streams: MultiStream, samples: Samples | None
 ) -> tuple[TaskModel, records.Parameters]:
     """Head and adapters on pretrained streams, and how many parameters they have.
 
     The seed is set anew before the head and before the method: so the head starts the same under every method.
+
+    Args:
+        spec: the run.
+        task: its task.
+        method: its method, not attached yet.
+        streams: to be adapted, in place.
+        samples: of the training split; None where there is no data.
     """
     frozen = sum(p.numel() for p in streams.parameters())
     set_seed(spec.seed)
     widths = {name: stream.width for name, stream in streams.streams.items()}
-    head = task.head(widths, data.samples["train"])
+    head = task.head(widths, samples)
     set_seed(spec.seed)
     method.attach(streams)
     model = TaskModel(streams, head)
@@ -300,6 +340,28 @@ def build_model(
     )
 
 
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def economise(model: TaskModel, recipe: Recipe, accelerator: Accelerator) -> None:
+    """Spends less memory on a model, as far as its recipe says so."""
+    model.streams.gradient_checkpointing = recipe.gradient_checkpointing
+    if recipe.low_precision_frozen:
+        lower_frozen(model, accelerator.mixed_precision)
+
+
+def lower_frozen(model: TaskModel, precision: str) -> None:
+    """Puts frozen linears and convolutions into the type that mixed precision would cast them to at each use.
+
+    Norms, embeddings and what is trained stay in float32.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d) and precision in _TYPES:
+            for parameter in module.parameters(recurse=False):
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(_TYPES[precision])
+
+
 @lru_cache(maxsize=4)
 def _loaded(**source: Any) -> Stream:
     return load_stream(**source)
@@ -310,22 +372,38 @@ def _pretrained(source: Mapping[str, Any]) -> Stream:
     return copy.deepcopy(_loaded(**source))
 
 
-def _accelerator(device: str, precision: str) -> Accelerator:
+def make_accelerator(device: str, recipe: Recipe) -> Accelerator:
+    """Device, precision and processes as a command and a recipe ask for them.
+
+    Raises:
+        UsageError: the device is not there, or cannot compute in this precision.
+    """
+    precision, compiled = recipe.precision, recipe.compile
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: torch finds no CUDA device here; --device auto takes what there is")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if precision == "auto":
         # bfloat16 autocast is slower than float32 on most CPUs.
         precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
+    if precision == "fp16" and on_cpu:
+        raise UsageError("precision fp16 needs a GPU: --set train.precision=auto takes float32 on a CPU")
     # Its state is shared by all accelerators of a process: an earlier run's device and precision must not stay.
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
-    return Accelerator(cpu=on_cpu, mixed_precision=precision)
+    return Accelerator(
+        cpu=on_cpu,
+        mixed_precision=precision,
+        dynamo_backend="inductor" if compiled else None,
+        # An encoder has parameters that a task does not use, as that for masked patches: `full` trains them too.
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
 
 
-def _device_name(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
+    """The name of a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time: UTC, ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from bench import registry, settings
 from bench.errors import Mistakes, UsageError
+from bench.files import MEBIBYTE, read_text
 from bench.recipe import PER_METHOD, Recipe
 
 if sys.version_info >= (3, 11):
@@ -19,6 +20,7 @@ else:
     import tomli as tomllib
 
 _FOLDER = Path(__file__).parent / "suites"
+_LARGEST = MEBIBYTE  # bytes of a file
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,21 @@ class StreamSource:
 class SuiteTask:
     """What a suite says of one task."""
 
-    streams: tuple[str, ...]
-    """Names of the streams that the task joins."""
+    streams: tuple[str, ...] | dict[str, str]
+    """Names of the streams that the task joins; a table where the suite calls their encoders otherwise."""
     train: dict[str, Any] = field(default_factory=dict)
     """Fields of the recipe in which the task differs from the suite."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Settings of the task's class."""
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Settings of methods on this task, by a method's name or a pattern for several (`cola*`)."""
+    deviations: tuple[str, ...] = ()
+    """In what the suite departs from a published protocol that it follows: a sentence each, kept in every record."""
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """By the name of each stream that the task joins, the suite's name for its encoder."""
+        return dict(self.streams) if isinstance(self.streams, dict) else {name: name for name in self.streams}
 
 
 @dataclass(frozen=True)
@@ -210,8 +219,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(read_text(path, _LARGEST))
+    except RecursionError as error:
+        raise UsageError(f"{path} is no readable TOML: lists lie too deep in one another") from error
+    except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no readable TOML: {error}") from error
 
 
@@ -240,7 +251,7 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
     where = f"tasks.{name}"
     task = settings.build(SuiteTask, table, where)
     mistakes = Mistakes()
-    for stream in task.streams:
+    for stream in task.sources.values():
         if stream not in known_streams:
             mistakes.add(f"{where}.streams: unknown stream {stream}: {registry.did_you_mean(stream, known_streams)}")
     with mistakes.gathered():

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import records
-from bench.errors import BenchError, Mistakes
+from bench import processes, records
+from bench.errors import BenchError, Mistakes, UsageError
 from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.records import Record
@@ -81,9 +81,11 @@ def plan_runs(
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():
             check_official(official, data_root)
-    for model in dict.fromkeys(source["model"] for spec in plan for source in spec.streams.values()):
-        with mistakes.gathered():
+    for model, stream in {source["model"]: name for spec in plan for name, source in spec.streams.items()}.items():
+        try:
             find_encoder(model)
+        except UsageError as error:
+            mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
     mistakes.raise_if_any()
     if tuned and (missing := tuned.missing(plan)):
         told = ", ".join(f"{method} on {task}" for task, method in missing)
@@ -113,22 +115,38 @@ def sweep(specs: Sequence[Spec], results: Path, options: RunOptions, jobs: int =
         options: what the command says of its runs.
         jobs: runs that are done at a time: one in this process, or several in as many others (see `bench.pool`).
 
+    Where a launcher started several processes, each goes through all the runs with the others, and the main one writes.
+
     Raises:
         DataError, UsageError: the data or the device is not there; this ends every run alike.
-        BenchError: a record cannot be written; it is part of the message, so that it is not lost.
+        BenchError: a record cannot be written; it is part of the message, so that it is not lost. Or a run failed that
+            several processes did together: the others wait for this one, and go no further.
     """
+    if jobs > 1:
+        processes.refuse_several(f"--jobs {jobs}")
     with closing(_run_all(specs, options, jobs)) as done:
         for record in done:
             if record.environment:
                 record = replace(record, environment=replace(record.environment, jobs=jobs))
             if options.tuned:
                 record = replace(record, tuned=options.tuned.told(Spec(**record.spec)))
+            failed_together = record.status == "failed" and processes.count() > 1
+            if not (processes.is_main() or failed_together):
+                yield record
+                continue
             try:
                 records.write(record, results)
             except OSError as error:
                 raise BenchError(
                     f"{records.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
                 ) from error
+            if record.status == "ok":  # what failed may go on from there
+                records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
+            if failed_together:
+                raise BenchError(
+                    f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
+                    "written, and the same command goes on with the other runs"
+                )
             yield record
 
 

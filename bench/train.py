@@ -1,35 +1,36 @@
-"""Trains a model and picks its best epoch on the validation split; scores a split."""
+"""Trains a model and picks its best epoch on the validation split."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
+from bench.checkpoint import Checkpoint
 from bench.errors import BenchError
 from bench.features import features
-from bench.loader import batches, load
-from bench.measure import StepClock
+from bench.loader import load, on_device
+from bench.measure import Peak, StepClock
 from bench.methods.base import Method
+from bench.optimiser import make_optimiser, make_schedule
+from bench.processes import rows
 from bench.progress import bar
 from bench.recipe import Recipe
 from bench.records import Epoch
+from bench.scoring import Measured, Samples, score
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 
-Samples = Dataset[dict[str, Tensor]]
-
-Measured = dict[str, Tensor]
-"""What a task measured of each sample of a split, by name: each (samples,), float64."""
-
 _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
+
+_log = logging.getLogger(__name__)
 
 
 class DivergedError(BenchError):
@@ -46,6 +47,8 @@ class Trained:
         validation: what was measured of each validation sample at its end.
         throughput: samples a second.
         idle: trained parameters in tensors that no gradient ever reached.
+        seconds: how long it took, with what was done before the run was killed.
+        resumed: epochs of these that an earlier process had done.
     """
 
     curve: list[Epoch]
@@ -53,6 +56,8 @@ class Trained:
     validation: Measured
     throughput: float
     idle: int
+    seconds: float
+    resumed: int
 
 
 def train(
@@ -64,10 +69,13 @@ def train(
     accelerator: Accelerator,
     seed: int,
     label: str,
+    checkpoint: Checkpoint | None = None,
+    peak: Peak | None = None,
 ) -> Trained:
     """Trains what the method and the task left trainable, and leaves the model with the weights of its best epoch.
 
-    AdamW; the learning rates rise over the warm-up and then fall to zero as a half cosine. The test split is not seen.
+    AdamW; the learning rates rise over the warm-up and then go as the recipe's schedule says. The test split is not
+    seen. Several processes share each batch, and come to what one comes to with it.
 
     Args:
         model: streams with the method attached, and head; moved to the accelerator's device.
@@ -78,54 +86,174 @@ def train(
         accelerator: device, precision and processes.
         seed: fixes the order of the samples and their augmentation.
         label: what the progress bar says.
+        checkpoint: where the state is kept after each epoch, and taken up from; None to keep none.
+        peak: what watches the memory; it is told of the peak that an earlier process saw.
 
     Raises:
         DivergedError: a loss was not finite; says at which step.
     """
+    started = time.perf_counter()
     splits = _without_streams(model, task, recipe, splits, accelerator)
-    order, chance = (torch.Generator().manual_seed(seed) for _ in range(2))
-    loader = load(splits["train"], recipe.batch_size, order, pin=accelerator.device.type == "cuda")
-    steps = recipe.epochs * len(loader)
-    optimiser = make_optimiser(model, recipe)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, partial(_rate, warm_up=round(recipe.warmup * steps), steps=steps)
-    )
-    wrapped, optimiser, loader, schedule = accelerator.prepare(model, optimiser, loader, schedule)
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    method.before_training(steps)
-    clock = StepClock(accelerator.device)
-    curve: list[Epoch] = []
-    best: dict[str, Tensor] = {}
-    measured_best: Measured = {}
-    step = 0
-    with bar(range(steps), label, unit="step") as progress:
-        for epoch in range(1, recipe.epochs + 1):
-            model.train()
-            losses: list[Tensor] = []
-            clock.skip()
-            for plain in batches(loader):
-                batch = task.augment(plain, chance)
-                losses.append(take_step(wrapped, method, task, batch, optimiser, accelerator, recipe.clip, step))
-                schedule.step()
-                step += 1
-                if len(losses) % _CHECK_EVERY == 0:
-                    _check(losses[-_CHECK_EVERY:], step - _CHECK_EVERY)
-                clock.tick(len(next(iter(batch.values()))))
-                progress.update()
-            _check(losses, step - len(losses))
+    training = _Training(model, method, task, recipe, splits["train"], accelerator, seed)
+    if kept := checkpoint.load() if checkpoint else None:
+        training.restore(kept["training"])
+        started -= kept["seconds"]
+        if peak:
+            peak.raise_to(kept["peak"])
+        _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
+    resumed = len(training.curve)
+    with bar(range(training.steps), label, unit="step") as progress:
+        progress.update(training.step)
+        while not training.is_done():
+            loss = training.epoch(progress.update)
             measured, _ = score(model, task, splits["val"], recipe, accelerator)
-            scores = task.summarise(measured)
-            curve.append(Epoch(epoch, step, torch.stack(losses).mean().item(), scores))
-            if best_epoch(curve, task.metric) == epoch:
-                measured_best = measured
-                best = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
+            scores = training.note(loss, measured)
             progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(best[name])
-    idle = sum(p.numel() for p in trainable if not _was_reached(optimiser.state.get(p, {})))
-    return Trained(curve, best_epoch(curve, task.metric), measured_best, clock.throughput(), idle)
+            if checkpoint and accelerator.is_main_process:
+                seen = peak.so_far() if peak else 0
+                seconds = time.perf_counter() - started
+                checkpoint.save({"training": training.state(), "seconds": seconds, "peak": seen})
+    _set(training.trained, training.best)
+    return Trained(
+        curve=training.curve,
+        best_epoch=best_epoch(training.curve, task.metric),
+        validation=training.measured_best,
+        throughput=training.clock.throughput(),
+        idle=training.idle(),
+        seconds=time.perf_counter() - started,
+        resumed=resumed,
+    )
+
+
+class _Training:
+    """A model being trained: all that an epoch changes, which can be kept and taken up again.
+
+    Attributes:
+        steps: of the optimiser, over all epochs.
+        step: of these, how many are done.
+        curve: the validation curve so far.
+        trained: parameters that are trained, by name.
+        best: their values after the best epoch so far.
+        measured_best: what was measured of the validation samples then.
+        clock: times the steps.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        method: Method,
+        task: Task,
+        recipe: Recipe,
+        samples: Samples,
+        accelerator: Accelerator,
+        seed: int,
+    ) -> None:
+        self.model, self.method, self.task = model, method, task
+        self.recipe, self.accelerator = recipe, accelerator
+        # Every process goes through whole batches, and takes its rows of them once they are augmented: so the draws
+        # are those of one process.
+        self.order, self.chance = (torch.Generator().manual_seed(seed) for _ in range(2))
+        self.loader = load(samples, recipe.batch_size, self.order, pin=accelerator.device.type == "cuda")
+        self.steps = recipe.epochs * len(self.loader)
+        optimiser = make_optimiser(model, recipe)
+        self.schedule = make_schedule(optimiser, recipe, self.steps)
+        self.wrapped, self.optimiser = accelerator.prepare(model, optimiser)
+        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        method.before_training(self.steps)
+        self.clock = StepClock(accelerator.device)
+        self.step = 0
+        self.curve: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.measured_best: Measured = {}
+
+    def epoch(self, tell: Callable[[], object]) -> float:
+        """Trains for an epoch, telling after each step; returns the mean loss."""
+        self.model.train()
+        losses: list[Tensor] = []
+        self.clock.skip()
+        for plain in on_device(self.loader, self.accelerator.device):
+            batch = self.task.augment(plain, self.chance)
+            losses.append(self._take_step(batch))
+            self.schedule.step()
+            self.step += 1
+            if len(losses) % _CHECK_EVERY == 0:
+                _check(losses[-_CHECK_EVERY:], self.step - _CHECK_EVERY)
+            self.clock.tick(len(next(iter(batch.values()))))
+            tell()
+        _check(losses, self.step - len(losses))
+        return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # of each a part in each process
+
+    def note(self, loss: float, measured: Measured) -> dict[str, float]:
+        """Notes what came of an epoch, and keeps its weights if they are the best so far; returns the scores."""
+        scores = self.task.summarise(measured)
+        self.curve.append(Epoch(len(self.curve) + 1, self.step, loss, scores))
+        if best_epoch(self.curve, self.task.metric) == len(self.curve):
+            self.measured_best = measured
+            self.best = {name: p.detach().clone() for name, p in self.trained.items()}
+        return scores
+
+    def is_done(self) -> bool:
+        """Whether all epochs are done, or none has been better for as many as the recipe waits."""
+        done, patience = len(self.curve), self.recipe.patience
+        return done == self.recipe.epochs or (
+            patience is not None and done > patience and done - best_epoch(self.curve, self.task.metric) >= patience
+        )
+
+    def idle(self) -> int:
+        """Trained parameters in tensors that no gradient ever reached."""
+        return sum(p.numel() for p in self.trained.values() if not _was_reached(self.optimiser.state.get(p, {})))
+
+    def state(self) -> dict[str, Any]:
+        """All that an epoch changes, as tensors and plain values."""
+        device, scaler = self.accelerator.device, self.accelerator.scaler
+        return {
+            "curve": [asdict(entry) for entry in self.curve],
+            "weights": {name: p.detach() for name, p in self.trained.items()},
+            "best": self.best,
+            "measured_best": self.measured_best,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": scaler.state_dict() if scaler else None,
+            "method": self.method.training_state(),
+            "drawn": [generator.get_state() for generator in self._generators()],
+            "drawn_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "rates": self.clock.rates(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        device, scaler = self.accelerator.device, self.accelerator.scaler
+        self.curve = [Epoch(**entry) for entry in state["curve"]]
+        self.step = self.curve[-1].step
+        _set(self.trained, state["weights"])
+        self.best = {name: value.to(device) for name, value in state["best"].items()}
+        self.measured_best = state["measured_best"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if scaler and state["scaler"]:
+            scaler.load_state_dict(state["scaler"])
+        self.method.load_training_state(state["method"])
+        for generator, drawn in zip(self._generators(), state["drawn"], strict=True):
+            generator.set_state(drawn)
+        if device.type == "cuda" and state["drawn_cuda"] is not None:
+            torch.cuda.set_rng_state(state["drawn_cuda"], device)
+        self.clock.add(state["rates"])
+
+    def _generators(self) -> tuple[torch.Generator, ...]:
+        return self.order, self.chance, torch.default_generator  # the last one draws for dropout
+
+    def _take_step(self, batch: dict[str, Tensor]) -> Tensor:
+        return take_step(
+            self.wrapped,
+            self.method,
+            self.task,
+            batch,
+            self.optimiser,
+            self.accelerator,
+            self.recipe.clip,
+            self.step,
+            self.recipe.micro_batch,
+        )
 
 
 def take_step(
@@ -137,18 +265,64 @@ def take_step(
     accelerator: Accelerator,
     clip: float,
     step: int,
+    micro_batch: int | None = None,
 ) -> Tensor:
-    """One step of the optimiser on a batch; `step` counts from 0. Returns the task's loss, detached."""
-    with accelerator.autocast():
-        loss = task.loss(wrapped(batch), batch)
-    extra = method.loss()
-    accelerator.backward(loss if extra is None else loss + extra)
+    """One step of the optimiser on a batch.
+
+    Args:
+        wrapped: the model, as the accelerator prepared it, as is `optimiser`.
+        method: gets its turn.
+        task: the loss: the mean over samples, as every task's is.
+        batch: of all processes together, the same in each.
+        optimiser: of the model.
+        accelerator: device, precision and processes.
+        clip: as in the recipe.
+        step: its number, from 0.
+        micro_batch: as in the recipe.
+
+    Returns:
+        The task's loss, detached; of several processes each has a part of it, and their sum is the batch's.
+    """
+    parts = list(_parts(batch, micro_batch or len(next(iter(batch.values()))), accelerator))
+    total: Tensor | None = None
+    for number, (part, share) in enumerate(parts, start=1):
+        last = number == len(parts)
+        with nullcontext() if last else accelerator.no_sync(wrapped):
+            with accelerator.autocast():
+                loss = _scaled(task.loss(wrapped(part), part), share)
+            # Gradients of several processes are averaged, and the shares are of the sum.
+            objective = _scaled(loss, accelerator.num_processes)
+            extra = method.loss() if last else None
+            accelerator.backward(objective if extra is None else objective + extra)
+        total = loss.detach() if total is None else total + loss.detach()
     if clip:
         accelerator.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
     optimiser.step()
     method.after_backward(step)
     optimiser.zero_grad()
-    return loss.detach()
+    assert total is not None
+    return total
+
+
+def _parts(batch: dict[str, Tensor], most: int, accelerator: Accelerator) -> Iterator[tuple[dict[str, Tensor], float]]:
+    """Rows of this process of a batch, so many at a time, each with its share of the batch."""
+    samples = len(next(iter(batch.values())))
+    own = rows(samples, accelerator.process_index, accelerator.num_processes)
+    if not own:  # it must take part all the same, since the others wait for it
+        yield {name: values[:1] for name, values in batch.items()}, 0.0
+    for start in range(own.start, own.stop, most):
+        stop = min(start + most, own.stop)
+        yield {name: values[start:stop] for name, values in batch.items()}, (stop - start) / samples
+
+
+def _scaled(loss: Tensor, factor: float) -> Tensor:
+    return loss if factor == 1 else loss * factor
+
+
+def _set(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(values[name])
 
 
 def _was_reached(state: Mapping[str, Tensor]) -> bool:
@@ -174,80 +348,6 @@ def _without_streams(
 def best_epoch(curve: list[Epoch], metric: str) -> int:
     """The epoch with the highest validation score, the first of equals."""
     return max(curve, key=lambda entry: (entry.scores[metric], -entry.epoch)).epoch
-
-
-@torch.inference_mode()
-def score(
-    model: TaskModel, task: Task, split: Samples, recipe: Recipe, accelerator: Accelerator, label: str = ""
-) -> tuple[Measured, float]:
-    """Scores a split: what the task measures of each sample, and samples a second.
-
-    Args:
-        model: to be scored; left in evaluation mode.
-        task: scores; its `summarise` makes metrics of what is returned.
-        split: samples.
-        recipe: batch size.
-        accelerator: device, precision and processes.
-        label: what the progress bar says; none without.
-    """
-    loader = accelerator.prepare_data_loader(load(split, recipe.eval_batch_size, pin=accelerator.device.type == "cuda"))
-    model.eval()
-    clock = StepClock(accelerator.device)
-    clock.skip()
-    gathered: dict[str, list[Tensor]] = {}
-    for batch in batches(bar(loader, label) if label else loader):
-        with accelerator.autocast():
-            output = model(batch)
-        for name, values in accelerator.gather_for_metrics(task.score(output, batch)).items():
-            gathered.setdefault(name, []).append(values)  # to the CPU at the end: until then the GPU need not wait
-        clock.tick(len(next(iter(batch.values()))))
-    return {name: torch.cat(values).double().cpu() for name, values in gathered.items()}, clock.throughput()
-
-
-def together(splits: Sequence[Measured]) -> Measured:
-    """What was measured of the samples of several splits, as of one."""
-    return {name: torch.cat([measured[name] for measured in splits]) for name in splits[0]}
-
-
-def difference(one: Measured, other: Measured) -> float:
-    """The largest difference of a sample's measures between two scorings; infinite if not of as many samples."""
-    if any(one[name].shape != other[name].shape for name in one):
-        return math.inf
-    return max((one[name] - other[name]).abs().max().item() for name in one)
-
-
-_TIMED = 8  # batches that tell a speed
-
-
-def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Accelerator) -> float:
-    """Scored samples a second, from the first batches of a split, without keeping any score."""
-    loader = accelerator.prepare_data_loader(load(split, recipe.eval_batch_size, pin=accelerator.device.type == "cuda"))
-    model.eval()
-    clock = StepClock(accelerator.device)
-    clock.skip()
-    with torch.inference_mode():
-        for batch in islice(batches(loader), _TIMED):
-            with accelerator.autocast():
-                model(batch)
-            clock.tick(len(next(iter(batch.values()))))
-    return clock.throughput()
-
-
-def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW of the trained parameters, those of the method and those of the head each with their learning rate."""
-    groups = []
-    for part, rate in ((model.streams, recipe.lr_adapter), (model.head, recipe.lr_head)):
-        assert isinstance(part, nn.Module)
-        if parameters := [p for p in part.parameters() if p.requires_grad]:
-            groups.append({"params": parameters, "lr": rate})
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
-
-
-def _rate(step: int, *, warm_up: int, steps: int) -> float:
-    """The share of the peak learning rate at a step."""
-    if step < warm_up:
-        return (step + 1) / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))
 
 
 def _check(losses: list[Tensor], first_step: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.methods.peft_method import PeftMethod
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from bench.streams.base import Stream
     from bench.streams.lockstep import MultiStream
+
+
+_IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # what PEFT's allocator keeps from step to step
 
 
 @dataclass
@@ -133,6 +136,25 @@ class AdaLoRA(PeftMethod):
         """Allocate the ranks anew, from weights and gradients."""
         for model in self.adapters.models.values():
             model.base_model.update_and_allocate(step)
+
+    def training_state(self) -> dict[str, Any]:
+        """Return what the allocation knows of every weight's importance, and the ranks where they are fixed."""
+        return {
+            name: {
+                "importance": {kind: getattr(model.base_model.rankallocator, kind) for kind in _IMPORTANCE},
+                "ranks": model.peft_config["default"].rank_pattern,
+            }
+            for name, model in self.adapters.models.items()
+        }
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take up what `training_state` gave."""
+        for name, model in self.adapters.models.items():
+            devices = {key: parameter.device for key, parameter in model.base_model.model.named_parameters()}
+            for kind, values in state[name]["importance"].items():
+                moved = {key: value.to(devices[key]) for key, value in values.items()}
+                setattr(model.base_model.rankallocator, kind, moved)
+            model.peft_config["default"].rank_pattern = state[name]["ranks"]
 
     def effective_parameters(self) -> int:
         """Return how many parameters belong to singular values that are not 0.

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError
+from bench.errors import BenchError, wording
+from bench.files import MEBIBYTE, check_file, read_json
 from bench.search import Range, Space
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "method.json"
 _WEIGHTS = "adapter.safetensors"
+LARGEST = 2**36  # bytes of a file of tensors: every parameter of a model of 16 billion
 
 
 @dataclass
@@ -90,6 +92,14 @@ class Method(ABC):
         """Act after the backward pass and the optimiser's step, before gradients are cleared; `step` is from 0."""
         return None
 
+    def training_state(self) -> dict[str, Any]:
+        """Return what training changes besides parameters, as tensors and plain values, for a checkpoint."""
+        return {}
+
+    def load_training_state(self, state: dict[str, Any]) -> None:
+        """Take up what `training_state` gave, after `before_training`."""
+        return None
+
     def merge(self) -> bool:
         """Fold into the encoders' weights what can be folded, for faster scoring; return whether anything was.
 
@@ -141,7 +151,7 @@ class Method(ABC):
         """
         path = folder / _DESCRIPTION
         try:
-            saved = json.loads(path.read_text(encoding="utf-8"))
+            saved = read_json(path, MEBIBYTE)
             if not isinstance(saved, dict):
                 raise ValueError("it holds no table")
         except (OSError, ValueError) as error:
@@ -182,9 +192,10 @@ def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Ten
     from safetensors.torch import load_file
 
     try:
+        check_file(path, LARGEST)
         return load_file(path)
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-        raise BenchError(f"cannot read {what} {path}: {error}") from error
+        raise BenchError(f"cannot read {what} {path}: {wording(error)}") from error
 
 
 def check_tensors(saved: dict[str, Tensor], expected: dict[str, Tensor], folder: Path) -> None:

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from bench.loader import batches, load
 from bench.measure import bytes_of_step
+from bench.optimiser import make_optimiser
 from bench.plan import Spec
 from bench.runner import set_up
 from bench.sweep import RunOptions
 from bench.timing import Ratio, by_turns
-from bench.train import make_optimiser, take_step
+from bench.train import take_step
 
 BASE = "lora"
 SHARE = 4  # the part of a batch that is taken: more and shorter turns are disturbed less

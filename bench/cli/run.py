@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import records
+from bench import processes, records
 from bench.cli.arguments import add_place, add_plan, asked
 from bench.plan import Spec
 from bench.records import Record
@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
     tuned = read_tuned(args.settings) if args.settings else None
+    args.quiet = args.quiet or not processes.is_main()
     plan, fits = plan_runs(*asked(args), args.budget, args.data_root, tuned)
     records.check_writable(args.results)
     done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
@@ -60,12 +61,13 @@ def main(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         interrupted = True
     finally:
-        _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
-    for record in failed_earlier:
+        if processes.is_main():
+            _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
+    for record in failed_earlier if processes.is_main() else ():
         run = record.spec
         again = f"--rerun --methods {run['method']} --tasks {run['task']} --seeds {run['seed']}"
         print(f"{record.label} failed earlier and was skipped; to do it again: {again}", file=sys.stderr)
-    if interrupted:
+    if interrupted and processes.is_main():
         same = "the same command without --rerun" if args.rerun else "the same command"
         print(f"stopped: {len(done)} of {len(plan)} runs finished; {same} goes on", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())

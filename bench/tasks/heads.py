@@ -16,7 +16,7 @@ _FINER = 4  # cells of the mask along each side of a place
 
 
 class ClassTokens(Head):
-    """The class tokens of all streams, concatenated, through two linears."""
+    """The class tokens of all streams (the mean where one has none), concatenated, through two linears."""
 
     def __init__(self, widths: Mapping[str, int], hidden: int, classes: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class ClassTokens(Head):
 
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Logits (B, classes)."""
-        return self.layers(torch.cat([states[name][:, 0] for name in self.streams], dim=-1))
+        return self.layers(torch.cat([self.summary(states, name) for name in self.streams], dim=-1))
 
 
 class MaskDecoder(Head):
@@ -49,7 +49,7 @@ class MaskDecoder(Head):
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Logits (B, 4 x rows, 4 x columns) of the mask."""
         f_BEHW = self.reduce(places(states["vision"]))
-        a_BE11 = self.phi(states["audio"][:, 0])[..., None, None]
+        a_BE11 = self.phi(self.summary(states, "audio"))[..., None, None]
         match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
         f_BEHW = f_BEHW + self.w(match_B1HW * self.g(f_BEHW))
         f_BEHW = F.gelu(self.near(f_BEHW))

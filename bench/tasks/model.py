@@ -18,7 +18,18 @@ _STATE, _MASK = "state of ", "mask of "  # before a stream's name
 
 
 class Head(nn.Module, ABC):
-    """A task's head: from the streams' tokens to the task's output."""
+    """A task's head: from the streams' tokens to the task's output.
+
+    Attributes:
+        special: by stream, how many tokens come before its patches or words; the model says so before the first use.
+    """
+
+    special: Mapping[str, int] = {}
+
+    def summary(self, states: States, stream: str) -> Tensor:
+        """What a stream says of its whole input, (B, D): its class token, or the mean of its tokens without one."""
+        tokens_BTD = states[stream]
+        return tokens_BTD[:, 0] if self.special.get(stream, 1) else tokens_BTD.mean(1)
 
     @abstractmethod
     def forward(self, states: States, masks: Masks) -> Output:
@@ -37,6 +48,7 @@ class TaskModel(nn.Module):
         super().__init__()
         self.streams = streams
         self.head = head
+        head.special = {name: stream.special for name, stream in streams.streams.items()}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Output:
         """The head's output (B, T, ...) for a batch that holds, under each stream's name, inputs (B, T, ...).

@@ -101,7 +101,10 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
         ("data.source=web", "--set data.source must be one of generated, official, not 'web'"),
         ("lora.r=8", "--set lora.r=8: lora is not in this command"),
         ("avs.epochs=8", "--set avs.epochs=8: avs is not in this command"),
-        ("tarin.epochs=8", "--set tarin.epochs=8: unknown tarin: did you mean train? known: ave, cola, data, train"),
+        (
+            "tarin.epochs=8",
+            "--set tarin.epochs=8: unknown tarin: did you mean train? known: audio, ave, cola, data, train, vision",
+        ),
         ("cola", "--set cola: write <method>.<key>=<value>"),
         ("r=8", "--set r=8: write <method>.<key>=<value>"),
     ],

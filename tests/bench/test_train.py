@@ -2,12 +2,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from bench.optimiser import rate
+from bench.recipe import Recipe
 from bench.records import Epoch
-from bench.train import _rate, _was_reached, best_epoch, difference
+from bench.scoring import difference
+from bench.train import _was_reached, best_epoch
 
 
 def curve(*scores: float) -> list[Epoch]:
@@ -19,12 +23,25 @@ def test_the_best_epoch_is_the_first_with_the_highest_validation_score():
     assert best_epoch(curve(0.0), "miou") == 1
 
 
+RECIPE = Recipe(1, 1, 1, 1e-3, 1e-3, 0.0, 0.1, 1.0, "no")
+
+
 def test_the_rate_rises_and_then_falls_to_zero():
-    rates = [_rate(step, warm_up=10, steps=100) for step in range(101)]
+    rates = [rate(step, recipe=RECIPE, steps=100) for step in range(101)]
     assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
     assert all(a > b for a, b in itertools.pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0.0, abs=1e-9)
-    assert _rate(0, warm_up=0, steps=1) == 1.0
+    assert rate(0, recipe=replace(RECIPE, warmup=0.0), steps=1) == 1.0
+
+
+def test_a_constant_rate_stays():
+    assert {rate(step, recipe=replace(RECIPE, schedule="constant"), steps=50) for step in range(5, 50)} == {1.0}
+
+
+def test_a_polynomial_rate_falls_from_epoch_to_epoch():
+    recipe = replace(RECIPE, schedule="poly", epochs=4, warmup=0.0)
+    rates = [rate(step, recipe=recipe, steps=12) for step in range(13)]
+    assert rates == pytest.approx([share**0.9 for share in (1, 0.75, 0.5, 0.25) for _ in range(3)] + [0.0])
 
 
 def test_two_scorings_differ_by_the_largest_difference_of_a_sample():
@@ -49,8 +66,7 @@ def test_scores_do_not_depend_on_the_batch_size():
     from accelerate import Accelerator
     from torch import nn
 
-    from bench.recipe import Recipe
-    from bench.train import score
+    from bench.scoring import score
 
     class Task:
         metrics = {"value": ""}  # noqa: RUF012
@@ -63,8 +79,7 @@ def test_scores_do_not_depend_on_the_batch_size():
             return batch["x"]
 
     split = [{"x": torch.tensor(float(i))} for i in range(7)]
-    recipe = Recipe(1, 1, 1, 1e-3, 1e-3, 0.0, 0.0, 1.0, "no")
     for size in (1, 2, 7):
-        sized = Recipe(**{**vars(recipe), "eval_batch_size": size})
+        sized = replace(RECIPE, eval_batch_size=size)
         measured, _ = score(Model(), Task(), split, sized, Accelerator(cpu=True))
         assert measured["value"].tolist() == list(range(7))

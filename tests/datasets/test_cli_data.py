@@ -53,7 +53,7 @@ def test_a_run_without_its_data_says_what_is_missing_where_to_get_it_and_how_to_
     assert cli.main([*run, "--tasks", "ave,refcoco:box"]) == 2
     err = capsys.readouterr().err
     assert "data.source=official needs --data-root" in err
-    assert "`bench data describe ave`, `bench data describe refcoco:box`" in err
+    assert "https://github.com/lichengunc/refer, `bench data describe refcoco`" in err and "describe ave" in err
     write_official(tmp_path / "data", "refcoco")
     (tmp_path / "data/refcoco/refs(unc).p").unlink()
     assert cli.main([*run, "--tasks", "ave,refcoco+refcoco_plus", "--data-root", str(tmp_path / "data")]) == 2

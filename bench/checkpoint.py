@@ -1,0 +1,81 @@
+"""What a run keeps after each epoch, so that it goes on from there after it was killed, as if it had not been."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+_log = logging.getLogger(__name__)
+
+_PACKAGES = ("bench", "bench.methods", "bench.datasets")
+
+
+class Checkpoint:
+    """One file, in which a run's state is kept from epoch to epoch.
+
+    A state is of nothing but tensors and plain values, and is read as such: no code comes with it.
+    """
+
+    def __init__(self, path: Path, made_by: str) -> None:
+        """`made_by` tells what the state depends on, data and code; with other than it says nothing is taken up."""
+        self.path, self.made_by = path, made_by
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keeps a state, whole or not at all, in place of the last. A run goes on where it cannot be kept."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save({"made_by": self.made_by, "state": dict(state)}, file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        except (OSError, RuntimeError) as error:  # torch raises the latter where the disk is full
+            _log.warning("no checkpoint can be kept in %s: %s", self.path, error)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The state last kept, on the CPU; None where there is none, or none that this code and data go on from."""
+        if not self.path.is_file():
+            return None
+        try:
+            found = torch.load(self.path, map_location="cpu", weights_only=True)
+            if found["made_by"] == self.made_by:
+                return found["state"]
+            reason = "the code, the data or a package has changed since"
+        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            reason = f"it cannot be read: {error}"
+        _log.warning("the checkpoint %s is left aside and the run begins anew: %s", self.path, reason)
+        return None
+
+
+def made_by(classes: Iterable[type], *others: object) -> str:
+    """A checksum of what decides how a run goes on: this project's source, that of `classes`, and `others`."""
+    files = {file for name in _PACKAGES for folder in _folders(name) for file in folder.rglob("*.py")}
+    for cls in classes:
+        for base in cls.__mro__:
+            try:
+                files.add(Path(inspect.getsourcefile(base) or ""))
+            except (OSError, TypeError):  # built in, or made while the program runs
+                continue
+    digest = hashlib.sha256(repr((torch.__version__, *others)).encode())
+    for file in sorted(file for file in files if file.is_file()):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _folders(package: str) -> list[Path]:
+    spec = find_spec(package)
+    return [Path(place) for place in (spec.submodule_search_locations or () if spec else ())]

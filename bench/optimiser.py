@@ -1,0 +1,41 @@
+"""The optimiser of a run and how its learning rates change."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from torch import nn
+
+from bench.recipe import Recipe
+from bench.tasks.model import TaskModel
+
+_POWER = 0.9  # of the schedule `poly`
+
+
+def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW of the trained parameters, those of the method and those of the head each with their learning rate."""
+    groups = []
+    for part, rate in ((model.streams, recipe.lr_adapter), (model.head, recipe.lr_head)):
+        assert isinstance(part, nn.Module)
+        if parameters := [p for p in part.parameters() if p.requires_grad]:
+            groups.append({"params": parameters, "lr": rate})
+    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+
+
+def make_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+    """What sets the learning rates after each of `steps` steps."""
+    return torch.optim.lr_scheduler.LambdaLR(optimiser, partial(rate, recipe=recipe, steps=steps))
+
+
+def rate(step: int, *, recipe: Recipe, steps: int) -> float:
+    """The share of the peak learning rate at a step, counted from 0, of so many."""
+    warm_up = round(recipe.warmup * steps)
+    if step < warm_up:
+        return (step + 1) / warm_up
+    if recipe.schedule == "constant":
+        return 1.0
+    if recipe.schedule == "poly":
+        return (1 - step * recipe.epochs // steps / recipe.epochs) ** _POWER if step < steps else 0.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(steps - warm_up, 1)))

@@ -1,0 +1,91 @@
+"""The suites of official data, from the command line to records, on small releases with tiny encoders."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import records
+from bench.cli import main
+from bench.suite import load_suite
+from bench.sweep import plan_runs
+
+STREAMS = {"ave": "audio", "avs": "audio", "avs_ms3": "audio"}  # beside vision; grounding's is text
+
+
+def run(suite, task, release, encoders, results, *more):
+    partner = STREAMS.get(task, "text")
+    models = [f"vision.model={encoders['staged' if suite == 'paper-avs' else 'vision']}"]
+    models += [f"{partner}.model={encoders[partner]}"]
+    small = ["train.epochs=1", "train.precision=auto", "train.batch_size=4", "train.micro_batch=3"]
+    place = ["--data-root", str(release(task)), "--results", str(results), "--device", "cpu", "--quiet"]
+    return main(["run", "--suite", suite, "--tasks", task, *place, "--set", *models, *small, *more])
+
+
+@pytest.mark.parametrize("task", ["ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog"])
+def test_every_benchmark_trains_on_full_from_its_official_layout(task, release, encoders, tmp_path):
+    size = {"refcoco": 448, "refcoco_plus": 112, "refcocog": 112}.get(task, 224)
+    changed = [f"vision.size={size}"] if size == 112 else []  # the suite's 448 take their time
+    methods = "lora,cola" if task == "ave" else "cola"
+    assert run("full", task, release, encoders, tmp_path, *changed, "--methods", methods) == 0
+    found = records.read_all(tmp_path)
+    assert [record.status for record in found] == ["ok"] * (1 + (task == "ave"))
+    for record in found:
+        assert record.data.source == "official" and record.data.skipped == 0
+        assert record.scores.test[record.scores.metric] >= 0
+        assert record.spec["streams"]["vision"]["size"] == size
+
+
+@pytest.mark.parametrize(
+    ("suite", "task"), [("paper-ave", "ave"), ("paper-avs", "avs"), ("paper-grounding", "refcocog")]
+)
+def test_the_authors_settings_run_and_their_deviations_are_in_the_record(suite, task, release, encoders, tmp_path):
+    changed = ["cola.reduction=2"]  # the tiny streams are narrow
+    if task == "refcocog":
+        changed.append("vision.size=112")
+    assert run(suite, task, release, encoders, tmp_path, *changed, "--methods", "cola") == 0
+    (record,) = records.read_all(tmp_path)
+    assert record.spec["deviations"] == list(load_suite(suite).task(task).deviations) != []
+
+
+def of_paper(suite, task, monkeypatch):
+    for check in ("check_official", "find_encoder"):
+        monkeypatch.setattr(f"bench.sweep.{check}", lambda *_: None)
+    (spec,), _ = plan_runs(suite, ["cola"], [task], [0], [])
+    return spec
+
+
+def test_the_authors_recipes_are_those_of_the_paper(monkeypatch):
+    ave = of_paper("paper-ave", "ave", monkeypatch)
+    avs = of_paper("paper-avs", "avs", monkeypatch)
+    grounding = of_paper("paper-grounding", "refcoco", monkeypatch)
+    for spec, reduction, rates, batch, epochs, scale in (
+        (ave, 16, (5e-6, 4e-6), (2, None), 50, 0.1),
+        (avs, 2, (2e-4, 2e-4), (8, 2), 20, 0.1),
+        (grounding, 16, (1e-4, 2.5e-5), (80, 20), 150, None),
+    ):
+        settings, recipe = spec.settings, spec.recipe
+        assert (settings["r"], settings["alpha"], settings["dropout"]) == (16, 8.0, 0.0)
+        assert (settings["reduction"], settings["inter_scale"]) == (reduction, scale)
+        assert (recipe["lr_adapter"], recipe["lr_head"]) == rates
+        assert (recipe["batch_size"], recipe.get("micro_batch")) == batch
+        assert recipe["epochs"] == epochs
+    assert (ave.recipe["schedule"], ave.recipe["patience"], ave.recipe["weight_decay"]) == ("constant", 10, 0.0)
+    assert (avs.recipe["schedule"], avs.recipe["weight_decay"]) == ("constant", 0.0)
+    assert (grounding.recipe["schedule"], grounding.recipe["precision"]) == ("poly", "fp16")
+    assert (grounding.recipe["weight_decay"], grounding.settings["summary"]) == (1e-4, "mean")
+    assert ave.streams["audio"]["frames"] == 1024
+
+
+def test_what_is_missing_is_told_at_once(capsys):
+    assert main(["run", "--suite", "full", "--tasks", "ave", "--methods", "cola"]) == 2
+    told = capsys.readouterr().err
+    for words in ("--data-root DIR", "https://", "bench data describe ave", "hf download facebook/dinov2-base"):
+        assert words in told
+    assert "--set vision.model=DIR" in told and "--set audio.model=DIR" in told
+
+
+def test_deviations_tell_no_run_from_another(monkeypatch):
+    spec = of_paper("paper-ave", "ave", monkeypatch)
+    before = spec.id
+    spec.deviations.append("another")
+    assert spec.id == before

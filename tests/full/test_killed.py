@@ -1,0 +1,115 @@
+"""A run that is killed goes on from its last epoch, and ends as one that was left alone."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+
+import pytest
+import torch
+
+from bench import records
+from bench.checkpoint import Checkpoint, made_by
+from bench.cli import main
+
+KILLS = int(os.environ.get("KILLS", "2"))  # KILLS=10 makes it ten
+EPOCHS = 6 + 5 * KILLS
+
+
+def command(release, encoders, results, *more):
+    """AdaLoRA keeps most between steps; dropout draws from torch's own generator."""
+    streams = [f"{name}.model={encoders[name]}" for name in ("vision", "audio")]
+    changed = [*streams, f"ave.epochs={EPOCHS}", "cola-adalora.reduction=2", "cola-adalora.dropout=0.2", *more]
+    asked = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu", "--quiet"]
+    return [*asked, "--data-root", str(release("ave")), "--results", str(results), "--set", *changed]
+
+
+def start(arguments):
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-m", "bench", *arguments], env=environ, stdout=subprocess.DEVNULL)
+
+
+def wait_for_change(folder, before, process):
+    while process.poll() is None and {p: p.stat().st_mtime_ns for p in folder.glob("*.pt")} == before:
+        time.sleep(0.005)
+
+
+def test_a_run_killed_again_and_again_ends_as_one_left_alone(release, encoders, tmp_path):
+    assert main(command(release, encoders, tmp_path / "alone")) == 0
+    chance = random.Random(0)
+    checkpoints = tmp_path / "killed" / "checkpoints"
+    for _ in range(KILLS):
+        before = {path: path.stat().st_mtime_ns for path in checkpoints.glob("*.pt")}
+        process = start(command(release, encoders, tmp_path / "killed"))
+        wait_for_change(checkpoints, before, process)  # an epoch more is done
+        time.sleep(chance.uniform(0, 0.3))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "it was too fast to be killed"
+    (kept,) = checkpoints.glob("*.pt")
+    epochs = len(torch.load(kept, weights_only=True)["state"]["training"]["curve"])
+    assert KILLS <= epochs < EPOCHS
+    assert main(command(release, encoders, tmp_path / "killed")) == 0
+    (alone,), (killed,) = (records.read_all(tmp_path / name) for name in ("alone", "killed"))
+    assert asdict(killed.scores) == asdict(alone.scores), "also the losses and scores of every epoch"
+    assert killed.parameters == alone.parameters and killed.data == alone.data and killed.id == alone.id
+    assert (alone.times.resumed, killed.times.resumed) == (0, epochs)
+    assert not list(checkpoints.iterdir()), "nothing is left of it"
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    return Checkpoint(tmp_path / "checkpoints" / "run.pt", "this code")
+
+
+def test_a_state_comes_back(checkpoint):
+    assert checkpoint.load() is None
+    checkpoint.save({"step": 3, "best": {"a": torch.arange(3)}, "curve": [{"loss": 0.5}], "scaler": None})
+    found = checkpoint.load()
+    assert found["step"] == 3 and found["best"]["a"].tolist() == [0, 1, 2] and found["scaler"] is None
+
+
+def test_other_code_begins_anew(checkpoint, caplog):
+    checkpoint.save({"step": 3})
+    assert Checkpoint(checkpoint.path, "other code").load() is None
+    assert "the code, the data or a package has changed since" in caplog.text
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a checkpoint", b"\x80\x04N."])
+def test_what_is_no_checkpoint_begins_anew(checkpoint, content, caplog):
+    checkpoint.path.parent.mkdir()
+    checkpoint.path.write_bytes(content)
+    assert checkpoint.load() is None
+    assert str(checkpoint.path) in caplog.text
+
+
+def test_code_in_a_checkpoint_is_not_run(checkpoint, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "executed"),)
+
+    checkpoint.path.parent.mkdir()
+    torch.save({"made_by": "this code", "state": Evil()}, checkpoint.path)
+    assert checkpoint.load() is None and not (tmp_path / "executed").exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_and_no_more(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    Checkpoint(tmp_path / "file" / "run.pt", "this code").save({"step": 1})
+    assert "no checkpoint can be kept" in caplog.text
+
+
+def test_code_is_told_apart_by_its_source(tmp_path, monkeypatch):
+    before = made_by([int], "data")
+    assert before == made_by([int], "data") != made_by([int], "other data")
+    (tmp_path / "mine.py").write_text("class Mine:\n    rank = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from mine import Mine
+
+    first = made_by([Mine], "data")
+    (tmp_path / "mine.py").write_text("class Mine:\n    rank = 2\n")
+    assert before != first != made_by([Mine], "data")

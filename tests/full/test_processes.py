@@ -1,0 +1,56 @@
+"""Several processes do a run together, and come to what one comes to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import records
+from bench.cli import main
+from bench.processes import rows
+
+
+@pytest.mark.parametrize(("samples", "processes"), [(8, 2), (7, 2), (1, 2), (3, 4), (0, 2)])
+def test_every_sample_of_a_batch_is_some_process_s_own(samples, processes):
+    taken = [list(rows(samples, index, processes)) for index in range(processes)]
+    assert [row for own in taken for row in own] == list(range(samples))
+    assert max(map(len, taken)) - min(map(len, taken)) <= 1
+
+
+LAUNCH = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", "2", "-m", "bench"]
+
+
+def launched(arguments):
+    environ = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run([*LAUNCH, *arguments], env=environ, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
+    asked = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora,full", "--device", "cpu"]
+    asked += ["--data-root", str(release("ave")), "--set", f"vision.model={encoders['vision']}"]
+    # Batches of 3 videos go unevenly to two processes, and one of them is cut in two again.
+    asked += [f"audio.model={encoders['audio']}", "cola-adalora.reduction=2", "ave.epochs=3", "ave.batch_size=3"]
+    assert main([*asked, "--quiet", "--results", str(tmp_path / "one")]) == 0
+    done = launched([*asked, "--results", str(tmp_path / "two")])
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 runs") == 1, "one process tells"
+    one, two = ({r.spec["method"]: r for r in records.read_all(tmp_path / name)} for name in ("one", "two"))
+    assert sorted(one) == sorted(two) == ["cola-adalora", "full"]
+    for method, record in one.items():
+        other = two[method]
+        assert (record.environment.processes, other.environment.processes) == (1, 2)
+        assert record.id == other.id and record.parameters == other.parameters
+        for a, b in zip(record.scores.validation, other.scores.validation, strict=True):
+            assert a.train_loss == pytest.approx(b.train_loss, abs=1e-4)
+            assert a.step == b.step
+        assert record.scores.test_samples == other.scores.test_samples
+
+
+def test_other_commands_are_for_one_process(monkeypatch, capsys):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["leaderboard"]) == 2
+    assert "bench leaderboard does not go over the 2 processes of a launcher" in capsys.readouterr().err
