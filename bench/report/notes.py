@@ -10,10 +10,13 @@ def notes(table: Table) -> list[str]:
     """A line each, as plain text."""
     records = table.records
     lines = [f"All rows: {assignments(table.condition)}"]
+    deviations = dict.fromkeys(words for record in records for words in record.spec.get("deviations", ()))
+    lines += [f"Otherwise than in the protocol that the suite follows: {words}" for words in deviations]
     environments = [record.environment for record in records if record.environment]
     machines = sorted(
         {
-            f"{each.device} ({each.threads} threads"
+            (f"{each.processes} x " if (each.processes or 1) > 1 else "")
+            + f"{each.device} ({each.threads} threads"
             + (f", {each.jobs} runs at a time)" if (each.jobs or 1) > 1 else ")")
             for each in environments
         }

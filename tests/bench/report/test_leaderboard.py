@@ -128,6 +128,14 @@ def test_what_does_not_compare_is_said(measured):
     assert "The data was not the same in all runs: 2 fingerprints." in text
 
 
+def test_where_a_suite_departs_from_a_protocol_is_said(measured):
+    spec = measured[0].spec | {"deviations": ["another audio stream"]}
+    there = dataclasses.replace(measured[0].environment, processes=4)
+    page = leaderboard([dataclasses.replace(measured[0], spec=spec, environment=there), *measured[1:]])
+    assert page.count("Otherwise than in the protocol that the suite follows: another audio stream") == 1
+    assert "4 x " in page
+
+
 def test_official_data_is_called_so(mock_suite):
     plan = make_plan(str(mock_suite), ["lora"], ["ave"], [0], ["data.source=official"])
     assert "### ave: suite mock, official data\n" in leaderboard([mocks.record(spec) for spec in plan])

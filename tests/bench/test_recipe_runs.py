@@ -1,0 +1,72 @@
+"""What a recipe may do to spend less memory or time, without other numbers: runs on a few generated videos."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from test_runner import spec
+from torch import nn
+
+from bench.errors import UsageError
+from bench.runner import execute, lower_frozen, set_up
+
+
+def losses(options, *changes, task="avs", method="cola"):
+    record = execute(spec(task, method, "train.batch_size=4", *changes), options)
+    assert record.status == "ok", record.traceback
+    return [epoch.train_loss for epoch in record.scores.validation], record
+
+
+def test_gradients_of_parts_of_a_batch_add_up_to_its_own(options):
+    whole, _ = losses(options, method="cola-adalora")
+    parts, record = losses(options, "train.micro_batch=3", method="cola-adalora")  # 3 and 1
+    assert parts == pytest.approx(whole, abs=1e-4)
+    assert record.spec["recipe"]["micro_batch"] == 3
+
+
+def test_gradient_checkpointing_changes_no_number(options):
+    kept, _ = losses(options)
+    again, _ = losses(options, "train.gradient_checkpointing=true")
+    assert again == pytest.approx(kept, abs=1e-5)
+
+
+def test_training_stops_where_nothing_gets_better(options):
+    _, record = losses(options, "avs.epochs=9", "train.lr_adapter=1e-12", "train.lr_head=1e-12", "train.patience=2")
+    scores = [epoch.scores["miou"] for epoch in record.scores.validation]
+    assert len(scores) == record.scores.best_epoch + 2 < 9
+    assert all(a >= b for a, b in itertools.pairwise(scores[record.scores.best_epoch - 1 :]))
+
+
+def test_frozen_linears_are_lowered_and_nothing_else(options):
+    model = set_up(spec("ave", "cola"), options).model
+    trained = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
+    lower_frozen(model, "no")
+    assert {p.dtype for p in model.parameters()} == {torch.float32}
+    lower_frozen(model, "bf16")
+    lowered = {
+        f"{place}.{name}"
+        for place, module in model.named_modules()
+        if isinstance(module, nn.Linear | nn.Conv2d)
+        for name, parameter in module.named_parameters(recurse=False)
+        if not parameter.requires_grad
+    }
+    assert lowered and {name for name, p in model.named_parameters() if p.dtype == torch.bfloat16} == lowered
+    assert {name: p.dtype for name, p in model.named_parameters() if p.requires_grad} == trained
+
+
+def test_mixed_precision_scores_the_same_with_frozen_weights_lowered(options):
+    full, _ = losses(options, "train.precision=bf16", task="ave")
+    lowered, _ = losses(options, "train.precision=bf16", "train.low_precision_frozen=true", task="ave")
+    assert lowered == full, "autocast rounds the same weights at each use"
+
+
+def test_half_precision_is_refused_where_there_is_no_gpu(options):
+    with pytest.raises(UsageError, match="precision fp16 needs a GPU"):
+        execute(spec("ave", "cola", "train.precision=fp16"), options)
+
+
+def test_what_a_recipe_has_by_default_is_no_part_of_the_id():
+    assert spec("ave", "cola").id == spec("ave", "cola", "train.schedule=cosine", "train.patience=none").id
+    assert spec("ave", "cola").id != spec("ave", "cola", "train.patience=3").id
