@@ -20,16 +20,16 @@ from safetensors.torch import save_file
 from torch import nn
 
 from bench import records, registry, settings
+from bench.again import specification
 from bench.card import card
 from bench.errors import BenchError
 from bench.methods.base import Method, check_tensors, read_tensors
-from bench.plan import Spec
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 from bench.tasks.model import TaskModel
 
 FOLDER = "adapters"
-_RECORD = "record.json"
+RECORD = "record.json"
 _HEAD = "head.safetensors"
 
 
@@ -50,7 +50,7 @@ def save(folder: Path, record: records.Record, model: TaskModel, method: Method)
     try:
         method.save(scratch)
         save_file(_tensors(model.head), scratch / _HEAD)
-        (scratch / _RECORD).write_text(records.dumps(record), encoding="utf-8")
+        (scratch / RECORD).write_text(records.dumps(record), encoding="utf-8")
         (scratch / "README.md").write_text(card(record, scratch), encoding="utf-8")
         scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
         if folder.exists():
@@ -66,7 +66,7 @@ def read_record(folder: Path) -> records.Record:
     Raises:
         BenchError: the folder holds no saved adapter.
     """
-    path = folder / _RECORD
+    path = folder / RECORD
     if not path.is_file():
         raise BenchError(f"{folder} holds no saved adapter: there is no {path}; `bench run --save-adapters` makes them")
     return records.read(path)
@@ -102,7 +102,7 @@ def load_adapter(folder: str | Path) -> MultiStream:
         UsageError: its method is not installed.
     """
     folder = Path(folder)
-    spec = Spec(**read_record(folder).spec)
+    spec = specification(read_record(folder), folder / RECORD)
     model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
     method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
     # Some methods draw at random what they do not train, and do not save it.

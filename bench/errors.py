@@ -6,10 +6,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
+def printable(text: str) -> str:
+    """Text with whatever a terminal could take for a command, or not show, written as Python's escapes.
+
+    Messages quote names from foreign files.
+    """
+    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
+
+
 class BenchError(Exception):
     """A problem that one message tells in full; the command ends with `exit_code`."""
 
     exit_code = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(printable(message))
 
 
 class UsageError(BenchError):
@@ -22,12 +33,21 @@ class UsageError(BenchError):
     exit_code = 2
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        self.problems = [printable(each) for each in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
 
 class DataError(BenchError):
     """A missing or broken file: the message names its path, its sample, what was expected and what to do."""
+
+
+class Terminated(BaseException):
+    """The process is asked to end by a signal, whose number and name the message tells."""
+
+
+def wording(error: Exception) -> str:
+    """What an error says; its name where it says nothing, as a decoder's errors may."""
+    return str(error) or type(error).__name__
 
 
 class Mistakes:

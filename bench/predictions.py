@@ -11,7 +11,7 @@ from accelerate import Accelerator
 from safetensors.numpy import load_file, save_file
 from torch.utils.data import Dataset, Subset
 
-from bench.errors import BenchError
+from bench.errors import BenchError, wording
 from bench.loader import load
 from bench.plan import Spec
 from bench.records import stem
@@ -73,9 +73,9 @@ def read(results: Path, spec: Spec) -> Predictions:
     try:
         arrays = load_file(path)
         index = arrays.pop(_INDEX)
+        return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-        raise BenchError(f"cannot read the predictions {path}: {error}") from error
-    return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}
+        raise BenchError(f"cannot read the predictions {path}: {wording(error)}; --rerun makes them anew") from error
 
 
 def _path(results: Path, spec: Spec) -> Path:

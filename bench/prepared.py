@@ -16,6 +16,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from bench.datasets.layout import is_plain
+from bench.files import MEBIBYTE, read_json
 from bench.loader import Columns, Decoded, batches, load
 from bench.tasks.base import Samples
 
@@ -52,7 +54,8 @@ def prepare(
     """
     text = "\n".join(map(repr, (VERSION, *key, *(samples.names[index] for index in chosen))))
     folder = cache / "prepared" / hashlib.sha256(text.encode()).hexdigest()[:24]
-    if not (folder / _INDEX).is_file():
+    columns = _opened(folder, len(chosen))
+    if columns is None:
         first = samples[chosen[0]]
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
@@ -60,13 +63,27 @@ def prepare(
             if needed > MOST * shutil.disk_usage(folder.parent).free:
                 return None
             with FileLock(folder.with_suffix(".lock")):
-                if not (folder / _INDEX).is_file():
+                columns = _opened(folder, len(chosen))
+                if columns is None:
+                    if folder.exists():
+                        _log.warning("decoded samples in %s are broken, and are decoded anew", folder)
+                        shutil.rmtree(folder)
                     _write(folder, Decoded(samples, chosen), first, progress)
         except OSError as error:
             _log.warning("decoded samples cannot be kept in %s: %s", folder.parent, error)
             return None
-    names = json.loads((folder / _INDEX).read_text(encoding="utf-8"))
-    return Columns({name: _mapped(folder / f"{name}.npy") for name in names})
+    return columns or _opened(folder, len(chosen))
+
+
+def _opened(folder: Path, count: int) -> Columns | None:
+    """The samples in a folder; None where it is not there, or a file in it is cut short or otherwise broken."""
+    try:
+        names = read_json(folder / _INDEX, MEBIBYTE)
+        columns = {name: _mapped(folder / f"{name}.npy") for name in names if is_plain(name)}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return None
+    whole = columns and len(columns) == len(names) and all(len(column) == count for column in columns.values())
+    return Columns(columns) if whole else None
 
 
 def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], progress: Progress) -> None:

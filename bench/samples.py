@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.errors import BenchError, wording
+from bench.files import MEBIBYTE, check_file
 from bench.records import FOLDER
 
 GROUP = "group"
 """Beside the metrics of a split: (samples,), whole numbers that are equal for samples which are not independent."""
+_LARGEST = 256 * MEBIBYTE  # bytes of a file, packed or not: scores of 60 million samples
 _BETWEEN = "/"  # splits and metrics in the names of arrays
 
 SampleScores = Mapping[str, Mapping[str, np.ndarray]]
@@ -64,6 +66,7 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
     """
     path = _path(results, stem)
     try:
+        _check(path)
         with np.load(path, allow_pickle=False) as arrays:
             splits = [name.rpartition(_BETWEEN)[0] for name in arrays.files if name.endswith(_BETWEEN + metric)]
             scores = [arrays[f"{split}{_BETWEEN}{metric}"] for split in splits]
@@ -71,14 +74,25 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
                 arrays[name] if (name := f"{split}{_BETWEEN}{GROUP}") in arrays.files else np.arange(len(values))
                 for split, values in zip(splits, scores, strict=True)
             ]
+        for values, group in zip(scores, groups, strict=True):
+            if values.ndim != 1 or values.dtype.kind != "f" or values.shape != group.shape or group.dtype.kind != "i":
+                raise ValueError("it holds other arrays than a score and a group of each sample")
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zipfile.LargeZipFile) as error:
-        raise BenchError(f"{path} holds no scores of samples: {error}; --rerun makes it anew") from error
+    except Exception as error:  # a broken archive can fail in any way
+        raise BenchError(f"{path} holds no scores of samples: {wording(error)}; --rerun makes it anew") from error
     if not scores:
         return None
     numbers = np.cumsum([0, *(int(each.max(initial=-1)) + 1 for each in groups)])  # splits share no group
     return np.concatenate(scores), np.concatenate([each + first for each, first in zip(groups, numbers, strict=False)])
+
+
+def _check(path: Path) -> None:
+    """Refuses an archive that would take too much memory: it may be a thousand times as large once unpacked."""
+    check_file(path, _LARGEST)
+    with zipfile.ZipFile(path) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
+            raise ValueError(f"unpacked it has more than {_LARGEST:,} bytes")
 
 
 def _path(results: Path, stem: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import reprlib
 import sys
 from collections.abc import Mapping
 from types import NoneType, UnionType
@@ -85,8 +86,8 @@ def convert(value: Any, hint: Any) -> Any:
     """
     try:
         return _converted(value, hint)
-    except TypeError:
-        raise ValueError(f"must be {_described(hint)}, not {value!r}") from None
+    except (TypeError, OverflowError):  # a whole number may be too large for a float
+        raise ValueError(f"must be {_described(hint)}, not {reprlib.repr(value)}") from None
 
 
 def _converted(value: Any, hint: Any) -> Any:

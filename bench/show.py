@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from bench import predictions, records, registry, settings
+from bench.again import specification
 from bench.data import open_samples
-from bench.errors import UsageError
-from bench.plan import Spec
+from bench.errors import BenchError, UsageError
 from bench.records import Record
 from bench.streams.load import outline_stream
 from bench.tasks import draw
@@ -31,14 +31,17 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
         BenchError: no predictions of it were kept, or its data cannot be read.
     """
     record = _find(run, results)
-    spec = Spec(**record.spec)
+    spec = specification(record, results / records.FOLDER / f"{record.stem}.json")
     kept = predictions.read(results, spec)
     task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
     inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
     split = task.test_splits[0]
     samples = open_samples(task, spec.data, data_root, inputs, split)
     chosen = sorted({list(kept)[round(i)] for i in np.linspace(0, len(kept) - 1, min(count, len(kept)))})
-    drawn = [task.draw(samples, number, kept[number]) for number in chosen]
+    try:
+        drawn = [task.draw(samples, number, kept[number]) for number in chosen]
+    except (LookupError, TypeError, ValueError) as error:
+        raise BenchError(f"the predictions of {spec.label} do not fit its data: {error}; --rerun makes them") from error
     title = draw.text(f"{record.label}, {split} split, suite {spec.suite}", max(480, drawn[0].width), size=18)
     key = draw.beside([draw.text("true", 60, draw.TRUE), draw.text("predicted", 120, draw.FOUND)])
     return draw.page([title, key, *drawn]), record

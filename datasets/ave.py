@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import locate, note
+from bench.datasets.layout import LARGEST_TABLE, is_plain, locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
+from bench.files import read_text
 
 SECONDS = 10
 FOLDER = "AVE_Dataset"
@@ -118,9 +119,9 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
         DataError: the file cannot be read, or holds no events.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        lines = read_text(path, LARGEST_TABLE).splitlines()
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from error
     events = []
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and line.lower().startswith("category&")):
@@ -139,7 +140,10 @@ def _event(line: str, where: str) -> Event:
         category, video, _, start, end = line.strip().split("&")
         event = Event(video, category, int(start), int(end))
     except ValueError:
-        raise DataError(f"{where}: expected category&video id&quality&start&end, found {line!r}") from None
-    if not video or Path(video).name != video or not 0 <= event.start <= event.end <= SECONDS:
-        raise DataError(f"{where}: a video id without slashes and 0 <= start <= end <= {SECONDS}, found {line!r}")
+        raise DataError(f"{where}: expected category&video id&quality&start&end, found {line[:200]!r}") from None
+    # The category is no part of a path, but goes to the terminal.
+    if not is_plain(video) or not category.strip() or not category.isprintable():
+        raise DataError(f"{where}: expected a category, and a video id without slashes, found {line[:200]!r}")
+    if not 0 <= event.start <= event.end <= SECONDS:
+        raise DataError(f"{where}: expected 0 <= start <= end <= {SECONDS}, found {line[:200]!r}")
     return event

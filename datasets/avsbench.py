@@ -12,6 +12,7 @@ frames are annotated in every split.
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import locate, note
+from bench.datasets.layout import LARGEST_TABLE, is_plain, locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
+from bench.files import read_text
 
 SECONDS = 5
 MASK_SIZE = 224  # pixels a side at which masks are compared
@@ -121,23 +123,22 @@ def _read_table(
 ) -> list[tuple[Video, str]]:
     """The videos of a table, each with its split."""
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        rows = list(csv.DictReader(io.StringIO(read_text(path, LARGEST_TABLE), newline="")))
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
     videos = []
     for number, row in enumerate(rows, start=2):
         parts = [next((row[name] for name in names if row.get(name)), "") for names in columns]
         split = row.get("split") or ""
-        if split in SPLITS and all(part and Path(part).name == part for part in parts):
+        if split in SPLITS and all(map(is_plain, parts)):
             videos.append((Video(*parts), split))
             continue
-        found = ", ".join(f"{names[0]} {part!r}" for names, part in zip(columns, parts, strict=True))
+        found = ", ".join(f"{names[0]} {part[:200]!r}" for names, part in zip(columns, parts, strict=True))
         wanted = " and ".join(" or ".join(names) for names in columns)
         note(
             DataError(
                 f"{path}, line {number}: columns {wanted} without slashes, and split, one of {', '.join(SPLITS)}; "
-                f"found {found}, split {split!r}"
+                f"found {found}, split {split[:200]!r}"
             ),
             problems,
         )

@@ -1,10 +1,30 @@
-"""What the readers share: where a release lies, and what becomes of an entry that is not as it should be."""
+"""What the readers share: where a release lies, which names may lead to files, and what becomes of a wrong entry."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from bench.errors import DataError
+from bench.files import MEBIBYTE
+
+LARGEST_TABLE = 64 * MEBIBYTE  # bytes of an annotation file that is a table; the releases' have less than one
+_LONGEST = 200  # bytes of a name, in UTF-8: file systems take 255, and the readers add endings
+
+
+def is_plain(name: str) -> bool:
+    """Whether a name in an annotation can only be that of a file or folder in the very folder where it is looked for.
+
+    Annotations come from the internet, and a name in them must not lead out of the data root. So it has no slash of
+    either kind, no colon (a drive, or a stream of a file, on Windows), nothing that cannot be printed (NUL ends a path,
+    the rest would reach a terminal), is no `..`, also none with spaces behind it, which Windows drops, and is not too
+    long for a file system.
+
+    Links on the disk are followed wherever they lead: who lays out a release links its folders to other disks, and no
+    annotation can make a link. Nothing is ever written through one: what is made goes to a folder of its own.
+    """
+    if not name.strip(". ") or not name.isprintable() or set(name) & {*"/\\:"}:
+        return False
+    return len(name.encode("utf-8")) <= _LONGEST
 
 
 def locate(root: Path, folder: str, landmark: str) -> Path:

@@ -1,35 +1,86 @@
-"""Reads the media of a release: images, masks and audio, as arrays. Every error names the file and its sample."""
+"""Reads the media of a release: images, masks and audio, as arrays. Every error names the file and its sample.
+
+What a file says of its size is checked before anything is decoded, since a few bytes can ask for all memory.
+"""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
-from bench.errors import DataError
+from bench.errors import DataError, wording
+from bench.files import MEBIBYTE, check_file, read_bytes
+
+LARGEST_FILE = 256 * MEBIBYTE  # bytes
+MOST_PIXELS = 2**25  # of a picture: as many as a frame of 8K video, 40 times those of any picture of the benchmarks
+MOST_SAMPLES = 2**26  # of a recording, over all its channels: twenty minutes of mono at 48 kHz
+MOST_SECONDS = 600  # of a recording, which decides how large it becomes at another rate; the benchmarks' have 10
+RATES = (1_000, 384_000)  # Hz
+LOUDEST = 1_000.0  # of a sample of a recording in floats, where 1 is full scale
+_FORMATS = ("JPEG", "PNG")  # Pillow knows dozens, and runs a program to read one of them
 
 
-def _broken(path: Path, sample: str, what: str, error: Exception) -> DataError:
-    if not path.exists():
-        return DataError(f"sample {sample}: {what} {path} is missing")
-    return DataError(f"sample {sample}: {what} {path} cannot be read: {error or type(error).__name__}")
+@contextmanager
+def _decoding(path: Path, sample: str, what: str) -> Iterator[None]:
+    """Tells of whatever goes wrong as a DataError with the file and its sample."""
+    try:
+        yield
+    except DataError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"sample {sample}: {what} {path} is missing") from error
+    except Exception as error:  # a broken file can make a decoder fail in any way
+        raise DataError(f"sample {sample}: {what} {path} cannot be read: {wording(error)}") from error
+
+
+@contextmanager
+def opened_image(path: Path, sample: str, what: str = "image") -> Iterator[Image.Image]:
+    """An image of which the header is read, and which is not too large; what fails while it is open is told too.
+
+    Pillow gets all of the file, not its path: it makes room for whatever length a PNG names, if the file may have it.
+
+    Raises:
+        DataError: the file is missing or broken, is neither PNG nor JPEG, or has more than `MOST_PIXELS`.
+    """
+    with _decoding(path, sample, what), _open(io.BytesIO(read_bytes(path, LARGEST_FILE))) as image:
+        yield image
+
+
+def _open(source: Path | io.BytesIO) -> Image.Image:
+    try:
+        image = Image.open(source, formats=_FORMATS)
+    except UnidentifiedImageError:
+        raise ValueError(f"it is none of {', '.join(_FORMATS)}, or its header is broken") from None
+    check_pixels(image.height, image.width)
+    return image
+
+
+def check_pixels(height: int, width: int) -> None:
+    """Refuses pictures that would take too much memory.
+
+    Raises:
+        ValueError: this is one.
+    """
+    if height * width > MOST_PIXELS:
+        raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than the {MOST_PIXELS:,} allowed")
 
 
 def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
     """The image resized to a square (bicubic, no crop): (3, size, size).
 
     Raises:
-        DataError: the file is missing or broken.
+        DataError: the file is missing, broken or too large.
     """
-    try:
-        with Image.open(path) as image:
-            resized = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _broken(path, sample, "image", error) from error
+    with opened_image(path, sample) as image:
+        resized = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
 
@@ -37,13 +88,10 @@ def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
     """The mask resized to a square (nearest): (size, size), True where its grey value is over 127.
 
     Raises:
-        DataError: the file is missing or broken.
+        DataError: the file is missing, broken or too large.
     """
-    try:
-        with Image.open(path) as image:
-            resized = image.convert("L").resize((size, size), Image.Resampling.NEAREST)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _broken(path, sample, "mask", error) from error
+    with opened_image(path, sample, "mask") as image:
+        resized = image.convert("L").resize((size, size), Image.Resampling.NEAREST)
     return np.asarray(resized) > 127
 
 
@@ -51,20 +99,19 @@ def image_size(path: Path, sample: str) -> tuple[int, int]:
     """Height and width of an image in pixels, from its header: the rest of the file may be broken.
 
     Raises:
-        DataError: the file is missing, or no image.
+        DataError: the file is missing, no image, or one too large.
     """
-    try:
-        with Image.open(path) as image:
+    with _decoding(path, sample, "image"):
+        check_file(path, LARGEST_FILE)
+        with _open(path) as image:
             return image.height, image.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise _broken(path, sample, "image", error) from error
 
 
 def read_audio(path: Path, sample: str, rate: int) -> NDArray[np.float32]:
     """The waveform averaged to mono and resampled from the file's own rate to `rate`: (samples,), in -1..1.
 
     Raises:
-        DataError: the file is missing or broken.
+        DataError: the file is missing, broken or too large.
     """
     mono, own_rate = decode_audio(path, sample)
     return mono if own_rate == rate else soxr.resample(mono, own_rate, rate).astype(np.float32)
@@ -74,25 +121,53 @@ def decode_audio(path: Path, sample: str) -> tuple[NDArray[np.float32], int]:
     """The waveform averaged to mono, (samples,), in -1..1, and its sample rate in Hz.
 
     Raises:
-        DataError: the file is missing or broken.
+        DataError: the file is missing, broken or too large.
     """
-    try:
-        wave, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _broken(path, sample, "audio", error) from error
-    return wave.mean(axis=1), rate
+    with _opened_audio(path, sample) as file:
+        wave = file.read(dtype="float32", always_2d=True)
+        if not np.abs(wave).max(initial=0) <= LOUDEST:  # a number that is none fails too
+            raise ValueError(f"it has samples that are no numbers, or beyond {LOUDEST:,.0f} times full scale")
+        return wave.mean(axis=1), file.samplerate
 
 
 def audio_seconds(path: Path, sample: str) -> float:
     """How long a recording is by its header, in seconds.
 
     Raises:
-        DataError: the file is missing, or no recording.
+        DataError: the file is missing, no recording, or one too large.
     """
-    try:
-        return float(soundfile.info(path).duration)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise _broken(path, sample, "audio", error) from error
+    with _opened_audio(path, sample) as file:
+        return file.frames / file.samplerate
+
+
+@contextmanager
+def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
+    """A recording of which the header is read, and which is not too large."""
+    with _decoding(path, sample, "audio"):
+        check_file(path, LARGEST_FILE)
+        with soundfile.SoundFile(path) as file:
+            check_audio(file.frames, file.channels, file.samplerate)
+            yield file
+
+
+def check_audio(frames: int, channels: int, rate: int) -> None:
+    """Refuses recordings that would take too much memory, as they are or at another rate.
+
+    Args:
+        frames: samples of one channel.
+        channels: how many there are.
+        rate: samples a second.
+
+    Raises:
+        ValueError: this is one.
+    """
+    if not RATES[0] <= rate <= RATES[1]:
+        raise ValueError(f"{rate:,} samples a second, expected are {RATES[0]:,} to {RATES[1]:,}")
+    if frames > MOST_SECONDS * rate or frames * channels > MOST_SAMPLES:
+        raise ValueError(
+            f"{frames:,} samples in {channels} channels at {rate:,} Hz, more than {MOST_SECONDS} seconds or than "
+            f"{MOST_SAMPLES:,} samples"
+        )
 
 
 def seconds(wave: NDArray[np.float32], rate: int, count: int) -> NDArray[np.float32]:

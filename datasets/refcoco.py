@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from bench.datasets import coco_mask
+from bench.datasets import coco_mask, media
 from bench.datasets.layout import note
 from bench.datasets.refer_entries import Expression, read_entries
 from bench.errors import DataError, UsageError
@@ -110,22 +109,17 @@ class Release:
         """The picture in RGB, (height, width, 3), as large as it is.
 
         Raises:
-            DataError: the file is missing or broken, or of another size than instances.json says.
+            DataError: the file is missing, broken or too large, or of another size than instances.json says.
         """
         path = self.picture_path(expression)
-        sample = f"sample {expression.sent_id} of {expression.dataset}"
-        try:
-            with Image.open(path) as picture:
-                if (picture.height, picture.width) != expression.size:
-                    raise DataError(
-                        f"{sample}: image {path} has {picture.height} x {picture.width} pixels (height x width), but "
-                        f"{self.instances} says {expression.size[0]} x {expression.size[1]}"
-                    )
-                return np.array(picture.convert("RGB"))
-        except FileNotFoundError:
-            raise DataError(f"{sample}: image {path} is missing") from None
-        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise DataError(f"{sample}: image {path} cannot be read: {error}") from error
+        sample = f"{expression.sent_id} of {expression.dataset}"
+        with media.opened_image(path, sample) as picture:
+            if (picture.height, picture.width) != expression.size:
+                raise DataError(
+                    f"sample {sample}: image {path} has {picture.height} x {picture.width} pixels (height x width), "
+                    f"but {self.instances} says {expression.size[0]} x {expression.size[1]}"
+                )
+            return np.array(picture.convert("RGB"))
 
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
         """The object's pixels: (height, width), True inside.

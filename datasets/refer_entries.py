@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,9 +10,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.datasets import refer_pickle
-from bench.datasets.layout import note
+from bench.datasets.layout import is_plain, note
 from bench.errors import DataError
+from bench.files import MEBIBYTE, read_json
 
+LARGEST = 512 * MEBIBYTE  # bytes of instances.json; all of COCO's training annotations have fewer
 LARGEST_SIDE = 10_000  # pixels; COCO's pictures have at most 640
 OVERHANG = 5.0  # pixels that a box, drawn by hand and rounded, may reach beyond its picture
 _KINDS = {int: "a whole number", str: "text", list: "a list"}
@@ -112,8 +112,8 @@ def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -
 def _read_instances(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]], frozenset[Any]]:
     """The images and the annotations of a COCO file, by their ids, and the ids of its categories."""
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        document = read_json(path, LARGEST)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(document, dict):
         raise DataError(f"{path}: expected a dict with images and annotations, found {reprlib.repr(document)}")
@@ -144,7 +144,7 @@ def _expressions(
         )
     size = _size(image, f"{path}: image {image['id']}")
     file_name = _take(image, "file_name", str, f"{path}: image {image['id']}")
-    if not re.fullmatch(r"\w[\w.-]*", file_name, re.ASCII):
+    if not is_plain(file_name):
         raise DataError(f"{path}: image {image['id']}: file_name is no plain name of a file: {reprlib.repr(file_name)}")
     box = _box(annotation.get("bbox"), size, f"{path}: annotation {annotation['id']}")
     for number, sentence in enumerate(_take(ref, "sentences", list, where)):

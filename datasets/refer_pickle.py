@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from bench.errors import DataError
+from bench.files import MEBIBYTE, read_bytes
 
-LARGEST = 128 * 2**20  # bytes; the largest of the releases' files is a fraction of it
+LARGEST = 128 * MEBIBYTE  # bytes; the largest of the releases' files is a fraction of it
 DEEPEST = 16  # containers within containers; the releases' go 5 deep: list, ref, sentences, sentence, tokens
 
 # What Python writes for plain data, and the three that name a class or function: those are read to tell which.
@@ -48,19 +49,19 @@ def load(path: Path) -> list[dict[str, Any]]:
         DataError: the file is missing, broken or too large, or holds anything but plain data.
     """
     try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise DataError(f"{path}: {size:,} bytes, more than the {LARGEST:,} that a file of refs may have")
-        file = BytesIO(path.read_bytes())
-    except OSError as error:
+        content = read_bytes(path, LARGEST)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     try:
+        file = BytesIO(content)
         refs = _PlainUnpickler(file).load()
         if file.read(1):
             raise pickle.UnpicklingError("something follows its end")
-        _check_tree(refs, size)
+        _check_tree(refs, len(content))
     except EOFError:
-        raise DataError(f"{path}: ends too early, at byte {size:,}: fetch it anew from the official release") from None
+        raise DataError(
+            f"{path}: ends too early, at byte {len(content):,}: fetch it anew from the official release"
+        ) from None
     except Exception as error:  # a broken file can make any instruction fail, each in its own way
         raise DataError(
             f"{path}: {str(error)[:200] or type(error).__name__}. A pickle of refs holds lists, dicts, text and "

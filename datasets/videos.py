@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,14 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from bench.datasets.media import MOST_PIXELS, check_audio, check_pixels
 from bench.errors import BenchError, DataError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _QUALITY = 95  # of the frames' JPEG
+_FORMAT = "mp4"  # FFmpeg knows hundreds; some are lists of other files and addresses, which it would open
 _WHOLE = 0.9  # share of the frames that the header tells of which can be decoded, as a player may skip a few
 
 
@@ -90,11 +93,12 @@ def read_sound(video: Path, sample: str) -> tuple[NDArray[np.float32], int]:
     with _opened(video, sample, "audio") as container:
         rate = container.streams.audio[0].rate
         planar = av.AudioResampler(format="fltp")
-        pieces = [
-            piece.to_ndarray().mean(axis=0)
-            for frame in [*container.decode(audio=0), None]  # at None it gives what it still has
-            for piece in planar.resample(frame)
-        ]
+        pieces, count = [], 0
+        for frame in chain(container.decode(audio=0), [None]):  # at None it gives what it still has
+            for piece in planar.resample(frame):
+                pieces.append(piece.to_ndarray().mean(axis=0))
+                count += piece.samples
+                check_audio(count, 1, rate)
     if not pieces:
         raise DataError(f"sample {sample}: the audio of {video} is empty")
     return np.concatenate(pieces), rate
@@ -106,11 +110,14 @@ def _opened(video: Path, sample: str, kind: str) -> Iterator[Any]:
     import av
 
     try:
-        with av.open(str(video)) as container:
+        with av.open(str(video), format=_FORMAT) as container:
             streams = getattr(container.streams, kind)
             if not streams:
                 raise DataError(f"sample {sample}: {video} has no {kind} stream")
             streams[0].thread_count = 1  # videos are read side by side
+            if kind == "video":
+                check_pixels(streams[0].height, streams[0].width)
+                streams[0].codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # of each frame by itself
             yield container
     except FileNotFoundError as error:
         raise DataError(f"sample {sample}: video {video} is missing") from error

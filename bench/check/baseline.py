@@ -14,9 +14,11 @@ import msgspec
 from bench.check.costs import BASE, Cost
 from bench.check.seen import Seen
 from bench.errors import BenchError, UsageError
-from bench.records import Environment, Parameters, Record, write_text
+from bench.files import MEBIBYTE, read_bytes
+from bench.records import LARGEST, Environment, Parameters, Record, write_text
 
 SCHEMA = 1
+_LARGEST = 64 * MEBIBYTE  # bytes of a file
 _COUNTS = ("adapter", "head", "trainable", "total", "streams", "idle")
 
 
@@ -177,7 +179,7 @@ def read(path: Path) -> Baseline:
         BenchError: it is no baseline, or one of another version of this form; with the file and the key.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = msgspec.json.decode(read_bytes(path, _LARGEST))
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema != SCHEMA:
             raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}; --update writes it anew")
@@ -185,13 +187,13 @@ def read(path: Path) -> Baseline:
         _check(baseline)
     except FileNotFoundError as error:
         raise UsageError(f"there is no baseline {path}: `bench check --update` writes one") from error
-    except (OSError, ValueError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"{path} is no readable baseline: {error}") from error
     return baseline
 
 
 def _check(baseline: Baseline) -> None:
-    """ValueError, with the key, where lists do not hold a value a seed, or what must be there is not."""
+    """ValueError, with the key, where lists do not hold a value a seed, or values that cannot have been measured."""
     if len(baseline.seeds) < 2:
         raise ValueError(f"$.seeds holds {len(baseline.seeds)}, and a spread takes 2 at least")
     for task, of_task in baseline.tasks.items():
@@ -205,3 +207,5 @@ def _check(baseline: Baseline) -> None:
                         raise ValueError(
                             f"{where}.{part.name}.{name} holds {len(values)} values for {len(baseline.seeds)} seeds"
                         )
+                    if any(abs(value) > LARGEST or (part.name == "memory" and value <= 0) for value in values):
+                        raise ValueError(f"{where}.{part.name}.{name} holds a value that cannot have been measured")

@@ -14,11 +14,16 @@ from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
+import msgspec
+
 from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
 from bench.datasets.mini.write import LAYOUTS
+from bench.errors import DataError
+from bench.files import MEBIBYTE, read_bytes
 
 VERSION = 1  # goes up with every change of what is written
+_MANIFEST = "manifest.json"
 
 Progress = Callable[[Iterable[Written], int], Iterable[Written]]
 
@@ -51,22 +56,30 @@ def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | N
 
     Raises:
         OSError: the cache folder cannot be written.
+        DataError: its manifest is broken.
     """
     place = folder(cache, benchmark, seed)
-    if not (place / "manifest.json").is_file():
+    if not (place / _MANIFEST).is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{benchmark}-", dir=place.parent))
         try:
             manifest = build(scratch, benchmark, seed, progress=progress)
-            (scratch / "manifest.json").write_text(json.dumps(asdict(manifest), indent=2))
+            (scratch / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
             try:
                 scratch.rename(place)
             except OSError:
-                if not (place / "manifest.json").is_file():
+                if not (place / _MANIFEST).is_file():
                     raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return place, Manifest(**json.loads((place / "manifest.json").read_text()))
+    return place, _read_manifest(place / _MANIFEST)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return msgspec.json.decode(read_bytes(path, MEBIBYTE), type=Manifest)
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        raise DataError(f"{path}: cannot be read: {error}; delete {path.parent}, and it is generated anew") from error
 
 
 def build(
@@ -105,7 +118,7 @@ def _fingerprint(digests: dict[str, str]) -> str:
 
 def verify(root: Path, manifest: Manifest) -> bool:
     """Whether the files under `root` still give the manifest's fingerprint."""
-    files = [path for path in root.rglob("*") if path.is_file() and path.name != "manifest.json"]
+    files = [path for path in root.rglob("*") if path.is_file() and path.name != _MANIFEST]
     return _fingerprint({p.relative_to(root).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}) == (
         manifest.fingerprint
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -73,11 +74,11 @@ def _check_splits(expressions: dict[str, list[Expression]], file: Path, report: 
 
 def _check_category(expression: Expression, entries: Entries, release: Release, report: Report) -> None:
     its, of_ref, known = entries.categories[expression.ann_id], expression.category_id, entries.known_categories
-    if known and its not in known:
-        wrong = f"category_id {its} is none of the {len(known)} categories of the file"
+    if known and not (isinstance(its, int) and its in known):
+        wrong = f"category_id {reprlib.repr(its)} is none of the {len(known)} categories of the file"
         report.add(CATEGORY, release.instances, f"annotation {expression.ann_id}", wrong)
     elif its != of_ref:
-        wrong = f"category_id {of_ref}, expected is {its}, that of annotation {expression.ann_id}"
+        wrong = f"category_id {of_ref}, expected is {reprlib.repr(its)}, that of annotation {expression.ann_id}"
         report.add(CATEGORY, release.refs, f"ref {expression.ref_id}", wrong)
 
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import pickle
 
@@ -279,8 +278,8 @@ def test_a_wrong_picture_is_named_with_its_sample(tmp_path, harm, message):
 def test_files_are_read_once_for_all_splits_and_again_when_they_change(tmp_path, monkeypatch):
     write_release(tmp_path, [ref(1), ref(2, "val")])
     reads = []
-    real = json.loads
-    monkeypatch.setattr(refer_entries.json, "loads", lambda data: reads.append(1) or real(data))
+    real = refer_entries.read_json
+    monkeypatch.setattr(refer_entries, "read_json", lambda *given: reads.append(1) or real(*given))
     train = Release(tmp_path, "refcoco", "train")
     train.expressions.clear()
     assert Release(tmp_path, "refcoco", "train").expressions and Release(tmp_path, "refcoco", "val").expressions

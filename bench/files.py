@@ -1,0 +1,59 @@
+"""Reads files that others wrote: not before it is known that they are files, and no larger than such a file may be."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+from typing import Any
+
+MEBIBYTE = 2**20
+
+
+def check_file(path: Path, most: int) -> int:
+    """Makes sure that a file can be read in whole. Links are followed: see `bench.datasets.layout.is_plain`.
+
+    Args:
+        path: the file.
+        most: bytes that it may have.
+
+    Returns:
+        Bytes that it has.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is larger, or is no regular file: a pipe would be waited for, and a device never ends.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is no regular file")
+    if status.st_size > most:
+        raise ValueError(f"it has {status.st_size:,} bytes, more than the {most:,} that such a file may have")
+    return status.st_size
+
+
+def read_bytes(path: Path, most: int) -> bytes:
+    """All bytes of a file; arguments and errors are those of `check_file`."""
+    size = check_file(path, most)
+    with path.open("rb") as file:
+        return file.read(size)
+
+
+def read_text(path: Path, most: int) -> str:
+    """A text file in UTF-8, with or without a byte order mark; line ends are left as they are.
+
+    Arguments and errors are those of `check_file`; text in another encoding is a ValueError too.
+    """
+    return read_bytes(path, most).decode("utf-8-sig")
+
+
+def read_json(path: Path, most: int) -> Any:
+    """What a JSON file holds, as plain values.
+
+    Arguments and errors are those of `check_file`; what is no JSON, or goes too deep, is a ValueError too.
+    """
+    content = read_bytes(path, most)
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("lists and tables lie too deep in one another") from None

@@ -1,0 +1,241 @@
+"""What a file says of its size is checked before it is decoded, and no name in an annotation leads out of the root."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import struct
+import time
+import tracemalloc
+import zlib
+from contextlib import contextmanager
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from refer_files import annotation, image, ref, write_release
+
+from bench.datasets import avsbench, coco_mask, media, refcoco, videos
+from bench.datasets.layout import is_plain
+from bench.datasets.verify import verify
+from bench.errors import DataError
+from bench.files import read_bytes, read_json, read_text
+
+
+@contextmanager
+def little(most=8_000_000, seconds=5):
+    """Fails where more memory or time is taken."""
+    tracemalloc.start()
+    started = time.perf_counter()
+    try:
+        yield
+        assert tracemalloc.get_traced_memory()[1] < most
+    finally:
+        tracemalloc.stop()
+    assert time.perf_counter() - started < seconds
+
+
+def png(width, height):
+    """A picture of so many pixels in a few bytes, as far as its header goes."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100)))]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(its)) + kind + its + struct.pack(">I", zlib.crc32(kind + its)) for kind, its in chunks
+    )
+
+
+def jpeg(width, height):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "JPEG")
+    content = buffer.getvalue()
+    at = content.index(b"\xff\xc0") + 5
+    return content[:at] + struct.pack(">HH", height, width) + content[at + 4 :]
+
+
+def wav(rate=16_000, frames=100, channels=1, values=None):
+    buffer = io.BytesIO()
+    wave = np.zeros((frames, channels), np.float32) if values is None else np.array(values, np.float32)
+    soundfile.write(buffer, wave, rate, format="WAV", subtype="FLOAT" if values is not None else "PCM_16")
+    return buffer.getvalue()
+
+
+@pytest.mark.filterwarnings("ignore:Image size")
+@pytest.mark.parametrize("make", [png, jpeg])
+@pytest.mark.parametrize("size", [(5793, 5793), (2**25 + 1, 1), (12_000, 12_000), (60_000, 60_000)])
+def test_a_picture_that_is_too_large_is_not_decoded(tmp_path, make, size):
+    if make is jpeg and max(size) > 65_535:
+        return
+    (tmp_path / "a.jpg").write_bytes(make(*size))
+    for read in (media.read_image, media.read_mask, lambda path, sample, _: media.image_size(path, sample)):
+        with pytest.raises(DataError, match=r"sample s1: \w+ .*a\.jpg cannot be read: .*pixels"), little():
+            read(tmp_path / "a.jpg", "s1", 16)
+
+
+def test_a_picture_of_refcoco_is_not_decoded_either(tmp_path):
+    write_release(tmp_path, [ref(1)], images=[image(1, height=9000, width=9000), image(2), image(3)])
+    release = refcoco.Release(tmp_path, "refcoco", "train")
+    path = release.picture_path(release.expressions[0])
+    path.write_bytes(png(9000, 9000))
+    with pytest.raises(DataError, match=r"9,000 x 9,000 pixels .* more than the 33,554,432"), little():
+        release.image(release.expressions[0])
+
+
+def test_no_program_is_run_to_read_a_picture(tmp_path):
+    buffer = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(buffer, "EPS")
+    for content in (buffer.getvalue(), b"GIF89a" + bytes(20)):
+        (tmp_path / "a.jpg").write_bytes(content)
+        with pytest.raises(DataError, match="it is none of JPEG, PNG"):
+            media.read_image(tmp_path / "a.jpg", "s1", 16)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (wav(rate=999), "999 samples a second, expected are 1,000 to 384,000"),
+        (wav(rate=500_000), "500,000 samples a second"),
+        (wav(rate=1_000, frames=600_001), "more than 600 seconds"),
+        (wav(values=[0.0, float("nan")]), "no numbers, or beyond"),
+        (wav(values=[0.0, float("inf")]), "no numbers, or beyond"),
+        (wav(values=[1e30, 0.0]), "no numbers, or beyond"),
+    ],
+)
+def test_a_recording_beyond_the_limits_is_refused(tmp_path, content, what):
+    (tmp_path / "a.wav").write_bytes(content)
+    with pytest.raises(DataError, match=rf"sample s1: audio .*a\.wav cannot be read: .*{what}"), little():
+        media.read_audio(tmp_path / "a.wav", "s1", 16_000)
+
+
+def test_a_recording_of_many_channels_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(media, "MOST_SAMPLES", 1000)
+    (tmp_path / "a.wav").write_bytes(wav(frames=501, channels=2))
+    with pytest.raises(DataError, match="501 samples in 2 channels"):
+        media.decode_audio(tmp_path / "a.wav", "s1")
+    (tmp_path / "a.wav").write_bytes(wav(frames=500, channels=2))
+    assert media.decode_audio(tmp_path / "a.wav", "s1")[0].shape == (500,)
+
+
+def test_an_error_without_words_is_told_by_its_name(monkeypatch, tmp_path):
+    (tmp_path / "a.wav").write_bytes(wav())
+    monkeypatch.setattr(media, "check_audio", lambda *given: (_ for _ in ()).throw(EOFError()))
+    with pytest.raises(DataError, match=r"a\.wav cannot be read: EOFError$"):
+        media.audio_seconds(tmp_path / "a.wav", "s1")
+
+
+def test_pipes_and_devices_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a")
+    for path in (tmp_path / "a", tmp_path):
+        with pytest.raises(DataError, match="cannot be read: it is no regular file"):
+            media.read_image(path, "s1", 16)
+        with pytest.raises(ValueError, match="no regular file"):
+            read_bytes(path, 10)
+
+
+def test_a_file_of_text_is_read_up_to_its_size(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"\xef\xbb\xbfab\r\n")
+    assert read_text(path, 7) == "ab\r\n"
+    with pytest.raises(ValueError, match="7 bytes, more than the 6"):
+        read_text(path, 6)
+    path.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match="too deep"):
+        read_json(path, 10**6)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "...", ".. ", "a/b", "/a", "a\\b", "C:a", "a:b", "a\0b", "a\nb", "\x1b[2J", "\ud800", "é" * 101],
+)
+def test_names_that_lead_elsewhere_are_not_plain(name):
+    assert not is_plain(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["-_aB1", "a b", "a.b", "..a", "a&b, c", "日本", "playing_piano", "COCO_1.jpg", "x" * 200]
+)
+def test_names_of_files_are_plain(name):
+    assert is_plain(name)
+
+
+@given(st.text(max_size=8) | st.text(st.sampled_from("./\\: ~a\0"), max_size=6))
+def test_a_plain_name_stays_in_its_folder(tmp_path_factory, name):
+    root = tmp_path_factory.getbasetemp()
+    if is_plain(name):
+        assert (root / name).parent == root and os.path.normpath(root / name) == str(root / name)
+        (root / name).exists()  # nothing that the system could choke on
+
+
+def test_a_link_in_a_release_is_followed(tmp_path):
+    """Who lays out a release links its folders to other disks; an annotation cannot make a link."""
+    (tmp_path / "elsewhere").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "elsewhere/a.png")
+    (tmp_path / "frames").symlink_to(tmp_path / "elsewhere")
+    assert media.read_image(tmp_path / "frames/a.png", "s1", 4).shape == (3, 4, 4)
+
+
+def test_a_column_of_dots_is_told(tmp_path):
+    (tmp_path / "s4_meta_data.csv").write_text("name,category,split\na,..,train\n")
+    with pytest.raises(DataError, match=r"line 2: .*category '\.\.'"):
+        avsbench.Release(tmp_path, "train")
+
+
+def test_a_polygon_that_goes_to_and_fro_costs_nothing():
+    zigzag = [0, 0, 640, 480] * 2000
+    with pytest.raises(ValueError, match=r"outlines of 2,\d{3},\d{3} pixels, more than 1,000,000"), little():
+        coco_mask.decode([zigzag], (480, 640))
+    with pytest.raises(ValueError, match="20,000 parts"), little():
+        coco_mask.decode([{"size": [480, 640], "counts": [480 * 640]}] * 20_000, (480, 640))
+
+
+@pytest.mark.parametrize("category", [[1], {"a": 1}, None, "3", 10**400])
+def test_a_category_that_is_no_number_is_a_fault(tmp_path, category):
+    objects = [annotation(1, category_id=category), annotation(2), annotation(3)]
+    write_release(tmp_path, [ref(1), ref(2), ref(3)], annotations=objects)
+    report = verify("refcoco", tmp_path, lambda samples, *_: samples, published=False)
+    assert "none of the 1 categories" in report.text() and len(report.text()) < 5000
+
+
+def test_a_video_that_is_a_list_of_others_opens_none(tmp_path):
+    secret = tmp_path / "secret.mp4"
+    write_video(secret, 16)
+    (tmp_path / "a.mp4").write_text(f"#EXTM3U\n#EXTINF:10,\nfile://{secret}\n#EXT-X-ENDLIST\n")
+    with pytest.raises(DataError, match=r"a\.mp4 cannot be read"):
+        videos.read_frames(tmp_path / "a.mp4", "a", lambda count: [0])
+
+
+def test_a_video_of_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
+    write_video(tmp_path / "a.mp4", 64)
+    assert len(videos.read_frames(tmp_path / "a.mp4", "a", lambda count: [0])) == 1
+    monkeypatch.setattr(media, "MOST_PIXELS", 64 * 64 - 1)
+    with pytest.raises(DataError, match="64 x 64 pixels"):
+        videos.read_frames(tmp_path / "a.mp4", "a", lambda count: [0])
+
+
+def write_video(path, side):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width = stream.height = side
+        for _ in range(5):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((side, side, 3), np.uint8), "rgb24")))
+        container.mux(stream.encode())
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_text_in_another_encoding_is_told(tmp_path, encoding):
+    folder = tmp_path / "Single-source"
+    folder.mkdir()
+    (folder / "s4_meta_data.csv").write_bytes("name,category,split\né,dog,train\n".encode(encoding))
+    with pytest.raises(DataError, match=r"s4_meta_data\.csv: cannot be read as CSV in UTF-8"):
+        avsbench.Release(tmp_path, "train")
+
+
+def test_json_that_goes_too_deep_is_told(tmp_path):
+    write_release(tmp_path, [ref(1)])
+    (tmp_path / "refcoco/instances.json").write_text(json.dumps({"images": []})[:-1] + ', "a": ' + "[" * 100_000)
+    with pytest.raises(DataError, match=r"instances\.json: cannot be read as JSON: .*too deep"):
+        refcoco.Release(tmp_path, "refcoco", "train")

@@ -1,0 +1,78 @@
+"""Readers of foreign files on damaged ones: each is read, or refused with one message that names the file."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mutants import mutants
+from targets import TARGETS, Target
+
+from bench.errors import BenchError
+
+ROOM = 2**30  # bytes of address space that reading a damaged file may take beyond what the process has
+
+
+@contextmanager
+def little_memory() -> Iterator[None]:
+    """Whoever asks for more than `ROOM` gets a MemoryError. Where the system has no such limit, nobody is watched."""
+    try:
+        import resource
+
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def check(target: Target, folder: Path, content: bytes) -> None:
+    """Reads a damaged file, and looks at what is told of it."""
+    started = time.perf_counter()
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            target.take(folder, content)
+        except BenchError as error:
+            told = str(error)
+            assert target.file.rpartition("/")[2] in told
+            assert len(told) < 8000 and told.replace("\n", "").isprintable()
+            assert "MemoryError" not in told
+    assert len([each for each in warned if each.category is not DeprecationWarning]) < 10
+    assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_valid_files_are_read(name, tmp_path):
+    for content in TARGETS[name].seeds:
+        TARGETS[name].take(tmp_path, content)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_damaged_files_are_read_or_refused(name, tmp_path, caplog, monkeypatch):
+    target = TARGETS[name]
+    monkeypatch.setattr("bench.registry.entry_points", lru_cache(entry_points))  # which takes longer than all the rest
+    caplog.set_level(logging.CRITICAL)  # thousands of records are left out with a warning each
+
+    @settings(deadline=None, suppress_health_check=[*HealthCheck], database=None)
+    @given(mutants(target.seeds), st.booleans())
+    def fuzz(content: bytes, repaired: bool) -> None:
+        check(target, tmp_path, target.repair(content) if repaired and target.repair else content)
+
+    target.take(tmp_path, target.seeds[0])  # what it imports is no part of what it takes
+    with little_memory():
+        fuzz()
