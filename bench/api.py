@@ -77,7 +77,9 @@ def run(
     records.check_writable(folder)
     done = {} if rerun else finished(plan, folder, save_adapters)
     todo = [spec for spec in plan if spec.id not in done]
-    for record in sweep(todo, folder, RunOptions(root, device, folder, save_adapters, tuned), jobs):
+    options = RunOptions(root, device, folder, save_adapters, tuned)
+    redo = [spec.id for spec in todo] if rerun or save_adapters else ()
+    for record in sweep(todo, folder, options, jobs, redo=redo):
         done[record.id] = record
     return [done[spec.id] for spec in plan]
 

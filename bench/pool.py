@@ -6,18 +6,17 @@ import logging
 import os
 import signal
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timezone
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from bench import registry, settings
-from bench.errors import BenchError
+from bench import records, registry, settings
+from bench.errors import BenchError, Terminated
 from bench.plan import Spec
 from bench.progress import set_quiet
 from bench.records import Record
@@ -25,44 +24,49 @@ from bench.records import Record
 if TYPE_CHECKING:
     from bench.sweep import RunOptions
 
+_LOOK = 0.25  # seconds between two looks at the limits of runs
 _TIDYING = 10.0  # seconds that a process has from the request to end until it is killed
 
 Execute = Callable[[Spec, "RunOptions", int], Record]
 """Does a run with so many threads; it is sent to the workers by its name, so they must be able to import it."""
 
 
-def run_all(specs: Sequence[Spec], options: RunOptions, jobs: int) -> Iterator[Record]:
-    """Does the runs in `jobs` processes, begun in the order given; yields each record as it comes back.
+def run_all(
+    take: Callable[[], Spec | None], options: RunOptions, jobs: int, specs: Sequence[Spec]
+) -> Generator[Record]:
+    """Does the runs that `take` gives in `jobs` processes; yields each record as it comes back.
 
-    A run whose process dies is recorded as failed, and the others go on. Whatever ends this ends the processes too.
+    A run whose process dies, or is killed for its limits, is recorded as failed, and the others go on. Whatever ends
+    this ends the processes too.
 
     Args:
-        specs: the runs; no more than `jobs` of them are begun and not finished at any time.
-        options: what the command says of them.
+        take: gives the next run, or None where there is none to begin now; called where a process is free.
+        options: what the command says of its runs.
         jobs: number of processes, which share the threads of this one.
+        specs: the runs that `take` may give.
 
     Raises:
-        DataError, UsageError: the data or the device is not there. As this ends every run alike no other one is begun;
-            the records of those under way are yielded first.
+        UsageError: the release or the device is not there. As this ends every run alike no other one is begun; the
+            records of those under way are yielded first.
         BenchError: a process cannot be started.
+        Terminated: this process is asked to end; the runs under way are recorded as failed first.
     """
     make_data(specs, options)
     threads = share_of_threads(jobs)
-    waiting = deque(specs)
     error: BenchError | None = None
-    workers = [_Worker(options, threads) for _ in specs[:jobs]]
-    idle = [*workers]
+    idle = [_Worker(options, threads) for _ in specs[:jobs]]
+    workers = [*idle]
     busy: list[_Worker] = []
     try:
         while idle or busy:
             for worker in idle:
-                if waiting and not error:
-                    worker.begin(waiting.popleft())
+                if not error and (spec := take()):
+                    worker.begin(spec)
                     busy.append(worker)
                 else:
                     worker.end()
-            answered = wait([worker.pipe for worker in busy]) if busy else []
-            idle = [worker for worker in busy if worker.pipe in answered]
+            answered = wait([worker.pipe for worker in busy], _LOOK if options.limits else None) if busy else []
+            idle = [worker for worker in busy if worker.pipe in answered or worker.over_its_limits()]
             for worker in idle:
                 busy.remove(worker)
                 answer = worker.answer()
@@ -70,6 +74,11 @@ def run_all(specs: Sequence[Spec], options: RunOptions, jobs: int) -> Iterator[R
                     yield answer
                 else:
                     error = error or answer
+    except Terminated as asked:
+        for worker in busy:
+            if worker.spec:
+                yield Record.failed(worker.spec, worker.started, f"stopped by {asked}")
+        raise
     finally:
         for worker in workers:
             worker.end()
@@ -142,9 +151,20 @@ class _Worker:
                     'In a script, put what runs below `if __name__ == "__main__":`'
                 ) from error
             self.greeted = True
-        self.spec, self.started = spec, _now()
+        self.spec, self.started, self.begun, self.killed = spec, records.now(), time.monotonic(), ""
         with suppress(OSError):  # it died in between: the answer will tell
             self.pipe.send(spec)
+
+    def over_its_limits(self) -> bool:
+        """Whether the run took more than it may; its process is then killed, and `answer` tells why."""
+        time_limit, memory_limit = self.options.time_limit, self.options.memory_limit
+        if time_limit is not None and (took := time.monotonic() - self.begun) > time_limit:
+            self.killed = f"took {took:.0f} s, over its limit of {time_limit:.0f} s"
+        elif memory_limit is not None and (held := _held(self.process.pid)) > memory_limit:
+            self.killed = f"held {held / 1e9:.2f} GB, over its limit of {memory_limit / 1e9:.2f} GB"
+        if self.killed:
+            self.process.kill()
+        return bool(self.killed)
 
     def answer(self) -> Record | BenchError:
         """What came of the run: its record, also where the process died over it, or an error that ends all runs."""
@@ -154,6 +174,8 @@ class _Worker:
             return self.pipe.recv()
         except (EOFError, OSError):
             self.process.join()
+            if self.killed:
+                return replace(Record.failed(spec, self.started, self.killed), finished=records.now())
             return _lost(spec, self.started, self.process.exitcode or 0)
 
     def end(self) -> None:
@@ -198,12 +220,19 @@ def _end_with_parent() -> None:
     os._exit(1)  # a parent that was killed could not end its workers, and nobody wants their records any more
 
 
+def _held(pid: int | None) -> int:
+    """The resident memory of a process and of those that it started, in bytes."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
+    except psutil.Error:  # it has just ended
+        return 0
+
+
 def _lost(spec: Spec, started: str, exit_code: int) -> Record:
     """The record of a run whose process died."""
     how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
     reason = f"its worker process ended {how}; where memory was short, fewer --jobs need less"
-    return replace(Record.failed(spec, started, reason), finished=_now())
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+    return replace(Record.failed(spec, started, reason), finished=records.now())

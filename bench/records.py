@@ -13,6 +13,7 @@ import math
 import os
 import re
 from dataclasses import MISSING, asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args
@@ -31,8 +32,14 @@ SCHEMA = 1
 FOLDER = "records"
 CHECKPOINTS = "checkpoints"
 _LARGEST = 64 * MEBIBYTE  # bytes of a file
+LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
 
 _log = logging.getLogger(__name__)
+
+
+def now() -> str:
+    """The time as records tell it: UTC, ISO 8601, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def doc(text: str, default: Any = MISSING) -> Any:
@@ -156,6 +163,7 @@ class Record:
     data: DataInfo | None = doc("What data it saw.")
     environment: Environment | None = doc("What it ran on.")
     adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
+    step: int | None = doc("Of a run that failed in training, the optimiser steps that it had done.", None)
     tuned: dict[str, Any] | None = doc(
         "The file of --settings: `file`, `sha256`, and what it says of its tuning.", None
     )
@@ -242,6 +250,17 @@ def _read(place: str) -> Record:
     return record
 
 
+def _measured(record: Record) -> list[float]:
+    """Numbers that reports average."""
+    scores, parameters, throughput = record.scores, record.parameters, record.throughput
+    found = list(scores.test.values()) if scores else []
+    found += [parameters.percent] if parameters else []
+    rates = (
+        (throughput.train, throughput.score, throughput.score_unmerged, throughput.score_merged) if throughput else ()
+    )
+    return found + [rate for rate in rates if rate is not None]
+
+
 def _check(record: Record, place: str) -> None:
     """Makes sure of what every record has had and reports rely on, which the types do not tell.
 
@@ -258,6 +277,8 @@ def _check(record: Record, place: str) -> None:
                 raise BenchError(f"{place} is no readable record: spec.{where}.{key} is no text and no number")
     if scores and scores.test and scores.metric not in scores.test:
         raise BenchError(f"{place} is no readable record: scores.test has no {scores.metric}, the primary one")
+    if any(abs(number) > LARGEST for number in _measured(record)):
+        raise BenchError(f"{place} is no readable record: it has a score, percentage or speed above {LARGEST:g}")
 
 
 def read_all(results: Path) -> list[Record]:

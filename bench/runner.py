@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from bench import artefact, predictions, processes, records, registry, samples, 
 from bench.checkpoint import Checkpoint, made_by
 from bench.data import Splits, open_splits
 from bench.environment import environment
-from bench.errors import BenchError, DataError, UsageError
-from bench.measure import Peak
+from bench.errors import BenchError, UsageError
+from bench.measure import Peak, release_memory
 from bench.methods.base import Method
 from bench.plan import Spec
 from bench.recipe import Recipe
@@ -39,7 +38,7 @@ from bench.streams.lockstep import MultiStream
 from bench.sweep import RunOptions
 from bench.tasks.base import Samples, Task
 from bench.tasks.model import TaskModel
-from bench.train import Trained, train
+from bench.train import STEP, Trained, train
 
 _log = logging.getLogger(__name__)
 
@@ -112,9 +111,9 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
     """Does one run and returns its record, also where it failed.
 
     Raises:
-        DataError, UsageError: the data is not there or broken, or the device is not there; this ends every run alike.
+        UsageError: the release or the device is not there; this ends every run alike.
     """
-    started = now()
+    started = records.now()
     _, _, recipe = build_parts(spec)
     device = make_accelerator(options.device, recipe).device
     here = environment(device_name(device), torch.get_num_threads())
@@ -125,19 +124,40 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
         setup = set_up(spec, options)
         checkpoint = _checkpoint(spec, setup, options.results) if options.results else None
         measured, sample_scores = (_validate if options.validate_only else measure)(spec, setup, start, checkpoint)
-    except (DataError, UsageError):
+    except UsageError:
         raise
     except Exception as error:
         _log.debug("%s failed", spec.label, exc_info=True)
-        reason = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
-        return replace(blank, reason=reason, traceback=traceback.format_exc(), finished=now())
-    record = replace(blank, status="ok", finished=now(), **measured)
+        failed = replace(
+            blank,
+            reason=_reason(error),
+            traceback=traceback.format_exc(),
+            step=getattr(error, STEP, None),
+            finished=records.now(),
+        )
+    else:
+        failed = None
+    if failed:
+        setup = checkpoint = None  # type: ignore[assignment]  # so that the next run has the memory
+        release_memory()
+        return failed
+    record = replace(blank, status="ok", finished=records.now(), **measured)
     if options.results and setup.accelerator.is_main_process:
         _keep_samples(spec, sample_scores, options.results)
         _keep_predictions(spec, setup, options.results)
         if options.save_adapters:
             record = _keep_adapter(record, setup, options.results)
     return record
+
+
+def _reason(error: Exception) -> str:
+    """Why a run failed, in words."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return (
+            f"out of memory: {error or type(error).__name__}; a smaller --set train.micro_batch=N or "
+            "train.gradient_checkpointing=true needs less"
+        )
+    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 
 def _checkpoint(spec: Spec, setup: Setup, results: Path) -> Checkpoint:
@@ -402,8 +422,3 @@ def make_accelerator(device: str, recipe: Recipe) -> Accelerator:
 def device_name(device: torch.device) -> str:
     """The name of a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
-def now() -> str:
-    """The time: UTC, ISO 8601."""
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+import time
+from collections.abc import Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import processes, records
-from bench.errors import BenchError, Mistakes, UsageError
+from bench.claims import Claims
+from bench.errors import BenchError, Mistakes, Terminated, UsageError
 from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.records import Record
@@ -18,9 +20,12 @@ from bench.streams.sources import find_encoder
 
 if TYPE_CHECKING:
     from bench.budget import Fit
+    from bench.ray_executor import Cluster
     from bench.tuned import Tuned
 
 _log = logging.getLogger(__name__)
+
+_LOOK = 1.0  # seconds between two looks at runs that other commands do
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class RunOptions:
         save_adapters: keep the trained adapter and head as well.
         tuned: the file that settings were taken from, for the records of the runs that have them.
         validate_only: train and validate and score no test split, as in a trial of `bench tune`.
+        time_limit: seconds that a run may take; None for any.
+        memory_limit: bytes of resident memory that a run may take; None for any.
     """
 
     data_root: Path | None = None
@@ -42,6 +49,13 @@ class RunOptions:
     save_adapters: bool = False
     tuned: Tuned | None = None
     validate_only: bool = False
+    time_limit: float | None = None
+    memory_limit: int | None = None
+
+    @property
+    def limits(self) -> bool:
+        """Whether a run has to be watched, from another process."""
+        return self.time_limit is not None or self.memory_limit is not None
 
 
 def plan_runs(
@@ -106,58 +120,148 @@ def finished(plan: Sequence[Spec], results: Path, with_adapters: bool = False) -
     }
 
 
-def sweep(specs: Sequence[Spec], results: Path, options: RunOptions, jobs: int = 1) -> Iterator[Record]:
+def sweep(
+    specs: Sequence[Spec],
+    results: Path,
+    options: RunOptions,
+    jobs: int = 1,
+    cluster: Cluster | None = None,
+    redo: Collection[str] = (),
+) -> Iterator[Record]:
     """Does the runs, begun in their order; yields each record when it is written.
+
+    Of several commands that share a results folder each does other runs, and yields the records of all (see
+    `bench.claims`).
+    Where a launcher started several processes, each goes through all the runs with the others, and the main one writes.
 
     Args:
         specs: the runs.
         results: folder for the records.
         options: what the command says of its runs.
         jobs: runs that are done at a time: one in this process, or several in as many others (see `bench.pool`).
-
-    Where a launcher started several processes, each goes through all the runs with the others, and the main one writes.
+        cluster: a Ray cluster that does them instead (see `bench.ray_executor`).
+        redo: ids of those that are done even where they have a record.
 
     Raises:
-        DataError, UsageError: the data or the device is not there; this ends every run alike.
+        UsageError: the device is not there, or the release; this ends every run alike.
         BenchError: a record cannot be written; it is part of the message, so that it is not lost. Or a run failed that
             several processes did together: the others wait for this one, and go no further.
     """
     if jobs > 1:
         processes.refuse_several(f"--jobs {jobs}")
-    with closing(_run_all(specs, options, jobs)) as done:
-        for record in done:
-            if record.environment:
-                record = replace(record, environment=replace(record.environment, jobs=jobs))
-            if options.tuned:
-                record = replace(record, tuned=options.tuned.told(Spec(**record.spec)))
-            failed_together = record.status == "failed" and processes.count() > 1
-            if not (processes.is_main() or failed_together):
-                yield record
-                continue
-            try:
-                records.write(record, results)
-            except OSError as error:
-                raise BenchError(
-                    f"{records.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
-                ) from error
-            if record.status == "ok":  # what failed may go on from there
-                records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
-            if failed_together:
-                raise BenchError(
-                    f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
-                    "written, and the same command goes on with the other runs"
-                )
-            yield record
+    if cluster:
+        processes.refuse_several("--executor ray")
+    if processes.count() > 1:
+        yield from _together(specs, results, options)
+        return
+    with Claims(results) as claims:
+        waiting = _Waiting(specs, results, claims, redo)
+        while waiting.specs:
+            with closing(_run_all(waiting, options, jobs, cluster)) as done:
+                for record in done:
+                    spec = Spec(**record.spec)
+                    if claims.holds(spec) or not records.find(results, spec):
+                        record = _keep(record, results, options, jobs)
+                    claims.release(spec)
+                    yield record
+            yield from waiting.elsewhere()
+            if waiting.specs:
+                time.sleep(_LOOK)
 
 
-def _run_all(specs: Sequence[Spec], options: RunOptions, jobs: int) -> Generator[Record]:
+class _Waiting:
+    """Runs that nobody has claimed yet, as far as this process knows.
+
+    Attributes:
+        specs: the runs.
+    """
+
+    def __init__(self, specs: Sequence[Spec], results: Path, claims: Claims, redo: Collection[str]) -> None:
+        self.specs = list(specs)
+        self._results, self._claims, self._redo = results, claims, redo
+        self._elsewhere: list[Record] = []
+
+    def take(self) -> Spec | None:
+        """Claims the next run; None where others do all that are left, or nothing is left."""
+        for spec in [*self.specs]:
+            if not self._is_done(spec) and self._claims.take(spec):
+                if self._is_done(spec):  # between the two looks
+                    self._claims.release(spec)
+                else:
+                    self.specs.remove(spec)
+                    return spec
+        return None
+
+    def elsewhere(self) -> list[Record]:
+        """Records that other commands have written since the last time."""
+        found, self._elsewhere = self._elsewhere, []
+        return found
+
+    def _is_done(self, spec: Spec) -> bool:
+        """Whether another command has written the run's record, though it was to do; notes it then."""
+        if spec not in self.specs:
+            return True
+        path = None if spec.id in self._redo else records.find(self._results, spec)
+        if not path:
+            return False
+        self.specs.remove(spec)
+        self._elsewhere.append(records.read(path))
+        return True
+
+
+def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Record:
+    """Writes a record, and lets go of what a run needs no more once it is there."""
+    if record.environment:
+        record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or jobs))
+    if options.tuned:
+        record = replace(record, tuned=options.tuned.told(Spec(**record.spec)))
+    try:
+        records.write(record, results)
+    except OSError as error:
+        raise BenchError(
+            f"{records.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
+        ) from error
+    if record.status == "ok":  # what failed may go on from there
+        records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
+    return record
+
+
+def _together(specs: Sequence[Spec], results: Path, options: RunOptions) -> Iterator[Record]:
+    """Does the runs with the other processes of a launcher."""
+    from bench.runner import execute
+
+    for spec in specs:
+        record = execute(spec, options)
+        failed = record.status == "failed"
+        if processes.is_main() or failed:
+            record = _keep(record, results, options, jobs=1)
+        if failed:
+            raise BenchError(
+                f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
+                "written, and the same command goes on with the other runs"
+            )
+        yield record
+
+
+def _run_all(waiting: _Waiting, options: RunOptions, jobs: int, cluster: Cluster | None) -> Generator[Record]:
     # Heavy imports: not needed where everything is finished.
-    if jobs > 1 and specs:
+    if cluster:
+        from bench import ray_executor
+
+        yield from ray_executor.run_all(waiting.take, options, cluster, waiting.specs)
+        return
+    if jobs > 1 or options.limits:
         from bench.pool import run_all
 
-        yield from run_all(specs, options, jobs)
+        yield from run_all(waiting.take, options, jobs, waiting.specs)
         return
-    for spec in specs:
+    while spec := waiting.take():
         from bench.runner import execute
 
-        yield execute(spec, options)
+        started = records.now()
+        try:
+            record = execute(spec, options)
+        except Terminated as signal:
+            yield Record.failed(spec, started, f"stopped by {signal}")
+            raise
+        yield record

@@ -28,6 +28,9 @@ from bench.scoring import Measured, Samples, score
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 
+STEP = "steps_done"
+"""What an exception from training tells besides: how many steps were done before it."""
+
 _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
 
 _log = logging.getLogger(__name__)
@@ -102,17 +105,21 @@ def train(
             peak.raise_to(kept["peak"])
         _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
     resumed = len(training.curve)
-    with bar(range(training.steps), label, unit="step") as progress:
-        progress.update(training.step)
-        while not training.is_done():
-            loss = training.epoch(progress.update)
-            measured, _ = score(model, task, splits["val"], recipe, accelerator)
-            scores = training.note(loss, measured)
-            progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
-            if checkpoint and accelerator.is_main_process:
-                seen = peak.so_far() if peak else 0
-                seconds = time.perf_counter() - started
-                checkpoint.save({"training": training.state(), "seconds": seconds, "peak": seen})
+    try:
+        with bar(range(training.steps), label, unit="step") as progress:
+            progress.update(training.step)
+            while not training.is_done():
+                loss = training.epoch(progress.update)
+                measured, _ = score(model, task, splits["val"], recipe, accelerator)
+                scores = training.note(loss, measured)
+                progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
+                if checkpoint and accelerator.is_main_process:
+                    seen = peak.so_far() if peak else 0
+                    seconds = time.perf_counter() - started
+                    checkpoint.save({"training": training.state(), "seconds": seconds, "peak": seen})
+    except Exception as error:
+        setattr(error, STEP, training.step)
+        raise
     _set(training.trained, training.best)
     return Trained(
         curve=training.curve,

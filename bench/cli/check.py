@@ -91,7 +91,8 @@ def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
     done = {id_: record for id_, record in earlier.items() if record.status == "ok"}
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(args.data_root, args.device)
-    for number, record in enumerate(sweep(todo, args.results, options, args.jobs), start=1):
+    redo = [spec.id for spec in todo]
+    for number, record in enumerate(sweep(todo, args.results, options, args.jobs, redo=redo), start=1):
         done[record.id] = record
         if not args.quiet:
             took = f"{record.times.total:.0f} s" if record.times else f"failed: {record.reason}"

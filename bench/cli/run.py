@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import processes, records
-from bench.cli.arguments import add_place, add_plan, asked
+from bench.cli.arguments import add_place, add_plan, asked, seconds, size
+from bench.cli.executor import add_executor, cluster_of
+from bench.errors import Terminated
 from bench.plan import Spec
 from bench.records import Record
 from bench.report.words import assignments
@@ -18,6 +21,9 @@ from bench.tuned import read_tuned
 
 if TYPE_CHECKING:
     from bench.budget import Fit
+
+
+_NAMED = 5  # failed runs that are named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,42 +42,78 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tuned settings that `bench tune` wrote; they count before the suite's, and --set before them",
     )
     add_place(parser)
+    add_executor(parser)
     parser.add_argument("--save-adapters", action="store_true", help="keep adapters and heads, below RESULTS/adapters")
-    parser.add_argument("--rerun", action="store_true", help="do runs again that have a record")
+    again = parser.add_mutually_exclusive_group()
+    again.add_argument("--rerun", action="store_true", help="do runs again that have a record")
+    again.add_argument("--retry-failed", action="store_true", help="do runs again whose record says that they failed")
+    parser.add_argument(
+        "--time-limit",
+        type=lambda text: seconds(text, "--time-limit"),
+        metavar="TIME",
+        help="time that a run may take, as in 90s, 30m, 2h; then it has failed",
+    )
+    parser.add_argument(
+        "--memory-limit",
+        type=lambda text: size(text, "--memory-limit"),
+        metavar="SIZE",
+        help="memory that a run may hold, as in 500MB, 8GB; likewise",
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
     tuned = read_tuned(args.settings) if args.settings else None
+    cluster = cluster_of(args)
     args.quiet = args.quiet or not processes.is_main()
     plan, fits = plan_runs(*asked(args), args.budget, args.data_root, tuned)
     records.check_writable(args.results)
     done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
-    failed_earlier = [record for record in done.values() if record.status == "failed"]
+    redo = set()
+    if args.retry_failed:
+        redo = {id_ for id_, record in done.items() if record.status == "failed"}
+        done = {id_: record for id_, record in done.items() if id_ not in redo}
     todo = [spec for spec in plan if spec.id not in done]
+    if args.rerun or args.save_adapters:
+        redo = {spec.id for spec in todo}
     if not args.quiet:
         _introduce(plan, todo, fits)
-    options = RunOptions(args.data_root, args.device, args.results, args.save_adapters, tuned)
+    options = RunOptions(
+        args.data_root,
+        args.device,
+        args.results,
+        args.save_adapters,
+        tuned,
+        time_limit=args.time_limit,
+        memory_limit=args.memory_limit,
+    )
     interrupted = False
+    signal.signal(signal.SIGTERM, _end)
     try:
-        for number, record in enumerate(sweep(todo, args.results, options, args.jobs), start=1):
+        for number, record in enumerate(sweep(todo, args.results, options, args.jobs, cluster, redo), start=1):
             done[record.id] = record
             if not args.quiet:
                 print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         interrupted = True
     finally:
         if processes.is_main():
             _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
-    for record in failed_earlier if processes.is_main() else ():
-        run = record.spec
-        again = f"--rerun --methods {run['method']} --tasks {run['task']} --seeds {run['seed']}"
-        print(f"{record.label} failed earlier and was skipped; to do it again: {again}", file=sys.stderr)
+    failed = [record for record in done.values() if record.status == "failed"]
+    if failed and processes.is_main():
+        named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
+        runs = f"{len(failed)} of {len(plan)} runs failed ({named})"
+        print(f"{runs}; the same command with --retry-failed does them again", file=sys.stderr)
     if interrupted and processes.is_main():
         same = "the same command without --rerun" if args.rerun else "the same command"
         print(f"stopped: {len(done)} of {len(plan)} runs finished; {same} goes on", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
-    return int(interrupted or lost or any(record.status == "failed" for record in done.values()))
+    return int(bool(interrupted or lost or failed))
+
+
+def _end(number: int, _: object) -> None:
+    """What a signal does that asks the process to end: the run under way is recorded as failed, and others are not."""
+    raise Terminated(f"signal {number}, {signal.strsignal(number)}")
 
 
 def _fitted(fit: Fit) -> str:

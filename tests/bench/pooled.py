@@ -75,6 +75,15 @@ def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
+def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Every run but that of seed 0 takes a gigabyte."""
+    record = noted(spec, options, threads)
+    if spec.seed:
+        held.append(b"x" * 10**9)
+        time.sleep(60)
+    return record
+
+
 def tried(spec: Spec, options: RunOptions, threads: int) -> Record:
     """A run of a trial."""
     assert options.validate_only and options.results is None

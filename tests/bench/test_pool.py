@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,6 +71,30 @@ def test_missing_data_ends_all_but_what_is_under_way(runs, tmp_path):
         done += runs(pooled.data_missing, 4)
     assert seeds(records.read_all(tmp_path / "out")) == {1}
     assert begun(tmp_path) == {0, 1}
+
+
+@pytest.fixture
+def limited(mock_suite, tmp_path, monkeypatch):
+    """Does two made-up runs that linger, within limits."""
+
+    def begin(execute, **limits):
+        monkeypatch.setattr(pool, "execute_run", execute)
+        monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
+        plan = make_plan(str(mock_suite), ["lora"], ["ave"], range(2), [])
+        return {r.spec["seed"]: r for r in sweep(plan, tmp_path / "out", RunOptions(tmp_path, **limits))}
+
+    return begin
+
+
+def test_a_run_over_its_time_has_failed_and_the_others_go_on(limited):
+    done = limited(pooled.linger, time_limit=1.0)
+    assert done[0].status == "ok" and done[1].status == "failed"
+    assert re.fullmatch(r"took \d+ s, over its limit of 1 s", done[1].reason)
+
+
+def test_a_run_over_its_memory_has_failed(limited):
+    done = limited(pooled.hoard, memory_limit=600_000_000)
+    assert done[0].status == "ok" and "over its limit of 0.60 GB" in done[1].reason
 
 
 def test_every_mistake_of_a_usage_error_comes_back(runs):

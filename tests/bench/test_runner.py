@@ -10,7 +10,7 @@ from mocks import FEW
 from torch import nn
 
 from bench import data, records
-from bench.errors import DataError, UsageError
+from bench.errors import UsageError
 from bench.methods.lora import LoRA
 from bench.plan import Spec, make_plan
 from bench.runner import execute
@@ -97,7 +97,7 @@ def test_methods_of_one_seed_share_the_head_and_the_order(options):
 def test_a_loss_that_is_not_finite_fails_the_run_and_says_at_which_step(options, tmp_path):
     record = execute(spec("ave", "lora", "train.lr_head=1e30", "train.warmup=0.0", "train.clip=0.0"), options)
     assert record.status == "failed" and record.scores is None
-    assert "at step" in record.reason and "DivergedError" in record.traceback
+    assert "at step" in record.reason and "DivergedError" in record.traceback and record.step >= 1
     assert records.read(records.write(record, tmp_path)).reason == record.reason
 
 
@@ -105,8 +105,8 @@ def test_the_official_data_needs_its_folder(options, tmp_path):
     official = spec("ave", "lora", "data.source=official")
     with pytest.raises(UsageError, match="--data-root"):
         execute(official, RunOptions(None, "cpu"))
-    with pytest.raises(DataError, match="AVE_Dataset"):
-        execute(official, RunOptions(tmp_path, "cpu"))
+    record = execute(official, RunOptions(tmp_path, "cpu"))
+    assert record.status == "failed" and "AVE_Dataset" in record.reason
 
 
 def test_the_generated_files_are_read_as_an_official_release(options):
@@ -125,8 +125,8 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
     victim = next((tmp_path / "AVE_Dataset/raw_audio").glob("test*.wav"))
     victim.write_bytes(b"")
     here = RunOptions(tmp_path, "cpu")
-    with pytest.raises(DataError, match=victim.stem):
-        execute(spec("ave", "lora", "data.source=official"), here)
+    record = execute(spec("ave", "lora", "data.source=official"), here)
+    assert record.status == "failed" and victim.stem in record.reason
     record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
     assert record.data.skipped == 1 and record.scores.test_samples == FEW["test"] - 1
 

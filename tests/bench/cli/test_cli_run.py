@@ -147,7 +147,7 @@ def test_a_run_that_failed_earlier_is_skipped_named_and_counts(bench_run, runs, 
     assert bench_run("--set", "ave.clip=99", methods="lora") == 1
     assert len(runs.done) == 2
     assert capsys.readouterr().err == (
-        "ave lora seed 0 failed earlier and was skipped; to do it again: --rerun --methods lora --tasks ave --seeds 0\n"
+        "1 of 2 runs failed (ave lora seed 0); the same command with --retry-failed does them again\n"
     )
 
 
