@@ -1,0 +1,50 @@
+"""`bench status`: what is done in a results folder, what failed, and who does what just now."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from bench import claims, records
+from bench.cli.arguments import add_plan, asked
+from bench.plan import Spec, make_plan
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the folder, and the runs that are asked after."""
+    add_plan(parser)
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Shows it: of the runs that the arguments plan, or else of all that have a record or are under way."""
+    plan = make_plan(*asked(args)) if args.methods or args.tasks else None
+    wanted = {spec.id for spec in plan} if plan else None
+    found = [record for record in records.read_all(args.results) if wanted is None or record.id in wanted]
+    rows: dict[tuple[str, str], Counter[str]] = {}
+    for spec in plan or ():
+        rows.setdefault((spec.task, spec.method), Counter())["planned"] += 1
+    for record in found:
+        rows.setdefault((record.spec["task"], record.spec["method"]), Counter())[record.status] += 1
+    if rows:
+        print(tabulate(_lines(rows if plan else dict(sorted(rows.items())), plan), headers="keys"))
+    else:
+        print(f"{args.results} holds no records")
+    for claim, silent in claims.all_of(args.results):
+        doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE else ""
+        print(f"under way: {claim.run}, since {claim.started}, by process {claim.pid} of {claim.host}{doubt}")
+    return 0
+
+
+def _lines(rows: dict[tuple[str, str], Counter[str]], plan: Sequence[Spec] | None) -> list[dict[str, object]]:
+    lines = []
+    for (task, method), count in rows.items():
+        line: dict[str, object] = {"task": task, "method": method, "ok": count["ok"], "failed": count["failed"]}
+        if plan:
+            line |= {"left": count["planned"] - count["ok"] - count["failed"], "planned": count["planned"]}
+        lines.append(line)
+    return lines

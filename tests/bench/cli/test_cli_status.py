@@ -1,0 +1,41 @@
+"""`bench status` on made-up records."""
+
+from __future__ import annotations
+
+import mocks
+import pytest
+
+from bench import cli, records
+from bench.claims import Claims
+from bench.plan import make_plan
+
+
+@pytest.fixture
+def plan(mock_suite):
+    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], range(3), [])
+
+
+def rows(capsys):
+    lines = capsys.readouterr().out.splitlines()
+    return [line.split() for line in lines if line.startswith("ave")], [line for line in lines if "under way" in line]
+
+
+def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, capsys):
+    for spec in plan[:2]:
+        records.write(mocks.record(spec), tmp_path)
+    records.write(mocks.failed(plan[2]), tmp_path)
+    asked = ["--suite", str(mock_suite), "--methods", "lora,cola", "--tasks", "ave", "--seeds", "0,1,2"]
+    with Claims(tmp_path) as mine:
+        mine.take(plan[3])
+        assert cli.main(["status", "--results", str(tmp_path), *asked]) == 0
+        table, under_way = rows(capsys)
+        assert table == [["ave", "lora", "1", "1", "1", "3"], ["ave", "cola", "1", "0", "2", "3"]]
+        assert len(under_way) == 1 and plan[3].label in under_way[0] and "not heard of" not in under_way[0]
+    assert cli.main(["status", "--results", str(tmp_path)]) == 0
+    table, under_way = rows(capsys)
+    assert table == [["ave", "cola", "1", "0"], ["ave", "lora", "1", "1"]] and not under_way
+
+
+def test_an_empty_folder(tmp_path, capsys):
+    assert cli.main(["status", "--results", str(tmp_path)]) == 0
+    assert "holds no records" in capsys.readouterr().out
