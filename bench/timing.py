@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -26,9 +30,7 @@ class Ratio:
 def by_turns(
     alternatives: Mapping[str, Callable[[], object]], base: str, rounds: int, device: torch.device
 ) -> dict[str, Ratio]:
-    """Time each alternative once a round, after one round that does not count; ratios are within a round.
-
-    Every other round goes through them backwards: what follows on the base would else always be the same one.
+    """Time each alternative once a round, as `turns`; ratios are within a round.
 
     Args:
         alternatives: by name, what to time.
@@ -36,17 +38,42 @@ def by_turns(
         rounds: how many.
         device: waited for before and after each.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in alternatives}
+    seconds = turns(alternatives, rounds, device)
+    return {name: _ratio(values, seconds[base]) for name, values in seconds.items()}
+
+
+def turns(
+    alternatives: Mapping[K, Callable[[], object]],
+    rounds: int,
+    device: torch.device,
+    around: Callable[[K], AbstractContextManager[object]] = lambda name: nullcontext(),
+) -> dict[K, list[float]]:
+    """Time each alternative once a round, after one round that does not count.
+
+    Every other round goes through them backwards: what follows on the first would else always be the same one.
+
+    Args:
+        alternatives: by name, what to time.
+        rounds: how many.
+        device: waited for before and after each.
+        around: what surrounds an alternative of this name without being timed.
+
+    Returns:
+        Seconds of each round, by name.
+    """
+    seconds: dict[K, list[float]] = {name: [] for name in alternatives}
     for number in range(rounds + 1):
         names = list(alternatives)
         for name in names if number % 2 else reversed(names):
-            _wait(device)
-            start = time.perf_counter()
-            alternatives[name]()
-            _wait(device)
+            with around(name):
+                _wait(device)
+                start = time.perf_counter()
+                alternatives[name]()
+                _wait(device)
+                took = time.perf_counter() - start
             if number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: _ratio(values, seconds[base]) for name, values in seconds.items()}
+                seconds[name].append(took)
+    return seconds
 
 
 def _ratio(values: list[float], base: list[float]) -> Ratio:

@@ -13,17 +13,20 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import bench
+from bench import processes
 from bench.errors import BenchError, UsageError
 from bench.progress import set_quiet
 from bench.registry import did_you_mean
 
 COMMANDS = {
     "run": "train and score methods on tasks, and compare them",
+    "status": "tell what of a results folder is done, what failed, and what is under way",
     "eval": "score an adapter that `bench run --save-adapters` saved",
     "show": "draw samples of a run, with what is true and what it predicted, into one picture",
     "list": "list the methods, tasks or suites that exist, or the types that peft:<type> takes",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
     "power": "tell from recorded variance how many seeds a gain needs",
+    "profile": "measure what methods cost at full size, on random weights and samples: no data, no score",
     "tune": "search each method's learning rate with equal trials, by validation score",
     "data": "tell where official releases are to be had, look for what is wrong with one, and prepare one",
     "check": "rerun a small subset and compare it with a baseline, for CI",
@@ -45,12 +48,16 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser(argv[0] if argv else None)
     try:
         args = _parse(parser, argv)
+        if args.command != "run":
+            processes.refuse_several(f"bench {args.command}")
         _set_up_output(args)
         return args.main(args)
     except KeyboardInterrupt:
         print("bench: stopped", file=sys.stderr)
         return 1
     except UsageError as error:
+        if not processes.is_main():  # all come to the same, and one tells it
+            return error.exit_code
         count = len(error.problems)
         heading = f"bench: {count} mistakes:\n  " if count > 1 else "bench: "
         print(heading + "\n  ".join(error.problems), file=sys.stderr)
@@ -96,5 +103,6 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Nam
 
 def _set_up_output(args: argparse.Namespace) -> None:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("bench").setLevel(logging.DEBUG if args.verbose else logging.NOTSET)
-    set_quiet(args.quiet)
+    level = logging.DEBUG if args.verbose else logging.NOTSET
+    logging.getLogger("bench").setLevel(level if processes.is_main() else logging.ERROR)
+    set_quiet(args.quiet or not processes.is_main())

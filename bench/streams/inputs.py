@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
+from bench.streams.sources import fetching
 
 SECOND = 98
 """Frames of one second of sound: windows of 25 ms, 10 ms apart, that lie within it."""
@@ -41,6 +42,10 @@ class ImageInput:
             image = image.float() / 255
         mean, std = (image.new_tensor(values).view(3, 1, 1) for values in (self.mean, self.std))
         return (image - mean) / std
+
+    def random(self, *shape: int, generator: torch.Generator) -> Tensor:
+        """Return made-up images (*shape, 3, size, size), uint8, as samples hold them."""
+        return torch.randint(256, (*shape, 3, self.size, self.size), dtype=torch.uint8, generator=generator)
 
     def to_preprocessor(self) -> dict[str, Any]:
         """Return the content of a `preprocessor_config.json` that says the same."""
@@ -94,6 +99,10 @@ class AudioInput:
     def normalise(self, log_mel: Tensor) -> Tensor:
         """Return `(log_mel - mean) / (2 std)` of spectrograms (..., frames, mel_bins), as AST does."""
         return (log_mel - self.mean) / (2 * self.std)
+
+    def random(self, *shape: int, generator: torch.Generator) -> Tensor:
+        """Return made-up spectrograms (*shape, frames, mel_bins), as samples hold them."""
+        return torch.randn(*shape, self.frames, self.mel_bins, generator=generator) * self.std + self.mean
 
     def to_preprocessor(self) -> dict[str, Any]:
         """Return the content of a `preprocessor_config.json` that says the same."""
@@ -165,6 +174,18 @@ class TextInput:
         """Return token ids (..., length) as they are."""
         return ids
 
+    def random(self, *shape: int, generator: torch.Generator) -> Tensor:
+        """Return made-up token ids (*shape, length): texts of 3 tokens to half of the length, then padding.
+
+        Raises:
+            BenchError: as `vocabulary`.
+        """
+        number, padding = self.vocabulary()
+        ids = torch.randint(number - 1, (*shape, self.length), generator=generator)
+        ids += ids >= padding
+        lengths = torch.randint(3, max(4, self.length // 2 + 1), (*shape, 1), generator=generator)
+        return torch.where(torch.arange(self.length) < lengths, ids, padding)
+
     def vocabulary(self) -> tuple[int, int]:
         """Return the number of token ids, and the one of padding.
 
@@ -198,6 +219,31 @@ class TextInput:
         return cls(
             tokenizer, length or int(values.get("max_length", cls.length)), values.get("do_lower_case", cls.lower_case)
         )
+
+
+@dataclass(frozen=True)
+class OutlinedText(TextInput):
+    """Texts for an encoder that is here without its tokenizer: they can be made up, but not read.
+
+    Attributes:
+        ids: number of token ids.
+        padding: the one of padding.
+    """
+
+    ids: int = 0
+    padding: int = 0
+
+    def vocabulary(self) -> tuple[int, int]:
+        """Return the number of token ids, and the one of padding."""
+        return self.ids, self.padding
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Refuse to.
+
+        Raises:
+            UsageError: always; says how to fetch the tokenizer.
+        """
+        raise UsageError(f"the tokenizer of {self.tokenizer} is not here: fetch it with {fetching(self.tokenizer)}")
 
 
 Input: TypeAlias = ImageInput | AudioInput | TextInput

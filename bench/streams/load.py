@@ -27,15 +27,16 @@ from transformers import (
     ViTConfig,
     ViTModel,
 )
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
-from bench.errors import BenchError
+from bench.errors import BenchError, wording
 from bench.streams.base import Stream
 from bench.streams.dinov3 import Dinov3Stream
-from bench.streams.inputs import SECOND, AudioInput, Input, TextInput
+from bench.streams.inputs import SECOND, AudioInput, Input, OutlinedText, TextInput
 from bench.streams.postnorm import BertStream, RobertaStream
 from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
-from bench.streams.sources import find_encoder
+from bench.streams.sources import SHAPES, find_encoder
 from bench.streams.staged import Swinv2Stream
 
 FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
@@ -95,8 +96,10 @@ def load_stream(model: str, *, size: int | None = None, frames: int | None = Non
                 output_loading_info=True,
                 **options,
             )
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot load the encoder {model}: {error}") from error
+    except BenchError:
+        raise
+    except Exception as error:  # broken files can make transformers fail in any way
+        raise BenchError(f"cannot load the encoder {model}: {wording(error)}") from error
     if loaded["missing_keys"]:
         raise BenchError(f"the weights of the encoder {model} lack {', '.join(sorted(loaded['missing_keys']))}")
     if isinstance(input, TextInput):
@@ -111,7 +114,7 @@ def outline_stream(
     """Return a stream without weights, on the meta device: all that counting parameters needs.
 
     Args:
-        model: as for `load_stream`, as are the rest and the errors.
+        model: as for `load_stream`, as are the rest and the errors; or an id of which this package knows the shape.
         size: of images.
         frames: of spectrograms.
         length: of texts.
@@ -119,6 +122,33 @@ def outline_stream(
     config, input = _describe(find_encoder(model, weights=False), model, size=size, frames=frames, length=length)
     with torch.device("meta"):
         return build_stream(config, input)
+
+
+def random_stream(
+    model: str, *, size: int | None = None, frames: int | None = None, length: int | None = None
+) -> Stream:
+    """Return a stream of an encoder's shape with random weights, on the CPU: all that measuring what it costs needs.
+
+    No weights and no tokenizer are read: what it reads can be made up (`input.random`), but no text can be encoded.
+
+    Args:
+        model: as for `outline_stream`, as are the rest and the errors.
+        size: of images.
+        frames: of spectrograms.
+        length: of texts.
+    """
+    config, input = _describe(find_encoder(model, weights=False), model, size=size, frames=frames, length=length)
+    if isinstance(input, TextInput):
+        input = _outlined(input, model, config)
+    with no_init_weights():  # truncated normals take ten times as long as what follows
+        stream = build_stream(config, input)
+    with torch.no_grad():
+        for name, parameter in stream.named_parameters():
+            if parameter.dim() > 1:
+                parameter.normal_(std=0.02)
+            else:  # biases, and the weights of norms and scales
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+    return stream.eval()
 
 
 def save_stream(stream: Stream, folder: Path) -> None:
@@ -135,9 +165,19 @@ def _describe(folder: Path, model: str, **extents: int | None) -> tuple[Any, Inp
     """Return the configuration of an encoder, and what its stream reads."""
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        return config, _read_input(folder, _family(config)[0].reads, extents)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot load the encoder {model}: {error}") from error
+        input = _read_input(folder, _family(config)[0].reads, extents)
+    except BenchError:
+        raise
+    except Exception as error:  # broken files can make transformers fail in any way
+        raise BenchError(f"cannot load the encoder {model}: {wording(error)}") from error
+    if isinstance(input, TextInput) and folder.is_relative_to(SHAPES):
+        input = _outlined(input, model, config)
+    return config, input
+
+
+def _outlined(input: TextInput, model: str, config: Any) -> OutlinedText:
+    """Return an input that knows the token ids from the encoder, and no tokenizer."""
+    return OutlinedText(model, input.length, input.lower_case, config.vocab_size, config.pad_token_id)
 
 
 def _read_input(folder: Path, reads: type[Input], extents: Mapping[str, int | None]) -> Input:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from bench.errors import UsageError
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
+SHAPES = Path(__file__).parent / "shapes"
+"""What `config.json` and `preprocessor_config.json` of encoders on the hub say, each in the folder of its id."""
+
 _CONFIG = "config.json"
 _TENSORS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -17,7 +21,8 @@ def find_encoder(model: str, *, weights: bool = True) -> Path:
     Args:
         model: `embedded:<name>`, a folder, or the id of a model on the Hugging Face hub, of which there must be a copy
             in the cache: the network is not asked, with `HF_HUB_OFFLINE` or without.
-        weights: whether they are needed; without, the configuration alone will do.
+        weights: whether they are needed; without, the configuration alone will do, and for some encoders this package
+            knows it where the cache does not: then the folder has no tokenizer either.
 
     Raises:
         UsageError: it is not there, or without weights as safetensors; says which command fetches it.
@@ -28,7 +33,7 @@ def find_encoder(model: str, *, weights: bool = True) -> Path:
         if name not in known:
             raise UsageError(f"no embedded encoder {name}; known: {', '.join(known) or 'none'}")
         return WEIGHTS / name
-    folder = Path(model).expanduser()
+    folder = _as_folder(model)
     if folder.is_dir():
         if lacking := _lacking(folder, weights):
             raise UsageError(f"the folder {model} holds no {lacking}: name one as `save_pretrained` writes it")
@@ -37,13 +42,36 @@ def find_encoder(model: str, *, weights: bool = True) -> Path:
         raise UsageError(f"no folder {model} to load an encoder from")
     cached = _cached(model)
     lacking = _lacking(cached, weights) if cached else "copy of it"
-    if not cached or lacking:
-        wanted = " ".join(f'--include "*.{ending}"' for ending in ("json", "txt", "safetensors"))
-        raise UsageError(
-            f"the encoder {model} is not here: the Hugging Face cache holds no {lacking}, and it is no folder either. "
-            f"Fetch it with `hf download {model} {wanted}`"
-        )
-    return cached
+    if cached and not lacking:
+        return cached
+    if not weights and model in known_shapes():
+        return SHAPES / model
+    told = "" if weights else f"; what needs no weights knows {', '.join(known_shapes())} without a copy"
+    raise UsageError(
+        f"the encoder {model} is not here: the Hugging Face cache holds no {lacking}, and it is no folder either. "
+        f"Fetch it with {fetching(model)}{told}"
+    )
+
+
+def known_shapes() -> list[str]:
+    """Return the ids on the hub of those encoders whose configuration is known here, without weights."""
+    return sorted(path.parent.relative_to(SHAPES).as_posix() for path in SHAPES.glob(f"*/*/{_CONFIG}"))
+
+
+def fetching(model: str) -> str:
+    """Return the command that fetches an encoder from the hub, in backquotes."""
+    wanted = " ".join(f'--include "*.{ending}"' for ending in ("json", "txt", "safetensors"))
+    return f"`hf download {shlex.quote(model)} {wanted}`"
+
+
+def _as_folder(model: str) -> Path:
+    """Return a model as the path of a folder, of which the system can be asked whether it is there."""
+    try:
+        folder = Path(model).expanduser()
+        folder.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, or in the home of an unknown user
+        raise UsageError(f"the encoder {model[:200]!r} is neither a folder nor the id of a model: {error}") from error
+    return folder
 
 
 def _lacking(folder: Path, weights: bool) -> str:

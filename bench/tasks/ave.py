@@ -47,12 +47,22 @@ class AVE(Task):
 
         return _Events(Release(root, split), inputs)
 
-    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+    def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
+        """Videos of noise, with any labels."""
+        import torch
+
+        from bench.datasets.ave import SECONDS
+
+        media = {name: inputs[name].random(samples, SECONDS, generator=generator) for name in ("vision", "audio")}
+        return {**media, "label": torch.randint(_CATEGORIES + 1, (samples, SECONDS), generator=generator)}
+
+    def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
         """Two linears on both class tokens."""
         from bench.tasks.heads import ClassTokens
 
-        assert isinstance(samples, _Events)
-        return ClassTokens(widths, self.hidden, len(samples.release.categories) + 1)
+        assert samples is None or isinstance(samples, _Events)
+        categories = _CATEGORIES if samples is None else len(samples.release.categories)
+        return ClassTokens(widths, self.hidden, categories + 1)
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures mirrored and in another light, sounds louder or softer."""
@@ -90,6 +100,7 @@ class AVE(Task):
         return draw.below([draw.text(samples.names[index], 480), draw.beside(columns, 4)], 4)
 
 
+_CATEGORIES = 28  # of the official release
 _NOTHING = (225, 225, 225)  # where there is no event
 
 

@@ -56,7 +56,23 @@ class AVS(Task):
 
         return _Videos(Release(root, split), inputs)
 
-    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+    def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
+        """Videos of noise, in whose frames any pixels sound."""
+        import torch
+
+        from bench.datasets.avsbench import MASK_SIZE
+
+        frames = self._annotated(split)
+        media = {name: inputs[name].random(samples, frames, generator=generator) for name in ("vision", "audio")}
+        return {**media, "mask": torch.rand(samples, frames, MASK_SIZE, MASK_SIZE, generator=generator) < 0.5}
+
+    def _annotated(self, split: str) -> int:
+        """Annotated frames of a video."""
+        from bench.datasets.avsbench import SECONDS
+
+        return 1 if split == "train" else SECONDS
+
+    def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
         """The decoder."""
         from bench.tasks.heads import MaskDecoder
 
@@ -114,6 +130,12 @@ class AVSMulti(AVS):
         from bench.datasets.avsbench import MultiRelease
 
         return _Videos(MultiRelease(root, split), inputs)
+
+    def _annotated(self, split: str) -> int:
+        """Annotated frames of a video."""
+        from bench.datasets.avsbench import SECONDS
+
+        return SECONDS
 
 
 class _Videos(Samples):

@@ -65,9 +65,31 @@ class Task(ABC):
             DataError: a file is missing or broken, then or when a sample is taken.
         """
 
+    def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
+        """A batch of made-up samples, as large as real ones: what `bench profile` measures costs on.
+
+        Args:
+            split: which split's samples they are to be like.
+            inputs: what each stream reads, by the stream's name.
+            samples: how many.
+            generator: draws them, on the CPU.
+
+        Returns:
+            What a batch of `samples` holds: tensors of the same names, types and dimensions.
+
+        Raises:
+            BenchError: the task cannot make any up.
+        """
+        raise BenchError(
+            f"{type(self).__name__} makes up no samples, which `bench profile` needs: define its `example`"
+        )
+
     @abstractmethod
-    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
-        """The head, with random weights, on streams of these widths; `samples` tells what there is to predict."""
+    def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
+        """The head, with random weights, on streams of these widths.
+
+        `samples` tells what there is to predict; without them it is what the benchmark has.
+        """
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """A training batch changed by chance, every draw from `generator` (on the CPU); as it is by default."""

@@ -80,7 +80,26 @@ class Grounding(Task):
         """
         return Expressions(_open(root, self.datasets, split), split == "train", self.keep_aspect, self.shuffle, inputs)
 
-    def head(self, widths: Mapping[str, int], samples: Samples) -> Head:
+    def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
+        """Pictures of noise, of 480 x 640 pixels, with texts of any words, boxes and pixels anywhere."""
+        import torch
+
+        def shares(low: float, high: float) -> Tensor:
+            return low + (high - low) * torch.rand(samples, 1, 2, generator=generator)
+
+        def octets(*shape: int) -> Tensor:
+            return torch.randint(256, (samples, 1, *shape), dtype=torch.uint8, generator=generator)
+
+        image, height, width = inputs["vision"].random(samples, 1, generator=generator), 480, 640
+        text = inputs["text"].random(samples, 1, generator=generator)
+        batch = {"vision": image, "text": text, "box": torch.cat([shares(0.3, 0.7), shares(0.1, 0.5)], dim=-1)}
+        if split == "train":
+            mirrors = torch.ones(samples, 1, dtype=torch.bool)
+            return {**batch, "mask": octets(*image.shape[-2:]), "mirrored": text.clone(), "mirrors": mirrors}
+        size = torch.tensor([height, width]).repeat(samples, 1, 1)
+        return {**batch, "size": size, "truth": octets(height * width // 8)}
+
+    def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
         """The cross-modal decoder."""
         from bench.tasks.grounding_head import GroundingDecoder
 

@@ -1,0 +1,103 @@
+"""`bench profile`: what methods cost at a suite's real sizes, on random weights and made-up samples."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench import processes, records
+from bench.cli.arguments import add_list, whole, words
+from bench.errors import BenchError, Mistakes, UsageError
+from bench.plan import Spec, make_plan
+from bench.streams.sources import find_encoder
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what to measure, how, and where to keep it."""
+    add_list(parser, "--methods", "NAME", "by commas or spaces; see `bench list methods`")
+    add_list(parser, "--tasks", "NAME", "by commas or spaces; see `bench list tasks`")
+    parser.add_argument("--suite", default="full", help="a name or a .toml file (default: %(default)s)")
+    add_list(parser, "--set", "KEY=VALUE", "as for `bench run`: cola.r=8, train.gradient_checkpointing=true, ...")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--batch",
+        type=lambda text: whole(text, "--batch"),
+        metavar="N",
+        help="samples of a step (default: the recipe's on a GPU, 1 elsewhere)",
+    )
+    parser.add_argument(
+        "--rounds",
+        type=lambda text: whole(text, "--rounds"),
+        default=5,
+        metavar="N",
+        help="how often each method takes its turn (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--suggest-batch", action="store_true", help="tell the largest batch of which a training step fits; no records"
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Does what the command asks for; 1 where a method could not be measured."""
+    processes.refuse_several("`bench profile`")
+    if args.suggest_batch and args.batch:
+        raise UsageError("--batch and --suggest-batch: give one or the other")
+    plan = make_plan(args.suite, words(args.methods), words(args.tasks), [0], args.set)
+    mistakes = Mistakes()
+    for model in dict.fromkeys(source["model"] for spec in plan for source in spec.streams.values()):
+        with mistakes.gathered():
+            find_encoder(model, weights=False)
+    mistakes.raise_if_any()
+    if args.suggest_batch:
+        return _suggest(plan, args)
+    records.check_writable(args.results)
+    return _measure(plan, args)
+
+
+def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
+    from bench.efficiency.measure import measure  # brings torch
+    from bench.efficiency.record import FOLDER, read_all, write
+    from bench.report.efficiency import LEGEND, page, terminal
+
+    failures = []
+    for task in dict.fromkeys(spec.task for spec in plan):
+        specs = [spec for spec in plan if spec.task == task]
+        if not args.quiet:
+            print(f"{task}: {', '.join(spec.method for spec in specs)} by turns, rounds: {args.rounds}", flush=True)
+        found, failed = measure(specs, args.device, args.rounds, args.batch)
+        failures += [f"{task} {method} failed: {reason}" for method, reason in failed.items()]
+        try:
+            for record in found:
+                write(record, args.results)
+            if found:
+                records.write_text(args.results / f"{FOLDER}.md", page(read_all(args.results)))
+        except OSError as error:
+            raise BenchError(f"{terminal(found)}\nthe records, shown above, cannot be written: {error}") from error
+        if found:
+            print(f"\n{terminal(found)}\n", flush=True)
+    print("\n".join([LEGEND, *failures]))
+    print(f"Weights and samples are random; there is no score. Records: {args.results / FOLDER}, {FOLDER}.md beside it")
+    return int(bool(failures))
+
+
+def _suggest(plan: Sequence[Spec], args: argparse.Namespace) -> int:
+    from bench.efficiency.batch import MOST, largest_batch  # brings torch
+    from bench.measure import release_memory
+
+    failed = False
+    for spec in plan:
+        try:
+            found = largest_batch(spec, args.device)
+        except UsageError:
+            raise
+        except BenchError as error:
+            failed = True
+            print(f"{spec.task} {spec.method} failed: {error}", flush=True)
+        else:
+            told = f"{found} samples" if 1 < found < MOST else f"{MOST} samples or more" if found else "not one sample"
+            print(f"{spec.task} {spec.method}: {'1 sample' if found == 1 else told}", flush=True)
+            failed |= not found
+        release_memory()
+    return int(failed)

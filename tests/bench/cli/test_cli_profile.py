@@ -1,0 +1,107 @@
+"""`bench profile` from end to end, at the sizes of the suite mini."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from bench import cli, records
+from bench.efficiency import record as efficiency
+
+
+@pytest.fixture(scope="module")
+def profiled(tmp_path_factory):
+    """A results folder of LoRA, CoLA and the head alone on AVS."""
+    results = tmp_path_factory.mktemp("profiled")
+    arguments = ["--suite", "mini", "--methods", "cola,lora,head", "--tasks", "avs", "--device", "cpu", "--rounds", "2"]
+    assert cli.main(["profile", *arguments, "--results", str(results), "--quiet"]) == 0
+    return results
+
+
+def test_a_record_a_method_and_a_page_and_no_score(profiled):
+    found = {record.spec["method"]: record for record in efficiency.read_all(profiled)}
+    assert found.keys() == {"cola", "lora", "head"}
+    assert records.read_all(profiled) == []
+    assert {path.name for path in profiled.iterdir()} <= {"efficiency", "efficiency.md", "records"}
+    page = (profiled / "efficiency.md").read_text(encoding="utf-8")
+    assert "there is no score" in page and all(f"| {name}" in page for name in found)
+    for record in found.values():
+        assert record.against.method == "lora" and record.batch_size == 1 and record.rounds == 2
+        assert record.speed.train.low <= record.speed.train.median <= record.speed.train.high
+        assert (record.speed.score_merged is None) == (record.spec["method"] == "head")
+    base = found["lora"]
+    assert (base.against.train.median, base.against.memory, base.against.score_operations) == (1, 1, 1)
+    assert found["cola"].against.score_operations == found["cola"].operations.score / base.operations.score > 1
+    assert found["cola"].parameters.adapter == 107_952 and found["head"].parameters.adapter == 0
+
+
+def test_the_parameters_are_those_of_a_run(profiled):
+    """Those of the suite mini's recorded runs (README)."""
+    found = {record.spec["method"]: record.parameters for record in efficiency.read_all(profiled)}
+    assert (found["lora"].adapter, found["lora"].head, found["lora"].total) == (36_864, 62_928, 582_736)
+
+
+def test_a_leaderboard_sees_none_of_it(profiled, capsys):
+    assert cli.main(["leaderboard", "--results", str(profiled)]) == 1
+    assert "there are no records" in capsys.readouterr().err
+
+
+def test_a_method_that_cannot_be_measured_leaves_the_others(tmp_path, capsys, monkeypatch):
+    from bench.methods.head import HeadOnly
+
+    monkeypatch.setattr(HeadOnly, "attach", lambda *_: 1 / 0)
+    arguments = ["--suite", "mini", "--methods", "head,full", "--tasks", "avs", "--device", "cpu", "--rounds", "1"]
+    assert cli.main(["profile", *arguments, "--results", str(tmp_path)]) == 1
+    assert "avs head failed: ZeroDivisionError" in capsys.readouterr().out
+    (record,) = efficiency.read_all(tmp_path)
+    assert record.spec["method"] == record.against.method == "full"
+
+
+def test_the_largest_batch_is_told_in_a_line_each(tmp_path, capsys):
+    arguments = ["--suite", "mini", "--methods", "lora,head", "--tasks", "avs", "--device", "cpu", "--suggest-batch"]
+    assert cli.main(["profile", *arguments, "--results", str(tmp_path / "none")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["avs lora", "avs head"]
+    assert all("sample" in line for line in lines) and not (tmp_path / "none").exists()
+
+
+def run(*arguments, **environment):
+    """A command in a process of its own, which must not import anything heavy."""
+    code = (
+        "import sys; from bench.cli import main; code = main(sys.argv[1:]); "
+        "assert 'torch' not in sys.modules and 'transformers' not in sys.modules; sys.exit(code)"
+    )
+    env = {"PATH": "/usr/bin:/bin", **environment}
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env)
+
+
+def test_wrong_names_end_it_with_the_nearest_ones(tmp_path):
+    start = time.perf_counter()
+    done = run("profile", "--suite", "ful", "--methods", "lroa", "--tasks", "avee", "--set", "train.batch=3")
+    assert time.perf_counter() - start < 10
+    assert done.returncode == 2
+    for told in ("did you mean full", "did you mean lora", "did you mean ave", "batch_size"):
+        assert told in done.stderr
+    suite = tmp_path / "own.toml"
+    mini = ["profile", "--methods", "lora", "--tasks", "ave", "--suite", "full", "--set"]
+    done = run(*mini, "vision.model=someone/unknown", HF_HUB_CACHE=str(tmp_path))
+    assert done.returncode == 2 and "the encoder someone/unknown is not here" in done.stderr, done.stderr
+    assert not suite.exists()
+    done = run("profile", "--methods", "lora", "--tasks", "ave", "--batch", "2", "--suggest-batch")
+    assert done.returncode == 2 and "give one or the other" in done.stderr
+
+
+def test_help_is_quick():
+    code = "import sys; from bench.cli import main\ntry: main(['profile', '--help'])\n"
+    code += "finally: assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and "--suggest-batch" in done.stdout, done.stderr
+
+
+def test_records_are_plain_json(profiled):
+    for path in (profiled / "efficiency").iterdir():
+        assert json.loads(path.read_text(encoding="utf-8"))["kind"] == "efficiency"
