@@ -10,8 +10,8 @@ from bench.again import specification
 from bench.errors import UsageError
 from bench.records import Record
 from bench.registry import did_you_mean
-from bench.runner import set_up
 from bench.scoring import score, together
+from bench.setup import set_up
 from bench.sweep import RunOptions
 
 

@@ -2,109 +2,32 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import statistics
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState, GradientState
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
-from torch import Tensor, nn
-from transformers.utils import logging as transformers_logging
+from torch import Tensor
 
-from bench import artefact, predictions, processes, records, registry, samples, settings
+from bench import artefact, predictions, processes, records, samples
 from bench.checkpoint import Checkpoint, made_by
-from bench.data import Splits, open_splits
 from bench.environment import environment
 from bench.errors import BenchError, UsageError
 from bench.measure import Peak, release_memory
-from bench.methods.base import Method
 from bench.plan import Spec
-from bench.recipe import Recipe
 from bench.scoring import difference, score, speed, together
-from bench.streams.base import Stream
-from bench.streams.load import load_stream
-from bench.streams.lockstep import MultiStream
+from bench.setup import Setup, build_parts, device_name, make_accelerator, set_up
 from bench.sweep import RunOptions
-from bench.tasks.base import Samples, Task
-from bench.tasks.model import TaskModel
-from bench.train import STEP, Trained, train
+from bench.tracking import Tracking
+from bench.train import STEP, Tell, Trained, tell_nobody, train
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Clock:
-    """Wall time of each phase, in seconds."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = time.perf_counter() - start
-
-
-@dataclass
-class Setup:
-    """What a specification stands for, on its device.
-
-    Attributes:
-        task: the task.
-        method: the method, attached.
-        data: the task's splits.
-        model: streams with the adapters, and head.
-        parameters: how many it has.
-        accelerator: device and precision.
-        recipe: how to train it.
-        seconds: wall time of preparing the `model` and the `data`.
-    """
-
-    task: Task
-    method: Method
-    data: Splits
-    model: TaskModel
-    parameters: records.Parameters
-    accelerator: Accelerator
-    recipe: Recipe
-    seconds: dict[str, float]
-
-
-def set_up(spec: Spec, options: RunOptions) -> Setup:
-    """Loads streams and data, and builds the model with the method attached, as it is before training.
-
-    Raises:
-        DataError, UsageError: the data is not there or broken, or the device is not there.
-        BenchError: an encoder cannot be loaded, or the method cannot adapt it.
-    """
-    clock = _Clock()
-    transformers_logging.disable_progress_bar()  # ours are enough
-    task, method, recipe = build_parts(spec)
-    accelerator = make_accelerator(options.device, recipe)
-    with clock.phase("model"):
-        streams = MultiStream({name: _pretrained(source) for name, source in spec.streams.items()})
-    with clock.phase("data"):
-        inputs = {name: stream.input for name, stream in streams.streams.items()}
-        data = open_splits(task, spec.data, options.data_root, inputs)
-    with clock.phase("attach"):
-        model, parameters = build_model(spec, task, method, streams, data.samples["train"])
-        economise(model, recipe, accelerator)
-        model.to(accelerator.device)
-    seconds = {"model": clock.seconds["model"] + clock.seconds["attach"], "data": clock.seconds["data"]}
-    return Setup(task, method, data, model, parameters, accelerator, recipe, seconds)
 
 
 def execute(spec: Spec, options: RunOptions) -> records.Record:
@@ -119,11 +42,14 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
     here = environment(device_name(device), torch.get_num_threads())
     here = replace(here, processes=processes.count())
     blank = records.Record.failed(spec, started, environment=here)
+    failed: records.Record | None = None
+    told = Tracking(options.track, spec, options.results)
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
         checkpoint = _checkpoint(spec, setup, options.results) if options.results else None
-        measured, sample_scores = (_validate if options.validate_only else measure)(spec, setup, start, checkpoint)
+        do = _validate if options.validate_only else measure
+        measured, sample_scores = do(spec, setup, start, checkpoint, told.epoch)
     except UsageError:
         raise
     except Exception as error:
@@ -135,13 +61,13 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
             step=getattr(error, STEP, None),
             finished=records.now(),
         )
-    else:
-        failed = None
     if failed:
+        told.end(None)
         setup = checkpoint = None  # type: ignore[assignment]  # so that the next run has the memory
         release_memory()
         return failed
     record = replace(blank, status="ok", finished=records.now(), **measured)
+    told.end(record.scores)
     if options.results and setup.accelerator.is_main_process:
         _keep_samples(spec, sample_scores, options.results)
         _keep_predictions(spec, setup, options.results)
@@ -196,7 +122,7 @@ def _keep_adapter(record: records.Record, setup: Setup, results: Path) -> record
 
 
 def measure(
-    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None
+    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, tell: Tell = tell_nobody
 ) -> tuple[dict[str, Any], samples.SampleScores]:
     """Trains and scores; returns the parts of the record, and what each test sample scored.
 
@@ -205,60 +131,73 @@ def measure(
         setup: what it stands for.
         start: when the run began, by the performance counter.
         checkpoint: where training keeps its state; None to keep none.
+        tell: is called with each epoch's validation.
     """
-    clock = _Clock()
-    task, method, data, model, recipe = setup.task, setup.method, setup.data, setup.model, setup.recipe
-    accelerator = setup.accelerator
+    task, data, model, recipe, accelerator = setup.task, setup.data, setup.model, setup.recipe, setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
-    with clock.phase("train"), peaks["train"].watching():
-        trained = _train(spec, setup, checkpoint, peaks["train"])
-    with clock.phase("score"), peaks["score"].watching():
+    with peaks["train"].watching():
+        trained = _train(spec, setup, checkpoint, tell, peaks["train"])
+    began = time.perf_counter()
+    with peaks["score"].watching():
         scored = [
             score(model, task, data.datasets[split], recipe, accelerator, f"scoring {spec.label} {split}")
             for split in task.test_splits
         ]
+    took = time.perf_counter() - began
     again, _ = score(model, task, data.datasets["val"], recipe, accelerator)
     unmerged, merged = _speeds(setup)
+    by_split = {split: measured for split, (measured, _) in zip(task.test_splits, scored, strict=True)}
     of_samples = {
         split: _of_samples(task.of_each(measured), getattr(data.samples[split], "groups", None))
-        for split, (measured, _) in zip(task.test_splits, scored, strict=True)
+        for split, measured in by_split.items()
     }
-    parts = {
-        "scores": records.Scores(
-            metric=task.metric,
-            validation=trained.curve,
-            best_epoch=trained.best_epoch,
-            test=task.summarise(together([measured for measured, _ in scored])),
-            test_samples=sum(data.counts[split] for split in task.test_splits),
-            floors=dict(data.floors),
-            splits={
-                "val": next(entry.scores for entry in trained.curve if entry.epoch == trained.best_epoch),
-                **{
-                    split: task.summarise(measured)
-                    for split, (measured, _) in zip(task.test_splits, scored, strict=True)
-                },
-            },
-            repeated=difference(trained.validation, again),
-        ),
-        "parameters": replace(setup.parameters, effective=method.effective_parameters(), idle=trained.idle),
+    scores = records.Scores(
+        metric=task.metric,
+        validation=trained.curve,
+        best_epoch=trained.best_epoch,
+        test=task.summarise(together(list(by_split.values()))),
+        test_samples=sum(data.counts[split] for split in task.test_splits),
+        floors=dict(data.floors),
+        splits={"val": trained.best} | {split: task.summarise(measured) for split, measured in by_split.items()},
+        repeated=difference(trained.validation, again),
+    )
+    rate = statistics.fmean(rate for _, rate in scored)
+    return {
+        "scores": scores,
         "memory": records.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
-        "throughput": records.Throughput(
-            trained.throughput, statistics.fmean(rate for _, rate in scored), unmerged, merged
-        ),
+        "throughput": records.Throughput(trained.throughput, rate, unmerged, merged),
+        **_parts(spec, setup, trained, took, start),
+    }, of_samples
+
+
+def _validate(
+    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, tell: Tell = tell_nobody
+) -> tuple[dict[str, Any], samples.SampleScores]:
+    """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
+    trained = _train(spec, setup, checkpoint, tell)
+    scores = records.Scores(
+        setup.task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": trained.best}
+    )
+    return {"scores": scores, **_parts(spec, setup, trained, 0.0, start)}, {}
+
+
+def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: float) -> dict[str, Any]:
+    """The parts of a record that every run has which was trained; `scoring` took so many seconds."""
+    return {
+        "parameters": replace(setup.parameters, effective=setup.method.effective_parameters(), idle=trained.idle),
         "times": records.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],
             train=trained.seconds,
-            score=clock.seconds["score"],
-            total=time.perf_counter() - start + trained.seconds - clock.seconds["train"],
+            score=scoring,
+            total=time.perf_counter() - start + trained.seconds_before,
             resumed=trained.resumed,
         ),
-        "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
+        "data": records.DataInfo(spec.data["source"], setup.data.fingerprint, setup.data.counts, setup.data.skipped),
     }
-    return parts, of_samples
 
 
-def _train(spec: Spec, setup: Setup, checkpoint: Checkpoint | None, peak: Peak | None = None) -> Trained:
+def _train(spec: Spec, setup: Setup, checkpoint: Checkpoint | None, tell: Tell, peak: Peak | None = None) -> Trained:
     seen = {split: setup.data.datasets[split] for split in ("train", "val")}  # the test split is out of its reach
     return train(
         setup.model,
@@ -271,30 +210,8 @@ def _train(spec: Spec, setup: Setup, checkpoint: Checkpoint | None, peak: Peak |
         spec.label,
         checkpoint,
         peak,
+        tell,
     )
-
-
-def _validate(
-    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None
-) -> tuple[dict[str, Any], samples.SampleScores]:
-    """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
-    task, method, data = setup.task, setup.method, setup.data
-    trained = _train(spec, setup, checkpoint)
-    best = next(entry.scores for entry in trained.curve if entry.epoch == trained.best_epoch)
-    parts = {
-        "scores": records.Scores(task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": best}),
-        "parameters": replace(setup.parameters, effective=method.effective_parameters(), idle=trained.idle),
-        "times": records.Times(
-            data=setup.seconds["data"],
-            model=setup.seconds["model"],
-            train=trained.seconds,
-            score=0.0,
-            total=time.perf_counter() - start,
-            resumed=trained.resumed,
-        ),
-        "data": records.DataInfo(spec.data["source"], data.fingerprint, data.counts, data.skipped),
-    }
-    return parts, {}
 
 
 def _of_samples(scores: Mapping[str, Tensor], groups: Sequence[str] | None) -> dict[str, np.ndarray]:
@@ -318,107 +235,3 @@ def _speeds(setup: Setup) -> tuple[float, float | None]:
             setup.method.unmerge()
         speeds[merge].append(rate)
     return statistics.fmean(speeds[False]), statistics.fmean(speeds[True]) if speeds[True] else None
-
-
-def build_parts(spec: Spec) -> tuple[Task, Method, Recipe]:
-    """The task, the method and the recipe of a specification."""
-    task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
-    method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
-    return task, method, Recipe(**spec.recipe)
-
-
-def build_model(
-    spec: Spec, task: Task, method: Method, streams: MultiStream, samples: Samples | None
-) -> tuple[TaskModel, records.Parameters]:
-    """Head and adapters on pretrained streams, and how many parameters they have.
-
-    The seed is set anew before the head and before the method: so the head starts the same under every method.
-
-    Args:
-        spec: the run.
-        task: its task.
-        method: its method, not attached yet.
-        streams: to be adapted, in place.
-        samples: of the training split; None where there is no data.
-    """
-    frozen = sum(p.numel() for p in streams.parameters())
-    set_seed(spec.seed)
-    widths = {name: stream.width for name, stream in streams.streams.items()}
-    head = task.head(widths, samples)
-    set_seed(spec.seed)
-    method.attach(streams)
-    model = TaskModel(streams, head)
-    adapter = sum(streams.get_parameter(name).numel() for name in method.adapter_names(streams))
-    head_size = sum(p.numel() for p in head.parameters() if p.requires_grad)
-    return model, records.Parameters(
-        adapter=adapter,
-        head=head_size,
-        trainable=adapter + head_size,
-        total=sum(p.numel() for p in model.parameters()),
-        streams=frozen,
-        percent=100 * adapter / frozen,
-    )
-
-
-_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def economise(model: TaskModel, recipe: Recipe, accelerator: Accelerator) -> None:
-    """Spends less memory on a model, as far as its recipe says so."""
-    model.streams.gradient_checkpointing = recipe.gradient_checkpointing
-    if recipe.low_precision_frozen:
-        lower_frozen(model, accelerator.mixed_precision)
-
-
-def lower_frozen(model: TaskModel, precision: str) -> None:
-    """Puts frozen linears and convolutions into the type that mixed precision would cast them to at each use.
-
-    Norms, embeddings and what is trained stay in float32.
-    """
-    for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and precision in _TYPES:
-            for parameter in module.parameters(recurse=False):
-                if not parameter.requires_grad:
-                    parameter.data = parameter.data.to(_TYPES[precision])
-
-
-@lru_cache(maxsize=4)
-def _loaded(**source: Any) -> Stream:
-    return load_stream(**source)
-
-
-def _pretrained(source: Mapping[str, Any]) -> Stream:
-    """A stream of its own for each run, copied from what the runs of this process load once."""
-    return copy.deepcopy(_loaded(**source))
-
-
-def make_accelerator(device: str, recipe: Recipe) -> Accelerator:
-    """Device, precision and processes as a command and a recipe ask for them.
-
-    Raises:
-        UsageError: the device is not there, or cannot compute in this precision.
-    """
-    precision, compiled = recipe.precision, recipe.compile
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no CUDA device here; --device auto takes what there is")
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    if precision == "auto":
-        # bfloat16 autocast is slower than float32 on most CPUs.
-        precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
-    if precision == "fp16" and on_cpu:
-        raise UsageError("precision fp16 needs a GPU: --set train.precision=auto takes float32 on a CPU")
-    # Its state is shared by all accelerators of a process: an earlier run's device and precision must not stay.
-    AcceleratorState._reset_state(reset_partial_state=True)
-    GradientState._reset_state()
-    return Accelerator(
-        cpu=on_cpu,
-        mixed_precision=precision,
-        dynamo_backend="inductor" if compiled else None,
-        # An encoder has parameters that a task does not use, as that for masked patches: `full` trains them too.
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
-    )
-
-
-def device_name(device: torch.device) -> str:
-    """The name of a device."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -36,6 +36,14 @@ _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wai
 _log = logging.getLogger(__name__)
 
 
+Tell = Callable[[Epoch], object]
+"""Is told of each epoch's validation."""
+
+
+def tell_nobody(entry: Epoch) -> None:
+    """Does nothing."""
+
+
 class DivergedError(BenchError):
     """A loss was not finite."""
 
@@ -51,7 +59,8 @@ class Trained:
         throughput: samples a second.
         idle: trained parameters in tensors that no gradient ever reached.
         seconds: how long it took, with what was done before the run was killed.
-        resumed: epochs of these that an earlier process had done.
+        seconds_before: how much of that was before.
+        resumed: epochs that were done before.
     """
 
     curve: list[Epoch]
@@ -60,7 +69,13 @@ class Trained:
     throughput: float
     idle: int
     seconds: float
+    seconds_before: float
     resumed: int
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The validation scores of the best epoch."""
+        return self.curve[self.best_epoch - 1].scores
 
 
 def train(
@@ -74,6 +89,7 @@ def train(
     label: str,
     checkpoint: Checkpoint | None = None,
     peak: Peak | None = None,
+    tell: Tell = tell_nobody,
 ) -> Trained:
     """Trains what the method and the task left trainable, and leaves the model with the weights of its best epoch.
 
@@ -91,20 +107,23 @@ def train(
         label: what the progress bar says.
         checkpoint: where the state is kept after each epoch, and taken up from; None to keep none.
         peak: what watches the memory; it is told of the peak that an earlier process saw.
+        tell: is called with each epoch's validation, those of an earlier process too.
 
     Raises:
         DivergedError: a loss was not finite; says at which step.
     """
-    started = time.perf_counter()
+    started, before = time.perf_counter(), 0.0
     splits = _without_streams(model, task, recipe, splits, accelerator)
     training = _Training(model, method, task, recipe, splits["train"], accelerator, seed)
     if kept := checkpoint.load() if checkpoint else None:
         training.restore(kept["training"])
-        started -= kept["seconds"]
+        before = kept["seconds"]
         if peak:
             peak.raise_to(kept["peak"])
         _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
     resumed = len(training.curve)
+    for entry in training.curve:
+        tell(entry)
     try:
         with bar(range(training.steps), label, unit="step") as progress:
             progress.update(training.step)
@@ -112,10 +131,11 @@ def train(
                 loss = training.epoch(progress.update)
                 measured, _ = score(model, task, splits["val"], recipe, accelerator)
                 scores = training.note(loss, measured)
+                tell(training.curve[-1])
                 progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
                 if checkpoint and accelerator.is_main_process:
                     seen = peak.so_far() if peak else 0
-                    seconds = time.perf_counter() - started
+                    seconds = time.perf_counter() - started + before
                     checkpoint.save({"training": training.state(), "seconds": seconds, "peak": seen})
     except Exception as error:
         setattr(error, STEP, training.step)
@@ -127,7 +147,8 @@ def train(
         validation=training.measured_best,
         throughput=training.clock.throughput(),
         idle=training.idle(),
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started + before,
+        seconds_before=before,
         resumed=resumed,
     )
 

@@ -12,7 +12,7 @@ from bench.loader import batches, load
 from bench.measure import bytes_of_step
 from bench.optimiser import make_optimiser
 from bench.plan import Spec
-from bench.runner import set_up
+from bench.setup import set_up
 from bench.sweep import RunOptions
 from bench.timing import Ratio, by_turns
 from bench.train import take_step

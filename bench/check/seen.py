@@ -12,7 +12,7 @@ import numpy as np
 from bench import registry, settings
 from bench.data import Splits, open_samples
 from bench.plan import Spec
-from bench.runner import set_up
+from bench.setup import set_up
 from bench.sweep import RunOptions
 from bench.tasks.base import Samples, Task
 

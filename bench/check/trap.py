@@ -22,7 +22,8 @@ from bench.errors import DataError, UsageError
 from bench.loader import Columns
 from bench.plan import Spec, with_values
 from bench.records import Record
-from bench.runner import Setup, measure, set_up
+from bench.runner import measure
+from bench.setup import Setup, set_up
 from bench.sweep import RunOptions
 from bench.tasks.base import Task
 from bench.tasks.model import Output

@@ -14,7 +14,7 @@ from bench.efficiency.subject import Batch, Subject, examples
 from bench.measure import bytes_of_step, release_memory
 from bench.plan import Spec
 from bench.recipe import Recipe
-from bench.runner import build_parts, make_accelerator
+from bench.setup import build_parts, make_accelerator
 
 MOST = 4096
 SHARE = 0.9  # of the memory that is available, on the CPU

@@ -17,7 +17,7 @@ from bench.efficiency.shared import SharingCopy
 from bench.measure import bytes_of_step
 from bench.optimiser import make_optimiser
 from bench.plan import Spec
-from bench.runner import build_model, build_parts, economise
+from bench.setup import build_model, build_parts, economise
 from bench.streams.lockstep import MultiStream
 from bench.tasks.base import Task
 from bench.train import take_step

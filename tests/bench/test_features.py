@@ -9,7 +9,8 @@ from accelerate import Accelerator
 from bench import features as module
 from bench.features import features
 from bench.plan import make_plan
-from bench.runner import execute, set_up
+from bench.runner import execute
+from bench.setup import set_up
 from bench.tasks.ave import AVE
 from bench.tasks.base import Task
 

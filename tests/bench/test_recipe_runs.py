@@ -10,7 +10,8 @@ from test_runner import spec
 from torch import nn
 
 from bench.errors import UsageError
-from bench.runner import execute, lower_frozen, set_up
+from bench.runner import execute
+from bench.setup import lower_frozen, set_up
 
 
 def losses(options, *changes, task="avs", method="cola"):

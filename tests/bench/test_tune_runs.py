@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import data, records, runner
+from bench import data, records, runner, setup
 from bench.plan import make_plan
 from bench.sweep import sweep
 
@@ -39,7 +39,7 @@ def untouchable_test_split(monkeypatch):
         splits = data.open_splits(*args)
         return replace(splits, datasets={**splits.datasets, "test": Untouchable(3)})
 
-    monkeypatch.setattr(runner, "open_splits", opened)
+    monkeypatch.setattr(setup, "open_splits", opened)
 
 
 def test_a_trial_reads_no_test_split(options, spec, tmp_path, untouchable_test_split):

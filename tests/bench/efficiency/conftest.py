@@ -10,7 +10,7 @@ from bench.efficiency.shared import SharedStreams
 from bench.efficiency.subject import Subject, examples
 from bench.plan import make_plan
 from bench.recipe import Recipe
-from bench.runner import build_parts, make_accelerator
+from bench.setup import build_parts, make_accelerator
 from bench.streams.sources import WEIGHTS
 
 

@@ -11,7 +11,7 @@ from bench.efficiency.measure import random_streams
 from bench.efficiency.subject import examples
 from bench.errors import BenchError
 from bench.plan import make_plan
-from bench.runner import build_model, build_parts
+from bench.setup import build_model, build_parts
 from bench.tasks.avs import AVSMulti
 from bench.tasks.base import Task
 

@@ -9,7 +9,7 @@ import torch
 from bench.efficiency.measure import random_streams
 from bench.efficiency.shared import SharedStreams
 from bench.plan import make_plan
-from bench.runner import build_model, build_parts
+from bench.setup import build_model, build_parts
 
 METHODS = ["lora", "full", "cola", "dora", "head"]
 
