@@ -37,6 +37,10 @@ LARGEST = 1e100  # of a number that was measured: means and variances of such nu
 _log = logging.getLogger(__name__)
 
 
+class TornError(BenchError):
+    """A record that is cut short or otherwise no JSON, as after a crash of the machine."""
+
+
 def now() -> str:
     """The time as records tell it: UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -246,7 +250,9 @@ def _read(place: str) -> Record:
         if unknown := record.spec.keys() - _SPEC_KEYS:
             raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise BenchError(f"{place} is no readable record: {error}") from error
+        is_json = not isinstance(error, msgspec.DecodeError) or isinstance(error, msgspec.ValidationError)
+        kind = BenchError if is_json else TornError
+        raise kind(f"{place} is no readable record: {error}") from error
     return record
 
 
@@ -301,6 +307,20 @@ def read_all(results: Path) -> list[Record]:
             if record.scores is None or record.scores.test:
                 found.append(record)
     return sorted(found, key=lambda record: record.started)
+
+
+def of(results: Path, spec: Spec) -> Record | None:
+    """The record of a run, if there is one; one that is cut short counts as none, with a warning.
+
+    Raises:
+        BenchError: the file is whole but no record that this version reads, and is not to be written over.
+    """
+    path = find(results, spec)
+    try:
+        return read(path) if path else None
+    except TornError as error:
+        _log.warning("%s; the run is done again", error)
+        return None
 
 
 def find(results: Path, spec: Spec) -> Path | None:

@@ -41,6 +41,7 @@ class RunOptions:
         validate_only: train and validate and score no test split, as in a trial of `bench tune`.
         time_limit: seconds that a run may take; None for any.
         memory_limit: bytes of resident memory that a run may take; None for any.
+        track: names of the trackers that are told of each run (see `bench.tracking`).
     """
 
     data_root: Path | None = None
@@ -51,6 +52,7 @@ class RunOptions:
     validate_only: bool = False
     time_limit: float | None = None
     memory_limit: int | None = None
+    track: tuple[str, ...] = ()
 
     @property
     def limits(self) -> bool:
@@ -109,8 +111,7 @@ def plan_runs(
 
 def finished(plan: Sequence[Spec], results: Path, with_adapters: bool = False) -> dict[str, Record]:
     """The records of those runs that have one, by id; where adapters are asked for, of those that have one too."""
-    paths = {spec.id: records.find(results, spec) for spec in plan}
-    found = {id_: records.read(path) for id_, path in paths.items() if path}
+    found = {spec.id: record for spec in plan if (record := records.of(results, spec))}
     if not with_adapters:
         return found
     return {
@@ -160,7 +161,7 @@ def sweep(
             with closing(_run_all(waiting, options, jobs, cluster)) as done:
                 for record in done:
                     spec = Spec(**record.spec)
-                    if claims.holds(spec) or not records.find(results, spec):
+                    if claims.holds(spec) or not records.of(results, spec):
                         record = _keep(record, results, options, jobs)
                     claims.release(spec)
                     yield record
@@ -201,11 +202,11 @@ class _Waiting:
         """Whether another command has written the run's record, though it was to do; notes it then."""
         if spec not in self.specs:
             return True
-        path = None if spec.id in self._redo else records.find(self._results, spec)
-        if not path:
+        record = None if spec.id in self._redo else records.of(self._results, spec)
+        if not record:
             return False
         self.specs.remove(spec)
-        self._elsewhere.append(records.read(path))
+        self._elsewhere.append(record)
         return True
 
 

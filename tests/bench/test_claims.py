@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from bench import claims, records
 from bench.claims import Claims
 from bench.errors import BenchError
 from bench.plan import make_plan
-from bench.sweep import RunOptions, sweep
+from bench.sweep import RunOptions, finished, sweep
 
 
 @pytest.fixture
@@ -181,6 +182,38 @@ def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp
     list(sweep(plan[:1], tmp_path, RunOptions()))
     (kept,) = records.read_all(tmp_path)
     assert kept.scores.test[kept.scores.metric] == 99.0
+
+
+def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
+    path = records.write(mocks.record(plan[0]), tmp_path)
+    path.write_bytes(path.read_bytes()[:-40])
+    assert finished(plan[:1], tmp_path) == {}
+    assert [record.status for record in sweep(plan[:1], tmp_path, RunOptions())] == ["ok"]
+    assert f"{path} is no readable record" in caplog.text and "the run is done again" in caplog.text
+    assert records.read(path).id == plan[0].id
+
+
+def test_a_record_of_a_later_version_is_not_written_over(plan, tmp_path, runs):
+    path = records.write(mocks.record(plan[0]), tmp_path)
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(BenchError, match="schema is 2, and this version of bench reads 1"):
+        finished(plan[:1], tmp_path)
+    with pytest.raises(BenchError, match="schema is 2"):
+        list(sweep(plan[:1], tmp_path, RunOptions()))
+    assert '"schema": 2' in path.read_text() and not runs.done
+
+
+def test_a_full_disk_loses_no_record(plan, tmp_path, runs, monkeypatch):
+    """The record is part of the message, and no part of it stays in the folder."""
+
+    def fsync(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(BenchError, match="No space left on device") as raised:
+        list(sweep(plan[:1], tmp_path, RunOptions()))
+    assert json.loads(str(raised.value).rpartition("\nthe record of")[0])["id"] == plan[0].id
+    assert not list((tmp_path / "records").iterdir()) and not (tmp_path / "claims").exists()
 
 
 def test_commands_of_several_processes_do_every_run_once(mock_suite, tmp_path):
