@@ -18,6 +18,19 @@ def test_class_tokens_reads_nothing_but_the_class_tokens():
     assert sum(p.numel() for p in head.parameters()) == (14 * 16 + 16) + (16 * 5 + 5)
 
 
+def test_a_stream_without_a_class_token_tells_the_mean_of_its_tokens():
+    torch.manual_seed(0)
+    head = ClassTokens({"vision": 8, "audio": 6}, hidden=16, classes=5)
+    head.special = {"vision": 0, "audio": 2}
+    states = {"audio": torch.randn(3, 4, 6), "vision": torch.randn(3, 9, 8)}
+    output = head(states, {})
+    swapped = {"audio": states["audio"], "vision": states["vision"].flip(1)}
+    torch.testing.assert_close(head(swapped, {}), output)
+    assert (head(states | {"vision": states["vision"] + 1}, {}) - output).abs().max() > 1e-3
+    other_sound = torch.cat([states["audio"][:, :1], torch.randn(3, 3, 6)], dim=1)
+    torch.testing.assert_close(head(states | {"audio": other_sound}, {}), output)
+
+
 def test_mask_decoder_keeps_places_and_hears():
     torch.manual_seed(0)
     head = MaskDecoder(vision=8, audio=6, hidden=16).eval()
