@@ -20,7 +20,7 @@ from bench.streams.sources import find_encoder
 
 if TYPE_CHECKING:
     from bench.budget import Fit
-    from bench.ray_executor import Cluster
+    from bench.cluster import Cluster
     from bench.tuned import Tuned
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import UsageError
@@ -48,6 +49,35 @@ def whole(text: str, option: str) -> int:
     if not (text.isdecimal() and int(text)):
         raise UsageError(f"{option} is a whole number from 1, not {text}")
     return int(text)
+
+
+_TIMES = {"s": 1, "m": 60, "h": 3600}
+_SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
+
+
+def seconds(text: str, option: str) -> float:
+    """A time in seconds.
+
+    Raises:
+        UsageError: the text is none above 0.
+    """
+    return _measured(text, _TIMES, f"{option} is a time, as in 90s, 30m or 2h")
+
+
+def size(text: str, option: str) -> int:
+    """A size in bytes.
+
+    Raises:
+        UsageError: the text is none above 0.
+    """
+    return int(_measured(text, _SIZES, f"{option} is a size, as in 500MB, 8GB or 8GiB"))
+
+
+def _measured(text: str, units: Mapping[str, int], expected: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]+)", text)
+    if not found or found[2] not in units or not float(found[1]):
+        raise UsageError(f"{expected}, not {text}")
+    return float(found[1]) * units[found[2]]
 
 
 def add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import processes, records
-from bench.cli.arguments import add_place, add_plan, asked, seconds, size
+from bench import processes, records, tracking
+from bench.cli.arguments import add_list, add_place, add_plan, asked, seconds, size, words
 from bench.cli.executor import add_executor, cluster_of
 from bench.errors import Terminated
 from bench.plan import Spec
@@ -59,12 +59,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="memory that a run may hold, as in 500MB, 8GB; likewise",
     )
+    add_list(parser, "--track", "NAME", "tell tensorboard, wandb, mlflow or trackio of runs, below RESULTS/tracking")
 
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
     tuned = read_tuned(args.settings) if args.settings else None
     cluster = cluster_of(args)
+    tracking.check(words(args.track))
     args.quiet = args.quiet or not processes.is_main()
     plan, fits = plan_runs(*asked(args), args.budget, args.data_root, tuned)
     records.check_writable(args.results)
@@ -86,6 +88,7 @@ def main(args: argparse.Namespace) -> int:
         tuned,
         time_limit=args.time_limit,
         memory_limit=args.memory_limit,
+        track=tuple(dict.fromkeys(words(args.track))),
     )
     interrupted = False
     signal.signal(signal.SIGTERM, _end)

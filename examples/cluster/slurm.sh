@@ -1,0 +1,42 @@
+#!/bin/bash
+# A sweep over the nodes of a Slurm allocation: a Ray cluster for as long as the job lives, and `bench run` on top of it.
+#
+#   sbatch examples/cluster/slurm.sh
+#
+# Repository, data and results lie on the file system that the nodes share, and so does the home folder, where Ray keeps
+# the token by which the nodes know each other. Cut off at its limit of time, the same command goes on from there.
+#
+# Without Ray: several commands may share a results folder, so an array job does too. Put `--array=1-8` and `--nodes=1`
+# below, and in place of all that follows the last line without `--executor ray` and what belongs to it.
+
+#SBATCH --job-name=crossmodal-bench
+#SBATCH --nodes=4
+#SBATCH --ntasks-per-node=1
+#SBATCH --gpus-per-task=4
+#SBATCH --cpus-per-task=32
+#SBATCH --time=24:00:00
+#SBATCH --signal=B:INT@120
+
+set -euo pipefail
+cd "${SLURM_SUBMIT_DIR:-.}"
+source .venv/bin/activate
+export RAY_USAGE_STATS_ENABLED=0 SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"
+ray get-auth-token --generate > /dev/null
+
+head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)
+port=$((20000 + SLURM_JOB_ID % 10000)) # so that two jobs may share a node
+resources=(--num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "${SLURM_GPUS_PER_TASK:-0}")
+
+# One process starts the head and the others join it; each ends with the job.
+srun --nodes=1 --ntasks=1 --nodelist="$head" \
+    ray start --head --port="$port" --include-dashboard=false "${resources[@]}" --block &
+sleep 30
+if ((SLURM_NNODES > 1)); then
+    srun --nodes=$((SLURM_NNODES - 1)) --ntasks=$((SLURM_NNODES - 1)) --exclude="$head" \
+        ray start --address="$head:$port" "${resources[@]}" --block &
+fi
+
+# The command runs on the first node, the head's, and finds the cluster there. `exec`: the signal above is for it.
+RAY_ADDRESS="$head:$port" exec python -m bench run --executor ray --suite full --methods lora,cola \
+    --tasks refcoco --seeds 0,1,2,3,4 --data-root "$HOME/data" --results results/full \
+    --gpus-per-run 1 --cpus-per-run 8 --memory-per-run 32GB
