@@ -95,18 +95,18 @@ def test_no_program_is_run_to_read_a_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "what"),
+    ("kind", "what"),
     [
-        (wav(rate=999), "999 samples a second, expected are 1,000 to 384,000"),
-        (wav(rate=500_000), "500,000 samples a second"),
-        (wav(rate=1_000, frames=600_001), "more than 600 seconds"),
-        (wav(values=[0.0, float("nan")]), "no numbers, or beyond"),
-        (wav(values=[0.0, float("inf")]), "no numbers, or beyond"),
-        (wav(values=[1e30, 0.0]), "no numbers, or beyond"),
+        ({"rate": 999}, "999 samples a second, expected are 1,000 to 384,000"),
+        ({"rate": 500_000}, "500,000 samples a second"),
+        ({"rate": 1_000, "frames": 600_001}, "more than 600 seconds"),
+        ({"values": [0.0, float("nan")]}, "no numbers, or beyond"),
+        ({"values": [0.0, float("inf")]}, "no numbers, or beyond"),
+        ({"values": [1e30, 0.0]}, "no numbers, or beyond"),
     ],
 )
-def test_a_recording_beyond_the_limits_is_refused(tmp_path, content, what):
-    (tmp_path / "a.wav").write_bytes(content)
+def test_a_recording_beyond_the_limits_is_refused(tmp_path, kind, what):
+    (tmp_path / "a.wav").write_bytes(wav(**kind))
     with pytest.raises(DataError, match=rf"sample s1: audio .*a\.wav cannot be read: .*{what}"), little():
         media.read_audio(tmp_path / "a.wav", "s1", 16_000)
 
