@@ -15,6 +15,8 @@ from typing import Any
 
 import torch
 
+from bench.files import remove_unfinished
+
 _log = logging.getLogger(__name__)
 
 _PACKAGES = ("bench", "bench.methods", "bench.datasets")
@@ -48,6 +50,7 @@ class Checkpoint:
 
     def load(self) -> dict[str, Any] | None:
         """The state last kept, on the CPU; None where there is none, or none that this code and data go on from."""
+        remove_unfinished(self.path)
         if not self.path.is_file():
             return None
         try:

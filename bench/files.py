@@ -1,7 +1,11 @@
-"""Reads files that others wrote: not before it is known that they are files, and no larger than such a file may be."""
+"""Reads files that others wrote: not before it is known that they are files, and no larger than such a file may be.
+
+And tidies up after processes that were killed while they wrote one.
+"""
 
 from __future__ import annotations
 
+import glob
 import json
 import stat
 from pathlib import Path
@@ -57,3 +61,12 @@ def read_json(path: Path, most: int) -> Any:
         return json.loads(content)
     except RecursionError:
         raise ValueError("lists and tables lie too deep in one another") from None
+
+
+def remove_unfinished(path: Path) -> None:
+    """Removes what processes left behind that were killed while they wrote this file, whole or not at all.
+
+    Only for a file that one process writes at a time, as those of a run: whoever has claimed it.
+    """
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        left.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ import msgspec
 
 from bench import settings
 from bench.errors import BenchError
-from bench.files import MEBIBYTE
+from bench.files import MEBIBYTE, remove_unfinished
 from bench.plan import Spec
 from bench.recipe import PER_METHOD
 
@@ -214,6 +214,7 @@ def write(record: Record, results: Path) -> Path:
     """
     path = _path(results, Spec(**record.spec))
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(path)
     write_text(path, dumps(record))
     return path
 

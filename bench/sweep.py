@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bench import processes, records
 from bench.claims import Claims
 from bench.errors import BenchError, Mistakes, Terminated, UsageError
+from bench.files import remove_unfinished
 from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.records import Record
@@ -223,7 +224,9 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
             f"{records.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
         ) from error
     if record.status == "ok":  # what failed may go on from there
-        records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
+        checkpoint = records.checkpoint(results, Spec(**record.spec))
+        checkpoint.unlink(missing_ok=True)
+        remove_unfinished(checkpoint)
     return record
 
 

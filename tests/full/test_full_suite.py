@@ -23,7 +23,7 @@ def run(suite, task, release, encoders, results, *more):
 
 @pytest.mark.parametrize("task", ["ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog"])
 def test_every_benchmark_trains_on_full_from_its_official_layout(task, release, encoders, tmp_path):
-    size = {"refcoco": 448, "refcoco_plus": 112, "refcocog": 112}.get(task, 224)
+    size = 112 if task.startswith("refcoco") else 224
     changed = [f"vision.size={size}"] if size == 112 else []  # the suite's 448 take their time
     methods = "lora,cola" if task == "ave" else "cola"
     assert run("full", task, release, encoders, tmp_path, *changed, "--methods", methods) == 0
@@ -74,6 +74,8 @@ def test_the_authors_recipes_are_those_of_the_paper(monkeypatch):
     assert (grounding.recipe["schedule"], grounding.recipe["precision"]) == ("poly", "fp16")
     assert (grounding.recipe["weight_decay"], grounding.settings["summary"]) == (1e-4, "mean")
     assert ave.streams["audio"]["frames"] == 1024
+    sizes = {task: of_paper("full", task, monkeypatch).streams["vision"]["size"] for task in ("ave", "refcoco")}
+    assert sizes == {"ave": 224, "refcoco": 448}
 
 
 def test_what_is_missing_is_told_at_once(capsys):

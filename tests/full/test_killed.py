@@ -17,8 +17,8 @@ from bench import records
 from bench.checkpoint import Checkpoint, made_by
 from bench.cli import main
 
-KILLS = int(os.environ.get("KILLS", "2"))  # KILLS=10 makes it ten
-EPOCHS = 6 + 5 * KILLS
+KILLS = int(os.environ.get("KILLS", "1"))  # KILLS=10 makes it ten
+EPOCHS = 4 + 5 * KILLS
 
 
 def command(release, encoders, results, *more):
@@ -71,6 +71,15 @@ def test_a_state_comes_back(checkpoint):
     checkpoint.save({"step": 3, "best": {"a": torch.arange(3)}, "curve": [{"loss": 0.5}], "scaler": None})
     found = checkpoint.load()
     assert found["step"] == 3 and found["best"]["a"].tolist() == [0, 1, 2] and found["scaler"] is None
+
+
+def test_what_a_killed_process_left_unfinished_is_removed(checkpoint):
+    checkpoint.save({"step": 3})
+    left, others = (checkpoint.path.with_name(f".{name}.77.tmp") for name in (checkpoint.path.name, "other.pt"))
+    left.write_bytes(b"half")
+    others.write_bytes(b"half")
+    assert checkpoint.load() == {"step": 3}
+    assert not left.exists() and others.exists()
 
 
 def test_other_code_begins_anew(checkpoint, caplog):
