@@ -226,16 +226,16 @@ def test_commands_of_several_processes_do_every_run_once(mock_suite, tmp_path):
         "def execute(spec, options):\n"
         "    open(sys.argv[1] + '/did', 'a').write(f'{spec.seed}\\n'); time.sleep(0.01); return mocks.record(spec)\n"
         "sys.modules['bench.runner'].execute = execute; sweep._LOOK = 0.01\n"
-        "plan = make_plan(sys.argv[3], ['lora'], ['ave'], range(20), [])\n"
-        "found = list(sweep.sweep(plan, Path(sys.argv[1]), sweep.RunOptions())); assert len(found) == 20"
+        "plan = make_plan(sys.argv[3], ['lora'], ['ave'], range(40), [])\n"
+        "found = list(sweep.sweep(plan, Path(sys.argv[1]), sweep.RunOptions())); assert len(found) == 40"
     )
     stand_in = "import sys, types; sys.modules['bench.runner'] = types.ModuleType('bench.runner')\n"
     stand_in += "import bench; bench.runner = sys.modules['bench.runner']\n"  # torch is not needed
     arguments = [str(tmp_path), str(Path(mocks.__file__).parent), str(mock_suite)]
-    started = [subprocess.Popen([sys.executable, "-c", stand_in + code, *arguments]) for _ in range(4)]
-    assert [process.wait(60) for process in started] == [0] * 4
-    assert sorted(map(int, (tmp_path / "did").read_text().split())) == list(range(20))
-    assert len(records.read_all(tmp_path)) == 20
+    started = [subprocess.Popen([sys.executable, "-c", stand_in + code, *arguments]) for _ in range(8)]
+    assert [process.wait(60) for process in started] == [0] * 8
+    assert sorted(map(int, (tmp_path / "did").read_text().split())) == list(range(40))
+    assert len(records.read_all(tmp_path)) == 40
     assert not [path for path in (tmp_path / "records").iterdir() if path.suffix != ".json"]
 
 

@@ -163,7 +163,7 @@ def test_no_worker_outlives_its_command(command, tmp_path, ended_by):
             os.killpg(process.pid, signal.SIGINT)
         else:
             process.kill()
-        out, err = process.communicate(timeout=8)  # the pipes end with the last process that holds them
+        out, err = process.communicate(timeout=40)  # the pipes end with the last process that holds them
     assert seeds(records.read_all(tmp_path / "out")) == {0}
     assert "[1/3] ave lora seed 0: accuracy 70.00" in out
     if ended_by == signal.SIGINT:

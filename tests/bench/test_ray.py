@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -96,14 +97,15 @@ def test_runs_in_flight_are_cancelled_where_their_records_are_no_longer_asked_fo
         return 1
 
     monkeypatch.setattr(ray_executor, "_LOOK", 0.1)
+    monkeypatch.setattr(ray_executor, "_TIDYING", 50.0)  # a machine that does other tests too may be slow
     monkeypatch.setattr(ray_executor, "places", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(runs(on_ray.lingering, 40))
-    begun = left(tmp_path / "begun")
-    end = time.monotonic() + 10
-    while left(tmp_path / "tidied") != begun and time.monotonic() < end:
+    end = time.monotonic() + 50
+    while left(tmp_path / "tidied") != left(tmp_path / "begun") and time.monotonic() < end:
         time.sleep(0.05)
-    assert left(tmp_path / "tidied") == begun and len(begun) < 40
+    assert left(tmp_path / "tidied") == left(tmp_path / "begun")
+    assert 0 < len(left(tmp_path / "begun")) < 40
 
 
 def test_a_signal_ends_it_as_it_does_without_ray(runs, tmp_path):
@@ -111,35 +113,44 @@ def test_a_signal_ends_it_as_it_does_without_ray(runs, tmp_path):
         raise Terminated("signal 10")
 
     before = signal.signal(signal.SIGUSR1, end)
-    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGUSR1))
-    timer.start()
+
+    def ask() -> None:
+        while not left(tmp_path / "begun"):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
     try:
         with pytest.raises(Terminated):
             next(runs(on_ray.lingering, 40))
     finally:
-        timer.cancel()
+        asking.join(1.0)
         signal.signal(signal.SIGUSR1, before)
     assert left(tmp_path / "begun") and not records.read_all(tmp_path / "out")
 
 
-def test_four_nodes_do_three_times_as_much_as_one(runs, tmp_path, monkeypatch):
-    def seconds(each, count):
+def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monkeypatch):
+    def most_at_a_time(each, count):
         options = RunOptions(tmp_path / f"{count}")
         options.data_root.mkdir()
-        start = time.monotonic()
         done = list(runs(on_ray.slept, count, options=options, cluster=each))
-        return (time.monotonic() - start) / len(done), {record.environment.device for record in done}
+        written = {what: (options.data_root / what).iterdir() for what in ("begun", "ended")}
+        changes = [
+            (file.stat().st_mtime_ns, +1 if what == "begun" else -1) for what in written for file in written[what]
+        ]
+        at_once = itertools.accumulate(change for _, change in sorted(changes))
+        return max(at_once), {record.environment.device for record in done}
 
     every_node = ray_executor.places
     here = __import__("ray").get_runtime_context().get_node_id()
     with monkeypatch.context() as patch:  # no run waits for a place, and one node alone has any
         patch.setattr(ray_executor, "_BEYOND", 0)
         patch.setattr(ray_executor, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == here))
-        of_one, _ = seconds(Cluster(), 6)
-    of_four, used = seconds(Cluster(), 6 + 8 * NODES)
-    print(f"{1 / of_one:.2f} runs a second on one node, {1 / of_four:.2f} on {NODES}")
+        of_one, _ = most_at_a_time(Cluster(), 6)
+    of_four, used = most_at_a_time(Cluster(), 6 + 8 * NODES)
     assert len(used) == NODES
-    assert of_one / of_four >= 3
+    assert of_four >= 3 * of_one > 0
 
 
 def test_64_runs_and_a_node_killed_half_way(runs, nodes, tmp_path):
