@@ -6,8 +6,9 @@
 # make lint    formatting, style and types
 PYTHON ?= python3
 BIN := .venv/bin
-# One thread a test process: tests are many small operations, which a second thread slows down.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=worksteal
+# One thread a test process: tests are many small operations, which a second thread slows down. A file's tests stay in one
+# process, so that what they share is made once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
 .PHONY: run test explore fuzz perf check check-defects lint clean
 
