@@ -5,9 +5,16 @@
 
 from __future__ import annotations
 
+import signal
+import threading
+
 from hypothesis import settings
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 settings.register_profile("fuzz", max_examples=2000, print_blob=True)
 settings.load_profile("same")
+
+# What a shell starts in the background ignores ^C, and so would the commands that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
