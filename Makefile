@@ -1,6 +1,6 @@
 # make run     installs what is needed into .venv and runs the main job: LoRA and CoLA on AVE and AVS, embedded data
 # make test    the tests, as many at a time as there are cores; `make explore` lets property tests draw new examples
-# make fuzz    the readers of foreign files on 2,000 damaged files each, new ones every time, minutes
+# make fuzz    the readers of foreign files on 2,000 damaged files each, a minute or two; `make fuzz-more`: 20,000 new ones
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
 # make lint    formatting, style and types
@@ -10,7 +10,7 @@ BIN := .venv/bin
 # process, so that what they share is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
 
-.PHONY: run test explore fuzz perf check check-defects lint clean
+.PHONY: run test explore fuzz fuzz-more perf check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -22,7 +22,10 @@ explore: .venv/installed
 	$(PYTEST) --hypothesis-profile=explore
 
 fuzz: .venv/installed
-	$(PYTEST) --hypothesis-profile=fuzz tests/fuzz
+	$(PYTEST) --dist=load --hypothesis-profile=fuzz tests/fuzz
+
+fuzz-more: .venv/installed
+	$(PYTEST) --dist=load --hypothesis-profile=fuzz-more tests/fuzz
 
 perf: .venv/installed
 	$(BIN)/python -m perf

@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import logging
 import os
-import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from bench.errors import wording
 from bench.files import remove_unfinished
 
 _log = logging.getLogger(__name__)
@@ -54,14 +55,23 @@ class Checkpoint:
         if not self.path.is_file():
             return None
         try:
+            _check(self.path)
             found = torch.load(self.path, map_location="cpu", weights_only=True)
             if found["made_by"] == self.made_by:
-                return found["state"]
+                return dict(found["state"])
             reason = "the code, the data or a package has changed since"
-        except (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError, pickle.UnpicklingError) as error:
-            reason = f"it cannot be read: {error}"
+        except Exception as error:  # a broken file can make torch fail in any way
+            reason = f"it cannot be read: {wording(error)}"
         _log.warning("the checkpoint %s is left aside and the run begins anew: %s", self.path, reason)
         return None
+
+
+def _check(path: Path) -> None:
+    """ValueError for what `save` does not write and would take more memory than the file has bytes."""
+    with zipfile.ZipFile(path) as archive:  # torch's older form is none
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise ValueError(f"unpacked it has {unpacked:,} bytes, more than the file")
 
 
 def made_by(classes: Iterable[type], *others: object) -> str:

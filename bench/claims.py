@@ -19,8 +19,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import msgspec
+
 from bench import records
 from bench.errors import BenchError
+from bench.files import MEBIBYTE, read_json
 from bench.plan import Spec
 
 FOLDER = "claims"
@@ -176,10 +179,10 @@ class Claims:
 
 
 def read(path: Path) -> Claim | None:
-    """The claim in a file; None where there is none, or it is not written to its end."""
+    """The claim in a file; None where there is none, or it is not written to its end, or else is none."""
     try:
-        return Claim(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return msgspec.convert(read_json(path, MEBIBYTE), Claim)
+    except (OSError, ValueError, msgspec.MsgspecError):
         return None
 
 
@@ -218,7 +221,7 @@ def _lives(claim: Claim) -> bool:
 
     try:
         return abs(_began(claim.pid) - claim.began) < 1
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, ValueError):  # the latter where no process can have such a number
         return False
     except psutil.Error:
         return True

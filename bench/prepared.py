@@ -80,7 +80,7 @@ def _opened(folder: Path, count: int) -> Columns | None:
     try:
         names = read_json(folder / _INDEX, MEBIBYTE)
         columns = {name: _mapped(folder / f"{name}.npy") for name in names if is_plain(name)}
-    except (OSError, ValueError, TypeError, AttributeError):
+    except Exception:  # a broken file can make numpy fail in any way
         return None
     whole = columns and len(columns) == len(names) and all(len(column) == count for column in columns.values())
     return Columns(columns) if whole else None

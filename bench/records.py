@@ -284,6 +284,12 @@ def _check(record: Record, place: str) -> None:
                 raise BenchError(f"{place} is no readable record: spec.{where}.{key} is no text and no number")
     if scores and scores.test and scores.metric not in scores.test:
         raise BenchError(f"{place} is no readable record: scores.test has no {scores.metric}, the primary one")
+    counts = {
+        **(vars(record.parameters) if record.parameters else {}),
+        **(vars(record.memory) if record.memory else {}),
+    }
+    if any(isinstance(count, int) and not 0 <= count <= LARGEST for count in counts.values()):
+        raise BenchError(f"{place} is no readable record: it has a count of parameters or bytes that cannot be one")
     if any(abs(number) > LARGEST for number in _measured(record)):
         raise BenchError(f"{place} is no readable record: it has a score, percentage or speed above {LARGEST:g}")
 
@@ -413,7 +419,7 @@ def _with_nan(value: Any, hint: Any) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         hints = settings.hints(hint)  # type: ignore[arg-type]  # mypy does not see that it is a class
         return {name: _with_nan(item, hints.get(name, Any)) for name, item in value.items()}
-    if isinstance(value, dict) and args:
+    if isinstance(value, dict) and len(args) == 2:
         return {name: _with_nan(item, args[1]) for name, item in value.items()}
     if isinstance(value, list) and args:
         return [_with_nan(item, args[0]) for item in value]

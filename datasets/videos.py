@@ -15,7 +15,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from bench.datasets.media import MOST_PIXELS, check_audio, check_pixels
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError, DataError, wording
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -121,8 +121,10 @@ def _opened(video: Path, sample: str, kind: str) -> Iterator[Any]:
             yield container
     except FileNotFoundError as error:
         raise DataError(f"sample {sample}: video {video} is missing") from error
-    except (av.FFmpegError, OSError, ValueError) as error:
-        raise DataError(f"sample {sample}: video {video} cannot be read: {error}") from error
+    except DataError:
+        raise
+    except Exception as error:  # a broken file can make a decoder fail in any way
+        raise DataError(f"sample {sample}: video {video} cannot be read: {wording(error)}") from error
 
 
 @contextmanager

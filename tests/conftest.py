@@ -1,6 +1,7 @@
 """How hypothesis draws: the same examples each time, so that a failure is the change's.
 
-`make explore` draws new ones; `make fuzz` gives the readers of foreign files (tests/fuzz) 2,000 new ones each.
+`make explore` draws new ones. Readers of foreign files (tests/fuzz) get as many damaged files as there are examples:
+`make fuzz` gives each 2,000, the same each time, and `make fuzz-more` 20,000 new ones.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from hypothesis import settings
 
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
-settings.register_profile("fuzz", max_examples=2000, print_blob=True)
+settings.register_profile("fuzz", max_examples=2000, derandomize=True)
+settings.register_profile("fuzz-more", max_examples=20_000)
 settings.load_profile("same")
 
 # What a shell starts in the background ignores ^C, and so would the commands that tests start and interrupt.

@@ -19,6 +19,7 @@ from bench.records import LARGEST, Environment, Parameters, Record, write_text
 
 SCHEMA = 1
 _LARGEST = 64 * MEBIBYTE  # bytes of a file
+_PEAKS = {"train peak": "train_peak", "score peak": "score_peak"}
 _COUNTS = ("adapter", "head", "trainable", "total", "streams", "idle")
 
 
@@ -116,10 +117,7 @@ def _of_method(records: Sequence[Record], step: Cost) -> OfMethod:
         spec={key: value for key, value in records[0].spec.items() if key != "seed"},
         parameters=counts(records[0].parameters),
         scores={name: [scores[name] for scores in measured] for name in measured[0]},
-        memory={
-            "train peak": [memory.train_peak for memory in peaks],
-            "score peak": [memory.score_peak for memory in peaks],
-        },
+        memory={name: [getattr(memory, attribute) for memory in peaks] for name, attribute in _PEAKS.items()},
         step=step,
     )
 
@@ -199,6 +197,10 @@ def _check(baseline: Baseline) -> None:
     for task, of_task in baseline.tasks.items():
         for method, own in of_task.methods.items():
             where = f"$.tasks.{task}.methods.{method}"
+            if own.memory.keys() != {*_PEAKS}:
+                raise ValueError(
+                    f"{where}.memory holds {', '.join(own.memory) or 'nothing'}, expected {' and '.join(_PEAKS)}"
+                )
             for part in fields(OfMethod):
                 if part.name not in ("scores", "memory"):
                     continue

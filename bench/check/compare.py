@@ -13,6 +13,7 @@ import math
 import statistics
 import warnings
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -211,7 +212,8 @@ def exact(task: str, method: str, what: str, base: object, found: object) -> Row
     """A row for a value that should be another one."""
     off = ""
     if all(isinstance(value, int | float) for value in (base, found)):
-        off = f"{found - base:+,.6g}"  # type: ignore[operator]
+        with suppress(OverflowError):  # a specification's whole numbers have any size
+            off = f"{found - base:+,.6g}"  # type: ignore[operator]
     return Row("exact", task, method, what, _text(base), _text(found), off, "none", math.inf)
 
 

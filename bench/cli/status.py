@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from bench import claims, records
 from bench.cli.arguments import add_plan, asked
+from bench.errors import printable
 from bench.plan import Spec, make_plan
 
 
@@ -36,7 +37,8 @@ def main(args: argparse.Namespace) -> int:
         print(f"{args.results} holds no records")
     for claim, silent in claims.all_of(args.results):
         doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE else ""
-        print(f"under way: {claim.run}, since {claim.started}, by process {claim.pid} of {claim.host}{doubt}")
+        where = f"since {claim.started}, by process {claim.pid} of {claim.host}"
+        print(printable(f"under way: {claim.run}, {where}{doubt}"))
     return 0
 
 

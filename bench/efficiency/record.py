@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 from bench.errors import BenchError
+from bench.files import MEBIBYTE, read_json
 from bench.plan import Spec
 from bench.records import Environment, Parameters, doc, write_text
 
@@ -21,6 +22,7 @@ from bench.records import Environment, Parameters, doc, write_text
 
 SCHEMA = 1
 FOLDER = "efficiency"
+_LARGEST = 64 * MEBIBYTE  # bytes of a file
 
 _log = logging.getLogger(__name__)
 
@@ -123,7 +125,7 @@ def read(path: Path) -> Efficiency:
         BenchError: it is none of this schema, to the last key.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path, _LARGEST)
         record = msgspec.convert(content, Efficiency)
         msgspec.convert(record.spec, Spec)
         if record.schema != SCHEMA:

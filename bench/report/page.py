@@ -164,7 +164,7 @@ def _section(board: SectionBoard, number: int) -> Element:
         if task.standings:
             article.append(task_table(task, f"{name}-caption"))
         article.append(notes_list(task.table))
-    if len(board.tasks) > 1:
+    if len(board.tasks) > 1 and any(task.standings for task in board.tasks):
         name = f"section-{number}-all"
         _article(section, name, "All tasks").append(overall_table(board, f"{name}-caption"))
     return section

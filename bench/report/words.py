@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +21,11 @@ def score(values: Sequence[float], with_deviation: bool = False) -> str:
     mean = f"{statistics.fmean(values):.2f}"
     if not with_deviation:
         return mean
-    return f"{mean} ± {f'{statistics.stdev(values):.2f}' if len(values) > 1 else NONE}"
+    if len(values) < 2:
+        return f"{mean} ± {NONE}"
+    # `stdev` fails at numbers that are none.
+    deviation = statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
+    return f"{mean} ± {deviation:.2f}"
 
 
 def average(values: Sequence[float], pattern: str) -> str:

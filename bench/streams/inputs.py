@@ -12,11 +12,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, wording
 from bench.streams.sources import fetching
 
 SECOND = 98
 """Frames of one second of sound: windows of 25 ms, 10 ms apart, that lie within it."""
+
+# What a preprocessor_config.json may ask for: far beyond any encoder's, and far from what takes all memory.
+_LARGEST_SIDE = 8_192  # pixels
+_RATES = (1_000, 384_000)  # Hz
+_MOST_BINS = 4_096
+_MOST_FRAMES = 360_000  # an hour
+_MOST_TOKENS = 2**20
+_LARGEST_MEAN = 1e6
 
 
 @dataclass(frozen=True)
@@ -35,6 +43,11 @@ class ImageInput:
 
     what: ClassVar[str] = "images"
     extent: ClassVar[str] = "size"
+
+    def __post_init__(self) -> None:
+        _check("the side of images in pixels", self.size, 1, _LARGEST_SIDE)
+        for mean, std in zip(self.mean, self.std, strict=True):
+            _check_statistics(mean, std)
 
     def normalise(self, image: Tensor) -> Tensor:
         """Return `(image - mean) / std` of images (..., 3, H, W), uint8 or floats from 0 to 1."""
@@ -96,6 +109,12 @@ class AudioInput:
     what: ClassVar[str] = "sounds"
     extent: ClassVar[str] = "frames"
 
+    def __post_init__(self) -> None:
+        _check("the sample rate in Hz", self.sample_rate, *_RATES)
+        _check("the number of mel bins", self.mel_bins, 1, _MOST_BINS)
+        _check("the number of frames", self.frames, 1, _MOST_FRAMES)
+        _check_statistics(self.mean, self.std)
+
     def normalise(self, log_mel: Tensor) -> Tensor:
         """Return `(log_mel - mean) / (2 std)` of spectrograms (..., frames, mel_bins), as AST does."""
         return (log_mel - self.mean) / (2 * self.std)
@@ -156,6 +175,7 @@ class TextInput:
     def __post_init__(self) -> None:
         if self.length < 3:
             raise BenchError(f"a text needs 3 tokens at least, the first and the last being special, not {self.length}")
+        _check("the length of texts in tokens", self.length, 3, _MOST_TOKENS)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return token ids (texts, length), int64.
@@ -163,11 +183,15 @@ class TextInput:
         What looks like a special token in a text is text, so only what fills a row up has the id of padding.
 
         Raises:
-            BenchError: there is no such tokenizer, or it is not a fast one.
+            BenchError: there is no such tokenizer, or it is not a fast one, or it lacks what the texts need.
         """
         if self.lower_case:
             texts = [text.lower() for text in texts]
-        rows = [encoding.ids for encoding in _tokenizer(self.tokenizer, self.length).encode_batch(texts)]
+        tokenizer = _tokenizer(self.tokenizer, self.length)
+        try:
+            rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
+        except Exception as error:  # as where the files have no token for words that they do not have
+            raise BenchError(f"the tokenizer {self.tokenizer} cannot encode texts: {wording(error)}") from error
         return np.asarray(rows, dtype=np.int64).reshape(-1, self.length)
 
     def normalise(self, ids: Tensor) -> Tensor:
@@ -193,7 +217,7 @@ class TextInput:
             BenchError: there is no such tokenizer, or it is not a fast one.
         """
         tokenizer = _tokenizer(self.tokenizer, self.length)
-        return tokenizer.get_vocab_size(), tokenizer.padding["pad_id"]
+        return max(tokenizer.get_vocab().values()) + 1, tokenizer.padding["pad_id"]  # some numbers may have no token
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer's files, from which transformers loads it again, into a folder.
@@ -254,12 +278,13 @@ def _pretrained_tokenizer(source: str) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise BenchError(f"cannot load the tokenizer {source}: {error}") from error
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, local_files_only=True)
+        words = len(tokenizer) - len(tokenizer.all_special_ids)
+    except Exception as error:  # broken files can make transformers fail in any way
+        raise BenchError(f"cannot load the tokenizer {source}: {wording(error)}") from error
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise BenchError(f"the tokenizer {source} is no fast one, or has no padding token: use another")
-    if len(tokenizer) <= len(tokenizer.all_special_ids):  # what transformers makes up where there are no files
+    if words <= 0:  # what transformers makes up where there are no files
         raise BenchError(f"the tokenizer {source} has no words: is there a tokenizer.json or vocab.txt?")
     return tokenizer
 
@@ -273,6 +298,17 @@ def _tokenizer(source: str, length: int) -> Any:
     tokenizer.enable_padding(length=length, pad_id=pretrained.pad_token_id, pad_token=pretrained.pad_token)
     tokenizer.encode_special_tokens = True
     return tokenizer
+
+
+def _check(what: str, number: float, low: float, high: float) -> None:
+    if not low <= number <= high:  # a number that is none fails too
+        raise BenchError(f"{what} should be {low:g} to {high:g}, not {number:g}")
+
+
+def _check_statistics(mean: float, std: float) -> None:
+    """Refuses statistics that would make other inputs than finite ones."""
+    _check("the mean of inputs", mean, -_LARGEST_MEAN, _LARGEST_MEAN)
+    _check("the standard deviation of inputs", std, 1 / _LARGEST_MEAN, _LARGEST_MEAN)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

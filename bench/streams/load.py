@@ -30,8 +30,10 @@ from transformers import (
 from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
-from bench.errors import BenchError, wording
+from bench.errors import BenchError, UsageError, wording
+from bench.files import MEBIBYTE, read_json
 from bench.streams.base import Stream
+from bench.streams.checks import check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
 from bench.streams.inputs import SECOND, AudioInput, Input, OutlinedText, TextInput
 from bench.streams.postnorm import BertStream, RobertaStream
@@ -84,28 +86,27 @@ def load_stream(model: str, *, size: int | None = None, frames: int | None = Non
             kind of length.
     """
     folder = find_encoder(model)
-    config, input = _describe(folder, model, size=size, frames=frames, length=length)
-    family, encoder_class, options = _family(config)
-    try:
-        with _quiet():
-            encoder, loaded = encoder_class.from_pretrained(
-                folder,
-                config=config,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-                **options,
-            )
-    except BenchError:
-        raise
-    except Exception as error:  # broken files can make transformers fail in any way
-        raise BenchError(f"cannot load the encoder {model}: {wording(error)}") from error
-    if loaded["missing_keys"]:
-        raise BenchError(f"the weights of the encoder {model} lack {', '.join(sorted(loaded['missing_keys']))}")
-    if isinstance(input, TextInput):
-        _check_vocabulary(input, config)
-    encoder.name_or_path = model  # what was asked for, not where it was found: adapters saved on it name it
-    return family(encoder, input)
+    with _loading(model), _quiet():
+        config, input = _describe(folder, model, size=size, frames=frames, length=length)
+        family, encoder_class, options = _family(config)
+        with torch.device("meta"):
+            outline = encoder_class(config, **options)
+        check_size(sum(parameter.numel() for parameter in outline.parameters()), folder)
+        encoder, loaded = encoder_class.from_pretrained(
+            folder,
+            config=config,
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **options,
+        )
+        if loaded["missing_keys"]:
+            raise BenchError(f"the weights of the encoder {model} lack {', '.join(sorted(loaded['missing_keys']))}")
+        if isinstance(input, TextInput):
+            _check_vocabulary(input, config)
+        encoder.name_or_path = model  # what was asked for, not where it was found: adapters saved on it name it
+        return family(encoder, input)
 
 
 def outline_stream(
@@ -163,16 +164,26 @@ def save_stream(stream: Stream, folder: Path) -> None:
 
 def _describe(folder: Path, model: str, **extents: int | None) -> tuple[Any, Input]:
     """Return the configuration of an encoder, and what its stream reads."""
-    try:
-        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    with _loading(model):
+        check_folder(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         input = _read_input(folder, _family(config)[0].reads, extents)
-    except BenchError:
+        if isinstance(input, TextInput) and folder.is_relative_to(SHAPES):
+            input = _outlined(input, model, config)
+        return config, input
+
+
+@contextmanager
+def _loading(model: str) -> Iterator[None]:
+    """Tells of whatever goes wrong with an encoder as a BenchError that names it."""
+    try:
+        yield
+    except UsageError:
         raise
+    except BenchError as error:
+        raise error if model in str(error) else BenchError(f"the encoder {model}: {error}") from error
     except Exception as error:  # broken files can make transformers fail in any way
         raise BenchError(f"cannot load the encoder {model}: {wording(error)}") from error
-    if isinstance(input, TextInput) and folder.is_relative_to(SHAPES):
-        input = _outlined(input, model, config)
-    return config, input
 
 
 def _outlined(input: TextInput, model: str, config: Any) -> OutlinedText:
@@ -199,7 +210,7 @@ def _read_input(folder: Path, reads: type[Input], extents: Mapping[str, int | No
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8"))
+    return read_json(path, MEBIBYTE)
 
 
 def _check_vocabulary(input: TextInput, config: Any) -> None:

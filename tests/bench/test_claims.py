@@ -100,6 +100,22 @@ def test_a_claim_cut_short_counts_until_it_is_stale(plan, tmp_path, fast):
         assert mine.take(plan[0])
 
 
+@pytest.mark.parametrize(
+    "changes", [{"pid": "1"}, {"pid": -1}, {"pid": 2**70}, {"token": ["t"]}, {"began": None}, {"run": 7}]
+)
+def test_a_claim_of_other_than_what_it_should_hold_is_watched_like_one_cut_short(plan, tmp_path, fast, changes):
+    with Claims(tmp_path) as mine:
+        assert mine.take(plan[0])
+        path = rewritten(tmp_path, **changes)
+        content = path.read_text()
+        mine.release(plan[0])
+        path.write_text(content)
+        claims.all_of(tmp_path)
+        if not mine.take(plan[0]):
+            time.sleep(0.4)
+            assert mine.take(plan[0])
+
+
 def test_of_many_that_find_a_stale_claim_one_takes_it_over(plan, tmp_path, fast):
     with Claims(tmp_path) as gone:
         assert gone.take(plan[0])

@@ -1,11 +1,20 @@
-"""Damage to valid files: bytes changed, parts cut out, doubled and exchanged, and words put for others."""
+"""Damage to valid files: bytes changed, parts cut out, doubled and exchanged, words and values put for others.
+
+Everything is drawn from a `random.Random`: hypothesis would take longer to draw a file than any reader to read it, and
+bytes do not shrink to what explains them.
+"""
 
 from __future__ import annotations
 
+import copy
+import json
+import math
+import pickle
 import re
+from collections.abc import Callable, Iterator, MutableMapping, MutableSequence, Sequence
 from functools import lru_cache
-
-from hypothesis import strategies as st
+from random import Random
+from typing import Any, NamedTuple
 
 # Numbers at the ends of types, names that lead elsewhere, marks of the formats: what readers are known to stumble at.
 WORDS = [
@@ -21,30 +30,92 @@ WORDS = [
     *(b"cos\nsystem\n", b"c__builtin__\neval\n", b"R", b"\x93", b"fmt ", b"fact", b"LIST", b"RIFF", b"I64", b"F8_E4M3"),
 ]
 
+# What may stand in a document of plain values, each where a reader expects another.
+VALUES: list[Any] = [
+    *(None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 10**400, 0.5, -0.0, 1e-320, 1e308, math.inf, math.nan),
+    *(
+        "",
+        "a",
+        "..",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "a\\b",
+        "C:x",
+        "\0",
+        "\x1b[2J",
+        "\ud800",
+        "1",
+        "nan",
+        "x" * 300,
+    ),
+    *([], {}, [[]], [None], [0] * 300, ["a"], {"a": 1}, {"": {}}, [{}], [[0.0, 1.0]], [1, 2, 3, 4]),
+]
 
-@lru_cache(maxsize=1024)
+
+class Form(NamedTuple):
+    """How a file of plain values is read and written, so that values are exchanged and it stays whole."""
+
+    loads: Callable[[bytes], Any]
+    dumps: Callable[[Any], bytes]
+
+
+JSON = Form(json.loads, lambda document: json.dumps(document).encode())
+PICKLE = Form(pickle.loads, lambda document: pickle.dumps(document, 2))  # it reads the valid ones only
+
+
+def mutant(random: Random, seeds: Sequence[bytes], form: Form | None = None) -> bytes:
+    """One of some valid files after up to four changes; half of the time, where it has a form, to its values."""
+    content = random.choice(seeds)
+    if form and random.random() < 0.5:
+        document = [form.loads(content)]
+        for _ in range(random.choice((1, 1, 2, 4))):
+            _change_value(random, document)
+        return form.dumps(document[0])
+    for _ in range(random.randint(1, 4)):
+        content = _changed(random, content, seeds)
+    return content
+
+
+def _change_value(random: Random, document: list[Any]) -> None:
+    """Puts another for a value, takes it away, or doubles it."""
+    places = list(_places(document))
+    holder, key = random.choice(places)
+    kind = random.choice(("value", "value", "value", "other", "out", "more"))
+    if kind == "value" or holder is document:
+        holder[key] = copy.deepcopy(random.choice(VALUES))
+    elif kind == "other":
+        other, its = random.choice(places[1:])
+        holder[key] = copy.deepcopy(other[its])
+    elif kind == "out":
+        del holder[key]
+    elif isinstance(holder, MutableMapping):
+        holder[random.choice(("a", "", f"{key}\0", f"{key} "))] = copy.deepcopy(holder[key])
+    else:
+        holder.insert(key, copy.deepcopy(holder[key]))
+
+
+def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
+    """Where values are in lists and tables in one another: what holds each, and its key there."""
+    if isinstance(holder, MutableMapping | MutableSequence):
+        for key in holder if isinstance(holder, MutableMapping) else range(len(holder)):
+            yield holder, key
+            yield from _places(holder[key])
+
+
+@lru_cache(maxsize=64)
 def _words(content: bytes) -> list[tuple[int, int]]:
     """Where words, numbers, and quoted texts are in what is, or as if it were, text."""
     return [found.span() for found in re.finditer(rb'"[^"\n]*"|[\w.+-]+', content)]
 
 
-@st.composite
-def mutants(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """One of some valid files after up to four changes."""
-    content = draw(st.sampled_from(seeds))
-    for _ in range(draw(st.integers(1, 4))):
-        content = _changed(draw, content, seeds)
-    return content
-
-
-def _changed(draw: st.DrawFn, content: bytes, seeds: list[bytes]) -> bytes:
-    kind = draw(st.sampled_from(("word", "word", "word", "byte", "cut", "over", "in", "out", "double", "splice")))
+def _changed(random: Random, content: bytes, seeds: Sequence[bytes]) -> bytes:
+    kind = random.choice(("word", "word", "word", "byte", "cut", "over", "in", "out", "double", "splice"))
     if kind == "word" and (spans := _words(content)):
-        start, end = spans[draw(st.integers(0, len(spans) - 1))]
-        return content[:start] + draw(st.sampled_from(WORDS)) + content[end:]
+        start, end = random.choice(spans)
+        return content[:start] + random.choice(WORDS) + content[end:]
     # Half of the places are near the beginning, where headers are.
-    at = draw(st.integers(0, min(len(content), draw(st.sampled_from((80, len(content) + 1))))))
-    end = at + draw(st.sampled_from((1, 4, 30)))
+    at = random.randint(0, min(len(content), random.choice((80, len(content)))))
+    end = at + random.choice((1, 4, 30))
     if kind == "cut":
         return content[:at]
     if kind == "out":
@@ -52,8 +123,8 @@ def _changed(draw: st.DrawFn, content: bytes, seeds: list[bytes]) -> bytes:
     if kind == "double":
         return content[:end] + content[at:]
     if kind == "splice":
-        return content[:at] + draw(st.sampled_from(seeds))[at:]
+        return content[:at] + random.choice(seeds)[at:]
     if kind == "byte":
-        return content[:at] + bytes([draw(st.integers(0, 255))]) + content[at + 1 :]
-    word = draw(st.sampled_from(WORDS))
+        return content[:at] + bytes([random.randrange(256)]) + content[at + 1 :]
+    word = random.choice(WORDS)
     return content[:at] + word + content[at + len(word) * (kind == "over") :]

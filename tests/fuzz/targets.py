@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from random import Random
 
-import numpy as np
+import reads_of_encoders
+import reads_of_releases
+import reads_of_results
+import repairs
+import valid_encoders
 import valid_files
+import valid_results
+from mutants import JSON, PICKLE, Form, mutant
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,8 @@ class Target:
         valid: makes files that are read without an error.
         read: reads what lies in the folder, and uses it.
         repair: makes lengths and checksums right again, so that what is behind them is reached too.
+        form: how a file of plain values is read and written, so that values are exchanged as well as bytes.
+        told: what a message of a file that cannot be read must name; without, the file.
     """
 
     name: str
@@ -29,11 +37,23 @@ class Target:
     valid: Callable[[], list[bytes]]
     read: Callable[[Path], object]
     repair: Callable[[bytes], bytes] | None = None
+    form: Form | None = None
+    told: str = ""
 
     @cached_property
     def seeds(self) -> list[bytes]:
         """The valid files."""
         return self.valid()
+
+    @property
+    def named(self) -> str:
+        """What a message of a file that cannot be read must name."""
+        return self.told or Path(self.file).name
+
+    def damaged(self, random: Random) -> bytes:
+        """One of the files after some damage, repaired half of the time where it can be."""
+        content = mutant(random, self.seeds, self.form)
+        return self.repair(content) if self.repair and random.random() < 0.5 else content
 
     def take(self, folder: Path, content: bytes) -> None:
         """Reads `content` as the file."""
@@ -43,163 +63,49 @@ class Target:
         self.read(folder)
 
 
-def inside(root: Path, path: Path) -> None:
-    """Fails where a path leads out of a folder, on whatever system."""
-    assert path.resolve().is_relative_to(root.resolve()), f"{path} leads out of {root}"
-    assert "\0" not in str(path) and "\\" not in str(path.relative_to(root)) and ":" not in str(path.relative_to(root))
-
-
-def _read_ave(folder: Path) -> None:
-    from bench.datasets.ave import Release
-
-    release_folder = folder / "AVE_Dataset"
-    for name in ("trainSet.txt", "valSet.txt", "testSet.txt"):
-        shutil.copyfile(release_folder / "Annotations.txt", release_folder / name)
-    Release(folder, "train", problems := [])
-    for problem in problems:
-        assert "Annotations.txt, line " in str(problem) or "trainSet.txt" in str(problem)
-    release = Release(folder, "train")
-    for event in release.events:
-        assert release.labels(event).shape == (10,)
-        inside(folder, release.sound_path(event))
-        inside(folder, release.folder / "video_frames" / event.video)
-
-
-def _read_avs(folder: Path) -> None:
-    from bench.datasets.avsbench import Release
-
-    Release(folder, "train", [])
-    release = Release(folder, "train")
-    for video in release.videos:
-        for path in (*release.frame_paths(video), *release.mask_paths(video), release.sound_path(video)):
-            inside(folder, path)
-
-
-def _read_refcoco(folder: Path) -> None:
-    from bench.datasets import refer_entries
-    from bench.datasets.refcoco import Release
-    from bench.errors import DataError
-
-    refer_entries._read.cache_clear()  # it tells files by their times, and these follow one another fast
-    place = folder / "refcoco"
-    for name, its in (("instances.json", valid_files.instances), ("refs(unc).p", valid_files.refs)):
-        if not (place / name).exists():
-            (place / name).write_bytes(its()[0])
-    (folder / "images/train2014").mkdir(parents=True, exist_ok=True)
-    found = Release(folder, "refcoco", "train", problems=[]).expressions
-    release = Release(folder, "refcoco", "train")
-    assert found == release.expressions
-    wrong: list[DataError] = []
-    for expression in release.expressions:
-        inside(folder, release.picture_path(expression))
-        try:
-            assert release.mask(expression).shape == expression.size
-        except DataError as error:
-            wrong.append(error)
-    if wrong:
-        raise wrong[0]
-
-
-def _read_picture(folder: Path, name: str) -> None:
-    from bench.datasets import media
-
-    size = media.image_size(folder / name, "s1")
-    assert size[0] * size[1] <= media.MOST_PIXELS
-    assert media.read_image(folder / name, "s1", 16).shape == (3, 16, 16)
-    assert media.read_mask(folder / name, "s1", 16).shape == (16, 16)
-
-
-def _read_recording(folder: Path) -> None:
-    from bench.datasets import media
-    from bench.datasets.logmel import log_mel
-
-    path = folder / "a.wav"
-    assert media.audio_seconds(path, "s1") <= media.MOST_SECONDS
-    wave = media.read_audio(path, "s1", 16_000)
-    assert np.isfinite(log_mel(media.seconds(wave, 16_000, 1), 16_000, 128, 98)).all()
-
-
-def _read_safetensors(folder: Path) -> None:
-    from bench.methods.base import check_tensors, read_tensors
-
-    path = folder / "adapter.safetensors"
-    saved = read_tensors(path)
-    check_tensors(saved, saved, path)
-
-
-def _read_suite(folder: Path) -> None:
-    from bench.suite import load_suite
-
-    suite = load_suite(str(folder / "a.toml"))
-    for task in suite.tasks:
-        suite.of_method("cola", task)
-
-
-def _read_tuned(folder: Path) -> None:
-    from bench.tuned import read_tuned, write_tuned
-
-    tuned = read_tuned(folder / "a.toml")
-    pair = ("avs", "lora")
-    write_tuned(folder / "a.toml", tuned.tuning, {pair: {"lr_adapter": 0.5}}, {pair: "found"})
-    assert read_tuned(folder / "a.toml").values == {**tuned.values, pair: {"lr_adapter": 0.5}}
-
-
-def _read_record(folder: Path) -> None:
-    from bench import api
-    from bench.again import specification
-    from bench.records import read, read_all
-    from bench.report.write import write_leaderboard
-
-    path = folder / "records/ave-cola-s0.json"
-    for other in valid_files.RECORDS.glob("*s0*"):
-        (path.parent / "other.json").write_bytes(other.read_bytes())
-    record = read(path)
-    write_leaderboard(folder)
-    api.to_frame(read_all(folder))
-    specification(record, path)
-
-
-def _read_baseline(folder: Path) -> None:
-    from bench.check.baseline import read
-    from bench.check.compare import compare, incomparable
-    from bench.check.table import markdown, terminal
-
-    (folder / "good.json").write_bytes(valid_files.baselines()[0])
-    baseline, good = read(folder / "baseline.json"), read(folder / "good.json")
-    if baseline.tasks.keys() >= {"ave"} and baseline.tasks["ave"].methods.keys() >= {"lora", "cola"}:  # as asked first
-        rows = compare(baseline, good, incomparable(baseline, good))
-        terminal(rows, everything=True)
-        markdown(rows, [])
-
-
-def _read_sample_scores(folder: Path) -> None:
-    from bench.samples import read
-
-    found = read(folder, "a", "accuracy")
-    assert found is None or found[0].shape == found[1].shape
-
-
-TARGETS = {
-    target.name: target
-    for target in (
-        Target("ave", "AVE_Dataset/Annotations.txt", valid_files.ave_tables, _read_ave),
-        Target("avsbench", "Single-source/s4_meta_data.csv", valid_files.avs_tables, _read_avs),
-        Target("coco", "refcoco/instances.json", valid_files.instances, _read_refcoco),
-        Target("refer", "refcoco/refs(unc).p", valid_files.refs, _read_refcoco),
-        Target(
-            "png",
-            "a.png",
-            lambda: valid_files.pictures("PNG"),
-            lambda folder: _read_picture(folder, "a.png"),
-            valid_files.with_checksums,
-        ),
-        Target("jpeg", "a.jpg", lambda: valid_files.pictures("JPEG"), lambda folder: _read_picture(folder, "a.jpg")),
-        Target("wav", "a.wav", valid_files.recordings, _read_recording),
-        Target("safetensors", "adapter.safetensors", valid_files.tensors, _read_safetensors, valid_files.with_length),
-        Target("suite", "a.toml", valid_files.suites, _read_suite),
-        Target("tuned", "a.toml", lambda: [valid_files.TUNED.encode()], _read_tuned),
-        Target("record", "records/ave-cola-s0.json", valid_files.records, _read_record),
-        Target("baseline", "baseline.json", valid_files.baselines, _read_baseline),
-        Target("samples", "records/a.npz", valid_files.sample_scores, _read_sample_scores),
+RELEASES = (
+    Target("ave", "AVE_Dataset/Annotations.txt", valid_files.ave_tables, reads_of_releases.ave),
+    Target("avsbench", "Single-source/s4_meta_data.csv", valid_files.avs_tables, reads_of_releases.avs),
+    Target("coco", "refcoco/instances.json", valid_files.instances, reads_of_releases.refcoco, form=JSON),
+    Target("refer", "refcoco/refs(unc).p", valid_files.refs, reads_of_releases.refcoco, form=PICKLE),
+    Target("png", "a.png", valid_files.png, reads_of_releases.png, repairs.png),
+    Target("jpeg", "a.jpg", valid_files.jpeg, reads_of_releases.jpeg),
+    Target("wav", "a.wav", valid_files.recordings, reads_of_releases.recording),
+    Target("mp4", "a.mp4", valid_files.videos, reads_of_releases.video),
+)
+RESULTS = (
+    Target("safetensors", "adapter.safetensors", valid_results.tensors, reads_of_results.safetensors, repairs.tensors),
+    Target("suite", "a.toml", valid_results.suites, reads_of_results.suite),
+    Target("tuned", "a.toml", valid_results.tuned, reads_of_results.tuned),
+    Target("record", "records/ave-cola-s0.json", valid_results.records, reads_of_results.record, form=JSON),
+    Target("baseline", "baseline.json", valid_results.baselines, reads_of_results.baseline, form=JSON),
+    Target("efficiency", "efficiency/a.json", valid_results.efficiency, reads_of_results.efficiency, form=JSON),
+    Target("samples", "records/a.npz", valid_results.sample_scores, reads_of_results.sample_scores, repairs.archive),
+    Target("claim", valid_results.claim_file(), valid_results.claims, reads_of_results.claim, form=JSON),
+    Target("checkpoint", "a.pt", valid_results.checkpoints, reads_of_results.checkpoint, repairs.archive),
+    Target("prepared", "prepared/image.npy", valid_results.arrays, reads_of_results.prepared),
+    Target("index", "prepared/index.json", valid_results.indices, reads_of_results.prepared, form=JSON),
+)
+ENCODERS = tuple(
+    Target(
+        name,
+        f"encoder/{file}",
+        lambda folder=folder, file=file: [valid_encoders.folder(folder)[file]],
+        lambda place, folder=folder, read=read: read(place, folder),
+        repair=repairs.tensors if file.endswith(".safetensors") else None,
+        form=JSON if file.endswith(".json") else None,
+        told="encoder",
     )
-}
+    for name, folder, file, read in (
+        ("config", "vision", "config.json", reads_of_encoders.encoder),
+        ("config of text", "text", "config.json", reads_of_encoders.encoder),
+        ("preprocessor", "vision", "preprocessor_config.json", reads_of_encoders.encoder),
+        ("preprocessor of sound", "audio", "preprocessor_config.json", reads_of_encoders.encoder),
+        ("weights", "vision", "model.safetensors", reads_of_encoders.encoder),
+        ("shards", "shards", "model.safetensors.index.json", reads_of_encoders.encoder),
+        ("tokenizer", "text", "tokenizer.json", reads_of_encoders.tokenizer),
+        ("tokenizer's config", "text", "tokenizer_config.json", reads_of_encoders.tokenizer),
+        ("vocabulary", "words", "vocab.txt", reads_of_encoders.tokenizer),
+    )
+)
+TARGETS = {target.name: target for target in (*RELEASES, *RESULTS, *ENCODERS)}

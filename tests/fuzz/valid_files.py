@@ -1,20 +1,16 @@
-"""Small valid files of each kind that the readers of foreign files take, and what makes damaged ones valid in part."""
+"""Small valid files of each kind that releases hold."""
 
 from __future__ import annotations
 
 import io
 import json
 import pickle
-import struct
-import zlib
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from PIL import Image
-
-REPOSITORY = Path(__file__).parents[2]
-RECORDS = REPOSITORY / "tests/data/records_v1/records"
 
 
 def ave_tables() -> list[bytes]:
@@ -56,27 +52,22 @@ def refs() -> list[bytes]:
     return [pickle.dumps(refs, protocol) for protocol in (0, 2, 4)]
 
 
-def pictures(form: str) -> list[bytes]:
+def png() -> list[bytes]:
+    return _pictures("PNG", ("RGB", "L", "P", "RGBA", "1", "LA"))
+
+
+def jpeg() -> list[bytes]:
+    return _pictures("JPEG", ("RGB", "L", "CMYK"))
+
+
+def _pictures(form: str, modes: tuple[str, ...]) -> list[bytes]:
     made = []
     pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 4), dtype=np.uint8)
-    for mode in {"PNG": ("RGB", "L", "P", "RGBA", "1", "LA"), "JPEG": ("RGB", "L", "CMYK")}[form]:
+    for mode in modes:
         image, buffer = Image.fromarray(pixels).convert(mode), io.BytesIO()
         image.save(buffer, form, progressive=mode == "L")
         made.append(buffer.getvalue())
     return made
-
-
-def with_checksums(content: bytes) -> bytes:
-    """A PNG file with each chunk's checksum as it should be, as far as its lengths can be followed."""
-    fixed, at = bytearray(content), 8
-    while at + 12 <= len(fixed):
-        length = int.from_bytes(fixed[at : at + 4], "big")
-        end = at + 8 + length
-        if end + 4 > len(fixed):
-            break
-        fixed[end : end + 4] = zlib.crc32(fixed[at + 4 : end]).to_bytes(4, "big")
-        at = end + 4
-    return bytes(fixed)
 
 
 def recordings() -> list[bytes]:
@@ -89,61 +80,26 @@ def recordings() -> list[bytes]:
     return made
 
 
-def tensors() -> list[bytes]:
-    from safetensors.numpy import save
-
-    arrays = {"head.weight": np.ones((3, 4), np.float32), "head.bias": np.zeros(3, np.float16), "n": np.arange(3)}
-    return [save(arrays), save({"a": np.ones((2, 2), np.float32)}, {"format": "pt"})]
-
-
-def with_length(content: bytes) -> bytes:
-    """A safetensors file whose first number is the length of its header, padded."""
-    end = content.rfind(b"}") + 1
-    return struct.pack("<Q", max(end - 8, 0)) + content[8:] if end else content
+def videos() -> list[bytes]:
+    """Half a second of MPEG-4 and AAC, with the index at the end, and at the beginning."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder, f"{place}.mp4") for place in ("end", "beginning")]
+        _write_video(paths[0], {})
+        _write_video(paths[1], {"movflags": "faststart"})
+        return [path.read_bytes() for path in paths]
 
 
-def suites() -> list[bytes]:
-    return [(REPOSITORY / "bench/suites" / name).read_bytes() for name in ("mini.toml", "check.toml")]
+def _write_video(path: Path, options: dict[str, str]) -> None:
+    import av
 
-
-TUNED = """\
-# about
-[tuning]
-suite = "mini"
-trials = 8
-epochs = "suite"
-seeds = [0, 1]
-set = ["ave.epochs=2"]
-date = "2026-01-01T00:00:00+00:00"
-version = "0.1"
-
-[tasks.ave.methods.lora]
-# best of 8
-lr_adapter = 1e-3
-r = 8
-
-[tasks."refcoco:box".methods."cola+dora"]
-lr_adapter = 0.002
-"""
-
-
-def records() -> list[bytes]:
-    return [path.read_bytes() for path in sorted(RECORDS.glob("*.json"))]
-
-
-def baselines() -> list[bytes]:
-    """The repository's own with two methods of one task: it is small."""
-    document = json.loads((REPOSITORY / "results/mini/baseline.json").read_bytes())
-    task = document["tasks"]["ave"]
-    task["methods"] = {name: task["methods"][name] for name in ("lora", "cola")}
-    document["tasks"] = {"ave": task}
-    return [json.dumps(document).encode(), json.dumps(document, indent=1).encode()]
-
-
-def sample_scores() -> list[bytes]:
-    made = []
-    for save in (np.savez_compressed, np.savez):
-        buffer = io.BytesIO()
-        save(buffer, **{"test/accuracy": np.ones(4, np.float32), "test/group": np.arange(4, dtype=np.int32)})
-        made.append(buffer.getvalue())
-    return made
+    with av.open(str(path), "w", options=options) as container:
+        pictures, sound = container.add_stream("mpeg4", rate=10), container.add_stream("aac", rate=16_000)
+        pictures.width, pictures.height, pictures.pix_fmt = 32, 24, "yuv420p"
+        for number in range(5):
+            image = np.full((24, 32, 3), 50 * number, np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        wave = np.sin(np.arange(8000) / 7).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        for stream, last in ((sound, frame), (sound, None), (pictures, None)):
+            container.mux(stream.encode(last))

@@ -23,7 +23,7 @@ from bench.report import page as page_module
 from bench.report.board import Interval, boards
 from bench.report.page import page, plain
 from bench.report.page_tables import notes_list, overall_table, published_table, task_table
-from bench.report.words import NONE
+from bench.report.words import NONE, score
 
 PUBLISHED = [
     {
@@ -213,6 +213,16 @@ def test_failed_runs_are_told_and_draw_nothing():
     text = page([board])
     assert "1 run, 1 method, 1 task, 1 table; 1 of the runs failed" in text
     assert "no memory &amp; &lt;more&gt;" in text
+
+
+def test_runs_of_two_tasks_that_all_failed_make_a_page():
+    [board] = made_boards.judged([mocks.failed(made_boards.spec("lora", task)) for task in ("ave", "avs")])
+    assert "2 of the runs failed" in page([board])
+
+
+def test_a_number_that_is_none_has_no_deviation():
+    assert score([1.0, math.nan], with_deviation=True) == "nan ± nan"
+    assert score([1.0, 3.0], with_deviation=True) == "2.00 ± 1.41"
 
 
 def test_published_numbers_stand_apart(judged):

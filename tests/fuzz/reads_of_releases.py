@@ -1,0 +1,104 @@
+"""How files of a release are read, all the way to their use."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import valid_files
+
+
+def inside(root: Path, path: Path) -> None:
+    """Fails where a path leads out of a folder, on whatever system."""
+    assert path.resolve().is_relative_to(root.resolve()), f"{path} leads out of {root}"
+    assert "\0" not in str(path) and "\\" not in str(path.relative_to(root)) and ":" not in str(path.relative_to(root))
+
+
+def ave(folder: Path) -> None:
+    from bench.datasets.ave import Release
+
+    release_folder = folder / "AVE_Dataset"
+    for name in ("trainSet.txt", "valSet.txt", "testSet.txt"):
+        shutil.copyfile(release_folder / "Annotations.txt", release_folder / name)
+    Release(folder, "train", problems := [])
+    for problem in problems:
+        assert "Annotations.txt, line " in str(problem) or "trainSet.txt" in str(problem)
+    release = Release(folder, "train")
+    for event in release.events:
+        assert release.labels(event).shape == (10,)
+        inside(folder, release.sound_path(event))
+        inside(folder, release.folder / "video_frames" / event.video)
+
+
+def avs(folder: Path) -> None:
+    from bench.datasets.avsbench import Release
+
+    Release(folder, "train", [])
+    release = Release(folder, "train")
+    for video in release.videos:
+        for path in (*release.frame_paths(video), *release.mask_paths(video), release.sound_path(video)):
+            inside(folder, path)
+
+
+def refcoco(folder: Path) -> None:
+    from bench.datasets import refer_entries
+    from bench.datasets.refcoco import Release
+    from bench.errors import DataError
+
+    refer_entries._read.cache_clear()  # it tells files by their times, and these follow one another fast
+    place = folder / "refcoco"
+    for name, its in (("instances.json", valid_files.instances), ("refs(unc).p", valid_files.refs)):
+        if not (place / name).exists():
+            (place / name).write_bytes(its()[0])
+    (folder / "images/train2014").mkdir(parents=True, exist_ok=True)
+    found = Release(folder, "refcoco", "train", problems=[]).expressions
+    release = Release(folder, "refcoco", "train")
+    assert found == release.expressions
+    wrong: list[DataError] = []
+    for expression in release.expressions:
+        inside(folder, release.picture_path(expression))
+        try:
+            assert release.mask(expression).shape == expression.size
+        except DataError as error:
+            wrong.append(error)
+    if wrong:
+        raise wrong[0]
+
+
+def png(folder: Path) -> None:
+    _picture(folder, "a.png")
+
+
+def jpeg(folder: Path) -> None:
+    _picture(folder, "a.jpg")
+
+
+def _picture(folder: Path, name: str) -> None:
+    from bench.datasets import media
+
+    size = media.image_size(folder / name, "s1")
+    assert size[0] * size[1] <= media.MOST_PIXELS
+    assert media.read_image(folder / name, "s1", 16).shape == (3, 16, 16)
+    assert media.read_mask(folder / name, "s1", 16).shape == (16, 16)
+
+
+def recording(folder: Path) -> None:
+    from bench.datasets import media
+    from bench.datasets.logmel import log_mel
+
+    path = folder / "a.wav"
+    assert media.audio_seconds(path, "s1") <= media.MOST_SECONDS
+    wave = media.read_audio(path, "s1", 16_000)
+    assert np.isfinite(log_mel(media.seconds(wave, 16_000, 1), 16_000, 128, 98)).all()
+
+
+def video(folder: Path) -> None:
+    from bench.datasets import media, videos
+
+    path = folder / "a.mp4"
+    assert videos.length(path, "s1") < 1e12
+    wave, rate = videos.read_sound(path, "s1")
+    assert wave.ndim == 1 and wave.size <= media.MOST_SAMPLES and media.RATES[0] <= rate <= media.RATES[1]
+    pictures = videos.read_frames(path, "s1", lambda count: [0, count - 1])
+    assert len(pictures) == 2 and all(each.width * each.height <= media.MOST_PIXELS for each in pictures)

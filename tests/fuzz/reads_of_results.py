@@ -1,0 +1,129 @@
+"""How files are read that other commands or people left: suites, settings, and what is in a results folder."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import tempfile
+from argparse import Namespace
+from contextlib import redirect_stdout
+from functools import cache
+from pathlib import Path
+
+import valid_results
+
+from bench.check.baseline import Baseline
+
+
+def safetensors(folder: Path) -> None:
+    from bench.methods.base import check_tensors, read_tensors
+
+    path = folder / "adapter.safetensors"
+    saved = read_tensors(path)
+    check_tensors(saved, saved, path)
+
+
+def suite(folder: Path) -> None:
+    from bench.suite import load_suite
+
+    suite = load_suite(str(folder / "a.toml"))
+    for task in suite.tasks:
+        suite.of_method("cola", task)
+
+
+def tuned(folder: Path) -> None:
+    from bench.tuned import read_tuned, write_tuned
+
+    tuned = read_tuned(folder / "a.toml")
+    pair = ("avs", "lora")
+    write_tuned(folder / "a.toml", tuned.tuning, {pair: {"lr_adapter": 0.5}}, {pair: "found"})
+    assert read_tuned(folder / "a.toml").values == {**tuned.values, pair: {"lr_adapter": 0.5}}
+
+
+def record(folder: Path) -> None:
+    from bench import api
+    from bench.again import specification
+    from bench.records import read, read_all
+    from bench.report.write import write_leaderboard
+
+    path = folder / "records/ave-cola-s0.json"
+    for other in valid_results.RECORDS.glob("*s0*"):
+        (path.parent / "other.json").write_bytes(other.read_bytes())
+    record = read(path)
+    write_leaderboard(folder)
+    api.to_frame(read_all(folder))
+    specification(record, path)
+
+
+def baseline(folder: Path) -> None:
+    from bench.check.baseline import read
+    from bench.check.compare import compare, incomparable
+    from bench.check.table import markdown, terminal
+
+    baseline, good = read(folder / "baseline.json"), _good_baseline()
+    if baseline.tasks.keys() >= {"ave"} and baseline.tasks["ave"].methods.keys() >= {"lora", "cola"}:  # as asked first
+        rows = compare(baseline, good, incomparable(baseline, good))
+        terminal(rows, everything=True)
+        markdown(rows, [])
+
+
+@cache
+def _good_baseline() -> Baseline:
+    from bench.check.baseline import read
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "good.json")
+        path.write_bytes(valid_results.baselines()[0])
+        return read(path)
+
+
+def sample_scores(folder: Path) -> None:
+    from bench.samples import read
+
+    found = read(folder, "a", "accuracy")
+    assert found is None or found[0].shape == found[1].shape
+
+
+def efficiency(folder: Path) -> None:
+    from bench.efficiency.record import read, read_all
+    from bench.report.efficiency import page, terminal
+
+    record = read(folder / "efficiency/a.json")
+    page(read_all(folder))
+    terminal([record])
+
+
+def claim(folder: Path) -> None:
+    """A claim that cannot be read is nobody's, and says nothing; it is watched for a while all the same."""
+    from bench.claims import Claims
+    from bench.cli import status
+
+    with redirect_stdout(io.StringIO()) as told:
+        status.main(Namespace(methods=[], tasks=[], results=folder))
+    assert told.getvalue().replace("\n", "").isprintable()
+    with Claims(folder) as own:
+        spec = valid_results.spec()
+        assert own.take(spec) == own.holds(spec)
+
+
+def checkpoint(folder: Path) -> None:
+    """One that cannot be read is left aside with a warning."""
+    from bench.checkpoint import Checkpoint
+
+    state = Checkpoint(folder / "a.pt", "me").load()
+    assert state is None or isinstance(state, dict)
+
+
+def prepared(folder: Path) -> None:
+    """Decoded samples that cannot be read are decoded anew, and nobody needs to be told."""
+    from bench.prepared import _opened
+
+    for name, its in (("image.npy", valid_results.arrays), ("index.json", valid_results.indices)):
+        if not (folder / "prepared" / name).exists():
+            (folder / "prepared" / name).write_bytes(its()[0])
+    shutil.copyfile(folder / "prepared/image.npy", folder / "prepared/label.npy")
+    (folder / "outside.npy").write_bytes(valid_results.arrays()[0])
+    columns = _opened(folder / "prepared", valid_results.SAMPLES)
+    if columns:
+        assert columns.columns.keys() <= {"image", "label"}
+        assert len(columns[0]) and len(columns.__getitems__([0, valid_results.SAMPLES - 1]))

@@ -1,0 +1,152 @@
+"""Small valid suites, settings, and files of each kind that a results folder or a cache holds."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+
+from bench.plan import Spec
+
+REPOSITORY = Path(__file__).parents[2]
+RECORDS = REPOSITORY / "tests/data/records_v1/records"
+
+
+def tensors() -> list[bytes]:
+    from safetensors.numpy import save
+
+    arrays = {"head.weight": np.ones((3, 4), np.float32), "head.bias": np.zeros(3, np.float16), "n": np.arange(3)}
+    return [save(arrays), save({"a": np.ones((2, 2), np.float32)}, {"format": "pt"})]
+
+
+def suites() -> list[bytes]:
+    return [(REPOSITORY / "bench/suites" / name).read_bytes() for name in ("mini.toml", "check.toml")]
+
+
+_TUNED = """\
+# about
+[tuning]
+suite = "mini"
+trials = 8
+epochs = "suite"
+seeds = [0, 1]
+set = ["ave.epochs=2"]
+date = "2026-01-01T00:00:00+00:00"
+version = "0.1"
+
+[tasks.ave.methods.lora]
+# best of 8
+lr_adapter = 1e-3
+r = 8
+
+[tasks."refcoco:box".methods."cola+dora"]
+lr_adapter = 0.002
+"""
+
+
+def tuned() -> list[bytes]:
+    return [_TUNED.encode()]
+
+
+def records() -> list[bytes]:
+    return [path.read_bytes() for path in sorted(RECORDS.glob("*.json"))]
+
+
+def baselines() -> list[bytes]:
+    """The repository's own with two methods of one task: it is small."""
+    document = json.loads((REPOSITORY / "results/mini/baseline.json").read_bytes())
+    task = document["tasks"]["ave"]
+    task["methods"] = {name: task["methods"][name] for name in ("lora", "cola")}
+    document["tasks"] = {"ave": task}
+    return [json.dumps(document).encode(), json.dumps(document, indent=1).encode()]
+
+
+def sample_scores() -> list[bytes]:
+    made = []
+    for save in (np.savez_compressed, np.savez):
+        buffer = io.BytesIO()
+        save(buffer, **{"test/accuracy": np.ones(4, np.float32), "test/group": np.arange(4, dtype=np.int32)})
+        made.append(buffer.getvalue())
+    return made
+
+
+def spec() -> Spec:
+    """That of a run which has a record."""
+    return Spec(**json.loads(records()[0])["spec"])
+
+
+def efficiency() -> list[bytes]:
+    from bench.efficiency.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory
+    from bench.records import Environment, Parameters
+
+    spread = Spread(2.0, 1.5, 2.5)
+    made = []
+    for merged in (None, spread):
+        record = Efficiency(
+            kind="efficiency",
+            schema=SCHEMA,
+            id="0123456789ab",
+            spec=asdict(spec()),
+            started="2026-01-01T00:00:00+00:00",
+            finished="2026-01-01T00:01:00+00:00",
+            batch_size=4,
+            rounds=5,
+            parameters=Parameters(1000, 100, 1100, total=5000, streams=3900, percent=25.6),
+            operations=Operations(3e9, 1e9),
+            memory=StepMemory("kept", 12_000_000, 40_000_000),
+            speed=Speed(spread, spread, merged),
+            against=Against("lora", spread, spread, merged, 1.31, 1.01, 1.02),
+            environment=Environment("3.11.9", "Linux", "cpu", 2, {"torch": "2.13.0"}, commit=None, dirty=None),
+        )
+        made.append(json.dumps(asdict(record)).encode())
+    return made
+
+
+def claim_file() -> str:
+    """Where the claim of the run lies."""
+    from bench.records import stem
+
+    return f"claims/{stem(spec())}.json"
+
+
+def claims() -> list[bytes]:
+    """Of a process that is gone, of one that lives, and of another machine."""
+    from bench.claims import Claim, _began, _machine
+
+    gone = Claim("t", "ave cola seed 0", "here", _machine(), 2**22 + 1, 1.0, "2026-01-01T00:00:00+00:00")
+    lives = replace(gone, pid=os.getpid(), began=_began())
+    elsewhere = replace(gone, host="elsewhere", machine="elsewhere 1")
+    return [json.dumps(asdict(claim)).encode() for claim in (gone, lives, elsewhere)]
+
+
+def checkpoints() -> list[bytes]:
+    import torch
+
+    state = {"training": {"weights": {"a": torch.ones(3, 2)}, "curve": [{"epoch": 1}]}, "seconds": 0.5, "peak": 7}
+    made = []
+    for new in (True, False):
+        buffer = io.BytesIO()
+        torch.save({"made_by": "me", "state": state}, buffer, _use_new_zipfile_serialization=new)
+        made.append(buffer.getvalue())
+    return made
+
+
+SAMPLES = 4
+"""In each array of decoded samples."""
+
+
+def arrays() -> list[bytes]:
+    made = []
+    for dtype, order in ((np.uint8, "C"), (np.float32, "F"), (np.int64, "C")):
+        buffer = io.BytesIO()
+        np.save(buffer, np.zeros((SAMPLES, 2, 3), dtype, order))
+        made.append(buffer.getvalue())
+    return made
+
+
+def indices() -> list[bytes]:
+    return [json.dumps(names).encode() for names in (["image", "label"], ["image"])]

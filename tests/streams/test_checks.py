@@ -1,0 +1,75 @@
+"""Folders of encoders that would have transformers read or run something else are refused before it does."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from bench.errors import BenchError
+from bench.streams.load import load_stream, save_stream
+
+
+@pytest.fixture
+def folder(make_stream, tmp_path):
+    save_stream(make_stream("vit", depth=1, dtype=torch.float32), tmp_path)
+    return tmp_path
+
+
+def refused(folder, match):
+    with pytest.raises(BenchError, match=match) as caught:
+        load_stream(str(folder))
+    assert str(folder) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"attn_implementation": "kernels-community/flash-attn"}, "another attention than eager and sdpa"),
+        ({"_attn_implementation": "someone/kernels"}, "another attention"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "quantization_config"),
+        ({"configuration_files": ["config.5.0.0.json"]}, "configuration_files"),
+        ({"num_hidden_layers": 30_000}, "more than 1000 blocks"),
+        ({"num_hidden_layers": 900}, "parameters, but the weights have"),
+    ],
+)
+def test_a_config_that_asks_for_more_than_the_encoder(folder, changes, match):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    refused(folder, match)
+
+
+def test_an_adapter_in_the_folder_of_an_encoder(folder):
+    (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/encoder"}))
+    refused(folder, "adapter of PEFT")
+
+
+@pytest.mark.parametrize("name", ["../elsewhere.safetensors", "/elsewhere.safetensors", "a\\b", "", None])
+def test_weights_that_lie_elsewhere(folder, name):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"embeddings": name}}))
+    refused(folder, "names of files in the folder")
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"size": {"height": 10**9, "width": 10**9}}, "the side of images in pixels should be 1 to 8192"),
+        ({"image_std": [0.0, 0.5, 0.5]}, "the standard deviation of inputs"),
+        ({"image_mean": [0.5, 0.5, float("nan")]}, "the mean of inputs"),
+    ],
+)
+def test_inputs_that_no_encoder_reads(folder, changes, match):
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    refused(folder, match)
+
+
+def test_token_ids_beyond_the_number_of_tokens(text_input, make_text_stream, tmp_path):
+    save_stream(make_text_stream(text_input, dtype=torch.float32), tmp_path)
+    path = tmp_path / "tokenizer.json"
+    words = json.loads(path.read_text())
+    words["model"]["vocab"]["dog"] = 10**6
+    path.write_text(json.dumps(words))
+    refused(tmp_path, "has 1000001 token ids")
