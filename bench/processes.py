@@ -6,8 +6,11 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from typing import TypeVar
 
 from bench.errors import UsageError
+
+_T = TypeVar("_T")
 
 
 def count() -> int:
@@ -18,6 +21,25 @@ def count() -> int:
 def is_main() -> bool:
     """Whether this process is the one that writes and prints."""
     return int(os.environ.get("RANK") or 0) == 0
+
+
+def connect(device: str) -> None:
+    """Connects the processes of a launcher, so that they can agree on something.
+
+    Args:
+        device: "auto", "cpu" or "cuda", as for runs.
+    """
+    import torch
+    from accelerate import PartialState
+
+    PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
+
+
+def agreed(value: _T) -> _T:
+    """What the main process says, in all of them once they are connected; each waits for it."""
+    from accelerate.utils import broadcast_object_list
+
+    return broadcast_object_list([value])[0]
 
 
 def start_those_missing(arguments: Sequence[str]) -> None:

@@ -38,7 +38,7 @@ def run_all(
 
     As many are in flight as the cluster has resources for, and two more. A run lost with its node is done again. One
     whose process dies again and again, or that raises what it should not, is recorded as failed, and the others go on.
-    Whatever ends this, as a signal does, cancels the runs in flight; they have no record, and are there to be done.
+    Whatever ends this cancels the runs in flight.
 
     The caller writes the records. A run itself leaves predictions, adapters and checkpoints in the results folder and
     reads the data: both folders, and those of encoders, must be on a file system that all nodes share, under the same
@@ -54,6 +54,8 @@ def run_all(
         UsageError: the release or the device is not there. As this ends every run alike no other one is begun; the
             records of those in flight are yielded first. Or Ray is not installed, or a local cluster has too little.
         BenchError: there is no cluster at the address, or its nodes cannot do runs.
+        Terminated: this process is asked to end; the runs under way are recorded as failed first. Those that wait for a
+            place have no record.
     """
     specs = [*specs]  # `take` may alter them
     first = take()
@@ -66,25 +68,32 @@ def run_all(
         need = need_of(cluster, options, specs, ray.nodes())
         check_places(need, cluster, ray.nodes())
         begin = _remote(ray, need, options)
-        in_flight: dict[Any, Spec] = {}  # by the reference to what comes of them
+        in_flight: dict[Any, tuple[Spec, str]] = {}  # and since when, by the reference to what comes of them
         error: BenchError | None = None
-        more = True
+        more, most = True, 0
         try:
             while more or in_flight:
                 most = sum(places(node, need) for node in ray.nodes()) + _BEYOND
                 while more and len(in_flight) < most:
                     if spec := ahead.pop() if ahead else take():
-                        in_flight[begin(spec)] = spec
+                        in_flight[begin(spec)] = spec, records.now()
                     else:
                         more = False
-                answered = _wait(ray, [*in_flight]) if in_flight else []
+                answered = ray.wait([*in_flight], timeout=_LOOK)[0] if in_flight else []
                 for reference in answered:
-                    answer = _answer(ray, reference, in_flight.pop(reference))
+                    answer = _answer(ray, reference, *in_flight.pop(reference))
                     if isinstance(answer, Record):
                         yield answer
                     else:
                         error = error or answer
                 more = not error and bool(more or answered)  # what others did when last asked may be there by now
+        except (Terminated, SystemError) as raised:
+            asked = raised if isinstance(raised, Terminated) else raised.__cause__  # as Ray wraps what handlers raise
+            if not isinstance(asked, Terminated):
+                raise
+            for spec, started in [*in_flight.values()][: max(0, most - _BEYOND)]:  # the latest wait for a place
+                yield replace(Record.failed(spec, started, f"stopped by {asked}"), finished=records.now())
+            raise asked from None
         finally:
             _cancel(ray, [*in_flight])
     if error:
@@ -177,17 +186,7 @@ def _run(
     return replace(record, environment=replace(record.environment, jobs=max(1, neighbours)))
 
 
-def _wait(ray: Any, references: Sequence[Any]) -> Sequence[Any]:
-    """Waits a moment for one of the runs in flight, and gives it where it is done."""
-    try:
-        return ray.wait(references, timeout=_LOOK)[0]
-    except SystemError as error:  # as which Ray tells of what a signal's handler raised
-        if isinstance(error.__cause__, Terminated):
-            raise error.__cause__ from None
-        raise
-
-
-def _answer(ray: Any, reference: Any, spec: Spec) -> Record | BenchError:
+def _answer(ray: Any, reference: Any, spec: Spec, started: str) -> Record | BenchError:
     """What came of a run: its record, also where it was lost for good, or an error that ends all runs."""
     try:
         return ray.get(reference)
@@ -198,9 +197,8 @@ def _answer(ray: Any, reference: Any, spec: Spec) -> Record | BenchError:
         )
     except ray.exceptions.RayError as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
-        return Record.failed(
-            spec, records.now(), f"its worker on the Ray cluster was lost, after {_RETRIES} retries: {why}"
-        )
+        reason = f"its worker on the Ray cluster was lost, after {_RETRIES} retries: {why}"
+        return replace(Record.failed(spec, started, reason), finished=records.now())
 
 
 def _cancel(ray: Any, references: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Collection, Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.records import Record
 from bench.streams.sources import find_encoder
+from bench.waiting import Waiting
 
 if TYPE_CHECKING:
     from bench.budget import Fit
@@ -134,7 +135,7 @@ def sweep(
 
     Of several commands that share a results folder each does other runs, and yields the records of all (see
     `bench.claims`).
-    Where a launcher started several processes, each goes through all the runs with the others, and the main one writes.
+    Where a launcher started several processes, they do each run together, and the main one claims and writes.
 
     Args:
         specs: the runs.
@@ -154,10 +155,10 @@ def sweep(
     if cluster:
         processes.refuse_several("--executor ray")
     if processes.count() > 1:
-        yield from _together(specs, results, options)
+        yield from _together(specs, results, options, redo)
         return
     with Claims(results) as claims:
-        waiting = _Waiting(specs, results, claims, redo)
+        waiting = Waiting(specs, results, claims, redo)
         while waiting.specs:
             with closing(_run_all(waiting, options, jobs, cluster)) as done:
                 for record in done:
@@ -169,46 +170,6 @@ def sweep(
             yield from waiting.elsewhere()
             if waiting.specs:
                 time.sleep(_LOOK)
-
-
-class _Waiting:
-    """Runs that nobody has claimed yet, as far as this process knows.
-
-    Attributes:
-        specs: the runs.
-    """
-
-    def __init__(self, specs: Sequence[Spec], results: Path, claims: Claims, redo: Collection[str]) -> None:
-        self.specs = list(specs)
-        self._results, self._claims, self._redo = results, claims, redo
-        self._elsewhere: list[Record] = []
-
-    def take(self) -> Spec | None:
-        """Claims the next run; None where others do all that are left, or nothing is left."""
-        for spec in [*self.specs]:
-            if not self._is_done(spec) and self._claims.take(spec):
-                if self._is_done(spec):  # between the two looks
-                    self._claims.release(spec)
-                else:
-                    self.specs.remove(spec)
-                    return spec
-        return None
-
-    def elsewhere(self) -> list[Record]:
-        """Records that other commands have written since the last time."""
-        found, self._elsewhere = self._elsewhere, []
-        return found
-
-    def _is_done(self, spec: Spec) -> bool:
-        """Whether another command has written the run's record, though it was to do; notes it then."""
-        if spec not in self.specs:
-            return True
-        record = None if spec.id in self._redo else records.of(self._results, spec)
-        if not record:
-            return False
-        self.specs.remove(spec)
-        self._elsewhere.append(record)
-        return True
 
 
 def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Record:
@@ -230,24 +191,42 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
     return record
 
 
-def _together(specs: Sequence[Spec], results: Path, options: RunOptions) -> Iterator[Record]:
-    """Does the runs with the other processes of a launcher."""
+def _together(specs: Sequence[Spec], results: Path, options: RunOptions, redo: Collection[str]) -> Iterator[Record]:
+    """Does the runs with the other processes of a launcher. The main one claims them, and says which is next."""
     from bench.runner import execute
 
-    for spec in specs:
-        record = execute(spec, options)
-        failed = record.status == "failed"
-        if processes.is_main() or failed:
-            record = _keep(record, results, options, jobs=1)
-        if failed:
-            raise BenchError(
-                f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
-                "written, and the same command goes on with the other runs"
-            )
-        yield record
+    processes.connect(options.device)
+    with Claims(results) if processes.is_main() else nullcontext() as claims:
+        waiting = Waiting(specs, results, claims, redo) if claims else None
+        while True:
+            spec = waiting.take() if waiting else None
+            spec, elsewhere = processes.agreed((spec, bool(waiting and waiting.specs)))
+            if spec:
+                yield _done_together(execute(spec, options), spec, results, options, claims)
+            if waiting:
+                yield from waiting.elsewhere()
+            if not spec and not elsewhere:
+                return
+            if not spec:
+                time.sleep(_LOOK)
 
 
-def _run_all(waiting: _Waiting, options: RunOptions, jobs: int, cluster: Cluster | None) -> Generator[Record]:
+def _done_together(record: Record, spec: Spec, results: Path, options: RunOptions, claims: Claims | None) -> Record:
+    """Keeps a record that all processes of a launcher have; they end where the run failed in this one."""
+    failed = record.status == "failed"
+    if failed or (claims and (claims.holds(spec) or not records.of(results, spec))):
+        record = _keep(record, results, options, jobs=1)
+    if failed:
+        raise BenchError(
+            f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
+            "written, and the same command goes on with the other runs"
+        )
+    if claims:
+        claims.release(spec)
+    return record
+
+
+def _run_all(waiting: Waiting, options: RunOptions, jobs: int, cluster: Cluster | None) -> Generator[Record]:
     # Heavy imports: not needed where everything is finished.
     if cluster:
         from bench import ray_executor

@@ -201,6 +201,8 @@ def _check(baseline: Baseline) -> None:
                 raise ValueError(
                     f"{where}.memory holds {', '.join(own.memory) or 'nothing'}, expected {' and '.join(_PEAKS)}"
                 )
+            if not 0 <= own.step.bytes <= LARGEST:
+                raise ValueError(f"{where}.step.bytes cannot have been measured")
             for part in fields(OfMethod):
                 if part.name not in ("scores", "memory"):
                     continue

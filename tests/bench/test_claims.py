@@ -287,6 +287,9 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
     monkeypatch.setattr(
         "bench.runner.execute", lambda spec, options: mocks.failed(spec) if spec.seed else mocks.record(spec)
     )
+    said = ((spec, True) for spec in plan)  # by the main process
+    monkeypatch.setattr("bench.processes.agreed", lambda _: next(said))
+    monkeypatch.setattr("bench.processes.connect", lambda _: None)
     with pytest.raises(BenchError, match="failed in a process that the others wait for"):
         list(sweep(plan, tmp_path, RunOptions()))
     (kept,) = records.read_all(tmp_path)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from types import SimpleNamespace
 
 import mocks
 import pytest
 import torch
+from accelerate.optimizer import AcceleratedOptimizer
 
-from bench import cli, records, runner
+from bench import cli, records, runner, train
+from bench.plan import make_plan
+from bench.sweep import sweep
 from bench.train import STEP, DivergedError
 
 
@@ -55,3 +60,38 @@ def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_su
     troubled.clear()
     assert cli.main(asked) == 1 and troubled == [], "the same command skips them"
     assert cli.main([*asked, "--retry-failed"]) == 1 and troubled == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])
+def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tmp_path, monkeypatch, method, where):
+    """Not its model, not a tensor of the step, not the optimiser; the record holds the traceback as text only."""
+    held: list[weakref.ref] = []
+    left: list[int] = []
+    set_up, before = runner.set_up, getattr(train, where)
+
+    def noted(spec, options):
+        left.append(sum(each() is not None for each in held))
+        made = set_up(spec, options)
+        held.extend(map(weakref.ref, (made.model, *made.model.parameters(), made.method, made.accelerator)))
+        return made
+
+    def full(*arguments, **named):
+        result = before(*arguments, **named)
+        activations = torch.ones(1000, requires_grad=True).exp()
+        activations.owner = lambda: activations  # what is found by the collector only, as models with hooks are
+        held.append(weakref.ref(activations))
+        held.extend(weakref.ref(each) for each in arguments if isinstance(each, AcceleratedOptimizer))
+        raise torch.OutOfMemoryError(f"CUDA out of memory, after {type(result).__name__}")
+
+    monkeypatch.setattr(runner, "set_up", noted)
+    monkeypatch.setattr(train, where, full)
+    plan = make_plan("mini", [method], ["ave"], [0, 1], ["train.batch_size=2", "ave.epochs=1"])
+    gc.collect()
+    gc.disable()
+    try:
+        done = list(sweep(plan, tmp_path, options))
+    finally:
+        gc.enable()
+    assert [record.status for record in done] == ["failed"] * 2
+    assert all(record.reason.startswith("out of memory") and where in record.traceback for record in done)
+    assert left == [0, 0] and len(held) > 2 * 10

@@ -108,14 +108,14 @@ def test_runs_in_flight_are_cancelled_where_their_records_are_no_longer_asked_fo
     assert 0 < len(left(tmp_path / "begun")) < 40
 
 
-def test_a_signal_ends_it_as_it_does_without_ray(runs, tmp_path):
+def test_at_a_signal_the_runs_under_way_are_failed_records_as_without_ray(runs, tmp_path):
     def end(*_):
         raise Terminated("signal 10")
 
     before = signal.signal(signal.SIGUSR1, end)
 
     def ask() -> None:
-        while not left(tmp_path / "begun"):
+        while len(left(tmp_path / "begun")) < NODES:
             time.sleep(0.05)
         os.kill(os.getpid(), signal.SIGUSR1)
 
@@ -123,11 +123,14 @@ def test_a_signal_ends_it_as_it_does_without_ray(runs, tmp_path):
     asking.start()
     try:
         with pytest.raises(Terminated):
-            next(runs(on_ray.lingering, 40))
+            list(runs(on_ray.lingering, 40))
     finally:
         asking.join(1.0)
         signal.signal(signal.SIGUSR1, before)
-    assert left(tmp_path / "begun") and not records.read_all(tmp_path / "out")
+    found = {record.spec["seed"]: record for record in records.read_all(tmp_path / "out")}
+    assert found.keys() == left(tmp_path / "begun"), "those that waited for a place have no record"
+    assert {(record.status, record.reason) for record in found.values()} == {("failed", "stopped by signal 10")}
+    assert not list((tmp_path / "out").glob("claims/*.json"))
 
 
 def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monkeypatch):
