@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+_LONGEST = 2000  # characters of what a library's error says
+
 
 def printable(text: str) -> str:
     """Text with whatever a terminal could take for a command, or not show, written as Python's escapes.
@@ -46,8 +48,12 @@ class Terminated(BaseException):
 
 
 def wording(error: Exception) -> str:
-    """What an error says; its name where it says nothing, as a decoder's errors may."""
-    return str(error) or type(error).__name__
+    """What an error says; its name where it says nothing, as a decoder's errors may.
+
+    What libraries quote of a file may be as long as the file, and is cut.
+    """
+    told = str(error) or type(error).__name__
+    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]} ..."
 
 
 class Mistakes:

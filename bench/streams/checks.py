@@ -70,4 +70,4 @@ def _table(path: Path) -> Mapping[str, Any]:
 
 def _lies_within(name: object) -> bool:
     """Whether it is the name of a file, and no path that leads elsewhere."""
-    return isinstance(name, str) and name not in ("", ".", "..") and not {*name} & {*"/\\:\0"}
+    return isinstance(name, str) and name not in ("", ".", "..") and len(name) < 256 and not {*name} & {*"/\\:\0"}

@@ -53,6 +53,7 @@ FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
 """By `config.model_type`: the stream, the model of transformers, and what its constructor is given."""
 
 _PREPROCESSOR = "preprocessor_config.json"
+_NAMED = 10  # weights that a message names
 
 
 def build_stream(config: Any, input: Input) -> Stream:
@@ -102,7 +103,9 @@ def load_stream(model: str, *, size: int | None = None, frames: int | None = Non
             **options,
         )
         if loaded["missing_keys"]:
-            raise BenchError(f"the weights of the encoder {model} lack {', '.join(sorted(loaded['missing_keys']))}")
+            lacking = sorted(loaded["missing_keys"])
+            more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
+            raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_NAMED])}{more}")
         if isinstance(input, TextInput):
             _check_vocabulary(input, config)
         encoder.name_or_path = model  # what was asked for, not where it was found: adapters saved on it name it
