@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from accelerate import Accelerator
 from torch import Tensor
@@ -13,16 +15,28 @@ from bench.tasks.model import TaskModel
 MOST = 2 * 1024**3  # bytes of a split's features that are kept
 
 
+Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+"""Augments a batch."""
+
+
 def features(
-    model: TaskModel, samples: Dataset[dict[str, Tensor]], batch_size: int, accelerator: Accelerator
+    model: TaskModel,
+    samples: Dataset[dict[str, Tensor]],
+    batch_size: int,
+    accelerator: Accelerator,
+    views: int | None = None,
+    augment: Change = dict,
 ) -> Dataset[dict[str, Tensor]]:
     """The samples with the streams' states in place of their inputs, in the order of the samples.
 
     Args:
         model: whose streams are frozen.
-        samples: whole splits, of a task that does not augment them.
+        samples: a whole split.
         batch_size: of the batches in which they are computed.
         accelerator: device and precision.
+        views: of each sample so many, each augmented anew: the features are (samples, views, ...). None for the samples
+            as they are: (samples, ...).
+        augment: makes a view of a batch.
 
     Returns:
         What `model` takes in place of the samples; the samples themselves where the features would fill more than 2
@@ -34,14 +48,31 @@ def features(
     model.eval()
     loader = load(samples, batch_size)
     for number, plain in enumerate(batches(loader)):
-        batch = {name: values.to(accelerator.device) for name, values in plain.items()}
-        with torch.no_grad(), accelerator.autocast():
-            computed = model.states(batch)
-        kept = {name: values for name, values in plain.items() if name not in model.streams.streams}
-        for name, values in {**kept, **computed}.items():
-            found.setdefault(name, []).append(values.cpu())
+        if views is None:
+            computed = _computed(model, plain, accelerator)
+        else:
+            several = [_computed(model, augment(plain), accelerator) for _ in range(views)]
+            computed = {name: torch.stack([each[name] for each in several], dim=1) for name in several[0]}
+        for name, values in computed.items():
+            found.setdefault(name, []).append(values)
         if number == 0:
             size = sum(values[0].nbytes for values in found.values())
             if size * len(loader) > MOST:
                 return samples
     return Columns({name: torch.cat(values) for name, values in found.items()})
+
+
+def a_view(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+    """Draws one of the views of each sample: of values (B, views, ...) those (B, ...)."""
+    rows, views = next(iter(batch.values())).shape[:2]
+    drawn = torch.randint(views, (rows,), generator=generator)
+    return {name: values[torch.arange(rows), drawn.to(values.device)] for name, values in batch.items()}
+
+
+def _computed(model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """What is left of a batch, with the streams' states in place of their inputs, off the device."""
+    batch = {name: values.to(accelerator.device) for name, values in plain.items()}
+    with torch.no_grad(), accelerator.autocast():
+        states = model.states(batch)
+    kept = {name: values for name, values in plain.items() if name not in model.streams.streams}
+    return {**kept, **{name: values.cpu() for name, values in states.items()}}

@@ -62,7 +62,7 @@ class Pretraining:
 
 
 RECIPES = {
-    "vision": Pretraining("vision", steps=2500, masked=0.6),
+    "vision": Pretraining("vision", steps=4000, masked=0.6),
     "audio": Pretraining("audio", steps=3000, masked=0.5),
     "text": Pretraining("text", steps=4000, masked=0.2, batch_size=64, decoder_depth=0),
 }
@@ -158,5 +158,5 @@ def _chunk(modality: str, seed: int, start: int) -> np.ndarray | list[str]:
     if modality == "text":
         return unlabelled.texts(seed, start, _CHUNK)
     if modality == "vision":
-        return unlabelled.pictures(seed, start, _CHUNK, size=56)
+        return unlabelled.pictures(seed, start, _CHUNK, size=48)
     return unlabelled.sounds(seed, start, _CHUNK, rate=16_000, bins=128, frames=98)

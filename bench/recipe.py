@@ -36,6 +36,11 @@ class Recipe:
     """After the warm-up the learning rates fall as a half cosine, stay, or fall by epochs as (1 - epoch/epochs)^0.9."""
     patience: int | None = None
     """Epochs without a better validation score after which training stops; none for never."""
+    head_factor: int = 1
+    """So many times the epochs where no stream is trained: the head alone is cheap, and needs more steps."""
+    views: int | None = None
+    """How many augmented views of each training sample are made where no stream is trained: they then go through the
+    streams once, and training draws among them. Unset: a view of its own in every epoch."""
     micro_batch: int | None = None
     """Samples that a process puts through the model at a time, gradients being added up; none for its whole batch."""
     gradient_checkpointing: bool = False
@@ -46,7 +51,17 @@ class Recipe:
     """Keep frozen linears and convolutions in the mixed precision's type: half their memory."""
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "eval_batch_size", "lr_adapter", "lr_head", "patience", "micro_batch"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "eval_batch_size",
+            "lr_adapter",
+            "lr_head",
+            "patience",
+            "head_factor",
+            "views",
+            "micro_batch",
+        ):
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, not {value}")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.checkpoint import Checkpoint
 from bench.errors import BenchError
-from bench.features import features
+from bench.features import a_view, features
 from bench.loader import load, on_device
 from bench.measure import Peak, StepClock
 from bench.methods.base import Method
@@ -35,6 +35,9 @@ _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wai
 
 _log = logging.getLogger(__name__)
 
+
+Augment = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
+"""Changes a training batch by chance."""
 
 Tell = Callable[[Epoch], object]
 """Is told of each epoch's validation."""
@@ -113,8 +116,11 @@ def train(
         DivergedError: a loss was not finite; says at which step.
     """
     started, before = time.perf_counter(), 0.0
-    splits = _without_streams(model, task, recipe, splits, accelerator)
-    training = _Training(model, method, task, recipe, splits["train"], accelerator, seed)
+    augment: Augment = task.augment
+    if not any(parameter.requires_grad for parameter in model.streams.parameters()):
+        splits, augment = _without_streams(model, task, recipe, splits, accelerator, seed)
+        recipe = replace(recipe, epochs=recipe.head_factor * recipe.epochs)
+    training = _Training(model, method, task, recipe, splits["train"], accelerator, seed, augment)
     if kept := checkpoint.load() if checkpoint else None:
         training.restore(kept["training"])
         before = kept["seconds"]
@@ -175,8 +181,9 @@ class _Training:
         samples: Samples,
         accelerator: Accelerator,
         seed: int,
+        augment: Augment,
     ) -> None:
-        self.model, self.method, self.task = model, method, task
+        self.model, self.method, self.task, self.augment = model, method, task, augment
         self.recipe, self.accelerator = recipe, accelerator
         # Every process goes through whole batches, and takes its rows of them once they are augmented: so the draws
         # are those of one process.
@@ -200,7 +207,7 @@ class _Training:
         losses: list[Tensor] = []
         self.clock.skip()
         for plain in on_device(self.loader, self.accelerator.device):
-            batch = self.task.augment(plain, self.chance)
+            batch = self.augment(plain, self.chance)
             losses.append(self._take_step(batch))
             self.schedule.step()
             self.step += 1
@@ -362,15 +369,30 @@ def _was_reached(state: Mapping[str, Tensor]) -> bool:
 
 
 def _without_streams(
-    model: TaskModel, task: Task, recipe: Recipe, splits: Mapping[str, Samples], accelerator: Accelerator
-) -> Mapping[str, Samples]:
-    """The splits that are to be gone through again and again, as features where the streams always give the same."""
-    if any(parameter.requires_grad for parameter in model.streams.parameters()):
-        return splits
+    model: TaskModel,
+    task: Task,
+    recipe: Recipe,
+    splits: Mapping[str, Samples],
+    accelerator: Accelerator,
+    seed: int,
+) -> tuple[Mapping[str, Samples], Augment]:
+    """The splits of a model whose streams are frozen: as features where the streams always give the same.
+
+    And how a training batch of these is augmented.
+    """
     model.to(accelerator.device)
-    again = ["val"] if type(task).augment is not Task.augment else ["val", "train"]
-    computed = {split: features(model, splits[split], recipe.eval_batch_size, accelerator) for split in again}
-    return {**splits, **computed}
+
+    def computed(split: str, *views: Any) -> Samples:
+        return features(model, splits[split], recipe.eval_batch_size, accelerator, *views)
+
+    splits = {**splits, "val": computed("val")}
+    if type(task).augment is Task.augment:
+        return {**splits, "train": computed("train")}, task.augment
+    if recipe.views is None:
+        return splits, task.augment
+    chance = torch.Generator().manual_seed(seed)
+    seen = computed("train", recipe.views, lambda batch: task.augment(batch, chance))
+    return ({**splits, "train": seen}, a_view) if seen is not splits["train"] else (splits, task.augment)
 
 
 def best_epoch(curve: list[Epoch], metric: str) -> int:

@@ -20,7 +20,7 @@ SAMPLES, CLASSES, STEPS = 8, 3, 10
 def build() -> tuple[MultiStream, Method]:
     """Two encoders side by side, frozen, and the method attached: what is trainable now is the method's."""
     # A folder or a hub id of a ViT, DINOv2, AST or BERT checkpoint does as well as these small embedded ones.
-    model = MultiStream({"vision": load_stream("embedded:vision-v1"), "audio": load_stream("embedded:audio-v1")})
+    model = MultiStream({"vision": load_stream("embedded:vision-v2"), "audio": load_stream("embedded:audio-v1")})
     method = make_method("cola", r=4, reduction=8)  # or "lora", "dora", "cola+peft:ia3", ...
     method.attach(model)
     return model, method

@@ -6,12 +6,12 @@ size and texture have names and are drawn so that the names are clear; two objec
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from bench.datasets.mini.colours import background, colour, grey
 from bench.datasets.mini.draw import Background, Mask, Pixels, Thing, paint, paint_background
 from bench.datasets.mini.world import CATEGORIES, CLASSES
 
@@ -19,14 +19,18 @@ SIDE = 112  # pixels of the longer side of a picture; what is a share of the sid
 FORMATS = ((SIDE, SIDE), (SIDE, 96), (96, SIDE))  # width and height
 
 HUES = {"red": 0, "yellow": 55, "green": 120, "cyan": 180, "blue": 230, "purple": 288}  # degrees
-DIAMETERS = {"small": (0.27, 0.3), "large": (0.38, 0.43)}  # shares of the side
+DIAMETERS = {"small": (0.31, 0.34), "large": (0.42, 0.46)}  # shares of the side
 _STRETCH = {"Square": 1.2, "Triangle": 1.15}  # beyond those, so that no shape looks smaller than others of its size
 PATTERNS = {"plain": ("plain",), "striped": ("bars", "stripes"), "dotted": ("dots",), "checked": ("checks",)}
+
+_HUE_SPREAD = 6  # degrees
+_SATURATION = (0.8, 1.0)
+_CLUTTER, _GRAIN = 2, 6.0  # of backgrounds
 
 Look = tuple[str, str, str, str]
 
 # How many objects of each category a scene holds, and how often.
-_GROUPS = {(3,): 0.25, (4,): 0.3, (2, 2): 0.45}
+_GROUPS = {(3,): 0.6, (2, 2): 0.4}
 _PLACES = 100  # tried for each object before the scene is begun again
 _APART = 0.92  # least distance of two centres, in units of their summed radii: at most corners are hidden
 
@@ -71,7 +75,7 @@ def random_scene(rng: np.random.Generator, categories: Sequence[str] = CATEGORIE
         Item(look, place=(thing.x * SIDE / width, thing.y * SIDE / height), thing=thing)
         for look, thing in zip(looks, things, strict=True)
     )
-    return Scene(tuple(items), _background(rng), width, height)
+    return Scene(tuple(items), background(rng, _CLUTTER, _GRAIN), width, height)
 
 
 def render(scene: Scene) -> tuple[Pixels, list[Mask]]:
@@ -83,7 +87,7 @@ def render(scene: Scene) -> tuple[Pixels, list[Mask]]:
 
 def _looks(rng: np.random.Generator, members: Sequence[str]) -> list[Look]:
     """Category, colour, size and texture of each object: no two alike, though colours and textures recur."""
-    colours = rng.choice(list(HUES), rng.integers(2, 4), replace=False)
+    colours = rng.choice(list(HUES), rng.integers(3, 5), replace=False)
     textures = rng.choice(list(PATTERNS), 2, replace=False)
     looks: list[Look] = []
     for category in members:
@@ -111,37 +115,11 @@ def _things(rng: np.random.Generator, looks: Sequence[Look], width: int, height:
         Thing(
             shape=CLASSES[category][0],
             texture=str(rng.choice(PATTERNS[texture])),
-            colours=(_colour(rng, HUES[colour]), _grey(rng)),
+            colours=(colour(rng, HUES[hue], _HUE_SPREAD, _SATURATION), grey(rng)),
             size=float(diameter),
             x=float(centre[0]),
             y=float(centre[1]),
             angle=float(rng.uniform(-0.4, 0.4)),
         )
-        for (category, colour, _, texture), diameter, centre in zip(looks, diameters, centres, strict=True)
+        for (category, hue, _, texture), diameter, centre in zip(looks, diameters, centres, strict=True)
     ]
-
-
-def _colour(rng: np.random.Generator, hue: float) -> tuple[int, int, int]:
-    """A full colour within 6 degrees of a hue."""
-    return _rgb(((hue + rng.uniform(-6, 6)) % 360) / 360, rng.uniform(0.8, 1), rng.uniform(0.8, 1))
-
-
-def _grey(rng: np.random.Generator) -> tuple[int, int, int]:
-    """Nearly black or nearly white, for the second colour of a texture."""
-    return _rgb(0.0, 0.0, rng.uniform(0, 0.15) if rng.random() < 0.5 else rng.uniform(0.85, 1))
-
-
-def _background(rng: np.random.Generator) -> Background:
-    """A pale field with few lines, against which full colours stand out."""
-    first, second = (_rgb(rng.random(), rng.uniform(0, 0.25), rng.uniform(0.25, 0.75)) for _ in range(2))
-    return Background(
-        colours=(first, second),
-        clutter=int(rng.integers(0, 3)),
-        grain=float(rng.uniform(0, 6)),
-        seed=int(rng.integers(2**31)),
-    )
-
-
-def _rgb(hue: float, saturation: float, value: float) -> tuple[int, int, int]:
-    red, green, blue = (round(255 * part) for part in colorsys.hsv_to_rgb(hue, saturation, value))
-    return red, green, blue

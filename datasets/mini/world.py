@@ -6,12 +6,12 @@ does not give its answer to one modality: of what is seen some is silent, and of
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from bench.datasets.mini.colours import background, colour, grey
 from bench.datasets.mini.draw import TEXTURES, Background, Thing
 from bench.datasets.mini.sound import Source
 
@@ -35,13 +35,16 @@ class Style:
 
     typical_texture: float  # share of things with the texture of their category; the others have any
     typical_hue: float  # share of things with a hue near their category's; the others have any
+    saturation: tuple[float, float]  # of things; backgrounds are paler
     clutter: int  # most lines drawn over a background
     grain: float  # most pixel noise, 0-255
     hum: float  # most noise under the sounds; sources have loudness 0.04 to 0.16
 
 
-PRETRAINING = Style(typical_texture=0.4, typical_hue=0.0, clutter=1, grain=4.0, hum=0.01)
-TASKS = Style(typical_texture=0.8, typical_hue=0.9, clutter=3, grain=8.0, hum=0.02)
+PRETRAINING = Style(typical_texture=0.4, typical_hue=0.0, saturation=(0.3, 0.9), clutter=1, grain=4.0, hum=0.01)
+TASKS = Style(typical_texture=0.8, typical_hue=0.9, saturation=(0.6, 1.0), clutter=2, grain=8.0, hum=0.02)
+
+_HUE_SPREAD = 15  # degrees
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,13 @@ def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: t
     """A thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
     size = rng.uniform(*sizes)
     x, y = rng.uniform(size / 2, 1 - size / 2, 2)
-    first, second = (_rgb(colour) for colour in rng.integers(0, 256, (2, 3)))
     shape, texture, _ = CLASSES[category]
-    if style.typical_hue and rng.random() < style.typical_hue:
-        first = _near_hue(rng, CATEGORIES.index(category) / len(CATEGORIES))
+    typical = rng.random() < style.typical_hue
+    hue = 360 * (CATEGORIES.index(category) / len(CATEGORIES) if typical else rng.random())
     return Thing(
         shape=shape,
         texture=texture if rng.random() < style.typical_texture else str(rng.choice(TEXTURES)),
-        colours=(first, second),
+        colours=(colour(rng, hue, _HUE_SPREAD, style.saturation), grey(rng)),
         size=float(size),
         x=float(x),
         y=float(y),
@@ -97,13 +99,7 @@ def random_source(rng: np.random.Generator, category: str) -> Source:
 
 def random_background(rng: np.random.Generator, style: Style) -> Background:
     """A background in a style."""
-    first, second = rng.integers(0, 256, (2, 3))
-    return Background(
-        colours=(_rgb(first), _rgb(second)),
-        clutter=int(rng.integers(0, style.clutter + 1)),
-        grain=float(rng.uniform(0, style.grain)),
-        seed=int(rng.integers(2**31)),
-    )
+    return background(rng, style.clutter, style.grain)
 
 
 _PLACES = 30  # tried for each thing
@@ -148,38 +144,36 @@ def moment(
 
 AVE_SECONDS = 10
 AVE_SIZES = (0.4, 0.6)
+_LENGTHS = (4, 7)  # seconds of an event, fewest and most
 
 
 def ave_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
     """An event of one category that is seen and heard for some seconds of ten.
 
-    Before and after the event its category falls silent, or leaves the picture, or both, and another takes its place
-    there. Throughout, something else is seen as well, or else something else is heard. So how many things are seen or
-    heard, and of which kind, tells neither when there is an event nor which of the two it is.
+    In every second one thing is seen and one is heard. Outside the event its category falls silent, or leaves the
+    picture, or both, and another takes its place there. So neither modality tells alone when there is an event.
     """
-    names = [str(name) for name in rng.choice(CATEGORIES, 4, replace=False)]
-    category, extra, stand_in_seen, stand_in_heard = names
-    extra_seen, extra_heard = ([extra], []) if rng.random() < 0.5 else ([], [extra])
-    length = AVE_SECONDS if rng.random() < 0.2 else int(rng.integers(3, AVE_SECONDS))
+    category = str(rng.choice(CATEGORIES))
+    others = [name for name in CATEGORIES if name != category]
+    length = int(rng.integers(_LENGTHS[0], _LENGTHS[1] + 1))
     start = int(rng.integers(0, AVE_SECONDS - length + 1))
-    end = start + length
-    before, after = (str(change) for change in rng.choice(["silent", "gone", "both"], 2))
     moments = []
     for second in range(AVE_SECONDS):
-        change = before if second < start else after if second >= end else ""
-        seen = [stand_in_seen if change in ("gone", "both") else category, *extra_seen]
-        heard = [stand_in_heard if change in ("silent", "both") else category, *extra_heard]
-        moments.append(moment(rng, seen, heard, style, AVE_SIZES))
-    return Video(tuple(moments), category, start, end)
+        first, other = (str(name) for name in rng.choice(others, 2, replace=False))
+        seen, heard = [(category, first), (first, category), (first, other)][int(rng.integers(3))]
+        if start <= second < start + length:
+            seen = heard = category
+        moments.append(moment(rng, [seen], [heard], style, AVE_SIZES))
+    return Video(tuple(moments), category, start, start + length)
 
 
 AVS_SECONDS = 5
-AVS_THINGS = 3
-AVS_SIZES = (0.38, 0.5)
+AVS_THINGS = 4
+AVS_SIZES = (0.34, 0.44)
 
 
 def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = False) -> Video:
-    """Three things of different categories, one of which sounds throughout; each as likely as the others to be it.
+    """Four things of different categories, one of which sounds throughout; each as likely as the others to be it.
 
     A still video repeats its first second: that serves where only the first one is annotated, and is made faster.
     """
@@ -190,19 +184,8 @@ def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = F
 
 
 def ms3_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
-    """Three things of different categories, of which in each second two sound, or one, or none; in the first, two."""
+    """Four things of different categories, of which in each second two sound, or one, or none; in the first, two."""
     names = [str(name) for name in rng.choice(CATEGORIES, AVS_THINGS, replace=False)]
     sounding = [2, *rng.integers(0, 3, AVS_SECONDS - 1).tolist()]
     moments = tuple(moment(rng, names, names[:count], style, AVS_SIZES) for count in sounding)
     return Video(moments, "", 0, AVS_SECONDS)
-
-
-def _near_hue(rng: np.random.Generator, hue: float) -> tuple[int, int, int]:
-    """A colour within 15 degrees of a hue (0 to 1), not too pale nor too dark."""
-    hue = (hue + rng.uniform(-1, 1) * 15 / 360) % 1.0
-    return _rgb(np.array(colorsys.hsv_to_rgb(hue, rng.uniform(0.6, 1), rng.uniform(0.6, 1))) * 255)
-
-
-def _rgb(values: np.ndarray) -> tuple[int, int, int]:
-    red, green, blue = (int(v) for v in values)
-    return red, green, blue

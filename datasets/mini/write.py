@@ -119,9 +119,9 @@ def _write_ms3_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
 # AVSBench's multi-source set is none of `LAYOUTS`: no run is scored on it, and so it has no floors.
 MS3_LAYOUT = Layout({"train": 300, "val": 60, "test": 60}, _write_ms3_video, _write_ms3_annotations)
 
-# Scored: 110 x 10 segments of AVE, 200 x 5 frames of AVS.
+# Scored: 200 x 10 segments of AVE, 300 x 5 frames of AVS.
 LAYOUTS: dict[str, Layout] = {
-    "ave": Layout({"train": 360, "val": 40, "test": 110}, _write_ave_video, _write_ave_annotations),
-    "avs": Layout({"train": 800, "val": 50, "test": 200}, _write_avs_video, _write_avs_annotations),
+    "ave": Layout({"train": 400, "val": 60, "test": 200}, _write_ave_video, _write_ave_annotations),
+    "avs": Layout({"train": 1500, "val": 60, "test": 300}, _write_avs_video, _write_avs_annotations),
     **REFER_LAYOUTS,
 }

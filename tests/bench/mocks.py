@@ -89,7 +89,7 @@ version = 3
 seed = 7
 
 [streams.vision]
-model = "embedded:vision-v1"
+model = "embedded:vision-v2"
 
 [streams.audio]
 model = "embedded:audio-v1"

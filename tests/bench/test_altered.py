@@ -32,7 +32,7 @@ WRONG = [
     ({"recipe": {"epochs": "many"}}, "spec.recipe.epochs must be a whole number"),
     ({"recipe": {"speed": 3}}, "unknown key spec.recipe.speed"),
     ({"data": {"source": "elsewhere"}}, "spec.data.source must be one of"),
-    ({"streams": {"vision": {"model": "embedded:vision-v1", "trust_remote_code": True}}}, "trust_remote_code"),
+    ({"streams": {"vision": {"model": "embedded:vision-v2", "trust_remote_code": True}}}, "trust_remote_code"),
     ({"streams": {"vision": {}}}, "spec.streams.vision.model is missing"),
     ({"seed": -1}, "spec.seed must be from 0"),
 ]
@@ -237,7 +237,7 @@ def test_models_that_cannot_be_are_told(model):
     "content", ["", "[]", "null", '{"a":' * 100_000, '{"model_type": []}', '{"size": "x"}', "\x00"]
 )
 def test_an_encoder_with_a_broken_configuration_is_told(tmp_path, file, content):
-    for path in (WEIGHTS / "vision-v1").iterdir():
+    for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / file).write_text(content)
     with pytest.raises(BenchError, match=r"cannot load the encoder|has no|no stream is known"):
@@ -246,7 +246,7 @@ def test_an_encoder_with_a_broken_configuration_is_told(tmp_path, file, content)
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8 + b"{}", b"\x02" + bytes(7) + b"[]", b"\x00" * 100])
 def test_an_encoder_with_broken_weights_is_told(tmp_path, content):
-    for path in (WEIGHTS / "vision-v1").iterdir():
+    for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(content)
     with pytest.raises(BenchError, match="cannot load the encoder"):

@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from bench import features as module
-from bench.features import features
+from bench.features import a_view, features
 from bench.plan import make_plan
 from bench.runner import execute
 from bench.setup import set_up
@@ -16,7 +16,7 @@ from bench.tasks.base import Task
 
 
 def spec(task: str = "ave", *overrides: str):
-    return make_plan("mini", ["head"], [task], ["0"], [f"{task}.epochs=2", *overrides])[0]
+    return make_plan("mini", ["head"], [task], ["0"], [f"{task}.epochs=2", f"{task}.views=none", *overrides])[0]
 
 
 @pytest.mark.parametrize("task", ["ave", "refcoco"])
@@ -62,3 +62,46 @@ def test_features_that_are_too_large_are_not_kept(options, monkeypatch):
     monkeypatch.setattr(module, "MOST", 1000)
     samples = setup.data.datasets["val"]
     assert features(setup.model, samples, 2, Accelerator(cpu=True)) is samples
+
+
+def test_views_are_what_the_streams_make_of_augmented_samples(options):
+    setup = set_up(spec(), options)
+    samples = setup.data.datasets["val"]
+
+    def chance(draws=torch.Generator):
+        drawn = draws().manual_seed(3)
+        return lambda batch: setup.task.augment(batch, drawn)
+
+    computed = features(setup.model, samples, 2, Accelerator(cpu=True), 3, chance())
+    augment = chance()
+    plain = next(iter(module.load(samples, 2)))
+    views = [setup.model.states(augment(plain)) for _ in range(3)]
+    found = computed.__getitems__([0, 1])
+    for name, values in views[2].items():
+        torch.testing.assert_close(found[name][:, 2], values)
+    assert found["label"].shape == (2, 3, 10)
+    assert not torch.equal(*(found["state of vision"][:, view] for view in (0, 1)))
+
+
+def test_a_view_is_drawn_for_each_sample_by_itself():
+    batch = {"a": torch.arange(40).view(8, 5), "b": torch.arange(40).view(8, 5, 1) + 100}
+    drawn = a_view(batch, torch.Generator().manual_seed(0))
+    assert (drawn["a"] // 5).tolist() == list(range(8)) and len(set((drawn["a"] % 5).tolist())) > 1
+    assert torch.equal(drawn["b"][:, 0], drawn["a"] + 100)
+
+
+def test_with_views_the_streams_see_each_training_sample_that_often_only(options, monkeypatch):
+    setup = set_up(spec("ave", "ave.views=2"), options)
+    counts = {"seen": 0}
+    real = module._computed
+
+    def counted(model, plain, accelerator):
+        counts["seen"] += len(plain["label"])
+        return real(model, plain, accelerator)
+
+    monkeypatch.setattr(module, "_computed", counted)
+    record = execute(spec("ave", "ave.views=2"), options)
+    assert record.status == "ok" and len(record.scores.validation) == 8  # two epochs, times the head's factor
+    assert counts["seen"] == 2 * setup.data.counts["train"] + setup.data.counts["val"]
+    again = execute(spec("ave", "ave.views=2"), options)
+    assert again.scores == record.scores

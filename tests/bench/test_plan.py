@@ -72,7 +72,7 @@ def test_spec_holds_everything_that_is_measured(mock_suite):
     assert avs.settings == {**cola, "inter_scale": None}
     assert avs.task_settings == {"window_s": 2.0}
     assert (ave.recipe["epochs"], avs.recipe["epochs"]) == (4, 6)
-    assert ave.streams == {"vision": {"model": "embedded:vision-v1"}, "audio": {"model": "embedded:audio-v1"}}
+    assert ave.streams == {"vision": {"model": "embedded:vision-v2"}, "audio": {"model": "embedded:audio-v1"}}
     assert ave.data == {"source": "generated", "version": 3, "seed": 7}
 
 

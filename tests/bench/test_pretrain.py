@@ -19,6 +19,7 @@ from bench.pretrain_text import SPECIAL, MaskedLanguageModel, new_text_stream
 from bench.streams.load import load_stream
 from bench.streams.sources import WEIGHTS
 
+MADE_BY = {"vision": 2, "audio": 1, "text": 2}  # the generator has made the same media since that version
 CARDS = sorted(WEIGHTS.glob("*/card.json"))
 
 
@@ -27,7 +28,7 @@ def test_the_embedded_weights_are_those_of_their_card(path):
     card = json.loads(path.read_text())
     weights = path.with_name("model.safetensors").read_bytes()
     assert card["sha256"] == sha256(weights).hexdigest()
-    assert card["data"]["generator_version"] == VERSION
+    assert card["data"]["generator_version"] == MADE_BY[card["recipe"]["modality"]] <= VERSION
     assert card["recipe"] == vars(RECIPES[card["recipe"]["modality"]])
     assert card["loss"]["last_100_steps"] < 0.6 * card["loss"]["first_100_steps"]
 
@@ -40,9 +41,9 @@ def test_the_embedded_weights_are_small():
 @pytest.mark.parametrize("modality", ["vision", "audio"])
 def test_what_is_predicted_are_the_patches_in_the_order_of_the_tokens(modality):
     """The encoder's patch embedding, applied to the values of each patch, gives the tokens."""
-    stream = load_stream(f"embedded:{modality}-v1")
+    stream = load_stream({"vision": "embedded:vision-v2", "audio": "embedded:audio-v1"}[modality])
     torch.manual_seed(0)
-    inputs = torch.randn(2, 3, 56, 56) if modality == "vision" else torch.randn(2, 98, 128)
+    inputs = torch.randn(2, 3, 48, 48) if modality == "vision" else torch.randn(2, 98, 128)
     embeddings = stream.encoder.embeddings.patch_embeddings
     projection = embeddings.projection
     tokens = F.linear(patch_values(stream, inputs), projection.weight.flatten(1), projection.bias)
@@ -51,12 +52,12 @@ def test_what_is_predicted_are_the_patches_in_the_order_of_the_tokens(modality):
 
 def test_the_encoder_does_not_see_what_is_masked():
     torch.manual_seed(0)
-    stream = load_stream("embedded:vision-v1")
+    stream = load_stream("embedded:vision-v2")
     model = MaskedAutoencoder(stream, masked=0.6, decoder_depth=1)
     lengths = []
     stream.encoder.layernorm.register_forward_hook(lambda module, args, output: lengths.append(output.shape[1]))
-    assert model(torch.randn(2, 3, 56, 56)).isfinite()
-    assert lengths == [1 + 49 - int(0.6 * 49)]
+    assert model(torch.randn(2, 3, 48, 48)).isfinite()
+    assert lengths == [1 + 36 - int(0.6 * 36)]
 
 
 def test_pretraining_writes_an_encoder_and_its_card(tmp_path):
@@ -113,7 +114,7 @@ def test_pretraining_writes_a_text_encoder_with_its_tokenizer(tmp_path, monkeypa
 @torch.no_grad()
 def test_the_embedded_text_encoder_tells_what_is_said_of_the_object():
     """A linear probe of the mean state tells category, colour and size of the object, where they are said."""
-    stream = load_stream("embedded:text-v1")
+    stream = load_stream("embedded:text-v2")
     said, looks = [], []
     for seed in range(700):
         rng = np.random.default_rng([9, seed])

@@ -24,7 +24,7 @@ SPEC = Spec(
     settings={"r": 8, "inter_scale": None, "targets": ["q", "v"]},
     task_settings={"hidden": 512},
     recipe={"epochs": 4, "lr_adapter": 1e-3, "lr_head": 2e-3},
-    streams={"vision": {"model": "embedded:vision-v1"}, "audio": {"model": "embedded:audio-v1"}},
+    streams={"vision": {"model": "embedded:vision-v2"}, "audio": {"model": "embedded:audio-v1"}},
     data={"source": "generated", "version": 3, "seed": 7},
 )
 SCHEMA_CLASSES = [

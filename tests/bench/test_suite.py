@@ -27,7 +27,7 @@ def test_a_stream_may_have_inputs_of_another_extent(mock_suite):
     mock_suite.write_text(own)
     (spec,) = make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
     assert spec.streams["audio"] == {"model": "embedded:audio-v1", "frames": 1024}
-    assert spec.streams["vision"] == before.streams["vision"] == {"model": "embedded:vision-v1"}
+    assert spec.streams["vision"] == before.streams["vision"] == {"model": "embedded:vision-v2"}
     assert spec.id != before.id
     mock_suite.write_text(own.replace("1024", "0"))
     with pytest.raises(UsageError, match=r"streams\.audio: frames must be at least 1, not 0"):

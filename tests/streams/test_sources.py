@@ -84,7 +84,7 @@ def test_a_run_without_its_encoders_ends_before_anything_heavy_is_imported(tmp_p
     mini = (Path(__file__).parents[2] / "bench" / "suites" / "mini.toml").read_text(encoding="utf-8")
     suite = tmp_path / "own.toml"
     suite.write_text(
-        mini.replace("embedded:vision-v1", "facebook/dinov2-base")
+        mini.replace("embedded:vision-v2", "facebook/dinov2-base")
         .replace("embedded:audio-v1", str(tmp_path / "sounds"))
         .replace('"generated"', '"official"'),
         encoding="utf-8",

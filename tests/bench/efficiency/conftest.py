@@ -18,15 +18,15 @@ from bench.streams.sources import WEIGHTS
 def small(tmp_path_factory):
     """What makes the streams of the suite mini smaller: one block, and few tokens. There are no weights."""
     folder = tmp_path_factory.mktemp("encoders")
-    for name in ("vision", "audio"):
+    for name, model in (("vision", "vision-v2"), ("audio", "audio-v1")):
         (folder / name).mkdir()
-        config = json.loads((WEIGHTS / f"{name}-v1" / "config.json").read_text())
+        config = json.loads((WEIGHTS / model / "config.json").read_text())
         config = {
             key: value for key, value in config.items() if key not in ("out_features", "out_indices", "stage_names")
         }
         config["num_hidden_layers"] = 1
         (folder / name / "config.json").write_text(json.dumps(config))
-        preprocessor = (WEIGHTS / f"{name}-v1" / "preprocessor_config.json").read_text()
+        preprocessor = (WEIGHTS / model / "preprocessor_config.json").read_text()
         (folder / name / "preprocessor_config.json").write_text(preprocessor)
     models = [f"{name}.model={folder / name}" for name in ("vision", "audio")]
     return [*models, "vision.size=16", "audio.frames=48"]

@@ -77,7 +77,7 @@ def test_it_is_read_as_peft_reads_its_own(plan, tmp_path):
     assert frame["experiment_name"].nunique() == 4
     row = frame.iloc[0]
     assert row["experiment_name"] == f"lora/ave-s0-{plan[0].id}"
-    assert row["model_id"] == "embedded:vision-v1 + embedded:audio-v1"
+    assert row["model_id"] == "embedded:vision-v2 + embedded:audio-v1"
     assert (row["train_time"], row["total_time"], row["train_loss"]) == (50.0, 55.5, 0.5)
     assert (row["num_trainable_params"], row["train_samples"]) == (18_500, 90)
     assert (row["peft_version"], row["torch_version"]) == ("0.21.2", "2.13.0")

@@ -203,7 +203,7 @@ def test_a_point_shows_what_is_behind_it(opened):
     assert "accuracy 78.50%, 95% interval 77.25 to 79.75, 13,900 adapter parameters" in point.accessible_name
     focus(opened, point)
     text = panel(opened)
-    for part in ("cola", "alpha", "embedded:vision-v1", "threads", "versions.torch", "0123456789abcdef", "generated"):
+    for part in ("cola", "alpha", "embedded:vision-v2", "threads", "versions.torch", "0123456789abcdef", "generated"):
         assert part in text
     assert [
         f"seed {seed}: {78 + seed / 2:g}, run {made_boards.spec('cola', seed=seed).id}" in text for seed in range(3)
