@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
-from bench.loader import Decoded
+from bench.loader import Decoded, Without
 from bench.prepared import prepare
 from bench.progress import bar
 from bench.streams.inputs import Input
@@ -108,7 +108,17 @@ def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs:
         progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
         prepared = prepare(its, readable, (*key, split), cache, progress)
         datasets[split] = prepared or Decoded(its, readable)
+    if kept := source.get("streams"):
+        datasets = _without(datasets, [column for name in inputs.keys() - kept for column in task.columns(name)])
     return Splits(samples, datasets, fingerprint or _fingerprint(samples), skipped, floors)
+
+
+def _without(
+    datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
+) -> dict[str, Dataset[dict[str, Tensor]]]:
+    """The splits, in which these columns hold for every sample what they do for the first one of training."""
+    first = datasets["train"][0]
+    return {split: Without(data, {name: first[name] for name in columns}) for split, data in datasets.items()}
 
 
 def user_cache() -> Path:

@@ -52,6 +52,32 @@ class Decoded(Dataset[dict[str, Tensor]]):
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in sample.items()}
 
 
+class Without(Dataset[dict[str, Tensor]]):
+    """Samples in which some columns hold the same for all of them, so that nothing can be learnt from these.
+
+    Args:
+        dataset: the samples.
+        same: what these columns hold, by name, in the shape of one sample.
+    """
+
+    def __init__(self, dataset: Dataset[dict[str, Tensor]], same: Mapping[str, Tensor]) -> None:
+        self.dataset, self.same = dataset, same
+
+    def __len__(self) -> int:
+        return len(self.dataset)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        same = {name: value.clone() for name, value in self.same.items()}
+        return {name: same.get(name, value) for name, value in self.dataset[index].items()}
+
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
+        """Take a batch at once where that is how the samples are taken."""
+        if not isinstance(self.dataset, Columns):
+            return [self[index] for index in indices]
+        same = {name: value.expand(len(indices), *value.shape).clone() for name, value in self.same.items()}
+        return {name: same.get(name, value) for name, value in self.dataset.__getitems__(indices).items()}
+
+
 def load(
     dataset: Dataset[dict[str, Tensor]], batch_size: int, order: torch.Generator | None = None, pin: bool = False
 ) -> DataLoader[dict[str, Tensor]]:
@@ -63,7 +89,8 @@ def load(
         order: what shuffles the samples; None for their own order.
         pin: put batches where a GPU can fetch them from.
     """
-    workers = WORKERS if isinstance(dataset, Decoded) else 0
+    read = dataset.dataset if isinstance(dataset, Without) else dataset
+    workers = WORKERS if isinstance(read, Decoded) else 0
     return DataLoader(
         dataset,
         batch_size,

@@ -225,6 +225,9 @@ def _task_runs(
         return changes.get((owner, cls), {})
 
     data = plain("data", Data, asdict(suite.data), changed("data", Data))
+    for name in data.get("streams", ()):
+        if name not in entry.sources:
+            mistakes.add(f"data.streams: {task} has no stream {name}: {did_you_mean(name, entry.sources)}")
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     method_settings, recipes = {}, {}
     for name, cls in methods.items():

@@ -35,6 +35,9 @@ class Data:
     """Seed of the generator."""
     skip_unreadable: bool = False
     """Leave samples out whose files cannot be read, and count them, instead of stopping at the first."""
+    streams: tuple[str, ...] = ()
+    """A control: only these streams get their inputs; every other one gets that of the first training sample for all
+    samples, so that nothing can be learnt from it. None: all streams get theirs."""
 
     def identity(self) -> dict[str, Any]:
         """What tells this data from other data, as plain values."""
@@ -43,6 +46,8 @@ class Data:
             del plain["version"], plain["seed"]
         if not self.skip_unreadable:
             del plain["skip_unreadable"]
+        if not self.streams:
+            del plain["streams"]
         return plain
 
 

@@ -116,9 +116,7 @@ class Size:
 @lru_cache(maxsize=2)
 def _streams(name: str, depth: int | None, pixels: int | None) -> MultiStream:
     if name == "mini" and depth is None and pixels is None:
-        return MultiStream(
-            {"vision": load_stream("embedded:vision-v2"), "audio": load_stream("embedded:audio-v1")}
-        )
+        return MultiStream({"vision": load_stream("embedded:vision-v2"), "audio": load_stream("embedded:audio-v1")})
     if name == "mini":
         width = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 256}
         patch, side, frames, depth = 8, pixels or 56, 98, depth or 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,12 @@ _NAMED = 5  # failed runs that are named
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to run and where to keep it."""
     add_plan(parser)
+    add_list(
+        parser,
+        "--streams",
+        "NAME",
+        "a control: only these streams get their inputs, as in vision; the others the same for every sample",
+    )
     parser.add_argument(
         "--budget",
         metavar="SIZE",
@@ -68,7 +75,10 @@ def main(args: argparse.Namespace) -> int:
     cluster = cluster_of(args)
     tracking.check(words(args.track))
     args.quiet = args.quiet or not processes.is_main()
-    plan, fits = plan_runs(*asked(args), args.budget, args.data_root, tuned)
+    *named, changes = asked(args)
+    if args.streams:
+        changes = [*changes, f"data.streams={json.dumps(words(args.streams))}"]
+    plan, fits = plan_runs(*named, changes, args.budget, args.data_root, tuned)
     records.check_writable(args.results)
     done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
     redo = set()

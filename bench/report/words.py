@@ -35,9 +35,10 @@ def average(values: Sequence[float], pattern: str) -> str:
 
 def data_title(data: Mapping[str, Any]) -> str:
     """The data of a specification, in words that nobody takes for a benchmark's own."""
+    only = f"; control: {' and '.join(data['streams'])} only" if data.get("streams") else ""
     if data["source"] == "official":
-        return "official data"
-    return f"generated data v{data['version']} (seed {data['seed']}), not the benchmark's own"
+        return f"official data{only}"
+    return f"generated data v{data['version']} (seed {data['seed']}), not the benchmark's own{only}"
 
 
 def assignments(values: Mapping[str, Any]) -> str:

@@ -84,6 +84,10 @@ class Task(ABC):
             f"{type(self).__name__} makes up no samples, which `bench profile` needs: define its `example`"
         )
 
+    def columns(self, stream: str) -> tuple[str, ...]:
+        """The columns of a sample that come from a stream's input: its own, and what else tells of it in training."""
+        return (stream,)
+
     @abstractmethod
     def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
         """The head, with random weights, on streams of these widths.

@@ -99,6 +99,10 @@ class Grounding(Task):
         size = torch.tensor([height, width]).repeat(samples, 1, 1)
         return {**batch, "size": size, "truth": octets(height * width // 8)}
 
+    def columns(self, stream: str) -> tuple[str, ...]:
+        """The text comes with that of the mirrored picture."""
+        return ("text", "mirrored", "mirrors") if stream == "text" else (stream,)
+
     def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
         """The cross-modal decoder."""
         from bench.tasks.grounding_head import GroundingDecoder

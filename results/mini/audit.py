@@ -1,0 +1,165 @@
+"""Whether mini is the instrument that it is meant to be: `.venv/bin/python results/mini/audit.py`.
+
+Prints each condition with its figure, from the records beside this file, and whether it holds. What has no records yet
+is told and does not hold. Exits with 1 unless all hold.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from statistics import fmean
+
+from reproduce import AUDIO_VISUAL, FIVE, GROUNDING, HERE, MOST, STAGES, TASKS, TEN, Command, specs
+
+from bench.records import Record, read_all
+from bench.stats import mean_interval, paired_test
+
+ROOM = 95.0  # the best method stays below, in percent
+LONGEST = dict.fromkeys(AUDIO_VISUAL, 75.0) | dict.fromkeys(GROUNDING, 120.0)  # seconds of a run
+SETTLED = 1.0  # points that twice the epochs may add at most
+AGREEMENT = 0.8  # Kendall's tau of two sets of seeds, at least
+
+Line = tuple[bool | None, str]
+"""Whether a condition holds (None: not measured), and what it is with its figure."""
+
+
+class Measured:
+    """The records of this folder, found by the runs that they are of."""
+
+    def __init__(self) -> None:
+        self.records = {record.id: record for record in read_all(HERE) if record.status == "ok"}
+
+    def runs(self, command: Command) -> dict[tuple[str, str], dict[int, Record]]:
+        """By task and method, then by seed, the records of a command that are there."""
+        found: dict[tuple[str, str], dict[int, Record]] = {}
+        for spec in specs(command):
+            if spec.id in self.records:
+                found.setdefault((spec.task, spec.method), {})[spec.seed] = self.records[spec.id]
+        return found
+
+    def scores(self, command: Command) -> dict[tuple[str, str], dict[int, float]]:
+        """The same, with the primary test score in place of the record."""
+        return {key: {seed: _score(record) for seed, record in its.items()} for key, its in self.runs(command).items()}
+
+
+def _score(record: Record) -> float:
+    assert record.scores
+    return record.scores.test[record.scores.metric]
+
+
+def order(measured: Measured) -> Iterator[Line]:
+    """Constant answer < head < LoRA by clear intervals, and the best method leaves room; oracles lie below LoRA."""
+    scores = measured.scores(((*MOST, *(m for c in STAGES["main"] for m in c[0])), TASKS, FIVE, ()))
+    runs = measured.runs((("lora",), TASKS, FIVE, ()))
+    for task in TASKS:
+        head, lora = scores.get((task, "head"), {}), scores.get((task, "lora"), {})
+        if len(head) < len(FIVE) or len(lora) < len(FIVE):
+            yield None, f"{task}: head and LoRA, five seeds each"
+            continue
+        floors = next(iter(runs[task, "lora"].values())).scores.floors  # type: ignore[union-attr]
+        lowest = min(floors.values())
+        low, _ = mean_interval([*head.values()]) or (float("-inf"), 0.0)
+        yield low > lowest, f"{task}: constant answer {lowest:.1f} < head {fmean(head.values()):.1f} (from {low:.1f})"
+        low, high, _ = paired_test([lora[seed] - head[seed] for seed in FIVE]) or (0.0, 0.0, 1.0)
+        yield low > 0, f"{task}: head < LoRA {fmean(lora.values()):.1f} by {low:.1f} to {high:.1f}"
+        low, _ = mean_interval([*lora.values()]) or (0.0, 0.0)
+        best = max(floors, key=lambda name: floors[name])
+        yield low > floors[best], f"{task}: one-modality oracle '{best}' {floors[best]:.1f} < LoRA from {low:.1f}"
+        means = {method: fmean(its.values()) for (of, method), its in scores.items() if of == task}
+        top = max(means, key=lambda name: means[name])
+        yield means[top] < ROOM, f"{task}: the best, {top}, {means[top]:.1f} < {ROOM:.0f}"
+
+
+def modalities(measured: Measured) -> Iterator[Line]:
+    """A model that sees one modality only is clearly worse."""
+    whole = measured.scores((("lora",), TASKS, FIVE, ()))
+    for command in STAGES["controls"]:
+        control = measured.scores(command)
+        for task in command[1]:
+            both, one = whole.get((task, "lora"), {}), control.get((task, "lora"), {})
+            seeds = sorted(both.keys() & one.keys())
+            tested = paired_test([both[seed] - one[seed] for seed in seeds])
+            if tested is None or len(seeds) < len(FIVE):
+                yield None, f"{task}: LoRA with {command[3][1]} only, five seeds"
+                continue
+            worse = f"{fmean(one.values()):.1f}, worse by {tested[0]:.1f} to {tested[1]:.1f}"
+            yield tested[0] > 0, f"{task}: LoRA with {command[3][1]} only {worse}"
+
+
+def settled(measured: Measured) -> Iterator[Line]:
+    """Twice the epochs add little."""
+    for command in STAGES["longer"]:
+        longer, usual = measured.scores(command), measured.scores((command[0], command[1], FIVE, ()))
+        for task in command[1]:
+            for method in command[0]:
+                long, short = longer.get((task, method), {}), usual.get((task, method), {})
+                seeds = sorted(long.keys() & short.keys())
+                if len(seeds) < len(FIVE):
+                    yield None, f"{task}: {method} with twice the epochs, five seeds"
+                    continue
+                gain = fmean(long[seed] - short[seed] for seed in seeds)
+                yield gain < SETTLED, f"{task}: {method} gains {gain:+.1f} with twice the epochs (below {SETTLED:.1f})"
+
+
+def stable(measured: Measured) -> Iterator[Line]:
+    """Two disjoint sets of five seeds put the methods in the same order, with ties where intervals overlap."""
+    scores = measured.scores((MOST, TASKS, TEN, ()))
+    if any(len(scores.get((task, method), {})) < len(TEN) for task in TASKS for method in MOST):
+        yield None, f"order of {', '.join(MOST)} in two sets of five seeds: ten seeds each"
+        return
+    signs: list[tuple[int, int]] = []
+    for task in TASKS:
+        for one, other in combinations(MOST, 2):
+            a, b = scores[task, one], scores[task, other]
+            signs.append((_sign(a, b, TEN[:5]), _sign(a, b, TEN[5:])))
+    tau = kendall(signs)
+    yield tau >= AGREEMENT, f"order of {', '.join(MOST)} in two sets of five seeds: Kendall's tau-b {tau:.2f}"
+
+
+def _sign(a: Mapping[int, float], b: Mapping[int, float], seeds: Sequence[int]) -> int:
+    """Which of two methods is better, 0 where the interval of their paired difference holds 0."""
+    low, high, _ = paired_test([a[seed] - b[seed] for seed in seeds]) or (0.0, 0.0, 1.0)
+    return (low > 0) - (high < 0)
+
+
+def kendall(signs: Sequence[tuple[int, int]]) -> float:
+    """Kendall's tau-b of two orders, from the sign of each pair in the one and in the other; ties are 0."""
+    same = sum(one * other for one, other in signs)
+    told = [sum(sign[side] != 0 for sign in signs) for side in (0, 1)]
+    return same / (told[0] * told[1]) ** 0.5 if all(told) else 0.0
+
+
+def times(measured: Measured) -> Iterator[Line]:
+    """Runs are short."""
+    for task in TASKS:
+        seconds = [
+            record.times.total
+            for command in STAGES["main"]
+            for (of, _), its in measured.runs(command).items()
+            for record in its.values()
+            if of == task and record.times
+        ]
+        if not seconds:
+            yield None, f"{task}: seconds of a run"
+            continue
+        yield (
+            max(seconds) <= LONGEST[task],
+            f"{task}: a run takes {fmean(seconds):.0f} s, the longest {max(seconds):.0f}",
+        )
+
+
+def main() -> int:
+    """Prints every condition; returns the exit code."""
+    measured, all_hold = Measured(), True
+    for part in (order, modalities, settled, stable, times):
+        print(part.__doc__.splitlines()[0])  # type: ignore[union-attr]
+        for holds, text in part(measured):
+            all_hold &= holds is True
+            print(f"  {'not measured' if holds is None else 'holds' if holds else 'DOES NOT HOLD':13} {text}")
+    return 0 if all_hold else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Makes results/mini: `.venv/bin/python results/mini/reproduce.py`, from the checkout's root.
+
+Every run behind the tables, stage by stage in order of value. Finished runs are skipped, so the same command goes on
+where it was stopped, and what is there so far is valid. `--list` shows the commands; a stage's name does that one only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from bench.cli import main
+from bench.plan import Spec
+from bench.sweep import plan_runs
+from bench.tuned import read_tuned
+
+HERE = Path(__file__).parent
+TUNED = HERE / "tuned.toml"
+
+MOST = ("head", "lora", "dora", "cola")  # ten seeds
+REST = ("full", "cola-dora", "adalora", "cola-adalora")  # five
+AUDIO_VISUAL = ("ave", "avs")
+GROUNDING = ("refcoco", "refcoco_plus", "refcocog")
+TASKS = (*AUDIO_VISUAL, *GROUNDING)
+TOGETHER = "+".join(GROUNDING)
+FIVE, TEN = tuple(range(5)), tuple(range(10))
+TUNING_SEEDS = (100,)  # none that is compared afterwards
+TRIALS = 6
+
+Command = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
+"""Methods, tasks, seeds, and more arguments of `bench run`."""
+
+STAGES: dict[str, tuple[Command, ...]] = {
+    "main": ((MOST, TASKS, FIVE, ()), (REST, TASKS, FIVE, ())),
+    "budget": ((("lora", "dora", "cola-dora"), TASKS, FIVE, ("--budget", "cola")),),
+    "more-seeds": ((MOST, TASKS, TEN, ()),),
+    "controls": tuple(
+        (("lora",), tasks, FIVE, ("--streams", stream))
+        for tasks, streams in ((AUDIO_VISUAL, ("vision", "audio")), (GROUNDING, ("vision", "text")))
+        for stream in streams
+    ),
+    "longer": (
+        (("head", "lora", "cola", "full"), ("ave",), FIVE, ("--set", "ave.epochs=8")),
+        (("head", "lora", "cola", "full"), ("avs",), FIVE, ("--set", "avs.epochs=20")),
+        (("head", "lora", "cola", "full"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=8")),
+    ),
+    "ablations": tuple(
+        (("cola",), (task,), FIVE, ("--set", change))
+        for task, partner in (("avs", "audio"), ("refcoco", "text"))
+        for change in (
+            f"cola.paths=vision>{partner}",
+            f"cola.paths={partner}>vision",
+            "cola.r=2",
+            "cola.r=8",
+            "cola.inter_r=2",
+            "cola.inter_r=8",
+        )
+    ),
+    "together": ((MOST, (TOGETHER,), FIVE, ()), (REST, (TOGETHER,), FIVE, ())),
+}
+
+
+def tune_arguments() -> list[str]:
+    """`bench tune` for all methods and tasks alike."""
+    methods, tasks = ",".join((*MOST, *REST)), ",".join(TASKS)
+    seeds = ",".join(map(str, TUNING_SEEDS))
+    named = ["--methods", methods, "--tasks", tasks, "--seeds", seeds, "--trials", str(TRIALS), "--out", str(TUNED)]
+    return ["tune", *named, "--results", str(HERE), "--jobs", "2"]
+
+
+def run_arguments(command: Command) -> list[str]:
+    """`bench run` for one command of a stage."""
+    methods, tasks, seeds, more = command
+    named = ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds))]
+    return ["run", *named, *more, "--settings", str(TUNED), "--results", str(HERE), "--jobs", "2"]
+
+
+def specs(command: Command) -> list[Spec]:
+    """The runs of a command, by which their records are found."""
+    methods, tasks, seeds, more = command
+    changes = [change for name, *changes in _options(more) if name == "--set" for change in changes]
+    changes += [f'data.streams=["{values[0]}"]' for name, *values in _options(more) if name == "--streams"]
+    budget = next((values[0] for name, *values in _options(more) if name == "--budget"), None)
+    tuned = read_tuned(TUNED) if TUNED.is_file() else None
+    plan, _ = plan_runs("mini", [*methods], [*tasks], [*map(str, seeds)], changes, budget, None, tuned)
+    return plan
+
+
+def _options(more: tuple[str, ...]) -> list[list[str]]:
+    found: list[list[str]] = []
+    for word in more:
+        if word.startswith("--"):
+            found.append([])
+        found[-1].append(word)
+    return found
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"tune, {', '.join(STAGES)} (default: all)")
+    parser.add_argument("--list", action="store_true", help="show the commands and how many runs they are")
+    asked = parser.parse_args()
+    if unknown := set(asked.stages) - {"tune", *STAGES}:
+        parser.error(f"no stage {', '.join(sorted(unknown))}: there are tune, {', '.join(STAGES)}")
+    for stage in asked.stages or ["tune", *STAGES]:
+        for command in STAGES.get(stage, (None,)):
+            words = run_arguments(command) if command else tune_arguments()
+            if asked.list:
+                print(f"{stage}: {len(specs(command)) if command else ''} bench {' '.join(words)}")
+            elif code := main(words):
+                sys.exit(code)
