@@ -75,10 +75,10 @@ def main(args: argparse.Namespace) -> int:
     cluster = cluster_of(args)
     tracking.check(words(args.track))
     args.quiet = args.quiet or not processes.is_main()
-    *named, changes = asked(args)
+    suite, methods, tasks, seeds, changes = asked(args)
     if args.streams:
         changes = [*changes, f"data.streams={json.dumps(words(args.streams))}"]
-    plan, fits = plan_runs(*named, changes, args.budget, args.data_root, tuned)
+    plan, fits = plan_runs(suite, methods, tasks, seeds, changes, args.budget, args.data_root, tuned)
     records.check_writable(args.results)
     done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
     redo = set()

@@ -7,6 +7,7 @@ where it was stopped, and what is there so far is valid. `--list` shows the comm
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from bench.plan import Spec
 from bench.sweep import plan_runs
 from bench.tuned import read_tuned
 
-HERE = Path(__file__).parent
+HERE = Path(os.path.relpath(Path(__file__).parent))  # records name the file that their settings came from
 TUNED = HERE / "tuned.toml"
 
 MOST = ("head", "lora", "dora", "cola")  # ten seeds
