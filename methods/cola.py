@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench import registry
 from bench.errors import UsageError
@@ -36,6 +36,9 @@ class CrossModal(Method):
         reduction: the hypernetwork's hidden width is the partner's width // reduction, at least 1.
         summary: x_c is the class token (cls) or the mean of all tokens (mean).
         paths: which streams tell which, as in ("vision>audio",): audio then reads vision. Empty for all.
+        shared: one hypernetwork for all linears of a stream that read the same partner; A_c, B_c, s_c stay their own.
+        blocks: the path is in all paired blocks, in the first half of them or in the last.
+        linears: the path is beside all linears of a block, those of its attention or those of its feed-forward part.
     """
 
     inter_r: int | None = None
@@ -43,6 +46,9 @@ class CrossModal(Method):
     reduction: int = 16
     summary: Literal["cls", "mean"] = "cls"
     paths: tuple[str, ...] = ()
+    shared: bool = False
+    blocks: Literal["all", "first", "last"] = "all"
+    linears: Literal["all", "attention", "feed_forward"] = "all"
 
     fused: ClassVar[bool] = True
     """Evaluate the path in the fused form; the plain one is there to compare with."""
@@ -75,6 +81,12 @@ class CrossModal(Method):
         super().check_streams(streams)
         self._directions(streams)
 
+    def identity(self) -> dict[str, Any]:
+        """What tells these settings from others: so a run keeps its id though fields came later."""
+        values = asdict(self)
+        later = ("shared", "blocks", "linears")
+        return {name: value for name, value in values.items() if name not in later or value != getattr(type(self), name)}
+
     @property
     def knobs(self) -> tuple[str, ...]:
         """What turns the intra-modal path, and with it the rank of this one; and the hypernetworks' width."""
@@ -87,13 +99,14 @@ class CrossModal(Method):
 
     def attach(self, model: MultiStream) -> None:
         """Attach the intra-modal method, and inter-modal paths to the linears of paired blocks."""
-        from bench.methods.crossmodal import attach_inter_modal
+        from bench.methods.crossmodal import Where, attach_inter_modal
 
         super().attach(model)
         r = getattr(self, "rank", RANK) if self.inter_r is None else self.inter_r
         scale = getattr(self, "scale", SCALE) if self.inter_scale is None else self.inter_scale
         model.summary = self.summary
-        attach_inter_modal(model, r, self.reduction, scale, self._directions(list(model.streams)), self.fused)
+        where = Where(frozenset(self._directions(list(model.streams))), self.blocks, self.linears)
+        attach_inter_modal(model, r, self.reduction, scale, where, shared=self.shared, fused=self.fused)
 
     def save(self, folder: Path) -> None:
         """Write what the intra-modal method writes, and the inter-modal paths beside it."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -65,7 +66,15 @@ class InterModal(nn.Module):
     It is 0 at the start, since B_c is.
     """
 
-    def __init__(self, features: tuple[int, int], width: int, r: int, reduction: int, scale: float) -> None:
+    def __init__(
+        self,
+        features: tuple[int, int],
+        width: int,
+        r: int,
+        reduction: int,
+        scale: float,
+        hyper: Hypernetwork | None = None,
+    ) -> None:
         """Make an inter-modal term.
 
         Args:
@@ -74,13 +83,14 @@ class InterModal(nn.Module):
             r: rank.
             reduction: of the hypernetwork.
             scale: what s_c begins with.
+            hyper: the hypernetwork, where it is shared with other terms; None for one of its own.
         """
         super().__init__()
         in_features, out_features = features
         self.A = nn.Parameter(torch.empty(r, in_features))
         self.B = nn.Parameter(torch.zeros(out_features, r))
         self.scale = nn.Parameter(torch.tensor([scale]))
-        self.hyper = Hypernetwork(width, r, reduction)
+        self.hyper = hyper or Hypernetwork(width, r, reduction)
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
 
     def forward(self, x_BTI: Tensor, summary_BC: Tensor) -> Tensor:
@@ -137,50 +147,84 @@ def paths_of(terms: Terms) -> frozenset[tuple[str, str]]:
     return frozenset((partner, name) for name, roles in terms.items() for own in roles.values() for partner in own)
 
 
+@dataclass(frozen=True)
+class Where:
+    """Where inter-modal terms are put.
+
+    Attributes:
+        paths: pairs (source, target) of streams: the target reads the source. None for all.
+        blocks: "all" paired blocks, the "first" half of them or the "last".
+        linears: "all" of a block, those of "attention" or those of "feed_forward".
+    """
+
+    paths: frozenset[tuple[str, str]] | None = None
+    blocks: str = "all"
+    linears: str = "all"
+
+    def partners(self, model: MultiStream, name: str) -> list[str]:
+        """Return the streams that a stream reads."""
+        others = (other for other in model.streams if other != name)
+        return [other for other in others if self.paths is None or (other, name) in self.paths]
+
+    def has_step(self, number: int, steps: int) -> bool:
+        """Return whether the paired blocks of this step, of so many, have terms."""
+        half = steps // 2
+        return {"all": True, "first": number < half, "last": number >= half}[self.blocks]
+
+    def has_stage(self, stage: str) -> bool:
+        """Return whether the linears of a stage have terms."""
+        return self.linears == "all" or (stage == "feed_forward") == (self.linears == "feed_forward")
+
+
 def attach_inter_modal(
     model: MultiStream,
     r: int,
     reduction: int,
     scale: float,
-    paths: Collection[tuple[str, str]] | None = None,
+    where: Where = Where(),
+    *,
+    shared: bool = False,
     fused: bool = True,
 ) -> None:
-    """Give every linear of every paired block an inter-modal term for each stream that it is to read.
+    """Give linears of paired blocks an inter-modal term for each stream that they are to read.
 
     Args:
         model: to be adapted, in place; whatever adapts it besides does not matter.
         r: rank.
         reduction: of the hypernetworks.
         scale: what s_c begins with.
-        paths: pairs (source, target) of streams: the target reads the source. None for all.
+        where: which linears; all by default.
+        shared: one hypernetwork for all linears of a stream that read the same partner, as far as its width is equal.
         fused: evaluate them in the fused form rather than term by term; the results are equal but for rounding.
     """
     from bench.methods.fused import FusedExchange
 
-    kind: type[Exchange] = FusedExchange if fused else PlainExchange
+    kind: Callable[[Terms], Exchange] = partial(FusedExchange, shared=shared) if fused else PlainExchange
+    common: dict[tuple[str, str, int], Hypernetwork] = {}  # by target, source and width
     for number, step in enumerate(model.schedule):
+        if not where.has_step(number, len(model.schedule)):
+            continue
         made: dict[str, dict[str, dict[str, InterModal]]] = {}
         for name, turn in step.items():
             stream = model.streams[name]
             like = next(stream.encoder.parameters())
-            partners = [other for other in model.streams if other != name and (paths is None or (other, name) in paths)]
-            if partners:
-                made[name] = {
-                    role: {
-                        partner: InterModal(
-                            stream.features(turn.paired, role),
-                            model.streams[partner].width_at(step[partner].paired),
-                            r,
-                            reduction,
-                            scale,
-                        ).to(like.device, like.dtype)
-                        for partner in partners
-                    }
-                    for role in stream.linears(turn.paired)
-                }
+            for role in stream.linears(turn.paired):
+                if not where.has_stage(_stage_of(role)):
+                    continue
+                for partner in where.partners(model, name):
+                    width = model.streams[partner].width_at(step[partner].paired)
+                    hyper = common.get((name, partner, width))
+                    term = InterModal(stream.features(turn.paired, role), width, r, reduction, scale, hyper)
+                    if shared:
+                        common[name, partner, width] = term.hyper
+                    made.setdefault(name, {}).setdefault(role, {})[partner] = term.to(like.device, like.dtype)
         for stage, roles in STAGES.items():
             terms = {name: {role: own[role] for role in roles if role in own} for name, own in made.items()}
             model.add_exchange(number, stage, kind(terms))
+
+
+def _stage_of(role: str) -> str:
+    return next(stage for stage, roles in STAGES.items() if role in roles)
 
 
 def save_inter_modal(model: MultiStream, folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from bench.methods import lowrank
 from bench.methods.crossmodal import Terms, paths_of
-from bench.methods.hypernetworks import Hypernetworks
+from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
 from bench.streams.base import Cross
 from bench.streams.lockstep import Exchange, Summaries
 
@@ -27,8 +27,8 @@ class FusedExchange(Exchange):
     The hypernetworks of all linears whose partners are of one width are evaluated together.
     """
 
-    def __init__(self, terms: Terms) -> None:
-        """Take over the parameters of terms in the plain form."""
+    def __init__(self, terms: Terms, shared: bool = False) -> None:
+        """Take over the parameters of terms in the plain form, of which some may share their hypernetworks."""
         super().__init__()
         self.paths = paths_of(terms)
         rows = {
@@ -44,7 +44,8 @@ class FusedExchange(Exchange):
         for row, term in rows.items():
             alike.setdefault(term.hyper.fc1.weight.shape, []).append(row)
         self.rows = list(alike.values())
-        self.hypers = nn.ModuleList(Hypernetworks([rows[row] for row in group]) for group in self.rows)
+        kind = SharedHypernetworks if shared else Hypernetworks
+        self.hypers = nn.ModuleList(kind([rows[row] for row in group]) for group in self.rows)
 
     def read(self, summaries: Summaries) -> Mapping[str, Cross]:
         """Compute all Phi of the stage."""

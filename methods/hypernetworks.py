@@ -47,6 +47,28 @@ class Hypernetworks(nn.Module):
         return found
 
 
+class SharedHypernetworks(nn.Module):
+    """The same for linears that share hypernetworks, which other stages and blocks may have as well: not stacked."""
+
+    def __init__(self, terms: Sequence[InterModal]) -> None:
+        """Take over the parameters of terms in the plain form."""
+        super().__init__()
+        distinct = list(dict.fromkeys(term.hyper for term in terms))
+        self.hypers = nn.ModuleList(distinct)
+        self.which = [distinct.index(term.hyper) for term in terms]
+        self.scale = nn.Parameter(torch.stack([term.scale.detach() for term in terms]))
+
+    def forward(self, summary_GBC: Tensor) -> Tensor:
+        """Return s_c Phi (G, B, R, R) of the summaries (G, B, C) of each linear's partner, equal where it is shared."""
+        phi_BRR = [hyper(summary_GBC[self.which.index(number)]) for number, hyper in enumerate(self.hypers)]
+        return self.scale[..., None, None] * torch.stack([phi_BRR[number] for number in self.which])
+
+    def tensors(self, index: int) -> dict[str, Tensor]:
+        """Return the parameters of one linear under the names and in the shapes of the plain form, sharing memory."""
+        hyper = self.hypers[self.which[index]].state_dict()
+        return {"scale": self.scale.detach()[index], **{f"hyper.{name}": tensor for name, tensor in hyper.items()}}
+
+
 _MATRICES = ("hyper.fc1.weight", "hyper.fc2.weight")
 _NAMES = (
     "scale",

@@ -84,6 +84,60 @@ def test_paths_between_other_streams_are_refused():
     CoLA(paths=("text>audio",)).check_streams(["text", "audio", "vision"])
 
 
+@pytest.mark.parametrize("fused", [True, False])
+def test_shared_hypernetworks(make_model, make_inputs, monkeypatch, fused, tmp_path):
+    """One for each direction, in all blocks and linears: as many parameters less, one Phi, and both forms are equal."""
+    monkeypatch.setattr(CoLA, "fused", fused)
+    model, own = make_model(THREE), make_model(THREE)
+    method = CoLA(r=2, reduction=4, shared=True)
+    method.attach(model)
+    CoLA(r=2, reduction=4).attach(own)
+    hypers = {key: p.numel() for key, p in inter_modal_tensors(own).items() if ".hyper." in key}
+    one = {(key.split(".")[0], key.split(".", 3)[3]): size for key, size in hypers.items()}  # by target, and by source
+    sizes = [sum(p.numel() for p in each.parameters()) for each in (model, own)]
+    assert sizes[0] == sizes[1] - sum(hypers.values()) + sum(one.values())
+
+    shake(model)
+    plain = make_model(THREE)
+    monkeypatch.setattr(CoLA, "fused", not fused)
+    other = CoLA(r=2, reduction=4, shared=True)
+    other.attach(plain)
+    method.save(tmp_path)
+    other.load(tmp_path)
+    inputs = make_inputs(model)
+    for name, states in model(inputs).items():
+        torch.testing.assert_close(plain(inputs)[name], states, rtol=1e-9, atol=1e-9)
+    sum(states.square().sum() for states in model(inputs).values()).backward()
+    assert all(p.grad is not None for n, p in model.named_parameters() if "hyper" in n)
+
+
+@pytest.mark.parametrize(
+    ("values", "blocks", "roles"),
+    [
+        ({"blocks": "first"}, {0}, {"q", "k", "v", "o", "fc1", "fc2"}),
+        ({"blocks": "last"}, {1}, {"q", "k", "v", "o", "fc1", "fc2"}),
+        ({"linears": "attention"}, {0, 1}, {"q", "k", "v", "o"}),
+        ({"linears": "feed_forward", "blocks": "first"}, {0}, {"fc1", "fc2"}),
+    ],
+)
+def test_where_the_path_is(make_model, make_inputs, values, blocks, roles):
+    model = make_model({"vision": 2, "audio": 2})
+    CoLA(r=2, reduction=4, **values).attach(model)
+    places = {tuple(key.split(".")[1:3]) for key in inter_modal_tensors(model)}
+    assert places == {(str(block), role) for block in blocks for role in roles}
+    inputs = make_inputs(model)
+    shake(model)
+    assert not torch.equal(model({**inputs, "audio": inputs["audio"].flip(0)})["vision"], model(inputs)["vision"])
+
+
+def test_settings_that_came_later_leave_ids_alone():
+    assert CoLA().identity().keys() == {
+        *("r", "alpha", "dropout", "inter_r", "inter_scale", "reduction", "summary", "paths")
+    }
+    changed = CoLA(shared=True, blocks="last", linears="attention").identity()
+    assert (changed["shared"], changed["blocks"], changed["linears"]) == (True, "last", "attention")
+
+
 @pytest.mark.parametrize(
     ("name", "values"),
     [
