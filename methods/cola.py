@@ -85,7 +85,9 @@ class CrossModal(Method):
         """What tells these settings from others: so a run keeps its id though fields came later."""
         values = asdict(self)
         later = ("shared", "blocks", "linears")
-        return {name: value for name, value in values.items() if name not in later or value != getattr(type(self), name)}
+        return {
+            name: value for name, value in values.items() if name not in later or value != getattr(type(self), name)
+        }
 
     @property
     def knobs(self) -> tuple[str, ...]:

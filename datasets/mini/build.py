@@ -22,7 +22,7 @@ from bench.datasets.mini.write import LAYOUTS
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
-VERSION = 2  # goes up with every change of what is written
+VERSION = 3  # goes up with every change of what is written
 _MANIFEST = "manifest.json"
 
 Progress = Callable[[Iterable[Written], int], Iterable[Written]]

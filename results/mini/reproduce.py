@@ -1,7 +1,8 @@
 """Makes results/mini: `.venv/bin/python results/mini/reproduce.py`, from the checkout's root.
 
 Every run behind the tables, stage by stage in order of value. Finished runs are skipped, so the same command goes on
-where it was stopped, and what is there so far is valid. `--list` shows the commands; a stage's name does that one only.
+where it was stopped, and what is there so far is valid. `--list` shows the commands; a stage's name does that one only,
+`--tasks` those tasks only.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli import main
@@ -27,7 +29,7 @@ TASKS = (*AUDIO_VISUAL, *GROUNDING)
 TOGETHER = "+".join(GROUNDING)
 FIVE, TEN = tuple(range(5)), tuple(range(10))
 TUNING_SEEDS = (100,)  # none that is compared afterwards
-TRIALS = 6
+TRIALS = 5
 
 Command = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
 """Methods, tasks, seeds, and more arguments of `bench run`."""
@@ -42,7 +44,7 @@ STAGES: dict[str, tuple[Command, ...]] = {
         for stream in streams
     ),
     "longer": (
-        (("head", "lora", "cola", "full"), ("ave",), FIVE, ("--set", "ave.epochs=8")),
+        (("head", "lora", "cola", "full"), ("ave",), FIVE, ("--set", "ave.epochs=12")),
         (("head", "lora", "cola", "full"), ("avs",), FIVE, ("--set", "avs.epochs=20")),
         (("head", "lora", "cola", "full"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=8")),
     ),
@@ -56,17 +58,33 @@ STAGES: dict[str, tuple[Command, ...]] = {
             "cola.r=8",
             "cola.inter_r=2",
             "cola.inter_r=8",
+            "cola.shared=true",
+            "cola.blocks=first",
+            "cola.blocks=last",
+            "cola.linears=attention",
+            "cola.linears=feed_forward",
         )
     ),
     "together": ((MOST, (TOGETHER,), FIVE, ()), (REST, (TOGETHER,), FIVE, ())),
 }
 
 
-def tune_arguments() -> list[str]:
+def tune_arguments(tasks: Sequence[str] = TASKS) -> list[str]:
     """`bench tune` for all methods and tasks alike."""
-    methods, tasks = ",".join((*MOST, *REST)), ",".join(TASKS)
+    methods = ",".join((*MOST, *REST))
     seeds = ",".join(map(str, TUNING_SEEDS))
-    named = ["--methods", methods, "--tasks", tasks, "--seeds", seeds, "--trials", str(TRIALS), "--out", str(TUNED)]
+    named = [
+        "--methods",
+        methods,
+        "--tasks",
+        ",".join(tasks),
+        "--seeds",
+        seeds,
+        "--trials",
+        str(TRIALS),
+        "--out",
+        str(TUNED),
+    ]
     return ["tune", *named, "--results", str(HERE), "--jobs", "2"]
 
 
@@ -101,13 +119,21 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"tune, {', '.join(STAGES)} (default: all)")
     parser.add_argument("--list", action="store_true", help="show the commands and how many runs they are")
+    parser.add_argument("--tasks", default=",".join((*TASKS, TOGETHER)), help="only these (default: all)")
     asked = parser.parse_args()
+    of = asked.tasks.split(",")
     if unknown := set(asked.stages) - {"tune", *STAGES}:
         parser.error(f"no stage {', '.join(sorted(unknown))}: there are tune, {', '.join(STAGES)}")
+    if unknown := set(of) - {*TASKS, TOGETHER}:
+        parser.error(f"no task {', '.join(sorted(unknown))}: there are {', '.join((*TASKS, TOGETHER))}")
     for stage in asked.stages or ["tune", *STAGES]:
-        for command in STAGES.get(stage, (None,)):
-            words = run_arguments(command) if command else tune_arguments()
+        if stage == "tune":
+            jobs = [("", tune_arguments([task for task in TASKS if task in of]))]
+        else:
+            commands = [(m, tuple(t for t in tasks if t in of), s, more) for m, tasks, s, more in STAGES[stage]]
+            jobs = [(str(len(specs(each))), run_arguments(each)) for each in commands if each[1]]
+        for runs, words in jobs:
             if asked.list:
-                print(f"{stage}: {len(specs(command)) if command else ''} bench {' '.join(words)}")
+                print(f"{stage}: {runs} bench {' '.join(words)}")
             elif code := main(words):
                 sys.exit(code)
