@@ -10,8 +10,9 @@ and the others say what they change.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Any, TypeVar
 
 import msgspec
@@ -75,6 +76,8 @@ class Table:
     changed: str
     rows: list[Row]
     failed: list[Record]
+    controls: tuple[Row, ...] = ()
+    """Runs of the same task and condition whose other streams told nothing."""
 
     @cached_property
     def records(self) -> list[Record]:
@@ -98,6 +101,15 @@ class Table:
         """Primary scores that need not both modalities, by what gets them."""
         return {name: value for record in self.records if record.scores for name, value in record.scores.floors.items()}
 
+    @cached_property
+    def beneath(self) -> list[tuple[str, float]]:
+        """Names and primary scores of what stands below the methods and is not ranked: floors and controls."""
+        found = [(f"floor: {name}", value) for name, value in self.floors.items()]
+        for row in self.controls:
+            seeds = len(row.records)
+            found.append((f"{row.label}, {seeds} seed{'s' * (seeds > 1)}", fmean(row.primary)))
+        return sorted(found, key=lambda each: -each[1])
+
 
 @dataclass(frozen=True)
 class Section:
@@ -118,7 +130,43 @@ def sections(records: Iterable[Record]) -> list[Section]:
         tables = sorted((table for of_task in of_tasks for table in _tables(of_task)), key=_changed)  # "" comes first
         for of_change in _grouped(tables, _changed):
             found.append(Section(spec["suite"], spec["data"], of_change[0].changed, of_change))
-    return found
+    return _with_controls(found)
+
+
+def _with_controls(found: list[Section]) -> list[Section]:
+    """The sections, with controls of one modality moved into the tables of the whole runs that they belong to."""
+    whole = [section for section in found if not section.data.get("streams")]
+    beside = {_place(section, table) for section in whole for table in section.tables if table.rows}
+    controls: dict[bytes, list[Row]] = {}
+    failed: dict[bytes, list[Record]] = {}
+    alone = []
+    for section in found:
+        if not (only := section.data.get("streams")):
+            continue
+        kept = []
+        for table in section.tables:
+            if (place := _place(section, table)) not in beside:
+                kept.append(table)
+                continue
+            told = f"{' and '.join(only)} only"
+            rows = [replace(row, label=f"control: {row.label}, {told}") for row in table.rows]
+            controls.setdefault(place, []).extend(rows)
+            failed.setdefault(place, []).extend(table.failed)
+        if kept:
+            alone.append(replace(section, tables=kept))
+
+    def joined(section: Section, table: Table) -> Table:
+        place = _place(section, table)
+        return replace(table, controls=tuple(controls.get(place, ())), failed=[*table.failed, *failed.get(place, ())])
+
+    moved = [replace(section, tables=[joined(section, table) for table in section.tables]) for section in whole]
+    return moved + alone
+
+
+def _place(section: Section, table: Table) -> bytes:
+    """What a table and its controls have in common."""
+    data = {name: value for name, value in section.data.items() if name != "streams"}
+    return _key([section.suite, data, table.task, table.condition])
 
 
 def _tables(records: list[Record]) -> list[Table]:

@@ -25,7 +25,8 @@ _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on val
   the method's in those of the streams. Memory is the peak in MB, speed in samples per second; merged is how many times
   as fast scoring is once the method is folded into the encoders as far as it goes.
 {{trade_offs}}
-- **Floor**: what needs not both modalities: a constant answer, or an oracle of one of them."""
+- **Floor**: what needs not both modalities: a constant answer, or an oracle of one of them. **Control**: a method that
+  is trained and scored with one modality only; the other is the same for every sample."""
 
 _COSTS = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),
@@ -49,7 +50,8 @@ def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str,
     """
     tables = [task.table for board in boards for task in board.tasks]
     failed = sum(len(table.failed) for table in tables)
-    runs = sum(len(table.records) for table in tables) + failed
+    done = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
+    runs = len(done) + failed
     formulas = "\n".join(f"- **{name}**: {escape(formula)}, here the method's." for name, formula in FORMULAS.items())
     counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
     parts = ["# Leaderboard", counts, _LEGEND.replace("{trade_offs}", formulas)]
@@ -96,8 +98,8 @@ def _scores_table(task: TaskBoard) -> str:
         ]
         for standing in task.standings
     ]
-    for name, value in sorted(task.table.floors.items(), key=lambda floor: -floor[1]):
-        lines.append([f"floor: {name}", "", score([value]), *[""] * (len(header) - 3)])
+    for name, value in task.table.beneath:
+        lines.append([name, "", score([value]), *[""] * (len(header) - 3)])
     return markdown(header, lines)
 
 

@@ -119,6 +119,7 @@ def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
         "in_use": _short(mean_of(row, "parameters", "effective")),
         "memory": _short(mean_of(row, "memory", "train_peak", 1e6)),
         "speed": _short(mean_of(row, "throughput", "train")),
+        "seconds": _short(mean_of(row, "times", "train")),
         "curve": _curve(row, metric),
         "runs": [_run(record) for record in records],
         "settings": facts.number(row.settings),
@@ -135,13 +136,24 @@ def _run(record: Record) -> list[Any]:
 
 
 def _curve(row: Row, metric: str) -> list[list[float | None]]:
-    """Epoch, mean, lowest and highest validation score over the seeds that have a finite one."""
+    """Epoch, mean, lowest and highest validation score over the seeds that have a finite one, and the mean time to it.
+
+    The time is the epoch's share, by steps, of the seconds that training took with its validation; None where a record
+    does not tell.
+    """
     curves = [
         [epoch.scores.get(metric, math.nan) for epoch in each.scores.validation] for each in row.records if each.scores
     ]
     by_epoch = ([*filter(math.isfinite, values)] for values in zip_longest(*curves, fillvalue=math.nan))
+    times = [
+        [each.times.train * epoch.step / each.scores.validation[-1].step for epoch in each.scores.validation]
+        for each in row.records
+        if each.scores and each.times
+    ]
+    seconds = [statistics.fmean(v for v in values if v is not None) for values in zip_longest(*times)]
+    at = dict(enumerate(map(_short, seconds), start=1))
     return [
-        [epoch, _short(statistics.fmean(values)), _short(min(values)), _short(max(values))]
+        [epoch, _short(statistics.fmean(values)), _short(min(values)), _short(max(values)), at.get(epoch)]
         for epoch, values in enumerate(by_epoch, start=1)
         if values
     ]

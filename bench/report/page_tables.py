@@ -26,7 +26,7 @@ def section_title(board: SectionBoard) -> str:
 
 
 def task_table(board: TaskBoard, name: str) -> Element:
-    """The task's methods, one a row, and below them its floors. `name` becomes the id of the caption."""
+    """The task's methods, one a row, and below them floors and controls. `name` becomes the id of the caption."""
     metrics, splits = board.table.metrics, board.table.splits
     by_split = [(metric, split) for metric in metrics[:_SPLIT_METRICS] for split in splits if len(splits) > 2]
     columns: list[Column[Standing]] = [
@@ -42,9 +42,8 @@ def task_table(board: TaskBoard, name: str) -> Element:
         *(_score_column("by split", f"{metric} {split}", _of_split(split, metric)) for metric, split in by_split),
     ]
     caption = f"{board.table.task}: methods by {metrics[0]} on the test split"
-    best_first = sorted(board.table.floors.items(), key=lambda floor: -floor[1])
-    floors = [(f"floor: {what}", f"{value:.2f}") for what, value in best_first]
-    return table(caption, name, columns, board.standings, floors)
+    beneath = [(what, f"{value:.2f}") for what, value in board.table.beneath]
+    return table(caption, name, columns, board.standings, beneath)
 
 
 def overall_table(board: SectionBoard, name: str) -> Element:

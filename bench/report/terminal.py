@@ -41,8 +41,8 @@ def _section(section: Section) -> str:
 def _task_lines(table: Table) -> list[list[str]]:
     lines = [_run_line(table.task, row.label, record) for row in table.rows for record in row.records]
     lines += [_run_line(table.task, record.spec["method"], record) for record in table.failed]
-    for name, value in sorted(table.floors.items(), key=lambda floor: -floor[1]):
-        lines.append([table.task, f"floor: {name}", "", "", table.metrics[0], score([value]), *[""] * 6])
+    for name, value in table.beneath:
+        lines.append([table.task, name, "", "", table.metrics[0], score([value]), *[""] * 6])
     return lines
 
 

@@ -9,6 +9,11 @@ const COSTS = [
   { key: "parameters", title: "Score against trainable parameters", axis: "adapter parameters (logarithmic)", log: true },
   { key: "memory", title: "Score against training memory", axis: "peak while training, MB" },
   { key: "speed", title: "Score against training speed", axis: "training samples a second", highIsBetter: true },
+  { key: "seconds", title: "Score against training time", axis: "seconds of training, with validation" },
+];
+const PROGRESS = [
+  { column: 0, title: "Training curves", axis: "epoch" },
+  { column: 4, title: "Training curves against time", axis: "seconds of training, with validation (logarithmic)", log: true },
 ];
 const SHAPES = [
   "M-5.5,0a5.5,5.5 0 1,0 11,0a5.5,5.5 0 1,0 -11,0Z", // disc
@@ -31,8 +36,10 @@ function drawFigures(container, task, rows, styles) {
     const shown = rows.filter((row) => row[cost.key] !== null && row.mean !== null);
     if (shown.length) drawScatter(container, task, shown, cost, styles);
   }
-  const curves = rows.filter((row) => row.curve.length > 1);
-  if (curves.length) drawCurves(container, task, curves, styles);
+  for (const progress of PROGRESS) {
+    const curves = rows.filter((row) => row.curve.length > 1 && row.curve.every((point) => point[progress.column] !== null));
+    if (curves.length) drawCurves(container, task, curves, progress, styles);
+  }
 }
 
 function drawScatter(container, task, rows, cost, styles) {
@@ -64,19 +71,20 @@ function drawScatter(container, task, rows, cost, styles) {
   }
 }
 
-function drawCurves(container, task, rows, styles) {
+function drawCurves(container, task, rows, progress, styles) {
   const drawn = rows.slice(0, MOST_CURVES);
   const some = drawn.length < rows.length ? `: the best ${drawn.length} of ${rows.length}` : "";
-  const [svg, width] = addFigure(container, `Training curves${some}`);
+  const [svg, width] = addFigure(container, `${progress.title}${some}`);
   const points = drawn.flatMap((row) => row.curve);
   const y = scoreScale(points.flatMap(([, , low, high]) => [low, high]));
-  const x = linearScale(points.map(([epoch]) => epoch), PLOT.left, width - PLOT.right, { whole: true });
-  drawAxes(svg, width, x, y, "epoch", `validation ${task.metric}, %`);
+  const scale = progress.log ? logScale : linearScale;
+  const x = scale(points.map((point) => point[progress.column]), PLOT.left, width - PLOT.right, { whole: true });
+  drawAxes(svg, width, x, y, progress.axis, `validation ${task.metric}, %`);
   for (const row of drawn.reverse()) {
     const style = styles.of(row);
     const values = row.curve.map(([, mean]) => mean.toFixed(1)).join(", ");
     const mark = addMark(svg, row, styles, `${row.label}: validation ${task.metric} by epoch: ${values}`);
-    const line = (column, of = row.curve) => of.map((point) => `${x(point[0])},${y(point[column])}`).join("L");
+    const line = (column, of = row.curve) => of.map((point) => `${x(point[progress.column])},${y(point[column])}`).join("L");
     if (row.runs.length > 1) {
       node("path", { class: "band", d: `M${line(3)}L${line(2, [...row.curve].reverse())}Z` }, mark);
     }
@@ -84,7 +92,7 @@ function drawCurves(container, task, rows, styles) {
     node("path", { class: "reach", d: `M${line(1)}` }, mark);
     const step = Math.ceil(row.curve.length / 10);
     for (let index = 0; index < row.curve.length; index += step) {
-      addShape(mark, style, x(row.curve[index][0]), y(row.curve[index][1]), 0.8);
+      addShape(mark, style, x(row.curve[index][progress.column]), y(row.curve[index][1]), 0.8);
     }
   }
 }

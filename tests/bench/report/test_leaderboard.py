@@ -75,6 +75,30 @@ def test_tables_a_task_and_one_over_all(measured):
     assert found[overall, 0]["cola"] == ["80.50 ± 0.71", "80.50 ± 0.71", "1.00", "1.00 to 1.00", "+9.50", "+13.4"]
 
 
+def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured):
+    def control(task, seed, stream, score):
+        return mocks.record(
+            make_plan(str(mock_suite), ["lora"], [task], [seed], [f'data.streams=["{stream}"]'])[0], score
+        )
+
+    streams = measured[0].spec["streams"]
+    first, second = list(streams)[:2]
+    of_one = [control("ave", seed, first, 50.0 + 4 * seed) for seed in (0, 1)]
+    found = tables(leaderboard([*measured, *of_one]))
+    ave = next(table for (heading, _), table in found.items() if heading.startswith("### ave"))
+    below = f"control: lora, {first} only, 2 seeds"
+    assert list(ave)[2:] == ["cola", "lora", below, "floor: sound alone", "floor: constant answer"]
+    assert ave[below][:2] == ["", "52.00"]
+    assert not any("control" in heading for heading, _ in found), "no table of its own"
+    assert "10 runs" in leaderboard([*measured, *of_one])
+
+    bad = dataclasses.replace(control("ave", 2, second, 0.0), status="failed", reason="lost", scores=None)
+    assert "lost" in leaderboard([*measured, bad])
+    other = make_plan(str(mock_suite), ["lora"], ["avs"], [0], ["train.epochs=9", f'data.streams=["{first}"]'])[0]
+    told = leaderboard([*measured, mocks.record(other, 30.0)])
+    assert f"control: {first} only" in told, "of another recipe than what stands there"
+
+
 def test_one_seed_ranks_nothing(measured):
     found = tables(leaderboard([record for record in measured if record.spec["seed"] == 0]))
     scores = next(iter(found.values()))

@@ -92,15 +92,16 @@ def test_rows_in_plain_values(judged):
     assert (task["task"], task["metric"]) == ("ave", "accuracy")
     assert [row["label"] for row in task["rows"]] == list(made_boards.METHODS)
     row = task["rows"][0]
-    assert {key: row[key] for key in ("mean", "interval", "parameters", "memory", "speed")} == {
+    assert {key: row[key] for key in ("mean", "interval", "parameters", "memory", "speed", "seconds")} == {
         "mean": 78.5,
         "interval": [77.25, 79.75],
         "parameters": 13_900,
         "memory": 930,
         "speed": 128,
+        "seconds": 50,
     }
     assert row["runs"] == [[seed, made_boards.spec("cola", seed=seed).id, 78 + seed / 2] for seed in range(3)]
-    assert row["curve"][0] == [1, 62.5, 62, 63]
+    assert row["curve"][0] == [1, 62.5, 62, 63, 6.25]  # an eighth of 50 s
     assert len(row["curve"]) == 8
     facts = found["facts"]
     assert facts[row["settings"]] == judged[0].section.tables[0].rows[0].settings
@@ -134,6 +135,7 @@ def test_numbers_that_are_not_there_are_null(judged):
         memory=None,
         throughput=None,
         environment=None,
+        times=None,
     )
     [board] = made_boards.judged([record])
     [standing] = board.tasks[0].standings
@@ -143,8 +145,8 @@ def test_numbers_that_are_not_there_are_null(judged):
     board = dataclasses.replace(board, tasks=[dataclasses.replace(board.tasks[0], standings=[standing])])
     [row] = plain([board])["tasks"]["section-0-task-0"]["rows"]
     assert (row["mean"], row["interval"]) == (70.25, [None, 71])
-    assert (row["memory"], row["speed"], row["environments"]) == (None, None, [])
-    assert row["curve"] == [[3, 70, 70, 70]]
+    assert (row["memory"], row["speed"], row["seconds"], row["environments"]) == (None, None, None, [])
+    assert row["curve"] == [[3, 70, 70, 70, None]]
     assert "nan" not in page([board]).replace("instanceof", "").lower().split("<script>")[0]
 
 

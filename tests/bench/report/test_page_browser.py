@@ -144,7 +144,7 @@ def test_filter(opened):
     field.send_keys("OLA")
     WebDriverWait(opened, 5).until(lambda _: methods(opened) == ["cola"])
     assert opened.find_element(By.ID, "shown").text == "1 of 4 methods"
-    assert len(opened.find_elements(By.CSS_SELECTOR, "#drawings svg:first-of-type .mark")) == 1 * 4
+    assert len(opened.find_elements(By.CSS_SELECTOR, "#drawings svg:first-of-type .mark")) == 1 * 6
     field.send_keys("xyz")
     WebDriverWait(opened, 5).until(lambda _: not methods(opened))
     assert not opened.find_element(By.ID, "figures").is_displayed()
@@ -208,7 +208,7 @@ def test_a_point_shows_what_is_behind_it(opened):
     assert [
         f"seed {seed}: {78 + seed / 2:g}, run {made_boards.spec('cola', seed=seed).id}" in text for seed in range(3)
     ]
-    focus(opened, mark(opened, "head", figure=3))  # of a curve
+    focus(opened, mark(opened, "head", figure=4))  # of a curve
     assert "head" in panel(opened)
     assert "cola" not in panel(opened)
 
@@ -251,7 +251,7 @@ def test_basics_of_access(opened):
         };
     """)
     assert not any(faults.values()), faults
-    assert opened.execute_script("return document.querySelectorAll('#drawings svg').length") == 4
+    assert opened.execute_script("return document.querySelectorAll('#drawings svg').length") == 6
 
 
 def test_a_narrow_window_scrolls_tables_only(opened):
