@@ -38,6 +38,10 @@ class Recipe:
     """Epochs without a better validation score after which training stops; none for never."""
     head_factor: int = 1
     """So many times the epochs where no stream is trained: the head alone is cheap, and needs more steps."""
+    head_first: int = 0
+    """Epochs in which the head alone is trained, on what the streams give before they are trained, ahead of all others:
+    what is adapted then answers to a head that knows the task. Where no stream is trained they are as many more epochs.
+    Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022."""
     views: int | None = None
     """How many augmented views of each training sample are made where no stream is trained: they then go through the
     streams once, and training draws among them. Unset: a view of its own in every epoch."""
@@ -65,7 +69,7 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ValueError(f"{name} must be above 0, not {value}")
-        for name in ("weight_decay", "clip"):
+        for name in ("weight_decay", "clip", "head_first"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
         if not 0 <= self.warmup < 1:

@@ -19,6 +19,7 @@ from bench.features import a_view, features
 from bench.loader import load, on_device
 from bench.measure import Peak, StepClock
 from bench.methods.base import Method
+from bench.methods.head import HeadOnly
 from bench.optimiser import make_optimiser, make_schedule
 from bench.processes import rows
 from bench.progress import bar
@@ -117,11 +118,14 @@ def train(
     """
     started, before = time.perf_counter(), 0.0
     augment: Augment = task.augment
+    kept = checkpoint.load() if checkpoint else None
     if not any(parameter.requires_grad for parameter in model.streams.parameters()):
         splits, augment = _without_streams(model, task, recipe, splits, accelerator, seed)
-        recipe = replace(recipe, epochs=recipe.head_factor * recipe.epochs)
+        recipe = replace(recipe, epochs=recipe.head_first + recipe.head_factor * recipe.epochs)
+    elif recipe.head_first and not kept:
+        _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed, label)
     training = _Training(model, method, task, recipe, splits["train"], accelerator, seed, augment)
-    if kept := checkpoint.load() if checkpoint else None:
+    if kept:
         training.restore(kept["training"])
         before = kept["seconds"]
         if peak:
@@ -156,6 +160,33 @@ def train(
         seconds=time.perf_counter() - started + before,
         seconds_before=before,
         resumed=resumed,
+    )
+
+
+def _train_head(
+    model: TaskModel,
+    task: Task,
+    recipe: Recipe,
+    splits: Mapping[str, Samples],
+    accelerator: Accelerator,
+    seed: int,
+    label: str,
+) -> None:
+    """Trains the head on what the streams give as they are, and leaves it with the weights of its best epoch."""
+    trained = [parameter for parameter in model.streams.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    splits, augment = _without_streams(model, task, recipe, splits, accelerator, seed)
+    training = _Training(model, HeadOnly(), task, recipe, splits["train"], accelerator, seed, augment)
+    with bar(range(training.steps), f"{label}: head", unit="step") as progress:
+        while not training.is_done():
+            loss = training.epoch(progress.update)
+            training.note(loss, score(model, task, splits["val"], recipe, accelerator)[0])
+    _set(training.trained, training.best)
+    for parameter in trained:
+        parameter.requires_grad_()
+    _log.debug(
+        "%s: the head alone came to %s", label, training.curve[best_epoch(training.curve, task.metric) - 1].scores
     )
 
 

@@ -60,16 +60,30 @@ class Scene:
     height: int
 
 
-def random_scene(rng: np.random.Generator, categories: Sequence[str] = CATEGORIES) -> Scene:
-    """A scene of objects of one or two of these categories, all else by chance."""
+@dataclass(frozen=True)
+class Variety:
+    """How much objects differ, over all scenes and within one."""
+
+    categories: tuple[str, ...]
+    colours: tuple[str, ...]
+    textures: int  # of the objects of a scene, at most
+
+
+PRETRAINING = Variety(tuple(CLASSES), tuple(HUES), textures=2)
+TASKS = Variety(CATEGORIES, ("red", "yellow", "green", "blue"), textures=1)
+"""Less than in the texts that an encoder is pretrained on: so a head of random weights learns soon what words mean."""
+
+
+def random_scene(rng: np.random.Generator, variety: Variety = TASKS) -> Scene:
+    """A scene of objects of one or two categories, all else by chance."""
     groups = list(_GROUPS)[rng.choice(len(_GROUPS), p=list(_GROUPS.values()))]
-    names = [str(name) for name in rng.choice(categories, len(groups), replace=False)]
+    names = [str(name) for name in rng.choice(variety.categories, len(groups), replace=False)]
     members = [name for name, count in zip(names, groups, strict=True) for _ in range(count)]
     members = [str(name) for name in rng.permutation(members)]
     width, height = FORMATS[rng.integers(len(FORMATS))]
     things: list[Thing] | None = None
     while things is None:
-        looks = _looks(rng, members)
+        looks = _looks(rng, members, variety)
         things = _things(rng, looks, width, height)
     items = (
         Item(look, place=(thing.x * SIDE / width, thing.y * SIDE / height), thing=thing)
@@ -85,10 +99,10 @@ def render(scene: Scene) -> tuple[Pixels, list[Mask]]:
     return pixels[window], [mask[window] for mask in masks]
 
 
-def _looks(rng: np.random.Generator, members: Sequence[str]) -> list[Look]:
+def _looks(rng: np.random.Generator, members: Sequence[str], variety: Variety) -> list[Look]:
     """Category, colour, size and texture of each object: no two alike, though colours and textures recur."""
-    colours = rng.choice(list(HUES), rng.integers(3, 5), replace=False)
-    textures = rng.choice(list(PATTERNS), 2, replace=False)
+    colours = rng.choice(variety.colours, rng.integers(3, 5), replace=False)
+    textures = rng.choice(list(PATTERNS), variety.textures, replace=False)
     looks: list[Look] = []
     for category in members:
         look = None

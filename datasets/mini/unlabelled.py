@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bench.datasets.logmel import log_mel
+from bench.datasets.mini import scene
 from bench.datasets.mini.draw import paint, paint_background
 from bench.datasets.mini.prose import passage
 from bench.datasets.mini.render import SIDE
@@ -49,4 +50,4 @@ def sounds(seed: int, start: int, count: int, rate: int, bins: int, frames: int)
 def texts(seed: int, start: int, count: int) -> list[str]:
     """Texts `start` to `start + count`, each of one to four sentences on a scene."""
     generators = (np.random.default_rng([seed, _TEXTS, start + row]) for row in range(count))
-    return [passage(rng, random_scene(rng, tuple(CLASSES))) for rng in generators]
+    return [passage(rng, random_scene(rng, scene.PRETRAINING)) for rng in generators]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import pickle
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from bench.datasets.mini.draw import Mask
 from bench.datasets.mini.expressions import MANNERS, expressions
 from bench.datasets.mini.files import Layout, Written, encode_image, save
-from bench.datasets.mini.scene import Scene, random_scene, render
+from bench.datasets.mini.scene import TASKS, Scene, random_scene, render
 from bench.datasets.mini.wording import NOUNS
 from bench.datasets.mini.world import CATEGORIES
 
@@ -31,7 +32,7 @@ _CATEGORIES = {"testA": CURVED, "testB": CORNERED}  # of a split; of the others 
 _SPLITS = ("train", "val", "testA", "testB", "test")  # only ever added to: a split's place is in its random numbers
 _REFS_FILES = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
 _REFERRED = 2  # objects of a picture that each data set refers to
-_SENTENCES = 3  # at most, for each
+_SENTENCES = 2  # at most, for each
 
 
 def split_of(dataset: str, split: str, index: int) -> str:
@@ -49,7 +50,8 @@ def split_of(dataset: str, split: str, index: int) -> str:
 
 def _write_picture(datasets: Sequence[str], root: Path, seed: int, split: str, index: int) -> Written:
     numbers = [seed, 2, _SPLITS.index(split), index]
-    scene = random_scene(np.random.default_rng(numbers), _CATEGORIES.get(split, CATEGORIES))
+    variety = replace(TASKS, categories=_CATEGORIES.get(split, CATEGORIES))
+    scene = random_scene(np.random.default_rng(numbers), variety)
     pixels, masks = render(scene)
     image_id = 100_000 * (1 + _SPLITS.index(split)) + index
     image: dict[str, Any] = {
@@ -122,7 +124,7 @@ def _refs(
     refs = []
     for number in rng.permutation(len(scene.items))[:_REFERRED].tolist():
         annotation = annotations[number]
-        count = 2 + int(rng.random() * (_SENTENCES - 1))
+        count = 1 + int(rng.random() * _SENTENCES)
         found = expressions(rng, scene, scene.items[number], MANNERS[dataset], count)
         refs.append(
             {
@@ -167,7 +169,7 @@ def _write_annotations(datasets: Sequence[str], root: Path, pictures: list[Writt
 
 
 def _layout(*datasets: str) -> Layout:
-    pictures = {"train": 1000, "val": 150, "testA": 180, "testB": 180}
+    pictures = {"train": 1500, "val": 150, "testA": 250, "testB": 250}
     return Layout(pictures, partial(_write_picture, datasets), partial(_write_annotations, datasets))
 
 

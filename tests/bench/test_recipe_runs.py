@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from bench.errors import UsageError
 from bench.runner import execute
 from bench.setup import lower_frozen, set_up
+from bench.train import _Training
 
 
 def losses(options, *changes, task="avs", method="cola"):
@@ -71,3 +73,54 @@ def test_half_precision_is_refused_where_there_is_no_gpu(options):
 def test_what_a_recipe_has_by_default_is_no_part_of_the_id():
     assert spec("ave", "cola").id == spec("ave", "cola", "train.schedule=cosine", "train.patience=none").id
     assert spec("ave", "cola").id != spec("ave", "cola", "train.patience=3").id
+
+
+@pytest.fixture
+def starts(monkeypatch):
+    """What a model's parameters are when a training begins, of one after the other."""
+    found = []
+    real = _Training.__init__
+
+    def noted(self, model, *rest):
+        found.append({name: value.clone() for name, value in model.state_dict().items()})
+        real(self, model, *rest)
+
+    monkeypatch.setattr(_Training, "__init__", noted)
+    return found
+
+
+def test_the_head_is_trained_first_alike_for_all_methods(options, starts):
+    for method in ("lora", "dora", "cola", "full"):
+        _, record = losses(options, "avs.head_first=2", "avs.epochs=1", method=method)
+        assert [epoch.epoch for epoch in record.scores.validation] == [1]
+    heads = [{name: v for name, v in start.items() if name.startswith("head.")} for start in starts]
+    for before, after in zip(starts[::2], starts[1::2], strict=True):
+        changed = {name for name in before if not torch.equal(before[name], after[name])}
+        assert changed and changed <= heads[0].keys(), "what the method trains has its turn later"
+    for head in heads[1::2]:
+        torch.testing.assert_close(head, heads[1], rtol=0, atol=1e-5)
+    _, record = losses(options, "avs.head_first=2", "avs.epochs=1", "avs.head_factor=3", method="head")
+    assert len(record.scores.validation) == 5, "the head alone has no other part"
+
+
+def test_a_run_that_goes_on_does_not_train_the_head_again(options, starts, monkeypatch, tmp_path):
+    changes = ("avs.head_first=1", "avs.epochs=2")
+    whole, record = losses(options, *changes)
+
+    def stopped(self, *rest):
+        if len(self.curve) == 1:
+            raise KeyboardInterrupt
+        return real(self, *rest)
+
+    real = _Training.epoch
+    kept = replace(options, results=tmp_path)
+    wanted = spec("avs", "cola", "train.batch_size=4", *changes)
+    monkeypatch.setattr(_Training, "epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        execute(wanted, kept)
+    monkeypatch.setattr(_Training, "epoch", real)
+    starts.clear()
+    again = execute(wanted, kept)
+    assert again.times.resumed == 1 and len(starts) == 1
+    assert [epoch.train_loss for epoch in again.scores.validation] == whole
+    assert again.scores.test == record.scores.test
