@@ -1,0 +1,90 @@
+"""The scripts beside the published results of mini: what they plan, and what the audit makes of records."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import mocks
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "results" / "mini"
+
+
+@pytest.fixture(scope="module")
+def scripts():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        import audit
+        import reproduce
+
+        yield audit, reproduce
+    for name in ("audit", "reproduce"):
+        sys.modules.pop(name, None)
+
+
+def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
+    _, reproduce = scripts
+    planned = {stage: [s for c in commands for s in reproduce.specs(c)] for stage, commands in reproduce.STAGES.items()}
+    main = {(spec.method, spec.task) for spec in planned["main"]}
+    methods = {"head", "full", "lora", "dora", "adalora", "cola", "cola-dora", "cola-adalora"}
+    assert main == {(method, task) for method in methods for task in reproduce.TASKS}
+    ids = {spec.id for spec in planned["main"]}
+    assert len(ids) == len(planned["main"]) == 5 * len(main)
+    assert sum(spec.id in ids for spec in planned["more-seeds"]) == 4 * 5 * 5, "the first five seeds are the same runs"
+    for stage in ("controls", "longer", "ablations", "together"):
+        assert planned[stage] and not ids & {spec.id for spec in planned[stage]}
+    assert all(spec.data["streams"] for spec in planned["controls"])
+    assert {spec.recipe["epochs"] for spec in planned["longer"] if spec.task == "avs"} == {
+        2 * next(spec.recipe["epochs"] for spec in planned["main"] if spec.task == "avs")
+    }
+    changed = {key for spec in planned["ablations"] for key in spec.settings}
+    assert {"shared", "blocks", "linears", "paths", "inter_r"} <= changed
+    assert all(seed not in reproduce.TEN for seed in reproduce.TUNING_SEEDS), "tuned on other seeds than are compared"
+
+
+def test_kendall(scripts):
+    audit, _ = scripts
+    assert audit.kendall([(1, 1), (-1, -1), (0, 0)]) == 1
+    assert audit.kendall([(1, -1), (-1, 1)]) == -1
+    assert audit.kendall([(1, 1), (1, 0), (0, 0)]) == pytest.approx(2**-0.5)
+    assert audit.kendall([(0, 0)]) == 0
+
+
+def measured(audit, reproduce, of_method, one=30.0):
+    """Made-up records of AVE: what each method scores, give or take a tenth from seed to seed."""
+    reads = audit.Measured.__new__(audit.Measured)
+    reads.records = {}
+    for command in (*reproduce.STAGES["main"], *reproduce.STAGES["more-seeds"], *reproduce.STAGES["controls"]):
+        for spec in reproduce.specs(command):
+            if spec.task == "ave":
+                score = one if spec.data.get("streams") else of_method.get(spec.method, 60.0)
+                reads.records[spec.id] = mocks.record(spec, score + 0.1 * (spec.seed % 5))
+    return reads
+
+
+def told(lines, *words):
+    found = [holds for holds, text in lines if text.startswith("ave") and all(word in text for word in words)]
+    assert len(found) == 1, words
+    return found[0]
+
+
+def test_the_audit_tells_what_holds_and_what_does_not(scripts):
+    audit, reproduce = scripts
+    good = measured(audit, reproduce, {"head": 50.0, "lora": 60.0, "full": 65.0})
+    lines = list(audit.order(good))
+    assert told(lines, "constant answer", "< head") and told(lines, "head < LoRA")
+    assert told(lines, "one-modality oracle") and told(lines, "the best, full")
+    assert [holds for holds, text in lines if text.startswith("avs")] == [None], "no records"
+    assert told(audit.modalities(good), "vision only") and told(audit.modalities(good), "audio only")
+    assert told(audit.times(good), "a run takes")
+    assert told(audit.settled(good), "lora gains")
+
+    bad = measured(audit, reproduce, {"head": 60.5, "lora": 60.0, "full": 99.0}, one=60.0)
+    lines = list(audit.order(bad))
+    assert told(lines, "head < LoRA") is False and told(lines, "the best, full") is False
+    assert told(audit.modalities(bad), "vision only") is False
+    slow = next(iter(bad.records.values()))
+    bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
+    assert told(audit.times(bad), "a run takes") is False
