@@ -56,6 +56,10 @@ class Method(ABC):
         """Return the settings that change, and their values, where a knob is turned to a value."""
         return {knob: value}
 
+    def identity(self) -> dict[str, Any]:
+        """Return what tells these settings from others, as plain values: a run's id is made of them."""
+        return asdict(self)
+
     @property
     def search(self) -> Space:
         """What `bench tune` searches, by name: settings, or learning rates of the recipe.
@@ -173,7 +177,7 @@ class Method(ABC):
         }
         return {
             "method": type(self).__name__,
-            "settings": json.loads(json.dumps(asdict(self))),  # as the file gives them back: lists for tuples
+            "settings": json.loads(json.dumps(self.identity())),  # as the file gives them back: lists for tuples
             "streams": streams,
             # The names of the encoders' linears, and so of the saved weights, depend on it.
             "transformers": transformers.__version__,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, make_dataclass
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -82,8 +82,8 @@ class CrossModal(Method):
         self._directions(streams)
 
     def identity(self) -> dict[str, Any]:
-        """What tells these settings from others: so a run keeps its id though fields came later."""
-        values = asdict(self)
+        """Return what tells these settings from others: so a run keeps its id though fields came later."""
+        values = super().identity()
         later = ("shared", "blocks", "linears")
         return {
             name: value for name, value in values.items() if name not in later or value != getattr(type(self), name)
