@@ -102,12 +102,7 @@ class Stream(nn.Module, ABC):
 
     def summary(self, x_BTD: Tensor, kind: SummaryKind, mask_BT: Tensor | None = None) -> Tensor:
         """Return one vector (B, D) for all tokens: the class token, or the mean of every token but padding."""
-        if kind == "cls":
-            return x_BTD[:, 0]
-        if mask_BT is None:
-            return x_BTD.mean(1)
-        real_BT1 = mask_BT[..., None].to(x_BTD.dtype)
-        return (x_BTD * real_BT1).sum(1) / real_BT1.sum(1)
+        return x_BTD[:, 0] if kind == "cls" else mean_token(x_BTD, mask_BT)
 
     def run(self, blocks: Iterable[int], x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Run whole blocks without exchanging anything."""
@@ -138,3 +133,11 @@ class Stream(nn.Module, ABC):
         paths = self.linears(block)
         modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
         return cross(modules, x_BTI) if cross else [module(x_BTI) for module in modules.values()]
+
+
+def mean_token(x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
+    """The mean (B, D) of every token (B, T, D), or of every one but padding."""
+    if mask_BT is None:
+        return x_BTD.mean(1)
+    real_BT1 = mask_BT[..., None].to(x_BTD.dtype)
+    return (x_BTD * real_BT1).sum(1) / real_BT1.sum(1)

@@ -44,6 +44,8 @@ class Grounding(Task):
     Attributes:
         hidden: features of the decoder.
         layers: layers of the decoder.
+        words: the decoder attends to all tokens of the text; false: to its class token only, or to their mean where it
+            has none. Then the streams must bring together what a text says.
         keep_aspect: put a picture into a square with its aspect kept, padded; false stretches it, as the authors do.
         jitter: colour jitter, in proportion to the common strength; 0 for none.
         shrink: least size in training, as a share, to which a picture is shrunk by chance.
@@ -53,6 +55,7 @@ class Grounding(Task):
 
     hidden: int = 256
     layers: int = 2
+    words: bool = True
     keep_aspect: bool = True
     jitter: float = 1.0
     shrink: float = 0.8
@@ -107,7 +110,7 @@ class Grounding(Task):
         """The cross-modal decoder."""
         from bench.tasks.grounding_head import GroundingDecoder
 
-        return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets)
+        return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets, self.words)
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures in other colours, shrunk, and mirrored where the text can be: left and right change places."""

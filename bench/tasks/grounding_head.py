@@ -26,9 +26,21 @@ class GroundingDecoder(Head):
     meant lies on neither. The mask comes from the vision tokens.
     """
 
-    def __init__(self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...]) -> None:
+    def __init__(
+        self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...], words: bool = True
+    ) -> None:
+        """Makes the head.
+
+        Args:
+            vision: features of the vision stream.
+            text: features of the text stream.
+            hidden: features of the decoder.
+            layers: of the decoder.
+            targets: "box", "mask" or both.
+            words: attend to all tokens of the text; else to its summary only.
+        """
         super().__init__()
-        self.targets = targets
+        self.targets, self.words = targets, words
         self.vision = nn.Linear(vision, hidden)
         self.text = nn.Linear(text, hidden)
         self.query = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
@@ -51,8 +63,7 @@ class GroundingDecoder(Head):
         v_BND = self.vision(v_BDHW.flatten(2).mT)
         v_BND = v_BND + _positions(rows, columns, v_BND)
         x_BND = torch.cat([self.query.expand(len(v_BND), -1, -1), v_BND], dim=1)
-        padding_BT = ~masks["text"] if "text" in masks else None
-        x_BND = self.decoder(x_BND, self.text(states["text"]), memory_key_padding_mask=padding_BT)
+        x_BND = self._read(x_BND, states, masks)
         output = {}
         if "box" in self.targets:
             output["box"] = self._box(x_BND[:, 0], x_BND[:, 1:], rows, columns)
@@ -60,6 +71,12 @@ class GroundingDecoder(Head):
             cells = self.mask(x_BND[:, 1:]).mT.unflatten(2, (rows, columns))
             output["mask"] = F.pixel_shuffle(cells, _FINER)[:, 0]
         return output
+
+    def _read(self, x_BND: Tensor, states: States, masks: Masks) -> Tensor:
+        if not self.words:
+            return self.decoder(x_BND, self.text(self.summary(states, "text", masks))[:, None])
+        padding_BT = ~masks["text"] if "text" in masks else None
+        return self.decoder(x_BND, self.text(states["text"]), memory_key_padding_mask=padding_BT)
 
     def _box(self, query_BD: Tensor, x_BND: Tensor, rows: int, columns: int) -> Tensor:
         match_BN = (x_BND @ self.look(query_BD)[..., None])[..., 0].float() / math.sqrt(x_BND.shape[-1])

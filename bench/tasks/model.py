@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
+from bench.streams.base import mean_token
 from bench.streams.lockstep import Masks, MultiStream, States
 
 Output: TypeAlias = "Tensor | dict[str, Tensor]"
@@ -26,10 +27,12 @@ class Head(nn.Module, ABC):
 
     special: Mapping[str, int] = {}
 
-    def summary(self, states: States, stream: str) -> Tensor:
-        """What a stream says of its whole input, (B, D): its class token, or the mean of its tokens without one."""
+    def summary(self, states: States, stream: str, masks: Masks | None = None) -> Tensor:
+        """What a stream says of its whole input, (B, D): its class token, or without one the mean of its tokens."""
         tokens_BTD = states[stream]
-        return tokens_BTD[:, 0] if self.special.get(stream, 1) else tokens_BTD.mean(1)
+        if self.special.get(stream, 1):
+            return tokens_BTD[:, 0]
+        return mean_token(tokens_BTD, (masks or {}).get(stream))
 
     @abstractmethod
     def forward(self, states: States, masks: Masks) -> Output:

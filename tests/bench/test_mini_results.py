@@ -9,6 +9,8 @@ from pathlib import Path
 import mocks
 import pytest
 
+from bench.tuned import Tuning, read_tuned, write_tuned
+
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
 
 
@@ -40,8 +42,20 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
         2 * next(spec.recipe["epochs"] for spec in planned["main"] if spec.task == "avs")
     }
     changed = {key for spec in planned["ablations"] for key in spec.settings}
-    assert {"shared", "blocks", "linears", "paths", "inter_r"} <= changed
+    assert {"shared", "blocks", "linears", "paths", "r"} <= changed
     assert all(seed not in reproduce.TEN for seed in reproduce.TUNING_SEEDS), "tuned on other seeds than are compared"
+
+
+def test_what_is_tuned_on_one_grounding_task_is_every_ones(scripts, tmp_path, monkeypatch):
+    _, reproduce = scripts
+    monkeypatch.setattr(reproduce, "TUNED", tmp_path / "tuned.toml")
+    tuning = Tuning("mini", 5, "suite", (100,), (), "2026-01-01", "0")
+    found = {("ave", "lora"): {"lr_adapter": 0.1}, ("refcoco", "lora"): {"lr_adapter": 0.2}}
+    write_tuned(reproduce.TUNED, tuning, found, dict.fromkeys(found, "best"))
+    for _ in range(2):
+        reproduce.share_grounding()
+    rates = {task: values["lr_adapter"] for (task, _), values in read_tuned(reproduce.TUNED).values.items()}
+    assert rates == {"ave": 0.1, **dict.fromkeys((*reproduce.GROUNDING, reproduce.TOGETHER), 0.2)}
 
 
 def test_kendall(scripts):
