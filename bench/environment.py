@@ -30,7 +30,8 @@ def environment(device: str, threads: int) -> Environment:
         device: name of the device that computes.
         threads: threads that one operation may use on the CPU.
     """
-    status = _git("status", "--porcelain")
+    # Results do not change what is measured, and the records of one command must not make its next ones dirty.
+    status = _git("status", "--porcelain", "--", ".", ":(exclude)results")
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),

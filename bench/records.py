@@ -120,6 +120,7 @@ class Times:
     score: float = doc("Scoring the test split.")
     total: float = doc("The whole run.")
     resumed: int | None = doc("Epochs that were done before the run was killed and begun again.", None)
+    epochs: list[float] | None = doc("Of the seconds of training, those gone by at the end of each epoch.", None)
 
 
 @dataclass(frozen=True)
@@ -142,7 +143,7 @@ class Environment:
     threads: int = doc("Threads that one operation may use on the CPU.")
     versions: dict[str, str] = doc("Versions of the installed packages that matter, by name.")
     commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
-    dirty: bool | None = doc("Whether that checkout held changes that are not committed.")
+    dirty: bool | None = doc("Whether that checkout held changes that are not committed, other than in results/.")
     jobs: int | None = doc("Runs that the command did at a time, which share the machine.", None)
     processes: int | None = doc("Processes that did the run together, each on a device like this one.", None)
 

@@ -192,6 +192,7 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
             score=scoring,
             total=time.perf_counter() - start + trained.seconds_before,
             resumed=trained.resumed,
+            epochs=trained.ends,
         ),
         "data": records.DataInfo(spec.data["source"], setup.data.fingerprint, setup.data.counts, setup.data.skipped),
     }

@@ -64,6 +64,7 @@ class Trained:
         idle: trained parameters in tensors that no gradient ever reached.
         seconds: how long it took, with what was done before the run was killed.
         seconds_before: how much of that was before.
+        ends: of those seconds, how many had gone by at the end of each epoch.
         resumed: epochs that were done before.
     """
 
@@ -74,6 +75,7 @@ class Trained:
     idle: int
     seconds: float
     seconds_before: float
+    ends: list[float]
     resumed: int
 
     @property
@@ -116,7 +118,8 @@ def train(
     Raises:
         DivergedError: a loss was not finite; says at which step.
     """
-    started, before = time.perf_counter(), 0.0
+    started = time.perf_counter()
+    ends: list[float] = []
     augment: Augment = task.augment
     kept = checkpoint.load() if checkpoint else None
     if not any(parameter.requires_grad for parameter in model.streams.parameters()):
@@ -127,11 +130,11 @@ def train(
     training = _Training(model, method, task, recipe, splits["train"], accelerator, seed, augment)
     if kept:
         training.restore(kept["training"])
-        before = kept["seconds"]
+        ends = kept["ends"]
         if peak:
             peak.raise_to(kept["peak"])
         _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
-    resumed = len(training.curve)
+    resumed, before = len(training.curve), ends[-1] if ends else 0.0
     for entry in training.curve:
         tell(entry)
     try:
@@ -141,12 +144,12 @@ def train(
                 loss = training.epoch(progress.update)
                 measured, _ = score(model, task, splits["val"], recipe, accelerator)
                 scores = training.note(loss, measured)
+                ends.append(time.perf_counter() - started + before)
                 tell(training.curve[-1])
                 progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
                 if checkpoint and accelerator.is_main_process:
                     seen = peak.so_far() if peak else 0
-                    seconds = time.perf_counter() - started + before
-                    checkpoint.save({"training": training.state(), "seconds": seconds, "peak": seen})
+                    checkpoint.save({"training": training.state(), "ends": ends, "peak": seen})
     except Exception as error:
         setattr(error, STEP, training.step)
         raise
@@ -159,6 +162,7 @@ def train(
         idle=training.idle(),
         seconds=time.perf_counter() - started + before,
         seconds_before=before,
+        ends=ends,
         resumed=resumed,
     )
 

@@ -138,18 +138,14 @@ def _run(record: Record) -> list[Any]:
 def _curve(row: Row, metric: str) -> list[list[float | None]]:
     """Epoch, mean, lowest and highest validation score over the seeds that have a finite one, and the mean time to it.
 
-    The time is the epoch's share, by steps, of the seconds that training took with its validation; None where a record
-    does not tell.
+    The time is from the beginning of training to the epoch's end; in records that do not tell it, the epoch's share by
+    steps of all of it; None where there is none.
     """
     curves = [
         [epoch.scores.get(metric, math.nan) for epoch in each.scores.validation] for each in row.records if each.scores
     ]
     by_epoch = ([*filter(math.isfinite, values)] for values in zip_longest(*curves, fillvalue=math.nan))
-    times = [
-        [each.times.train * epoch.step / each.scores.validation[-1].step for epoch in each.scores.validation]
-        for each in row.records
-        if each.scores and each.times
-    ]
+    times = [_ends(each) for each in row.records]
     seconds = [statistics.fmean(v for v in values if v is not None) for values in zip_longest(*times)]
     at = dict(enumerate(map(_short, seconds), start=1))
     return [
@@ -157,6 +153,13 @@ def _curve(row: Row, metric: str) -> list[list[float | None]]:
         for epoch, values in enumerate(by_epoch, start=1)
         if values
     ]
+
+
+def _ends(record: Record) -> list[float]:
+    if not record.scores or not record.times:
+        return []
+    curve = record.scores.validation
+    return record.times.epochs or [record.times.train * epoch.step / curve[-1].step for epoch in curve]
 
 
 def _short(value: float | None) -> float | None:

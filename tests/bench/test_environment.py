@@ -34,6 +34,9 @@ def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
     checkout("commit", "--allow-empty", "-m", "first")
     clean = environment("cpu", 1)
     assert (clean.commit, clean.dirty) == (checkout("rev-parse", "HEAD"), False)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new.json").write_text("")
+    assert environment("cpu", 1).dirty is False, "results are no code"
     (tmp_path / "new.py").write_text("")
     assert environment("cpu", 1).dirty is True
 

@@ -122,5 +122,7 @@ def test_a_run_that_goes_on_does_not_train_the_head_again(options, starts, monke
     starts.clear()
     again = execute(wanted, kept)
     assert again.times.resumed == 1 and len(starts) == 1
+    first, second = again.times.epochs
+    assert 0 < first < second <= again.times.train
     assert [epoch.train_loss for epoch in again.scores.validation] == whole
     assert again.scores.test == record.scores.test

@@ -49,6 +49,8 @@ def strategy(hint):
         return st.builds(hint, **parts)
     if get_origin(hint) is dict:
         return st.dictionaries(st.text(), strategy(get_args(hint)[1]))
+    if get_origin(hint) is list:
+        return st.lists(strategy(get_args(hint)[0]))
     if type(None) in get_args(hint):
         return st.none() | strategy(get_args(hint)[0])
     if hint is Any:

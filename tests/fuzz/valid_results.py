@@ -126,7 +126,7 @@ def claims() -> list[bytes]:
 def checkpoints() -> list[bytes]:
     import torch
 
-    state = {"training": {"weights": {"a": torch.ones(3, 2)}, "curve": [{"epoch": 1}]}, "seconds": 0.5, "peak": 7}
+    state = {"training": {"weights": {"a": torch.ones(3, 2)}, "curve": [{"epoch": 1}]}, "ends": [0.5], "peak": 7}
     made = []
     for new in (True, False):
         buffer = io.BytesIO()

@@ -126,6 +126,15 @@ def test_seeds_on_two_machines_name_both():
     assert "do not compare" in told
 
 
+def test_epochs_end_when_the_record_says():
+    first, second = made_boards.records(["ave"], seeds=2)[:2]
+    told = [dataclasses.replace(each.times, epochs=[20.0, *range(21, 28)]) for each in (first, second)]
+    records = [dataclasses.replace(each, times=its) for each, its in zip((first, second), told, strict=True)]
+    [board] = made_boards.judged(records)
+    row = plain([board])["tasks"]["section-0-task-0"]["rows"][0]
+    assert [point[-1] for point in row["curve"]] == [20, *range(21, 28)]
+
+
 def test_numbers_that_are_not_there_are_null(judged):
     record = made_boards.records(["ave"], seeds=1)[0]
     curve = [Epoch(1, 1, 1.0, {"accuracy": math.nan}), Epoch(2, 2, 1.0, {}), Epoch(3, 3, 1.0, {"accuracy": 70.0})]
