@@ -9,6 +9,7 @@ from pathlib import Path
 import mocks
 import pytest
 
+from bench import records
 from bench.tuned import Tuning, read_tuned, write_tuned
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
@@ -56,6 +57,28 @@ def test_what_is_tuned_on_one_grounding_task_is_every_ones(scripts, tmp_path, mo
         reproduce.share_grounding()
     rates = {task: values["lr_adapter"] for (task, _), values in read_tuned(reproduce.TUNED).values.items()}
     assert rates == {"ave": 0.1, **dict.fromkeys((*reproduce.GROUNDING, reproduce.TOGETHER), 0.2)}
+
+
+def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import rerun
+
+    _, reproduce = scripts
+
+    first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
+    records.write(first, tmp_path)
+    monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
+    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: first)
+    assert rerun.main(tmp_path, count=3, seed=0) == 0
+    assert f"{first.id}: the recorded scores" in capsys.readouterr().out
+    scores = {name: score + 1e-9 for name, score in first.scores.test.items()}
+    other = replace(first, scores=replace(first.scores, test=scores))
+    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: other)
+    assert rerun.main(tmp_path, count=3, seed=0) == 1
+    assert f"test {first.scores.metric}" in capsys.readouterr().out
+    curve = [replace(epoch, train_loss=9.0) for epoch in first.scores.validation]
+    assert rerun.differences(first, replace(first, scores=replace(first.scores, validation=curve)))
+    assert rerun.main(tmp_path / "none", count=3, seed=0) == 1, "nothing was shown"
 
 
 def test_kendall(scripts):
