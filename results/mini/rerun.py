@@ -41,12 +41,12 @@ def main(results: Path, count: int, seed: int | None) -> int:
     print(f"{len(chosen)} of {len(records)} records of {results}")
     wrong = not chosen
     for record in chosen:
-        assert record.scores and record.environment
-        options = RunOptions(validate_only=not record.scores.test)
-        again = execute_run(specification(record, record.id), options, record.environment.threads)
+        assert record.environment
+        again = execute_run(specification(record, record.id), RunOptions(), record.environment.threads)
         found = differences(record, again)
         wrong |= bool(found)
-        print(f"{record.id}: {'; '.join(found) or 'the recorded scores'}", flush=True)
+        run = f"{record.spec['task']} {record.spec['method']} seed {record.spec['seed']} ({record.id})"
+        print(f"{run}: {'; '.join(found) or 'the recorded scores'}", flush=True)
     return int(wrong)
 
 

@@ -70,7 +70,7 @@ def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, c
     monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: first)
     assert rerun.main(tmp_path, count=3, seed=0) == 0
-    assert f"{first.id}: the recorded scores" in capsys.readouterr().out
+    assert f"({first.id}): the recorded scores" in capsys.readouterr().out
     scores = {name: score + 1e-9 for name, score in first.scores.test.items()}
     other = replace(first, scores=replace(first.scores, test=scores))
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: other)
