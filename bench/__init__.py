@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from bench.api import to_frame as to_frame
     from bench.artefact import load_adapter as load_adapter
     from bench.methods.base import Method as Method
-    from bench.records import Record as Record
+    from bench.schema import Record as Record
     from bench.streams.load import load_stream as load_stream
     from bench.streams.lockstep import MultiStream as MultiStream
     from bench.tasks.base import Task as Task
@@ -25,7 +25,7 @@ _API = {
     "make_method": "bench.api",
     "load_adapter": "bench.artefact",
     "Method": "bench.methods.base",
-    "Record": "bench.records",
+    "Record": "bench.schema",
     "load_stream": "bench.streams.load",
     "MultiStream": "bench.streams.lockstep",
     "Task": "bench.tasks.base",

@@ -9,7 +9,7 @@ from bench import settings
 from bench.errors import BenchError, Mistakes
 from bench.plan import Spec
 from bench.recipe import Recipe
-from bench.records import Record
+from bench.schema import Record
 from bench.suite import Data, StreamSource
 
 _MOST_SEED = 2**32 - 1  # NumPy's

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench import records, registry
 from bench.errors import UsageError
 from bench.methods.base import Method
-from bench.records import Record
+from bench.schema import Record
 from bench.settings import build
 from bench.sweep import RunOptions, finished, plan_runs, sweep
 from bench.tuned import read_tuned

@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bench import records, registry, settings
+from bench import records, registry, schema, settings
 from bench.again import specification
 from bench.card import card
 from bench.errors import BenchError
@@ -33,7 +33,7 @@ RECORD = "record.json"
 _HEAD = "head.safetensors"
 
 
-def save(folder: Path, record: records.Record, model: TaskModel, method: Method) -> None:
+def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) -> None:
     """Writes a trained adapter, whole or not at all, in place of an earlier one.
 
     Args:
@@ -50,7 +50,7 @@ def save(folder: Path, record: records.Record, model: TaskModel, method: Method)
     try:
         method.save(scratch)
         save_file(_tensors(model.head), scratch / _HEAD)
-        (scratch / RECORD).write_text(records.dumps(record), encoding="utf-8")
+        (scratch / RECORD).write_text(schema.dumps(record), encoding="utf-8")
         (scratch / "README.md").write_text(card(record, scratch), encoding="utf-8")
         scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
         if folder.exists():
@@ -60,7 +60,7 @@ def save(folder: Path, record: records.Record, model: TaskModel, method: Method)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read_record(folder: Path) -> records.Record:
+def read_record(folder: Path) -> schema.Record:
     """The record of the run that trained a saved adapter.
 
     Raises:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from bench.records import Record
+from bench.schema import Record
 
 
 def card(record: Record, folder: Path) -> str:

@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from bench import records
+from bench import schema
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, read_json
 from bench.plan import Spec
@@ -113,11 +113,11 @@ class Claims:
         self._let_go(self._path(spec))
 
     def _path(self, spec: Spec) -> Path:
-        return self.folder / f"{records.stem(spec)}.json"
+        return self.folder / f"{schema.stem(spec)}.json"
 
     def _create(self, path: Path, spec: Spec) -> bool:
         claim = Claim(
-            uuid.uuid4().hex, spec.label, socket.gethostname(), _machine(), os.getpid(), _began(), records.now()
+            uuid.uuid4().hex, spec.label, socket.gethostname(), _machine(), os.getpid(), _began(), schema.now()
         )
         try:
             with path.open("x", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from bench.records import Environment
+from bench.schema import Environment
 
 _PACKAGES = (
     "crossmodal-bench",

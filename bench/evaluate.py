@@ -8,8 +8,8 @@ from pathlib import Path
 from bench import artefact
 from bench.again import specification
 from bench.errors import UsageError
-from bench.records import Record
 from bench.registry import did_you_mean
+from bench.schema import Record
 from bench.scoring import score, together
 from bench.setup import set_up
 from bench.sweep import RunOptions

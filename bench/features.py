@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -10,10 +11,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.loader import Columns, batches, load
+from bench.recipe import Recipe
+from bench.scoring import Samples
+from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 
 MOST = 2 * 1024**3  # bytes of a split's features that are kept
 
+Augment = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
+"""Changes a training batch by chance."""
 
 Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """Augments a batch."""
@@ -76,3 +82,39 @@ def _computed(model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerat
         states = model.states(batch)
     kept = {name: values for name, values in plain.items() if name not in model.streams.streams}
     return {**kept, **{name: values.cpu() for name, values in states.items()}}
+
+
+def without_streams(
+    model: TaskModel,
+    task: Task,
+    recipe: Recipe,
+    splits: Mapping[str, Samples],
+    accelerator: Accelerator,
+    seed: int,
+) -> tuple[Mapping[str, Samples], Augment]:
+    """The splits of a model whose streams are frozen: as features where the streams always give the same.
+
+    Args:
+        model: moved to the accelerator's device.
+        task: says how training batches are augmented.
+        recipe: how many views of each training sample, and the batch size to compute them in.
+        splits: "train" and "val".
+        accelerator: device and precision.
+        seed: of the views.
+
+    Returns:
+        The splits, and how a training batch of them is augmented.
+    """
+    model.to(accelerator.device)
+
+    def computed(split: str, *views: Any) -> Samples:
+        return features(model, splits[split], recipe.eval_batch_size, accelerator, *views)
+
+    splits = {**splits, "val": computed("val")}
+    if type(task).augment is Task.augment:
+        return {**splits, "train": computed("train")}, task.augment
+    if recipe.views is None:
+        return splits, task.augment
+    chance = torch.Generator().manual_seed(seed)
+    seen = computed("train", recipe.views, lambda batch: task.augment(batch, chance))
+    return ({**splits, "train": seen}, a_view) if seen is not splits["train"] else (splits, task.augment)

@@ -1,12 +1,13 @@
 """Reads files that others wrote: not before it is known that they are files, and no larger than such a file may be.
 
-And tidies up after processes that were killed while they wrote one.
+And writes whole files or none, and tidies up after processes that were killed while they wrote one.
 """
 
 from __future__ import annotations
 
 import glob
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,19 @@ def read_json(path: Path, most: int) -> Any:
         return json.loads(content)
     except RecursionError:
         raise ValueError("lists and tables lie too deep in one another") from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all: readers see what was there before or all of `text`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def remove_unfinished(path: Path) -> None:

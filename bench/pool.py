@@ -15,11 +15,11 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from bench import records, registry, settings
+from bench import registry, schema, settings
 from bench.errors import BenchError, Terminated
 from bench.plan import Spec
 from bench.progress import set_quiet
-from bench.records import Record
+from bench.schema import Record
 
 if TYPE_CHECKING:
     from bench.sweep import RunOptions
@@ -151,7 +151,7 @@ class _Worker:
                     'In a script, put what runs below `if __name__ == "__main__":`'
                 ) from error
             self.greeted = True
-        self.spec, self.started, self.begun, self.killed = spec, records.now(), time.monotonic(), ""
+        self.spec, self.started, self.begun, self.killed = spec, schema.now(), time.monotonic(), ""
         with suppress(OSError):  # it died in between: the answer will tell
             self.pipe.send(spec)
 
@@ -175,7 +175,7 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join()
             if self.killed:
-                return replace(Record.failed(spec, self.started, self.killed), finished=records.now())
+                return replace(Record.failed(spec, self.started, self.killed), finished=schema.now())
             return _lost(spec, self.started, self.process.exitcode or 0)
 
     def end(self) -> None:
@@ -235,4 +235,4 @@ def _lost(spec: Spec, started: str, exit_code: int) -> Record:
     """The record of a run whose process died."""
     how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
     reason = f"its worker process ended {how}; where memory was short, fewer --jobs need less"
-    return replace(Record.failed(spec, started, reason), finished=records.now())
+    return replace(Record.failed(spec, started, reason), finished=schema.now())

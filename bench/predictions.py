@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, Subset
 from bench.errors import BenchError, wording
 from bench.loader import load
 from bench.plan import Spec
-from bench.records import stem
+from bench.schema import stem
 from bench.tasks.model import TaskModel
 
 FOLDER = "predictions"

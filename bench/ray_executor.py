@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import pool, records
+from bench import pool, schema
 from bench.cluster import Cluster, check_installed, check_places, need_of, places
 from bench.errors import BenchError, Terminated
 from bench.plan import Spec
 from bench.pool import Execute
 from bench.progress import set_quiet
-from bench.records import Record
+from bench.schema import Record
 
 if TYPE_CHECKING:
     from bench.sweep import RunOptions
@@ -76,7 +76,7 @@ def run_all(
                 most = sum(places(node, need) for node in ray.nodes()) + _BEYOND
                 while more and len(in_flight) < most:
                     if spec := ahead.pop() if ahead else take():
-                        in_flight[begin(spec)] = spec, records.now()
+                        in_flight[begin(spec)] = spec, schema.now()
                     else:
                         more = False
                 answered = ray.wait([*in_flight], timeout=_LOOK)[0] if in_flight else []
@@ -92,7 +92,7 @@ def run_all(
             if not isinstance(asked, Terminated):
                 raise
             for spec, started in [*in_flight.values()][: max(0, most - _BEYOND)]:  # the latest wait for a place
-                yield replace(Record.failed(spec, started, f"stopped by {asked}"), finished=records.now())
+                yield replace(Record.failed(spec, started, f"stopped by {asked}"), finished=schema.now())
             raise asked from None
         finally:
             _cancel(ray, [*in_flight])
@@ -167,7 +167,7 @@ def _run(
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
     set_quiet(True)
-    started = records.now()
+    started = schema.now()
     try:
         if options.limits:
             once = iter([spec])
@@ -178,7 +178,7 @@ def _run(
         return error
     except Exception as error:
         failed = Record.failed(spec, started, f"{type(error).__name__}: {error}")
-        return replace(failed, traceback=traceback.format_exc(), finished=records.now())
+        return replace(failed, traceback=traceback.format_exc(), finished=schema.now())
     if record.environment is None:
         return record
     here = ray.get_runtime_context().get_node_id()
@@ -198,7 +198,7 @@ def _answer(ray: Any, reference: Any, spec: Spec, started: str) -> Record | Benc
     except ray.exceptions.RayError as error:
         why = str(error).strip().partition("\n")[0] or type(error).__name__
         reason = f"its worker on the Ray cluster was lost, after {_RETRIES} retries: {why}"
-        return replace(Record.failed(spec, started, reason), finished=records.now())
+        return replace(Record.failed(spec, started, reason), finished=schema.now())
 
 
 def _cancel(ray: Any, references: Sequence[Any]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import artefact, predictions, processes, records, samples
+from bench import artefact, predictions, processes, records, samples, schema
 from bench.checkpoint import Checkpoint, made_by
 from bench.environment import environment
 from bench.errors import BenchError, UsageError
@@ -30,19 +30,19 @@ from bench.train import STEP, Tell, Trained, tell_nobody, train
 _log = logging.getLogger(__name__)
 
 
-def execute(spec: Spec, options: RunOptions) -> records.Record:
+def execute(spec: Spec, options: RunOptions) -> schema.Record:
     """Does one run and returns its record, also where it failed.
 
     Raises:
         UsageError: the release or the device is not there; this ends every run alike.
     """
-    started = records.now()
+    started = schema.now()
     _, _, recipe = build_parts(spec)
     device = make_accelerator(options.device, recipe).device
     here = environment(device_name(device), torch.get_num_threads())
     here = replace(here, processes=processes.count())
-    blank = records.Record.failed(spec, started, environment=here)
-    failed: records.Record | None = None
+    blank = schema.Record.failed(spec, started, environment=here)
+    failed: schema.Record | None = None
     told = Tracking(options.track, spec, options.results)
     try:
         start = time.perf_counter()
@@ -59,14 +59,14 @@ def execute(spec: Spec, options: RunOptions) -> records.Record:
             reason=_reason(error),
             traceback=traceback.format_exc(),
             step=getattr(error, STEP, None),
-            finished=records.now(),
+            finished=schema.now(),
         )
     if failed:
         told.end(None)
         setup = checkpoint = None  # type: ignore[assignment]  # so that the next run has the memory
         release_memory()
         return failed
-    record = replace(blank, status="ok", finished=records.now(), **measured)
+    record = replace(blank, status="ok", finished=schema.now(), **measured)
     told.end(record.scores)
     if options.results and setup.accelerator.is_main_process:
         _keep_samples(spec, sample_scores, options.results)
@@ -94,7 +94,7 @@ def _checkpoint(spec: Spec, setup: Setup, results: Path) -> Checkpoint:
 
 def _keep_samples(spec: Spec, scores: samples.SampleScores, results: Path) -> None:
     try:
-        samples.keep(scores, results, records.stem(spec))
+        samples.keep(scores, results, schema.stem(spec))
     except OSError as error:
         _log.error("scores of the samples of %s cannot be kept: %s", spec.label, error)
 
@@ -108,9 +108,9 @@ def _keep_predictions(spec: Spec, setup: Setup, results: Path) -> None:
         _log.error("predictions of %s for `bench show` cannot be kept: %s", spec.label, error)
 
 
-def _keep_adapter(record: records.Record, setup: Setup, results: Path) -> records.Record:
+def _keep_adapter(record: schema.Record, setup: Setup, results: Path) -> schema.Record:
     """Saves the adapter; what was measured is not lost where that fails."""
-    folder = Path(artefact.FOLDER) / records.stem(Spec(**record.spec))
+    folder = Path(artefact.FOLDER) / schema.stem(Spec(**record.spec))
     record = replace(record, adapter=folder.as_posix())
     try:
         artefact.save(results / folder, record, setup.model, setup.method)
@@ -151,7 +151,7 @@ def measure(
         split: _of_samples(task.of_each(measured), getattr(data.samples[split], "groups", None))
         for split, measured in by_split.items()
     }
-    scores = records.Scores(
+    scores = schema.Scores(
         metric=task.metric,
         validation=trained.curve,
         best_epoch=trained.best_epoch,
@@ -164,8 +164,8 @@ def measure(
     rate = statistics.fmean(rate for _, rate in scored)
     return {
         "scores": scores,
-        "memory": records.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
-        "throughput": records.Throughput(trained.throughput, rate, unmerged, merged),
+        "memory": schema.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
+        "throughput": schema.Throughput(trained.throughput, rate, unmerged, merged),
         **_parts(spec, setup, trained, took, start),
     }, of_samples
 
@@ -175,7 +175,7 @@ def _validate(
 ) -> tuple[dict[str, Any], samples.SampleScores]:
     """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
     trained = _train(spec, setup, checkpoint, tell)
-    scores = records.Scores(
+    scores = schema.Scores(
         setup.task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": trained.best}
     )
     return {"scores": scores, **_parts(spec, setup, trained, 0.0, start)}, {}
@@ -185,7 +185,7 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
     """The parts of a record that every run has which was trained; `scoring` took so many seconds."""
     return {
         "parameters": replace(setup.parameters, effective=setup.method.effective_parameters(), idle=trained.idle),
-        "times": records.Times(
+        "times": schema.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],
             train=trained.seconds,
@@ -194,7 +194,7 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
             resumed=trained.resumed,
             epochs=trained.ends,
         ),
-        "data": records.DataInfo(spec.data["source"], setup.data.fingerprint, setup.data.counts, setup.data.skipped),
+        "data": schema.DataInfo(spec.data["source"], setup.data.fingerprint, setup.data.counts, setup.data.skipped),
     }
 
 

@@ -16,7 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from bench import records, registry, settings
+from bench import registry, schema, settings
 from bench.data import Splits, open_splits
 from bench.errors import UsageError
 from bench.methods.base import Method
@@ -49,7 +49,7 @@ class Setup:
     method: Method
     data: Splits
     model: TaskModel
-    parameters: records.Parameters
+    parameters: schema.Parameters
     accelerator: Accelerator
     recipe: Recipe
     seconds: dict[str, float]
@@ -88,7 +88,7 @@ def build_parts(spec: Spec) -> tuple[Task, Method, Recipe]:
 
 def build_model(
     spec: Spec, task: Task, method: Method, streams: MultiStream, samples: Samples | None
-) -> tuple[TaskModel, records.Parameters]:
+) -> tuple[TaskModel, schema.Parameters]:
     """Head and adapters on pretrained streams, and how many parameters they have.
 
     The seed is set anew before the head and before the method: so the head starts the same under every method.
@@ -109,7 +109,7 @@ def build_model(
     model = TaskModel(streams, head)
     adapter = sum(streams.get_parameter(name).numel() for name in method.adapter_names(streams))
     head_size = sum(p.numel() for p in head.parameters() if p.requires_grad)
-    return model, records.Parameters(
+    return model, schema.Parameters(
         adapter=adapter,
         head=head_size,
         trainable=adapter + head_size,

@@ -11,7 +11,7 @@ from bench import predictions, records, registry, settings
 from bench.again import specification
 from bench.data import open_samples
 from bench.errors import BenchError, UsageError
-from bench.records import Record
+from bench.schema import Record
 from bench.streams.load import outline_stream
 from bench.tasks import draw
 from bench.tasks.base import Task

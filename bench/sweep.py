@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import processes, records
+from bench import processes, records, schema
 from bench.claims import Claims
 from bench.errors import BenchError, Mistakes, Terminated, UsageError
 from bench.files import remove_unfinished
 from bench.official import check_official
 from bench.plan import Spec, make_plan
-from bench.records import Record
+from bench.schema import Record
 from bench.streams.sources import find_encoder
 from bench.waiting import Waiting
 
@@ -182,7 +182,7 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
         records.write(record, results)
     except OSError as error:
         raise BenchError(
-            f"{records.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
+            f"{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
         ) from error
     if record.status == "ok":  # what failed may go on from there
         checkpoint = records.checkpoint(results, Spec(**record.spec))
@@ -241,7 +241,7 @@ def _run_all(waiting: Waiting, options: RunOptions, jobs: int, cluster: Cluster 
     while spec := waiting.take():
         from bench.runner import execute
 
-        started = records.now()
+        started = schema.now()
         try:
             record = execute(spec, options)
         except Terminated as signal:

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import processes, records
+from bench import processes, schema
 from bench.errors import Mistakes
 from bench.plan import Spec
 
@@ -60,14 +60,14 @@ class Tracking:
         self._waiting = [*trackers] if results and processes.is_main() else []
         self._open: dict[str, GeneralTracker] = {}
 
-    def epoch(self, entry: records.Epoch) -> None:
+    def epoch(self, entry: schema.Epoch) -> None:
         """Tells of an epoch: its loss, its validation scores and the learning rates of its last step."""
         self._start()
         scores = {f"val/{name}": score for name, score in entry.scores.items()}
         rates = {f"learning_rate/{part}": rate for part, rate in _rates(self._spec, entry).items()}
         self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **rates}, entry.step)
 
-    def end(self, scores: records.Scores | None) -> None:
+    def end(self, scores: schema.Scores | None) -> None:
         """Tells of the test scores, and closes the trackers; of a run that failed there are none."""
         if scores and scores.test:
             self._log({f"test/{name}": score for name, score in scores.test.items()}, scores.validation[-1].step)
@@ -79,7 +79,7 @@ class Tracking:
     def _start(self) -> None:
         for name in self._waiting:
             with self._going_on(name):
-                tracker = _make(name, records.stem(self._spec), self._folder)
+                tracker = _make(name, schema.stem(self._spec), self._folder)
                 tracker.start()
                 self._open[name] = tracker
                 tracker.store_init_configuration(_flat(asdict(self._spec)))
@@ -117,7 +117,7 @@ def _make(name: str, run: str, folder: Path) -> GeneralTracker:
     return LOGGER_TYPE_TO_CLASS[name](first, **named)
 
 
-def _rates(spec: Spec, entry: records.Epoch) -> dict[str, float]:
+def _rates(spec: Spec, entry: schema.Epoch) -> dict[str, float]:
     """The learning rates of an epoch's last step."""
     from bench.optimiser import rate
     from bench.recipe import Recipe

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,17 +14,17 @@ from torch import Tensor, nn
 
 from bench.checkpoint import Checkpoint
 from bench.errors import BenchError
-from bench.features import a_view, features
+from bench.features import Augment, without_streams
 from bench.loader import load, on_device
 from bench.measure import Peak, StepClock
 from bench.methods.base import Method
 from bench.methods.head import HeadOnly
 from bench.optimiser import make_optimiser, make_schedule
-from bench.processes import rows
 from bench.progress import bar
 from bench.recipe import Recipe
-from bench.records import Epoch
+from bench.schema import Epoch
 from bench.scoring import Measured, Samples, score
+from bench.step import take_step
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 
@@ -35,10 +34,6 @@ STEP = "steps_done"
 _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
 
 _log = logging.getLogger(__name__)
-
-
-Augment = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
-"""Changes a training batch by chance."""
 
 Tell = Callable[[Epoch], object]
 """Is told of each epoch's validation."""
@@ -123,7 +118,7 @@ def train(
     augment: Augment = task.augment
     kept = checkpoint.load() if checkpoint else None
     if not any(parameter.requires_grad for parameter in model.streams.parameters()):
-        splits, augment = _without_streams(model, task, recipe, splits, accelerator, seed)
+        splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
         recipe = replace(recipe, epochs=recipe.head_first + recipe.head_factor * recipe.epochs)
     elif recipe.head_first and not kept:
         _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed, label)
@@ -180,7 +175,7 @@ def _train_head(
     trained = [parameter for parameter in model.streams.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
-    splits, augment = _without_streams(model, task, recipe, splits, accelerator, seed)
+    splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
     training = _Training(model, HeadOnly(), task, recipe, splits["train"], accelerator, seed, augment)
     with bar(range(training.steps), f"{label}: head", unit="step") as progress:
         while not training.is_done():
@@ -326,69 +321,6 @@ class _Training:
         )
 
 
-def take_step(
-    wrapped: nn.Module,
-    method: Method,
-    task: Task,
-    batch: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
-    accelerator: Accelerator,
-    clip: float,
-    step: int,
-    micro_batch: int | None = None,
-) -> Tensor:
-    """One step of the optimiser on a batch.
-
-    Args:
-        wrapped: the model, as the accelerator prepared it, as is `optimiser`.
-        method: gets its turn.
-        task: the loss: the mean over samples, as every task's is.
-        batch: of all processes together, the same in each.
-        optimiser: of the model.
-        accelerator: device, precision and processes.
-        clip: as in the recipe.
-        step: its number, from 0.
-        micro_batch: as in the recipe.
-
-    Returns:
-        The task's loss, detached; of several processes each has a part of it, and their sum is the batch's.
-    """
-    parts = list(_parts(batch, micro_batch or len(next(iter(batch.values()))), accelerator))
-    total: Tensor | None = None
-    for number, (part, share) in enumerate(parts, start=1):
-        last = number == len(parts)
-        with nullcontext() if last else accelerator.no_sync(wrapped):
-            with accelerator.autocast():
-                loss = _scaled(task.loss(wrapped(part), part), share)
-            # Gradients of several processes are averaged, and the shares are of the sum.
-            objective = _scaled(loss, accelerator.num_processes)
-            extra = method.loss() if last else None
-            accelerator.backward(objective if extra is None else objective + extra)
-        total = loss.detach() if total is None else total + loss.detach()
-    if clip:
-        accelerator.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
-    optimiser.step()
-    method.after_backward(step)
-    optimiser.zero_grad()
-    assert total is not None
-    return total
-
-
-def _parts(batch: dict[str, Tensor], most: int, accelerator: Accelerator) -> Iterator[tuple[dict[str, Tensor], float]]:
-    """Rows of this process of a batch, so many at a time, each with its share of the batch."""
-    samples = len(next(iter(batch.values())))
-    own = rows(samples, accelerator.process_index, accelerator.num_processes)
-    if not own:  # it must take part all the same, since the others wait for it
-        yield {name: values[:1] for name, values in batch.items()}, 0.0
-    for start in range(own.start, own.stop, most):
-        stop = min(start + most, own.stop)
-        yield {name: values[start:stop] for name, values in batch.items()}, (stop - start) / samples
-
-
-def _scaled(loss: Tensor, factor: float) -> Tensor:
-    return loss if factor == 1 else loss * factor
-
-
 def _set(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -401,33 +333,6 @@ def _was_reached(state: Mapping[str, Tensor]) -> bool:
     Weight decay alone moves a parameter too, so whether it has changed does not tell.
     """
     return any(bool(state[name].any()) for name in ("exp_avg", "exp_avg_sq") if name in state)
-
-
-def _without_streams(
-    model: TaskModel,
-    task: Task,
-    recipe: Recipe,
-    splits: Mapping[str, Samples],
-    accelerator: Accelerator,
-    seed: int,
-) -> tuple[Mapping[str, Samples], Augment]:
-    """The splits of a model whose streams are frozen: as features where the streams always give the same.
-
-    And how a training batch of these is augmented.
-    """
-    model.to(accelerator.device)
-
-    def computed(split: str, *views: Any) -> Samples:
-        return features(model, splits[split], recipe.eval_batch_size, accelerator, *views)
-
-    splits = {**splits, "val": computed("val")}
-    if type(task).augment is Task.augment:
-        return {**splits, "train": computed("train")}, task.augment
-    if recipe.views is None:
-        return splits, task.augment
-    chance = torch.Generator().manual_seed(seed)
-    seen = computed("train", recipe.views, lambda batch: task.augment(batch, chance))
-    return ({**splits, "train": seen}, a_view) if seen is not splits["train"] else (splits, task.augment)
 
 
 def best_epoch(curve: list[Epoch], metric: str) -> int:

@@ -16,7 +16,7 @@ from scipy.stats.qmc import Halton
 from bench.dimensions import Dimension, dimensions
 from bench.errors import Mistakes, UsageError
 from bench.plan import Spec, with_values
-from bench.records import Record
+from bench.schema import Record
 from bench.sweep import RunOptions, finished, sweep
 
 FOLDER = "tuning"

@@ -14,8 +14,8 @@ import tomlkit
 
 from bench import registry, settings
 from bench.errors import BenchError, Mistakes, UsageError
+from bench.files import write_text
 from bench.plan import Spec
-from bench.records import write_text
 from bench.suite import check_method, read_toml
 
 Pair = tuple[str, str]

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench import records
 from bench.claims import Claims
 from bench.plan import Spec
-from bench.records import Record
+from bench.schema import Record
 
 
 class Waiting:

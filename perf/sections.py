@@ -24,7 +24,8 @@ from bench.loader import Columns, load
 from bench.measure import bytes_of_step
 from bench.plan import make_plan
 from bench.recipe import Recipe
-from bench.records import FOLDER, Epoch, Memory, Parameters, Record, Scores, Throughput
+from bench.records import FOLDER
+from bench.schema import Epoch, Memory, Parameters, Record, Scores, Throughput
 from bench.streams.base import STAGES
 from bench.timing import Ratio, by_turns
 from bench.train import train

@@ -14,8 +14,9 @@ import msgspec
 from bench.check.costs import BASE, Cost
 from bench.check.seen import Seen
 from bench.errors import BenchError, UsageError
-from bench.files import MEBIBYTE, read_bytes
-from bench.records import LARGEST, Environment, Parameters, Record, write_text
+from bench.files import MEBIBYTE, read_bytes, write_text
+from bench.records import LARGEST
+from bench.schema import Environment, Parameters, Record
 
 SCHEMA = 1
 _LARGEST = 64 * MEBIBYTE  # bytes of a file

@@ -13,9 +13,9 @@ from bench.measure import bytes_of_step
 from bench.optimiser import make_optimiser
 from bench.plan import Spec
 from bench.setup import set_up
+from bench.step import take_step
 from bench.sweep import RunOptions
 from bench.timing import Ratio, by_turns
-from bench.train import take_step
 
 BASE = "lora"
 SHARE = 4  # the part of a batch that is taken: more and shorter turns are disturbed less

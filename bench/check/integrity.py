@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bench.check.baseline import counts
 from bench.check.compare import Row, exact
-from bench.records import Record
+from bench.schema import Record
 
 REPEATED = 1e-3
 """How far a sample's score, in percent, may be off when it is scored again: GPUs may add in another order."""

@@ -21,8 +21,8 @@ from bench.check.costs import BASE
 from bench.errors import DataError, UsageError
 from bench.loader import Columns
 from bench.plan import Spec, with_values
-from bench.records import Record
 from bench.runner import measure
+from bench.schema import Record
 from bench.setup import Setup, set_up
 from bench.sweep import RunOptions
 from bench.tasks.base import Task

@@ -13,7 +13,7 @@ from bench import records
 from bench.cli.arguments import add_list, add_place, words
 from bench.errors import BenchError, Mistakes, UsageError
 from bench.plan import Spec
-from bench.records import Record
+from bench.schema import Record
 from bench.sweep import RunOptions, finished, plan_runs, sweep
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import processes, records
+from bench import files, processes, records
 from bench.cli.arguments import add_list, whole, words
 from bench.errors import BenchError, Mistakes, UsageError
 from bench.plan import Spec, make_plan
@@ -72,7 +72,7 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
             for record in found:
                 write(record, args.results)
             if found:
-                records.write_text(args.results / f"{FOLDER}.md", page(read_all(args.results)))
+                files.write_text(args.results / f"{FOLDER}.md", page(read_all(args.results)))
         except OSError as error:
             raise BenchError(f"{terminal(found)}\nthe records, shown above, cannot be written: {error}") from error
         if found:

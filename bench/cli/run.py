@@ -15,8 +15,8 @@ from bench.cli.arguments import add_list, add_place, add_plan, asked, seconds, s
 from bench.cli.executor import add_executor, cluster_of
 from bench.errors import Terminated
 from bench.plan import Spec
-from bench.records import Record
 from bench.report.words import assignments
+from bench.schema import Record
 from bench.sweep import RunOptions, finished, plan_runs, sweep
 from bench.tuned import read_tuned
 

@@ -20,7 +20,7 @@ from bench.errors import BenchError, UsageError
 from bench.measure import release_memory
 from bench.plan import Spec
 from bench.recipe import Recipe
-from bench.records import now
+from bench.schema import now
 from bench.setup import build_parts, device_name, make_accelerator
 from bench.streams.base import Stream
 from bench.streams.load import random_stream

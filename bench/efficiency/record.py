@@ -14,9 +14,9 @@ from typing import Any, Literal
 import msgspec
 
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, read_json
+from bench.files import MEBIBYTE, read_json, write_text
 from bench.plan import Spec
-from bench.records import Environment, Parameters, doc, write_text
+from bench.schema import Environment, Parameters, doc
 
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 

@@ -18,9 +18,9 @@ from bench.measure import bytes_of_step
 from bench.optimiser import make_optimiser
 from bench.plan import Spec
 from bench.setup import build_model, build_parts, economise
+from bench.step import take_step
 from bench.streams.lockstep import MultiStream
 from bench.tasks.base import Task
-from bench.train import take_step
 
 _STEPS = 1000  # that a method is told to expect; those measured are from the middle
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from bench import samples, stats
 from bench.errors import BenchError
-from bench.records import Record
 from bench.report.groups import REFERENCE, Row, Section, Table, sections
+from bench.schema import Record
 
 _log = logging.getLogger(__name__)
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from bench.api import to_row
 from bench.errors import BenchError, UsageError
+from bench.files import write_text
 from bench.plan import Spec
-from bench.records import FOLDER, Record, read_all, stem, write_text
+from bench.records import FOLDER, read_all
 from bench.registry import did_you_mean
+from bench.schema import Record, stem
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,8 +11,8 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
-from bench.records import Record
 from bench.report.words import data_title
+from bench.schema import Record
 
 # The hub's own names of tasks, by a task or a primary metric; it knows no visual grounding, whose answers are boxes.
 _TASK_TYPES = {"ave": "video-classification", "miou": "image-segmentation", "accuracy@0.5": "object-detection"}

@@ -14,8 +14,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from bench.records import Record
 from bench.report.words import data_title
+from bench.schema import Record
 
 _HEAD = "head.safetensors"  # beside a saved adapter, but not of the method
 

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import msgspec
 
 from bench.recipe import PER_METHOD
-from bench.records import Record, Scores
 from bench.report.words import assignments
+from bench.schema import Record, Scores
 
 REFERENCE = "lora"  # what gains are measured against
 

@@ -21,11 +21,11 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import msgspec
 
-from bench.records import Record
 from bench.report.board import SectionBoard, Standing, TaskBoard
 from bench.report.groups import REFERENCE, Row
 from bench.report.page_tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
 from bench.report.tradeoff import FORMULAS
+from bench.schema import Record
 
 _FOLDER = Path(__file__).parent / "page"
 _SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from bench.records import Record
 from bench.report.groups import Section, Table, sections
 from bench.report.words import NONE, data_title, score
+from bench.schema import Record
 
 _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
 

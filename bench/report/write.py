@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.errors import BenchError
-from bench.records import FOLDER, read_all, write_text
+from bench.files import write_text
+from bench.records import FOLDER, read_all
 from bench.report.board import boards
 from bench.report.leaderboard import leaderboard
 from bench.report.page import page

@@ -13,7 +13,8 @@ from statistics import fmean
 
 from reproduce import AUDIO_VISUAL, FIVE, GROUNDING, HERE, MOST, STAGES, TASKS, TEN, Command, specs
 
-from bench.records import Record, read_all
+from bench.records import read_all
+from bench.schema import Record
 from bench.stats import mean_interval, paired_test
 
 ROOM = 95.0  # the best method stays below, in percent

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bench.again import specification
 from bench.pool import execute_run
-from bench.records import Record, read_all
+from bench.records import read_all
+from bench.schema import Record
 from bench.sweep import RunOptions
 
 HERE = Path(__file__).parent

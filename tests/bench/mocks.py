@@ -10,18 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from bench.methods.base import Method
 from bench.plan import Spec
-from bench.records import (
-    SCHEMA,
-    DataInfo,
-    Environment,
-    Epoch,
-    Memory,
-    Parameters,
-    Record,
-    Scores,
-    Throughput,
-    Times,
-)
+from bench.schema import SCHEMA, DataInfo, Environment, Epoch, Memory, Parameters, Record, Scores, Throughput, Times
 
 
 @dataclass

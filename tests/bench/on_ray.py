@@ -12,7 +12,7 @@ import mocks
 
 from bench.errors import UsageError
 from bench.plan import Spec
-from bench.records import Record
+from bench.schema import Record
 from bench.sweep import RunOptions
 
 

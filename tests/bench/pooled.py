@@ -18,7 +18,7 @@ import mocks
 
 from bench.errors import DataError, UsageError
 from bench.plan import Spec
-from bench.records import Record
+from bench.schema import Record
 from bench.sweep import RunOptions
 
 held: list[object] = []

@@ -14,13 +14,13 @@ import pytest
 import tomlkit
 from safetensors.numpy import save_file
 
-from bench import cli, predictions, prepared, records, samples
+from bench import cli, predictions, prepared, records, samples, schema
 from bench.again import specification
 from bench.check import baseline
 from bench.datasets.mini.build import Manifest, _read_manifest
 from bench.errors import BenchError, DataError, UsageError, printable
 from bench.plan import Spec, make_plan
-from bench.records import Record
+from bench.schema import Record
 from bench.streams.load import load_stream, outline_stream
 from bench.streams.sources import WEIGHTS, find_encoder
 from bench.suite import load_suite
@@ -53,7 +53,7 @@ def test_a_record_with_other_keys_is_told_by_those_who_run_it_again(spec, tmp_pa
     made = altered(spec, changes)
     with pytest.raises(BenchError, match=f"a.json: the record was altered.*{told}"):
         specification(made, "a.json")
-    (tmp_path / "record.json").write_text(records.dumps(made))
+    (tmp_path / "record.json").write_text(schema.dumps(made))
     assert cli.main(["eval", str(tmp_path)]) == 1
     message = capsys.readouterr().err
     assert "record.json" in message and told in message
@@ -164,7 +164,7 @@ def test_an_array_that_says_it_is_huge_is_told(tmp_path):
     [{"index": np.array([0.0, np.nan])}, {"index": np.arange(9), "output": np.ones(3)}, {"output": np.ones(3)}],
 )
 def test_predictions_that_are_none_are_told(spec, tmp_path, arrays):
-    path = tmp_path / "predictions" / f"{records.stem(spec)}.safetensors"
+    path = tmp_path / "predictions" / f"{schema.stem(spec)}.safetensors"
     path.parent.mkdir()
     save_file(arrays, path)
     with pytest.raises(BenchError, match=r"cannot read the predictions .*--rerun makes them anew"):

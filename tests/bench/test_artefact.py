@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from bench import artefact, cli, records
+from bench import artefact, cli, records, schema
 from bench.artefact import load_adapter
 from bench.errors import BenchError, UsageError
 from bench.evaluate import evaluate
@@ -85,7 +85,7 @@ def test_a_folder_holds_card_record_head_and_adapters(trained, name, parts):
             "adapter_model.safetensors",
         }
     assert records.read(run.folder / "record.json") == run.record
-    assert run.record.adapter == f"adapters/{records.stem(spec(name))}"
+    assert run.record.adapter == f"adapters/{schema.stem(spec(name))}"
     saved = load_file(run.folder / "head.safetensors")
     assert saved.keys() == run.model.head.state_dict().keys()
     assert json.loads((run.folder / "method.json").read_text())["settings"] == run.record.spec["settings"]
@@ -237,7 +237,7 @@ def test_an_adapter_that_cannot_be_saved_does_not_lose_the_record(options, tmp_p
     assert record.status == "ok" and record.scores is not None
     assert record.adapter is None
     assert f"the adapter of avs head seed 0 cannot be saved: {error}" in caplog.text
-    assert not (tmp_path / "adapters" / records.stem(spec("head"))).exists()
+    assert not (tmp_path / "adapters" / schema.stem(spec("head"))).exists()
 
 
 def test_a_finished_run_without_adapter_is_done_again_where_adapters_are_asked_for(trained, tmp_path):

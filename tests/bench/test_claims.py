@@ -15,7 +15,7 @@ from pathlib import Path
 import mocks
 import pytest
 
-from bench import claims, records
+from bench import claims, records, schema
 from bench.claims import Claims
 from bench.errors import BenchError
 from bench.plan import make_plan
@@ -80,7 +80,7 @@ def test_another_machine_s_claim_is_taken_over_when_it_is_not_touched_any_more(p
         folder = tmp_path / "claims"
         folder.mkdir(exist_ok=True)
         claim = claims.Claim("t", "run", "elsewhere", "elsewhere 1", 1, 0.0, "2026-01-01T00:00:00+00:00")
-        path = folder / f"{records.stem(plan[0])}.json"
+        path = folder / f"{schema.stem(plan[0])}.json"
         path.write_text(json.dumps(asdict(claim)))
         at = time.time() + clock
         for beat in range(3):  # it lives, for as long as it is touched
@@ -93,7 +93,7 @@ def test_another_machine_s_claim_is_taken_over_when_it_is_not_touched_any_more(p
 
 def test_a_claim_cut_short_counts_until_it_is_stale(plan, tmp_path, fast):
     with Claims(tmp_path) as mine:
-        path = tmp_path / "claims" / f"{records.stem(plan[0])}.json"
+        path = tmp_path / "claims" / f"{schema.stem(plan[0])}.json"
         path.write_text('{"token": "a')
         assert not mine.take(plan[0])
         time.sleep(0.4)

@@ -37,21 +37,23 @@ def test_records_are_the_same_with_features_and_without(options, monkeypatch):
     asked = []
     real = module.features
     monkeypatch.setattr(
-        "bench.train.features", lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more)
+        "bench.features.features",
+        lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more),
     )
     with_features = execute(spec(), options)
     assert len(asked) == 1
-    monkeypatch.setattr("bench.train.features", lambda model, samples, *more: samples)
+    monkeypatch.setattr("bench.features.features", lambda model, samples, *more: samples)
     assert execute(spec(), options).scores == with_features.scores
 
     asked.clear()
     monkeypatch.setattr(
-        "bench.train.features", lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more)
+        "bench.features.features",
+        lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more),
     )
     monkeypatch.setattr(AVE, "augment", Task.augment)
     same = execute(spec(), options)
     assert len(asked) == 2
-    monkeypatch.setattr("bench.train.features", lambda model, samples, *more: samples)
+    monkeypatch.setattr("bench.features.features", lambda model, samples, *more: samples)
     plain = execute(spec(), options)
     losses = [[entry.train_loss for entry in record.scores.validation] for record in (same, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4), "batches of other sizes round otherwise"

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 import bench
-from bench import pool, records
+from bench import pool, records, schema
 from bench.errors import BenchError, DataError, UsageError
 from bench.plan import make_plan
 from bench.sweep import RunOptions, sweep
@@ -43,7 +43,7 @@ def begun(folder: Path) -> set[int]:
     return {int(path.name) for path in folder.iterdir() if path.name.isdecimal()}
 
 
-def seeds(done: list[records.Record]) -> set[int]:
+def seeds(done: list[schema.Record]) -> set[int]:
     return {record.spec["seed"] for record in done}
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import records, settings
+from bench import records, schema, settings
 from bench.errors import BenchError
 from bench.plan import Spec
 
@@ -28,15 +28,15 @@ SPEC = Spec(
     data={"source": "generated", "version": 3, "seed": 7},
 )
 SCHEMA_CLASSES = [
-    records.Record,
-    records.Scores,
-    records.Epoch,
-    records.Parameters,
-    records.Memory,
-    records.Throughput,
-    records.Times,
-    records.DataInfo,
-    records.Environment,
+    schema.Record,
+    schema.Scores,
+    schema.Epoch,
+    schema.Parameters,
+    schema.Memory,
+    schema.Throughput,
+    schema.Times,
+    schema.DataInfo,
+    schema.Environment,
 ]
 
 
@@ -44,8 +44,8 @@ def strategy(hint):
     """Values of every type that the schema uses."""
     if dataclasses.is_dataclass(hint):
         parts = {name: strategy(each) for name, each in settings.hints(hint).items()}
-        if hint is records.Record:
-            parts |= {"schema": st.just(records.SCHEMA), "spec": st.just(dataclasses.asdict(SPEC))}
+        if hint is schema.Record:
+            parts |= {"schema": st.just(schema.SCHEMA), "spec": st.just(dataclasses.asdict(SPEC))}
         return st.builds(hint, **parts)
     if get_origin(hint) is dict:
         return st.dictionaries(st.text(), strategy(get_args(hint)[1]))
@@ -66,7 +66,7 @@ for cls in reversed(SCHEMA_CLASSES):
     st.register_type_strategy(cls, strategy(cls))
 
 
-@given(st.from_type(records.Record))
+@given(st.from_type(schema.Record))
 def test_what_is_written_is_what_is_read(tmp_path_factory, record):
     results = tmp_path_factory.mktemp("results")
     assert records.read(records.write(record, results)) == record
@@ -89,7 +89,7 @@ def test_files_of_schema_1_stay_readable():
 
 
 def test_numbers_that_are_not_finite_do_not_lose_the_record(tmp_path):
-    record = mocks.record(SPEC, throughput=records.Throughput(train=math.nan, score=math.inf))
+    record = mocks.record(SPEC, throughput=schema.Throughput(train=math.nan, score=math.inf))
     path = records.write(record, tmp_path)
     written = json.loads(path.read_text(), parse_constant=pytest.fail)["throughput"]
     assert (written["train"], written["score"]) == (None, None)
@@ -97,9 +97,9 @@ def test_numbers_that_are_not_finite_do_not_lose_the_record(tmp_path):
 
 
 def test_numbers_of_numpy_do_not_lose_the_record(tmp_path):
-    memory = records.Memory("resident size", train_peak=np.int64(5), score_peak=np.int32(6))
+    memory = schema.Memory("resident size", train_peak=np.int64(5), score_peak=np.int32(6))
     path = records.write(
-        mocks.record(SPEC, memory=memory, throughput=records.Throughput(np.float32(0.5), 1.0)), tmp_path
+        mocks.record(SPEC, memory=memory, throughput=schema.Throughput(np.float32(0.5), 1.0)), tmp_path
     )
     read = records.read(path)
     assert (read.memory.train_peak, read.memory.score_peak, read.throughput.train) == (5, 6, 0.5)

@@ -9,7 +9,7 @@ import torch
 from mocks import FEW
 from torch import nn
 
-from bench import data, records
+from bench import data, records, schema
 from bench.errors import UsageError
 from bench.methods.lora import LoRA
 from bench.plan import Spec, make_plan
@@ -22,7 +22,7 @@ def spec(task: str, method: str, *changes: str, seed: int = 0) -> Spec:
     return one
 
 
-def measured(record: records.Record) -> tuple:
+def measured(record: schema.Record) -> tuple:
     """All of a record but times and memory."""
     assert record.status == "ok", record.traceback
     return record.id, record.spec, record.scores, record.parameters, record.data

@@ -9,7 +9,7 @@ from typing import ClassVar
 import pytest
 from accelerate import tracking as of_accelerate
 
-from bench import cli, records, tracking
+from bench import cli, schema, tracking
 from bench.errors import UsageError
 from bench.plan import make_plan
 from bench.runner import execute
@@ -63,8 +63,8 @@ def spec():
     return make_plan("mini", ["lora"], ["ave"], [0], ["ave.epochs=2", "train.batch_size=2"])[0]
 
 
-def epoch(number: int) -> records.Epoch:
-    return records.Epoch(number, 10 * number, 1 / number, {"accuracy": 40.0 + number})
+def epoch(number: int) -> schema.Epoch:
+    return schema.Epoch(number, 10 * number, 1 / number, {"accuracy": 40.0 + number})
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
@@ -73,10 +73,10 @@ def test_each_is_told_of_the_run_its_epochs_and_its_end(name, told, spec, tmp_pa
     assert not told, "nothing begins before the first epoch"
     run.epoch(epoch(1))
     run.epoch(epoch(2))
-    run.end(records.Scores("accuracy", [epoch(1), epoch(2)], 2, {"accuracy": 41.5}, 3, {}))
+    run.end(schema.Scores("accuracy", [epoch(1), epoch(2)], 2, {"accuracy": 41.5}, 3, {}))
     (tracker,) = told
     assert tracker.project == "crossmodal-bench"
-    assert records.stem(spec) in (tracker.how.get("name"), tracker.how.get("run_name"))
+    assert schema.stem(spec) in (tracker.how.get("name"), tracker.how.get("run_name"))
     assert [what for what, _ in tracker.noted] == ["start", "configuration", "log", "log", "log", "finish"]
     configuration = tracker.noted[1][1]
     assert configuration["method"] == "lora" and configuration["recipe.epochs"] == "2"

@@ -9,7 +9,7 @@ import torch
 
 from bench.optimiser import rate
 from bench.recipe import Recipe
-from bench.records import Epoch
+from bench.schema import Epoch
 from bench.scoring import difference
 from bench.train import _was_reached, best_epoch
 

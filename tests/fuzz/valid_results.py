@@ -81,7 +81,7 @@ def spec() -> Spec:
 
 def efficiency() -> list[bytes]:
     from bench.efficiency.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory
-    from bench.records import Environment, Parameters
+    from bench.schema import Environment, Parameters
 
     spread = Spread(2.0, 1.5, 2.5)
     made = []
@@ -108,7 +108,7 @@ def efficiency() -> list[bytes]:
 
 def claim_file() -> str:
     """Where the claim of the run lies."""
-    from bench.records import stem
+    from bench.schema import stem
 
     return f"claims/{stem(spec())}.json"
 

@@ -9,7 +9,7 @@ from typing import Any
 import mocks
 import pytest
 
-from bench import records
+from bench import records, schema
 from bench.efficiency import record as efficiency
 from bench.efficiency.record import Against, Efficiency, Operations, Speed, Spread, StepMemory
 from bench.errors import BenchError
@@ -29,7 +29,7 @@ def made(spec, /, **changes: Any) -> Efficiency:
         finished="2026-01-01T00:01:00+00:00",
         batch_size=4,
         rounds=5,
-        parameters=records.Parameters(1000, 100, 1100, total=5000, streams=3900, percent=25.6),
+        parameters=schema.Parameters(1000, 100, 1100, total=5000, streams=3900, percent=25.6),
         operations=Operations(3e9, 1e9),
         memory=StepMemory("kept", 12_000_000, 40_000_000),
         speed=Speed(spread, spread, None),

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 import mocks
 
 from bench.plan import Spec
-from bench.records import Epoch, Memory, Parameters, Record, Throughput
 from bench.report.board import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
 from bench.report.groups import REFERENCE, Row, Table, sections
+from bench.schema import Epoch, Memory, Parameters, Record, Throughput
 
 EVIL = "<script>window.ran = true</script>"
 METHODS = {  # by name: score, parameters, MB while training, samples a second

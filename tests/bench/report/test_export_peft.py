@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from bench.plan import make_plan
-from bench.records import Epoch
 from bench.report.export_peft import peft_result, peft_text
+from bench.schema import Epoch
 
 # Where PEFT's `method_comparison/processing.py` finds the columns of its table in a result's file, and their types.
 # `Int64` stands for its `int`, which cannot be null.

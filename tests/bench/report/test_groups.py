@@ -6,8 +6,8 @@ import mocks
 import pytest
 
 from bench.plan import make_plan
-from bench.records import Scores
 from bench.report.groups import sections
+from bench.schema import Scores
 
 
 @pytest.fixture

@@ -18,12 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.records import Epoch
 from bench.report import page as page_module
 from bench.report.board import Interval, boards
 from bench.report.page import page, plain
 from bench.report.page_tables import notes_list, overall_table, published_table, task_table
 from bench.report.words import NONE, score
+from bench.schema import Epoch
 
 PUBLISHED = [
     {
