@@ -43,10 +43,11 @@ class Measured:
 
     def scores(self, command: Command) -> dict[tuple[str, str], dict[int, float]]:
         """The same, with the primary test score in place of the record."""
-        return {key: {seed: _score(record) for seed, record in its.items()} for key, its in self.runs(command).items()}
+        return {key: {seed: primary(record) for seed, record in its.items()} for key, its in self.runs(command).items()}
 
 
-def _score(record: Record) -> float:
+def primary(record: Record) -> float:
+    """The primary test score."""
     assert record.scores
     return record.scores.test[record.scores.metric]
 

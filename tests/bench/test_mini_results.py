@@ -23,7 +23,7 @@ def scripts():
         import reproduce
 
         yield audit, reproduce
-    for name in ("audit", "reproduce"):
+    for name in ("audit", "finding", "reproduce", "rerun"):
         sys.modules.pop(name, None)
 
 
@@ -125,3 +125,53 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     slow = next(iter(bad.records.values()))
     bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
     assert told(audit.times(bad), "a run takes") is False
+
+
+def test_the_finding_compares_on_the_seeds_that_both_have(scripts, monkeypatch):
+    audit, reproduce = scripts
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import finding
+
+    reads = measured(audit, reproduce, {"cola": 65.0, "lora": 60.0, "adalora": 61.0, "cola-adalora": 61.0})
+    own = next(each for each in finding.QUESTIONS if each.title.startswith("CoLA over LoRA, each"))
+    (ave,) = finding.answers(reads, own)
+    assert ave.name == "ave" and list(ave.one) == list(reproduce.TEN)
+    assert ave.differences == pytest.approx([5.0] * 10)
+    lost = next(spec for spec in reproduce.specs((("lora",), ("ave",), (3,), ())))
+    del reads.records[lost.id]
+    (ave,) = finding.answers(reads, own)
+    assert 3 not in ave.one and len(ave.differences) == 9
+    lines = finding.tables(reads).splitlines()
+    assert any(line.startswith("| ave") and "| +5.00 " in line and "better" in line for line in lines)
+    assert any(line.startswith("| ave") and "| +0.00 " in line and " no |" in line for line in lines)
+    assert not any(line.startswith("| all tasks") for line in lines), "the other tasks have no records"
+    assert "of CoLA's size" not in finding.tables(reads), "no records of that"
+
+
+def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, monkeypatch):
+    audit, reproduce = scripts
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import finding
+
+    reads = audit.Measured.__new__(audit.Measured)
+    reads.records = {}
+    for spec in reproduce.specs((("lora", "cola"), reproduce.TASKS, (0, 1), ())):
+        gain = 1.0 + reproduce.TASKS.index(spec.task) + spec.seed
+        score = 50.0 + (gain if spec.method == "cola" else 0.0)
+        reads.records[spec.id] = mocks.record(spec, score)
+    own = next(each for each in finding.QUESTIONS if each.title.startswith("CoLA over LoRA, each"))
+    *tasks, together = finding.answers(reads, own)
+    assert [each.name for each in tasks] == list(reproduce.TASKS) and together.name == finding.ALL
+    assert together.differences == pytest.approx([3.0, 4.0])
+
+
+def test_the_tables_of_the_page_are_those_of_the_records(scripts, monkeypatch):
+    audit, _ = scripts
+    monkeypatch.syspath_prepend(str(FOLDER))
+    monkeypatch.chdir(FOLDER.parents[1])
+    import finding
+
+    if not (FOLDER / "finding.md").is_file():
+        pytest.skip("there is no finding yet")
+    _, _, written = (FOLDER / "finding.md").read_text(encoding="utf-8").partition(finding.HEADING)
+    assert written.strip() == finding.tables(audit.Measured()).strip()

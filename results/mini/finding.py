@@ -1,0 +1,153 @@
+"""The tables of finding.md: `.venv/bin/python results/mini/finding.py`, from the checkout's root.
+
+Each compares two methods on the seeds that both have, from the records beside this file. `--write` puts them in place
+of those that finding.md has; what has no records yet is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from audit import Measured, primary
+from reproduce import FIVE, HERE, STAGES, TASKS, TEN
+
+from bench.files import write_text
+from bench.report.words import NONE, markdown
+from bench.schema import Record
+from bench.stats import ALPHA, holm, paired_test
+
+PAGE = HERE / "finding.md"
+HEADING = "## Tables\n"
+ALL = "all tasks"
+
+Side = tuple[str, tuple[str, ...]]
+"""A method, and the arguments of `bench run` that change it."""
+
+MATCHED = ("--budget", "cola")
+
+
+@dataclass(frozen=True)
+class Question:
+    """Whether one method scores above another."""
+
+    title: str
+    one: Side
+    other: Side
+
+
+QUESTIONS = (
+    Question("CoLA over LoRA, both of CoLA's size", ("cola", ()), ("lora", MATCHED)),
+    Question("CoLA over LoRA, each of its own size", ("cola", ()), ("lora", ())),
+    Question("LoRA of CoLA's size over LoRA", ("lora", MATCHED), ("lora", ())),
+    Question("CoLA over DoRA, both of CoLA's size", ("cola", ()), ("dora", MATCHED)),
+    Question("CoLA on DoRA over DoRA, both of CoLA's size", ("cola-dora", MATCHED), ("dora", MATCHED)),
+    Question("CoLA on DoRA over CoLA, both of CoLA's size", ("cola-dora", MATCHED), ("cola", ())),
+    Question("CoLA on AdaLoRA over AdaLoRA, each of its own size", ("cola-adalora", ()), ("adalora", ())),
+    Question("CoLA on AdaLoRA over CoLA, each of its own size", ("cola-adalora", ()), ("cola", ())),
+)
+
+HEADER = ("", "seeds", "one", "other", "difference", "95% interval", "%", "p", "stands", "parameters")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Scores of two methods on the same seeds, by seed."""
+
+    name: str
+    one: dict[int, float]
+    other: dict[int, float]
+    parameters: str
+
+    @property
+    def differences(self) -> list[float]:
+        """Of the two, seed by seed."""
+        return [self.one[seed] - self.other[seed] for seed in self.one]
+
+
+def answers(measured: Measured, question: Question) -> list[Compared]:
+    """One comparison a task, and one of all tasks: the mean over tasks, on the seeds that every task has."""
+    found = []
+    for task in TASKS:
+        runs = [
+            measured.runs(((method,), (task,), TEN, more)).get((task, method), {})
+            for method, more in (question.one, question.other)
+        ]
+        if compared := compare(task, *runs):
+            found.append(compared)
+    seeds = set.intersection(*(set(each.one) for each in found)) if len(found) == len(TASKS) else set()
+    if seeds:
+        one, other = (
+            {seed: fmean(its[seed] for its in sides) for seed in sorted(seeds)}
+            for sides in ([each.one for each in found], [each.other for each in found])
+        )
+        found.append(Compared(ALL, one, other, NONE))
+    return found
+
+
+def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
+    """For each task that has them, what each change of CoLA does to it."""
+    for task in dict.fromkeys(tasks[0] for _, tasks, *_ in STAGES["ablations"]):
+        usual = measured.runs((("cola",), (task,), FIVE, ())).get((task, "cola"), {})
+        found = []
+        for methods, tasks, seeds, more in STAGES["ablations"]:
+            if tasks == (task,):
+                runs = measured.runs((methods, tasks, seeds, more)).get((task, "cola"), {})
+                if compared := compare(more[1].removeprefix("cola."), runs, usual):
+                    found.append(compared)
+        if found:
+            yield task, found
+
+
+def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -> Compared | None:
+    """Two methods by seed, on those that both have; None without any."""
+    seeds = sorted(one.keys() & other.keys())
+    if not seeds:
+        return None
+    trained = (f"{its[seeds[0]].parameters.adapter:,}" for its in (one, other))  # type: ignore[union-attr]
+    return Compared(name, *({seed: primary(its[seed]) for seed in seeds} for its in (one, other)), " to ".join(trained))
+
+
+def table(found: Sequence[Compared]) -> str:
+    """The comparisons as Markdown; p is of the paired t-test, after Holm's correction over the table."""
+    tests = [paired_test(each.differences) for each in found]
+    corrected = iter(holm([test[2] for test in tests if test]))
+    lines = []
+    for each, test in zip(found, tests, strict=True):
+        one, other, gain = (fmean(of) for of in (each.one.values(), each.other.values(), each.differences))
+        line = [each.name, str(len(each.one)), f"{one:.2f}", f"{other:.2f}", f"{gain:+.2f}"]
+        if test:
+            p = next(corrected)
+            stands = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
+            told = f"{p:.3f}" if p >= 0.001 else "<0.001"
+            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / other:+.1f}", told, stands]
+        else:
+            line += [NONE] * 4
+        lines.append([*line, each.parameters])
+    return markdown(HEADER, lines)
+
+
+def tables(measured: Measured) -> str:
+    """All tables that there are records for, each under its title."""
+    parts = []
+    for question in QUESTIONS:
+        if found := answers(measured, question):
+            parts += [f"### {question.title}", table(found)]
+    for task, found in ablations(measured):
+        parts += [f"### CoLA on {task} with one thing changed, over CoLA as it is", table(found)]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help=f"put them into {PAGE.name}")
+    text = tables(Measured())
+    if parser.parse_args().write:
+        before, found, _ = PAGE.read_text(encoding="utf-8").partition(HEADING)
+        if not found:
+            parser.error(f"{PAGE} has no line {HEADING.strip()!r} to put them under")
+        write_text(PAGE, f"{before}{HEADING}\n{text}")
+    else:
+        print(text, end="")
