@@ -67,23 +67,30 @@ class Compared:
         return [self.one[seed] - self.other[seed] for seed in self.one]
 
 
-def answers(measured: Measured, question: Question) -> list[Compared]:
+Runs = Mapping[tuple[str, str], Mapping[int, Record]]
+"""Records by task and method, then by seed."""
+
+
+def runs(measured: Measured, side: Side) -> Runs:
+    """The records of one side of a question, of all tasks."""
+    method, more = side
+    return measured.runs(((method,), TASKS, TEN, more))
+
+
+def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
     """One comparison a task, and one of all tasks: the mean over tasks, on the seeds that every task has."""
     found = []
     for task in TASKS:
-        runs = [
-            measured.runs(((method,), (task,), TEN, more)).get((task, method), {})
-            for method, more in (question.one, question.other)
-        ]
-        if compared := compare(task, *runs):
+        its = (one.get((task, question.one[0]), {}), other.get((task, question.other[0]), {}))
+        if compared := compare(task, *its):
             found.append(compared)
     seeds = set.intersection(*(set(each.one) for each in found)) if len(found) == len(TASKS) else set()
     if seeds:
-        one, other = (
+        means = (
             {seed: fmean(its[seed] for its in sides) for seed in sorted(seeds)}
             for sides in ([each.one for each in found], [each.other for each in found])
         )
-        found.append(Compared(ALL, one, other, NONE))
+        found.append(Compared(ALL, *means, NONE))
     return found
 
 
@@ -94,8 +101,8 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
         found = []
         for methods, tasks, seeds, more in STAGES["ablations"]:
             if tasks == (task,):
-                runs = measured.runs((methods, tasks, seeds, more)).get((task, "cola"), {})
-                if compared := compare(more[1].removeprefix("cola."), runs, usual):
+                changed = measured.runs((methods, tasks, seeds, more)).get((task, "cola"), {})
+                if compared := compare(more[1].removeprefix("cola."), changed, usual):
                     found.append(compared)
         if found:
             yield task, found
@@ -132,8 +139,9 @@ def table(found: Sequence[Compared]) -> str:
 def tables(measured: Measured) -> str:
     """All tables that there are records for, each under its title."""
     parts = []
+    sides = {side: runs(measured, side) for each in QUESTIONS for side in (each.one, each.other)}
     for question in QUESTIONS:
-        if found := answers(measured, question):
+        if found := answers(question, sides[question.one], sides[question.other]):
             parts += [f"### {question.title}", table(found)]
     for task, found in ablations(measured):
         parts += [f"### CoLA on {task} with one thing changed, over CoLA as it is", table(found)]
