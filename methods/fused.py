@@ -1,4 +1,7 @@
-"""CoLA's linears in the fused form: what `crossmodal` writes out term by term, in few operations, with equal results.
+"""Linears with low-rank paths in the fused form: in few operations what `crossmodal` and PEFT write out term by term.
+
+The results are equal but for rounding. LoRA and DoRA are evaluated so by themselves too, as they are within CoLA: else
+the speeds of the two would compare implementations rather than methods.
 
 Dimensions in names: B batch, T tokens, I input features of a linear.
 """
@@ -12,6 +15,7 @@ from typing import Any, TypeAlias
 
 import torch
 from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
 from bench.methods import lowrank
@@ -80,30 +84,48 @@ def _key(row: Row) -> str:
 def _evaluate(
     paths: Mapping[str, list[lowrank.Path]], modules: Mapping[str, nn.Module], x_BTI: Tensor
 ) -> Sequence[Tensor]:
-    return lowrank.apply([linear(module, x_BTI, paths[role]) for role, module in modules.items()], x_BTI)
+    linears = [linear(module, x_BTI, paths.get(role, [])) for role, module in modules.items()]
+    with_paths = [each for each in linears if each.paths]
+    computed = iter(lowrank.apply(with_paths, x_BTI) if with_paths else ())
+    return [next(computed) if each.paths else each.output for each in linears]  # type: ignore[misc]
+
+
+alone: Cross = partial(_evaluate, {})
+"""Evaluates linears that read no other stream."""
 
 
 def linear(module: nn.Module, x_BTI: Tensor, inter: list[lowrank.Path]) -> lowrank.Linear:
     """A linear with its inter-modal paths, and whatever a method has put in the linear's place.
 
-    The weights of frozen linears and of PEFT's plain LoRA go into the fused product. Everything else (DoRA, AdaLoRA,
-    LoRA with dropout in training, linears that are trained, ...) computes its output itself.
+    The weights of frozen linears and of PEFT's plain LoRA and DoRA go into the fused product. Everything else (AdaLoRA,
+    dropout in training, linears that are trained, ...) computes its output itself.
     """
     layer: Any = module
     base = layer.base_layer if isinstance(module, LoraLinear) else module
     if type(base) is nn.Linear and not base.weight.requires_grad and (base.bias is None or not base.bias.requires_grad):
-        if base is module or layer.merged:
+        merged = base is module or layer.merged
+        if merged and inter:
             return lowrank.Linear(base.weight, base.bias, None, 1.0, tuple(inter))
-        if name := _plain_lora(layer, x_BTI):
-            path = lowrank.Path(layer.lora_A[name].weight, layer.lora_B[name].weight)
-            return lowrank.Linear(base.weight, base.bias, None, layer.scaling[name], (path, *inter))
+        if not merged and (name := _plain(layer, x_BTI)):
+            path, s = lowrank.Path(layer.lora_A[name].weight, layer.lora_B[name].weight), layer.scaling[name]
+            gain_O = _dora_gain(base, path, s, layer.lora_magnitude_vector[name].weight) if layer.lora_variant else None
+            return lowrank.Linear(base.weight, base.bias, None, s, (path, *inter), gain_O)
     return lowrank.Linear(None, None, module(x_BTI), 1.0, tuple(inter))
 
 
-def _plain_lora(layer: Any, x_BTI: Tensor) -> str | None:
-    """The name of the one active adapter, if it is LoRA as in its paper and drops nothing."""
+def _dora_gain(base: nn.Linear, path: lowrank.Path, scale: float, m_O: Tensor) -> Tensor:
+    """What DoRA multiplies outputs with: m / |W + s B A|, with the norms by row, whose gradient is not followed."""
+    with torch.no_grad():
+        norm_O = torch.linalg.norm(base.weight + scale * (path.B @ path.A), dim=1)
+    return m_O / norm_O
+
+
+def _plain(layer: Any, x_BTI: Tensor) -> str | None:
+    """The name of the one active adapter, if it is LoRA or DoRA as in their papers and drops nothing."""
     names = layer.active_adapters
-    if layer.disable_adapters or layer.lora_variant or len(names) != 1:
+    if layer.disable_adapters or len(names) != 1:
+        return None
+    if layer.lora_variant and type(layer.lora_variant.get(names[0])) is not DoraLinearVariant:
         return None
     dropout, A, B = layer.lora_dropout[names[0]], layer.lora_A[names[0]], layer.lora_B[names[0]]
     drops = type(dropout) is not nn.Identity and dropout.training

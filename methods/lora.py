@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
     from bench.streams.base import Stream
+    from bench.streams.lockstep import MultiStream
 
 
 @dataclass
@@ -62,3 +63,11 @@ class LoRA(PeftMethod):
 
         targets = stream.all_linears()
         return LoraConfig(r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
+
+    def attach(self, model: MultiStream) -> None:
+        """Put PEFT's layers into the encoder of every stream, to be evaluated together where they share an input."""
+        from bench.methods.fused import alone
+
+        super().attach(model)
+        for stream in model.streams.values():
+            stream.alone = alone

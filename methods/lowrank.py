@@ -2,7 +2,9 @@
 
 For each linear i, whose inter-modal paths p have a matrix Phi_ip of each sample's own,
 
-    y_i = W_i x + b_i + s_i B_i A_i x + sum over p of B_ip Phi_ip A_ip x
+    y_i = g_i (W_i x + s_i B_i A_i x) + b_i + sum over p of B_ip Phi_ip A_ip x
+
+where g_i, a factor for each output feature, is 1 but for DoRA.
 
 The products down of all linears are one, those up are added in place to the linears' own outputs, the gradient of x is
 summed up in place in the products that give it, and x is kept once for the backward pass. So no term
@@ -38,7 +40,8 @@ class Linear(NamedTuple):
         bias: b (O,), or None.
         output: W x + b and whatever else belongs to it, (B, T, O), where `weight` is None.
         scale: s, of the paths without Phi.
-        paths: at least one.
+        paths: at least one, those without Phi first.
+        gain: g (O,), where there is `weight`; None for 1.
     """
 
     weight: Tensor | None
@@ -46,6 +49,7 @@ class Linear(NamedTuple):
     output: Tensor | None
     scale: float
     paths: tuple[Path, ...]
+    gain: Tensor | None = None
 
 
 def apply(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
@@ -57,7 +61,7 @@ def apply(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
     counts = tuple(len(linear.paths) for linear in linears)
     tensors: list[Tensor | None] = []
     for linear in linears:
-        tensors += linear[:3]
+        tensors += (linear.weight, linear.bias, linear.output, linear.gain)
         for path in linear.paths:
             tensors += path
     return _LowRank.apply(scales, counts, x_BTI, *tensors)
@@ -80,17 +84,21 @@ class _LowRank(torch.autograd.Function):
         ranks = [path.A.shape[0] for linear in linears for path in linear.paths]
         d_NS = x_NI @ down_SI.mT
         parts = iter(d_NS.split(ranks, dim=1))
-        kept: list[Tensor | None] = []  # of each linear W, of each path B, and with Phi that and z = Phi A x
+        # Of each linear W, g and what that multiplies; of each path B, and with Phi that and z = Phi A x.
+        kept: list[Tensor | None] = []
         outputs = []
         for linear in linears:
+            gain_O = linear.gain
             if linear.weight is not None:
-                y_NO = F.linear(x_NI, linear.weight, linear.bias)
+                y_NO = F.linear(x_NI, linear.weight, linear.bias if gain_O is None else None)
             else:
                 assert linear.output is not None
                 y_NO = linear.output.reshape(-1, linear.output.shape[-1])
             mine = linear.weight is not None  # what another operation has computed must not be written over
-            kept.append(linear.weight)
-            for (_, B_OR, phi_BRR), d_NR in zip(linear.paths, parts, strict=False):
+            kept += [linear.weight, gain_O, None]
+            place = len(kept) - 1
+            plain = sum(path.phi is None for path in linear.paths)
+            for number, ((_, B_OR, phi_BRR), d_NR) in enumerate(zip(linear.paths, parts, strict=False), start=1):
                 scale, z_NR = linear.scale, d_NR
                 if phi_BRR is not None:
                     scale, z_NR = 1.0, (d_NR.view(samples, -1, d_NR.shape[1]) @ phi_BRR.mT).flatten(0, 1)
@@ -98,6 +106,9 @@ class _LowRank(torch.autograd.Function):
                 kept.append(B_OR)
                 y_NO = (y_NO.addmm_ if mine else y_NO.addmm)(z_NR, B_OR.mT, alpha=scale)
                 mine = True
+                if gain_O is not None and number == plain:
+                    kept[place] = y_NO
+                    y_NO = y_NO * gain_O if linear.bias is None else torch.addcmul(linear.bias, y_NO, gain_O)
             outputs.append(y_NO.view(samples, -1, y_NO.shape[1]))
         ctx.forms = [(linear.scale, [path.phi is not None for path in linear.paths]) for linear in linears]
         ctx.ranks, ctx.samples = ranks, samples
@@ -118,10 +129,12 @@ class _LowRank(torch.autograd.Function):
         places = []  # where in `found` the gradient of each A belongs
         for (scale, mixed), gy_BTO in zip(ctx.forms, grads, strict=True):
             gy_NO = gy_BTO.reshape(-1, gy_BTO.shape[-1])
-            weight = next(kept)
+            weight, gain_O, u_NO = next(kept), next(kept), next(kept)
             if weight is not None and wants_x:
-                gx_NI = gy_NO @ weight if gx_NI is None else gx_NI.addmm_(gy_NO, weight)
-            found += [None, None, None if weight is not None else gy_BTO]
+                of_x = _gained(weight, gain_O)
+                gx_NI = gy_NO @ of_x if gx_NI is None else gx_NI.addmm_(gy_NO, of_x)
+            gg_O = None if u_NO is None else (gy_NO * u_NO).sum(0)
+            found += [None, None, None if weight is not None else gy_BTO, gg_O]
             for has_phi, (d_NR, gd_NR) in zip(mixed, parts, strict=False):
                 places.append(len(found))
                 if has_phi:
@@ -131,8 +144,8 @@ class _LowRank(torch.autograd.Function):
                     found += [None, (z_NR.mT @ gy_NO).mT, gz_BTR.mT @ d_NR.view(gz_BTR.shape)]
                 else:
                     B_OR = next(kept)
-                    torch.addmm(gd_NR, gy_NO, B_OR, beta=0, alpha=scale, out=gd_NR)
-                    found += [None, (d_NR.mT @ gy_NO).mul_(scale).mT, None]
+                    torch.addmm(gd_NR, gy_NO, _gained(B_OR, gain_O), beta=0, alpha=scale, out=gd_NR)
+                    found += [None, _gained((d_NR.mT @ gy_NO).mul_(scale).mT, gain_O), None]
         for place, gA_RI in zip(places, (gd_NS.mT @ x_NI).split(ctx.ranks), strict=True):
             found[place] = gA_RI
         gx_BTI = None
@@ -142,11 +155,16 @@ class _LowRank(torch.autograd.Function):
         return None, None, gx_BTI, *found
 
 
+def _gained(of_outputs: Tensor, gain_O: Tensor | None) -> Tensor:
+    """A matrix with a row for each output feature, times the gain of that."""
+    return of_outputs if gain_O is None else gain_O[:, None] * of_outputs
+
+
 def _linears(scales: Sequence[float], counts: Sequence[int], tensors: Sequence[Tensor | None]) -> Iterator[Linear]:
     """Undo what `apply` does to pass linears through autograd."""
     at = 0
     for scale, count in zip(scales, counts, strict=True):
-        weight, bias, output = tensors[at : at + 3]
-        paths = tuple(Path(*tensors[p : p + 3]) for p in range(at + 3, at + 3 + 3 * count, 3))  # type: ignore[arg-type]
-        yield Linear(weight, bias, output, scale, paths)
-        at += 3 + 3 * count
+        weight, bias, output, gain = tensors[at : at + 4]
+        paths = tuple(Path(*tensors[p : p + 3]) for p in range(at + 4, at + 4 + 3 * count, 3))  # type: ignore[arg-type]
+        yield Linear(weight, bias, output, scale, paths, gain)
+        at += 4 + 3 * count

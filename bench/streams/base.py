@@ -39,6 +39,7 @@ class Stream(nn.Module, ABC):
         reads: the kind of input.
         special: number of tokens before the patches or words (class token, distillation token, registers).
         grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
+        alone: how linears are evaluated that read no other stream; None for each by itself.
     """
 
     reads: ClassVar[type[Input]]
@@ -54,6 +55,7 @@ class Stream(nn.Module, ABC):
         self.input = input
         self.width: int = encoder.config.hidden_size
         self.depth: int = encoder.config.num_hidden_layers
+        self.alone: Cross | None = None
 
     @property
     @abstractmethod
@@ -125,14 +127,15 @@ class Stream(nn.Module, ABC):
             block: number of the block.
             roles: which linears.
             x_BTI: their common input.
-            cross: how a cross-modal method evaluates those of the stage; None for as they are.
+            cross: how a cross-modal method evaluates those of the stage; None for `alone`.
 
         Returns:
             Their outputs (B, T, O), in the order of `roles`.
         """
         paths = self.linears(block)
         modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
-        return cross(modules, x_BTI) if cross else [module(x_BTI) for module in modules.values()]
+        evaluate = cross or self.alone
+        return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
 
 
 def mean_token(x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from bench import registry
 from bench import settings as method_settings
 from bench.methods import lowrank
+from bench.methods.cola import CrossModal
 from bench.methods.crossmodal import attach_inter_modal, inter_modal_tensors
 from bench.methods.fused import FusedExchange
 
@@ -29,7 +30,9 @@ THREE = {"vision": 2, "audio": 3, "audio2": 2}
 
 
 def attached(make_model, name: str, fused: bool, depths=None, **values):
-    method = method_settings.build(registry.load("methods", name), {"reduction": 4, **values}, name)
+    kind = registry.load("methods", name)
+    values = {"reduction": 4, **values} if issubclass(kind, CrossModal) else values
+    method = method_settings.build(kind, values, name)
     type(method).fused = fused
     try:
         model = make_model(depths) if depths else make_model()
@@ -76,6 +79,26 @@ def test_outputs_and_gradients_are_those_of_the_plain_form(make_model, make_inpu
         torch.testing.assert_close(parameters[key], value, **TOLERANCE, msg=lambda m, key=key: f"{key}: {m}")
 
 
+@pytest.mark.parametrize("name", ["lora", "dora"])
+def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, make_inputs, name):
+    found = []
+    for alone in (True, False):
+        method, model = attached(make_model, name, True, r=3, alpha=2.0)
+        for stream in model.streams.values():
+            assert stream.alone is not None
+            stream.alone = stream.alone if alone else None
+        inputs = make_inputs(model)
+        inputs["audio"].requires_grad_()
+        outputs = model(inputs)
+        parameters = descended(model, outputs)
+        assert method.merge()
+        merged = model(inputs)
+        method.unmerge()
+        found.append(({k: v.detach() for k, v in outputs.items()}, parameters, inputs["audio"].grad, merged))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, **TOLERANCE)
+
+
 @pytest.mark.parametrize("name", ["cola", "cola-dora"])
 def test_merged_and_with_dropout(make_model, make_inputs, name):
     found = []
@@ -117,6 +140,7 @@ shapes = st.fixed_dictionaries(
                 st.booleans(),  # evaluated by other means
                 st.integers(0, 3),  # rank of the path without Phi; 0 for none
                 st.lists(st.integers(1, 3), max_size=2),  # ranks of the paths with Phi
+                st.booleans(),  # a gain, where there is a path without Phi
             ).filter(lambda linear: linear[3] or linear[4]),
             min_size=1,
             max_size=3,
@@ -138,20 +162,24 @@ def test_the_operation_against_autograd(shape):
     x = draw(samples, shape["tokens"], features)
     leaves, linears, expected = [x] if shape["wants_x"] else [], [], []
     x = x if shape["wants_x"] else x.detach()
-    for out, with_bias, evaluated, rank, inter in shape["linears"]:
+    for out, with_bias, evaluated, rank, inter, with_gain in shape["linears"]:
         weight, bias = draw(out, features).detach(), draw(out).detach() if with_bias else None
         base = torch.nn.functional.linear(x, weight, bias)
         y, paths = base, []
+        gain = draw(out) if with_gain and rank and not evaluated else None
+        if gain is not None:
+            leaves.append(gain)
+            y = gain * (x @ weight.T) + (0 if bias is None else bias)
         for path_rank, mixes in [(rank, False)] * bool(rank) + [(r, True) for r in inter]:
             A, B = draw(path_rank, features), draw(out, path_rank)
             phi = draw(samples, path_rank, path_rank) if mixes else None
             z = x @ A.T if phi is None else x @ A.T @ phi.mT
-            y = y + z @ B.T * (1.0 if mixes else 0.7)
+            y = y + z @ B.T * (1.0 if mixes else 0.7) * (1.0 if mixes or gain is None else gain)
             leaves += [A, B] if phi is None else [A, B, phi]
             paths.append(lowrank.Path(A, B, phi))
         expected.append(y)
         own = (None, None, base) if evaluated else (weight, bias, None)
-        linears.append(lowrank.Linear(*own, 0.7, tuple(paths)))
+        linears.append(lowrank.Linear(*own, 0.7, tuple(paths), gain))
     before = copy.deepcopy([linear.output.detach() for linear in linears if linear.output is not None])
     found = lowrank.apply(linears, x)
     torch.testing.assert_close(list(found), expected, **TOLERANCE)
