@@ -1,7 +1,7 @@
 """Linears with low-rank paths in the fused form: in few operations what `crossmodal` and PEFT write out term by term.
 
-The results are equal but for rounding. LoRA and DoRA are evaluated so by themselves too, as they are within CoLA: else
-the speeds of the two would compare implementations rather than methods.
+The results are equal but for rounding. LoRA, DoRA and AdaLoRA are evaluated so by themselves too, as they are within
+CoLA: else the speeds of the two would compare implementations rather than methods.
 
 Dimensions in names: B batch, T tokens, I input features of a linear.
 """
@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import torch
+from peft.tuners.adalora import SVDLinear
 from peft.tuners.lora import Linear as LoraLinear
 from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
@@ -23,6 +24,8 @@ from bench.methods.crossmodal import Terms, paths_of
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
 from bench.streams.base import Cross
 from bench.streams.lockstep import Exchange, Summaries
+
+_RANKNUM_EPS = 1e-5  # PEFT's
 
 
 class FusedExchange(Exchange):
@@ -97,31 +100,36 @@ alone: Cross = partial(_evaluate, {})
 def linear(module: nn.Module, x_BTI: Tensor, inter: list[lowrank.Path]) -> lowrank.Linear:
     """A linear with its inter-modal paths, and whatever a method has put in the linear's place.
 
-    The weights of frozen linears and of PEFT's plain LoRA and DoRA go into the fused product. Everything else (AdaLoRA,
-    dropout in training, linears that are trained, ...) computes its output itself.
+    The weights of frozen linears and of PEFT's plain LoRA, DoRA and AdaLoRA go into the fused product. Everything else
+    (dropout in training, linears that are trained, ...) computes its output itself.
     """
     layer: Any = module
-    base = layer.base_layer if isinstance(module, LoraLinear) else module
+    base = layer.base_layer if isinstance(module, LoraLinear | SVDLinear) else module
     if type(base) is nn.Linear and not base.weight.requires_grad and (base.bias is None or not base.bias.requires_grad):
         merged = base is module or layer.merged
         if merged and inter:
             return lowrank.Linear(base.weight, base.bias, None, 1.0, tuple(inter))
         if not merged and (name := _plain(layer, x_BTI)):
-            path, s = lowrank.Path(layer.lora_A[name].weight, layer.lora_B[name].weight), layer.scaling[name]
-            gain_O = _dora_gain(base, path, s, layer.lora_magnitude_vector[name].weight) if layer.lora_variant else None
+            path, s, gain_O = _intra(layer, name)
             return lowrank.Linear(base.weight, base.bias, None, s, (path, *inter), gain_O)
     return lowrank.Linear(None, None, module(x_BTI), 1.0, tuple(inter))
 
 
-def _dora_gain(base: nn.Linear, path: lowrank.Path, scale: float, m_O: Tensor) -> Tensor:
-    """What DoRA multiplies outputs with: m / |W + s B A|, with the norms by row, whose gradient is not followed."""
-    with torch.no_grad():
-        norm_O = torch.linalg.norm(base.weight + scale * (path.B @ path.A), dim=1)
-    return m_O / norm_O
+def _intra(layer: Any, name: str) -> tuple[lowrank.Path, float, Tensor | None]:
+    """The path of PEFT's layer, its scale, and what multiplies the outputs."""
+    A, B, scale = layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
+    if isinstance(layer, SVDLinear):  # s B (E * A) x / R, R the rank at the start
+        return lowrank.Path(A * (layer.lora_E[name] * (scale / (layer.ranknum[name] + _RANKNUM_EPS))), B), 1.0, None
+    path = lowrank.Path(A.weight, B.weight)
+    if not layer.lora_variant:
+        return path, scale, None
+    with torch.no_grad():  # DoRA: m / |W + s B A|, with the norms by row, whose gradient is not followed
+        norm_O = torch.linalg.norm(layer.base_layer.weight + scale * (path.B @ path.A), dim=1)
+    return path, scale, layer.lora_magnitude_vector[name].weight / norm_O
 
 
 def _plain(layer: Any, x_BTI: Tensor) -> str | None:
-    """The name of the one active adapter, if it is LoRA or DoRA as in their papers and drops nothing."""
+    """The name of the one active adapter, if it is LoRA, DoRA or AdaLoRA as in their papers and drops nothing."""
     names = layer.active_adapters
     if layer.disable_adapters or len(names) != 1:
         return None
@@ -129,5 +137,9 @@ def _plain(layer: Any, x_BTI: Tensor) -> str | None:
         return None
     dropout, A, B = layer.lora_dropout[names[0]], layer.lora_A[names[0]], layer.lora_B[names[0]]
     drops = type(dropout) is not nn.Identity and dropout.training
-    same_type = x_BTI.dtype == A.weight.dtype or torch.is_autocast_enabled(x_BTI.device.type)
-    return None if drops or not same_type or A.bias is not None or B.bias is not None else names[0]
+    if isinstance(layer, SVDLinear):
+        dtype, has_bias = A.dtype, False
+    else:
+        dtype, has_bias = A.weight.dtype, A.bias is not None or B.bias is not None
+    same_type = x_BTI.dtype == dtype or torch.is_autocast_enabled(x_BTI.device.type)
+    return None if drops or has_bias or not same_type else names[0]

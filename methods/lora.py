@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from peft import LoraConfig
 
     from bench.streams.base import Stream
-    from bench.streams.lockstep import MultiStream
 
 
 @dataclass
@@ -63,11 +62,3 @@ class LoRA(PeftMethod):
 
         targets = stream.all_linears()
         return LoraConfig(r=self.r, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=targets)
-
-    def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the encoder of every stream, to be evaluated together where they share an input."""
-        from bench.methods.fused import alone
-
-        super().attach(model)
-        for stream in model.streams.values():
-            stream.alone = alone

@@ -25,11 +25,14 @@ class PeftMethod(Method):
         """Return PEFT's configuration for one stream's encoder."""
 
     def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the encoder of every stream."""
+        """Put PEFT's layers into the encoder of every stream, to be evaluated in the fused form where there is one."""
+        from bench.methods.fused import alone
         from bench.methods.peft_adapters import PeftAdapters
 
         super().attach(model)
         self.adapters = PeftAdapters(model, self.config)
+        for stream in model.streams.values():
+            stream.alone = alone
 
     def merge(self) -> bool:
         """Fold the adapters into the base weights, where the method can; return whether it can."""

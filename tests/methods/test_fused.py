@@ -79,11 +79,12 @@ def test_outputs_and_gradients_are_those_of_the_plain_form(make_model, make_inpu
         torch.testing.assert_close(parameters[key], value, **TOLERANCE, msg=lambda m, key=key: f"{key}: {m}")
 
 
-@pytest.mark.parametrize("name", ["lora", "dora"])
+@pytest.mark.parametrize("name", ["lora", "dora", "adalora"])
 def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, make_inputs, name):
     found = []
     for alone in (True, False):
-        method, model = attached(make_model, name, True, r=3, alpha=2.0)
+        rank = {"init_r": 4} if name == "adalora" else {"r": 3}
+        method, model = attached(make_model, name, True, alpha=2.0, **rank)
         for stream in model.streams.values():
             assert stream.alone is not None
             stream.alone = stream.alone if alone else None
