@@ -29,7 +29,7 @@ _RANKNUM_EPS = 1e-5  # PEFT's
 
 
 class FusedExchange(Exchange):
-    """The inter-modal paths of one stage of all streams, and with them LoRA where it is the other path.
+    """The inter-modal paths of one stage of all streams, and with them what `linear` can fuse of the other path.
 
     The hypernetworks of all linears whose partners are of one width are evaluated together.
     """

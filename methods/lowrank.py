@@ -76,7 +76,8 @@ class _LowRank(torch.autograd.Function):
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
             x_BTI = x_BTI.to(dtype)
-            tensors = tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
+            gains = {id(linear.gain) for linear in _linears(scales, counts, tensors)}  # near 1: as exact as they are
+            tensors = tuple(t if t is None or id(t) in gains else t.to(dtype) for t in tensors)
         samples = x_BTI.shape[0]
         x_NI = x_BTI.reshape(-1, x_BTI.shape[-1])
         linears = list(_linears(scales, counts, tensors))
@@ -108,7 +109,8 @@ class _LowRank(torch.autograd.Function):
                 mine = True
                 if gain_O is not None and number == plain:
                     kept[place] = y_NO
-                    y_NO = y_NO * gain_O if linear.bias is None else torch.addcmul(linear.bias, y_NO, gain_O)
+                    gained = y_NO * gain_O if linear.bias is None else torch.addcmul(linear.bias, y_NO, gain_O)
+                    y_NO = gained.to(y_NO.dtype)
             outputs.append(y_NO.view(samples, -1, y_NO.shape[1]))
         ctx.forms = [(linear.scale, [path.phi is not None for path in linear.paths]) for linear in linears]
         ctx.ranks, ctx.samples = ranks, samples
@@ -133,7 +135,7 @@ class _LowRank(torch.autograd.Function):
             if weight is not None and wants_x:
                 of_x = _gained(weight, gain_O)
                 gx_NI = gy_NO @ of_x if gx_NI is None else gx_NI.addmm_(gy_NO, of_x)
-            gg_O = None if u_NO is None else (gy_NO * u_NO).sum(0)
+            gg_O = None if u_NO is None else (gy_NO * u_NO).sum(0, dtype=gain_O.dtype)
             found += [None, None, None if weight is not None else gy_BTO, gg_O]
             for has_phi, (d_NR, gd_NR) in zip(mixed, parts, strict=False):
                 places.append(len(found))
@@ -157,7 +159,7 @@ class _LowRank(torch.autograd.Function):
 
 def _gained(of_outputs: Tensor, gain_O: Tensor | None) -> Tensor:
     """A matrix with a row for each output feature, times the gain of that."""
-    return of_outputs if gain_O is None else gain_O[:, None] * of_outputs
+    return of_outputs if gain_O is None else (gain_O[:, None] * of_outputs).to(of_outputs.dtype)
 
 
 def _linears(scales: Sequence[float], counts: Sequence[int], tensors: Sequence[Tensor | None]) -> Iterator[Linear]:

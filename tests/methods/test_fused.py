@@ -192,7 +192,21 @@ def test_the_operation_against_autograd(shape):
     torch.testing.assert_close(*gradients, **TOLERANCE)
 
 
-@pytest.mark.parametrize("method", ["lora", "cola"])
+def test_autocast_does_not_round_a_gain():
+    """In bfloat16 1.003 would be 1: DoRA could not learn what lies between."""
+    x, weight, B = torch.ones(1, 64, 32), torch.rand(128, 32) + 0.5, torch.zeros(128, 1)
+    found = []
+    for gain in (1.0, 1.003):
+        path = lowrank.Path(torch.zeros(1, 32), B)
+        linear = lowrank.Linear(weight, None, None, 1.0, (path,), torch.full((128,), gain))
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            (y,) = lowrank.apply([linear], x)
+        assert y.dtype == torch.bfloat16
+        found.append(y.double().mean().item())
+    assert found[1] > found[0]
+
+
+@pytest.mark.parametrize("method", ["lora", "dora", "cola", "cola-dora"])
 def test_autocast_computes_in_its_type_and_gives_gradients_in_the_parameters(make_model, make_inputs, method):
     model = make_model(dtype=torch.float32)
     method_settings.build(registry.load("methods", method), {"r": 3}, method).attach(model)
