@@ -59,7 +59,8 @@ class Spec:
     @property
     def of_method(self) -> dict[str, Any]:
         """What may differ between methods: the settings, and of the recipe what a method may have for itself."""
-        return {**{name: self.recipe[name] for name in PER_METHOD}, **self.settings}
+        recipe = Recipe(**self.recipe)
+        return {**{name: getattr(recipe, name) for name in PER_METHOD}, **self.settings}
 
 
 def make_plan(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-PER_METHOD = ("lr_adapter", "lr_head")
-"""Fields that a method may have values of its own for, since its parameters need it. All others are common to all."""
+PER_METHOD = ("lr_adapter", "lr_head", "head_factor")
+"""Fields that a method may have values of its own for: rates, since its parameters need it, and how much longer a head
+is trained by itself. All others are common to all."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +81,8 @@ class Recipe:
         """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+
+
+def of_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What a method may have for itself of a recipe in plain values, as a specification holds it."""
+    return {name: recipe[name] for name in PER_METHOD if name in recipe}

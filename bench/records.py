@@ -12,7 +12,6 @@ import msgspec
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, remove_unfinished, write_text
 from bench.plan import Spec
-from bench.recipe import PER_METHOD
 from bench.schema import Record, decode, dumps, stem
 
 FOLDER = "records"
@@ -85,7 +84,7 @@ def _check(record: Record, place: str) -> None:
     """
     spec, scores = record.spec, record.scores
     of_data = ("source",) if spec["data"].get("source") == "official" else ("source", "version", "seed")
-    wanted = [("recipe", spec["recipe"], PER_METHOD), ("data", spec["data"], of_data)]
+    wanted = [("recipe", spec["recipe"], ("lr_adapter", "lr_head")), ("data", spec["data"], of_data)]
     wanted += [(f"streams.{name}", source, ("model",)) for name, source in spec["streams"].items()]
     for where, table, keys in wanted:
         for key in keys:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from bench.recipe import PER_METHOD
+from bench.recipe import PER_METHOD, of_method
 from bench.report.words import assignments
 from bench.schema import Record, Scores
 
@@ -186,9 +186,9 @@ def _tables(records: list[Record]) -> list[Table]:
 def _rows(records: list[Record]) -> list[Row]:
     """The rows of one table."""
     rows = []
-    for of_method in _grouped(records, lambda record: record.spec["method"]):
-        method = of_method[0].spec["method"]
-        for group, settings, changes in _told_apart(of_method, _of_method):
+    for its in _grouped(records, lambda record: record.spec["method"]):
+        method = its[0].spec["method"]
+        for group, settings, changes in _told_apart(its, _of_method):
             rows.append(Row(f"{method} ({assignments(changes)})" if changes else method, settings, group))
     return rows
 
@@ -208,7 +208,7 @@ def _told_apart(
 
 def _of_method(record: Record) -> dict[str, Any]:
     """The settings of the run's method, and what it has of the recipe for itself."""
-    return {**record.spec["settings"], **{key: record.spec["recipe"][key] for key in PER_METHOD}}
+    return {**record.spec["settings"], **of_method(record.spec["recipe"])}
 
 
 def _condition(record: Record) -> dict[str, Any]:

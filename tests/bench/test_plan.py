@@ -91,7 +91,8 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
     [
         (
             "cola.rr=8",
-            "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, inter_scale, lr_adapter, lr_head, r, ",
+            "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, head_factor, inter_scale, "
+            "lr_adapter, lr_head, r, ",
         ),
         ("cola.r=eight", "--set cola.r must be a whole number, not 'eight'"),
         ("cola.r=0", "cola: r must be at least 1, not 0"),
@@ -174,6 +175,15 @@ def test_a_method_may_have_a_learning_rate_of_its_own(mock_suite, overrides, ave
         k: v for k, v in cola.recipe.items() if k != "lr_adapter"
     }
     assert "lr_adapter" not in cola.settings
+
+
+def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
+    """What one method has for itself leaves the runs of the others what they were."""
+    plain = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], [])
+    mock_suite.write_text(mocks.SUITE + '\n[tasks.ave.methods."c*"]\nhead_factor = 8\n')
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], [])
+    assert [spec.id == before.id for spec, before in zip(plan, plain, strict=True)] == [True, False, True, True]
+    assert [spec.of_method["head_factor"] for spec in plan] == [1, 8, 1, 1]
 
 
 @pytest.mark.parametrize(

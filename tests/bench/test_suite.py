@@ -151,7 +151,7 @@ def test_a_method_may_have_learning_rates_of_its_own_and_nothing_else(mock_suite
         suite.load_suite(str(mock_suite))
     assert raised.value.problems == [
         f"{mock_suite}: methods.lora.lr_adapter must be a finite number, not 'high'",
-        f"{mock_suite}: unknown key methods.lora.clip: known: alpha, lr_adapter, lr_head, r",
+        f"{mock_suite}: unknown key methods.lora.clip: known: alpha, head_factor, lr_adapter, lr_head, r",
     ]
 
 

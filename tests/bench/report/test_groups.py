@@ -37,6 +37,14 @@ def test_settings_make_rows_that_say_what_differs(planned):
     assert labels(section.tables[0]) == ["lora", "lora (r=54, alpha=27.0)", "cola"]
 
 
+def test_what_a_method_has_of_the_recipe_for_itself_makes_no_other_condition(planned):
+    specs = [*planned("lora", "ave"), *planned("cola", "ave", "0 1", "cola.head_factor=8 cola.lr_head=0.5")]
+    (section,) = sections(map(mocks.record, specs))
+    assert labels(section.tables[0]) == ["lora", "cola"]
+    assert section.tables[0].rows[1].settings["head_factor"] == 8
+    assert "train.head_factor" not in section.tables[0].condition
+
+
 @pytest.mark.parametrize("override", ["train.epochs=1", "ave.hidden=8"])
 def test_other_conditions_are_never_mixed(planned, override):
     specs = [*planned(seeds="0 1"), *planned(tasks="ave", overrides=override)]
