@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import ASTConfig, ViTConfig
 
-from bench.methods import lowrank
+from bench.methods.adalora import AdaLoRA
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
-from bench.methods.fused import linear
+from bench.methods.dora import DoRA
 from bench.methods.lora import LoRA
-from bench.streams.base import STAGES, Cross
+from bench.methods.peft_method import PeftMethod
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream, load_stream
-from bench.streams.lockstep import Exchange, MultiStream, Summaries
+from bench.streams.lockstep import MultiStream
 from bench.tasks.ave import AVE
 from bench.tasks.heads import ClassTokens
 from bench.tasks.model import TaskModel
@@ -33,43 +34,28 @@ class PlainCoLA(CoLA):
     fused = False
 
 
-class FusedLoRA(LoRA):
-    """LoRA evaluated by the operation that evaluates CoLA, rather than by PEFT's layers: what that alone gains."""
+def with_layers_of_peft(kind: type[PeftMethod], **settings: Any) -> Callable[[], Method]:
+    """Makes the method with each linear evaluated by PEFT's layer in its place, rather than in the fused form."""
 
-    def attach(self, model: MultiStream) -> None:
-        """Attach PEFT's LoRA, and have its matrices read."""
-        super().attach(model)
-        for step in range(len(model.schedule)):
-            for stage in STAGES:
-                model.add_exchange(step, stage, _Nothing(list(model.streams)))
+    class Written(kind):  # type: ignore[misc,valid-type]
+        def attach(self, model: MultiStream) -> None:
+            super().attach(model)
+            for stream in model.streams.values():
+                stream.alone = None
 
-
-class _Nothing(Exchange):
-    """An exchange of nothing."""
-
-    paths = frozenset()
-
-    def __init__(self, names: list[str]) -> None:
-        super().__init__()
-        self.names = names
-
-    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
-        """Evaluate the linears as they are."""
-        return dict.fromkeys(
-            self.names, lambda modules, x: lowrank.apply([linear(m, x, []) for m in modules.values()], x)
-        )
-
-    def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
-        """There are none."""
-        yield from ()
+    return partial(Written, **settings)
 
 
 def methods(r: int, reduction: int) -> dict[str, Callable[[], Method]]:
     """What is compared, by name; CoLA's name is `CoLA`, and `LoRA` is the base."""
     return {
         "LoRA": partial(LoRA, r=r),
+        "LoRA, PEFT's layers": with_layers_of_peft(LoRA, r=r),
         "LoRA 2r": partial(LoRA, r=2 * r),
-        "LoRA, fused": partial(FusedLoRA, r=r),
+        "DoRA": partial(DoRA, r=r),
+        "DoRA, PEFT's layers": with_layers_of_peft(DoRA, r=r),
+        "AdaLoRA": partial(AdaLoRA, init_r=r),
+        "AdaLoRA, PEFT's layers": with_layers_of_peft(AdaLoRA, init_r=r),
         "CoLA": partial(CoLA, r=r, reduction=reduction),
         "CoLA, plain": partial(PlainCoLA, r=r, reduction=reduction),
     }
