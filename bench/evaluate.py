@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bench import artefact
 from bench.again import specification
+from bench.arithmetic import denormals_flushed
 from bench.errors import UsageError
 from bench.registry import did_you_mean
 from bench.schema import Record
@@ -33,6 +34,7 @@ class Evaluation:
         return scores.test if split == "test" else (scores.splits or {}).get(split, {})
 
 
+@denormals_flushed()
 def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: str | None = None) -> Evaluation:
     """Scores a saved adapter on the task and the data that it was trained for.
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from bench import artefact, predictions, processes, records, samples, schema
+from bench.arithmetic import denormals_flushed
 from bench.checkpoint import Checkpoint, made_by
 from bench.environment import environment
 from bench.errors import BenchError, UsageError
@@ -30,6 +31,7 @@ from bench.train import STEP, Tell, Trained, tell_nobody, train
 _log = logging.getLogger(__name__)
 
 
+@denormals_flushed()
 def execute(spec: Spec, options: RunOptions) -> schema.Record:
     """Does one run and returns its record, also where it failed.
 

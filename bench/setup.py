@@ -166,9 +166,6 @@ def make_accelerator(device: str, recipe: Recipe) -> Accelerator:
         precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
     if precision == "fp16" and on_cpu:
         raise UsageError("precision fp16 needs a GPU: --set train.precision=auto takes float32 on a CPU")
-    # Numbers below 1e-38, as gradients of what has been learnt come to, cost a CPU some hundred cycles each: with them the
-    # steps of a segmentation head took three times as long after a few epochs. Not available everywhere; then it is so.
-    torch.set_flush_denormal(True)
     # Its state is shared by all accelerators of a process: an earlier run's device and precision must not stay.
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()

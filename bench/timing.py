@@ -11,6 +11,8 @@ from typing import TypeVar
 
 import torch
 
+from bench.arithmetic import denormals_flushed
+
 K = TypeVar("K", bound=Hashable)
 
 
@@ -42,6 +44,7 @@ def by_turns(
     return {name: _ratio(values, seconds[base]) for name, values in seconds.items()}
 
 
+@denormals_flushed()
 def turns(
     alternatives: Mapping[K, Callable[[], object]],
     rounds: int,

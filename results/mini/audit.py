@@ -20,7 +20,7 @@ from bench.stats import mean_interval, paired_test
 ROOM = 95.0  # the best method stays below, in percent
 LONGEST = dict.fromkeys(AUDIO_VISUAL, 75.0) | dict.fromkeys(GROUNDING, 120.0)  # seconds of a run
 CORES = 2
-SETTLED = 1.0  # points that the last fifth of the epochs may add at most
+SETTLED = 1.0  # points that the last tenth of the epochs may add at most
 AGREEMENT = 0.8  # Kendall's tau of two sets of seeds, at least
 
 Line = tuple[bool | None, str]
@@ -98,12 +98,12 @@ def settled(measured: Measured) -> Iterator[Line]:
         for method in MOST:
             its = runs.get((task, method), {})
             if len(its) < len(FIVE):
-                yield None, f"{task}: {method} in the last fifth of its epochs, five seeds"
+                yield None, f"{task}: {method} in the last tenth of its epochs, five seeds"
                 continue
-            gain = fmean(_last_fifth(record) for record in its.values())
+            gain = fmean(_last_tenth(record) for record in its.values())
             yield (
                 gain < SETTLED,
-                f"{task}: {method} gains {gain:+.1f} in the last fifth of its epochs (below {SETTLED:.1f})",
+                f"{task}: {method} gains {gain:+.1f} in the last tenth of its epochs (below {SETTLED:.1f})",
             )
     for command in STAGES["longer"]:
         longer, usual = measured.scores(command), measured.scores((command[0], command[1], FIVE, ()))
@@ -125,11 +125,11 @@ def settled(measured: Measured) -> Iterator[Line]:
             yield not turned, f"{task}: with twice the epochs {told}; order turned of {', '.join(turned) or 'none'}"
 
 
-def _last_fifth(record: Record) -> float:
-    """Points that the best validation score so far rose in the last fifth of the epochs."""
+def _last_tenth(record: Record) -> float:
+    """Points that the best validation score so far rose in the last tenth of the epochs, at least one."""
     assert record.scores
     curve = [epoch.scores[record.scores.metric] for epoch in record.scores.validation]
-    return max(curve) - max(curve[: max(1, round(0.8 * len(curve)))])
+    return max(curve) - max(curve[: -max(1, round(len(curve) / 10))])
 
 
 def stable(measured: Measured) -> Iterator[Line]:
