@@ -129,7 +129,7 @@ def _last_tenth(record: Record) -> float:
     """Points that the best validation score so far rose in the last tenth of the epochs, at least one."""
     assert record.scores
     curve = [epoch.scores[record.scores.metric] for epoch in record.scores.validation]
-    return max(curve) - max(curve[: -max(1, round(len(curve) / 10))])
+    return max(curve) - max(curve[: max(1, len(curve) - max(1, round(len(curve) / 10)))])
 
 
 def stable(measured: Measured) -> Iterator[Line]:

@@ -71,7 +71,7 @@ STAGES: dict[str, tuple[Command, ...]] = {
             "cola.linears=feed_forward",
         )
     ),
-    # Three times the samples: with half the epochs half as many steps again as on one of them, and as much time as is left.
+    # Three times the samples: half the epochs are one and a half times the steps, for which there is time.
     "together": tuple((methods, (TOGETHER,), FIVE, ("--set", f"{TOGETHER}.epochs=2")) for methods in (MOST, REST)),
 }
 

@@ -16,7 +16,8 @@ from bench.tasks.base import Task
 
 
 def spec(task: str = "ave", *overrides: str):
-    return make_plan("mini", ["head"], [task], ["0"], [f"{task}.epochs=2", f"{task}.views=none", *overrides])[0]
+    usual = [f"{task}.epochs=2", "head.head_factor=4", f"{task}.views=none"]
+    return make_plan("mini", ["head"], [task], ["0"], [*usual, *overrides])[0]
 
 
 @pytest.mark.parametrize("task", ["ave", "refcoco"])
