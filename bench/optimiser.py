@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from bench.recipe import Recipe
+from bench.recipe import BETA1, Recipe
 from bench.tasks.model import TaskModel
 
 _POWER = 0.9  # of the schedule `poly`
@@ -21,7 +21,7 @@ def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
         assert isinstance(part, nn.Module)
         if parameters := [p for p in part.parameters() if p.requires_grad]:
             groups.append({"params": parameters, "lr": rate})
-    return torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, fused=True)
+    return torch.optim.AdamW(groups, betas=(BETA1, recipe.beta2), weight_decay=recipe.weight_decay, fused=True)
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:

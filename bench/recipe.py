@@ -10,6 +10,8 @@ PER_METHOD = ("lr_adapter", "lr_head", "head_factor")
 """Fields that a method may have values of its own for: rates, since its parameters need it, and how much longer a head
 is trained by itself. All others are common to all."""
 
+BETA1 = 0.9  # AdamW's; the other is the recipe's
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -38,6 +40,9 @@ class Recipe:
     """After the warm-up the learning rates fall as a half cosine, stay, or fall by epochs as (1 - epoch/epochs)^0.9."""
     patience: int | None = None
     """Epochs without a better validation score after which training stops; none for never."""
+    beta2: float = 0.999
+    """How slowly AdamW forgets squared gradients, in [0, 1). With 0.999 they are a mean over about a thousand steps: in
+    short runs a step is far too long where gradients grow within fewer."""
     head_factor: int = 1
     """So many times the epochs where no stream is trained: the head alone is cheap, and needs more steps."""
     head_first: int = 0
@@ -74,8 +79,9 @@ class Recipe:
         for name in ("weight_decay", "clip", "head_first"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} must not be below 0, not {getattr(self, name)}")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"warmup must be in [0, 1), not {self.warmup}")
+        for name in ("warmup", "beta2"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
 
     def identity(self) -> dict[str, Any]:
         """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""

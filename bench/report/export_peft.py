@@ -14,6 +14,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bench.recipe import BETA1, Recipe
 from bench.report.words import data_title
 from bench.schema import Record
 
@@ -73,7 +74,11 @@ def _train_config(record: Record) -> dict[str, Any]:
         "seed": spec["seed"],
         "grad_norm_clip": recipe["clip"],
         "optimizer_type": "AdamW",
-        "optimizer_kwargs": {"lr": recipe["lr_adapter"], "weight_decay": recipe["weight_decay"]},
+        "optimizer_kwargs": {
+            "lr": recipe["lr_adapter"],
+            "betas": [BETA1, recipe.get("beta2", Recipe.beta2)],
+            "weight_decay": recipe["weight_decay"],
+        },
         "lr_scheduler": "cosine",
         # A record does not tell what `auto` took on a GPU.
         "use_amp": {"auto": False if on_cpu else None, "no": False}.get(recipe["precision"], True),

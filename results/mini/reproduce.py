@@ -30,9 +30,7 @@ TOGETHER = "+".join(GROUNDING)
 FIVE, TEN = tuple(range(5)), tuple(range(10))
 TUNING_SEEDS = (100,)  # none that is compared afterwards
 TRIALS = 5
-RATES_OF = {"refcoco_plus": "refcoco", TOGETHER: "refcocog"}
-"""Tasks that are not tuned, each with the one whose rates it has: one like it, and the hardest of its parts."""
-TUNED_TASKS = tuple(task for task in TASKS if task not in RATES_OF)
+TUNED_ON = "refcoco"  # of grounding: its rates are those of the others too, which differ in expressions only
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
@@ -78,7 +76,7 @@ STAGES: dict[str, tuple[Command, ...]] = {
 }
 
 
-def tune_arguments(tasks: Sequence[str] = TUNED_TASKS) -> list[str]:
+def tune_arguments(tasks: Sequence[str] = (*AUDIO_VISUAL, TUNED_ON)) -> list[str]:
     """`bench tune` for all methods and these tasks alike."""
     methods = ",".join((*MOST, *REST))
     seeds = ",".join(map(str, TUNING_SEEDS))
@@ -104,12 +102,16 @@ def run_arguments(command: Command) -> list[str]:
     return ["run", *named, *more, "--settings", str(TUNED), "--results", str(HERE), "--jobs", "2"]
 
 
-def share_rates() -> None:
-    """Gives tasks that are not tuned what was found for another."""
+def share_grounding() -> None:
+    """Gives every grounding task what was tuned on one of them."""
     tuned = read_tuned(TUNED)
-    for task, of in RATES_OF.items():
-        found = {(task, method): values for (tuned_on, method), values in tuned.values.items() if tuned_on == of}
-        write_tuned(TUNED, tuned.tuning, found, dict.fromkeys(found, f"as on {of}"))
+    found = {
+        (task, method): values
+        for (of, method), values in tuned.values.items()
+        for task in (*GROUNDING, TOGETHER)
+        if of == TUNED_ON != task
+    }
+    write_tuned(TUNED, tuned.tuning, found, dict.fromkeys(found, f"as on {TUNED_ON}"))
 
 
 def specs(command: Command) -> list[Spec]:
@@ -146,7 +148,7 @@ if __name__ == "__main__":
         parser.error(f"no task {', '.join(sorted(unknown))}: there are {', '.join((*TASKS, TOGETHER))}")
     for stage in asked.stages or ["tune", *STAGES]:
         if stage == "tune":
-            tasks = [task for task in TUNED_TASKS if task in of]
+            tasks = [task for task in (*AUDIO_VISUAL, TUNED_ON) if task in of]
             jobs = [("", tune_arguments(tasks))] if tasks else []
         else:
             commands = [(m, tuple(t for t in tasks if t in of), s, more) for m, tasks, s, more in STAGES[stage]]
@@ -157,4 +159,4 @@ if __name__ == "__main__":
             elif code := main(words):
                 sys.exit(code)
             elif stage == "tune":
-                share_rates()
+                share_grounding()

@@ -17,7 +17,9 @@ RIGHT = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("lr_head", -1.0), ("clip", -1.0), ("warmup", 1.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("lr_head", -1.0), ("clip", -1.0), ("warmup", 1.0), ("beta2", 1.0)]
+)
 def test_values_without_sense_are_refused(name, value):
     Recipe(**RIGHT)
     with pytest.raises(ValueError, match=name):

@@ -3,11 +3,12 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
-from bench.optimiser import rate
+from bench.optimiser import make_optimiser, rate
 from bench.recipe import Recipe
 from bench.schema import Epoch
 from bench.scoring import difference
@@ -42,6 +43,15 @@ def test_a_polynomial_rate_falls_from_epoch_to_epoch():
     recipe = replace(RECIPE, schedule="poly", epochs=4, warmup=0.0)
     rates = [rate(step, recipe=recipe, steps=12) for step in range(13)]
     assert rates == pytest.approx([share**0.9 for share in (1, 0.75, 0.5, 0.25) for _ in range(3)] + [0.0])
+
+
+def test_the_optimiser_has_the_rates_and_the_beta_of_the_recipe():
+    model = SimpleNamespace(streams=torch.nn.Linear(2, 2), head=torch.nn.Linear(2, 1))
+    optimiser = make_optimiser(model, replace(RECIPE, lr_head=2e-3, beta2=0.95))
+    assert [(group["lr"], group["betas"]) for group in optimiser.param_groups] == [
+        (1e-3, (0.9, 0.95)),
+        (2e-3, (0.9, 0.95)),
+    ]
 
 
 def test_two_scorings_differ_by_the_largest_difference_of_a_sample():

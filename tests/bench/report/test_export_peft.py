@@ -119,6 +119,9 @@ def test_the_curve_and_the_epoch_that_was_scored(plan, tmp_path):
     assert test == expected
     config = found["run_info"]["train_config"]
     assert (config["max_steps"], config["eval_steps"], config["optimizer_kwargs"]["lr"]) == (30, 10, 1e-3)
+    assert config["optimizer_kwargs"]["betas"] == [0.9, 0.999]
+    record.spec["recipe"]["beta2"] = 0.95
+    assert peft_result(record, tmp_path)["run_info"]["train_config"]["optimizer_kwargs"]["betas"] == [0.9, 0.95]
 
 
 @pytest.mark.parametrize(
