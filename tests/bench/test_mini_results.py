@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from statistics import stdev
 
 import mocks
 import pytest
 
 from bench import records
+from bench.stats import smallest_gain
 from bench.tuned import Tuning, read_tuned, write_tuned
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
@@ -173,13 +175,30 @@ def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, findin
     assert together.differences == pytest.approx([2.0, 3.0])
 
 
-def test_the_tables_of_the_page_are_those_of_the_records(scripts, monkeypatch):
+def test_the_smallest_gains_come_of_the_deviations(scripts, finding, monkeypatch):
+    audit, reproduce = scripts
+    monkeypatch.setattr(finding, "TASKS", ("ave",))
+    reads = audit.Measured.__new__(audit.Measured)
+    reads.records = {}
+    seeds = range(5)
+    for spec in reproduce.specs((("lora", "cola"), ("ave",), tuple(seeds), ())):
+        reads.records[spec.id] = mocks.record(spec, 50.0 + (spec.seed if spec.method == "cola" else 0.0))
+    _, _, cola, every = finding.resolution(reads).strip().splitlines()
+    cells = [cell.strip() for cell in cola.split("|")[1:-1]]
+    assert cells[:3] == ["CoLA over LoRA, ave", "5", f"{stdev(seeds):.2f}"]
+    alone = [smallest_gain(stdev(seeds), number) for number in (5, 10)]
+    of_two = [smallest_gain(stdev(seeds), number, alpha=0.025) for number in (5, 10)]
+    assert cells[3:] == [f"{gain:.1f}" for gain in (*alone, *of_two)]
+    assert every.split("|")[2:] == cola.split("|")[2:], "the mean over one task is that task"
+
+
+def test_the_tables_of_the_pages_are_those_of_the_records(scripts, monkeypatch):
     audit, _ = scripts
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.chdir(FOLDER.parents[1])
     import finding
 
-    if not (FOLDER / "finding.md").is_file():
-        pytest.skip("there is no finding yet")
-    _, _, written = (FOLDER / "finding.md").read_text(encoding="utf-8").partition(finding.HEADING)
-    assert written.strip() == finding.tables(audit.Measured()).strip()
+    measured = audit.Measured()
+    for page, (heading, make) in finding.PAGES.items():
+        before, _, written = page.read_text(encoding="utf-8").partition(heading)
+        assert before and written.strip() == make(measured).strip(), page
