@@ -96,13 +96,13 @@ def plan_within(
     _refuse_fixed(wanted, reference, given)
     mistakes = Mistakes()
     fits: dict[tuple[str, str], Fit] = {}
+    outlines = _Outlines()
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = {spec.method: spec for spec in plan if spec.task == task}
-        outline = MultiStream(
-            {name: outline_stream(**source) for name, source in next(iter(specs.values())).streams.items()}
-        )
-        size = sum(p.numel() for p in outline.parameters())
-        target = amount(size) if amount else _count(outline, specs[reference])(specs[reference].settings)
+        if amount:
+            target = amount(outlines.size(next(iter(specs.values()))))
+        else:
+            target = outlines.count(specs[reference])(specs[reference].settings)
         if not target:
             raise UsageError(f"--budget {budget}: on {task} that is no trained parameter")
         for spec in {spec.method: spec for spec in wanted if spec.task == task}.values():
@@ -110,7 +110,7 @@ def plan_within(
                 if spec.method == reference:
                     fits[task, reference] = Fit(task, reference, target, target, {})
                 else:
-                    fits[task, spec.method] = fit(spec, target, _count(outline, spec), given)
+                    fits[task, spec.method] = fit(spec, target, outlines.count(spec), given)
     mistakes.raise_if_any()
     fitted = [replace(s, settings={**s.settings, **fits[s.task, s.method].chosen}) for s in wanted]
     return fitted, list(fits.values())
@@ -206,22 +206,47 @@ def _build(spec: Spec, values: dict[str, Any]) -> Method:
     return method
 
 
-def _count(outline: MultiStream, spec: Spec) -> Count:
-    """How many parameters the method trains on streams like these, by its settings."""
+class _Outlines:
+    """Counts on streams that have no weights; tasks of the same streams share what was counted."""
 
-    def count(values: dict[str, Any]) -> int | None:
-        for model in _blanks(outline):
-            try:
-                method = _build(spec, json.loads(json.dumps(values)))
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of sizes that are only tried
-                    method.attach(model)
-            except (BenchError, RuntimeError, NotImplementedError):
-                continue
-            return sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
-        return None
+    def __init__(self) -> None:
+        self._made: dict[str, MultiStream] = {}
+        self._counted: dict[tuple[str, str, str], int | None] = {}
 
-    return count
+    def size(self, spec: Spec) -> int:
+        """Parameters of a run's streams."""
+        return sum(p.numel() for p in self._of(spec).parameters())
+
+    def count(self, spec: Spec) -> Count:
+        """How many parameters the method of a run trains on its streams, by its settings."""
+
+        def count(values: dict[str, Any]) -> int | None:
+            key = json.dumps(spec.streams), spec.method, json.dumps(values)
+            if key not in self._counted:
+                self._counted[key] = _count(self._of(spec), spec, json.loads(key[-1]))
+            return self._counted[key]
+
+        return count
+
+    def _of(self, spec: Spec) -> MultiStream:
+        key = json.dumps(spec.streams)
+        if key not in self._made:
+            self._made[key] = MultiStream({name: outline_stream(**source) for name, source in spec.streams.items()})
+        return self._made[key]
+
+
+def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | None:
+    """Parameters that a method trains on streams like these; None where it cannot be put on them."""
+    for model in _blanks(outline):
+        try:
+            method = _build(spec, values)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes that are only tried
+                method.attach(model)
+        except (BenchError, RuntimeError, NotImplementedError):
+            continue
+        return sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
+    return None
 
 
 def _blanks(outline: MultiStream) -> Iterator[MultiStream]:

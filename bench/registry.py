@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 import difflib
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib import metadata
+from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +19,9 @@ from typing import Any, Literal
 from bench.errors import BenchError, UsageError
 
 Kind = Literal["methods", "tasks"]
+
+entry_points = cache(metadata.entry_points)
+"""As they are when first asked for: it reads the metadata of all that is installed, and a plan asks for every run."""
 
 
 _added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}}

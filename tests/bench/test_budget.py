@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import registry, settings
-from bench.budget import TOLERANCE, Fit, _amount, fit, plan_within
+from bench.budget import TOLERANCE, Fit, _amount, _count, fit, plan_within
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.plan import Spec, make_plan
@@ -271,3 +271,16 @@ def test_a_knob_that_is_given_is_not_turned():
     assert fit(SIZED, 7400, count, given=("sized.size",)).chosen == {"finer": 400}
     with pytest.raises(UsageError, match="no setting of it changes that"):
         fit(SIZED, 1500, count, given=("sized.size", "sized.finer"))
+
+
+def test_tasks_of_the_same_streams_share_what_was_counted(monkeypatch):
+    counted = []
+
+    def counting(outline, spec, values):
+        counted.append((spec.method, json.dumps(values)))
+        return _count(outline, spec, values)
+
+    monkeypatch.setattr("bench.budget._count", counting)
+    _, fits = plan_within("cola", "mini", ["lora"], ["refcoco", "refcocog"], [0], ())
+    assert [(fit.task, fit.found) for fit in fits] == [(task, fits[0].found) for task in ("refcoco", "refcocog")]
+    assert len(counted) == len(set(counted)) > 1

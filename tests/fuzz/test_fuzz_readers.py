@@ -8,8 +8,6 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from random import Random
 
@@ -63,10 +61,9 @@ def test_valid_files_are_read(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damaged_files_are_read_or_refused(name, tmp_path, caplog, monkeypatch):
+def test_damaged_files_are_read_or_refused(name, tmp_path, caplog):
     """On as many files as hypothesis' profile says, and the same each time where it says so."""
     target, profile = TARGETS[name], settings()
-    monkeypatch.setattr("bench.registry.entry_points", lru_cache(entry_points))  # which takes longer than all the rest
     caplog.set_level(logging.CRITICAL)  # thousands of records are left out with a warning each
     target.take(tmp_path, target.seeds[0])  # what it imports is no part of what it takes
     drawn = "" if profile.derandomize else secrets.token_hex(4)
