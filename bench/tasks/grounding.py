@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench.tasks.base import Samples, Task
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from bench.datasets.refcoco import Expression, Mixed, Release
     from bench.tasks.base import Inputs
     from bench.tasks.model import Head
+
+Reads = Literal["words", "cls", "mean"]
+"""What of a text the decoder attends to."""
 
 BOX = "accuracy@0.5"
 MASK = "miou"
@@ -44,8 +47,9 @@ class Grounding(Task):
     Attributes:
         hidden: features of the decoder.
         layers: layers of the decoder.
-        words: the decoder attends to all tokens of the text; false: to its class token only, or to their mean where it
-            has none. Then the streams must bring together what a text says.
+        reads: what of the text the decoder attends to: all its "words"; or one vector only, its class token, "cls"
+            (the mean where it has none), or the "mean" of its tokens. Then the streams must bring together what a text
+            says, for which the class token begins further off.
         keep_aspect: put a picture into a square with its aspect kept, padded; false stretches it, as the authors do.
         jitter: colour jitter, in proportion to the common strength; 0 for none.
         shrink: least size in training, as a share, to which a picture is shrunk by chance.
@@ -55,7 +59,7 @@ class Grounding(Task):
 
     hidden: int = 256
     layers: int = 2
-    words: bool = True
+    reads: Reads = "words"
     keep_aspect: bool = True
     jitter: float = 1.0
     shrink: float = 0.8
@@ -110,7 +114,7 @@ class Grounding(Task):
         """The cross-modal decoder."""
         from bench.tasks.grounding_head import GroundingDecoder
 
-        return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets, self.words)
+        return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets, self.reads)
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures in other colours, shrunk, and mirrored where the text can be: left and right change places."""

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.streams.base import mean_token
 from bench.streams.lockstep import Masks, States
 from bench.tasks.heads import places
 from bench.tasks.model import Head
+
+if TYPE_CHECKING:
+    from bench.tasks.grounding import Reads
 
 _FINER = 4  # cells of the mask along each side of a place
 _HEADS = 4
@@ -27,7 +32,7 @@ class GroundingDecoder(Head):
     """
 
     def __init__(
-        self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...], words: bool = True
+        self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...], reads: Reads = "words"
     ) -> None:
         """Makes the head.
 
@@ -37,10 +42,10 @@ class GroundingDecoder(Head):
             hidden: features of the decoder.
             layers: of the decoder.
             targets: "box", "mask" or both.
-            words: attend to all tokens of the text; else to its summary only.
+            reads: of the text all tokens, or only its class token (their mean, where it has none), or their mean.
         """
         super().__init__()
-        self.targets, self.words = targets, words
+        self.targets, self.reads = targets, reads
         self.vision = nn.Linear(vision, hidden)
         self.text = nn.Linear(text, hidden)
         self.query = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
@@ -73,8 +78,10 @@ class GroundingDecoder(Head):
         return output
 
     def _read(self, x_BND: Tensor, states: States, masks: Masks) -> Tensor:
-        if not self.words:
-            return self.decoder(x_BND, self.text(self.summary(states, "text", masks))[:, None])
+        if self.reads != "words":
+            mean = self.reads == "mean"
+            read_BD = mean_token(states["text"], masks.get("text")) if mean else self.summary(states, "text", masks)
+            return self.decoder(x_BND, self.text(read_BD)[:, None])
         padding_BT = ~masks["text"] if "text" in masks else None
         return self.decoder(x_BND, self.text(states["text"]), memory_key_padding_mask=padding_BT)
 

@@ -166,20 +166,22 @@ def test_the_head_reads_no_padding():
     assert not torch.equal(head(states, {"text": mask})["box"], first["box"])
 
 
-@pytest.mark.parametrize("special", [0, 1])
-def test_without_words_the_head_reads_the_summary_alone(special):
+@pytest.mark.parametrize(("reads", "special"), [("cls", 1), ("cls", 0), ("mean", 1)])
+def test_without_words_the_head_reads_one_vector_alone(reads, special):
     torch.manual_seed(0)
-    head = GroundingDecoder(vision=12, text=10, hidden=16, layers=1, targets=("box",), words=False).eval()
+    head = GroundingDecoder(vision=12, text=10, hidden=16, layers=1, targets=("box",), reads=reads).eval()
     head.special = {"vision": 1, "text": special}
     states = {"vision": torch.randn(2, 1 + 9, 12), "text": torch.randn(2, 5, 10)}
     masks = {"text": torch.tensor([[True, True, True, False, False]] * 2)}
     first = head(states, masks)["box"]
     states["text"][:, 3:] = 100.0  # padding
     torch.testing.assert_close(head(states, masks)["box"], first)
+    states["text"][:, :3] = states["text"][:, [0, 2, 1]]  # words in another order have the same mean
+    torch.testing.assert_close(head(states, masks)["box"], first)
     states["text"][:, 1] += torch.randn(10)
-    assert torch.equal(head(states, masks)["box"], first) == (special == 1)
+    assert torch.allclose(head(states, masks)["box"], first) == (reads == "cls" and special == 1)
     states["text"][:, 0] += torch.randn(10)
-    assert not torch.equal(head(states, masks)["box"], first)
+    assert not torch.allclose(head(states, masks)["box"], first)
 
 
 def test_joined_splits_name_their_data_set():
