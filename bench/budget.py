@@ -99,6 +99,7 @@ def plan_within(
     outlines = _Outlines()
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = {spec.method: spec for spec in plan if spec.task == task}
+        target: int | None
         if amount:
             target = amount(outlines.size(next(iter(specs.values()))))
         else:

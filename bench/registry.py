@@ -20,11 +20,13 @@ from bench.errors import BenchError, UsageError
 
 Kind = Literal["methods", "tasks"]
 
-entry_points = cache(metadata.entry_points)
-"""As they are when first asked for: it reads the metadata of all that is installed, and a plan asks for every run."""
-
-
 _added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}}
+
+
+@cache
+def entry_points(group: str) -> metadata.EntryPoints:
+    """As they are when first asked for: each time, the metadata of all that is installed would be read."""
+    return metadata.entry_points(group=group)
 
 
 def names(kind: Kind) -> list[str]:
