@@ -44,17 +44,17 @@ Command = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ..
 
 STAGES: dict[str, tuple[Command, ...]] = {
     "main": ((MOST, TASKS, FIVE, ()), (REST, TASKS, FIVE, ())),
+    "longer": (
+        (("head", "lora", "cola"), ("ave",), FIVE, ("--set", "ave.epochs=12")),
+        (("head", "lora", "cola"), ("avs",), FIVE, ("--set", "avs.epochs=20")),
+        (("head", "lora", "cola"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=8")),
+    ),
     "budget": ((("lora", "dora", "cola-dora"), TASKS, FIVE, ("--budget", "cola")),),
     "more-seeds": ((MOST, TASKS, TEN, ()),),
     "controls": tuple(
         (("lora",), tasks, FIVE, ("--streams", stream))
         for tasks, streams in ((AUDIO_VISUAL, ("vision", "audio")), (GROUNDING, ("vision", "text")))
         for stream in streams
-    ),
-    "longer": (
-        (("head", "lora", "cola"), ("ave",), FIVE, ("--set", "ave.epochs=12")),
-        (("head", "lora", "cola"), ("avs",), FIVE, ("--set", "avs.epochs=20")),
-        (("head", "lora", "cola"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=8")),
     ),
     "ablations": tuple(
         (("cola",), (task,), FIVE, ("--set", change))
