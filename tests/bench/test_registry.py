@@ -9,6 +9,7 @@ import pytest
 from bench import registry
 from bench.errors import BenchError, UsageError
 
+INSTALLED = registry.entry_points
 pytestmark = pytest.mark.usefixtures("mock_registry")
 
 
@@ -146,3 +147,14 @@ def test_an_installed_one_is_not_replaced():
     with pytest.raises(UsageError, match="there is a method lora already: give yours another name"):
         registry.add("methods", "lora", Family)
     assert registry.load("methods", "lora") is mocks.LoRA
+
+
+def test_what_comes_onto_the_path_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.registry.entry_points", INSTALLED)
+    assert "late" not in registry.names("methods")
+    info = tmp_path / "late-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[bench.methods]\nlate = late:Late\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "late" in registry.names("methods")
