@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from audit import Measured, primary
-from reproduce import FIVE, HERE, STAGES, TASKS, TEN
+from reproduce import FIVE, HERE, STAGES, TASKS, TEN, TOGETHER
 
 from bench.files import write_text
 from bench.report.words import NONE, markdown
@@ -94,7 +94,7 @@ def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
 
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """For each task that has them, what each change of CoLA does to it."""
+    """What each change of CoLA does to it, for each task that has been run with them."""
     for task in dict.fromkeys(tasks[0] for _, tasks, *_ in STAGES["ablations"]):
         usual = measured.runs((("cola",), (task,), FIVE, ())).get((task, "cola"), {})
         found = []
@@ -104,7 +104,38 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
                 if compared := compare(more[1].removeprefix("cola."), changed, usual):
                     found.append(compared)
         if found:
-            yield task, found
+            yield f"CoLA on {task} with one thing changed, over CoLA as it is", found
+
+
+def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
+    """Whether CoLA's gain is one of speed: CoLA over LoRA with twice the epochs, and what each gains from these."""
+    between, gained = [], []
+    for methods, tasks, seeds, more in STAGES["longer"]:
+        for task in tasks:
+            twice, usual = (measured.runs((methods, (task,), seeds, changes)) for changes in (more, ()))
+            sides = (twice.get((task, "cola"), {}), twice.get((task, "lora"), {}))
+            between.append(compare(task, *sides))
+            gained += [compare(f"{task}, {m}", twice.get((task, m), {}), usual.get((task, m), {})) for m in methods]
+    for title, found in (
+        ("CoLA over LoRA, each of its own size, with twice the epochs", between),
+        ("Twice the epochs over the usual", gained),
+    ):
+        if there := [each for each in found if each]:
+            yield title, there
+
+
+TOGETHER_PAIRS = (("cola", "lora"), ("cola-dora", "dora"), ("cola-dora", "cola"), ("cola-adalora", "adalora"))
+
+
+def together(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
+    """The same questions of one model that learns all grounding tasks."""
+    runs = {key: its for command in STAGES["together"] for key, its in measured.runs(command).items()}
+    found = [
+        compare(f"{one} over {other}", *(runs.get((TOGETHER, method), {}) for method in (one, other)))
+        for one, other in TOGETHER_PAIRS
+    ]
+    if there := [each for each in found if each]:
+        yield "All grounding tasks in one model, each of its own size", there
 
 
 def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -> Compared | None:
@@ -142,8 +173,9 @@ def tables(measured: Measured) -> str:
     for question in QUESTIONS:
         if found := answers(question, sides[question.one], sides[question.other]):
             parts += [f"### {question.title}", table(found)]
-    for task, found in ablations(measured):
-        parts += [f"### CoLA on {task} with one thing changed, over CoLA as it is", table(found)]
+    for part in (longer, together, ablations):
+        for title, found in part(measured):
+            parts += [f"### {title}", table(found)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -175,6 +175,46 @@ def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, findin
     assert together.differences == pytest.approx([2.0, 3.0])
 
 
+def test_the_finding_says_what_twice_the_epochs_change(scripts, finding):
+    audit, reproduce = scripts
+    reads = _with(audit.Measured.__new__(audit.Measured), [])
+    assert not list(finding.longer(reads))
+    methods, _, seeds, more = reproduce.STAGES["longer"][0]
+    scores = {"head": (50.0, 50.0), "lora": (60.0, 63.0), "cola": (65.0, 65.5)}
+    of = [
+        (spec, scores[spec.method][which] + 0.1 * spec.seed)
+        for which, changes in enumerate(((), more))
+        for spec in reproduce.specs((methods, ("ave",), seeds, changes))
+    ]
+    (_, between), (_, gained) = finding.longer(_with(reads, of))
+    assert [(each.name, each.differences) for each in between] == [("ave", pytest.approx([2.5] * 5))]
+    gains = {each.name: each.differences[0] for each in gained}
+    assert gains == pytest.approx({"ave, head": 0.0, "ave, lora": 3.0, "ave, cola": 0.5})
+
+
+def test_the_finding_of_grounding_in_one_model(scripts, finding):
+    audit, reproduce = scripts
+    reads = _with(audit.Measured.__new__(audit.Measured), [])
+    assert not list(finding.together(reads))
+    of = [
+        (spec, 70.0 if spec.method.startswith("cola") else 69.0)
+        for command in reproduce.STAGES["together"]
+        for spec in reproduce.specs(command)
+        if spec.method != "cola-dora"
+    ]
+    ((_, found),) = finding.together(_with(reads, of))
+    assert {each.name: each.differences for each in found} == {
+        "cola over lora": [1.0] * 5,
+        "cola-adalora over adalora": [1.0] * 5,
+    }
+
+
+def _with(reads, of):
+    """These records alone, made up of pairs of a run and its score."""
+    reads.records = {spec.id: mocks.record(spec, score) for spec, score in of}
+    return reads
+
+
 def test_the_smallest_gains_come_of_the_deviations(scripts, finding, monkeypatch):
     audit, reproduce = scripts
     monkeypatch.setattr(finding, "TASKS", ("ave",))
