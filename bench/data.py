@@ -49,7 +49,13 @@ class Splits:
         return {split: len(data) for split, data in self.datasets.items()}  # type: ignore[arg-type]
 
 
-def open_splits(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
+def open_splits(
+    task: Task,
+    source: Mapping[str, Any],
+    data_root: Path | None,
+    inputs: Mapping[str, Input],
+    train_share: float = 1.0,
+) -> Splits:
     """The task's splits, from the official release or the embedded generator.
 
     Runs that ask for the same data, as those of one task in one command do, share it.
@@ -59,16 +65,17 @@ def open_splits(task: Task, source: Mapping[str, Any], data_root: Path | None, i
         source: the specification's `data`.
         data_root: folder of the release, or of the generated data's cache; None for the user's cache folder.
         inputs: what each stream reads.
+        train_share: share of the training split that is used; `samples` has all of it nevertheless.
 
     Raises:
         DataError: a file is missing or broken.
         UsageError: the official release is asked for but not where it lies.
         BenchError: the generated data cannot be written.
     """
-    key = (type(task), repr(task), repr(source), data_root, repr(inputs))
+    key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share)
     if key not in _kept:
         _kept.clear()  # a plan runs task by task: what another task needed is not needed again
-        _kept[key] = _open(task, source, data_root, inputs)
+        _kept[key] = _open(task, source, data_root, inputs, train_share)
     return _kept[key]
 
 
@@ -92,7 +99,9 @@ def _release(task: Task, source: Mapping[str, Any], data_root: Path | None) -> t
     return data_root, "", {}
 
 
-def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input]) -> Splits:
+def _open(
+    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], train_share: float
+) -> Splits:
     root, fingerprint, floors = _release(task, source, data_root)
     samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
     # A release is never written to; generated data and what is made of it lie together.
@@ -101,10 +110,11 @@ def _open(task: Task, source: Mapping[str, Any], data_root: Path | None, inputs:
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
     skipped = 0
     for split, its in samples.items():
-        readable = _readable(its) if source.get("skip_unreadable") else range(len(its))
+        chosen = share(its, train_share) if split == "train" else range(len(its))
+        readable = _readable(its, chosen) if source.get("skip_unreadable") else chosen
         if not readable:
             raise DataError(f"{task.benchmark} {split} of {root}: no samples")
-        skipped += len(its) - len(readable)
+        skipped += len(chosen) - len(readable)
         progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
         prepared = prepare(its, readable, (*key, split), cache, progress)
         datasets[split] = prepared or Decoded(its, readable)
@@ -165,9 +175,26 @@ def _fingerprint(samples: Mapping[str, Samples]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _readable(samples: Samples) -> Sequence[int]:
+def share(samples: Samples, of_all: float) -> Sequence[int]:
+    """Which samples make up a share of a split, in the split's order: what they are taken from, drawn by its name.
+
+    So the draw depends on no seed and no order, and a larger share holds all of a smaller one.
+
+    Args:
+        samples: the split.
+        of_all: share of what the samples are taken from (see `Samples.groups`), in (0, 1]; at least one stays.
+    """
+    if of_all == 1:
+        return range(len(samples))
+    taken_from = getattr(samples, "groups", None) or samples.names
+    drawn = sorted(set(taken_from), key=lambda name: hashlib.sha256(name.encode()).digest())
+    kept = set(drawn[: max(1, round(of_all * len(drawn)))])
+    return [index for index, name in enumerate(taken_from) if name in kept]
+
+
+def _readable(samples: Samples, chosen: Sequence[int]) -> Sequence[int]:
     readable = []
-    for index in bar(range(len(samples)), "looking for unreadable samples"):
+    for index in bar(chosen, "looking for unreadable samples"):
         try:
             samples[index]
         except DataError as error:

@@ -52,6 +52,9 @@ class Recipe:
     views: int | None = None
     """How many augmented views of each training sample are made where no stream is trained: they then go through the
     streams once, and training draws among them. Unset: a view of its own in every epoch."""
+    train_share: float = 1.0
+    """Share of the training split that is used, in (0, 1]: the same samples for every method and seed, those of one
+    picture together; a larger share holds all of a smaller one."""
     micro_batch: int | None = None
     """Samples that a process puts through the model at a time, gradients being added up; none for its whole batch."""
     gradient_checkpointing: bool = False
@@ -82,6 +85,8 @@ class Recipe:
         for name in ("warmup", "beta2"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), not {getattr(self, name)}")
+        if not 0 < self.train_share <= 1:
+            raise ValueError(f"train_share must be in (0, 1], not {self.train_share}")
 
     def identity(self) -> dict[str, Any]:
         """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""

@@ -69,7 +69,7 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     streams = MultiStream({name: _pretrained(source) for name, source in spec.streams.items()})
     loaded = time.perf_counter()
     inputs = {name: stream.input for name, stream in streams.streams.items()}
-    data = open_splits(task, spec.data, options.data_root, inputs)
+    data = open_splits(task, spec.data, options.data_root, inputs, recipe.train_share)
     opened = time.perf_counter()
     model, parameters = build_model(spec, task, method, streams, data.samples["train"])
     economise(model, recipe, accelerator)

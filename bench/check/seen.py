@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +51,8 @@ def see(spec: Spec, options: RunOptions) -> Seen:
         DataError, UsageError: the data is not there or broken, or the device is not there.
         BenchError: an encoder cannot be loaded.
     """
-    setup = set_up(spec, options)
+    whole = replace(spec, recipe={**spec.recipe, "train_share": 1.0})  # of which the first samples are compared
+    setup = set_up(whole, options)
     inputs = {name: stream.input for name, stream in setup.model.streams.streams.items()}
     task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
     targets: dict[str, str] = {}

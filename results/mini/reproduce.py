@@ -47,7 +47,7 @@ STAGES: dict[str, tuple[Command, ...]] = {
     "longer": (
         (("head", "lora", "cola"), ("ave",), FIVE, ("--set", "ave.epochs=12")),
         (("head", "lora", "cola"), ("avs",), FIVE, ("--set", "avs.epochs=20")),
-        (("head", "lora", "cola"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=8")),
+        (("head", "lora", "cola"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=28")),
     ),
     "budget": ((("lora", "dora", "cola-dora"), TASKS, FIVE, ("--budget", "cola")),),
     "more-seeds": ((MOST, TASKS, TEN, ()),),
@@ -72,7 +72,7 @@ STAGES: dict[str, tuple[Command, ...]] = {
         )
     ),
     # Three times the samples: half the epochs are one and a half times the steps, for which there is time.
-    "together": tuple((methods, (TOGETHER,), FIVE, ("--set", f"{TOGETHER}.epochs=2")) for methods in (MOST, REST)),
+    "together": tuple((methods, (TOGETHER,), FIVE, ("--set", f"{TOGETHER}.epochs=7")) for methods in (MOST, REST)),
 }
 
 

@@ -18,7 +18,16 @@ RIGHT = {
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 0), ("lr_head", -1.0), ("clip", -1.0), ("warmup", 1.0), ("beta2", 1.0)]
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("lr_head", -1.0),
+        ("clip", -1.0),
+        ("warmup", 1.0),
+        ("beta2", 1.0),
+        ("train_share", 0.0),
+        ("train_share", 1.1),
+    ],
 )
 def test_values_without_sense_are_refused(name, value):
     Recipe(**RIGHT)
