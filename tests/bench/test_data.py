@@ -39,7 +39,7 @@ def test_samples_that_share_nothing_are_drawn_one_by_one():
 
 
 def test_a_run_is_trained_on_its_share_of_training_samples_only(options):
-    whole = set_up(spec("refcoco", "cola"), options).data
+    whole = set_up(spec("refcoco", "cola", "refcoco.train_share=1"), options).data
     less = set_up(spec("refcoco", "cola", "refcoco.train_share=0.5"), options).data
     assert 0 < less.counts["train"] < whole.counts["train"]
     assert {**less.counts, "train": 0} == {**whole.counts, "train": 0}
