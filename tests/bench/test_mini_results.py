@@ -49,16 +49,16 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
     assert all(seed not in reproduce.TEN for seed in reproduce.TUNING_SEEDS), "tuned on other seeds than are compared"
 
 
-def test_what_is_tuned_on_one_grounding_task_is_every_ones(scripts, tmp_path, monkeypatch):
+def test_what_is_tuned_on_one_grounding_task_is_that_of_all_in_one_model(scripts, tmp_path, monkeypatch):
     _, reproduce = scripts
     monkeypatch.setattr(reproduce, "TUNED", tmp_path / "tuned.toml")
     tuning = Tuning("mini", 5, "suite", (100,), (), "2026-01-01", "0")
-    found = {("ave", "lora"): {"lr_adapter": 0.1}, ("refcoco", "lora"): {"lr_adapter": 0.2}}
+    found = {(task, "lora"): {"lr_adapter": rate} for task, rate in (("ave", 0.1), ("refcoco", 0.2), ("refcocog", 0.3))}
     write_tuned(reproduce.TUNED, tuning, found, dict.fromkeys(found, "best"))
     for _ in range(2):
-        reproduce.share_grounding()
+        reproduce.share_with_together()
     rates = {task: values["lr_adapter"] for (task, _), values in read_tuned(reproduce.TUNED).values.items()}
-    assert rates == {"ave": 0.1, **dict.fromkeys((*reproduce.GROUNDING, reproduce.TOGETHER), 0.2)}
+    assert rates == {"ave": 0.1, "refcoco": 0.2, "refcocog": 0.3, reproduce.TOGETHER: 0.3}
 
 
 def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, capsys):
