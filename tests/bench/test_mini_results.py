@@ -129,6 +129,29 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     assert told(audit.times(bad), "a run takes") is False
 
 
+@pytest.mark.parametrize(
+    ("head", "lora", "cola", "little", "same"),
+    [(0.5, 1.0, -1.0, True, True), (0.5, 1.0, 2.5, False, True), (0.0, 1.9, -4.0, True, False)],
+)
+def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola, little, same):
+    audit, reproduce = scripts
+    methods, tasks, seeds, more = reproduce.STAGES["longer"][0]
+    assert tasks == ("ave",)
+    usual = {"head": 50.0, "lora": 60.0, "cola": 65.0}
+    gain = {"head": head, "lora": lora, "cola": cola}
+    reads = audit.Measured.__new__(audit.Measured)
+    _with(reads, [])
+    assert told(audit.settled(reads), "twice") is None, "not measured"
+    of = [
+        (spec, usual[spec.method] + (gain[spec.method] if changes else 0.0) + 0.1 * spec.seed)
+        for changes in ((), more)
+        for spec in reproduce.specs((methods, tasks, seeds, changes))
+    ]
+    lines = list(audit.settled(_with(reads, of)))
+    assert told(lines, "twice the epochs add") is little
+    assert told(lines, "twice the epochs turn") is same
+
+
 @pytest.fixture
 def finding(scripts, monkeypatch):
     """The script, with the questions of which a plan takes no search for a size."""
