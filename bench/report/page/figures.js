@@ -143,7 +143,7 @@ function linearScale(values, from, to, { whole = false } = {}) {
   const step = niceStep((high - low) / 5, whole);
   const scale = (value) => from + ((value - low) / (high - low)) * (to - from);
   scale.ticks = [];
-  for (let n = Math.ceil(low / step); n * step <= high; n++) scale.ticks.push(n * step);
+  for (let n = Math.ceil(low / step) || 0; n * step <= high; n++) scale.ticks.push(n * step); // || 0: of -0 too
   return scale;
 }
 

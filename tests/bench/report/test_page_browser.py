@@ -231,6 +231,11 @@ def test_hovering_shows_and_a_click_pins(opened):
     assert panel(opened).splitlines()[1] == "head"
 
 
+def test_no_axis_begins_at_minus_zero(opened):
+    ticks = opened.execute_script("return linearScale([0, 1000], 0, 1).ticks.map(shortNumber)")
+    assert ticks == ["0", "500", "1K"]
+
+
 def test_basics_of_access(opened):
     """What a checker looks for first: names, headings in order, captions, scopes."""
     faults = opened.execute_script("""
