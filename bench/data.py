@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -126,9 +127,22 @@ def _open(
 def _without(
     datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
 ) -> dict[str, Dataset[dict[str, Tensor]]]:
-    """The splits, in which these columns hold for every sample what they do for the first one of training."""
+    """The splits, in which these columns hold for every sample what they do for the first one of training.
+
+    Where a split's samples have more inputs than those of training, as AVS's, its inputs are repeated.
+    """
     first = datasets["train"][0]
-    return {split: Without(data, {name: first[name] for name in columns}) for split, data in datasets.items()}
+    found: dict[str, Dataset[dict[str, Tensor]]] = {}
+    for split, data in datasets.items():
+        like = data[0]
+        same = {name: _as_many(first[name], like[name]) for name in columns if name in like}
+        found[split] = Without(data, same)
+    return found
+
+
+def _as_many(values: Tensor, like: Tensor) -> Tensor:
+    """(T, ...), repeated or cut so that T is that of `like`; as they are where both are one number."""
+    return values[torch.arange(len(like)) % len(values)] if values.ndim else values
 
 
 def user_cache() -> Path:

@@ -33,7 +33,13 @@ def rows():
 
 
 @pytest.mark.parametrize(
-    ("task", "kept", "same"), [("ave", "audio", {"vision"}), ("refcoco", "vision", {"text", "mirrored"})]
+    ("task", "kept", "same"),
+    [
+        ("ave", "audio", {"vision"}),
+        ("avs", "vision", {"audio"}),  # of a video one frame in training, five in the other splits
+        ("avs", "audio", {"vision"}),
+        ("refcoco", "vision", {"text", "mirrored"}),
+    ],
 )
 def test_what_other_streams_get_tells_nothing(options, task, kept, same):
     data = set_up(spec(task, f'data.streams=["{kept}"]'), options).data
@@ -42,6 +48,7 @@ def test_what_other_streams_get_tells_nothing(options, task, kept, same):
         (batch,) = load(samples, len(samples))
         (expected,) = load(plain.datasets[split], len(samples))
         for name in expected:
+            assert batch[name].shape[:2] == expected[name].shape[:2]
             if name in same:
                 assert (batch[name] == data.datasets["train"][0][name]).all()
                 assert not torch.equal(batch[name], expected[name])
