@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -127,22 +126,22 @@ def _open(
 def _without(
     datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
 ) -> dict[str, Dataset[dict[str, Tensor]]]:
-    """The splits, in which these columns hold for every sample what they do for the first one of training.
+    """The splits, in which these columns hold for every input of every sample what they do for training's first one.
 
-    Where a split's samples have more inputs than those of training, as AVS's, its inputs are repeated.
+    For every input the same: the ten seconds of one video would tell of each second which one it is.
     """
     first = datasets["train"][0]
     found: dict[str, Dataset[dict[str, Tensor]]] = {}
     for split, data in datasets.items():
         like = data[0]
-        same = {name: _as_many(first[name], like[name]) for name in columns if name in like}
+        same = {name: _repeated(first[name], like[name]) for name in columns if name in like}
         found[split] = Without(data, same)
     return found
 
 
-def _as_many(values: Tensor, like: Tensor) -> Tensor:
-    """(T, ...), repeated or cut so that T is that of `like`; as they are where both are one number."""
-    return values[torch.arange(len(like)) % len(values)] if values.ndim else values
+def _repeated(values: Tensor, like: Tensor) -> Tensor:
+    """The first of values (T, ...), as often as `like` (T, ...) holds one; a lone number as it is."""
+    return values[:1].expand(len(like), *values.shape[1:]) if values.ndim else values
 
 
 def user_cache() -> Path:
