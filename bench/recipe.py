@@ -18,7 +18,7 @@ class Recipe:
     """How a model is trained. A suite gives it; its tasks and methods, and the command line, may change it."""
 
     epochs: int
-    """Passes over the training split."""
+    """Epochs, each of so many `passes` over the training split and a validation."""
     batch_size: int
     """Samples of one optimiser step, of all processes together."""
     eval_batch_size: int
@@ -55,6 +55,8 @@ class Recipe:
     train_share: float = 1.0
     """Share of the training split that is used, in (0, 1]: the same samples for every method and seed, those of one
     picture together; a larger share holds all of a smaller one."""
+    passes: int = 1
+    """Passes over the training split in an epoch: with few samples validation would take longer than training."""
     micro_batch: int | None = None
     """Samples that a process puts through the model at a time, gradients being added up; none for its whole batch."""
     gradient_checkpointing: bool = False
@@ -74,6 +76,7 @@ class Recipe:
             "patience",
             "head_factor",
             "views",
+            "passes",
             "micro_batch",
         ):
             value = getattr(self, name)

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
@@ -219,7 +220,7 @@ class _Training:
         # are those of one process.
         self.order, self.chance = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.loader = load(samples, recipe.batch_size, self.order, pin=accelerator.device.type == "cuda")
-        self.steps = recipe.epochs * len(self.loader)
+        self.steps = recipe.epochs * recipe.passes * len(self.loader)
         optimiser = make_optimiser(model, recipe)
         self.schedule = make_schedule(optimiser, recipe, self.steps)
         self.wrapped, self.optimiser = accelerator.prepare(model, optimiser)
@@ -236,7 +237,8 @@ class _Training:
         self.model.train()
         losses: list[Tensor] = []
         self.clock.skip()
-        for plain in on_device(self.loader, self.accelerator.device):
+        passes = chain.from_iterable(on_device(self.loader, self.accelerator.device) for _ in range(self.recipe.passes))
+        for plain in passes:
             batch = self.augment(plain, self.chance)
             losses.append(self._take_step(batch))
             self.schedule.step()

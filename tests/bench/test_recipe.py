@@ -25,6 +25,7 @@ RIGHT = {
         ("clip", -1.0),
         ("warmup", 1.0),
         ("beta2", 1.0),
+        ("passes", 0),
         ("train_share", 0.0),
         ("train_share", 1.1),
     ],

@@ -35,6 +35,14 @@ def test_gradient_checkpointing_changes_no_number(options):
     assert again == pytest.approx(kept, abs=1e-5)
 
 
+def test_an_epoch_of_several_passes_is_several_epochs_with_one_validation(options):
+    apart, several = losses(options, "avs.epochs=4")
+    at_once, one = losses(options, "avs.epochs=2", "train.passes=2")
+    assert at_once == pytest.approx([sum(apart[:2]) / 2, sum(apart[2:]) / 2], abs=1e-6)
+    assert [epoch.step for epoch in one.scores.validation] == [epoch.step for epoch in several.scores.validation[1::2]]
+    assert one.scores.validation[-1].scores == several.scores.validation[-1].scores
+
+
 def test_training_stops_where_nothing_gets_better(options):
     _, record = losses(options, "avs.epochs=9", "train.lr_adapter=1e-12", "train.lr_head=1e-12", "train.patience=2")
     scores = [epoch.scores["miou"] for epoch in record.scores.validation]
