@@ -18,6 +18,8 @@ from bench.tasks.model import TaskModel
 
 MOST = 2 * 1024**3  # bytes of a split's features that are kept
 
+_ROW = "row"  # the column of a batch that says which samples it holds
+
 Augment = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
 """Changes a training batch by chance."""
 
@@ -68,11 +70,26 @@ def features(
     return Columns({name: torch.cat(values) for name, values in found.items()})
 
 
-def a_view(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Draws one of the views of each sample: of values (B, views, ...) those (B, ...)."""
-    rows, views = next(iter(batch.values())).shape[:2]
-    drawn = torch.randint(views, (rows,), generator=generator)
-    return {name: values[torch.arange(rows), drawn.to(values.device)] for name, values in batch.items()}
+class Views:
+    """Draws one of the views of each sample of a batch, and fetches that one only.
+
+    Args:
+        columns: what there is of the samples, (samples, views, ...) by name.
+    """
+
+    def __init__(self, columns: Mapping[str, Tensor]) -> None:
+        self.columns = columns
+        self.count, self.views = next(iter(columns.values())).shape[:2]
+
+    def samples(self) -> Columns:
+        """The samples, of which a batch tells only which they are."""
+        return Columns({_ROW: torch.arange(self.count)})
+
+    def __call__(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        """What there is of a batch (B,) of `samples`, (B, ...), on the batch's device."""
+        rows, device = batch[_ROW].cpu(), batch[_ROW].device
+        drawn = torch.randint(self.views, (len(rows),), generator=generator)
+        return {name: values[rows, drawn].to(device) for name, values in self.columns.items()}
 
 
 def _computed(model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
@@ -117,4 +134,8 @@ def without_streams(
         return splits, task.augment
     chance = torch.Generator().manual_seed(seed)
     seen = computed("train", recipe.views, lambda batch: task.augment(batch, chance))
-    return ({**splits, "train": seen}, a_view) if seen is not splits["train"] else (splits, task.augment)
+    if seen is splits["train"]:
+        return splits, task.augment
+    assert isinstance(seen, Columns)
+    views = Views(seen.columns)
+    return {**splits, "train": views.samples()}, views

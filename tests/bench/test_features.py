@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 
 from bench import features as module
-from bench.features import a_view, features
+from bench.features import Views, features
 from bench.plan import make_plan
 from bench.runner import execute
 from bench.setup import set_up
@@ -87,10 +87,13 @@ def test_views_are_what_the_streams_make_of_augmented_samples(options):
 
 
 def test_a_view_is_drawn_for_each_sample_by_itself():
-    batch = {"a": torch.arange(40).view(8, 5), "b": torch.arange(40).view(8, 5, 1) + 100}
-    drawn = a_view(batch, torch.Generator().manual_seed(0))
+    views = Views({"a": torch.arange(40).view(8, 5), "b": torch.arange(40).view(8, 5, 1) + 100})
+    (batch,) = module.load(views.samples(), 8)
+    drawn = views(batch, torch.Generator().manual_seed(0))
     assert (drawn["a"] // 5).tolist() == list(range(8)) and len(set((drawn["a"] % 5).tolist())) > 1
     assert torch.equal(drawn["b"][:, 0], drawn["a"] + 100)
+    some = views({name: values[[5, 2]] for name, values in batch.items()}, torch.Generator().manual_seed(1))
+    assert (some["a"] // 5).tolist() == [5, 2] and torch.equal(some["b"][:, 0], some["a"] + 100)
 
 
 def test_with_views_the_streams_see_each_training_sample_that_often_only(options, monkeypatch):
