@@ -51,7 +51,7 @@ class Recipe:
     Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022."""
     views: int | None = None
     """How many augmented views of each training sample are made where no stream is trained: they then go through the
-    streams once, and training draws among them. Unset: a view of its own in every epoch."""
+    streams once, and training draws among them. Unset: a view of its own in every pass."""
     train_share: float = 1.0
     """Share of the training split that is used, in (0, 1]: the same samples for every method and seed, those of one
     picture together; a larger share holds all of a smaller one."""

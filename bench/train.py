@@ -237,8 +237,8 @@ class _Training:
         self.model.train()
         losses: list[Tensor] = []
         self.clock.skip()
-        passes = chain.from_iterable(on_device(self.loader, self.accelerator.device) for _ in range(self.recipe.passes))
-        for plain in passes:
+        passes = (on_device(self.loader, self.accelerator.device) for _ in range(self.recipe.passes))
+        for plain in chain.from_iterable(passes):
             batch = self.augment(plain, self.chance)
             losses.append(self._take_step(batch))
             self.schedule.step()
