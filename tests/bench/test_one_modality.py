@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from mocks import EACH_ONCE
 
 from bench.cli import main
 from bench.errors import UsageError
@@ -14,7 +15,7 @@ from bench.setup import set_up
 
 
 def spec(task: str, *changes: str):
-    return make_plan("mini", ["lora"], [task], ["0"], list(changes))[0]
+    return make_plan("mini", ["lora"], [task], ["0"], [*EACH_ONCE, *changes])[0]
 
 
 @pytest.mark.parametrize("kind", [Columns, lambda columns: [dict(zip(columns, row, strict=True)) for row in rows()]])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mocks import FEW
+from mocks import EACH_ONCE, FEW
 from torch import nn
 
 from bench import data, records, schema
@@ -18,7 +18,8 @@ from bench.sweep import RunOptions
 
 
 def spec(task: str, method: str, *changes: str, seed: int = 0) -> Spec:
-    (one,) = make_plan("mini", [method], [task], [seed], ["train.batch_size=2", f"{task}.epochs=2", *changes])
+    few = [*EACH_ONCE, "train.batch_size=2", f"{task}.epochs=2"]
+    (one,) = make_plan("mini", [method], [task], [seed], [*few, *changes])
     return one
 
 
