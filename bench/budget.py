@@ -56,6 +56,13 @@ class Fit:
         """How far the found number is from the target, as a share of it."""
         return self.found / self.target - 1
 
+    @property
+    def told(self) -> str:
+        """All of it in a line."""
+        chosen = f" with {assignments(self.chosen)}" if self.chosen else ""
+        has = f"{self.method} has {self.found:,} ({100 * self.off:+.1f}%)"
+        return f"budget {self.target:,} on {self.task}: {has}{chosen}"
+
 
 def plan_within(
     budget: str,

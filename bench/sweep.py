@@ -82,7 +82,7 @@ def plan_runs(
         overrides: changed settings.
         budget: as for `bench.budget.plan_within`; None to leave the methods as they are.
         data_root: where the data is to be.
-        tuned: as for `make_plan`; what it has no settings for is warned of.
+        tuned: as for `make_plan`; what it has no settings for, and another budget, is warned of.
 
     Raises:
         UsageError: with all that is wrong in the arguments, and the data and encoders that are not there.
@@ -105,6 +105,8 @@ def plan_runs(
         except UsageError as error:
             mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
     mistakes.raise_if_any()
+    if tuned:
+        tuned.check_budget(budget)
     if tuned and (missing := tuned.missing(plan)):
         told = ", ".join(f"{method} on {task}" for task, method in missing)
         _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", tuned.file, told)

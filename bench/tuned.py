@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,6 +19,8 @@ from bench.files import write_text
 from bench.plan import Spec
 from bench.suite import check_method, read_toml
 
+_log = logging.getLogger(__name__)
+
 Pair = tuple[str, str]
 """A task and a method."""
 
@@ -27,7 +30,7 @@ Every method had the same trials, the first of them with the suite's own values,
 Chosen by the best validation score, its mean over the seeds; no test split was scored. A trial of which a run failed
 counts as one, and as the worst.
 """
-_SAME = ("suite", "trials", "epochs", "seeds", "set")
+_SAME = ("suite", "trials", "epochs", "seeds", "set", "budget")
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class Tuning:
     """Seeds of each trial."""
     set: tuple[str, ...]
     """What --set changed."""
+    budget: str = field(default="none", kw_only=True)  # older files say nothing of it
+    """What --budget said of the methods' sizes; "none" for their own."""
     date: str
     """When the file was last written: UTC, ISO 8601."""
     version: str
@@ -80,6 +85,16 @@ class Tuned:
             raise UsageError(
                 f"--settings {self.file} was tuned on suite {self.tuning.suite}, and this is {suite}: what is best "
                 f"there need not be here; tune on this one with `bench tune --suite`"
+            )
+
+    def check_budget(self, budget: str | None) -> None:
+        """Warns where the settings were tuned at other sizes than the methods are to have."""
+        if (budget or "none") != self.tuning.budget:
+            _log.warning(
+                "%s was tuned with --budget %s, and this is %s: what is best at one size need not be at another",
+                self.file,
+                self.tuning.budget,
+                budget or "none",
             )
 
     def missing(self, specs: Sequence[Spec]) -> list[Pair]:

@@ -19,6 +19,16 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     add_list(parser, "--set", "KEY=VALUE", "as in cola.r=8, ave.epochs=2, train.batch_size=16, data.source=official")
 
 
+def add_budget(parser: argparse.ArgumentParser) -> None:
+    """Adds the size that all methods get."""
+    parser.add_argument(
+        "--budget",
+        metavar="SIZE",
+        help="choose each method's rank for so many trained adapter parameters: 2%% (of the streams'), 400k, or a "
+        "method, as in cola: as many as it has",
+    )
+
+
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Adds where runs find and leave things, and what computes them."""
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")

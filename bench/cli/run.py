@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import processes, records, tracking
-from bench.cli.arguments import add_list, add_place, add_plan, asked, seconds, size, words
+from bench.cli.arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
 from bench.cli.executor import add_executor, cluster_of
 from bench.errors import Terminated
 from bench.plan import Spec
-from bench.report.words import assignments
 from bench.schema import Record
 from bench.sweep import RunOptions, finished, plan_runs, sweep
 from bench.tuned import read_tuned
@@ -36,12 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "NAME",
         "a control: only these streams get their inputs, as in vision; the others the same for every sample",
     )
-    parser.add_argument(
-        "--budget",
-        metavar="SIZE",
-        help="choose each method's rank for so many trained adapter parameters: 2%% (of the streams'), 400k, or a "
-        "method, as in cola: as many as it has",
-    )
+    add_budget(parser)
     parser.add_argument(
         "--settings",
         type=Path,
@@ -129,15 +123,9 @@ def _end(number: int, _: object) -> None:
     raise Terminated(f"signal {number}, {signal.strsignal(number)}")
 
 
-def _fitted(fit: Fit) -> str:
-    """What a budget came to, in a line."""
-    chosen = f" with {assignments(fit.chosen)}" if fit.chosen else ""
-    return f"budget {fit.target:,} on {fit.task}: {fit.method} has {fit.found:,} ({100 * fit.off:+.1f}%){chosen}"
-
-
 def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:
     for fit in fits:
-        print(_fitted(fit))
+        print(fit.told)
     skipped = len(plan) - len(todo)
     runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
     print(runs + (f", {skipped} of them finished earlier and skipped (--rerun does them again)" if skipped else ""))

@@ -11,7 +11,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from bench import __version__, records
-from bench.cli.arguments import add_place, add_plan, asked, whole
+from bench.cli.arguments import add_budget, add_place, add_plan, asked, whole
 from bench.plan import Spec
 from bench.report.words import NONE, assignments, data_title
 from bench.sweep import RunOptions, plan_runs
@@ -22,6 +22,7 @@ from bench.tuned import Tuning, check_mergeable, write_tuned
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to tune, how long, and where to write it."""
     add_plan(parser)
+    add_budget(parser)
     parser.add_argument(
         "--trials",
         type=lambda text: whole(text, "--trials"),
@@ -42,7 +43,7 @@ def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; 1 where no trial of some method came to its end."""
     suite, methods, tasks, seeds, changes = asked(args)
     epochs = [f"{task}.epochs={args.epochs}" for task in tasks if args.epochs]
-    plan, _ = plan_runs(suite, methods, tasks, seeds, [*changes, *epochs], data_root=args.data_root)
+    plan, fits = plan_runs(suite, methods, tasks, seeds, [*changes, *epochs], args.budget, args.data_root)
     found = searches(plan)
     tuning = _tuning(args, plan)
     out: Path = args.out or args.results / "tuned.toml"
@@ -51,6 +52,8 @@ def main(args: argparse.Namespace) -> int:
     records.check_writable(results)
     total = args.trials * len(found)
     if not args.quiet:
+        for fit in fits:
+            print(fit.told)
         print(f"{total} trials, {_count(args.trials, 'trial')} of each method on each task: {_told(tuning)}")
         print("Chosen by validation score; no test split is scored.", flush=True)
     ended = 0
@@ -82,6 +85,7 @@ def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
         set=tuple(args.set),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
+        budget=args.budget or "none",
     )
 
 

@@ -69,7 +69,7 @@ FEW = {"train": 6, "val": 2, "test": 3}
 """Videos of each split, where a test generates some."""
 
 EACH_ONCE = ("train.train_share=1", "train.passes=1")
-"""Changes for runs on so few, of which the recipes of `mini` would leave one or two and go through them again and again."""
+"""Changes for runs on so few, of which the recipes of `mini` would leave one or two, for many passes."""
 
 SUITE = """\
 name = "mock"

@@ -67,6 +67,7 @@ trials = 3
 epochs = "suite"
 seeds = [0, 1]
 set = []
+budget = "none"
 date = "2026-01-01T00:00:00+00:00"
 version = "0.1.0"
 
@@ -141,6 +142,7 @@ def test_more_is_added_and_the_same_replaced(file):
         ({"epochs": 1, "seeds": (0,)}, 'epochs "suite", now 1; seeds [0, 1], now [0]'),
         ({"suite": "mini"}, 'suite "mock", now "mini"'),
         ({"set": ("ave.epochs=1",)}, 'set [], now ["ave.epochs=1"]'),
+        ({"budget": "cola"}, 'budget "none", now "cola"'),
     ],
 )
 def test_another_tuning_is_not_mixed_in(file, other, told):
@@ -305,3 +307,17 @@ def test_a_budget_keeps_tuned_rates(tmp_path):
     tuned = read_tuned(tmp_path / "mini.toml")
     plan, _ = plan_within("28k", "mini", ["lora"], ["ave"], [0], [], tuned)
     assert plan[0].recipe["lr_adapter"] == 0.25 and tuned.told(plan[0])
+
+
+def test_settings_of_another_size_are_warned_of(file, caplog):
+    file.write_text(file.read_text().replace('budget = "none"\n', ""))  # as older files are
+    tuned = read_tuned(file)
+    tuned.check_budget(None)
+    assert not caplog.messages
+    tuned.check_budget("cola")
+    assert caplog.messages[-1].startswith(f"{file.name} was tuned with --budget none, and this is cola: ")
+    at_size = replace(tuned, tuning=replace(tuned.tuning, budget="cola"))
+    at_size.check_budget("2%")
+    assert "--budget cola, and this is 2%" in caplog.messages[-1]
+    at_size.check_budget("cola")
+    assert len(caplog.messages) == 2

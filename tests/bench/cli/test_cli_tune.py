@@ -146,6 +146,16 @@ def test_more_tasks_go_into_the_same_file_and_other_tunings_do_not(bench_tune, r
     assert read_tuned(tmp_path / "new" / "four.toml").tuning.trials == 4
 
 
+def test_methods_are_tuned_at_the_size_of_a_budget(runs, tmp_path, capsys):
+    given = ["--methods", "lora,dora", "--tasks", "ave", "--results", str(tmp_path)]
+    assert cli.main(["tune", *given, "--trials", "2", "--budget", "cola"]) == 0
+    assert "budget 107,952 on ave: lora has 110,592 (+2.4%) with r=12, alpha=6.0\n" in capsys.readouterr().out
+    assert [(spec.method, spec.settings["r"]) for spec in runs.done] == [("lora", 12), ("dora", 11)] * 2
+    assert read_tuned(tmp_path / "tuned.toml").tuning.budget == "cola"
+    assert cli.main(["tune", *given, "--trials", "2"]) == 2
+    assert 'is of another tuning (budget "cola", now "none")' in capsys.readouterr().err
+
+
 def test_interrupted_it_goes_on(bench_tune, runs, tmp_path, capsys):
     runs.stop_after = 3
     assert bench_tune() == 1
