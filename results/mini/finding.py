@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from audit import Measured, primary
-from reproduce import FIVE, HERE, STAGES, TASKS, TEN, TOGETHER
+from reproduce import FIVE, HERE, MATCHED, STAGES, TASKS, TEN, TOGETHER
 
 from bench.files import write_text
 from bench.report.words import NONE, markdown
@@ -24,8 +24,6 @@ ALL = "all tasks"
 
 Side = tuple[str, tuple[str, ...]]
 """A method, and the arguments of `bench run` that change it."""
-
-MATCHED = ("--budget", "cola")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from bench.tuned import read_tuned, write_tuned
 
 HERE = Path(os.path.relpath(Path(__file__).parent))  # records name the file that their settings came from
 TUNED = HERE / "tuned.toml"
+TUNED_AT_SIZE = HERE / "tuned-cola-size.toml"  # of methods that have as many parameters as CoLA
 
 MOST = ("head", "lora", "dora", "cola")  # ten seeds
 REST = ("full", "cola-dora", "adalora", "cola-adalora")  # five
@@ -27,6 +28,8 @@ AUDIO_VISUAL = ("ave", "avs")
 GROUNDING = ("refcoco", "refcoco_plus", "refcocog")
 TASKS = (*AUDIO_VISUAL, *GROUNDING)
 TOGETHER = "+".join(GROUNDING)
+SIZED = ("lora", "dora", "cola-dora")  # also at CoLA's size
+MATCHED = ("--budget", "cola")
 FIVE, TEN = tuple(range(5)), tuple(range(10))
 TUNING_SEEDS = (100,)  # none that is compared afterwards
 TRIALS = 5
@@ -49,7 +52,7 @@ STAGES: dict[str, tuple[Command, ...]] = {
         (("head", "lora", "cola"), ("avs",), FIVE, ("--set", "avs.epochs=20")),
         (("head", "lora", "cola"), ("refcoco",), FIVE, ("--set", "refcoco.epochs=28")),
     ),
-    "budget": ((("lora", "dora", "cola-dora"), TASKS, FIVE, ("--budget", "cola")),),
+    "budget": ((SIZED, TASKS, FIVE, MATCHED),),
     "more-seeds": ((MOST, TASKS, TEN, ()),),
     "controls": tuple(
         (("lora",), tasks, FIVE, ("--streams", stream))
@@ -76,30 +79,23 @@ STAGES: dict[str, tuple[Command, ...]] = {
 }
 
 
-def tune_arguments(tasks: Sequence[str] = TASKS) -> list[str]:
-    """`bench tune` for all methods and these tasks alike."""
-    methods = ",".join((*MOST, *REST))
-    seeds = ",".join(map(str, TUNING_SEEDS))
-    named = [
-        "--methods",
-        methods,
-        "--tasks",
-        ",".join(tasks),
-        "--seeds",
-        seeds,
-        "--trials",
-        str(TRIALS),
-        "--out",
-        str(TUNED),
-    ]
-    return ["tune", *named, "--results", str(HERE), "--jobs", "2"]
+def tune_arguments(tasks: Sequence[str], methods: Sequence[str], more: Sequence[str]) -> list[str]:
+    """`bench tune` for these methods and tasks alike."""
+    named = ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, TUNING_SEEDS))]
+    kept = ["--trials", str(TRIALS), "--out", str(settings_of(more)), "--results", str(HERE)]
+    return ["tune", *named, *more, *kept, "--jobs", "2"]
+
+
+def settings_of(more: Sequence[str]) -> Path:
+    """The file of the learning rates that runs with these arguments of `bench run` have."""
+    return TUNED_AT_SIZE if "--budget" in more else TUNED
 
 
 def run_arguments(command: Command) -> list[str]:
     """`bench run` for one command of a stage."""
     methods, tasks, seeds, more = command
     named = ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds))]
-    return ["run", *named, *more, "--settings", str(TUNED), "--results", str(HERE), "--jobs", "2"]
+    return ["run", *named, *more, "--settings", str(settings_of(more)), "--results", str(HERE), "--jobs", "2"]
 
 
 def share_with_together() -> None:
@@ -115,7 +111,8 @@ def specs(command: Command) -> list[Spec]:
     changes = [change for name, *changes in _options(more) if name == "--set" for change in changes]
     changes += [f'data.streams=["{values[0]}"]' for name, *values in _options(more) if name == "--streams"]
     budget = next((values[0] for name, *values in _options(more) if name == "--budget"), None)
-    tuned = read_tuned(TUNED) if TUNED.is_file() else None
+    file = settings_of(more)
+    tuned = read_tuned(file) if file.is_file() else None
     plan, _ = plan_runs("mini", [*methods], [*tasks], [*map(str, seeds)], changes, budget, None, tuned)
     return plan
 
@@ -144,7 +141,8 @@ if __name__ == "__main__":
     for stage in asked.stages or ["tune", *STAGES]:
         if stage == "tune":
             tasks = [task for task in TASKS if task in of]
-            jobs = [("", tune_arguments(tasks))] if tasks else []
+            searched = (((*MOST, *REST), ()), (SIZED, MATCHED))
+            jobs = [("", tune_arguments(tasks, methods, more)) for methods, more in searched if tasks]
         else:
             commands = [(m, tuple(t for t in tasks if t in of), s, more) for m, tasks, s, more in STAGES[stage]]
             jobs = [(str(len(specs(each))), run_arguments(each)) for each in commands if each[1]]
