@@ -9,10 +9,9 @@ from bench import progress
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """Standard error is taken for a terminal."""
+    """Standard error is taken for a terminal, whatever commands of other tests said of --quiet."""
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=SimpleNamespace(isatty=lambda: True)))
-    yield
-    progress.set_quiet(False)
+    monkeypatch.setattr(progress, "_quiet", False)
 
 
 def test_a_bar_on_a_terminal(terminal, capsys):
