@@ -4,7 +4,8 @@ A table holds one task under one condition: suite, data, streams, settings of th
 method may have for itself are equal, so that its rows differ in the method only. A row holds the seeds of one method
 with one set of settings. Where a results
 folder holds several conditions of a task, or several settings of a method, the most frequent one goes without words
-and the others say what they change.
+and the others say what they change. Learning rates that were tuned differ from task to task: they are named only where
+nothing else tells two rows apart, so that a method has one name on all tasks.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bench.report.words import assignments
 from bench.schema import Record, Scores
 
 REFERENCE = "lora"  # what gains are measured against
+RATES = ("lr_adapter", "lr_head")
 
 T = TypeVar("T")
 
@@ -188,9 +190,22 @@ def _rows(records: list[Record]) -> list[Row]:
     rows = []
     for its in _grouped(records, lambda record: record.spec["method"]):
         method = its[0].spec["method"]
-        for group, settings, changes in _told_apart(its, _of_method):
-            rows.append(Row(f"{method} ({assignments(changes)})" if changes else method, settings, group))
+        told = _told_apart(its, _of_method)
+        whole = [_label(method, changes) for _, _, changes in told]
+        short = [_label(method, _without_tuned(changes, group)) for group, _, changes in told]
+        for (group, settings, _), name, long in zip(told, short, whole, strict=True):
+            rows.append(Row(name if short.count(name) == 1 else long, settings, group))
     return rows
+
+
+def _label(method: str, changes: Mapping[str, Any]) -> str:
+    return f"{method} ({assignments(changes)})" if changes else method
+
+
+def _without_tuned(changes: Mapping[str, Any], group: list[Record]) -> dict[str, Any]:
+    """What a row changes but its learning rates, where they were tuned."""
+    tuned = all(record.tuned for record in group)
+    return {name: value for name, value in changes.items() if not (tuned and name in RATES)}
 
 
 def _told_apart(

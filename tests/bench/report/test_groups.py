@@ -37,6 +37,30 @@ def test_settings_make_rows_that_say_what_differs(planned):
     assert labels(section.tables[0]) == ["lora", "lora (r=54, alpha=27.0)", "cola"]
 
 
+def test_tuned_learning_rates_name_a_row_only_where_nothing_else_does(planned):
+    usual = planned("lora", "ave", "0 1 2", "lora.lr_adapter=0.5")
+    larger = planned("lora", "ave", "0 1", "lora.r=54 lora.alpha=27 lora.lr_adapter=0.25")
+    again = planned("lora", "ave", "0", "lora.r=54 lora.alpha=27 lora.lr_adapter=0.125")
+    named = [
+        [*(mocks.record(spec, tuned=tuned) for spec in [*usual, *larger]), *(mocks.record(spec) for spec in more)]
+        for tuned, more in (({"file": "tuned.toml"}, ()), ({"file": "tuned.toml"}, again), (None, ()))
+    ]
+    assert [labels(sections(records)[0].tables[0]) for records in named] == [
+        ["lora", "lora (r=54, alpha=27.0)"],
+        ["lora", "lora (r=54, alpha=27.0)", "lora (r=54, alpha=27.0, lr_adapter=0.125)"],
+        ["lora", "lora (r=54, alpha=27.0, lr_adapter=0.25)"],
+    ]
+
+
+def test_tuned_rows_that_differ_in_their_learning_rates_only_say_so(planned):
+    specs = [
+        *planned("lora", "ave", "0 1", "lora.lr_adapter=0.5"),
+        *planned("lora", "ave", "0", "lora.lr_adapter=0.25"),
+    ]
+    (section,) = sections(mocks.record(spec, tuned={"file": "tuned.toml"}) for spec in specs)
+    assert labels(section.tables[0]) == ["lora", "lora (lr_adapter=0.25)"]
+
+
 def test_what_a_method_has_of_the_recipe_for_itself_makes_no_other_condition(planned):
     specs = [*planned("lora", "ave"), *planned("cola", "ave", "0 1", "cola.head_factor=8 cola.lr_head=0.5")]
     (section,) = sections(map(mocks.record, specs))
