@@ -2,10 +2,9 @@
 
 A table holds one task under one condition: suite, data, streams, settings of the task and the recipe but for what a
 method may have for itself are equal, so that its rows differ in the method only. A row holds the seeds of one method
-with one set of settings. Where a results
-folder holds several conditions of a task, or several settings of a method, the most frequent one goes without words
-and the others say what they change. Learning rates that were tuned differ from task to task: they are named only where
-nothing else tells two rows apart, so that a method has one name on all tasks.
+with one set of settings. Where a results folder holds several conditions of a task, or several settings of a method,
+the most frequent one goes without words and the others say what they change. Learning rates that were tuned differ from
+task to task: they are named only where nothing else tells two rows apart, so that a method has one name on all tasks.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from bench.report.words import assignments
 from bench.schema import Record, Scores
 
 REFERENCE = "lora"  # what gains are measured against
-RATES = ("lr_adapter", "lr_head")
+RATES = ("lr_adapter", "lr_head")  # what names no row where it was tuned
 
 T = TypeVar("T")
 
