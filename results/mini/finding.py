@@ -93,12 +93,12 @@ def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     """What each change of CoLA does to it, for each task that has been run with them."""
-    for task in dict.fromkeys(tasks[0] for _, tasks, *_ in STAGES["ablations"]):
+    for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
         usual = measured.runs((("cola",), (task,), FIVE, ())).get((task, "cola"), {})
         found = []
         for methods, tasks, seeds, more in STAGES["ablations"]:
-            if tasks == (task,):
-                changed = measured.runs((methods, tasks, seeds, more)).get((task, "cola"), {})
+            if task in tasks:
+                changed = measured.runs((methods, (task,), seeds, more)).get((task, "cola"), {})
                 if compared := compare(more[1].removeprefix("cola."), changed, usual):
                     found.append(compared)
         if found:

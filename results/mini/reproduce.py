@@ -60,18 +60,14 @@ STAGES: dict[str, tuple[Command, ...]] = {
         for stream in streams
     ),
     "ablations": tuple(
-        (("cola",), (task,), FIVE, ("--set", change))
-        for task, partner in (("avs", "audio"), ("refcoco", "text"))
-        for change in (
-            f"cola.paths=vision>{partner}",
-            f"cola.paths={partner}>vision",
-            "cola.r=2",
-            "cola.r=8",
-            "cola.shared=true",
-            "cola.blocks=first",
-            "cola.blocks=last",
-            "cola.linears=attention",
-            "cola.linears=feed_forward",
+        (("cola",), tasks, FIVE, ("--set", f"cola.{change}"))
+        for tasks, change in (
+            (("avs",), "paths=vision>audio"),
+            (("avs",), "paths=audio>vision"),
+            (("refcoco",), "paths=vision>text"),
+            (("refcoco",), "paths=text>vision"),
+            *((("avs", "refcoco"), change) for change in ("shared=true", "r=2", "r=8", "blocks=first", "blocks=last")),
+            *((("avs", "refcoco"), change) for change in ("linears=attention", "linears=feed_forward")),
         )
     ),
     # Three times the samples: half the epochs are one and a half times the steps, for which there is time.
