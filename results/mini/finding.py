@@ -92,14 +92,15 @@ def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
 
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """What each change of CoLA does to it, for each task that has been run with them."""
+    """What CoLA loses or gains by each change, for each task that has been run with them."""
     for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
         usual = measured.runs((("cola",), (task,), FIVE, ())).get((task, "cola"), {})
         found = []
         for methods, tasks, seeds, more in STAGES["ablations"]:
             if task in tasks:
                 changed = measured.runs((methods, (task,), seeds, more)).get((task, "cola"), {})
-                if compared := compare(more[1].removeprefix("cola."), changed, usual):
+                name = ", ".join(change.removeprefix("cola.") for change in more[1:])
+                if compared := compare(name, changed, usual):
                     found.append(compared)
         if found:
             yield f"CoLA on {task} with one thing changed, over CoLA as it is", found

@@ -60,14 +60,21 @@ STAGES: dict[str, tuple[Command, ...]] = {
         for stream in streams
     ),
     "ablations": tuple(
-        (("cola",), tasks, FIVE, ("--set", f"cola.{change}"))
-        for tasks, change in (
+        (("cola",), tasks, FIVE, ("--set", *(f"cola.{change}" for change in changes)))
+        for tasks, *changes in (
             (("avs",), "paths=vision>audio"),
             (("avs",), "paths=audio>vision"),
             (("refcoco",), "paths=vision>text"),
             (("refcoco",), "paths=text>vision"),
-            *((("avs", "refcoco"), change) for change in ("shared=true", "r=2", "r=8", "blocks=first", "blocks=last")),
-            *((("avs", "refcoco"), change) for change in ("linears=attention", "linears=feed_forward")),
+            (("avs", "refcoco"), "shared=true"),
+            (("avs", "refcoco"), "r=2"),
+            (("avs", "refcoco"), "r=8"),
+            (("avs", "refcoco"), "blocks=first"),
+            (("avs", "refcoco"), "blocks=last"),
+            (("avs", "refcoco"), "linears=attention"),
+            (("avs", "refcoco"), "linears=feed_forward"),
+            (("avs", "refcoco"), "r=2", "alpha=1"),  # the factor alpha / r is then as it is usually
+            (("avs", "refcoco"), "r=8", "alpha=4"),
         )
     ),
     # Three times the samples: half the epochs are one and a half times the steps, for which there is time.
