@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from audit import Measured, primary
-from reproduce import FIVE, HERE, MATCHED, STAGES, TASKS, TEN, TOGETHER
+from reproduce import FIVE, HERE, MATCHED, SHORTENED, STAGES, TASKS, TEN, TOGETHER
 
 from bench.files import write_text
 from bench.report.words import NONE, markdown
@@ -103,7 +103,7 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
                 if compared := compare(name, changed, usual):
                     found.append(compared)
         if found:
-            yield f"CoLA on {task} with one thing changed, over CoLA as it is", found
+            yield f"Ablations of CoLA on {task}, over CoLA as it is", found
 
 
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
@@ -123,18 +123,18 @@ def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
             yield title, there
 
 
-TOGETHER_PAIRS = (("cola", "lora"), ("cola-dora", "dora"), ("cola-dora", "cola"), ("cola-adalora", "adalora"))
-
-
 def together(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     """The same questions of one model that learns all grounding tasks."""
-    runs = {key: its for command in STAGES["together"] for key, its in measured.runs(command).items()}
-    found = [
-        compare(f"{one} over {other}", *(runs.get((TOGETHER, method), {}) for method in (one, other)))
-        for one, other in TOGETHER_PAIRS
-    ]
-    if there := [each for each in found if each]:
-        yield "All grounding tasks in one model, each of its own size", there
+    found = []
+    for question in QUESTIONS:
+        sides = (
+            measured.runs(((method,), (TOGETHER,), TEN, (*more, *SHORTENED))).get((TOGETHER, method), {})
+            for method, more in (question.one, question.other)
+        )
+        if compared := compare(question.title, *sides):
+            found.append(compared)
+    if found:
+        yield "All grounding tasks in one model", found
 
 
 def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -> Compared | None:

@@ -31,6 +31,8 @@ TOGETHER = "+".join(GROUNDING)
 SIZED = ("lora", "dora", "cola-dora")  # also at CoLA's size
 MATCHED = ("--budget", "cola")
 FIVE, TEN = tuple(range(5)), tuple(range(10))
+# Three times the samples: half the epochs are one and a half times the steps, for which there is time.
+SHORTENED = ("--set", f"{TOGETHER}.epochs=7")
 TUNING_SEEDS = (100,)  # none that is compared afterwards
 TRIALS = 5
 LIKE = "refcocog"  # the task whose rates TOGETHER has: the one of the three that bears the least
@@ -77,8 +79,10 @@ STAGES: dict[str, tuple[Command, ...]] = {
             (("avs", "refcoco"), "r=8", "alpha=4"),
         )
     ),
-    # Three times the samples: half the epochs are one and a half times the steps, for which there is time.
-    "together": tuple((methods, (TOGETHER,), FIVE, ("--set", f"{TOGETHER}.epochs=7")) for methods in (MOST, REST)),
+    "together": tuple(
+        (methods, (TOGETHER,), seeds, (*more, *SHORTENED))
+        for methods, seeds, more in ((MOST, FIVE, ()), (REST, FIVE, ()), (SIZED, FIVE, MATCHED), (MOST, TEN, ()))
+    ),
 }
 
 
@@ -103,9 +107,11 @@ def run_arguments(command: Command) -> list[str]:
 
 def share_with_together() -> None:
     """Gives grounding in one model what was tuned on one of its tasks: trials of its own would take an hour."""
-    tuned = read_tuned(TUNED)
-    found = {(TOGETHER, method): values for (task, method), values in tuned.values.items() if task == LIKE}
-    write_tuned(TUNED, tuned.tuning, found, dict.fromkeys(found, f"as on {LIKE}"))
+    for file in (TUNED, TUNED_AT_SIZE):
+        if file.is_file():
+            tuned = read_tuned(file)
+            found = {(TOGETHER, method): values for (task, method), values in tuned.values.items() if task == LIKE}
+            write_tuned(file, tuned.tuning, found, dict.fromkeys(found, f"as on {LIKE}"))
 
 
 def specs(command: Command) -> list[Spec]:

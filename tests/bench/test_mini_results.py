@@ -40,6 +40,9 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
     assert sum(spec.id in ids for spec in planned["more-seeds"]) == 4 * 5 * 5, "the first five seeds are the same runs"
     for stage in ("controls", "longer", "ablations", "together"):
         assert planned[stage] and not ids & {spec.id for spec in planned[stage]}
+    together = {(spec.method, spec.seed) for spec in planned["together"]}
+    assert len(together) == 4 * 10 + 4 * 5
+    assert {spec.settings["r"] > 4 for spec in planned["together"] if spec.method == "lora"} == {False, True}
     assert all(spec.data["streams"] for spec in planned["controls"])
     assert {spec.recipe["epochs"] for spec in planned["longer"] if spec.task == "avs"} == {
         2 * next(spec.recipe["epochs"] for spec in planned["main"] if spec.task == "avs")
@@ -52,13 +55,22 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
 def test_what_is_tuned_on_one_grounding_task_is_that_of_all_in_one_model(scripts, tmp_path, monkeypatch):
     _, reproduce = scripts
     monkeypatch.setattr(reproduce, "TUNED", tmp_path / "tuned.toml")
+    monkeypatch.setattr(reproduce, "TUNED_AT_SIZE", tmp_path / "tuned-cola-size.toml")
     tuning = Tuning("mini", 5, "suite", (100,), (), "2026-01-01", "0")
     found = {(task, "lora"): {"lr_adapter": rate} for task, rate in (("ave", 0.1), ("refcoco", 0.2), ("refcocog", 0.3))}
     write_tuned(reproduce.TUNED, tuning, found, dict.fromkeys(found, "best"))
     for _ in range(2):
         reproduce.share_with_together()
-    rates = {task: values["lr_adapter"] for (task, _), values in read_tuned(reproduce.TUNED).values.items()}
-    assert rates == {"ave": 0.1, "refcoco": 0.2, "refcocog": 0.3, reproduce.TOGETHER: 0.3}
+    assert _rates(reproduce.TUNED) == {"ave": 0.1, "refcoco": 0.2, "refcocog": 0.3, reproduce.TOGETHER: 0.3}
+    assert not reproduce.TUNED_AT_SIZE.exists(), "nothing is tuned at CoLA's size yet"
+    at_size = {("refcocog", "lora"): {"lr_adapter": 0.4}}
+    write_tuned(reproduce.TUNED_AT_SIZE, replace(tuning, budget="cola"), at_size, dict.fromkeys(at_size, "best"))
+    reproduce.share_with_together()
+    assert _rates(reproduce.TUNED_AT_SIZE) == {"refcocog": 0.4, reproduce.TOGETHER: 0.4}
+
+
+def _rates(file):
+    return {task: values["lr_adapter"] for (task, _), values in read_tuned(file).values.items()}
 
 
 def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, capsys):
@@ -222,14 +234,12 @@ def test_the_finding_of_grounding_in_one_model(scripts, finding):
     of = [
         (spec, 70.0 if spec.method.startswith("cola") else 69.0)
         for command in reproduce.STAGES["together"]
+        if "--budget" not in command[3]  # whose plan takes a search for a size
         for spec in reproduce.specs(command)
-        if spec.method != "cola-dora"
+        if spec.method != "cola-adalora"
     ]
     ((_, found),) = finding.together(_with(reads, of))
-    assert {each.name: each.differences for each in found} == {
-        "cola over lora": [1.0] * 5,
-        "cola-adalora over adalora": [1.0] * 5,
-    }
+    assert {each.name: each.differences for each in found} == {"CoLA over LoRA, each of its own size": [1.0] * 10}
 
 
 def _with(reads, of):
