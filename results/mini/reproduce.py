@@ -16,11 +16,9 @@ from pathlib import Path
 from bench.cli import main
 from bench.plan import Spec
 from bench.sweep import plan_runs
-from bench.tuned import read_tuned, write_tuned
+from bench.tuned import read_tuned
 
 HERE = Path(os.path.relpath(Path(__file__).parent))  # records name the file that their settings came from
-TUNED = HERE / "tuned.toml"
-TUNED_AT_SIZE = HERE / "tuned-cola-size.toml"  # of methods that have as many parameters as CoLA
 
 MOST = ("head", "lora", "dora", "cola")  # ten seeds
 REST = ("full", "cola-dora", "adalora", "cola-adalora")  # five
@@ -35,7 +33,7 @@ FIVE, TEN = tuple(range(5)), tuple(range(10))
 SHORTENED = ("--set", f"{TOGETHER}.epochs=7")
 TUNING_SEEDS = (100,)  # none that is compared afterwards
 TRIALS = 5
-LIKE = "refcocog"  # the task whose rates TOGETHER has: the one of the three that bears the least
+KEPT = ("--results", str(HERE), "--jobs", "2")
 
 KEEP_MEMORY = {
     "MALLOC_MMAP_THRESHOLD_": str(2**30),
@@ -46,6 +44,13 @@ KEEP_MEMORY = {
 
 Command = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ...]]
 """Methods, tasks, seeds, and more arguments of `bench run`."""
+
+SEARCHES: tuple[Command, ...] = tuple(
+    (methods, tasks, TUNING_SEEDS, (*more, *shortened))
+    for tasks, shortened in ((TASKS, ()), ((TOGETHER,), SHORTENED))
+    for methods, more in (((*MOST, *REST), ()), (SIZED, MATCHED))
+)
+"""Of learning rates, each method's with as many trials: at its own size, and at CoLA's."""
 
 STAGES: dict[str, tuple[Command, ...]] = {
     "main": ((MOST, TASKS, FIVE, ()), (REST, TASKS, FIVE, ())),
@@ -86,32 +91,26 @@ STAGES: dict[str, tuple[Command, ...]] = {
 }
 
 
-def tune_arguments(tasks: Sequence[str], methods: Sequence[str], more: Sequence[str]) -> list[str]:
-    """`bench tune` for these methods and tasks alike."""
-    named = ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, TUNING_SEEDS))]
-    kept = ["--trials", str(TRIALS), "--out", str(settings_of(more)), "--results", str(HERE)]
-    return ["tune", *named, *more, *kept, "--jobs", "2"]
+def tune_arguments(command: Command) -> list[str]:
+    """`bench tune` for one search."""
+    _, tasks, _, more = command
+    return ["tune", *_named(command), "--trials", str(TRIALS), "--out", str(settings_of(tasks, more)), *KEPT]
 
 
-def settings_of(more: Sequence[str]) -> Path:
-    """The file of the learning rates that runs with these arguments of `bench run` have."""
-    return TUNED_AT_SIZE if "--budget" in more else TUNED
+def settings_of(tasks: Sequence[str], more: Sequence[str]) -> Path:
+    """The file of the learning rates that runs of these tasks, with these arguments of `bench run`, have."""
+    return HERE / f"tuned{'-together' * (TOGETHER in tasks)}{'-cola-size' * ('--budget' in more)}.toml"
 
 
 def run_arguments(command: Command) -> list[str]:
     """`bench run` for one command of a stage."""
+    _, tasks, _, more = command
+    return ["run", *_named(command), "--settings", str(settings_of(tasks, more)), *KEPT]
+
+
+def _named(command: Command) -> list[str]:
     methods, tasks, seeds, more = command
-    named = ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds))]
-    return ["run", *named, *more, "--settings", str(settings_of(more)), "--results", str(HERE), "--jobs", "2"]
-
-
-def share_with_together() -> None:
-    """Gives grounding in one model what was tuned on one of its tasks: trials of its own would take an hour."""
-    for file in (TUNED, TUNED_AT_SIZE):
-        if file.is_file():
-            tuned = read_tuned(file)
-            found = {(TOGETHER, method): values for (task, method), values in tuned.values.items() if task == LIKE}
-            write_tuned(file, tuned.tuning, found, dict.fromkeys(found, f"as on {LIKE}"))
+    return ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds)), *more]
 
 
 def specs(command: Command) -> list[Spec]:
@@ -120,7 +119,7 @@ def specs(command: Command) -> list[Spec]:
     changes = [change for name, *changes in _options(more) if name == "--set" for change in changes]
     changes += [f'data.streams=["{values[0]}"]' for name, *values in _options(more) if name == "--streams"]
     budget = next((values[0] for name, *values in _options(more) if name == "--budget"), None)
-    file = settings_of(more)
+    file = settings_of(tasks, more)
     tuned = read_tuned(file) if file.is_file() else None
     plan, _ = plan_runs("mini", [*methods], [*tasks], [*map(str, seeds)], changes, budget, None, tuned)
     return plan
@@ -148,17 +147,12 @@ if __name__ == "__main__":
     if unknown := set(of) - {*TASKS, TOGETHER}:
         parser.error(f"no task {', '.join(sorted(unknown))}: there are {', '.join((*TASKS, TOGETHER))}")
     for stage in asked.stages or ["tune", *STAGES]:
-        if stage == "tune":
-            tasks = [task for task in TASKS if task in of]
-            searched = (((*MOST, *REST), ()), (SIZED, MATCHED))
-            jobs = [("", tune_arguments(tasks, methods, more)) for methods, more in searched if tasks]
-        else:
-            commands = [(m, tuple(t for t in tasks if t in of), s, more) for m, tasks, s, more in STAGES[stage]]
-            jobs = [(str(len(specs(each))), run_arguments(each)) for each in commands if each[1]]
-        for runs, words in jobs:
+        for methods, tasks, seeds, more in SEARCHES if stage == "tune" else STAGES[stage]:
+            command = (methods, tuple(task for task in tasks if task in of), seeds, more)
+            if not command[1]:
+                continue
+            words = tune_arguments(command) if stage == "tune" else run_arguments(command)
             if asked.list:
-                print(f"{stage}: {runs} bench {' '.join(words)}")
+                print(f"{stage}: {'' if stage == 'tune' else len(specs(command))} bench {' '.join(words)}")
             elif code := main(words):
                 sys.exit(code)
-            elif stage == "tune":
-                share_with_together()

@@ -12,7 +12,6 @@ import pytest
 
 from bench import records
 from bench.stats import smallest_gain
-from bench.tuned import Tuning, read_tuned, write_tuned
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
 
@@ -52,25 +51,21 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
     assert all(seed not in reproduce.TEN for seed in reproduce.TUNING_SEEDS), "tuned on other seeds than are compared"
 
 
-def test_what_is_tuned_on_one_grounding_task_is_that_of_all_in_one_model(scripts, tmp_path, monkeypatch):
+def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
     _, reproduce = scripts
-    monkeypatch.setattr(reproduce, "TUNED", tmp_path / "tuned.toml")
-    monkeypatch.setattr(reproduce, "TUNED_AT_SIZE", tmp_path / "tuned-cola-size.toml")
-    tuning = Tuning("mini", 5, "suite", (100,), (), "2026-01-01", "0")
-    found = {(task, "lora"): {"lr_adapter": rate} for task, rate in (("ave", 0.1), ("refcoco", 0.2), ("refcocog", 0.3))}
-    write_tuned(reproduce.TUNED, tuning, found, dict.fromkeys(found, "best"))
-    for _ in range(2):
-        reproduce.share_with_together()
-    assert _rates(reproduce.TUNED) == {"ave": 0.1, "refcoco": 0.2, "refcocog": 0.3, reproduce.TOGETHER: 0.3}
-    assert not reproduce.TUNED_AT_SIZE.exists(), "nothing is tuned at CoLA's size yet"
-    at_size = {("refcocog", "lora"): {"lr_adapter": 0.4}}
-    write_tuned(reproduce.TUNED_AT_SIZE, replace(tuning, budget="cola"), at_size, dict.fromkeys(at_size, "best"))
-    reproduce.share_with_together()
-    assert _rates(reproduce.TUNED_AT_SIZE) == {"refcocog": 0.4, reproduce.TOGETHER: 0.4}
 
+    def asked(commands):
+        return {
+            (task, method, reproduce.settings_of(tasks, more), reproduce.TOGETHER in tasks and more[-1])
+            for methods, tasks, _, more in commands
+            for task in tasks
+            for method in methods
+        }
 
-def _rates(file):
-    return {task: values["lr_adapter"] for (task, _), values in read_tuned(file).values.items()}
+    searched = asked(reproduce.SEARCHES)
+    stages = ("main", "budget", "more-seeds", "together")
+    assert searched == asked(each for stage in stages for each in reproduce.STAGES[stage])
+    assert len({file for *_, file, _ in searched}) == 4
 
 
 def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, capsys):
