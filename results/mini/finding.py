@@ -92,18 +92,24 @@ def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
 
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """What CoLA loses or gains by each change, for each task that has been run with them."""
+    """What CoLA loses or gains by each change, on each task that has been run with them, and what one path adds."""
     for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
-        usual = measured.runs((("cola",), (task,), FIVE, ())).get((task, "cola"), {})
-        found = []
-        for methods, tasks, seeds, more in STAGES["ablations"]:
-            if task in tasks:
-                changed = measured.runs((methods, (task,), seeds, more)).get((task, "cola"), {})
-                name = ", ".join(change.removeprefix("cola.") for change in more[1:])
-                if compared := compare(name, changed, usual):
-                    found.append(compared)
-        if found:
-            yield f"Ablations of CoLA on {task}, over CoLA as it is", found
+        whole, lora = (measured.runs(((m,), (task,), FIVE, ())).get((task, m), {}) for m in ("cola", "lora"))
+        changed = {
+            ", ".join(change.removeprefix("cola.") for change in more[1:]): measured.runs(
+                (methods, (task,), seeds, more)
+            )
+            for methods, tasks, seeds, more in STAGES["ablations"]
+            if task in tasks
+        }
+        one_way = [name for name in changed if name.startswith("paths=")]
+        for title, names, other in (
+            (f"Ablations of CoLA on {task}, over CoLA as it is", changed, whole),
+            (f"CoLA with a path one way on {task}, over LoRA", one_way, lora),
+        ):
+            found = [compare(name, changed[name].get((task, "cola"), {}), other) for name in names]
+            if there := [each for each in found if each]:
+                yield title, there
 
 
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:

@@ -222,6 +222,27 @@ def test_the_finding_says_what_twice_the_epochs_change(scripts, finding):
     assert gains == pytest.approx({"ave, head": 0.0, "ave, lora": 3.0, "ave, cola": 0.5})
 
 
+def test_the_finding_of_ablations(scripts, finding):
+    audit, reproduce = scripts
+    reads = _with(audit.Measured.__new__(audit.Measured), [])
+    assert not list(finding.ablations(reads))
+    of = [
+        (spec, 65.0 if spec.method == "cola" else 60.0)
+        for spec in reproduce.specs((("cola", "lora"), ("avs",), reproduce.FIVE, ()))
+    ]
+    for methods, _, seeds, more in reproduce.STAGES["ablations"]:
+        if more[1] in ("cola.paths=vision>audio", "cola.r=2"):
+            of += [(spec, 63.0) for spec in reproduce.specs((methods, ("avs",), seeds, more))]
+    (ablated, changes), (one_way, paths) = finding.ablations(_with(reads, of))
+    assert "avs" in ablated and "avs" in one_way
+    assert {each.name: each.differences for each in changes} == {
+        "paths=vision>audio": [-2.0] * 5,
+        "r=2": [-2.0] * 5,
+        "r=2, alpha=1": [-2.0] * 5,
+    }
+    assert {each.name: each.differences for each in paths} == {"paths=vision>audio": [3.0] * 5}
+
+
 def test_the_finding_of_grounding_in_one_model(scripts, finding):
     audit, reproduce = scripts
     reads = _with(audit.Measured.__new__(audit.Measured), [])
