@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,9 @@ from typing import Any
 from tabulate import tabulate
 
 NONE = "\N{EN DASH}"
+
+# The characters at which HTML begins a tag or a character reference (whatwg.org, HTML, "Tokenization").
+_OPENS = re.compile(r"<(?=[A-Za-z/!?])|&(?=[A-Za-z#])")
 
 
 def score(values: Sequence[float], with_deviation: bool = False) -> str:
@@ -47,8 +51,11 @@ def assignments(values: Mapping[str, Any]) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that Markdown takes for a table's cell and for no HTML."""
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|")
+    """Text that Markdown takes for a table's cell and for no HTML.
+
+    What can open no tag stays as it is, since a table is read in a terminal too: "<0.001", "audio>vision".
+    """
+    return _OPENS.sub(lambda found: html.escape(found[0]), " ".join(text.split())).replace("|", "\\|")
 
 
 def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -11,7 +11,7 @@ from bench.plan import make_plan
 from bench.report.board import boards
 from bench.report.leaderboard import leaderboard as markdown
 from bench.report.published import published
-from bench.report.words import NONE
+from bench.report.words import NONE, escape
 from bench.report.write import write_leaderboard
 
 
@@ -123,7 +123,7 @@ def test_published_figures_stand_by_themselves(measured):
 def test_failed_runs_are_counted_and_listed(measured, plan):
     text = leaderboard([*measured[:-1], mocks.failed(plan[-1], "out of\nmemory | <b>")])
     assert "8 runs, 1 of them failed." in text
-    assert "- 1 failed: avs cola seed 1: out of memory \\| &lt;b&gt;" in text
+    assert "- 1 failed: avs cola seed 1: out of memory \\| &lt;b>" in text
 
 
 def test_only_failed_runs(plan):
@@ -134,9 +134,14 @@ def test_only_failed_runs(plan):
 def test_names_cannot_break_the_page(plan):
     spec = dataclasses.replace(plan[0], method="a|b<script>", suite="<i>mine</i>")
     text = leaderboard([mocks.record(spec)])
-    assert "a\\|b&lt;script&gt;" in text
-    assert "&lt;i&gt;mine&lt;/i&gt;" in text
+    assert "a\\|b&lt;script>" in text
+    assert "&lt;i>mine&lt;/i>" in text
     assert "<script>" not in text
+
+
+def test_what_can_open_no_tag_stays_readable():
+    assert escape("p <0.001, audio>vision, a & b, 1 < 2") == "p <0.001, audio>vision, a & b, 1 < 2"
+    assert escape("<b> </b> <!-- <?x &lt; &#60; a|b") == "&lt;b> &lt;/b> &lt;!-- &lt;?x &amp;lt; &amp;#60; a\\|b"
 
 
 def test_what_does_not_compare_is_said(measured):
