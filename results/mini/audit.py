@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from statistics import fmean
 
-from reproduce import AUDIO_VISUAL, FIVE, GROUNDING, HERE, MOST, STAGES, TASKS, TEN, Command, specs
+from reproduce import AUDIO_VISUAL, FIVE, GROUNDING, HERE, MOST, REST, STAGES, TASKS, TEN, Command, specs
 
 from bench.records import read_all
 from bench.schema import Record
@@ -94,9 +94,9 @@ def modalities(measured: Measured) -> Iterator[Line]:
 
 def settled(measured: Measured) -> Iterator[Line]:
     """Validation scores have stopped rising at the end of a run, more epochs add little, and turn no order round."""
-    runs = measured.runs((MOST, TASKS, FIVE, ()))
+    runs = measured.runs((MOST + REST, TASKS, FIVE, ()))
     for task in TASKS:
-        for method in MOST:
+        for method in MOST + REST:
             its = runs.get((task, method), {})
             if len(its) < len(FIVE):
                 yield None, f"{task}: {method} in the last tenth of its epochs, five seeds"

@@ -125,7 +125,7 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     assert [holds for holds, text in lines if text.startswith("avs")] == [None], "no records"
     assert told(audit.modalities(good), "vision only") and told(audit.modalities(good), "audio only")
     assert told(audit.times(good), "a run takes")
-    assert told(audit.settled(good), "lora gains")
+    assert told(audit.settled(good), "cola-dora gains")
 
     bad = measured(audit, reproduce, {"head": 60.5, "lora": 60.0, "full": 99.0}, one=60.0)
     lines = list(audit.order(bad))
@@ -134,6 +134,12 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     slow = next(iter(bad.records.values()))
     bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
     assert told(audit.times(bad), "a run takes") is False
+    for key, record in bad.records.items():
+        if record.spec["method"] == "cola-dora":
+            (only,) = record.scores.validation
+            rising = [replace(only, epoch=1 + n, scores={record.scores.metric: 60.0 + 2 * n}) for n in range(10)]
+            bad.records[key] = replace(record, scores=replace(record.scores, validation=rising))
+    assert told(audit.settled(bad), "cola-dora gains") is False and told(audit.settled(bad), "cola-adalora gains")
 
 
 @pytest.mark.parametrize(
