@@ -11,7 +11,7 @@ from bench.report.groups import REFERENCE, Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
-from bench.report.words import NONE, average, data_title, escape, markdown, score
+from bench.report.words import NONE, average, data_title, escape, markdown, p_value, score
 
 _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
   95% interval over seeds (Student's t).
@@ -120,7 +120,7 @@ def _gain(gain: Gain | None) -> list[str]:
         interval(gain.interval, "+.2f"),
         f"{gain.percent:+.1f}",
         interval(gain.over_samples, "+.2f"),
-        NONE if gain.p_holm is None else f"{gain.p_holm:.3f}" if gain.p_holm >= 0.001 else "<0.001",
+        p_value(gain.p_holm),
         {"better": "better", "worse": "worse", "undecided": "no"}[gain.verdict],
     ]
 

@@ -37,6 +37,11 @@ def average(values: Sequence[float], pattern: str) -> str:
     return format(statistics.fmean(values), pattern) if values else NONE
 
 
+def p_value(p: float | None) -> str:
+    """Of a test, to three digits; a dash for none."""
+    return NONE if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
+
+
 def data_title(data: Mapping[str, Any]) -> str:
     """The data of a specification, in words that nobody takes for a benchmark's own."""
     only = f"; control: {' and '.join(data['streams'])} only" if data.get("streams") else ""

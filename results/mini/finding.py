@@ -16,7 +16,7 @@ from audit import Measured, primary
 from reproduce import FIVE, HERE, MATCHED, SHORTENED, STAGES, TASKS, TEN, TOGETHER
 
 from bench.files import write_text
-from bench.report.words import NONE, markdown
+from bench.report.words import NONE, markdown, p_value
 from bench.schema import Record
 from bench.stats import ALPHA, holm, paired_test, smallest_gain
 
@@ -163,8 +163,7 @@ def table(found: Sequence[Compared]) -> str:
         if test:
             p = next(corrected)
             stands = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
-            told = f"{p:.3f}" if p >= 0.001 else "<0.001"
-            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / other:+.1f}", told, stands]
+            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / other:+.1f}", p_value(p), stands]
         else:
             line += [NONE] * 4
         lines.append([*line, each.parameters])

@@ -99,7 +99,9 @@ def tune_arguments(command: Command) -> list[str]:
 
 def settings_of(tasks: Sequence[str], more: Sequence[str]) -> Path:
     """The file of the learning rates that runs of these tasks, with these arguments of `bench run`, have."""
-    return HERE / f"tuned{'-together' * (TOGETHER in tasks)}{'-cola-size' * ('--budget' in more)}.toml"
+    together = "-together" if TOGETHER in tasks else ""
+    size = "-cola-size" if "--budget" in more else ""
+    return HERE / f"tuned{together}{size}.toml"
 
 
 def run_arguments(command: Command) -> list[str]:
@@ -147,12 +149,13 @@ if __name__ == "__main__":
     if unknown := set(of) - {*TASKS, TOGETHER}:
         parser.error(f"no task {', '.join(sorted(unknown))}: there are {', '.join((*TASKS, TOGETHER))}")
     for stage in asked.stages or ["tune", *STAGES]:
-        for methods, tasks, seeds, more in SEARCHES if stage == "tune" else STAGES[stage]:
+        tuning = stage == "tune"
+        for methods, tasks, seeds, more in SEARCHES if tuning else STAGES[stage]:
             command = (methods, tuple(task for task in tasks if task in of), seeds, more)
             if not command[1]:
                 continue
-            words = tune_arguments(command) if stage == "tune" else run_arguments(command)
+            words = tune_arguments(command) if tuning else run_arguments(command)
             if asked.list:
-                print(f"{stage}: {'' if stage == 'tune' else len(specs(command))} bench {' '.join(words)}")
+                print(f"{stage}:{'' if tuning else f' {len(specs(command))}'} bench {' '.join(words)}")
             elif code := main(words):
                 sys.exit(code)
