@@ -1,7 +1,8 @@
-"""What a run is measured on: software versions, the checkout's commit, the machine. Needs no heavy import."""
+"""What a run is measured on: software versions, the checkout's commit, the machine."""
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
@@ -20,18 +21,32 @@ _PACKAGES = (
     "pillow",
     "soxr",
 )
+VARIABLES = (
+    *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"),
+    *("ATEN_CPU_CAPABILITY", "OPENBLAS_CORETYPE", "NPY_DISABLE_CPU_FEATURES"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"),
+    *("ONEDNN_DEFAULT_FPMATH_MODE", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
+    "CUBLAS_WORKSPACE_CONFIG",
+)
+"""Environment variables that choose kernels or threads, and so the order in which products are summed."""
+
 _CHECKOUT = Path(__file__).resolve().parent.parent
 
 
-def environment(device: str, threads: int) -> Environment:
-    """The environment of this process.
+def environment(device: str, threads: int, precision: str | None = None) -> Environment:
+    """The environment of this process, in which torch is loaded.
 
     Args:
         device: name of the device that computes.
         threads: threads that one operation may use on the CPU.
+        precision: mixed precision that is used: no, bf16 or fp16.
     """
-    # Results do not change what is measured, and the records of one command must not make its next ones dirty.
+    import torch
+
+    # Results do not change what is measured, and the records of one command must not make its next ones dirty. A file
+    # that git does not track, such as a picture or a note, is most likely no code that ran: that is said apart.
     status = _git("status", "--porcelain", "--", ".", ":(exclude)results")
+    changes = None if status is None else status.splitlines()
     return Environment(
         python=platform.python_version(),
         platform=platform.platform(),
@@ -39,7 +54,12 @@ def environment(device: str, threads: int) -> Environment:
         threads=threads,
         versions=_versions(),
         commit=_git("rev-parse", "HEAD"),
-        dirty=None if status is None else bool(status),
+        dirty=None if changes is None else any(not line.startswith("??") for line in changes),
+        processor=processor(),
+        instructions=torch.backends.cpu.get_cpu_capability(),
+        variables={name: os.environ[name] for name in VARIABLES if name in os.environ},
+        precision=precision,
+        untracked=None if changes is None else any(line.startswith("??") for line in changes),
     )
 
 

@@ -40,8 +40,8 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     """
     started = schema.now()
     _, _, recipe = build_parts(spec)
-    device = make_accelerator(options.device, recipe).device
-    here = environment(device_name(device), torch.get_num_threads())
+    accelerator = make_accelerator(options.device, recipe)
+    here = environment(device_name(accelerator.device), torch.get_num_threads(), accelerator.mixed_precision)
     here = replace(here, processes=processes.count())
     blank = schema.Record.failed(spec, started, environment=here)
     failed: schema.Record | None = None

@@ -115,6 +115,9 @@ class DataInfo:
     fingerprint: str = doc("Checksum of what was read: equal for equal data.")
     counts: dict[str, int] = doc("Number of samples, by split.")
     skipped: int = doc("Samples left out because their files could not be read.")
+    splits: dict[str, str] | None = doc(
+        "Checksum of the samples of each split: their names, annotations and media.", None
+    )
 
 
 @dataclass(frozen=True)
@@ -127,9 +130,34 @@ class Environment:
     threads: int = doc("Threads that one operation may use on the CPU.")
     versions: dict[str, str] = doc("Versions of the installed packages that matter, by name.")
     commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
-    dirty: bool | None = doc("Whether that checkout held changes that are not committed, other than in results/.")
+    dirty: bool | None = doc("Whether that checkout held changes to tracked files that are not committed.")
     jobs: int | None = doc("Runs that the command did at a time, which share the machine.", None)
     processes: int | None = doc("Processes that did the run together, each on a device like this one.", None)
+    processor: str | None = doc("Model name of the processor.", None)
+    instructions: str | None = doc("Instruction set that torch's kernels used, as in AVX2 or AVX512.", None)
+    variables: dict[str, str] | None = doc("Environment variables that change how sums are rounded, if set.", None)
+    precision: str | None = doc("Mixed precision that was used: no, bf16 or fp16.", None)
+    untracked: bool | None = doc(
+        "Whether that checkout held files that git does not track, other than in results/.", None
+    )
+
+
+@dataclass(frozen=True)
+class Code:
+    """Where a method or a task comes from."""
+
+    checksum: str = doc("SHA-256 of its source, comments and docstrings aside.")
+    distribution: str | None = doc("The installed distribution that holds it; null for a script or a notebook.", None)
+    version: str | None = doc("Version of that distribution.", None)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a run was made with besides its specification: code and encoders."""
+
+    method: Code = doc("Code of the method.")
+    task: Code = doc("Code of the task.")
+    encoders: dict[str, str] = doc("SHA-256 of each encoder's weights, configuration and tokenizer, by stream.")
 
 
 @dataclass(frozen=True)
@@ -156,6 +184,7 @@ class Record:
     tuned: dict[str, Any] | None = doc(
         "The file of --settings: `file`, `sha256`, and what it says of its tuning.", None
     )
+    provenance: Provenance | None = doc("Code and encoders that the run was made with.", None)
 
     @classmethod
     def failed(

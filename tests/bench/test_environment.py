@@ -3,6 +3,7 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+import torch
 
 import bench
 from bench.environment import environment
@@ -29,6 +30,20 @@ def test_versions_device_and_threads():
     assert (here.device, here.threads) == ("cpu", 2)
 
 
+def test_what_rounds_sums_otherwise(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    monkeypatch.setenv("HOME", "/elsewhere")
+    here = environment("cpu", 2, precision="bf16")
+    assert here.processor
+    assert here.instructions == torch.backends.cpu.get_cpu_capability()
+    assert here.precision == "bf16"
+    assert here.variables["OPENBLAS_CORETYPE"] == "Haswell"
+    assert here.variables["OMP_NUM_THREADS"] == "2"
+    assert not {"ATEN_CPU_CAPABILITY", "HOME"} & here.variables.keys(), "nothing but what is set and changes sums"
+
+
 def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
     assert environment("cpu", 1).commit is None
     checkout("commit", "--allow-empty", "-m", "first")
@@ -37,7 +52,11 @@ def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "new.json").write_text("")
     assert environment("cpu", 1).dirty is False, "results are no code"
+    assert environment("cpu", 1).untracked is False
     (tmp_path / "new.py").write_text("")
+    here = environment("cpu", 1)
+    assert (here.dirty, here.untracked) == (False, True), "what git does not track is said apart"
+    checkout("add", "new.py")
     assert environment("cpu", 1).dirty is True
 
 
