@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.copies import one_a_run
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, remove_unfinished, write_text
 from bench.plan import Spec
@@ -103,12 +104,13 @@ def _check(record: Record, place: str) -> None:
 
 
 def read_all(results: Path) -> list[Record]:
-    """All records of a results folder, oldest first, but for trials of `bench tune`, which have no test scores.
+    """A record of each run in a results folder, oldest first, but for trials of `bench tune`: they have no test scores.
 
-    Files that are no records are left out with a warning.
+    Files that are no records are left out with a warning. Where several hold records of one run, `bench.copies` says
+    which counts.
     """
     folder = results / FOLDER
-    found = []
+    found: dict[str, Record] = {}
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - as in `_read`
         if not name.endswith(".json"):
             continue
@@ -120,8 +122,8 @@ def read_all(results: Path) -> list[Record]:
             _log.warning("left out: %s", error)
         else:
             if record.scores is None or record.scores.test:
-                found.append(record)
-    return sorted(found, key=lambda record: record.started)
+                found[name.removesuffix(".json")] = record
+    return sorted(one_a_run(found), key=lambda record: record.started)
 
 
 def of(results: Path, spec: Spec) -> Record | None:

@@ -13,7 +13,7 @@ import re
 from dataclasses import MISSING, asdict, dataclass
 from datetime import datetime, timezone
 from types import NoneType
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import msgspec
 
@@ -161,8 +161,26 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """Where a record was read, and what else its folder holds of the same run; no part of the record itself.
+
+    Attributes:
+        stem: what its file is called, without a suffix; empty where it was read from no results folder.
+        earlier: the same of records that were made with other code, encoders or data, and do not count.
+        unequal: the same of records that were made alike, have other contents, and do not count.
+    """
+
+    stem: str = ""
+    earlier: tuple[str, ...] = ()
+    unequal: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Record:
     """What one run measured. Parts that a failed run did not come to are null."""
+
+    kept: ClassVar[Kept] = Kept()
+    """What `bench.records.read_all` says of the file; no key of it. A changed copy of the record has none."""
 
     schema: int = doc("Version of this schema.")
     id: str = doc("Hash of the specification: equal for equal runs.")
@@ -203,6 +221,11 @@ class Record:
             environment=environment,
             **nothing,
         )
+
+    def lying(self, kept: Kept) -> Record:
+        """Says of this record where it lies, and returns it."""
+        object.__setattr__(self, "kept", kept)
+        return self
 
     @property
     def label(self) -> str:

@@ -16,6 +16,9 @@ from bench.streams.load import outline_stream
 from bench.tasks import draw
 from bench.tasks.base import Task
 
+FOLDER = "pictures"
+"""Where in the results folder pictures go."""
+
 
 def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[Image.Image, Record]:
     """Samples of a run's first test split, each with what is true and what the run predicted.

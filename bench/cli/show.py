@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which run, how many samples, and where to draw them."""
     parser.add_argument("--run", required=True, metavar="ID", help="id of the run, or how it begins")
     parser.add_argument("--n", type=int, default=8, metavar="N", help="samples (default: %(default)s)")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="a .png file (default: ID.png)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="a .png file (default: RESULTS/pictures/ID.png)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is kept"
@@ -20,15 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Writes the picture and prints where."""
     from bench.errors import UsageError
-    from bench.show import show
+    from bench.show import FOLDER, show
 
     if args.n < 1:
         raise UsageError(f"--n must be at least 1, not {args.n}")
     picture, record = show(args.run, args.results, args.data_root, args.n)
-    path = args.out or Path(f"{record.id}.png")
+    path = args.out or args.results / FOLDER / f"{record.id}.png"
     try:
+        if not args.out:
+            path.parent.mkdir(exist_ok=True)
         picture.save(path, "png")
     except OSError as error:
-        raise UsageError(f"--out {path} cannot be written: {error}") from error
+        raise UsageError(f"{path} cannot be written: {error}; choose another place with --out") from error
     print(f"{record.label}: {path}")
     return 0

@@ -174,7 +174,7 @@ class _RowScores:
             if self._results is None or record.scores is None:
                 return {}
             try:
-                kept = samples.read(self._results, record.stem, record.scores.metric)
+                kept = samples.read(self._results, record.kept.stem or record.stem, record.scores.metric)
             except BenchError as error:
                 _log.warning("left out: %s", error)
                 return {}

@@ -54,6 +54,16 @@ def test_a_picture_of_each_task(results, options, tmp_path, task):
     assert heights[1] > heights[0] + 50
 
 
+def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (record,) = [record for record in records.read_all(results) if record.spec["task"] == "avs"]
+    given = ["--results", str(results), "--data-root", str(options.data_root), "--n", "1"]
+    assert cli.main(["show", "--run", record.id, *given]) == 0
+    path = results / "pictures" / f"{record.id}.png"
+    assert path.is_file() and str(path) in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [], "nothing in the folder in which the command was given"
+
+
 def test_the_predictions_are_those_of_the_test_split(results):
     (record,) = [record for record in records.read_all(results) if record.spec["task"] == "refcoco"]
     (spec,) = make_plan(
