@@ -130,7 +130,7 @@ def _described(hint: Any) -> str:
     if origin is tuple:
         return f"a list, each {_described(args[0])}"
     if origin is dict:
-        return "a table"
+        return f"a table, each {_described(args[1])}"
     names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "none"}
     return names.get(hint, str(hint))
 

@@ -34,6 +34,8 @@ class CrossModal(Method):
         inter_r: rank of the inter-modal path; None for that of the intra-modal one, 16 where that has none.
         inter_scale: what s_c begins with; None for the intra-modal path's alpha / r, 0.5 where that has none.
         reduction: the hypernetwork's hidden width is the partner's width // reduction, at least 1.
+        hidden: the hidden width itself in place of `reduction`: one number, or a table by the stream whose linears are
+            adapted, as in {vision = 48, audio = 96}. None for `reduction`.
         summary: x_c is the class token (cls) or the mean of all tokens (mean).
         paths: which streams tell which, as in ("vision>audio",): audio then reads vision. Empty for all.
         shared: one hypernetwork for all linears of a stream that read the same partner; A_c, B_c, s_c stay their own.
@@ -49,6 +51,7 @@ class CrossModal(Method):
     shared: bool = False
     blocks: Literal["all", "first", "last"] = "all"
     linears: Literal["all", "attention", "feed_forward"] = "all"
+    hidden: int | dict[str, int] | None = None
 
     fused: ClassVar[bool] = True
     """Evaluate the path in the fused form; the plain one is there to compare with."""
@@ -59,6 +62,15 @@ class CrossModal(Method):
             raise ValueError("inter_r must be at least 1")
         if self.reduction < 1:
             raise ValueError("reduction must be at least 1")
+        if self.hidden is not None:
+            widths = self.hidden.values() if isinstance(self.hidden, dict) else [self.hidden]
+            if min(widths, default=0) < 1:
+                raise ValueError("hidden must be at least 1, or a table of such numbers by stream")
+            if self.reduction != type(self).reduction:
+                raise ValueError(
+                    f"hidden and reduction={self.reduction} both give the hypernetworks' hidden width: "
+                    f"set hidden=none, or reduction={type(self).reduction}, its default"
+                )
         for path in self.paths:
             if path.count(">") != 1:
                 raise ValueError(f"paths: write source>target, as in vision>audio, not {path}")
@@ -77,14 +89,17 @@ class CrossModal(Method):
         return make_dataclass(f"cola+{name}", [], bases=(cls, base), namespace={"__doc__": about})
 
     def check_streams(self, streams: Sequence[str]) -> None:
-        """Check that the streams named in `paths` are there."""
+        """Check that the streams named in `paths` and `hidden` are there, and that `hidden` has all that it must."""
         super().check_streams(streams)
         self._directions(streams)
+        self._hidden_widths(streams)
 
     def identity(self) -> dict[str, Any]:
         """Return what tells these settings from others: so a run keeps its id though fields came later."""
         values = super().identity()
-        later = ("shared", "blocks", "linears")
+        later = ("shared", "blocks", "linears", "hidden")
+        if self.hidden is not None:
+            del values["reduction"]  # says nothing then
         return {
             name: value for name, value in values.items() if name not in later or value != getattr(type(self), name)
         }
@@ -92,7 +107,14 @@ class CrossModal(Method):
     @property
     def knobs(self) -> tuple[str, ...]:
         """What turns the intra-modal path, and with it the rank of this one; and the hypernetworks' width."""
-        return (*(super().knobs or ("inter_r",)), "reduction")
+        return (*(super().knobs or ("inter_r",)), "reduction" if self.hidden is None else "hidden")
+
+    def turned(self, knob: str, value: int) -> dict[str, Any]:
+        """Return hidden widths of which the least is the value, in the proportions that they have."""
+        if knob == "hidden" and isinstance(self.hidden, dict):
+            least = min(self.hidden.values())
+            return {knob: {name: round(value * width / least) for name, width in self.hidden.items()}}
+        return super().turned(knob, value)
 
     @property
     def search(self) -> Space:
@@ -108,7 +130,8 @@ class CrossModal(Method):
         scale = getattr(self, "scale", SCALE) if self.inter_scale is None else self.inter_scale
         model.summary = self.summary
         where = Where(frozenset(self._directions(list(model.streams))), self.blocks, self.linears)
-        attach_inter_modal(model, r, self.reduction, scale, where, shared=self.shared, fused=self.fused)
+        hidden = self._hidden_widths(list(model.streams))
+        attach_inter_modal(model, r, self.reduction, scale, where, hidden=hidden, shared=self.shared, fused=self.fused)
 
     def save(self, folder: Path) -> None:
         """Write what the intra-modal method writes, and the inter-modal paths beside it."""
@@ -139,6 +162,16 @@ class CrossModal(Method):
                     f"paths: {source}>{target} does not join two of the streams here: {', '.join(streams)}"
                 )
         return pairs
+
+    def _hidden_widths(self, streams: Sequence[str]) -> dict[str, int] | None:
+        """Return the hypernetworks' hidden width by the stream whose linears are adapted; None for `reduction`."""
+        if not isinstance(self.hidden, dict):
+            return None if self.hidden is None else dict.fromkeys(streams, self.hidden)
+        if others := [name for name in self.hidden if name not in streams]:
+            raise ValueError(f"hidden: {others[0]} is none of the streams here: {', '.join(streams)}")
+        if missing := sorted({target for _, target in self._directions(streams)} - self.hidden.keys()):
+            raise ValueError(f"hidden: {missing[0]} reads another stream too: give its width, or one number for all")
+        return self.hidden
 
 
 @dataclass

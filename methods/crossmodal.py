@@ -35,16 +35,15 @@ class Hypernetwork(nn.Module):
     The second norm is over the whole matrix.
     """
 
-    def __init__(self, width: int, r: int, reduction: int) -> None:
+    def __init__(self, width: int, r: int, hidden: int) -> None:
         """Make a hypernetwork.
 
         Args:
             width: of the partner's summary.
             r: rank: the matrices are r x r.
-            reduction: the hidden width is width // reduction, at least 1.
+            hidden: the hidden width.
         """
         super().__init__()
-        hidden = max(1, width // reduction)
         self.r = r
         self.fc1 = nn.Linear(width, hidden)
         self.norm1 = nn.LayerNorm(hidden, eps=EPS)
@@ -71,7 +70,7 @@ class InterModal(nn.Module):
         features: tuple[int, int],
         width: int,
         r: int,
-        reduction: int,
+        hidden: int,
         scale: float,
         hyper: Hypernetwork | None = None,
     ) -> None:
@@ -81,7 +80,7 @@ class InterModal(nn.Module):
             features: input and output features of the linear.
             width: of the partner's summary.
             r: rank.
-            reduction: of the hypernetwork.
+            hidden: width of the hypernetwork's hidden layer.
             scale: what s_c begins with.
             hyper: the hypernetwork, where it is shared with other terms; None for one of its own.
         """
@@ -90,7 +89,7 @@ class InterModal(nn.Module):
         self.A = nn.Parameter(torch.empty(r, in_features))
         self.B = nn.Parameter(torch.zeros(out_features, r))
         self.scale = nn.Parameter(torch.tensor([scale]))
-        self.hyper = hyper or Hypernetwork(width, r, reduction)
+        self.hyper = hyper or Hypernetwork(width, r, hidden)
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
 
     def forward(self, x_BTI: Tensor, summary_BC: Tensor) -> Tensor:
@@ -183,6 +182,7 @@ def attach_inter_modal(
     scale: float,
     where: Where = Where(),
     *,
+    hidden: Mapping[str, int] | None = None,
     shared: bool = False,
     fused: bool = True,
 ) -> None:
@@ -191,9 +191,10 @@ def attach_inter_modal(
     Args:
         model: to be adapted, in place; whatever adapts it besides does not matter.
         r: rank.
-        reduction: of the hypernetworks.
+        reduction: the hypernetworks' hidden width is the partner's width // reduction, at least 1.
         scale: what s_c begins with.
         where: which linears; all by default.
+        hidden: the hidden width itself, by the stream whose linears are adapted, in place of `reduction`.
         shared: one hypernetwork for all linears of a stream that read the same partner, as far as its width is equal.
         fused: evaluate them in the fused form rather than term by term; the results are equal but for rounding.
     """
@@ -213,8 +214,9 @@ def attach_inter_modal(
                     continue
                 for partner in where.partners(model, name):
                     width = model.streams[partner].width_at(step[partner].paired)
+                    narrow = hidden[name] if hidden else max(1, width // reduction)
                     hyper = common.get((name, partner, width))
-                    term = InterModal(stream.features(turn.paired, role), width, r, reduction, scale, hyper)
+                    term = InterModal(stream.features(turn.paired, role), width, r, narrow, scale, hyper)
                     if shared:
                         common[name, partner, width] = term.hyper
                     made.setdefault(name, {}).setdefault(role, {})[partner] = term.to(like.device, like.dtype)

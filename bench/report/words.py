@@ -77,4 +77,6 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 def _setting(value: Any) -> str:
     if value is None:
         return "none"
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{key}={_setting(each)}' for key, each in value.items())}}}"
     return value if isinstance(value, str) else json.dumps(value)

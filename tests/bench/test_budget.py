@@ -141,6 +141,21 @@ def test_the_reduction_fills_up_what_the_rank_is_too_coarse_for():
     assert set(found.chosen) == {"inter_r", "reduction"}
 
 
+@pytest.mark.parametrize(("hidden", "turned"), [(3, 5), ({"vision": 2, "audio": 6}, {"vision": 5, "audio": 15})])
+def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, turned):
+    """By stream it keeps its proportions; a budget leaves the one of --set alone."""
+
+    def count(values):
+        widths = values["hidden"]
+        return 1000 * values["inter_r"] + 100 * (sum(widths.values()) if isinstance(widths, dict) else widths)
+
+    spec = spec_of("cola+head", hidden=hidden, inter_r=1)
+    target = count({"inter_r": 1, "hidden": turned})
+    assert fit(spec, target, count, given=("cola+head.inter_r",)).chosen == {"hidden": turned}
+    with pytest.raises(UsageError, match="no setting of it changes that"):
+        fit(spec, target, count, given=("cola+head.inter_r", "cola+head.hidden"))
+
+
 def test_a_setting_that_was_given_stays():
     with pytest.raises(UsageError, match=r"nearest is .* with inter_r=\d+$"):
         within("16000", ["cola+head"], "cola+head.reduction=8")

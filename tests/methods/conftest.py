@@ -54,7 +54,7 @@ def plain_term(model: MultiStream, stream: str, block: int, role: str, partner: 
     prefix = f"{stream}.{block}.{role}.{partner}."
     values = {k.removeprefix(prefix): v for k, v in inter_modal_tensors(model).items() if k.startswith(prefix)}
     (r, in_features), (hidden, width) = values["A"].shape, values["hyper.fc1.weight"].shape
-    term = InterModal((in_features, len(values["B"])), width, r, width // hidden, scale=0.0).to(values["A"].dtype)
+    term = InterModal((in_features, len(values["B"])), width, r, hidden, scale=0.0).to(values["A"].dtype)
     term.load_state_dict(values)
     return term
 

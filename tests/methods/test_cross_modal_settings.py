@@ -12,6 +12,8 @@ from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.crossmodal import inter_modal_tensors
+from bench.plan import make_plan
+from bench.report.words import assignments
 from bench.streams.base import STAGES
 
 THREE = {"vision": 3, "audio": 2, "audio2": 2}
@@ -109,6 +111,65 @@ def test_shared_hypernetworks(make_model, make_inputs, monkeypatch, fused, tmp_p
         torch.testing.assert_close(plain(inputs)[name], states, rtol=1e-9, atol=1e-9)
     sum(states.square().sum() for states in model(inputs).values()).backward()
     assert all(p.grad is not None for n, p in model.named_parameters() if "hyper" in n)
+
+
+@pytest.mark.parametrize(
+    ("values", "widths"),
+    [
+        ({"hidden": 5}, {"vision": {5}, "audio": {5}}),
+        ({"hidden": {"vision": 3, "audio": 6}}, {"vision": {3}, "audio": {6}}),
+        ({"hidden": {"vision": 3, "audio": 6}, "shared": True}, {"vision": {3}, "audio": {6}}),
+        ({"hidden": {"audio": 6}, "paths": ("vision>audio",)}, {"vision": set(), "audio": {6}}),
+    ],
+)
+def test_the_hidden_width_is_given_as_such(make_model, make_inputs, values, widths, tmp_path):
+    """By the stream whose linears are adapted, whatever the width of the partner."""
+    model = make_model()
+    method = CoLA(r=2, **values)
+    method.check_streams(list(model.streams))
+    method.attach(model)
+    assert {name: {b.numel() for b in matrices(model, "fc1.bias", name)} for name in model.streams} == widths
+    shake(model)
+    method.save(tmp_path)
+    again = make_model()
+    other = CoLA(r=2, **values)
+    other.attach(again)
+    other.load(tmp_path)
+    inputs = make_inputs(model)
+    for name, states in model(inputs).items():
+        torch.testing.assert_close(again(inputs)[name], states, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"hidden": {"vision": 3, "text": 3}}, "hidden: text is none of the streams here: vision, audio"),
+        ({"hidden": {"vision": 3}}, "hidden: audio reads another stream too: give its width, or one number for all"),
+    ],
+)
+def test_hidden_widths_of_other_streams_are_refused(values, told):
+    with pytest.raises(ValueError, match=told):
+        CoLA(**values).check_streams(["vision", "audio"])
+
+
+def test_hidden_widths_on_the_command_line():
+    def settings_of(*sets):
+        return make_plan("paper-avs", ["cola"], ["avs"], [0], sets)[0].settings
+
+    assert settings_of("cola.hidden={vision = 4, audio=8}")["hidden"] == {"vision": 4, "audio": 8}
+    assert settings_of("cola.hidden=4")["hidden"] == 4
+    assert assignments({"hidden": {"vision": 4, "audio": 8}}) == "hidden={vision=4, audio=8}", "as --set takes it"
+    reduced = settings_of("cola.hidden=none", "cola.reduction=2")
+    assert reduced["reduction"] == 2 and "hidden" not in reduced
+    assert "reduction" not in settings_of()
+    told = {
+        ("cola.hidden={visoin=4, audio=8}",): "cola: hidden: visoin is none of the streams here: vision, audio",
+        ("cola.reduction=2",): "set hidden=none, or reduction=16, its default",
+        ("cola.hidden={vision=1.5}",): r"must be a whole number or a table, each a whole number or none",
+    }
+    for sets, words in told.items():
+        with pytest.raises(UsageError, match=words):
+            settings_of(*sets)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +301,10 @@ def test_rank_and_scale_follow_the_intra_modal_path(make_model, name, values, ra
     [
         ({"inter_r": 0}, "inter_r must be at least 1"),
         ({"reduction": 0}, "reduction must be at least 1"),
+        ({"hidden": 0}, "hidden must be at least 1"),
+        ({"hidden": {"vision": 0}}, "hidden must be at least 1"),
+        ({"hidden": {}}, "hidden must be at least 1"),
+        ({"hidden": 4, "reduction": 4}, "both give the hypernetworks' hidden width"),
         ({"paths": ("vision",)}, "write source>target, as in vision>audio, not vision"),
         ({"paths": ("a>b>c",)}, "write source>target, as in vision>audio, not a>b>c"),
         ({"r": 0}, "r must be at least 1"),

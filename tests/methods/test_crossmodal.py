@@ -9,25 +9,24 @@ from torch import nn
 from bench.methods.crossmodal import Hypernetwork, InterModal, attach_inter_modal, inter_modal_tensors
 
 
-def hypernetwork_parameters(c: int, r: int, k: int) -> int:
-    h = max(1, c // k)
+def hypernetwork_parameters(c: int, r: int, h: int) -> int:
     return c * h + 3 * h + h * r**2 + 3 * r**2
 
 
-@pytest.mark.parametrize(("c", "r", "k"), [(768, 16, 16), (96, 16, 2), (20, 4, 64), (33, 3, 4)])
-def test_parameters_of_one_linear(c, r, k):
-    term = InterModal((30, 50), c, r, k, scale=0.1)
-    assert sum(p.numel() for p in term.hyper.parameters()) == hypernetwork_parameters(c, r, k)
-    assert sum(p.numel() for p in term.parameters()) == r * (30 + 50) + hypernetwork_parameters(c, r, k) + 1
+@pytest.mark.parametrize(("c", "r", "h"), [(768, 16, 48), (96, 16, 48), (20, 4, 1), (33, 3, 8)])
+def test_parameters_of_one_linear(c, r, h):
+    term = InterModal((30, 50), c, r, h, scale=0.1)
+    assert sum(p.numel() for p in term.hyper.parameters()) == hypernetwork_parameters(c, r, h)
+    assert sum(p.numel() for p in term.parameters()) == r * (30 + 50) + hypernetwork_parameters(c, r, h) + 1
 
 
 def test_the_published_count_of_one_hypernetwork():
-    assert sum(p.numel() for p in Hypernetwork(768, 16, 16).parameters()) == 50_064
+    assert sum(p.numel() for p in Hypernetwork(768, 16, 48).parameters()) == 50_064
 
 
 def test_row_vector_form(draw):
     """For each sample x A_c^T Phi^T B_c^T, with both norms written out."""
-    term = InterModal((6, 5), width=8, r=3, reduction=2, scale=0.3).double()
+    term = InterModal((6, 5), width=8, r=3, hidden=4, scale=0.3).double()
     draw(term)
     x, x_c = torch.randn(4, 7, 6, dtype=torch.float64), torch.randn(4, 8, dtype=torch.float64)
 
@@ -46,7 +45,7 @@ def test_row_vector_form(draw):
 
 def test_initial_values():
     torch.manual_seed(0)
-    term = InterModal((400, 300), width=512, r=16, reduction=4, scale=0.1)
+    term = InterModal((400, 300), width=512, r=16, hidden=128, scale=0.1)
     assert term.scale.item() == pytest.approx(0.1)
     assert not term.B.any()
     assert term.A.abs().max() <= math.sqrt(1 / 400)  # Kaiming uniform with a = sqrt(5)

@@ -34,8 +34,7 @@ class AdaptedLinear:
         encoder = nn.ModuleDict({"linear": linear})
         get_peft_model(encoder, LoraConfig(r=r, lora_alpha=case["scale_intra"].item() * r, target_modules=["linear"]))
         width = case["x_c"].shape[1]
-        reduction = width // len(case["hyper_fc1_bias"])
-        inter = InterModal((features, len(case["weight"])), width, r, reduction, scale=0.0).double()
+        inter = InterModal((features, len(case["weight"])), width, r, len(case["hyper_fc1_bias"]), scale=0.0).double()
         values = {"A": "A_inter", "B": "B_inter", "scale": "scale_inter"}
         values |= {f"hyper.{n}": f"hyper_{n.replace('.', '_')}" for n, _ in inter.hyper.named_parameters()}
         inter.load_state_dict(
