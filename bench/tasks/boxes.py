@@ -12,9 +12,19 @@ def corners(boxes: Tensor) -> Tensor:
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
-def iou(first: Tensor, second: Tensor) -> Tensor:
-    """The intersection over union (...) of boxes (..., 4), one by one; 0 where both are empty."""
-    both, either = _overlap(corners(first), corners(second))
+def iou(first: Tensor, second: Tensor, within: Tensor | None = None) -> Tensor:
+    """The intersection over union (...) of boxes (..., 4), one by one; 0 where both are empty.
+
+    Args:
+        first: boxes, of which only the part inside `within` counts.
+        second: boxes.
+        within: left, top, right and bottom edges (..., 4) of what the first boxes are clamped to; None for no clamping.
+    """
+    one = corners(first)
+    if within is not None:
+        low, high = within[..., None, :2], within[..., None, 2:]
+        one = one.unflatten(-1, (2, 2)).clamp(low, high).flatten(-2)
+    both, either = _overlap(one, corners(second))
     return both / either.clamp(min=torch.finfo(either.dtype).tiny)
 
 
@@ -31,8 +41,8 @@ def giou(first: Tensor, second: Tensor) -> Tensor:
 
 
 def _overlap(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas of the intersections and of the unions of boxes given by their corners."""
+    """Areas of the intersections and of the unions of boxes given by their corners; one turned inside out is empty."""
     sides = torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])
     both = sides.clamp(min=0).prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).prod(-1) for box in (one, other)]
+    areas = [(box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1) for box in (one, other)]
     return both, areas[0] + areas[1] - both

@@ -26,7 +26,9 @@ Reads = Literal["words", "cls", "mean"]
 BOX = "accuracy@0.5"
 MASK = "miou"
 _PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9)
-BOX_METRICS = {BOX: "share of expressions whose predicted box has an IoU of 0.5 or more with the true one"}
+BOX_METRICS = {
+    BOX: "share of expressions whose predicted box, clamped to the picture, has an IoU of 0.5 or more with the true one"
+}
 MASK_METRICS = {
     MASK: "IoU of the predicted and the true mask, the mean over expressions, at the picture's own resolution",
     "oiou": "all intersections of predicted and true masks over all their unions",
@@ -140,14 +142,15 @@ class Grounding(Task):
         return sum(parts[1:], parts[0])
 
     def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`box_iou` of each expression, and the pixels in `both` and in `either` of its masks."""
+        """`box_iou` of each expression, its box clamped to the picture; pixels in `both` and `either` of its masks."""
         import torch
 
         from bench.tasks.boxes import iou
 
         measured = {}
         if "box" in self.targets:
-            measured["box_iou"] = iou(output["box"][:, 0], batch["box"][:, 0])
+            found, true = output["box"][:, 0], batch["box"][:, 0]
+            measured["box_iou"] = iou(found, true, self._edges(batch["size"][:, 0]).to(found))
         if "mask" in self.targets:
             counts = [
                 self._overlap(*sample)
@@ -192,10 +195,18 @@ class Grounding(Task):
             logits = square.logits(torch.from_numpy(output["mask"][0]))
             found = draw.tinted(found, logits.numpy() >= 0, draw.FOUND)
         if "box" in self.targets:
-            true = draw.framed(true, _shares(expression.box, expression.size), draw.TRUE)
-            found = draw.framed(found, _shares(square.pixels(output["box"][0]), expression.size), draw.FOUND)
+            true = draw.framed(true, square.shares(square.box(expression.box)), draw.TRUE)
+            found = draw.framed(found, square.shares(output["box"][0]), draw.FOUND)
         row = draw.beside([plain, true, found])
         return draw.below([draw.text(f'"{samples.texts[index]}"', row.width), row], 4)
+
+    def _edges(self, sizes: Tensor) -> Tensor:
+        """The edges (B, 4) of pictures of `sizes` (B, 2) in their squares."""
+        import torch
+
+        from bench.tasks.square import Square
+
+        return torch.tensor([Square(height, width, self.keep_aspect).edges for height, width in sizes.tolist()])
 
     def _overlap(self, logits: Tensor, truth: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels in both masks and in either, at the picture's own resolution, where the probability is 0.5 or more."""
@@ -278,13 +289,6 @@ class Expressions(Samples):
         red, green, blue = (round(255 * value) for value in self.image.mean)
         square = Square(*expression.size, self.keep_aspect)
         return square.picture(self.release.image(expression), self.image.size, (red, green, blue))
-
-
-def _shares(box: tuple[float, float, float, float], size: tuple[int, int]) -> tuple[float, float, float, float]:
-    """A box x, y, width, height in pixels as left, top, right, bottom in shares of a picture of `size`."""
-    x, y, width, height = box
-    rows, columns = size
-    return x / columns, y / rows, (x + width) / columns, (y + height) / rows
 
 
 def unpack(truth: Tensor, height: int, width: int) -> Tensor:

@@ -57,16 +57,26 @@ class Square:
         shares = (x + width / 2 + left) / columns, (y + height / 2 + top) / rows, width / columns, height / rows
         return np.array(shares, dtype=np.float32)
 
-    def pixels(self, box: np.ndarray) -> tuple[float, float, float, float]:
-        """The reverse of `box`."""
-        centre_x, centre_y, width, height = (float(value) for value in box)
+    @property
+    def edges(self) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom edge of the picture in shares of the square's side."""
         top, left = self.corner
         rows, columns = self.full
+        return left / columns, top / rows, (left + self.width) / columns, (top + self.height) / rows
+
+    def shares(self, box: np.ndarray) -> tuple[float, float, float, float]:
+        """A box as from `box`, clamped to the picture: left, top, right, bottom in shares of its width and height."""
+        centre_x, centre_y, width, height = (float(value) for value in box)
+        left, top, right, bottom = self.edges
+
+        def share(at: float, low: float, high: float) -> float:
+            return min(max((at - low) / (high - low), 0.0), 1.0)
+
         return (
-            (centre_x - width / 2) * columns - left,
-            (centre_y - height / 2) * rows - top,
-            width * columns,
-            height * rows,
+            share(centre_x - width / 2, left, right),
+            share(centre_y - height / 2, top, bottom),
+            share(centre_x + width / 2, left, right),
+            share(centre_y + height / 2, top, bottom),
         )
 
     def logits(self, logits: Tensor) -> Tensor:

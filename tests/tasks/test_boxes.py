@@ -58,3 +58,30 @@ def test_empty_boxes_have_gradients():
     giou(found, torch.tensor([[0.2, 0.2, 0.1, 0.1]])).sum().backward()
     assert found.grad.isfinite().all()
     assert iou(found, found).item() == 0
+
+
+def test_only_what_lies_within_counts_of_the_first_box():
+    """By hand: of a box twice as high as the true one, the half that lies within is the true one."""
+    within = torch.tensor([0.0, 1.0, 4.0, 3.0], dtype=torch.float64)
+    true = box(0, 1, 2, 3)
+    assert iou(box(0, 0, 2, 4), true).item() == pytest.approx(0.5)
+    assert iou(box(-1, 0, 2, 5), true, within).item() == pytest.approx(1)
+    assert iou(box(1, 0, 5, 2), true, within).item() == pytest.approx(1 / 6)
+    assert iou(box(0, -3, 2, 1), true, within).item() == 0, "nothing of it lies within"
+
+
+@given(boxes, boxes)
+def test_a_box_within_scores_the_same_to_the_bit(first, second):
+    within = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+    one = box(*first)
+    low, high = corners(one).split(2)
+    if (low >= 0).all() and (high <= 1).all():
+        assert iou(one, box(*second), within).item() == iou(one, box(*second)).item()
+
+
+def test_boxes_turned_inside_out_are_empty():
+    """With both sides below 0 its area would be one above."""
+    inside_out = torch.tensor([0.5, 0.5, -0.4, -0.4])
+    assert iou(inside_out, torch.tensor([0.5, 0.5, 0.4, 0.4])).item() == 0
+    assert iou(torch.tensor([0.5, 0.5, 0.2, 0.2]), inside_out).item() == 0
+    assert giou(inside_out, torch.tensor([0.5, 0.5, 0.4, 0.4])).item() <= 0

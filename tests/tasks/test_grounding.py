@@ -11,6 +11,7 @@ from bench.tasks.augment import jitter, mirror_with_text, shrink
 from bench.tasks.grounding import Grounding, mirror_words, unpack
 from bench.tasks.grounding_head import GroundingDecoder, around
 from bench.tasks.refcoco import Joined, RefCOCO, RefCOCOBox, RefCOCOMask
+from bench.tasks.square import Square
 
 
 @pytest.mark.parametrize(
@@ -72,6 +73,33 @@ def test_mask_iou_is_that_of_coco(seed):
     codes = [coco.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in (guess, truth)]
     expected = coco.iou([codes[0]], [codes[1]], [0])[0, 0]
     assert RefCOCOMask().summarise(found)["miou"] == pytest.approx(100 * expected)
+
+
+@pytest.mark.parametrize(
+    ("keep_aspect", "found", "expected"),
+    [
+        # The picture of 2 x 4 pixels takes the rows from 0.25 to 0.75 of its square; its left half is meant.
+        (True, [0.25, 0.5, 0.5, 1.0], 1.0),
+        (True, [0.2, 0.4, 0.6, 0.9], 1.0),  # over the square's left edge too
+        (True, [0.25, 0.4, 0.4, 0.3], 0.48),  # within the picture: as it is
+        (True, [0.25, 0.1, 0.5, 0.2], 0.0),  # beside the picture
+        (False, [0.2, 0.4, 0.6, 1.2], 1.0),  # stretched, the picture fills the square
+        (False, [0.25, 0.5, 0.5, 0.5], 0.5),
+    ],
+)
+def test_predicted_boxes_are_clamped_to_the_picture(keep_aspect, found, expected):
+    task = RefCOCOBox(keep_aspect=keep_aspect)
+    true = Square(2, 4, keep_aspect).box((0, 0, 2, 2))
+    batch = {"box": torch.from_numpy(true)[None, None], "size": torch.tensor([[[2, 4]]])}
+    measured = task.score({"box": torch.tensor([[found]])}, batch)
+    assert measured["box_iou"].tolist() == pytest.approx([expected], abs=1e-6)
+
+
+def test_clamping_is_of_each_picture_by_itself():
+    boxes = torch.tensor([[[0.25, 0.5, 0.5, 1.0]], [[0.5, 0.25, 1.0, 0.5]]])
+    sizes = torch.tensor([[[2, 4]], [[4, 2]]])
+    true = torch.stack([torch.from_numpy(Square(*size).box((0, 0, 2, 2)))[None] for size in sizes[:, 0].tolist()])
+    assert RefCOCOBox().score({"box": boxes}, {"box": true, "size": sizes})["box_iou"].tolist() == pytest.approx([1, 1])
 
 
 def test_metrics_by_hand():

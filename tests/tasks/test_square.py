@@ -13,9 +13,26 @@ squares = st.builds(Square, st.integers(4, 60), st.integers(4, 60), st.booleans(
 
 @given(squares, st.tuples(*[st.floats(0, 1)] * 4))
 def test_a_box_comes_back(square, shares):
-    x, y, width, height = (share * side for share, side in zip(shares, [square.width, square.height] * 2, strict=True))
-    there = square.box((x, y, width, height))
-    assert square.pixels(there) == pytest.approx((x, y, width, height), abs=1e-3)
+    left, right = sorted(shares[:2])
+    top, bottom = sorted(shares[2:])
+    width, height = square.width, square.height
+    there = square.box((left * width, top * height, (right - left) * width, (bottom - top) * height))
+    assert square.shares(there) == pytest.approx((left, top, right, bottom), abs=1e-4)
+
+
+@given(squares)
+def test_the_edges_are_those_of_the_box_of_the_whole_picture(square):
+    centre_x, centre_y, width, height = square.box((0, 0, square.width, square.height)).tolist()
+    expected = centre_x - width / 2, centre_y - height / 2, centre_x + width / 2, centre_y + height / 2
+    assert square.edges == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_box_is_cut_off_at_the_pictures_edges_not_at_the_squares():
+    """A 2 x 4 picture takes the middle half of a 4 x 4 square."""
+    assert Square(2, 4).shares(np.array([0.5, 0.5, 2.0, 0.8])) == (0, 0, 1, 1)
+    assert Square(2, 4).shares(np.array([0.25, 0.4, 0.5, 0.4])) == pytest.approx((0, 0, 0.5, 0.7))
+    assert Square(2, 4).shares(np.array([0.5, 0.1, 0.5, 0.2])) == (0.25, 0, 0.75, 0), "it lies above the picture"
+    assert Square(2, 4, keep_aspect=False).shares(np.array([0.5, 0.1, 0.5, 0.2])) == pytest.approx((0.25, 0, 0.75, 0.2))
 
 
 def test_a_wide_picture_lies_in_the_middle():
