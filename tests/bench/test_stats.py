@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -83,23 +85,70 @@ def test_rank_intervals():
     assert stats.mean_rank_interval([sure, unsure]) == [(1.0, 1.5), (1.5, 2.0)]
 
 
-def test_power_is_what_simulation_finds():
-    found = np.random.default_rng(4).normal(1.5, 1, (4000, 5))
-    share = (scipy.stats.ttest_1samp(found, 0, axis=1).pvalue < 0.05).mean()
-    assert stats.power(1.5, 1, 5) == pytest.approx(share, abs=0.02)
+@pytest.mark.parametrize(
+    ("gain", "seeds", "alpha"),
+    [
+        (1.5, 5, 0.05),
+        (7.0, 3, 0.05 / 9),
+        (4.0, 3, 0.05),
+        (20.0, 2, 0.05),
+        (30.0, 2, 0.05 / 9),
+        (0.0, 4, 0.05),
+        (0.3, 80, 0.05),
+    ],
+)
+def test_power_is_what_simulation_finds(gain, seeds, alpha):
+    """To four standard errors of a share of 100,000 experiments."""
+    differences = np.random.default_rng(4).normal(gain, 1, (100_000, seeds))
+    t = differences.mean(1) / (differences.std(1, ddof=1) / np.sqrt(seeds))
+    share = (np.abs(t) >= scipy.stats.t.ppf(1 - alpha / 2, seeds - 1)).mean()
+    assert stats.power(gain, 1, seeds, alpha) == pytest.approx(share, abs=4 * np.sqrt(0.25 / 100_000))
+    assert stats.power(-gain, 1, seeds, alpha) == stats.power(gain, 1, seeds, alpha)
+
+
+gains = st.floats(0, 50)
+few_seeds = st.integers(2, 40)
+levels = st.sampled_from([0.05, 0.05 / 3, 0.05 / 9, 0.05 / 40])
+
+
+@given(gains, few_seeds, levels)
+def test_power_is_that_of_the_noncentral_t_where_scipy_has_it(gain, seeds, alpha):
+    noncentral = scipy.stats.nct(seeds - 1, gain * np.sqrt(seeds))
+    critical = scipy.stats.t.ppf(1 - alpha / 2, seeds - 1)
+    expected = noncentral.sf(critical) + noncentral.cdf(-critical)
+    if np.isfinite(expected):
+        assert stats.power(gain, 1, seeds, alpha) == pytest.approx(expected, abs=1e-6)
+
+
+@given(gains, gains, few_seeds, levels)
+def test_power_rises_with_the_gain_and_the_seeds(gain, more, seeds, alpha):
+    """It is 1 nowhere else than beyond all chance; 1e-8 is what the integral may be off."""
+    power = stats.power(gain, 1, seeds, alpha)
+    assert alpha - 1e-8 <= power <= stats.power(gain + more, 1, seeds, alpha) + 1e-8 <= 1 + 2e-8
+    assert power <= stats.power(gain, 1, seeds + 1, alpha) + 1e-8
+
+
+def test_power_needs_no_deviation():
+    assert stats.power(1.0, 0.0, 2) == 1
+    assert stats.power(0.0, 0.0, 2) == 0, "differences that are all 0 have the p-value 1"
 
 
 def test_seeds_needed_are_the_fewest():
-    for gain in (0.5, 1.0, 2.0, 8.0):
-        seeds = stats.seeds_needed(gain, 1.0)
-        assert stats.power(gain, 1.0, seeds) >= 0.8
-        assert seeds == 2 or stats.power(gain, 1.0, seeds - 1) < 0.8
+    for gain, alpha in itertools.product((0.5, 1.0, 2.0, 8.0, 40.0), (0.05, 0.05 / 9)):
+        seeds = stats.seeds_needed(gain, 1.0, alpha=alpha)
+        assert stats.power(gain, 1.0, seeds, alpha) >= 0.8
+        assert seeds == 2 or stats.power(gain, 1.0, seeds - 1, alpha) < 0.8
+    assert stats.seeds_needed(7.0, 1.0, alpha=0.05 / 9) == 4, "three find it with 0.56"
     assert stats.seeds_needed(0.01, 1.0) is None
     assert stats.seeds_needed(1.0, 0.0) == 2
 
 
-def test_the_smallest_gain_has_the_power_that_was_asked_for():
-    assert stats.power(stats.smallest_gain(3.0, 5), 3.0, 5) == pytest.approx(0.8, abs=1e-4)
+@pytest.mark.parametrize("seeds", [2, 3, 5, 10])
+@pytest.mark.parametrize("comparisons", [1, 9, 30])
+def test_the_smallest_gain_has_the_power_that_was_asked_for(seeds, comparisons):
+    alpha = 0.05 / comparisons
+    gain = stats.smallest_gain(3.0, seeds, 0.8, alpha)
+    assert stats.power(gain, 3.0, seeds, alpha) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_a_deviation_lies_in_its_interval_as_often_as_said():
