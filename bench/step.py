@@ -29,7 +29,7 @@ def take_step(
 
     Args:
         wrapped: the model, as the accelerator prepared it, as is `optimiser`.
-        method: gets its turn.
+        method: gets its turn, unless the step is skipped: fp16 skips those whose gradients are not finite.
         task: the loss: the mean over samples, as every task's is.
         batch: of all processes together, the same in each.
         optimiser: of the model.
@@ -53,13 +53,26 @@ def take_step(
             extra = method.loss() if last else None
             accelerator.backward(objective if extra is None else objective + extra)
         total = loss.detach() if total is None else total + loss.detach()
-    if clip:
-        accelerator.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
-    optimiser.step()
-    method.after_backward(step)
+    if _update(optimiser, accelerator, clip):
+        method.after_backward(step)
     optimiser.zero_grad()
     assert total is not None
     return total
+
+
+def _update(optimiser: torch.optim.Optimizer, accelerator: Accelerator, clip: float) -> bool:
+    """Clip the gradients and step; return whether the step was taken, or skipped as their scaler does in fp16."""
+    scaler = accelerator.scaler
+    # Accelerate's own `clip_grad_norm_` would unscale the gradients of every optimiser that it has prepared so far:
+    # those of a head that was trained first, and has an optimiser of its own for that, twice.
+    accelerator.unscale_gradients(optimiser)
+    if clip:
+        nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+    scale = scaler.get_scale() if scaler else 0.0
+    optimiser.step()
+    # Only a skipped step lowers the scale. Accelerate's `step_was_skipped` is never true of a fused optimiser, which is
+    # called all the same and leaves the parameters alone.
+    return not scaler or scaler.get_scale() >= scale
 
 
 def _parts(batch: dict[str, Tensor], most: int, accelerator: Accelerator) -> Iterator[tuple[dict[str, Tensor], float]]:

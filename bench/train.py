@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,7 @@ STEP = "steps_done"
 """What an exception from training tells besides: how many steps were done before it."""
 
 _CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
+_LOWEST_SCALE = 2.0**-24  # of losses in fp16; it begins at 2^16, and each step whose gradients are not finite halves it
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def tell_nobody(entry: Epoch) -> None:
 
 
 class DivergedError(BenchError):
-    """A loss was not finite."""
+    """A loss, a gradient or a weight was not finite."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def train(
         tell: is called with each epoch's validation, those of an earlier process too.
 
     Raises:
-        DivergedError: a loss was not finite; says at which step.
+        DivergedError: losses, gradients or weights were not finite; says at which step.
     """
     started = time.perf_counter()
     ends: list[float] = []
@@ -248,7 +250,20 @@ class _Training:
             self.clock.tick(len(next(iter(batch.values()))))
             tell()
         _check(losses, self.step - len(losses))
+        self._check_step()
         return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # of each a part in each process
+
+    def _check_step(self) -> None:
+        """Checks what the last steps did: scores may look fine though the weights that they are of are not numbers."""
+        scaler = self.accelerator.scaler
+        if scaler and scaler.get_scale() < _LOWEST_SCALE:
+            raise DivergedError(
+                f"up to step {self.step} gradients are not finite in fp16, however the loss is scaled: "
+                "lower the learning rate, or compute in bf16 or float32"
+            )
+        finite = [p.isfinite().all() for p in self.trained.values()]
+        if finite and not torch.stack(finite).all():
+            raise DivergedError(f"weights are not finite after step {self.step}: lower the learning rate")
 
     def note(self, loss: float, measured: Measured) -> dict[str, float]:
         """Notes what came of an epoch, and keeps its weights if they are the best so far; returns the scores."""
@@ -338,8 +353,13 @@ def _was_reached(state: Mapping[str, Tensor]) -> bool:
 
 
 def best_epoch(curve: list[Epoch], metric: str) -> int:
-    """The epoch with the highest validation score, the first of equals."""
-    return max(curve, key=lambda entry: (entry.scores[metric], -entry.epoch)).epoch
+    """The epoch with the highest validation score, the first of equals; what is no number is the worst."""
+
+    def rank(entry: Epoch) -> tuple[bool, float, int]:
+        score = entry.scores[metric]
+        return math.isfinite(score), score if math.isfinite(score) else 0.0, -entry.epoch
+
+    return max(curve, key=rank).epoch
 
 
 def _check(losses: list[Tensor], first_step: int) -> None:

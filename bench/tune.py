@@ -178,5 +178,5 @@ def _validation(record: Record) -> float | None:
     """The best primary validation score of a run; None where it failed, or gave no number."""
     if record.scores is None:
         return None
-    score = max(entry.scores[record.scores.metric] for entry in record.scores.validation)
+    score = record.scores.validation[record.scores.best_epoch - 1].scores[record.scores.metric]
     return score if math.isfinite(score) else None

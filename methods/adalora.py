@@ -39,7 +39,8 @@ class AdaLoRA(PeftMethod):
         orthogonality: weight of |A A^T - I| and |B^T B - I| in the loss, their mean over all matrices.
         warmup: share of all steps before the first singular value is dropped.
         final: share of all steps, at the end, with the ranks as they then are; at least one step. A single step drops
-            nothing: there is no step before it that tells what matters.
+            nothing: there is no step before it that tells what matters. A step that fp16 skips allocates nothing, and
+            where the ranks were to be fixed then, they are at the next one.
         interval: steps between two allocations.
     """
 
@@ -135,7 +136,15 @@ class AdaLoRA(PeftMethod):
     def after_backward(self, step: int) -> None:
         """Allocate the ranks anew, from weights and gradients."""
         for model in self.adapters.models.values():
-            model.base_model.update_and_allocate(step)
+            tuner, config = model.base_model, model.peft_config["default"]
+            last = config.total_step - config.tfinal  # PEFT fixes the ranks at this step and at no other
+            seen = bool(tuner.rankallocator.ipt)  # until the ranks are fixed, unless every step so far was skipped
+            if step < last or (not seen and config.rank_pattern):
+                tuner.update_and_allocate(step)
+                continue
+            if not seen:
+                tuner.rankallocator.update_ipt(tuner.model)
+            tuner.update_and_allocate(last)
 
     def training_state(self) -> dict[str, Any]:
         """Return what the allocation knows of every weight's importance, and the ranks where they are fixed."""

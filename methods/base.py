@@ -93,7 +93,14 @@ class Method(ABC):
         return None
 
     def after_backward(self, step: int) -> None:
-        """Act after the backward pass and the optimiser's step, before gradients are cleared; `step` is from 0."""
+        """Act after the backward pass and the optimiser's step, before gradients are cleared.
+
+        It is not called after a step that was skipped because gradients were not finite, as some are in fp16. What is
+        to happen at a certain step must happen at the first later one for which it is called.
+
+        Args:
+            step: its number, from 0, of all that `before_training` gave; skipped ones count too.
+        """
         return None
 
     def training_state(self) -> dict[str, Any]:

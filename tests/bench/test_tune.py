@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import sys
 from collections import Counter
@@ -109,6 +110,18 @@ def test_a_trial_scores_the_mean_over_seeds_of_the_best_epoch(search, planned):
     (found,) = search(planned("lora", "ave", "0 1 2"), 1)
     assert found.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4) - 1)
     assert found.trials[0].metric == "accuracy"
+
+
+def test_an_epoch_whose_score_is_no_number_does_not_fail_a_trial(search, planned, runs):
+    def first_epoch_without_score(spec):
+        made = mocks.trial(spec)
+        first, *others = made.scores.validation
+        first = dataclasses.replace(first, scores={"accuracy": math.nan})
+        return dataclasses.replace(made, scores=dataclasses.replace(made.scores, validation=[first, *others]))
+
+    runs.trial = first_epoch_without_score
+    (found,) = search(planned("lora"), 1)
+    assert found.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4))
 
 
 def test_tuning_finds_better_than_the_suite_and_never_worse(search, planned, runs):
