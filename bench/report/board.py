@@ -183,11 +183,6 @@ class _RowScores:
             found[record.spec["seed"]] = kept
         return found
 
-    @property
-    def fingerprints(self) -> set[str]:
-        """Of the data of all runs."""
-        return {record.data.fingerprint for record in self.row.records if record.data}
-
 
 def _standings(rows: Sequence[_RowScores]) -> list[Standing]:
     """The rows of one table, the best first."""
@@ -252,8 +247,6 @@ def _percent(points: float, level: float) -> float:
 
 def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:
     """The interval of the difference over seeds and samples."""
-    if len(row.fingerprints | base.fingerprints) > 1:
-        return None
     pair = _joined([row.of_samples(seeds), base.of_samples(seeds)])
     if pair is None:
         return None

@@ -1,10 +1,11 @@
 """Which records stand in one table, and which make one row of it.
 
-A table holds one task under one condition: suite, data, streams, settings of the task and the recipe but for what a
-method may have for itself are equal, so that its rows differ in the method only. A row holds the seeds of one method
-with one set of settings. Where a results folder holds several conditions of a task, or several settings of a method,
-the most frequent one goes without words and the others say what they change. Learning rates that were tuned differ from
-task to task: they are named only where nothing else tells two rows apart, so that a method has one name on all tasks.
+A table holds one task under one condition: suite, data down to the samples, streams, settings of the task and the
+recipe but for what a method may have for itself are equal, so that its rows differ in the method only. A row holds the
+seeds of one method with one set of settings. Where a results folder holds several conditions of a task, or several
+settings of a method, the most frequent one goes without words and the others say what they change. Learning rates that
+were tuned differ from task to task: they are named only where nothing else tells two rows apart, so that a method has
+one name on all tasks.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bench.recipe import PER_METHOD, of_method
+from bench.report.held import Held, Seen
 from bench.report.words import assignments
 from bench.schema import Record, Scores
 
@@ -79,6 +81,8 @@ class Table:
     failed: list[Record]
     controls: tuple[Row, ...] = ()
     """Runs of the same task and condition whose other streams told nothing."""
+    held: Held | None = None
+    """The data of all runs; None where all failed before it was read."""
 
     @cached_property
     def records(self) -> list[Record]:
@@ -171,16 +175,28 @@ def _place(section: Section, table: Table) -> bytes:
 
 
 def _tables(records: list[Record]) -> list[Table]:
-    """The tables of one task on one data set, one a condition."""
+    """The tables of one task on one data set, one for each condition and the samples that the runs saw."""
+    seen = Seen(records, lambda record: _key(_condition(record)))
+
+    def choice(record: Record) -> dict[str, Any]:
+        held = seen.of(record)
+        return {**_condition(record), **(held.source if held else {})}
+
+    def samples(record: Record) -> dict[str, str]:
+        held = seen.of(record)
+        return held.samples if held else {}
+
     return [
         Table(
             task=_task(group[0]),
-            condition=condition,
-            changed=assignments(changes),
+            condition={**condition, **of_splits},
+            changed=assignments({**changes, **other_splits}),
             rows=_rows([record for record in group if record.scores]),
             failed=[record for record in group if not record.scores],
+            held=seen.of(group[0]),
         )
-        for group, condition, changes in _told_apart(records, _condition)
+        for alike, condition, changes in _told_apart(records, choice)
+        for group, of_splits, other_splits in _told_apart(alike, samples)
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from bench.report.groups import Row, Table
 from bench.report.words import assignments
 
@@ -26,15 +28,18 @@ def notes(table: Table) -> list[str]:
         lines.append(f"Measured on: {'; '.join(machines)}{warning}")
     if kinds := sorted({record.memory.kind for record in records if record.memory}):
         lines.append(f"Memory: {', '.join(kinds)}")
-    fingerprints = {record.data.fingerprint for record in records if record.data}
-    if len(fingerprints) > 1:
-        lines.append(
-            f"The data was not the same in all runs: {len(fingerprints)} fingerprints. Scores may not compare."
-        )
+    skipped = Counter(record.data.skipped for record in records if record.data)
+    if any(skipped):
+        told = ", ".join(f"{count} in {_runs(runs)}" for count, runs in sorted(skipped.items()))
+        lines.append(f"Samples that could not be read and were left out: {told}")
     if table.failed:
         reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
         lines.append(f"{len(table.failed)} failed: {reasons}")
     return lines
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'s' * (count != 1)}"
 
 
 def row_notes(table: Table) -> list[str]:

@@ -1,0 +1,97 @@
+"""The samples that runs saw. Runs that saw other ones stand in other tables, so none is compared with them by mistake.
+
+Older records do not have the checksums of their splits: they count as equal to those of the same fingerprint and as
+many samples. A run that failed before its data was read counts as one of the most frequent data.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
+
+from bench.schema import DataInfo, Record
+
+_SHOWN = 8  # hex digits of a checksum
+
+
+@dataclass(frozen=True)
+class Split:
+    """The samples of one split: how many, and the checksum over them; empty where the record has none."""
+
+    count: int
+    checksum: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.count} samples {self.checksum[:_SHOWN]}".rstrip()
+
+
+@dataclass(frozen=True)
+class Held:
+    """The data of a run: the checksum of all that was read, and the samples by split."""
+
+    fingerprint: str
+    splits: tuple[tuple[str, Split], ...]
+
+    @classmethod
+    def of(cls, data: DataInfo) -> Held:
+        """That of a record."""
+        checksums = data.splits or {}
+        return cls(
+            data.fingerprint, tuple((name, Split(n, checksums.get(name, ""))) for name, n in data.counts.items())
+        )
+
+    @property
+    def source(self) -> dict[str, str]:
+        """The fingerprint, for a table's condition."""
+        return {"data.fingerprint": self.fingerprint[:_SHOWN]}
+
+    @property
+    def samples(self) -> dict[str, str]:
+        """The splits, for a table's condition."""
+        return {f"data.{name}": str(split) for name, split in self.splits}
+
+    def without_checksums(self) -> Held:
+        """What an older record has of the same data."""
+        return replace(self, splits=tuple((name, Split(split.count)) for name, split in self.splits))
+
+    def same_test(self, other: Held) -> bool:
+        """Whether the test splits are the same: by checksum, else by fingerprint and number of samples."""
+        ours, theirs = (
+            {name: split for name, split in held.splits if name not in ("train", "val")} for held in (self, other)
+        )
+        if all(split.checksum for split in (*ours.values(), *theirs.values())):
+            return ours == theirs
+        counts = [{name: split.count for name, split in each.items()} for each in (ours, theirs)]
+        return self.fingerprint == other.fingerprint and counts[0] == counts[1]
+
+
+class Seen:
+    """What each of several runs saw, where some records do not tell it.
+
+    Args:
+        records: of one task.
+        alike: equal for runs that are to be compared.
+    """
+
+    def __init__(self, records: Sequence[Record], alike: Callable[[Record], Hashable]) -> None:
+        self._alike = alike
+        self._whole: dict[Held, Held] = {}  # by what older records have of it, the most frequent
+        told = Counter(Held.of(record.data) for record in records if record.data and record.data.splits)
+        for held, _ in told.most_common():
+            self._whole.setdefault(held.without_checksums(), held)
+        self._usual: dict[Hashable, Counter[Held]] = {}
+        if all(record.data for record in records):
+            return
+        for record in records:
+            if seen := self.of(record):
+                for key in (alike(record), None):
+                    self._usual.setdefault(key, Counter())[seen] += 1
+
+    def of(self, record: Record) -> Held | None:
+        """What a run saw; None where no run of its task tells it."""
+        if record.data:
+            held = Held.of(record.data)
+            return held if record.data.splits else self._whole.get(held, held)
+        usual = self._usual.get(self._alike(record)) or self._usual.get(None)
+        return usual.most_common(1)[0][0] if usual else None

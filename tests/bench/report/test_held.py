@@ -1,0 +1,131 @@
+"""Runs that saw other data than others."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import mocks
+import pytest
+
+from bench.plan import make_plan
+from bench.report.board import boards
+from bench.report.leaderboard import leaderboard
+from bench.report.multi_task import multi_task_tables
+from bench.report.page import page
+from bench.report.power import powers
+from bench.report.terminal import run_table
+from bench.schema import DataInfo
+
+WHOLE = {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}
+COUNTS = {"train": 50, "val": 10, "test": 200}
+FINGERPRINT = "f" * 64
+
+
+@pytest.fixture
+def plan(mock_suite):
+    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2], [])
+
+
+def data(fingerprint=FINGERPRINT, counts=None, splits=None, skipped=0):
+    return DataInfo("official", fingerprint, {**COUNTS, **(counts or {})}, skipped, splits)
+
+
+def seen(plan, info, *of_one, seed=1, method="cola"):
+    """Records of a plan; the run of one method with one seed saw other data than the others."""
+    one = [spec for spec in plan if (spec.seed, spec.method) == (seed, method)]
+    assert len(one) == len(of_one) == 1
+    return [mocks.record(spec, 70.0 + spec.seed, data=of_one[0] if spec in one else info) for spec in plan]
+
+
+def tables(records):
+    return {task.table.changed: task for board in boards(records) for task in board.tasks}
+
+
+OTHERS = {  # what one run saw otherwise than the others, and how its table says so
+    "fingerprint": (data("e" * 64, splits=WHOLE), "data.fingerprint=eeeeeeee"),
+    "fingerprint of older records": (data("e" * 64), "data.fingerprint=eeeeeeee"),
+    "one test sample fewer": (
+        data(counts={"test": 199}, splits={**WHOLE, "test": "d" * 64}, skipped=1),
+        "data.test=199 samples dddddddd",
+    ),
+    "one test sample fewer, older": (data(counts={"test": 199}, skipped=1), "data.test=199 samples"),
+    "edited annotations": (data(splits={**WHOLE, "test": "d" * 64}), "data.test=200 samples dddddddd"),
+    "edited training": (data(splits={**WHOLE, "train": "d" * 64}), "data.train=50 samples dddddddd"),
+}
+
+
+@pytest.mark.parametrize("what", OTHERS)
+def test_runs_that_saw_other_data_are_compared_with_none_that_did_not(plan, what):
+    other, changed = OTHERS[what]
+    usual = data(splits=None if "older" in what else WHOLE)
+    records = seen(plan, usual, other)
+    found = tables(records)
+    assert list(found) == ["", changed]
+    assert [len(row.records) for row in found[""].table.rows] == [3, 2]
+    (gain,) = (each.gain for each in found[""].standings if each.gain)
+    assert gain.seeds == 2
+    assert [each.gain for each in found[changed].standings] == [None]
+    assert [power.seeds for power in powers(boards(records), 1.0)] == [2]
+    assert f", with {changed}" in leaderboard(boards(records)) and f", with {changed}" in page(boards(records))
+    assert f", with {changed}\n" in run_table(records)
+
+
+def test_the_condition_of_a_table_names_its_samples(plan):
+    records = [mocks.record(spec, data=data(splits=WHOLE)) for spec in plan]
+    (found,) = tables(records).values()
+    assert found.table.condition["data.fingerprint"] == "ffffffff"
+    assert found.table.condition["data.test"] == "200 samples cccccccc"
+
+
+def test_samples_that_were_left_out_are_said(plan):
+    records = [mocks.record(spec, data=data(splits=WHOLE, skipped=int(spec.seed == 0))) for spec in plan]
+    told = "Samples that could not be read and were left out: 0 in 4 runs, 1 in 2 runs"
+    assert told in leaderboard(boards(records)) and told in page(boards(records))
+    assert "could not be read" not in leaderboard(boards([mocks.record(spec) for spec in plan]))
+
+
+def test_older_records_stand_with_those_of_the_same_fingerprint_and_counts(plan):
+    assert list(tables(seen(plan, data(), data(splits=WHOLE)))) == [""], "however few have checksums"
+    assert list(tables(seen(plan, data(splits=WHOLE), data()))) == [""]
+    assert len(tables(seen(plan, data(splits=WHOLE), data(counts={"test": 1})))) == 2
+
+
+def test_a_run_that_failed_before_it_saw_data_stands_with_most(plan):
+    records = seen(plan, data(splits=WHOLE), data("e" * 64, splits=WHOLE))
+    for number in (1, 2):  # however the others are ordered
+        failed = [mocks.failed(plan[number]), *(each for each in records if each.id != plan[number].id)]
+        found = tables(failed)
+        assert [record.id for record in found[""].table.failed] == [plan[number].id]
+    longer = [dataclasses.replace(spec, recipe={**spec.recipe, "epochs": 99}) for spec in plan]
+    on_other = [mocks.record(spec, data=data("e" * 64, splits=WHOLE)) for spec in longer[:2]]
+    found = tables([*records, *on_other, mocks.failed(longer[-1])])
+    assert [record.id for record in found["train.epochs=99, data.fingerprint=eeeeeeee"].table.failed] == [longer[-1].id]
+    (alone,) = tables(map(mocks.failed, plan)).values()
+    assert len(alone.table.failed) == len(plan) and "data.fingerprint" not in alone.table.condition
+
+
+def test_a_control_stands_below_runs_that_saw_the_same_data(plan, mock_suite):
+    stream = next(iter(plan[0].streams))
+    controls = make_plan(str(mock_suite), ["lora"], ["ave"], [0, 1, 2], [f'data.streams=["{stream}"]'])
+    whole = [mocks.record(spec, data=data(splits=WHOLE)) for spec in plan]
+    same = tables([*whole, *(mocks.record(spec, data=data(splits=WHOLE)) for spec in controls)])
+    assert [len(found.table.controls) for found in same.values()] == [1]
+    edited = data(splits={**WHOLE, "test": "d" * 64})
+    (first, other) = boards([*whole, *(mocks.record(spec, data=edited) for spec in controls)])
+    assert not first.tasks[0].table.controls and other.section.data["streams"] == [stream]
+
+
+@pytest.mark.parametrize(("edited", "seeds"), [("train", "2"), ("test", "0")])
+def test_one_model_for_all_is_compared_on_the_same_test_samples_only(plan, edited, seeds):
+    def record(spec, task, splits):
+        made = mocks.record(spec, data=data(splits=splits))
+        return dataclasses.replace(made, spec={**made.spec, "task": task})
+
+    lora = [spec for spec in plan if spec.method == "lora"][:2]
+    records = [
+        *(record(spec, "ref", WHOLE) for spec in lora),
+        *(record(spec, "ref:box", {**WHOLE, edited: "d" * 64}) for spec in lora),
+    ]
+    (board,) = boards(records)
+    ((_, lines),) = multi_task_tables(board.section)
+    assert lines.splitlines()[-1].split("|")[-2].strip() == seeds
