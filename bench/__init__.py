@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bench import threads
+
 if TYPE_CHECKING:
     from bench.api import make_method as make_method
     from bench.api import run as run
@@ -31,6 +33,8 @@ _API = {
     "Task": "bench.tasks.base",
 }
 __all__ = [*_API]
+
+threads.prepare()
 
 
 def __getattr__(name: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -12,10 +11,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from bench import processes
+from bench.cpus import available_cpus
 from bench.errors import DataError
 from bench.tasks.base import Samples
 
-WORKERS = min(os.cpu_count() or 1, 8)  # processes that decode samples
+_MOST_WORKERS = 8
 
 Batch = TypeVar("Batch")
 
@@ -90,7 +91,7 @@ def load(
         pin: put batches where a GPU can fetch them from.
     """
     read = dataset.dataset if isinstance(dataset, Without) else dataset
-    workers = WORKERS if isinstance(read, Decoded) else 0
+    workers = decoding_workers() if isinstance(read, Decoded) else 0
     return DataLoader(
         dataset,
         batch_size,
@@ -104,6 +105,11 @@ def load(
         # Workers that stay would draw from `order` once less, and the samples would come in another order.
         persistent_workers=False,
     )
+
+
+def decoding_workers() -> int:
+    """Processes that decode samples: one a CPU, of which the processes of a launcher share those of their machine."""
+    return max(1, min(available_cpus() // processes.local_count(), _MOST_WORKERS))
 
 
 def batches(loader: Iterable[Batch]) -> Iterator[Batch]:

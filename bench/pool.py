@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection, wait
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from bench import registry, schema, settings
+from bench import cpus, registry, schema, settings
 from bench.errors import BenchError, Terminated
 from bench.plan import Spec
 from bench.progress import set_quiet
@@ -42,7 +42,7 @@ def run_all(
     Args:
         take: gives the next run, or None where there is none to begin now; called where a process is free.
         options: what the command says of its runs.
-        jobs: number of processes, which share the threads of this one.
+        jobs: number of processes, which share the CPUs and threads of this one.
         specs: the runs that `take` may give.
 
     Raises:
@@ -52,9 +52,9 @@ def run_all(
         Terminated: this process is asked to end; the runs under way are recorded as failed first.
     """
     make_data(specs, options)
-    threads = share_of_threads(jobs)
+    share = max(1, cpus.available_cpus() // jobs), share_of_threads(jobs)
     error: BenchError | None = None
-    idle = [_Worker(options, threads) for _ in specs[:jobs]]
+    idle = [_Worker(options, *share) for _ in specs[:jobs]]
     workers = [*idle]
     busy: list[_Worker] = []
     try:
@@ -120,15 +120,16 @@ class _Worker:
     that died one can tell which run it had and how it ended, and the others do not end with it.
     """
 
-    def __init__(self, options: RunOptions, threads: int) -> None:
-        self.options, self.threads = options, threads
+    def __init__(self, options: RunOptions, share: int, threads: int) -> None:
+        self.options, self.share, self.threads = options, share, threads
         self._start()
 
     def _start(self) -> None:
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe()
         level = logging.getLogger("bench").level
-        self.process = context.Process(target=_serve, args=(theirs, execute_run, self.options, self.threads, level))
+        told = (theirs, execute_run, self.options, self.share, self.threads, level)
+        self.process = context.Process(target=_serve, args=told)
         self.process.start()
         theirs.close()  # so that the pipe ends with the process
         self.greeted = False
@@ -188,7 +189,7 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, execute: Execute, options: RunOptions, threads: int, level: int) -> None:
+def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, threads: int, level: int) -> None:
     """A worker's life: takes runs from the pipe and sends back what came of them.
 
     What `execute` raises and is no BenchError ends the process, with a traceback on stderr.
@@ -198,6 +199,7 @@ def _serve(pipe: Connection, execute: Execute, options: RunOptions, threads: int
     Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
+    cpus.limit_to(share)
     set_quiet(True)  # bars of several processes would overwrite each other
     pipe.send("ready")
     while True:

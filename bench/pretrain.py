@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
+from bench.cpus import available_cpus
 from bench.datasets.mini import unlabelled
 from bench.datasets.mini.build import VERSION
 from bench.pretrain_patches import MaskedAutoencoder, new_patch_stream
@@ -146,7 +146,7 @@ def _train(model: MaskedAutoencoder | MaskedLanguageModel, media: Tensor, recipe
 def _generate(recipe: Pretraining, count: int) -> list[Any]:
     """The media in portions of _CHUNK, the last of which may reach beyond `count`."""
     make: Callable[[int], Any] = partial(_chunk, recipe.modality, recipe.seed)
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(available_cpus(), mp_context=get_context("spawn")) as pool:
         starts = range(0, count, _CHUNK)
         return list(bar(pool.map(make, starts), f"generating {recipe.modality}", total=len(starts)))
 

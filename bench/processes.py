@@ -18,6 +18,11 @@ def count() -> int:
     return max(1, int(os.environ.get("WORLD_SIZE") or 1))
 
 
+def local_count() -> int:
+    """How many of them are on this machine."""
+    return max(1, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
+
+
 def is_main() -> bool:
     """Whether this process is the one that writes and prints."""
     return int(os.environ.get("RANK") or 0) == 0

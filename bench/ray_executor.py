@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import pool, schema
+from bench import cpus, pool, schema
 from bench.cluster import Cluster, check_installed, check_places, need_of, places
 from bench.errors import BenchError, Terminated
 from bench.plan import Spec
@@ -111,7 +111,7 @@ def _connected(address: str) -> Generator[Any]:
     if ray.is_initialized():
         yield ray
         return
-    local = {"include_dashboard": False} if address == "local" else {}
+    local = {"include_dashboard": False, "num_cpus": cpus.available_cpus()} if address == "local" else {}
     with ExitStack() as stack:
         if threading.current_thread() is threading.main_thread():  # where Ray puts a handler of its own
             stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
@@ -167,13 +167,15 @@ def _run(
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
     set_quiet(True)
+    threads = max(1, int(need["CPU"]))
+    cpus.limit_to(threads)
     started = schema.now()
     try:
         if options.limits:
             once = iter([spec])
             record = next(pool.run_all(lambda: next(once, None), options, 1, [spec]))
         else:
-            record = execute(spec, options, max(1, int(need["CPU"])))
+            record = execute(spec, options, threads)
     except BenchError as error:
         return error
     except Exception as error:

@@ -11,6 +11,8 @@ import threading
 
 from hypothesis import settings
 
+import bench  # noqa: F401 - before torch is loaded, so that its threads wait as those of `bench` do
+
 settings.register_profile("same", derandomize=True)
 settings.register_profile("explore", print_blob=True)
 settings.register_profile("fuzz", max_examples=2000, derandomize=True)

@@ -5,7 +5,6 @@ what can be made of it ahead of the first run.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.arguments import whole
+from bench.cpus import available_cpus
 from bench.errors import UsageError
 from bench.registry import did_you_mean
 
@@ -52,9 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs",
         type=lambda text: whole(text, "--jobs"),
-        default=os.cpu_count() or 1,
+        default=available_cpus(),
         metavar="N",
-        help="prepare: videos that are taken apart at a time (default: one a core)",
+        help="prepare: videos that are taken apart at a time (default: %(default)s, one for each CPU that it may use)",
     )
 
 

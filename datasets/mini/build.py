@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 
+from bench.cpus import available_cpus
 from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
 from bench.datasets.mini.write import LAYOUTS
@@ -99,7 +99,7 @@ def build(
     videos = videos or layout.videos
     jobs = [(split, index) for split, count in videos.items() for index in range(count)]
     # Fresh interpreters: forking a process that holds torch's threads is not safe.
-    with ProcessPoolExecutor(workers or os.cpu_count(), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers or available_cpus(), mp_context=get_context("spawn")) as pool:
         running: Iterable[Written] = pool.map(partial(_write, root, benchmark, seed), jobs, chunksize=8)
         written = list(progress(running, len(jobs)) if progress else running)
     digests = layout.write_annotations(root, written)

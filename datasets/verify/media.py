@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from bench.cpus import available_cpus
 from bench.datasets import media
 from bench.datasets.verify.report import LENGTH, Fault, Faults, Report
 
@@ -37,7 +37,7 @@ def check_all(
         return check(sample, faults), faults.found
 
     # Decoders let go of Python's lock. Results of `map` come in order, and what is waiting is only a list of samples.
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as threads:
+    with ThreadPoolExecutor(min(available_cpus(), 8)) as threads:
         for files, found in progress(threads.map(checked, samples), len(samples), unit):
             report.checked += files
             report.found += found

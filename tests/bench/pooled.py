@@ -16,6 +16,7 @@ from dataclasses import replace
 
 import mocks
 
+from bench import cpus
 from bench.errors import DataError, UsageError
 from bench.plan import Spec
 from bench.schema import Record
@@ -29,6 +30,11 @@ def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
     assert options.data_root
     (options.data_root / f"{spec.seed}").write_text("")
     return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
+
+
+def counted(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A finished run whose record says, as its threads, how many CPUs its process may use."""
+    return noted(spec, options, cpus.available_cpus())
 
 
 def met(spec: Spec, options: RunOptions, threads: int) -> Record:

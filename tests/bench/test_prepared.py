@@ -111,7 +111,7 @@ def prepare_in_a_process(folder, reads):
 
 
 def test_of_several_processes_one_decodes(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.loader.WORKERS", 0)  # so that what is read can be counted
+    monkeypatch.setattr("bench.loader.decoding_workers", lambda: 0)  # so that what is read can be counted
     context = get_context("fork")
     reads = context.Queue()
     processes = [context.Process(target=prepare_in_a_process, args=(tmp_path, reads)) for _ in range(3)]
