@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from bench.report.groups import Row, Table
-from bench.report.words import assignments
+from bench.report.origins import origins
+from bench.report.words import assignments, runs
 
 
 def notes(table: Table) -> list[str]:
@@ -30,16 +31,13 @@ def notes(table: Table) -> list[str]:
         lines.append(f"Memory: {', '.join(kinds)}")
     skipped = Counter(record.data.skipped for record in records if record.data)
     if any(skipped):
-        told = ", ".join(f"{count} in {_runs(runs)}" for count, runs in sorted(skipped.items()))
+        told = ", ".join(f"{count} in {runs(number)}" for count, number in sorted(skipped.items()))
         lines.append(f"Samples that could not be read and were left out: {told}")
+    lines += origins(table)
     if table.failed:
         reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
         lines.append(f"{len(table.failed)} failed: {reasons}")
     return lines
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'s' * (count != 1)}"
 
 
 def row_notes(table: Table) -> list[str]:

@@ -42,6 +42,11 @@ def p_value(p: float | None) -> str:
     return NONE if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
+def runs(count: int) -> str:
+    """A number of runs: "1 run", "2 runs"."""
+    return f"{count:,} run{'s' * (count != 1)}"
+
+
 def data_title(data: Mapping[str, Any]) -> str:
     """The data of a specification, in words that nobody takes for a benchmark's own."""
     only = f"; control: {' and '.join(data['streams'])} only" if data.get("streams") else ""
