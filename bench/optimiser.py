@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import partial
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,12 +16,15 @@ _POWER = 0.9  # of the schedule `poly`
 
 
 def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW of the trained parameters, those of the method and those of the head each with their learning rate."""
-    groups = []
-    for part, rate in ((model.streams, recipe.lr_adapter), (model.head, recipe.lr_head)):
+    """AdamW of the trained parameters, with a learning rate for the group `adapter` and one for the group `head`.
+
+    A group of which nothing is trained is left out.
+    """
+    groups: list[dict[str, Any]] = []
+    for name, part, rate in (("adapter", model.streams, recipe.lr_adapter), ("head", model.head, recipe.lr_head)):
         assert isinstance(part, nn.Module)
         if parameters := [p for p in part.parameters() if p.requires_grad]:
-            groups.append({"params": parameters, "lr": rate})
+            groups.append({"name": name, "params": parameters, "lr": rate})
     return torch.optim.AdamW(groups, betas=(BETA1, recipe.beta2), weight_decay=recipe.weight_decay, fused=True)
 
 

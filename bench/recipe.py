@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 PER_METHOD = ("lr_adapter", "lr_head", "head_factor")
@@ -95,6 +95,11 @@ class Recipe:
         """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
+
+
+def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Every field of a recipe in plain values, with those that `identity` leaves out of a specification."""
+    return {field.name: field.default for field in fields(Recipe) if field.default is not MISSING} | dict(recipe)
 
 
 def of_method(recipe: Mapping[str, Any]) -> dict[str, Any]:

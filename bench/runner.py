@@ -45,7 +45,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     here = replace(here, processes=processes.count())
     blank = schema.Record.failed(spec, started, environment=here)
     failed: schema.Record | None = None
-    told = Tracking(options.track, spec, options.results)
+    told = Tracking(options.track, spec, options.results, here)
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
@@ -133,7 +133,7 @@ def measure(
         setup: what it stands for.
         start: when the run began, by the performance counter.
         checkpoint: where training keeps its state; None to keep none.
-        tell: is called with each epoch's validation.
+        tell: is called with each epoch's validation and learning rates.
     """
     task, data, model, recipe, accelerator = setup.task, setup.data, setup.model, setup.recipe, setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}

@@ -41,7 +41,7 @@ class Epoch:
 
     epoch: int = doc("Number of the epoch, from 1.")
     step: int = doc("Optimiser steps taken by its end.")
-    train_loss: float = doc("Mean loss over the epoch's training samples.")
+    train_loss: float = doc("Mean of the task's loss over the epoch's steps.")
     scores: dict[str, float] = doc("Scores on the validation split, by metric.")
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from bench import processes, schema
 from bench.errors import Mistakes
 from bench.plan import Spec
+from bench.recipe import complete
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
@@ -50,22 +51,30 @@ class Tracking:
 
     Args:
         trackers: their names.
-        spec: the run; its specification is the configuration, and it is called as its record is.
+        spec: the run, which is called as its record is. The configuration is its specification, with every field of the
+            recipe.
         results: the results folder; None to track nothing, as in every process of a launcher but the main one.
+        environment: of the run; the configuration has it below `environment`.
     """
 
-    def __init__(self, trackers: Sequence[str], spec: Spec, results: Path | None) -> None:
-        self._spec = spec
+    def __init__(
+        self,
+        trackers: Sequence[str],
+        spec: Spec,
+        results: Path | None,
+        environment: schema.Environment | None = None,
+    ) -> None:
+        self._spec, self._environment = spec, environment
         self._folder = (results or Path()).absolute() / FOLDER
         self._waiting = [*trackers] if results and processes.is_main() else []
         self._open: dict[str, GeneralTracker] = {}
 
-    def epoch(self, entry: schema.Epoch) -> None:
-        """Tells of an epoch: its loss, its validation scores and the learning rates of its last step."""
+    def epoch(self, entry: schema.Epoch, rates: Mapping[str, float]) -> None:
+        """Tells of an epoch: its loss, its validation scores and the learning rates of its last step, by part."""
         self._start()
         scores = {f"val/{name}": score for name, score in entry.scores.items()}
-        rates = {f"learning_rate/{part}": rate for part, rate in _rates(self._spec, entry).items()}
-        self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **rates}, entry.step)
+        of_parts = {f"learning_rate/{part}": rate for part, rate in rates.items()}
+        self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **of_parts}, entry.step)
 
     def end(self, scores: schema.Scores | None) -> None:
         """Tells of the test scores, and closes the trackers; of a run that failed there are none."""
@@ -82,8 +91,12 @@ class Tracking:
                 tracker = _make(name, schema.stem(self._spec), self._folder)
                 tracker.start()
                 self._open[name] = tracker
-                tracker.store_init_configuration(_flat(asdict(self._spec)))
+                tracker.store_init_configuration(self._configuration())
         self._waiting = []
+
+    def _configuration(self) -> dict[str, str]:
+        spec = {**asdict(self._spec), "recipe": complete(self._spec.recipe)}
+        return _flat({**spec, "environment": asdict(self._environment)} if self._environment else spec)
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
         for name, tracker in [*self._open.items()]:
@@ -115,16 +128,6 @@ def _make(name: str, run: str, folder: Path) -> GeneralTracker:
     }
     first, named = how[name]()
     return LOGGER_TYPE_TO_CLASS[name](first, **named)
-
-
-def _rates(spec: Spec, entry: schema.Epoch) -> dict[str, float]:
-    """The learning rates of an epoch's last step."""
-    from bench.optimiser import rate
-    from bench.recipe import Recipe
-
-    recipe = Recipe(**spec.recipe)
-    share = rate(entry.step - 1, recipe=recipe, steps=entry.step // entry.epoch * recipe.epochs)
-    return {"adapter": share * recipe.lr_adapter, "head": share * recipe.lr_head}
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -21,7 +21,7 @@ from bench.loader import load, on_device
 from bench.measure import Peak, StepClock
 from bench.methods.base import Method
 from bench.methods.head import HeadOnly
-from bench.optimiser import make_optimiser, make_schedule
+from bench.optimiser import make_optimiser, make_schedule, rate
 from bench.progress import bar
 from bench.recipe import Recipe
 from bench.schema import Epoch
@@ -38,11 +38,11 @@ _LOWEST_SCALE = 2.0**-24  # of losses in fp16; it begins at 2^16, and each step 
 
 _log = logging.getLogger(__name__)
 
-Tell = Callable[[Epoch], object]
-"""Is told of each epoch's validation."""
+Tell = Callable[[Epoch, Mapping[str, float]], object]
+"""Takes each epoch's validation, and the learning rates of its last step by the optimiser's groups."""
 
 
-def tell_nobody(entry: Epoch) -> None:
+def tell_nobody(entry: Epoch, rates: Mapping[str, float]) -> None:
     """Does nothing."""
 
 
@@ -111,7 +111,7 @@ def train(
         label: what the progress bar says.
         checkpoint: where the state is kept after each epoch, and taken up from; None to keep none.
         peak: what watches the memory; it is told of the peak that an earlier process saw.
-        tell: is called with each epoch's validation, those of an earlier process too.
+        tell: is called with each epoch's validation and learning rates, those of an earlier process too.
 
     Raises:
         DivergedError: losses, gradients or weights were not finite; says at which step.
@@ -134,7 +134,7 @@ def train(
         _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
     resumed, before = len(training.curve), ends[-1] if ends else 0.0
     for entry in training.curve:
-        tell(entry)
+        tell(entry, training.rates(entry))
     try:
         with bar(range(training.steps), label, unit="step") as progress:
             progress.update(training.step)
@@ -143,7 +143,7 @@ def train(
                 measured, _ = score(model, task, splits["val"], recipe, accelerator)
                 scores = training.note(loss, measured)
                 ends.append(time.perf_counter() - started + before)
-                tell(training.curve[-1])
+                tell(training.curve[-1], training.rates(training.curve[-1]))
                 progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
                 if checkpoint and accelerator.is_main_process:
                     seen = peak.so_far() if peak else 0
@@ -273,6 +273,11 @@ class _Training:
             self.measured_best = measured
             self.best = {name: p.detach().clone() for name, p in self.trained.items()}
         return scores
+
+    def rates(self, entry: Epoch) -> dict[str, float]:
+        """The learning rates of an epoch's last step, by the optimiser's groups."""
+        share = rate(entry.step - 1, recipe=self.recipe, steps=self.steps)
+        return {group["name"]: share * group["initial_lr"] for group in self.optimiser.param_groups}
 
     def is_done(self) -> bool:
         """Whether all epochs are done, or none has been better for as many as the recipe waits."""
