@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench import records, registry
 from bench.errors import UsageError
 from bench.methods.base import Method
+from bench.recipe import complete
 from bench.schema import Record
 from bench.settings import build
 from bench.sweep import RunOptions, finished, plan_runs, sweep
@@ -110,27 +111,31 @@ def to_row(record: Record) -> dict[str, Any]:
     `score` is the primary test score. Other keys are `test.<metric>` for each metric, the measures of the record's
     parts, as in `parameters.adapter` and `memory.train_peak`, `environment.<key>` for what measures of memory and speed
     depend on, and the specification: `setting.<name>` for each setting of the method, `task_setting.<name>` for each of
-    the task, `recipe.<field>`, `stream.<name>` for each stream's encoder, and `data.<key>`, with the fingerprint.
-    `tuned` is the file that settings were tuned to. What a failed run has not measured is left out.
+    the task, `recipe.<field>`, `stream.<name>` for each stream's encoder, and `data.<key>`, with the fingerprint and
+    the number of skipped samples. The recipe is what was asked for; `epochs`, `steps` and `environment.precision` are
+    what was done. `tuned` is the file that settings were tuned to. What a failed run has not measured is left out.
     """
     spec = record.spec
     row = {key: spec[key] for key in ("suite", "task", "method", "seed")}
     row |= {"id": record.id, "status": record.status, "reason": record.reason, "started": record.started}
-    row["tuned"] = record.tuned.get("file") if record.tuned else None
+    row |= {"tuned": record.tuned.get("file") if record.tuned else None, "steps": record.step}
     if scores := record.scores:
+        curve = scores.validation
+        row |= {"epochs": len(curve), "steps": curve[-1].step if curve else None}
         row |= {"metric": scores.metric, "score": scores.test.get(scores.metric), "best_epoch": scores.best_epoch}
         row |= {f"test.{metric}": value for metric, value in scores.test.items()}
     for part in ("parameters", "memory", "throughput", "times"):
         if measured := getattr(record, part):
             row |= {f"{part}.{name}": value for name, value in asdict(measured).items()}
     if environment := record.environment:
-        names = ("device", "threads", "jobs", "commit", "dirty")
+        names = ("device", "precision", "threads", "jobs", "processes", "commit", "dirty")
         row |= {f"environment.{name}": getattr(environment, name) for name in names}
     row |= {f"data.{key}": value for key, value in spec["data"].items()}
     if record.data:
-        row["data.fingerprint"] = record.data.fingerprint
-    for column, part in (("setting", "settings"), ("task_setting", "task_settings"), ("recipe", "recipe")):
-        row |= {f"{column}.{name}": value for name, value in spec[part].items()}
+        row |= {"data.fingerprint": record.data.fingerprint, "data.skipped": record.data.skipped}
+    parts = {"setting": spec["settings"], "task_setting": spec["task_settings"], "recipe": complete(spec["recipe"])}
+    for column, values in parts.items():
+        row |= {f"{column}.{name}": value for name, value in values.items()}
     return row | {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
 
 

@@ -62,6 +62,22 @@ def test_a_row_a_run_the_oldest_first(results, plan, form):
     assert failed["reason"] == "the loss is not finite at step 3"
 
 
+def test_a_row_says_what_the_recipe_leaves_unsaid_and_what_was_done(mock_suite, tmp_path):
+    changes = ["train.schedule=poly", "train.patience=1"]
+    for change in ([], changes):
+        (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [len(change)], change)
+        environment = dataclasses.replace(mocks.ENVIRONMENT, precision="bf16", jobs=2, processes=1)
+        data = dataclasses.replace(mocks.record(spec).data, skipped=3)
+        records.write(mocks.record(spec, environment=environment, data=data), tmp_path)
+    frame = read("csv", export(tmp_path, "csv")[0])
+    assert list(frame["recipe.schedule"]) == ["cosine", "poly"] and list(frame["recipe.passes"]) == [1, 1]
+    assert (
+        list(frame["recipe.epochs"]) == [4, 4] and list(frame["epochs"]) == [1, 1] and list(frame["steps"]) == [10, 10]
+    )
+    assert set(frame["recipe.precision"]) == {"auto"} and set(frame["environment.precision"]) == {"bf16"}
+    assert set(frame["data.skipped"]) == {3} and set(frame["environment.jobs"]) == {2}
+
+
 def test_whole_numbers_stay_whole_and_lists_are_json(results):
     text = export(results, "csv")[0].read_text()
     assert ",16000,2500,18500,900000," in text and "16000.0" not in text

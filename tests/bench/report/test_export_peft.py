@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import mocks
 import pandas as pd
 import pytest
 
+from bench import registry
 from bench.plan import make_plan
 from bench.report.export_peft import peft_result, peft_text
 from bench.schema import Epoch
 
-# Where PEFT's `method_comparison/processing.py` finds the columns of its table in a result's file, and their types.
-# `Int64` stands for its `int`, which cannot be null.
+# Where huggingface/peft, method_comparison/processing.py (commit 5d602fd) finds the columns of its table of the task
+# MetaMathQA in a result's file, and their types. `Int64` stands for its `int`, which cannot be null.
 COLUMNS = {
     "experiment_name": ("run_info.experiment_name", "string"),
     "model_id": ("run_info.train_config.model_id", "string"),
@@ -42,7 +44,7 @@ COLUMNS = {
 
 
 def peft_table(texts):
-    """Results as PEFT's comparison reads them."""
+    """Results as PEFT's comparison reads them: each key must be there, but for `forgetting`, which is else 123."""
     rows = []
     for result in map(json.loads, texts):
         if result["train_info"]["status"] != "success":
@@ -53,10 +55,11 @@ def peft_table(texts):
             value = result
             for key in path.split("."):
                 value = value[key]
-            row[name] = value
+            row[name] = json.dumps(value) if isinstance(value, dict) else value
         config = result["run_info"]["peft_config"]
-        rows.append({**row, "peft_type": config["peft_type"] if config else "full-finetuning"})
-    frame = pd.DataFrame(rows).astype({name: dtype for name, (_, dtype) in COLUMNS.items()})
+        row["peft_type"] = config["peft_type"] if config else "full-finetuning"
+        rows.append({**row, "forgetting*": result["last"].get("forgetting", 123)})
+    frame = pd.DataFrame(rows).astype({name: dtype for name, (_, dtype) in COLUMNS.items()} | {"forgetting*": float})
     frame["created_at"] = pd.to_datetime(frame["created_at"])
     return frame
 
@@ -88,7 +91,7 @@ def test_what_was_not_measured_is_null(plan, tmp_path):
     row = peft_table([peft_text(mocks.record(plan[0]), tmp_path)]).iloc[0]
     assert {name for name, value in row.items() if pd.isna(value)} == {
         *("accelerator_memory_reserved_avg", "accelerator_memory_max", "accelerator_memory_reserved_99th"),
-        *("file_size", "train_total_tokens", "peft_branch"),
+        *("file_size", "train_total_tokens", "forgetting*", "peft_branch"),
         *("transformers_version", "datasets_version", "bitsandbytes_version"),
     }
 
@@ -115,10 +118,10 @@ def test_the_curve_and_the_epoch_that_was_scored(plan, tmp_path):
     assert [(entry["step"], entry["valid accuracy"], entry["train samples"]) for entry in epochs] == [
         *((10, 0.6, 90), (20, 0.75, 180), (30, 0.7, 270))
     ]
-    expected = {"step": 20, "test accuracy": 0.8, "train loss": 0.5, "train samples": 180, "train total tokens": None}
-    assert test == expected
+    expected = {"step": 20, "test accuracy": 0.8, "train loss": 0.5, "train samples": 180}
+    assert test == {**expected, "train total tokens": None, "forgetting": None}
     config = found["run_info"]["train_config"]
-    assert (config["max_steps"], config["eval_steps"], config["optimizer_kwargs"]["lr"]) == (30, 10, 1e-3)
+    assert (config["max_steps"], config["eval_steps"], config["optimizer_kwargs"]["lr"]) == (40, 10, 1e-3)
     assert config["optimizer_kwargs"]["betas"] == [0.9, 0.999]
     record.spec["recipe"]["beta2"] = 0.95
     assert peft_result(record, tmp_path)["run_info"]["train_config"]["optimizer_kwargs"]["betas"] == [0.9, 0.95]
@@ -156,3 +159,75 @@ def test_generated_data_is_named_so(plan, tmp_path):
     (name,) = found["meta_info"]["dataset_info"]
     assert name == "ave, generated data v3 (seed 7), not the benchmark's own"
     assert found["run_info"]["spec"] == mocks.record(plan[0]).spec
+
+
+# Keys that `int` takes, which is what PEFT's `load_df` casts to, only where they are not null.
+NEVER_KNOWN = {
+    *("accelerator_memory_reserved_avg", "accelerator_memory_max", "accelerator_memory_reserved_99th"),
+    *("file_size", "train_total_tokens"),
+}
+METHODS = ("lora", "head", "full", "dora", "cola", "cola-adalora", "peft:vera", "cola+peft:ia3")
+PRECISIONS = ("no", "bf16", "fp16")
+ON_GPU = dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100")
+
+
+@pytest.mark.parametrize("task", registry.names("tasks"))
+def test_peft_reads_every_task_method_schedule_and_precision(tmp_path, task):
+    metrics = registry.load("tasks", task).metrics
+    texts, asked = [], []
+    changes = ["data.source=official"]
+    for schedule, precision in itertools.product(("cosine", "constant", "poly"), PRECISIONS):
+        recipe = [f"train.schedule={schedule}", "train.precision=auto"]
+        for spec in make_plan("full", METHODS, [task], [0], [*changes, *recipe]):
+            record = mocks.record(spec, environment=dataclasses.replace(ON_GPU, precision=precision))
+            test = {name: 60.0 + place for place, name in enumerate(metrics)}
+            record = dataclasses.replace(record, scores=dataclasses.replace(record.scores, test=test))
+            texts.append(peft_text(record, tmp_path))
+            asked.append((spec.method, schedule, precision))
+    frame = peft_table(texts)
+    configs = [json.loads(text) for text in frame["train_config"]]
+    assert [(config["lr_scheduler"], config["precision"]) for config in configs] == [each[1:] for each in asked]
+    assert [config["use_amp"] for config in configs] == [each[2] != "no" for each in asked]
+    types = dict.fromkeys(METHODS, "LORA") | {"full": "full-finetuning", "cola+peft:ia3": "COLA+PEFT:IA3"}
+    types |= {"head": "HEAD", "cola": "COLA", "cola-adalora": "COLA-ADALORA", "peft:vera": "VERA"}
+    assert list(frame["peft_type"]) == [types[method] for method, *_ in asked]
+    accuracy = {"accuracy", "accuracy@0.5"} & metrics.keys()
+    assert frame["test_accuracy"].isna().all() if not accuracy else set(frame["test_accuracy"]) == {0.6}
+    whole = {name for name, (_, dtype) in COLUMNS.items() if dtype == "Int64"}
+    assert {name for name in whole if frame[name].isna().any()} == NEVER_KNOWN
+    assert frame["forgetting*"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("asked", "environment", "use_amp", "dtype"),
+    [
+        ("no", mocks.ENVIRONMENT, False, "float32"),
+        ("bf16", mocks.ENVIRONMENT, True, "bfloat16"),
+        ("auto", mocks.ENVIRONMENT, False, "float32"),
+        ("auto", ON_GPU, None, None),  # an older record does not tell what `auto` took
+        ("auto", dataclasses.replace(ON_GPU, precision="bf16"), True, "bfloat16"),
+        ("auto", dataclasses.replace(ON_GPU, precision="no"), False, "float32"),
+        ("fp16", ON_GPU, True, "float16"),
+    ],
+)
+def test_the_precision_that_was_used_and_the_type_of_frozen_weights(plan, tmp_path, asked, environment, use_amp, dtype):
+    spec = plan[0]
+    plain = dataclasses.replace(spec, recipe={**spec.recipe, "precision": asked})
+    lowered = dataclasses.replace(plain, recipe={**plain.recipe, "low_precision_frozen": True})
+    for each, weights in ((plain, "float32"), (lowered, dtype)):
+        found = peft_result(mocks.record(each, environment=environment), tmp_path)["run_info"]["train_config"]
+        assert (found["use_amp"], found["dtype"]) == (use_amp, weights)
+
+
+def test_samples_of_every_pass_count(plan, tmp_path):
+    spec = dataclasses.replace(plan[0], recipe={**plan[0].recipe, "passes": 3})
+    assert peft_result(mocks.record(spec), tmp_path)["train_info"]["metrics"][-1]["train samples"] == 270
+
+
+def test_the_head_alone_has_its_own_rate_and_epochs(plan, tmp_path):
+    record = renamed(mocks.record(plan[0]), "head")
+    record.spec["recipe"] |= {"head_factor": 5, "head_first": 2}
+    record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, adapter=0))
+    config = peft_result(record, tmp_path)["run_info"]["train_config"]
+    assert (config["optimizer_kwargs"]["lr"], config["lr_head"]) == (2e-3, 2e-3)
+    assert config["max_steps"] == (2 + 5 * 4) * 10
