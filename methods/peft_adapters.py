@@ -8,10 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from peft import PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dict
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from bench.methods import peft_residual
 from bench.methods.base import check_tensors, read_tensors
 from bench.streams.base import Stream
 from bench.streams.lockstep import MultiStream
@@ -40,7 +41,12 @@ class PeftAdapters:
         for name, stream in model.streams.items():
             with _quiet():
                 self.models[name] = get_peft_model(stream.encoder, config(stream))
-        self._base: dict[nn.Parameter, Tensor] = {}
+        self._start = {
+            name: peft_residual.factors(model)
+            for name, model in self.models.items()
+            if peft_residual.splits_weights(model.peft_config["default"])
+        }
+        self._unmerged: dict[nn.Parameter, Tensor] = {}
 
     def layers(self) -> Iterator[BaseTunerLayer]:
         """Yield the adapted layers of all streams."""
@@ -54,6 +60,8 @@ class PeftAdapters:
         for name, model in self.models.items():
             model.save_pretrained(str(folder / name), save_embedding_layers=False)
             (folder / name / "README.md").unlink(missing_ok=True)  # PEFT's form to be filled in
+            if start := self._start.get(name):
+                peft_residual.save(model, start, folder / name, _WEIGHTS)
 
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote.
@@ -63,38 +71,42 @@ class PeftAdapters:
         """
         for name, model in self.models.items():
             weights = read_tensors(folder / name / _WEIGHTS)
-            check_tensors(weights, get_peft_model_state_dict(model, save_embedding_layers=False), folder / name)
+            start = self._start.get(name)
+            here = peft_residual.updates(model, start) if start else peft_residual.tensors(model)
+            check_tensors(weights, here, folder / name)
+            if start:
+                weights, self._start[name] = peft_residual.split(weights)
+                peft_residual.begin_with(model, start, self._start[name])
             set_peft_model_state_dict(model, weights)
 
     def merge(self) -> bool:
         """Fold the adapters into the base weights; return whether this method of PEFT's can."""
-        if self._base:
+        if self._unmerged:
             return True
-        # PEFT unmerges by subtraction, which does not give the same bits again: keep a copy.
-        base = {
-            parameter: parameter.detach().clone()
-            for layer in self.layers()
-            for parameter in layer.get_base_layer().parameters()
+        # PEFT unmerges by subtraction, which does not give the same bits again: keep a copy. Of the adapters' weights
+        # too: constrained OFT projects its own where it merges.
+        unmerged = {
+            parameter: parameter.detach().clone() for layer in self.layers() for parameter in layer.parameters()
         }
         try:
             for model in self.models.values():
                 model.merge_adapter()
         except NotImplementedError:
             return False
-        self._base = base
+        self._unmerged = unmerged
         return True
 
     def unmerge(self) -> None:
-        """Take the adapters out of the base weights again, which are then the same bit for bit."""
-        if not self._base:
+        """Take the adapters out of the base weights again: all weights are then the same bit for bit."""
+        if not self._unmerged:
             return
         with _quiet():
             for model in self.models.values():
                 model.unmerge_adapter()
         with torch.no_grad():
-            for parameter, value in self._base.items():
+            for parameter, value in self._unmerged.items():
                 parameter.copy_(value)
-        self._base = {}
+        self._unmerged = {}
 
 
 @contextmanager

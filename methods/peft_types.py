@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from bench.errors import BenchError, UsageError
+from bench.methods import peft_refused
 from bench.methods.base import Method
 from bench.methods.peft_method import PeftMethod
 from bench.registry import did_you_mean
@@ -54,7 +57,8 @@ class OtherPeft(PeftMethod):
 
     Its settings are PEFT's, with PEFT's defaults; `bench list peft` names the types. It goes into every linear of every
     block, but for IA3, which rescales k, v and the input of fc2 as in its paper, and LN tuning, which trains the norms.
-    What it computes and trains stands in PEFT's documentation, https://huggingface.co/docs/peft.
+    What it computes and trains stands in PEFT's documentation, https://huggingface.co/docs/peft. Settings that would not
+    be here what they are called there are refused; `peft_refused` lists them.
     """
 
     type_name: ClassVar[str]
@@ -73,9 +77,23 @@ class OtherPeft(PeftMethod):
         if name not in known:
             raise UsageError(f"PEFT has no type {name} that adapts encoders: {did_you_mean(name, known)}")
         config = known[name]
-        fields = [(key, hint, dataclasses.field(default=value)) for key, (hint, value) in _settings(config).items()]
+        fields = [
+            (key, hint, dataclasses.field(default=value)) for key, (hint, value) in _settings(name, config).items()
+        ]
         namespace = {"__doc__": f"{config.__name__} of PEFT.", "type_name": name, "config_class": config}
         return dataclasses.make_dataclass(f"peft:{name}", fields, bases=(cls,), namespace=namespace)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        known = _settings(self.type_name, self.config_class)
+        values = {key: getattr(self, key) for key in known}
+        peft_refused.check(self.type_name, values, {key: default for key, (_, default) in known.items()})
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it is made again, with its warnings, when it is used
+            try:
+                self._config({"target_modules": [], "feedforward_modules": []})
+            except Exception as error:  # of whatever kind PEFT's checks raise
+                raise ValueError(str(error)) from error
 
     @property
     def knobs(self) -> tuple[str, ...]:
@@ -104,9 +122,13 @@ class OtherPeft(PeftMethod):
 
     def config(self, stream: Stream) -> PeftConfig:
         """Return PEFT's configuration, for the modules that this type adapts."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        own = {key: values[key] for key in _settings(self.config_class)}
-        return self.config_class(**own, **self._targets(stream))
+        return self._config(self._targets(stream))
+
+    def _config(self, targets: Mapping[str, list[str]]) -> PeftConfig:
+        fields = {field.name for field in dataclasses.fields(self.config_class)}
+        values = {key: getattr(self, key) for key in _settings(self.type_name, self.config_class)}
+        values |= {key: value for key, value in {"progressbar": False, **targets}.items() if key in fields}
+        return self.config_class(**values)
 
     def _targets(self, stream: Stream) -> dict[str, list[str]]:
         from torch import nn
@@ -137,11 +159,11 @@ def config_classes() -> dict[str, type[PeftConfig]]:
     }
 
 
-def _settings(config: type[PeftConfig]) -> dict[str, tuple[Any, Any]]:
+def _settings(kind: str, config: type[PeftConfig]) -> dict[str, tuple[Any, Any]]:
     """Return the type and the default of each field of a configuration that is a setting: a plain value."""
     types = get_type_hints(config)
     return {
-        field.name: (types[field.name], field.default)
+        field.name: (peft_refused.hint_of(kind, field.name, types[field.name]), field.default)
         for field in dataclasses.fields(config)
         if field.name not in _NOT_SETTINGS and field.default is not dataclasses.MISSING and _plain(types[field.name])
     }

@@ -1,0 +1,87 @@
+"""LoRA that begins as a part of the weights: PiSSA and OLoRA train the part, and freeze what is left, W - s B0 A0.
+
+Saved are their updates, [B, -B0] and [A; A0], which are a plain LoRA of twice the rank on the unchanged weights:
+
+    (W - s B0 A0) + s B A = W + s [B, -B0] [A; A0]
+
+So a saved adapter does not depend on a decomposition that another machine, or another draw, makes in another way.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
+
+Tensors = Mapping[str, Tensor]
+
+
+def splits_weights(config: PeftConfig) -> bool:
+    """Return whether PEFT moves a part of the weights into the adapter when it is made."""
+    init = getattr(config, "init_lora_weights", None)
+    return isinstance(init, str) and (init == "olora" or init.startswith("pissa"))
+
+
+def tensors(model: PeftModel) -> dict[str, Tensor]:
+    """Return what PEFT would save of an adapter."""
+    return get_peft_model_state_dict(model, save_embedding_layers=False)
+
+
+def factors(model: PeftModel) -> dict[str, Tensor]:
+    """Return a copy of A and B of every linear, by the names that they are saved under."""
+    return {name: value.detach().clone() for name, value in tensors(model).items() if _axis(name) is not None}
+
+
+def updates(model: PeftModel, start: Tensors) -> dict[str, Tensor]:
+    """Return what is saved of an adapter that began with the factors `start`."""
+    return {
+        name: value if (axis := _axis(name)) is None else torch.cat([value, (1, -1)[axis] * start[name]], axis)
+        for name, value in tensors(model).items()
+    }
+
+
+def save(model: PeftModel, start: Tensors, folder: Path, weights: str) -> None:
+    """Write the updates in place of what PEFT has written into a folder, its file of tensors called `weights`."""
+    config = model.peft_config["default"]
+    assert isinstance(config, LoraConfig)
+    plain = copy.copy(config)
+    plain.r = 2 * config.r
+    plain.lora_alpha = config.lora_alpha * (2**0.5 if config.use_rslora else 2)
+    plain.init_lora_weights = True
+    plain.inference_mode = True
+    plain.save_pretrained(str(folder))
+    found = {name: value.contiguous() for name, value in updates(model, start).items()}
+    save_file(found, folder / weights, metadata={"format": "pt"})
+
+
+def split(saved: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return what a saved adapter's tensors were in training, and the factors that it began with."""
+    trained, start = dict(saved), {}
+    for name, value in saved.items():
+        if (axis := _axis(name)) is not None:
+            now, then = value.chunk(2, axis)
+            trained[name], start[name] = now.contiguous(), (1, -1)[axis] * then
+    return trained, start
+
+
+def begin_with(model: PeftModel, start: Tensors, other: Tensors) -> None:
+    """Freeze what is left of the weights beside the factors `other`, in place of what is left beside `start`."""
+    for name in start:
+        name_B = name.replace("lora_A", "lora_B")
+        if _axis(name) != 0 or (torch.equal(start[name], other[name]) and torch.equal(start[name_B], other[name_B])):
+            continue
+        layer = model.get_submodule(name.partition(".lora_A")[0])
+        weight = layer.get_base_layer().weight
+        with torch.no_grad():
+            products = [factor[name_B].to(weight) @ factor[name].to(weight) for factor in (start, other)]
+            weight += layer.scaling["default"] * (products[0] - products[1])
+
+
+def _axis(name: str) -> int | None:
+    """Return the dimension of a saved tensor that is the rank; None where it is neither A nor B."""
+    return 0 if name.endswith("lora_A.weight") else 1 if name.endswith("lora_B.weight") else None
