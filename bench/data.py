@@ -117,7 +117,9 @@ def _open(
         skipped += len(chosen) - len(readable)
         progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
         prepared = prepare(its, readable, (*key, split), cache, progress)
-        datasets[split] = prepared or Decoded(its, readable)
+        datasets[split] = data = prepared or Decoded(its, readable)
+        if wrong := task.flaw(its, ((number, data[at]) for at, number in enumerate(readable))):
+            raise DataError(f"{task.benchmark} {split} of {root}: {wrong}; `bench data verify` looks at every file")
     if kept := source.get("streams"):
         datasets = _without(datasets, [column for name in inputs.keys() - kept for column in task.columns(name)])
     return Splits(samples, datasets, fingerprint or _fingerprint(samples), skipped, floors)

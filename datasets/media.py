@@ -16,6 +16,7 @@ import soxr
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from bench.datasets.masks import foreground
 from bench.errors import DataError, wording
 from bench.files import MEBIBYTE, check_file, read_bytes
 
@@ -85,14 +86,14 @@ def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
 
 
 def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
-    """The mask resized to a square (nearest): (size, size), True where its grey value is over 127.
+    """The mask resized to a square (nearest): (size, size), True where it is foreground, as `masks.foreground` says.
 
     Raises:
         DataError: the file is missing, broken or too large.
     """
     with opened_image(path, sample, "mask") as image:
-        resized = image.convert("L").resize((size, size), Image.Resampling.NEAREST)
-    return np.asarray(resized) > 127
+        whole = Image.fromarray(foreground(image).astype(np.uint8))
+    return np.asarray(whole.resize((size, size), Image.Resampling.NEAREST)) > 0
 
 
 def image_size(path: Path, sample: str) -> tuple[int, int]:

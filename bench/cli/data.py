@@ -31,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("task", metavar="TASK", help="as for `bench run --tasks`; to describe and verify, avs_ms3 too")
     parser.add_argument("--root", type=Path, metavar="DIR", help="folder that holds the release; it is only read")
     parser.add_argument(
-        "--quick", action="store_true", help="verify: read headers only, and decode no picture, mask or sound"
+        "--quick",
+        action="store_true",
+        help="verify: read headers only and decode few masks: enough to see whether all are empty or full",
     )
     parser.add_argument(
         "--counts",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +63,14 @@ class AVE(Task):
         assert samples is None or isinstance(samples, _Events)
         categories = _CATEGORIES if samples is None else len(samples.release.categories)
         return ClassTokens(widths, self.hidden, categories + 1)
+
+    def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
+        """That no video has an event in any second."""
+        assert isinstance(samples, _Events)
+        background = len(samples.release.categories)
+        if any((sample["label"] != background).any() for _, sample in read):
+            return None
+        return f"every second of every video is background, as those of {samples.names[0]}: no event has any length"
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures mirrored and in another light, sounds louder or softer."""

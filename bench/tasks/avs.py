@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -77,6 +77,20 @@ class AVS(Task):
         from bench.tasks.heads import MaskDecoder
 
         return MaskDecoder(widths["vision"], widths["audio"], self.hidden)
+
+    def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
+        """That all masks of all videos are empty, or all full."""
+        from bench.datasets.masks import all_alike
+
+        found = all_alike((number, sample["mask"]) for number, sample in read)
+        if found is None:
+            return None
+        assert isinstance(samples, _Videos)
+        number, kind = found
+        path = samples.release.mask_paths(samples.release.videos[number])[0]
+        return (
+            f"all masks are {kind}, as {path}: the object's pixels are those that are not black, the others are black"
+        )
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures mirrored and in another light, sounds louder or softer."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -87,6 +87,21 @@ class Task(ABC):
     def columns(self, stream: str) -> tuple[str, ...]:
         """The columns of a sample that come from a stream's input: its own, and what else tells of it in training."""
         return (stream,)
+
+    def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
+        """What is wrong with a split that teaches nothing, as one whose masks are all empty; None if nothing is.
+
+        It is asked before a run begins. By default nothing is looked for.
+
+        Args:
+            samples: the split.
+            read: the number and the tensors of each of its samples that the run uses, read as they are taken: what is
+                sound shows in the first few.
+
+        Returns:
+            What is wrong, with an example and what was expected.
+        """
+        return None
 
     @abstractmethod
     def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:

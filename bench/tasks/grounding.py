@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -117,6 +117,22 @@ class Grounding(Task):
         from bench.tasks.grounding_head import GroundingDecoder
 
         return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets, self.reads)
+
+    def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
+        """That all masks are empty, or all full. (A box that is none is refused when the release is read.)"""
+        from bench.datasets.masks import all_alike
+
+        if "mask" not in self.targets:
+            return None
+        found = all_alike((number, _whole_mask(sample)) for number, sample in read)
+        if found is None:
+            return None
+        assert isinstance(samples, Expressions)
+        number, kind = found
+        expression = samples.release.expressions[number]
+        return (
+            f"all masks are {kind}, as that of annotation {expression.ann_id} in instances.json of {expression.dataset}"
+        )
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures in other colours, shrunk, and mirrored where the text can be: left and right change places."""
@@ -289,6 +305,14 @@ class Expressions(Samples):
         red, green, blue = (round(255 * value) for value in self.image.mean)
         square = Square(*expression.size, self.keep_aspect)
         return square.picture(self.release.image(expression), self.image.size, (red, green, blue))
+
+
+def _whole_mask(sample: Mapping[str, Tensor]) -> Tensor:
+    """The mask of a sample of any split: in training with what pads its picture, in the others without."""
+    if "truth" not in sample:
+        return sample["mask"]
+    height, width = sample["size"][0].tolist()
+    return unpack(sample["truth"][0], height, width)
 
 
 def unpack(truth: Tensor, height: int, width: int) -> Tensor:

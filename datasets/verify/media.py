@@ -7,9 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from numpy.typing import NDArray
+
 from bench.cpus import available_cpus
 from bench.datasets import media
-from bench.datasets.verify.report import LENGTH, Fault, Faults, Report
+from bench.datasets.masks import all_alike
+from bench.datasets.verify.report import ALIKE, LENGTH, Fault, Faults, Report
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[tuple[int, list[Fault]]], int, str], Iterable[tuple[int, list[Fault]]]]
@@ -46,6 +49,13 @@ def check_all(
 def check_header(path: Path, entry: str, faults: Faults) -> tuple[int, int] | None:
     """Height and width of a picture or mask; None where it is not there or no picture, which is a fault."""
     return faults.attempt(lambda: media.image_size(path, entry)) if faults.is_there(path, entry) else None
+
+
+def check_alike(masks: Iterable[tuple[str, NDArray]], file: Path, split: str, report: Report) -> None:
+    """Of a split's masks, given what each belongs to, one is not empty and one not full: else they cannot be masks."""
+    if found := all_alike(masks):
+        wrong = f"all masks that were looked at are {found[1]}, as that of {found[0]}"
+        report.add(ALIKE, file, f"split {split}", wrong)
 
 
 def check_picture(path: Path, entry: str, faults: Faults, quick: bool) -> tuple[int, int] | None:

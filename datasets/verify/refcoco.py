@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from bench.datasets import media
 from bench.datasets.refcoco import DATASETS, Release
 from bench.datasets.refer_entries import Entries, Expression, read_entries
-from bench.datasets.verify.media import Progress, check_all
+from bench.datasets.verify.media import Progress, check_alike, check_all
 from bench.datasets.verify.report import BOX, CATEGORY, EMPTY, MALFORMED, SIZE, TWICE, Faults, Report
 from bench.errors import DataError
 
 _LEAST_IOU = 0.75  # of a box and the one around its mask
+_QUICK = 100  # masks of a split that a quick look decodes
 _ROUNDING = 2.0  # pixels that a side of the one may be off the other's, however small they are
 
 
@@ -42,7 +43,12 @@ def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: b
     objects = list({expression.ann_id: expression for expression in everything}.values())
     for expression in objects:
         _check_category(expression, entries, release, report)
-    check_all(objects, lambda each, faults: _check_mask(release, each, faults, quick), report, progress, "object")
+    looked_at = [each for its in expressions.values() for each in _some(its)] if quick else objects
+    seen: dict[int, NDArray] = {}
+    check_all(looked_at, lambda each, faults: _check_mask(release, each, faults, seen), report, progress, "object")
+    for split, its in expressions.items():
+        masks = [(f"annotation {each.ann_id}", seen[each.ann_id]) for each in its if each.ann_id in seen]
+        check_alike(masks, release.instances, split, report)
     pictures = list({expression.image_id: expression for expression in everything}.values())
     check_all(pictures, lambda each, faults: _check_picture(release, each, faults, quick), report, progress, "image")
     return release.refs
@@ -82,11 +88,17 @@ def _check_category(expression: Expression, entries: Entries, release: Release, 
         report.add(CATEGORY, release.refs, f"ref {expression.ref_id}", wrong)
 
 
-def _check_mask(release: Release, expression: Expression, faults: Faults, quick: bool) -> int:
-    """The mask can be decoded, has a pixel, and the box lies around it."""
-    mask = None if quick else faults.attempt(lambda: release.mask(expression), MALFORMED)
+def _some(expressions: list[Expression]) -> list[Expression]:
+    """At most `_QUICK` of them, spread evenly."""
+    return expressions[:: -(-len(expressions) // _QUICK) or 1]
+
+
+def _check_mask(release: Release, expression: Expression, faults: Faults, seen: dict[int, NDArray]) -> int:
+    """The mask can be decoded, has a pixel, and the box lies around it; `seen` gets its values, each once."""
+    mask = faults.attempt(lambda: release.mask(expression), MALFORMED)
     if mask is None:
         return 0
+    seen[expression.ann_id] = np.unique(mask)
     entry = f"annotation {expression.ann_id}"
     if not mask.any():
         faults.add(EMPTY, release.instances, entry, "its mask has no pixel")

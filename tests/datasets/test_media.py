@@ -28,10 +28,72 @@ def test_seconds_are_cut_and_padded_with_silence():
     assert media.seconds(wave, rate=10, count=2).tolist() == rows[:2].tolist()
 
 
-def test_masks_are_foreground_over_127(tmp_path):
-    Image.fromarray(np.array([[0, 127], [128, 255]], dtype=np.uint8)).save(tmp_path / "m.png")
-    mask = media.read_mask(tmp_path / "m.png", "m", 4)
-    assert mask.tolist() == [[False] * 4] * 2 + [[True] * 4] * 2
+INSIDE = np.array([[False, False, False], [False, True, True]])
+
+
+def mask_file(mode: str, inside: object, outside: object, **options: object) -> Image.Image:
+    """A mask as a file of this mode holds it."""
+    image = Image.new(mode, (3, 2), outside)
+    for row, column in np.argwhere(INSIDE).tolist():
+        image.putpixel((column, row), inside)
+    if colours := options.get("palette"):
+        image.putpalette(colours)
+    return image
+
+
+PALETTE = [0, 0, 0, 128, 0, 0, 0, 128, 0]
+WHITE_AND_CLEAR = (255, 255, 255, 0)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        mask_file("L", 255, 0),
+        mask_file("L", 1, 0),
+        mask_file("1", 1, 0),
+        mask_file("I;16", 1, 0),
+        mask_file("I;16", 65535, 0),
+        mask_file("P", 1, 0, palette=PALETTE),
+        mask_file("P", 2, 0, palette=PALETTE),
+        mask_file("P", 0, 1, palette=[0, 0, 128, 0, 0, 0]),  # black is not the first of the palette
+        mask_file("RGB", (255, 0, 0), (0, 0, 0)),
+        mask_file("RGB", (0, 0, 1), (0, 0, 0)),
+        mask_file("RGBA", (0, 0, 128, 255), (0, 0, 0, 255)),
+        mask_file("RGBA", (0, 0, 128, 0), (0, 0, 0, 0)),  # an alpha channel that says nothing
+        mask_file("RGBA", (0, 0, 0, 255), (0, 0, 0, 0)),  # alpha only
+        mask_file("RGBA", (255, 255, 255, 255), WHITE_AND_CLEAR),
+        mask_file("RGBA", (0, 0, 0, 255), WHITE_AND_CLEAR),
+        mask_file("RGBA", (9, 99, 9, 255), WHITE_AND_CLEAR),
+        mask_file("LA", (0, 255), (0, 0)),
+        mask_file("LA", (200, 255), (0, 255)),
+    ],
+    ids=lambda image: f"{image.mode} {image.getpixel((1, 1))} on {image.getpixel((0, 0))}",
+)
+def test_whatever_is_not_black_is_foreground(tmp_path, image):
+    image.save(tmp_path / "m.png")
+    assert np.array_equal(media.read_mask(tmp_path / "m.png", "m", 6), INSIDE.repeat(2, 1).repeat(3, 0))
+
+
+def test_a_transparent_colour_of_a_mask_is_background(tmp_path):
+    mask_file("L", 255, 7).save(tmp_path / "grey.png", transparency=7)
+    mask_file("P", 1, 0, palette=[255, 255, 255, 0, 0, 0]).save(tmp_path / "palette.png", transparency=0)
+    for name in ("grey.png", "palette.png"):
+        assert media.read_mask(tmp_path / name, "m", 6).mean() == pytest.approx(INSIDE.mean())
+
+
+def test_masks_with_nothing_in_them_are_empty(tmp_path):
+    for mode, colour in (("L", 0), ("RGB", (0, 0, 0)), ("RGBA", (0, 0, 0, 255)), ("RGBA", (0, 0, 0, 0))):
+        Image.new(mode, (4, 4), colour).save(tmp_path / "m.png")
+        assert not media.read_mask(tmp_path / "m.png", "m", 4).any()
+
+
+def test_blurred_black_of_a_jpeg_is_background(tmp_path):
+    """What JPEG makes of black beside white is not black, and no foreground."""
+    pixels = np.zeros((40, 40), np.uint8)
+    pixels[10:30, 10:30] = 255
+    Image.fromarray(pixels).save(tmp_path / "m.jpg", quality=40)
+    assert (np.asarray(Image.open(tmp_path / "m.jpg")) > 0).sum() > 500
+    assert np.array_equal(media.read_mask(tmp_path / "m.jpg", "m", 40), pixels > 0)
 
 
 @pytest.mark.parametrize("reader", [media.read_image, media.read_mask, media.read_audio])

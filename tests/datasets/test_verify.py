@@ -208,7 +208,7 @@ PLANTED = {
     "truncated png": ("avs", cut("visual_frames/val/*/*/*_3.png", 0.5)),
     "truncated mask": ("avs_ms3", cut("gt_masks/val/*/*_3.png", 0.5)),
     "mask of another size": ("avs", mask(32, 255, "32 x 32 pixels", "its frame has 64 x 64")),
-    "empty mask": ("avs", mask(64, 127, "no pixel over 127")),
+    "empty mask": ("avs", mask(64, 0, "nothing but black in any of its masks")),
     "unknown split": ("avs", replaced("s4_meta_data.csv", b",val\r", b",valid\r", "line 5", "split 'valid'")),
     "video in two splits": ("avs", video_in_two_splits),
     "video of the multi-source set in two splits": ("avs_ms3", video_in_two_splits),
@@ -253,6 +253,39 @@ def test_a_planted_fault_is_named_with_file_and_entry(copied, planted):
     report = verified(name, root)
     assert any(all(part in fault.text for part in named) for fault in report.found), (named, report.text())
     assert len(report.found) <= 3, "and nothing else is"
+
+
+def every_mask(value: int) -> Callable[[Path], None]:
+    def plant(root: Path) -> None:
+        for path in root.rglob("gt_masks/val/**/*.png"):
+            Image.fromarray(np.full((64, 64), value, dtype=np.uint8)).save(path)
+
+    return plant
+
+
+def every_annotation(root: Path) -> None:
+    path = first(root, "instances.json")
+    document = json.loads(path.read_text())
+    for annotation in document["annotations"]:
+        annotation["segmentation"] = [[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]]
+    path.write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize(
+    ("name", "plant", "named"),
+    [
+        ("avs", every_mask(0), "split val: all masks that were looked at are empty, as that of val000000"),
+        ("avs", every_mask(9), "split val: all masks that were looked at are full"),
+        ("avs_ms3", every_mask(0), "split val: all masks that were looked at are empty, as that of val000000"),
+        ("refcoco", every_annotation, "split testA: all masks that were looked at are empty, as that of annotation"),
+    ],
+)
+def test_a_quick_look_too_finds_splits_whose_masks_can_be_none(copied, name, plant, named, quick):
+    root = copied(name)
+    plant(root)
+    report = verified(name, root, quick=quick)
+    assert any(named in fault.text for fault in report.found), report.text()
 
 
 def test_headers_alone_do_not_show_what_is_broken_further_on(copied):
