@@ -10,6 +10,7 @@ from bench.report.board import Gain, Interval, SectionBoard, Standing, TaskBoard
 from bench.report.groups import REFERENCE, Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
+from bench.report.published import published_notes
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.report.words import NONE, average, data_title, escape, markdown, p_value, score
 
@@ -62,6 +63,7 @@ def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str,
             "## Reported elsewhere",
             "Not measured here: figures of others, as published, single runs unless said.",
         ]
+        parts += published_notes(published)
         parts.append(_published_table(published))
     return "\n\n".join(parts) + "\n"
 

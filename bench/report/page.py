@@ -24,6 +24,7 @@ import msgspec
 from bench.report.board import SectionBoard, Standing, TaskBoard
 from bench.report.groups import REFERENCE, Row
 from bench.report.page_tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
+from bench.report.published import published_notes
 from bench.report.tradeoff import FORMULAS
 from bench.schema import Record
 
@@ -194,6 +195,8 @@ def _article(section: Element, name: str, title: str) -> Element:
 def _published(rows: Sequence[Mapping[str, Any]]) -> Element:
     section = Element("section", {"class": "published"})
     SubElement(section, "h2").text = "Reported elsewhere: not measured here"
+    for note in published_notes(rows):
+        SubElement(section, "p").text = note
     section.append(published_table(rows, "published-caption"))
     return section
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +28,8 @@ def published(group: Group = "results") -> list[dict[str, Any]]:
     Returns:
         Rows with the keys `task` ("" where it was not given), `metric`, `method`, `score` (text, as in "88.7 / 90.5 /
         86.0", in percent), `splits` (which the scores are of, in their order; "" where there are none), `setting`
-        (encoders), `trainable_millions` and `total_millions` (parameters; None where not given), `source` (the paper).
+        (encoders), `trainable_millions` and `total_millions` (parameters; None where not given), `source` (the paper),
+        `note` (how the score was computed otherwise than ours; "" where it was not).
     """
     content = tomllib.loads(_FILE.read_text(encoding="utf-8"))
     return [
@@ -41,7 +43,13 @@ def published(group: Group = "results") -> list[dict[str, Any]]:
             "trainable_millions": entry.get("trainable_millions"),
             "total_millions": entry.get("total_millions"),
             "source": content["sources"][entry["source"]],
+            "note": content["notes"].get(metric, ""),
         }
         for entry in content[group]
         for task, metric, score in entry["scores"]
     ]
+
+
+def published_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What must stand beside rows of `published`: how their scores were computed otherwise than ours, each once."""
+    return [note for note in dict.fromkeys(row.get("note", "") for row in rows) if note]

@@ -27,7 +27,8 @@ def miou(probability_BTHW: Tensor, mask_BTHW: Tensor) -> Tensor:
 def f_score(probability_BTHW: Tensor, mask_BTHW: Tensor) -> Tensor:
     """M_F: F with beta^2 = 0.3 at 255 thresholds; the greatest value of the curve averaged over frames, (B,), 0 to 1.
 
-    Frames with an empty mask are left out; a video with no other frame scores 0.
+    Frames with an empty mask are left out; a video with no other frame scores 0. AVSBench's own code takes the greatest
+    value over a batch of four videos: published scores are lower, and depend on which videos are together.
     """
     mask = mask_BTHW.bool().flatten(-2)
     # The pixels at or over threshold t are counted from a histogram: one pass instead of 255. The thresholds are those

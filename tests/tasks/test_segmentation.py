@@ -33,6 +33,20 @@ def test_f_score_is_the_published_one():
     assert expected[2] == 0
 
 
+def test_f_of_several_videos_at_one_threshold_is_no_higher():
+    """What is said beside published scores: those are of four videos together."""
+    torch.manual_seed(1)
+    mask = torch.rand(4, 5, 12, 12) > 0.6
+    mask[3, 2] = False
+    probability = (mask * 0.3 + torch.rand(4, 5, 12, 12) * torch.tensor([0.2, 0.4, 0.6, 0.7]).view(4, 1, 1, 1)).clamp(
+        0, 1
+    )
+    frames = mask.flatten(2).any(-1).sum(1).double()
+    ours = (f_score(probability, mask) * frames).sum() / frames.sum()
+    together = f_score(probability.flatten(0, 1)[None], mask.flatten(0, 1)[None])
+    assert together.item() < ours.item() - 0.01
+
+
 def test_miou_by_hand():
     mask = torch.zeros(2, 2, 4, 4, dtype=torch.bool)
     mask[0, 0, :2] = True  # 8 pixels

@@ -22,6 +22,7 @@ from bench.report import page as page_module
 from bench.report.board import Interval, boards
 from bench.report.page import page, plain
 from bench.report.page_tables import notes_list, overall_table, published_table, task_table
+from bench.report.published import published
 from bench.report.words import NONE, score
 from bench.schema import Epoch
 
@@ -246,6 +247,8 @@ def test_published_numbers_stand_apart(judged):
     assert "Reported elsewhere: not measured here" in text
     assert "x.org" not in Parts(text).texts["script"][0]
     assert "Reported elsewhere" not in page(judged)
+    assert "each at its own best threshold" not in text, "where no F is shown"
+    assert page(judged, published()).count("each at its own best threshold") == 1
 
 
 def test_nothing_is_loaded(judged):

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 
 from bench import registry
-from bench.report.published import Group, published
+from bench.report.published import Group, published, published_notes
 
 GROUPS = get_args(Group)
 GROUNDING = ("refcoco", "refcoco_plus", "refcocog")
@@ -85,6 +85,15 @@ def test_the_ratios_of_cost_are_those_of_the_figures():
         if method == "CoLA against LoRA":
             expected = float(costs["CoLA", metric]) / float(costs["LoRA", metric])
             assert float(ratio) == pytest.approx(expected, abs=0.005), metric
+
+
+def test_every_published_f_score_says_how_it_differs_from_ours():
+    notes = {row["metric"]: row["note"] for row in published()}
+    assert "at its own best threshold" in notes.pop("f_score") and not any(notes.values())
+    assert all(bool(row["note"]) == (row["metric"] == "f_score") for row in published())
+    assert "batches of four videos" in registry.load("tasks", "avs").metrics["f_score"]
+    assert published_notes(published()) == [find(metric="f_score")[0]["note"]]
+    assert published_notes(find(metric="miou")) == []
 
 
 def test_sources_name_the_paper():
