@@ -163,3 +163,9 @@ def dotted(values: Mapping[str, Any], *above: str) -> dict[tuple[str, ...], Any]
     for key, value in values.items():
         found |= dotted(value, *above, key) if isinstance(value, Mapping) else {(*above, key): value}
     return found
+
+
+def test_a_run_that_goes_on_from_its_checkpoint_tells_trackers_the_same(options, tmp_path):
+    first, again = (watch("cola", options, tmp_path) for _ in range(2))
+    assert again.record.times.resumed == len(first.epochs) and not again.loop.did
+    assert again.tracker.logged == first.tracker.logged
