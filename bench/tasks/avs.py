@@ -41,8 +41,8 @@ class AVS(Task):
     metric = "miou"
     metrics = {  # noqa: RUF012
         "miou": "IoU of the predicted and the true mask; the mean over a video's frames, then over videos (M_J)",
-        "f_score": "F with beta^2 = 0.3 at its best threshold, from the mean curve of a video's frames; the mean over videos "
-        "(M_F). Published M_F is of batches of four videos at one threshold, and comes out lower",
+        "f_score": "F with beta^2 = 0.3 at its best threshold, from the mean curve of a video's frames; then over "
+        "videos (M_F). Published M_F is of batches of four videos at one threshold, and comes out lower",
     }
 
     def __post_init__(self) -> None:
