@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from bench import records, registry
 from bench.errors import UsageError
+from bench.finished import look_up
 from bench.methods.base import Method
 from bench.recipe import complete
 from bench.schema import Record
 from bench.settings import build
-from bench.sweep import RunOptions, finished, plan_runs, sweep
+from bench.sweep import RunOptions, plan_runs, sweep
 from bench.tuned import read_tuned
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ def run(
     tuned = read_tuned(Path(settings_file)) if settings_file else None
     plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root, tuned)
     records.check_writable(folder)
-    done = {} if rerun else finished(plan, folder, save_adapters)
+    existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
+    done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(root, device, folder, save_adapters, tuned)
-    redo = [spec.id for spec in todo] if rerun or save_adapters else ()
-    for record in sweep(todo, folder, options, jobs, redo=redo):
+    for record in sweep(todo, folder, options, jobs, superseded=existing.superseded):
         done[record.id] = record
     return [done[spec.id] for spec in plan]
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from bench import provenance
 from bench.schema import Kept, Record
 
 _log = logging.getLogger(__name__)
@@ -50,11 +51,8 @@ def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
 
 def made_otherwise(one: Record, other: Record) -> bool:
     """Whether two records of the same run are of other code, encoders or data, as far as both say it."""
-    if one.provenance and other.provenance:
-        ours, theirs = one.provenance, other.provenance
-        codes = [(ours.method, theirs.method), (ours.task, theirs.task)]
-        if ours.encoders != theirs.encoders or any(our.checksum != their.checksum for our, their in codes):
-            return True
+    if one.provenance and other.provenance and provenance.differences(one.provenance, other.provenance):
+        return True
     if one.data is None or other.data is None:
         return False
     both_tell = one.data.splits is not None and other.data.splits is not None

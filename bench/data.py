@@ -13,12 +13,14 @@ from typing import Any
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bench.datasets.mini import build
-from bench.errors import BenchError, DataError, UsageError
+from bench import checksums, release
+from bench.errors import DataError
 from bench.loader import Decoded, Without
 from bench.prepared import prepare
 from bench.progress import bar
-from bench.streams.inputs import Input
+from bench.provenance import code_of
+from bench.streams.inputs import Input, TextInput
+from bench.streams.sources import encoder_checksum
 from bench.tasks.base import Samples, Task
 
 _log = logging.getLogger(__name__)
@@ -35,6 +37,7 @@ class Splits:
         fingerprint: checksum of what the data is made from.
         skipped: samples left out because they could not be read.
         floors: primary test scores that need not both modalities, in percent, by what would get them.
+        checksums: of the samples of each split that are used.
     """
 
     samples: Mapping[str, Samples]
@@ -42,6 +45,7 @@ class Splits:
     fingerprint: str
     skipped: int
     floors: Mapping[str, float]
+    checksums: Mapping[str, str]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,10 +76,14 @@ def open_splits(
         UsageError: the official release is asked for but not where it lies.
         BenchError: the generated data cannot be written.
     """
-    key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share)
+    root, floors = release.locate(task, source, data_root)
+    contents = release.contents(task, source, root)
+    key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share, repr(contents))
     if key not in _kept:
         _kept.clear()  # a plan runs task by task: what another task needed is not needed again
-        _kept[key] = _open(task, source, data_root, inputs, train_share)
+        # A release is never written to; generated data and what is made of it lie together.
+        cache = data_root if data_root and source["source"] == "generated" else checksums.user_cache()
+        _kept[key] = _open(task, source, root, contents, floors, cache, inputs, train_share)
     return _kept[key]
 
 
@@ -83,31 +91,22 @@ def open_samples(
     task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
 ) -> Samples:
     """One split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
-    return task.samples(_release(task, source, data_root)[0], split, inputs)
-
-
-def _release(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, str, Mapping[str, float]]:
-    """Where the release lies, its fingerprint where it has one, and its floors."""
-    if source["source"] == "generated":
-        root, manifest = generated(task, source, data_root)
-        return root, manifest.fingerprint, manifest.floors
-    if data_root is None:
-        raise UsageError(
-            f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is; "
-            "`bench data describe` tells where to get it"
-        )
-    return data_root, "", {}
+    return task.samples(release.locate(task, source, data_root)[0], split, inputs)
 
 
 def _open(
-    task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], train_share: float
+    task: Task,
+    source: Mapping[str, Any],
+    root: Path,
+    contents: release.Contents,
+    floors: Mapping[str, float],
+    cache: Path,
+    inputs: Mapping[str, Input],
+    train_share: float,
 ) -> Splits:
-    root, fingerprint, floors = _release(task, source, data_root)
     samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
-    # A release is never written to; generated data and what is made of it lie together.
-    cache = data_root if data_root and source["source"] == "generated" else user_cache()
-    key = (task, inputs, fingerprint or _stamps(root))
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
+    used = {}
     skipped = 0
     for split, its in samples.items():
         chosen = share(its, train_share) if split == "train" else range(len(its))
@@ -115,14 +114,22 @@ def _open(
         if not readable:
             raise DataError(f"{task.benchmark} {split} of {root}: no samples")
         skipped += len(chosen) - len(readable)
+        used[split] = release.with_samples(contents.splits[split], [its.names[index] for index in readable])
         progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
-        prepared = prepare(its, readable, (*key, split), cache, progress)
+        prepared = prepare(its, readable, (*_decoded_from(task, inputs), used[split]), cache, progress)
         datasets[split] = data = prepared or Decoded(its, readable)
         if wrong := task.flaw(its, ((number, data[at]) for at, number in enumerate(readable))):
             raise DataError(f"{task.benchmark} {split} of {root}: {wrong}; `bench data verify` looks at every file")
     if kept := source.get("streams"):
         datasets = _without(datasets, [column for name in inputs.keys() - kept for column in task.columns(name)])
-    return Splits(samples, datasets, fingerprint or _fingerprint(samples), skipped, floors)
+    return Splits(samples, datasets, contents.fingerprint, skipped, floors, used)
+
+
+def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]:
+    """What decoded samples depend on besides the release: the task and its code, what streams read, and tokenizers."""
+    texts = [each for each in inputs.values() if isinstance(each, TextInput)]
+    tokenizers = [encoder_checksum(text.tokenizer, weights=False) for text in texts]
+    return task, code_of(type(task)).checksum, inputs, tokenizers
 
 
 def _without(
@@ -144,50 +151,6 @@ def _without(
 def _repeated(values: Tensor, like: Tensor) -> Tensor:
     """The first of values (T, ...), as often as `like` (T, ...) holds one; a lone number as it is."""
     return values[:1].expand(len(like), *values.shape[1:]) if values.ndim else values
-
-
-def user_cache() -> Path:
-    """The user's folder for what can be made again."""
-    from platformdirs import user_cache_path
-
-    return user_cache_path("crossmodal-bench")
-
-
-def _stamps(root: Path) -> tuple[object, ...]:
-    """Where a release lies, and when its annotation files and its folders were last changed."""
-    return root.resolve(), *sorted(
-        (path.name, path.lstat().st_mtime_ns) for path in (root, *root.glob("*"), *root.glob("*/*"))
-    )
-
-
-def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
-    """Where a task's generated data lies, and its manifest; generates it where it is not there yet.
-
-    Raises:
-        UsageError: there is none for the task, or not of the version that the specification's `data` asks for.
-        BenchError: it cannot be written.
-    """
-    if task.layout not in build.LAYOUTS:
-        raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
-    if source["version"] != build.VERSION:
-        raise UsageError(f"data.version is {source['version']}, but this generator makes version {build.VERSION}")
-    try:
-        return build.ensure(
-            data_root or user_cache(),
-            task.layout,
-            source["seed"],
-            progress=lambda videos, total: bar(videos, f"generating {task.layout}", total=total, unit="video"),
-        )
-    except OSError as error:
-        raise BenchError(
-            f"the generated data cannot be written to {data_root or user_cache()}: {error}; name another --data-root"
-        ) from error
-
-
-def _fingerprint(samples: Mapping[str, Samples]) -> str:
-    """A checksum over the names of all samples: what an official release can be told by without reading it whole."""
-    text = "\n".join(f"{split} {name}" for split, its in samples.items() for name in its.names)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def share(samples: Samples, of_all: float) -> Sequence[int]:

@@ -63,6 +63,27 @@ def environment(device: str, threads: int, precision: str | None = None) -> Envi
     )
 
 
+def other_machine(recorded: Environment, here: Environment) -> list[str]:
+    """What of a recorded environment rounds sums otherwise than here, as in "torch 2.12.0, here 2.13.0".
+
+    Older records do not name their processor and instruction set, so that an equal machine cannot be told by them: the
+    platform counts in their place.
+    """
+    pairs = [(name, getattr(recorded, name), getattr(here, name)) for name in ("device", "threads", "platform")]
+    if recorded.processor and here.processor:
+        pairs = [*pairs[:2], ("processor", recorded.processor, here.processor)]
+        pairs += [("instructions", recorded.instructions, here.instructions)]
+        names = sorted({*(recorded.variables or {}), *(here.variables or {})})
+        pairs += [
+            (n, (recorded.variables or {}).get(n, "unset"), (here.variables or {}).get(n, "unset")) for n in names
+        ]
+    else:
+        pairs.append(("processor", recorded.processor or "not recorded", here.processor or "unknown"))
+    names = sorted({*recorded.versions, *here.versions} - {"crossmodal-bench"})
+    pairs += [(name, recorded.versions.get(name, "none"), here.versions.get(name, "none")) for name in names]
+    return [f"{name} {old}, here {new}" for name, old, new in pairs if old != new]
+
+
 def processor() -> str:
     """The name of the processor, as far as it is told."""
     try:

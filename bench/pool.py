@@ -98,12 +98,12 @@ def execute_run(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
     """Generates the data that the runs need and that is not there yet: once, and not in each worker that wants it."""
-    from bench import data
+    from bench import release
 
     for spec in {spec.task: spec for spec in specs if spec.data["source"] == "generated"}.values():
         with suppress(BenchError):  # the run meets it again, and it is the run's to tell
             task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
-            data.generated(task, spec.data, options.data_root)
+            release.generated(task, spec.data, options.data_root)
 
 
 def share_of_threads(jobs: int) -> int:

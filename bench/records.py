@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
+import itertools
 import logging
 import os
 from pathlib import Path
 
 import msgspec
 
-from bench.copies import one_a_run
+from bench.copies import made_otherwise, one_a_run
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, remove_unfinished, write_text
 from bench.plan import Spec
@@ -17,6 +19,7 @@ from bench.schema import Record, decode, dumps, stem
 
 FOLDER = "records"
 CHECKPOINTS = "checkpoints"
+_BESIDE = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
 _LARGEST = 64 * MEBIBYTE  # bytes of a file
 LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
 _SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)}
@@ -31,14 +34,52 @@ class TornError(BenchError):
 def write(record: Record, results: Path) -> Path:
     """Writes the record below the results folder, whole or not at all, in place of an earlier one of the same run.
 
+    One that was made with other code, encoders or data stays beside it: see `set_aside`.
+
     Raises:
         OSError: it cannot be written.
     """
-    path = _path(results, Spec(**record.spec))
+    spec = Spec(**record.spec)
+    path = _path(results, spec)
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_unfinished(path)
+    set_aside(results, spec, record)
     write_text(path, dumps(record))
     return path
+
+
+def set_aside(results: Path, spec: Spec, newer: Record) -> None:
+    """Gives the earlier record of a run another name where it must not be written over.
+
+    That is where it was made with other code, encoders or data, or is of a finished run and the newer one of a failed
+    one. What lies beside it goes with it, as scores of samples, predictions and the adapter: `NAME.json` becomes
+    `NAME~1.json`, or the next number that is free.
+
+    Args:
+        results: the results folder.
+        spec: the run.
+        newer: what is about to be written in its place.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    try:
+        earlier = of(results, spec)
+    except BenchError:  # whole, but of a later version: whoever looked for it has been told
+        return
+    failed = earlier and earlier.status == "ok" and newer.status == "failed"
+    if earlier is None or not (failed or made_otherwise(earlier, newer)):
+        return
+    name = stem(spec)
+    number = next(n for n in itertools.count(1) if not (results / FOLDER / f"{name}~{n}.json").exists())
+    aside = f"{name}~{number}"
+    adapter = Path(earlier.adapter).with_name(aside).as_posix() if earlier.adapter else None
+    write_text(results / FOLDER / f"{aside}.json", dumps(dataclasses.replace(earlier, adapter=adapter)))
+    _path(results, spec).unlink()
+    for folder in _BESIDE:
+        for path in (results / folder).glob(f"{glob.escape(name)}*"):
+            if path.name == name or path.name.startswith(f"{name}."):
+                path.rename(path.with_name(aside + path.name.removeprefix(name)))
 
 
 def read(path: Path) -> Record:

@@ -22,6 +22,7 @@ from bench.environment import environment
 from bench.errors import BenchError, UsageError
 from bench.measure import Peak, release_memory
 from bench.plan import Spec
+from bench.provenance import provenance_of
 from bench.scoring import difference, score, speed, together
 from bench.setup import Setup, build_parts, device_name, make_accelerator, set_up
 from bench.sweep import RunOptions
@@ -43,7 +44,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     accelerator = make_accelerator(options.device, recipe)
     here = environment(device_name(accelerator.device), torch.get_num_threads(), accelerator.mixed_precision)
     here = replace(here, processes=processes.count())
-    blank = schema.Record.failed(spec, started, environment=here)
+    blank = replace(schema.Record.failed(spec, started, environment=here), provenance=provenance_of(spec))
     failed: schema.Record | None = None
     told = Tracking(options.track, spec, options.results, here)
     try:
@@ -71,6 +72,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     record = replace(blank, status="ok", finished=schema.now(), **measured)
     told.end(record.scores)
     if options.results and setup.accelerator.is_main_process:
+        records.set_aside(options.results, spec, record)
         _keep_samples(spec, sample_scores, options.results)
         _keep_predictions(spec, setup, options.results)
         if options.save_adapters:
@@ -90,7 +92,8 @@ def _reason(error: Exception) -> str:
 
 def _checkpoint(spec: Spec, setup: Setup, results: Path) -> Checkpoint:
     """Where the run's state is kept. `bench.sweep` removes it when the record is written."""
-    made = made_by([type(setup.task), type(setup.method)], setup.data.fingerprint, setup.accelerator.mixed_precision)
+    classes = [type(setup.task), type(setup.method)]
+    made = made_by(classes, setup.data.checksums, provenance_of(spec), setup.accelerator.mixed_precision)
     return Checkpoint(records.checkpoint(results, spec), made)
 
 
@@ -196,7 +199,13 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
             resumed=trained.resumed,
             epochs=trained.ends,
         ),
-        "data": schema.DataInfo(spec.data["source"], setup.data.fingerprint, setup.data.counts, setup.data.skipped),
+        "data": schema.DataInfo(
+            spec.data["source"],
+            setup.data.fingerprint,
+            setup.data.counts,
+            setup.data.skipped,
+            dict(setup.data.checksums),
+        ),
     }
 
 

@@ -25,6 +25,7 @@ from bench.recipe import Recipe
 from bench.streams.base import Stream
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
+from bench.streams.sources import encoder_checksum
 from bench.sweep import RunOptions
 from bench.tasks.base import Samples, Task
 from bench.tasks.model import TaskModel
@@ -142,13 +143,14 @@ def lower_frozen(model: TaskModel, precision: str) -> None:
 
 
 @lru_cache(maxsize=4)
-def _loaded(**source: Any) -> Stream:
+def _loaded(checksum: str, **source: Any) -> Stream:
+    """The stream; `checksum` is of its encoder, which may have changed since it was last loaded."""
     return load_stream(**source)
 
 
 def _pretrained(source: Mapping[str, Any]) -> Stream:
     """A stream of its own for each run, copied from what the runs of this process load once."""
-    return copy.deepcopy(_loaded(**source))
+    return copy.deepcopy(_loaded(encoder_checksum(source["model"]), **source))
 
 
 def make_accelerator(device: str, recipe: Recipe) -> Accelerator:

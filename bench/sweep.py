@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,25 +113,13 @@ def plan_runs(
     return plan, fits
 
 
-def finished(plan: Sequence[Spec], results: Path, with_adapters: bool = False) -> dict[str, Record]:
-    """The records of those runs that have one, by id; where adapters are asked for, of those that have one too."""
-    found = {spec.id: record for spec in plan if (record := records.of(results, spec))}
-    if not with_adapters:
-        return found
-    return {
-        id_: record
-        for id_, record in found.items()
-        if record.status == "failed" or (record.adapter and (results / record.adapter).is_dir())
-    }
-
-
 def sweep(
     specs: Sequence[Spec],
     results: Path,
     options: RunOptions,
     jobs: int = 1,
     cluster: Cluster | None = None,
-    redo: Collection[str] = (),
+    superseded: Mapping[str, Record] | None = None,
 ) -> Iterator[Record]:
     """Does the runs, begun in their order; yields each record when it is written.
 
@@ -145,7 +133,7 @@ def sweep(
         options: what the command says of its runs.
         jobs: runs that are done at a time: one in this process, or several in as many others (see `bench.pool`).
         cluster: a Ray cluster that does them instead (see `bench.ray_executor`).
-        redo: ids of those that are done even where they have a record.
+        superseded: records, by id, of runs that are done again; one that another command has written since counts.
 
     Raises:
         UsageError: the device is not there, or the release; this ends every run alike.
@@ -157,10 +145,10 @@ def sweep(
     if cluster:
         processes.refuse_several("--executor ray")
     if processes.count() > 1:
-        yield from _together(specs, results, options, redo)
+        yield from _together(specs, results, options, superseded)
         return
     with Claims(results) as claims:
-        waiting = Waiting(specs, results, claims, redo)
+        waiting = Waiting(specs, results, claims, superseded)
         while waiting.specs:
             with closing(_run_all(waiting, options, jobs, cluster)) as done:
                 for record in done:
@@ -193,13 +181,15 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
     return record
 
 
-def _together(specs: Sequence[Spec], results: Path, options: RunOptions, redo: Collection[str]) -> Iterator[Record]:
+def _together(
+    specs: Sequence[Spec], results: Path, options: RunOptions, superseded: Mapping[str, Record] | None
+) -> Iterator[Record]:
     """Does the runs with the other processes of a launcher. The main one claims them, and says which is next."""
     from bench.runner import execute
 
     processes.connect(options.device)
     with Claims(results) if processes.is_main() else nullcontext() as claims:
-        waiting = Waiting(specs, results, claims, redo) if claims else None
+        waiting = Waiting(specs, results, claims, superseded) if claims else None
         while True:
             spec = waiting.take() if waiting else None
             spec, elsewhere = processes.agreed((spec, bool(waiting and waiting.specs)))

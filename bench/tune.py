@@ -15,9 +15,10 @@ from scipy.stats.qmc import Halton
 
 from bench.dimensions import Dimension, dimensions
 from bench.errors import Mistakes, UsageError
+from bench.finished import look_up
 from bench.plan import Spec, with_values
 from bench.schema import Record
-from bench.sweep import RunOptions, finished, sweep
+from bench.sweep import RunOptions, sweep
 
 FOLDER = "tuning"
 """Results folder, within that of the runs, of the trials' records: they have no test scores."""
@@ -167,8 +168,10 @@ def tune(found: Sequence[Search], trials: int, results: Path, options: RunOption
     options = replace(options, results=None, save_adapters=False, validate_only=True)
     for _ in range(trials):
         runs = [spec for search in found for spec in search.ask()]
-        done = finished(runs, results)
-        for record in sweep([spec for spec in runs if spec.id not in done], results, options, jobs):
+        existing = look_up(runs, results, options.data_root)
+        done = existing.done
+        todo = [spec for spec in runs if spec.id not in done]
+        for record in sweep(todo, results, options, jobs, superseded=existing.superseded):
             done[record.id] = record
         for search in found:
             yield search.tell(done)

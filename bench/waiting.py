@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench import records
 from bench.claims import Claims
+from bench.errors import BenchError
 from bench.plan import Spec
-from bench.schema import Record
+from bench.schema import Record, dumps
 
 
 class Waiting:
@@ -18,9 +19,13 @@ class Waiting:
         specs: the runs.
     """
 
-    def __init__(self, specs: Sequence[Spec], results: Path, claims: Claims, redo: Collection[str]) -> None:
+    def __init__(
+        self, specs: Sequence[Spec], results: Path, claims: Claims, superseded: Mapping[str, Record] | None = None
+    ) -> None:
+        """`superseded` are the records, by id, of runs that are done again: any other record of them counts."""
         self.specs = list(specs)
-        self._results, self._claims, self._redo = results, claims, redo
+        self._results, self._claims = results, claims
+        self._superseded = {id_: dumps(record) for id_, record in (superseded or {}).items()}
         self._elsewhere: list[Record] = []
 
     def take(self) -> Spec | None:
@@ -43,8 +48,11 @@ class Waiting:
         """Whether another command has written the run's record, though it was to do; notes it then."""
         if spec not in self.specs:
             return True
-        record = None if spec.id in self._redo else records.of(self._results, spec)
-        if not record:
+        try:
+            record = records.of(self._results, spec)
+        except BenchError:  # only a command that does the run again whatever there is comes so far
+            return False
+        if not record or dumps(record) == self._superseded.get(spec.id):
             return False
         self.specs.remove(spec)
         self._elsewhere.append(record)

@@ -6,6 +6,7 @@ and sound of each video, extracted to video_frames/<video id>/*.jpg and raw_audi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Release:
         categories: all event categories of the release, sorted; a segment's label is its category's place among them,
             or `len(categories)` for background.
         events: the samples of the split, in the order of its file.
+        annotations: the files that these are read from.
 
     Raises:
         DataError: an annotation file is missing or a line of it is not as it should be.
@@ -61,6 +63,7 @@ class Release:
         everything = read_events(self.folder / ANNOTATIONS, problems)
         self.categories = tuple(sorted({event.category for event in everything}))
         path = self.folder / SPLITS[split]
+        self.annotations = (self.folder / ANNOTATIONS, path)
         self.events = []
         for event in read_events(path, problems):
             if event.category in self.categories:
@@ -84,17 +87,26 @@ class Release:
         wave = media.read_audio(self.sound_path(event), event.video, rate)
         return log_mel(media.seconds(wave, rate, SECONDS), rate, bins, frames)
 
+    def files(self) -> Iterator[Path]:
+        """Yield the files that the split is read from, annotations and media; a folder where it holds no frames."""
+        yield from self.annotations
+        for event in self.events:
+            yield from self._frames(event) or [self.folder / FRAMES / event.video]
+            yield self.sound_path(event)
+
     def frame_paths(self, event: Event) -> list[Path]:
         """The files of `frames`: one for each second, the same one again where there are fewer.
 
         Raises:
             DataError: there are none.
         """
-        folder = self.folder / FRAMES / event.video
-        paths = sorted(path for path in folder.glob("*.jpg"))
-        if not paths:
-            raise DataError(f"sample {event.video}: no frames (*.jpg) in {folder}")
-        return [paths[place] for place in spread(len(paths))]
+        if not (paths := self._frames(event)):
+            raise DataError(f"sample {event.video}: no frames (*.jpg) in {self.folder / FRAMES / event.video}")
+        return paths
+
+    def _frames(self, event: Event) -> list[Path]:
+        paths = sorted((self.folder / FRAMES / event.video).glob("*.jpg"))
+        return [paths[place] for place in spread(len(paths))] if paths else []
 
     def sound_path(self, event: Event) -> Path:
         """The file of `log_mels`."""

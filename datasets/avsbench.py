@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -82,6 +82,14 @@ class Release:
         """The log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins)."""
         wave = media.read_audio(self.sound_path(video), video.name, rate)
         return log_mel(media.seconds(wave, rate, SECONDS)[: self.annotated], rate, bins, frames)
+
+    def files(self) -> Iterator[Path]:
+        """Yield the files that the split is read from: the table and the media."""
+        yield self.table
+        for video in self.videos:
+            yield from self.frame_paths(video)
+            yield from self.mask_paths(video)
+            yield self.sound_path(video)
 
     def frame_paths(self, video: Video) -> list[Path]:
         """The files of `frames`."""

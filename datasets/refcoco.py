@@ -6,7 +6,7 @@ holds instances.json, the objects in COCO's format, and refs(<who split it>).p, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +101,11 @@ class Release:
             for expression in its
         )
 
+    def files(self) -> Iterator[Path]:
+        """Yield the files that the split is read from: both annotation files and the pictures."""
+        yield from (self.instances, self.refs)
+        yield from dict.fromkeys(map(self.picture_path, self.expressions))
+
     def picture_path(self, expression: Expression) -> Path:
         """The file of `image`."""
         return self.pictures / expression.file_name
@@ -144,6 +149,13 @@ class Mixed:
 
     releases: Mapping[str, Release]
     expressions: Sequence[Expression]
+
+    def files(self) -> Iterator[Path]:
+        """As `Release.files`, of all data sets."""
+        for release in self.releases.values():
+            yield from (release.instances, release.refs)
+        pictures = (self.releases[each.dataset].picture_path(each) for each in self.expressions)
+        yield from dict.fromkeys(pictures)
 
     def image(self, expression: Expression) -> NDArray[np.uint8]:
         """As `Release.image`."""

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 from bench import records
 from bench.cli.arguments import add_list, add_place, words
 from bench.errors import BenchError, Mistakes, UsageError
+from bench.finished import look_up
 from bench.plan import Spec
 from bench.schema import Record
-from bench.sweep import RunOptions, finished, plan_runs, sweep
+from bench.sweep import RunOptions, plan_runs, sweep
 
 if TYPE_CHECKING:
     from bench.check.baseline import Baseline
@@ -87,12 +88,12 @@ def _check_asked(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> None:
 def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
     """The records of the runs, in the order of the plan."""
     records.check_writable(args.results)
-    earlier = finished(plan, args.results) if args.resume else {}
-    done = {id_: record for id_, record in earlier.items() if record.status == "ok"}
+    existing = look_up(plan, args.results, args.data_root, rerun=not args.resume, retry_failed=True)
+    done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(args.data_root, args.device)
-    redo = [spec.id for spec in todo]
-    for number, record in enumerate(sweep(todo, args.results, options, args.jobs, redo=redo), start=1):
+    sweeping = sweep(todo, args.results, options, args.jobs, superseded=existing.superseded)
+    for number, record in enumerate(sweeping, start=1):
         done[record.id] = record
         if not args.quiet:
             took = f"{record.times.total:.0f} s" if record.times else f"failed: {record.reason}"

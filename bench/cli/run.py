@@ -14,9 +14,10 @@ from bench import processes, records, tracking
 from bench.cli.arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
 from bench.cli.executor import add_executor, cluster_of
 from bench.errors import Terminated
+from bench.finished import Existing, look_up
 from bench.plan import Spec
 from bench.schema import Record
-from bench.sweep import RunOptions, finished, plan_runs, sweep
+from bench.sweep import RunOptions, plan_runs, sweep
 from bench.tuned import read_tuned
 
 if TYPE_CHECKING:
@@ -74,16 +75,18 @@ def main(args: argparse.Namespace) -> int:
         changes = [*changes, f"data.streams={json.dumps(words(args.streams))}"]
     plan, fits = plan_runs(suite, methods, tasks, seeds, changes, args.budget, args.data_root, tuned)
     records.check_writable(args.results)
-    done = {} if args.rerun else finished(plan, args.results, args.save_adapters)
-    redo = set()
-    if args.retry_failed:
-        redo = {id_ for id_, record in done.items() if record.status == "failed"}
-        done = {id_: record for id_, record in done.items() if id_ not in redo}
+    existing = look_up(
+        plan,
+        args.results,
+        args.data_root,
+        rerun=args.rerun,
+        retry_failed=args.retry_failed,
+        with_adapters=args.save_adapters,
+    )
+    done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
-    if args.rerun or args.save_adapters:
-        redo = {spec.id for spec in todo}
     if not args.quiet:
-        _introduce(plan, todo, fits)
+        _introduce(plan, todo, fits, existing)
     options = RunOptions(
         args.data_root,
         args.device,
@@ -97,7 +100,9 @@ def main(args: argparse.Namespace) -> int:
     interrupted = False
     signal.signal(signal.SIGTERM, _end)
     try:
-        for number, record in enumerate(sweep(todo, args.results, options, args.jobs, cluster, redo), start=1):
+        for number, record in enumerate(
+            sweep(todo, args.results, options, args.jobs, cluster, existing.superseded), start=1
+        ):
             done[record.id] = record
             if not args.quiet:
                 print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)
@@ -123,12 +128,14 @@ def _end(number: int, _: object) -> None:
     raise Terminated(f"signal {number}, {signal.strsignal(number)}")
 
 
-def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:
+def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit], existing: Existing) -> None:
     for fit in fits:
         print(fit.told)
     skipped = len(plan) - len(todo)
     runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
     print(runs + (f", {skipped} of them finished earlier and skipped (--rerun does them again)" if skipped else ""))
+    for reason in existing.reasons():
+        print(f"{reason}: done again; the earlier records stay")
     if plan[0].data["source"] == "generated":
         print(
             f"The data of suite {plan[0].suite} is generated, not the benchmarks' own; "

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError, UsageError, wording
-from bench.streams.sources import fetching
+from bench.streams.sources import encoder_checksum, fetching
 
 SECOND = 98
 """Frames of one second of sound: windows of 25 ms, 10 ms apart, that lie within it."""
@@ -289,9 +289,17 @@ def _pretrained_tokenizer(source: str) -> Any:
     return tokenizer
 
 
-@lru_cache(maxsize=8)
 def _tokenizer(source: str, length: int) -> Any:
     """Return the fast tokenizer itself, which threads may share since its settings are not changed after this."""
+    try:
+        checksum = encoder_checksum(source, weights=False)
+    except UsageError:  # of a tokenizer without an encoder nothing tells whether its files have changed
+        checksum = ""
+    return _loaded_tokenizer(source, length, checksum)
+
+
+@lru_cache(maxsize=8)
+def _loaded_tokenizer(source: str, length: int, checksum: str) -> Any:
     pretrained = _pretrained_tokenizer(source)
     tokenizer = pretrained.backend_tokenizer
     tokenizer.enable_truncation(length)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+from bench.checksums import combined, remembered
 from bench.errors import UsageError
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -12,6 +13,12 @@ SHAPES = Path(__file__).parent / "shapes"
 """What `config.json` and `preprocessor_config.json` of encoders on the hub say, each in the folder of its id."""
 
 _CONFIG = "config.json"
+_FILES = (
+    *(_CONFIG, "preprocessor_config.json", "processor_config.json", "model.safetensors*", "model-*.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.*"),
+    *("merges.txt", "*.model"),
+)
+"""What of an encoder's folder decides what it computes: configuration, weights, processor and tokenizer."""
 _TENSORS = ("model.safetensors", "model.safetensors.index.json")
 
 
@@ -51,6 +58,17 @@ def find_encoder(model: str, *, weights: bool = True) -> Path:
         f"the encoder {model} is not here: the Hugging Face cache holds no {lacking}, and it is no folder either. "
         f"Fetch it with {fetching(model)}{told}"
     )
+
+
+def encoder_checksum(model: str, *, weights: bool = True) -> str:
+    """Return the checksum of an encoder: of its weights, configuration, processor and tokenizer.
+
+    Arguments and errors are those of `find_encoder`.
+    """
+    folder = find_encoder(model, weights=weights)
+    files = {path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}
+    with remembered(folder) as checksum:
+        return combined((path.name, checksum(path)) for path in files)
 
 
 def known_shapes() -> list[str]:

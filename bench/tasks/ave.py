@@ -47,6 +47,12 @@ class AVE(Task):
 
         return _Events(Release(root, split), inputs)
 
+    def files(self, root: Path, split: str) -> Iterable[Path]:
+        """Annotations, frames and sounds."""
+        from bench.datasets.ave import Release
+
+        return Release(root, split).files()
+
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Videos of noise, with any labels."""
         import torch

@@ -57,6 +57,12 @@ class AVS(Task):
 
         return _Videos(Release(root, split), inputs)
 
+    def files(self, root: Path, split: str) -> Iterable[Path]:
+        """The table, frames, masks and sounds."""
+        from bench.datasets.avsbench import Release
+
+        return Release(root, split).files()
+
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Videos of noise, in whose frames any pixels sound."""
         import torch
@@ -145,6 +151,12 @@ class AVSMulti(AVS):
         from bench.datasets.avsbench import MultiRelease
 
         return _Videos(MultiRelease(root, split), inputs)
+
+    def files(self, root: Path, split: str) -> Iterable[Path]:
+        """The table, frames, masks and sounds."""
+        from bench.datasets.avsbench import MultiRelease
+
+        return MultiRelease(root, split).files()
 
     def _annotated(self, split: str) -> int:
         """Annotated frames of a video."""

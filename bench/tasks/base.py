@@ -65,6 +65,16 @@ class Task(ABC):
             DataError: a file is missing or broken, then or when a sample is taken.
         """
 
+    def files(self, root: Path, split: str) -> Iterable[Path]:
+        """The files that a split of the release under `root` is read from: annotations and media, whether there or not.
+
+        A run is done again once one of them has changed. By default these are all files below `root`.
+
+        Raises:
+            DataError: an annotation file is missing or broken.
+        """
+        return (path for path in sorted(root.rglob("*")) if path.is_file())
+
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """A batch of made-up samples, as large as real ones: what `bench profile` measures costs on.
 

@@ -89,6 +89,10 @@ class Grounding(Task):
         """
         return Expressions(_open(root, self.datasets, split), split == "train", self.keep_aspect, self.shuffle, inputs)
 
+    def files(self, root: Path, split: str) -> Iterable[Path]:
+        """Objects, expressions and pictures."""
+        return _open(root, self.datasets, split).files()
+
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Pictures of noise, of 480 x 640 pixels, with texts of any words, boxes and pixels anywhere."""
         import torch

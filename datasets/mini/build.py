@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
 
+from bench.checksums import combined
 from bench.cpus import available_cpus
 from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
@@ -59,7 +59,7 @@ def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | N
         DataError: its manifest is broken.
     """
     place = folder(cache, benchmark, seed)
-    if not (place / _MANIFEST).is_file():
+    if not is_built(cache, benchmark, seed):
         place.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{benchmark}-", dir=place.parent))
         try:
@@ -105,20 +105,23 @@ def build(
     digests = layout.write_annotations(root, written)
     for video in written:
         digests.update(video.digests)
-    return Manifest(benchmark, VERSION, seed, _fingerprint(digests), dict(videos), FLOORS[benchmark](written))
+    return Manifest(benchmark, VERSION, seed, combined(digests.items()), dict(videos), FLOORS[benchmark](written))
 
 
 def _write(root: Path, benchmark: str, seed: int, job: tuple[str, int]) -> Written:
     return LAYOUTS[benchmark].write_video(root, seed, *job)
 
 
-def _fingerprint(digests: dict[str, str]) -> str:
-    return sha256("\n".join(f"{digests[path]}  {path}" for path in sorted(digests)).encode()).hexdigest()
+def is_built(cache: Path, benchmark: str, seed: int) -> bool:
+    """Return whether `ensure` would find the benchmark built."""
+    return (folder(cache, benchmark, seed) / _MANIFEST).is_file()
 
 
-def verify(root: Path, manifest: Manifest) -> bool:
-    """Whether the files under `root` still give the manifest's fingerprint."""
-    files = [path for path in root.rglob("*") if path.is_file() and path.name != _MANIFEST]
-    return _fingerprint({p.relative_to(root).as_posix(): sha256(p.read_bytes()).hexdigest() for p in files}) == (
-        manifest.fingerprint
-    )
+def written(root: Path) -> tuple[Manifest, list[Path]]:
+    """Return the manifest of a built benchmark, and the files that its fingerprint is of: all but itself.
+
+    Raises:
+        DataError: its manifest is broken.
+    """
+    path = root / _MANIFEST
+    return _read_manifest(path), [each for each in root.rglob("*") if each.is_file() and each != path]

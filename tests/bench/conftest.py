@@ -14,7 +14,7 @@ from bench.sweep import RunOptions
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Decoded samples of releases go to the user's cache folder: here to another."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.data.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
+        patch.setattr("bench.checksums.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
         yield
 
 

@@ -45,6 +45,7 @@ class AVE:
     """Events in video and sound, made up."""
 
     metric: ClassVar[str] = "accuracy"
+    layout: ClassVar[str] = "ave"
     hidden: int = 512
 
 
@@ -53,6 +54,7 @@ class AVS:
     """Masks of what sounds, made up."""
 
     metric: ClassVar[str] = "miou"
+    layout: ClassVar[str] = "avs"
     window_s: float = 1.0
 
 

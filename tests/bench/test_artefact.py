@@ -19,9 +19,9 @@ from bench import artefact, cli, records, schema
 from bench.artefact import load_adapter
 from bench.errors import BenchError, UsageError
 from bench.evaluate import evaluate
+from bench.finished import look_up
 from bench.plan import Spec, make_plan
 from bench.runner import execute
-from bench.sweep import finished
 
 METHODS = ("lora", "cola-adalora", "full", "head", "peft:vera")
 RECIPE = ["avs.batch_size=3", "avs.epochs=2"]
@@ -245,15 +245,15 @@ def test_a_finished_run_without_adapter_is_done_again_where_adapters_are_asked_f
     plan = [spec("lora")]
     without = replace(run.record, adapter=None)
     records.write(without, tmp_path)
-    assert finished(plan, tmp_path) == {run.record.id: without}
-    assert finished(plan, tmp_path, with_adapters=True) == {}
+    assert look_up(plan, tmp_path).done == {run.record.id: without}
+    assert look_up(plan, tmp_path, with_adapters=True).done == {}
     records.write(run.record, tmp_path)
-    assert finished(plan, tmp_path, with_adapters=True) == {}, "the record names a folder that is gone"
+    assert look_up(plan, tmp_path, with_adapters=True).done == {}, "the record names a folder that is gone"
     shutil.copytree(run.folder, tmp_path / run.record.adapter)
-    assert finished(plan, tmp_path, with_adapters=True) == {run.record.id: run.record}
+    assert look_up(plan, tmp_path, with_adapters=True).done == {run.record.id: run.record}
     failed = replace(without, status="failed", reason="the loss is not finite", scores=None)
     records.write(failed, tmp_path)
-    assert finished(plan, tmp_path, with_adapters=True) == {run.record.id: failed}
+    assert look_up(plan, tmp_path, with_adapters=True).done == {run.record.id: failed}
 
 
 @pytest.mark.parametrize(("name", "of_peft"), [("lora", True), ("cola-adalora", True), ("full", False)])

@@ -18,8 +18,9 @@ import pytest
 from bench import claims, records, schema
 from bench.claims import Claims
 from bench.errors import BenchError
+from bench.finished import look_up
 from bench.plan import make_plan
-from bench.sweep import RunOptions, finished, sweep
+from bench.sweep import RunOptions, sweep
 
 
 @pytest.fixture
@@ -184,8 +185,19 @@ def test_two_sweeps_share_the_runs_and_both_have_all_records(plan, tmp_path, run
 def test_what_is_to_be_done_again_is_done_again(plan, tmp_path, runs):
     for spec in plan[:2]:
         records.write(mocks.failed(spec), tmp_path)
-    assert [record.status for record in sweep(plan[:2], tmp_path, RunOptions(), redo=[plan[1].id])] == ["ok", "failed"]
+    superseded = {plan[1].id: mocks.failed(plan[1])}
+    swept = sweep(plan[:2], tmp_path, RunOptions(), superseded=superseded)
+    assert [record.status for record in swept] == ["ok", "failed"]
     assert [spec.seed for spec in runs.done] == [1]
+
+
+def test_what_another_command_has_done_again_is_not_done_once_more(plan, tmp_path, runs):
+    """Both began when the run had a record that is not to count; the other was first."""
+    superseded = {plan[0].id: mocks.record(plan[0], 1.0)}
+    records.write(mocks.record(plan[0], 2.0), tmp_path)
+    (record,) = sweep(plan[:1], tmp_path, RunOptions(), superseded=superseded)
+    assert record == mocks.record(plan[0], 2.0)
+    assert not runs.done
 
 
 def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp_path, monkeypatch):
@@ -203,7 +215,7 @@ def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp
 def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
     path = records.write(mocks.record(plan[0]), tmp_path)
     path.write_bytes(path.read_bytes()[:-40])
-    assert finished(plan[:1], tmp_path) == {}
+    assert look_up(plan[:1], tmp_path).done == {}
     assert [record.status for record in sweep(plan[:1], tmp_path, RunOptions())] == ["ok"]
     assert f"{path} is no readable record" in caplog.text and "the run is done again" in caplog.text
     assert records.read(path).id == plan[0].id
@@ -213,7 +225,7 @@ def test_a_record_of_a_later_version_is_not_written_over(plan, tmp_path, runs):
     path = records.write(mocks.record(plan[0]), tmp_path)
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
     with pytest.raises(BenchError, match="schema is 2, and this version of bench reads 1"):
-        finished(plan[:1], tmp_path)
+        look_up(plan[:1], tmp_path)
     with pytest.raises(BenchError, match="schema is 2"):
         list(sweep(plan[:1], tmp_path, RunOptions()))
     assert '"schema": 2' in path.read_text() and not runs.done

@@ -94,7 +94,7 @@ def provenance(method="1", task="2", encoder="3", version="1.0"):
         ({"provenance": provenance(method="x")}, True),
         ({"provenance": provenance(task="x")}, True),
         ({"provenance": provenance(encoder="x")}, True),
-        ({"provenance": provenance(version="2.0")}, False),
+        ({"provenance": provenance(version="2.0")}, True),
         ({"provenance": None}, False),
         ({"fingerprint": "x"}, True),
         ({"splits": {"train": "a", "test": "x"}}, True),

@@ -1,0 +1,195 @@
+"""Which runs are finished: a record counts while code, encoders and data are as it says."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from pathlib import Path
+
+import mocks
+import pytest
+from mocks import EACH_ONCE
+from official import write_official
+
+from bench import cli, data, records, release
+from bench.errors import DataError
+from bench.finished import look_up
+from bench.plan import make_plan
+from bench.provenance import code_of, provenance_of
+from bench.schema import DataInfo
+from bench.streams.sources import WEIGHTS
+from bench.tasks.ave import AVE
+from bench.tasks.avs import AVS
+
+OFFICIAL = "data.source=official"
+
+
+def plan_of(task="ave", method="lora", *changes):
+    return make_plan("mini", [method], [task], [0], [OFFICIAL, *changes])
+
+
+def recorded(spec, root):
+    """A record of a run as it would be written now."""
+    task = {"ave": AVE, "avs": AVS}[spec.task]()
+    contents = release.contents(task, spec.data, root)
+    info = DataInfo("official", contents.fingerprint, {"test": 2}, 0, dict(contents.splits))
+    return mocks.record(spec, data=info, provenance=provenance_of(spec))
+
+
+@pytest.fixture
+def ave(tmp_path):
+    return write_official(tmp_path / "ave", "ave")
+
+
+def test_a_record_counts_while_everything_is_as_it_says(tmp_path, ave):
+    plan = plan_of()
+    records.write(recorded(plan[0], ave), tmp_path)
+    existing = look_up(plan, tmp_path, ave)
+    assert list(existing.done) == [plan[0].id] and not existing.superseded
+
+
+def _edit_label(root):
+    path = root / "AVE_Dataset/testSet.txt"
+    lines = path.read_text().splitlines()
+    category, video, quality, start, end = lines[0].split("&")
+    lines[0] = "&".join((category, video, quality, start, str(int(end) - 1)))
+    path.write_text("\n".join(lines))
+
+
+def _edit_sound(root):
+    path = sorted((root / "AVE_Dataset/raw_audio").glob("*.wav"))[0]
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def _remove_frame(root):
+    folder = sorted((root / "AVE_Dataset/video_frames").iterdir())[-1]
+    sorted(folder.iterdir())[0].unlink()
+
+
+@pytest.mark.parametrize("edit", [_edit_label, _edit_sound, _remove_frame])
+def test_other_annotations_or_media_make_it_stale(tmp_path, ave, edit):
+    plan = plan_of()
+    records.write(recorded(plan[0], ave), tmp_path)
+    edit(ave)
+    existing = look_up(plan, tmp_path, ave)
+    assert not existing.done and list(existing.superseded) == [plan[0].id]
+    assert existing.reasons() == ["1 recorded earlier, but the data has changed since"]
+
+
+def test_the_same_release_elsewhere_is_the_same(tmp_path, ave):
+    plan = plan_of()
+    records.write(recorded(plan[0], ave), tmp_path)
+    moved = shutil.copytree(ave / "AVE_Dataset", tmp_path / "elsewhere")
+    assert look_up(plan, tmp_path, moved).done
+
+
+def test_other_weights_in_the_same_folder_make_it_stale(tmp_path, ave):
+    folder = tmp_path / "encoder"
+    shutil.copytree(WEIGHTS / "vision-v2", folder)
+    plan = plan_of("ave", "lora", f"vision.model={folder}")
+    records.write(recorded(plan[0], ave), tmp_path)
+    assert look_up(plan, tmp_path, ave).done
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert look_up(plan, tmp_path, ave).changed == {plan[0].id: ["the encoder of vision"]}
+
+
+def test_other_code_makes_it_stale(tmp_path, ave):
+    plan = plan_of()
+    record = recorded(plan[0], ave)
+    code = dataclasses.replace(record.provenance.method, checksum="other")
+    records.write(dataclasses.replace(record, provenance=dataclasses.replace(record.provenance, method=code)), tmp_path)
+    assert look_up(plan, tmp_path, ave).changed == {plan[0].id: ["the code of its method"]}
+    assert not look_up(plan, tmp_path, ave, rerun=True).changed
+
+
+def test_older_records_that_do_not_say_count(tmp_path, ave):
+    plan = plan_of()
+    info = DataInfo("official", "of names only", {"test": 2}, 0)
+    records.write(mocks.record(plan[0], data=info), tmp_path)
+    assert look_up(plan, tmp_path, ave).done
+
+
+def test_changed_generated_data_is_refused(few_videos, options):
+    task = AVE()
+    source = {"source": "generated", "version": 3, "seed": 5}
+    root, _ = release.locate(task, source, few_videos)
+    before = release.contents(task, source, root)
+    annotations = root / "AVE_Dataset/Annotations.txt"
+    content = annotations.read_bytes()
+    annotations.write_bytes(content.replace(b"&good&", b"&fair&"))
+    try:
+        with pytest.raises(DataError, match=r"is not as the generator wrote it.*Delete"):
+            release.contents(task, source, root)
+    finally:
+        annotations.write_bytes(content)
+    assert release.contents(task, source, root) == before
+
+
+def test_a_split_is_told_by_its_samples_too():
+    files = "checksum of the files"
+    whole = release.with_samples(files, ["a", "b"])
+    assert len({whole, release.with_samples(files, ["a"]), release.with_samples("other", ["a", "b"])}) == 3
+
+
+def bench_run(root: Path, results: Path, *more: str) -> int:
+    few = [*EACH_ONCE, "ave.epochs=1", "head.head_factor=1", "ave.views=1", OFFICIAL]
+    arguments = ["--methods", "head", "--tasks", "ave", "--data-root", str(root), "--results", str(results)]
+    return cli.main(["run", *arguments, *more, "--set", *few])
+
+
+def test_an_edited_release_is_trained_on_again_and_the_earlier_record_stays(tmp_path, ave, capsys):
+    results = tmp_path / "results"
+    assert bench_run(ave, results, "--save-adapters") == 0
+    (first,) = (results / "records").glob("*.json")
+    scores = first.with_suffix(".npz").read_bytes()
+    assert bench_run(ave, results, "--save-adapters") == 0
+    assert "1 of them finished earlier and skipped" in capsys.readouterr().out
+
+    _edit_label(ave)
+    assert bench_run(ave, results, "--save-adapters") == 0
+    out = capsys.readouterr().out
+    assert "1 recorded earlier, but the data has changed since: done again; the earlier records stay" in out
+    earlier = first.with_name(f"{first.stem}~1.json")
+    old, new = records.read(earlier), records.read(first)
+    assert old.id == new.id and old.data.fingerprint != new.data.fingerprint
+    assert old.data.splits["test"] != new.data.splits["test"]
+    assert earlier.with_suffix(".npz").read_bytes() == scores and first.with_suffix(".npz").is_file()
+    assert (results / old.adapter).is_dir() and (results / new.adapter).is_dir() and old.adapter != new.adapter
+    assert records.read(results / old.adapter / "record.json").data == old.data
+
+
+def test_a_failed_run_does_not_write_over_a_finished_one(tmp_path):
+    (spec,) = plan_of()
+    records.write(mocks.record(spec), tmp_path)
+    path = records.write(mocks.failed(spec), tmp_path)
+    assert records.read(path).status == "failed"
+    assert records.read(path.with_name(f"{path.stem}~1.json")) == mocks.record(spec)
+    records.write(mocks.record(spec, 60.0), tmp_path)
+    assert len(list(path.parent.iterdir())) == 2, "what failed is written over"
+
+
+def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):
+    from bench.setup import set_up
+
+    (spec,) = make_plan("mini", ["lora"], ["ave"], [0], [*EACH_ONCE])
+    before = set_up(spec, options).data.datasets["test"]
+    labels = AVE.samples
+
+    def relabelled(self, root, split, inputs):
+        samples = labels(self, root, split, inputs)
+        monkeypatch.setattr(
+            samples.release, "labels", lambda event: 0 * type(samples.release).labels(samples.release, event)
+        )
+        return samples
+
+    monkeypatch.setattr(AVE, "samples", relabelled)
+    data._kept.clear()
+    assert set_up(spec, options).data.datasets["test"][0]["label"].any() == before[0]["label"].any(), "from the cache"
+    other = dataclasses.replace(code_of(AVE), checksum="other")
+    monkeypatch.setattr(data, "code_of", lambda cls: other)
+    data._kept.clear()
+    assert not set_up(spec, options).data.datasets["test"][0]["label"].any()
+    data._kept.clear()
