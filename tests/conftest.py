@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import bench  # noqa: F401 - before torch is loaded, so that its threads wait as those of `bench` do
 
-settings.register_profile("same", derandomize=True)
-settings.register_profile("explore", print_blob=True)
-settings.register_profile("fuzz", max_examples=2000, derandomize=True)
-settings.register_profile("fuzz-more", max_examples=20_000)
+# On a machine that does something else too an example may take any time: how long one takes fails no test.
+at_any_speed: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("same", derandomize=True, **at_any_speed)
+settings.register_profile("explore", print_blob=True, **at_any_speed)
+settings.register_profile("fuzz", max_examples=2000, derandomize=True, **at_any_speed)
+settings.register_profile("fuzz-more", max_examples=20_000, **at_any_speed)
 settings.load_profile("same")
 
 # What a shell starts in the background ignores ^C, and so would the commands that tests start and interrupt.
