@@ -7,6 +7,8 @@ visual_frames and gt_masks, both with files <split>/<category>/<name>/<name>_<n>
 The multi-source set MS3 is Multi-sources/ms3_meta_data.csv and, under ms3_data/, visual_frames with files
 <name>/<name>.mp4_<n>.png, gt_masks with <split>/<name>/<name>_<n>.png, and audio_wav with <split>/<name>.wav. All five
 frames are annotated in every split.
+
+The masks of copies are stored as grey values, colours, palettes or 0 and 1: whatever is not black is foreground.
 """
 
 from __future__ import annotations
