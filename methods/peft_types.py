@@ -57,8 +57,8 @@ class OtherPeft(PeftMethod):
 
     Its settings are PEFT's, with PEFT's defaults; `bench list peft` names the types. It goes into every linear of every
     block, but for IA3, which rescales k, v and the input of fc2 as in its paper, and LN tuning, which trains the norms.
-    What it computes and trains stands in PEFT's documentation, https://huggingface.co/docs/peft. Settings that would not
-    be here what they are called there are refused; `peft_refused` lists them.
+    What it computes and trains stands in PEFT's documentation, https://huggingface.co/docs/peft. Settings that would
+    not be here what they are called there are refused: `peft_refused` lists them.
     """
 
     type_name: ClassVar[str]
