@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from bench import registry, settings
+from bench import inherited, registry, settings
 from bench.errors import Mistakes, UsageError
 from bench.recipe import PER_METHOD, Recipe
 from bench.registry import did_you_mean
@@ -233,7 +233,7 @@ def _task_runs(
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
         of_file = tuned.of(task, name) if tuned else {}
-        own, of_recipe = split_method(cls, {**suite.of_method(name, task), **of_file})
+        own, of_recipe = split_method(cls, {**inherited.of_method(suite, name, cls, task), **of_file})
         method_settings[name] = plain(name, cls, own, changed(name, cls))
         with mistakes.gathered():
             _check_streams(settings.build(cls, method_settings[name], name), name, list(entry.sources))

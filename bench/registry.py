@@ -70,6 +70,25 @@ def add(kind: Kind, name: str, cls: type[Any]) -> None:
     _added[kind][name] = cls
 
 
+def name_of(kind: Kind, cls: type[Any]) -> str | None:
+    """The name that a class is registered under; None where it has none, or stands for a family.
+
+    Raises:
+        BenchError: a package that may have given it one cannot be imported.
+    """
+    if found := next((name for name, added in _added[kind].items() if added is cls), None):
+        return found
+    package = cls.__module__.partition(".")[0]
+    near = (name for name, entry in _registered(kind).items() if entry.module.partition(".")[0] == package)
+    return next((name for name in near if not _prefix(name) and load(kind, name) is cls), None)
+
+
+def is_foreign(kind: Kind, name: str) -> bool:
+    """Whether the class registered under just this name is somebody else's, and so no member of a family either."""
+    registered = _registered(kind)
+    return name in _added[kind] or (name in registered and not registered[name].module.startswith("bench."))
+
+
 def summary(kind: Kind, name: str) -> str:
     """First line of the class's docstring, read from the source: the module is not imported. "" where there is none."""
     if name in _added[kind]:
