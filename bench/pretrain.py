@@ -24,8 +24,10 @@ from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
 from bench.cpus import available_cpus
+from bench.datasets.logmel import log_mel
 from bench.datasets.mini import unlabelled
 from bench.datasets.mini.build import VERSION
+from bench.datasets.mini.sound import RATE
 from bench.pretrain_patches import MaskedAutoencoder, new_patch_stream
 from bench.pretrain_text import MaskedLanguageModel, new_text_stream
 from bench.progress import bar
@@ -86,14 +88,16 @@ def pretrain(recipe: Pretraining, folder: Path) -> Path:
     measured: dict[str, Any] = {}
     if recipe.modality == "text":
         stream, reads = new_text_stream(folder, WIDTH, DEPTH, HEADS)
-        texts = [text for chunk in _generate(recipe, recipe.pool + HELD_OUT) for text in chunk]
+        portions, checksum = _generate(recipe, recipe.pool + HELD_OUT)
+        texts = [text for portion in portions for text in portion]
         ids = torch.from_numpy(reads.encode(texts))
         media, held_out = ids[: recipe.pool], ids[recipe.pool :][:HELD_OUT]
         words = MaskedLanguageModel(stream, recipe.masked)
         losses = _train(words, media, recipe)
         measured["held_out"] = {"texts": HELD_OUT, "masked_tokens_right": round(words.accuracy(held_out), 4)}
     else:
-        media = torch.from_numpy(np.concatenate(_generate(recipe, recipe.pool)))
+        portions, checksum = _generate(recipe, recipe.pool)
+        media = torch.from_numpy(np.concatenate(portions))
         stream = new_patch_stream(recipe.modality, media, WIDTH, DEPTH, HEADS)
         losses = _train(MaskedAutoencoder(stream, recipe.masked, recipe.decoder_depth), media, recipe)
     save_stream(stream, folder)
@@ -105,7 +109,7 @@ def pretrain(recipe: Pretraining, folder: Path) -> Path:
         "data": {
             "generator_version": VERSION,
             "style": "PRETRAINING",
-            "sha256": sha256(media.numpy().tobytes()).hexdigest(),
+            "sha256": checksum,
         },
         "loss": {
             "first_100_steps": round(float(np.mean(losses[:100])), 4),
@@ -143,20 +147,28 @@ def _train(model: MaskedAutoencoder | MaskedLanguageModel, media: Tensor, recipe
     return losses
 
 
-def _generate(recipe: Pretraining, count: int) -> list[Any]:
-    """The media in portions of _CHUNK, the last of which may reach beyond `count`."""
-    make: Callable[[int], Any] = partial(_chunk, recipe.modality, recipe.seed)
+def _generate(recipe: Pretraining, count: int) -> tuple[list[Any], str]:
+    """The media in portions of _CHUNK, the last of which may reach beyond `count`, and a checksum of them.
+
+    The checksum is of pictures, waveforms and texts themselves: spectrograms are made by products of matrices, whose
+    last digits differ between machines.
+    """
+    make: Callable[[int], tuple[Any, str]] = partial(_chunk, recipe.modality, recipe.seed)
     with ProcessPoolExecutor(available_cpus(), mp_context=get_context("spawn")) as pool:
         starts = range(0, count, _CHUNK)
-        return list(bar(pool.map(make, starts), f"generating {recipe.modality}", total=len(starts)))
+        made = list(bar(pool.map(make, starts), f"generating {recipe.modality}", total=len(starts)))
+    return [portion for portion, _ in made], sha256("".join(checksum for _, checksum in made).encode()).hexdigest()
 
 
 _CHUNK = 500
 
 
-def _chunk(modality: str, seed: int, start: int) -> np.ndarray | list[str]:
+def _chunk(modality: str, seed: int, start: int) -> tuple[np.ndarray | list[str], str]:
     if modality == "text":
-        return unlabelled.texts(seed, start, _CHUNK)
+        texts = unlabelled.texts(seed, start, _CHUNK)
+        return texts, sha256("\n".join(texts).encode()).hexdigest()
     if modality == "vision":
-        return unlabelled.pictures(seed, start, _CHUNK, size=48)
-    return unlabelled.sounds(seed, start, _CHUNK, rate=16_000, bins=128, frames=98)
+        pictures = unlabelled.pictures(seed, start, _CHUNK, size=48)
+        return pictures, sha256(pictures.tobytes()).hexdigest()
+    waves = unlabelled.sounds(seed, start, _CHUNK)
+    return log_mel(waves, RATE, bins=128, frames=98).astype(np.float16), sha256(waves.tobytes()).hexdigest()

@@ -128,11 +128,12 @@ def coverage(thing: Thing, side: int) -> tuple[NDArray[np.float32], int, int]:
     half = int(np.ceil(radius * 1.15)) + 1
     left, top = round(thing.x * side) - half, round(thing.y * side) - half
     centre = np.array([thing.x * side - left, thing.y * side - top])
-    turn = np.array([[np.cos(thing.angle), np.sin(thing.angle)], [-np.sin(thing.angle), np.cos(thing.angle)]])
+    right, down = np.array([[np.cos(thing.angle), np.sin(thing.angle)], [-np.sin(thing.angle), np.cos(thing.angle)]])
     canvas = Image.new("L", (2 * half * SUPERSAMPLE,) * 2)
     pen = ImageDraw.Draw(canvas)
     for outline, ink in zip(SHAPES[thing.shape], (255, 0), strict=False):
-        points = (outline @ turn * radius + centre) * SUPERSAMPLE
+        turned = outline[:, :1] * right + outline[:, 1:] * down  # a product of matrices is rounded as a machine likes
+        points = (turned * radius + centre) * SUPERSAMPLE
         pen.polygon([(float(x), float(y)) for x, y in points], fill=ink)
     patch = canvas.resize((2 * half,) * 2, Image.Resampling.BOX)
     return np.asarray(patch, dtype=np.float32) / np.float32(255), left, top

@@ -8,6 +8,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.datasets.mini import elementary
+
 RATE = 16_000  # samples a second
 Wave = NDArray[np.float32]
 
@@ -61,7 +63,7 @@ def synthesise(source: Source, seconds: int) -> Wave:
     """The source's waveform, (seconds * RATE,), at its loudness (root mean square)."""
     timbre = TIMBRES[source.timbre]
     rng = np.random.default_rng(source.seed)
-    time = np.arange(seconds * RATE, dtype=np.float32) / RATE
+    time = np.arange(seconds * RATE, dtype=np.float32) / np.float32(RATE)
     beat = timbre.beat * rng.uniform(0.85, 1.15)
     place = _fraction(
         (time * np.float32(beat) + np.float32(rng.uniform())).astype(np.float32)
@@ -70,17 +72,17 @@ def synthesise(source: Source, seconds: int) -> Wave:
     if timbre.partials:
         vibrato, start = rng.uniform(2, 9), rng.uniform(0, 6)  # radians a second, radians
         pitch = np.float32(source.pitch) * (
-            1 + np.float32(0.01) * np.sin(np.float32(vibrato) * time + np.float32(start))
+            1 + np.float32(0.01) * elementary.sin(np.float32(vibrato) * time + np.float32(start))
         )
         if timbre.sweep:
-            pitch *= np.exp2(np.float32(timbre.sweep) * (place - np.float32(0.5)))
+            pitch *= elementary.exp2(np.float32(timbre.sweep) * (place - np.float32(0.5)))
         wave += _tone(timbre, np.cumsum(pitch, dtype=np.float64) / RATE, source.pitch)
     if timbre.noise:
         hiss = _excerpt(_band_noise(timbre.band), len(time), rng)
         wave = np.float32(1 - timbre.noise) * wave + np.float32(timbre.noise) * hiss
     if beat:
         fade = np.float32(1 / (beat * timbre.decay)) if timbre.decay else None
-        wave *= np.sin(np.float32(np.pi) * place) if fade is None else np.exp(-place * fade)
+        wave *= elementary.sin(np.float32(np.pi) * place) if fade is None else elementary.exp(-place * fade)
     return (wave * np.float32(source.loudness / (np.sqrt(np.mean(wave**2)) + 1e-9))).astype(np.float32)
 
 
@@ -101,7 +103,7 @@ def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
     for k, amplitude in heard:
         if not float(k).is_integer():
             cycles = k * phase
-            wave += np.float32(amplitude) * np.sin((2 * np.pi * (cycles - np.floor(cycles))).astype(np.float32))
+            wave += np.float32(amplitude) * elementary.sin((2 * np.pi * (cycles - np.floor(cycles))).astype(np.float32))
     return wave
 
 

@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bench.datasets.logmel import log_mel
 from bench.datasets.mini import scene
 from bench.datasets.mini.draw import paint, paint_background
 from bench.datasets.mini.prose import passage
 from bench.datasets.mini.render import SIDE
 from bench.datasets.mini.scene import random_scene
-from bench.datasets.mini.sound import RATE, hum, synthesise
+from bench.datasets.mini.sound import RATE, Wave, hum, synthesise
 from bench.datasets.mini.world import CLASSES, PRETRAINING, apart, random_background, random_source
 
 _PICTURES, _SOUNDS, _TEXTS = 100, 101, 102  # keep these random numbers apart from every task's
@@ -35,16 +34,15 @@ def pictures(seed: int, start: int, count: int, size: int) -> NDArray[np.uint8]:
     return batch
 
 
-def sounds(seed: int, start: int, count: int, rate: int, bins: int, frames: int) -> NDArray[np.float16]:
-    """Log-mel spectrograms of seconds `start` to `start + count`, each of one or two sources: (count, frames, bins)."""
+def sounds(seed: int, start: int, count: int) -> Wave:
+    """Seconds `start` to `start + count`, each of one or two sources, at `RATE`: (count, RATE)."""
     waves = np.empty((count, RATE), dtype=np.float32)
     for row in range(count):
         rng = np.random.default_rng([seed, _SOUNDS, start + row])
         waves[row] = hum(float(rng.uniform(0, PRETRAINING.hum)), 1, rng)
         for name in rng.choice(list(CLASSES), int(rng.integers(1, 3)), replace=False):
             waves[row] += synthesise(random_source(rng, str(name)), 1)
-    assert rate == RATE, "the small world sounds at 16 kHz"
-    return log_mel(waves, rate, bins, frames).astype(np.float16)
+    return waves
 
 
 def texts(seed: int, start: int, count: int) -> list[str]:
