@@ -8,7 +8,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # One thread a test process: tests are many small operations, which a second thread slows down. A file's tests stay in one
 # process, so that what they share is made once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile
 
 .PHONY: run test explore fuzz fuzz-more perf check check-defects lint clean
 
@@ -49,7 +49,7 @@ clean:
 # mypy does not follow an editable installation's finder, so `lint` shows it the packages in their places.
 # Bytecode is left to be made when a module is first imported: to make it for all that is installed takes minutes.
 # setuptools lies in the environment, and the build uses it there: nothing is fetched that constraints.txt does not name.
-.venv/installed: pyproject.toml constraints.txt
+.venv/installed: pyproject.toml constraints.txt packaging/backend.py
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt "setuptools>=77" wheel
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --no-build-isolation --editable ".[dev]"

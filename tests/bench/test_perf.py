@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from bench.timing import by_turns
-from perf.subjects import Size, Subject, methods
+
+with pytest.MonkeyPatch.context() as patch:
+    patch.syspath_prepend(Path(__file__).parents[2])  # `perf` is not installed
+    from perf.subjects import Size, Subject, methods
 
 CPU = torch.device("cpu")
 
