@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from alike import alike
 from mocks import EACH_ONCE, FEW
 from torch import nn
 
 from bench import data, records, schema
+from bench.check.integrity import REPEATED
 from bench.errors import UsageError
 from bench.methods.lora import LoRA
 from bench.plan import Spec, make_plan
@@ -23,18 +27,18 @@ def spec(task: str, method: str, *changes: str, seed: int = 0) -> Spec:
     return one
 
 
-def measured(record: schema.Record) -> tuple:
+def measured(record: schema.Record) -> dict[str, Any]:
     """All of a record but times and memory."""
     assert record.status == "ok", record.traceback
-    return record.id, record.spec, record.scores, record.parameters, record.data
+    return {part: asdict(record)[part] for part in ("id", "spec", "scores", "parameters", "data")}
 
 
 @pytest.mark.parametrize("task", ["ave", "avs"])
 def test_one_seed_gives_one_record_and_another_seed_another(options, task):
     first, again = (execute(spec(task, "cola"), options) for _ in range(2))
-    assert measured(first) == measured(again)
+    assert measured(first) == alike(measured(again))
     other = execute(spec(task, "cola", seed=1), options)
-    assert other.scores.validation != first.scores.validation
+    assert asdict(other.scores) != alike(first.scores)
     assert other.data == first.data
 
 
@@ -57,7 +61,7 @@ def test_a_record_holds_what_was_measured(options, tmp_path):
 @pytest.mark.parametrize("method", ["head", "cola-adalora"])
 def test_every_trained_parameter_gets_a_gradient_and_scoring_again_gives_the_same(options, method):
     record = execute(spec("ave", method), options)
-    assert record.parameters.idle == 0 and record.scores.repeated == 0
+    assert record.parameters.idle == 0 and record.scores.repeated <= REPEATED
 
 
 def test_parameters_that_nothing_reaches_are_counted(options, monkeypatch):
@@ -115,7 +119,7 @@ def test_the_generated_files_are_read_as_an_official_release(options):
     folder = next(options.data_root.rglob("AVE_Dataset")).parent
     generated = execute(spec("ave", "lora"), options)
     official = execute(spec("ave", "lora", "data.source=official"), RunOptions(folder, "cpu"))
-    assert official.scores.test == generated.scores.test
+    assert official.scores.test == alike(generated.scores.test)
     assert official.data.source == "official" and official.scores.floors == {}
 
 
@@ -138,7 +142,7 @@ def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, 
     monkeypatch.setattr(data, "prepare", lambda *_: None)
     decoded = execute(spec("avs", "lora"), options)
     data._kept.clear()
-    assert decoded.scores == kept.scores
+    assert asdict(decoded.scores) == alike(kept.scores)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
+from alike import alike
 
 from bench import data, records, runner, setup
 from bench.plan import make_plan
@@ -56,8 +57,9 @@ def test_a_trial_reads_no_test_split(options, spec, tmp_path, untouchable_test_s
 def test_a_trial_validates_as_the_run_does(options, spec):
     run, trial = runner.execute(spec, options), runner.execute(spec, replace(options, validate_only=True))
     assert trial.id == run.id and trial.spec == run.spec
-    assert trial.scores.validation == run.scores.validation and trial.scores.best_epoch == run.scores.best_epoch
-    assert trial.scores.splits == {"val": run.scores.splits["val"]}
+    assert [asdict(epoch) for epoch in trial.scores.validation] == alike(run.scores.validation)
+    assert trial.scores.best_epoch == run.scores.best_epoch
+    assert trial.scores.splits == {"val": alike(run.scores.splits["val"])}
     assert (trial.parameters, trial.data) == (run.parameters, run.data)
 
 

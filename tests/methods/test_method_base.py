@@ -37,8 +37,7 @@ def test_an_outside_method_needs_attach_only(make_model, make_inputs, tmp_path):
         model.get_parameter(name).data.normal_()
     method.save(tmp_path)
     other.load(tmp_path)
-    for name, tokens in model(make_inputs(model)).items():
-        assert torch.equal(again(make_inputs(model))[name], tokens)
+    torch.testing.assert_close(again(make_inputs(model)), model(make_inputs(model)), rtol=1e-12, atol=1e-12)
 
 
 def test_other_streams_are_refused(make_model, tmp_path):

@@ -22,8 +22,8 @@ AUDIO = AudioInput(sample_rate=16000, mel_bins=128, frames=98, mean=-4.0, std=4.
 def test_bytes_and_floats_are_normalised_alike():
     image = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     expected = (image / 255 - torch.tensor(IMAGE.mean).view(3, 1, 1)) / torch.tensor(IMAGE.std).view(3, 1, 1)
-    assert torch.equal(IMAGE.normalise(image), expected)
-    assert torch.equal(IMAGE.normalise(image.float() / 255), expected)
+    torch.testing.assert_close(IMAGE.normalise(image), expected)
+    torch.testing.assert_close(IMAGE.normalise(image.float() / 255), expected)
 
 
 def test_audio_is_divided_by_twice_its_deviation():

@@ -1,0 +1,24 @@
+"""What two runs measured, where both do the same work.
+
+The products behind losses and scores may be summed in another order with another processor, number of threads or size
+of batches, and nobody promises one order for two processes. So they are compared to rounding. A fault in what the runs
+share, as in their data, order or random numbers, moves losses by far more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, is_dataclass
+from typing import Any
+
+import pytest
+
+
+def alike(value: Any) -> Any:
+    """Equals what `value` holds: numbers of any size to rounding, all else as it is. Dataclasses are dictionaries."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return alike(asdict(value))
+    if isinstance(value, dict):
+        return {key: alike(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [alike(each) for each in value]
+    return pytest.approx(value, rel=1e-5, abs=1e-4) if isinstance(value, float) else value
