@@ -93,7 +93,8 @@ def build(
 ) -> Manifest:
     """Writes a benchmark under `root`; `videos` overrides how many each split holds.
 
-    The same version, seed and counts give the same pictures, sounds and truth, whatever the number of `workers`.
+    The same version, seed and counts give the same pictures, sounds and truth, whatever the number of `workers` and
+    whichever x86-64 processor; see `elementary`.
     """
     layout = LAYOUTS[benchmark]
     videos = videos or layout.videos
