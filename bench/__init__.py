@@ -9,6 +9,7 @@ from bench import threads
 
 if TYPE_CHECKING:
     from bench.api import make_method as make_method
+    from bench.api import read_records as read_records
     from bench.api import run as run
     from bench.api import to_frame as to_frame
     from bench.artefact import load_adapter as load_adapter
@@ -23,6 +24,7 @@ __version__ = "0.1.0"
 # Where the names of the Python API come from. They are imported when first used: torch is not needed for `bench list`.
 _API = {
     "run": "bench.api",
+    "read_records": "bench.api",
     "to_frame": "bench.api",
     "make_method": "bench.api",
     "load_adapter": "bench.artefact",

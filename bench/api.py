@@ -99,11 +99,42 @@ def make_method(name: str, **settings: Any) -> Method:
     return build(registry.load("methods", name), settings, name)
 
 
+def read_records(results: str | Path = "results") -> list[Record]:
+    """The records of a results folder, the oldest first: one of each run, as the leaderboard shows them.
+
+    Files that are no records are left out with a warning.
+
+    Raises:
+        BenchError: the folder holds none.
+    """
+    return records.read_some(Path(results))
+
+
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """The records as a pandas table: a row a run, as `to_row` makes it, `nan` where a failed run has no measure."""
+    """The records as a pandas table: a row a run, as `to_rows` makes it, `nan` where a failed run has no measure.
+
+    Lists, as among settings, are their JSON, so that every column can be grouped by.
+    """
     import pandas as pd
 
-    return pd.DataFrame([to_row(record) for record in records])
+    return pd.DataFrame([{name: _cell(value) for name, value in row.items()} for row in to_rows(records)])
+
+
+def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
+    """The records, flat, with what tells in which row of the leaderboard each stands.
+
+    `condition` is the heading of its tables there: suite, data, and what is changed of the task or the recipe. `label`
+    is the name of its row. Runs of one `task`, `condition` and `label` differ in their seeds only; any others do not
+    compare. As in the leaderboard, labels and conditions say what differs from what most of these records have. The
+    other keys are those of `to_row`.
+    """
+    from bench.report.places import places
+
+    given = list(records)
+    return [
+        {"condition": condition, "label": label, **to_row(record)}
+        for record, (condition, label) in zip(given, places(given), strict=True)
+    ]
 
 
 def to_row(record: Record) -> dict[str, Any]:
@@ -138,6 +169,10 @@ def to_row(record: Record) -> dict[str, Any]:
     for column, values in parts.items():
         row |= {f"{column}.{name}": value for name, value in values.items()}
     return row | {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | dict) else value
 
 
 def _several(values: Any) -> Iterable[Any]:

@@ -167,6 +167,17 @@ def read_all(results: Path) -> list[Record]:
     return sorted(one_a_run(found), key=lambda record: record.started)
 
 
+def read_some(results: Path) -> list[Record]:
+    """As `read_all`.
+
+    Raises:
+        BenchError: there are no records.
+    """
+    if found := read_all(results):
+        return found
+    raise BenchError(f"there are no records in {results / FOLDER}: `bench run` makes them")
+
+
 def of(results: Path, spec: Spec) -> Record | None:
     """The record of a run, if there is one; one that is cut short counts as none, with a warning.
 

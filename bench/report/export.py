@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.api import to_row
+from bench.api import to_rows
 from bench.errors import BenchError, UsageError
 from bench.files import write_text
 from bench.plan import Spec
-from bench.records import FOLDER, read_all
+from bench.records import FOLDER, read_some
 from bench.registry import did_you_mean
 from bench.schema import Record, stem
 
@@ -53,9 +53,7 @@ def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int
     if form not in FORMATS:
         raise UsageError(f"unknown format {form}: {did_you_mean(form, FORMATS)}")
     path = out or results / FORMATS[form]
-    records = read_all(results)
-    if not records:
-        raise BenchError(f"there are no records in {results / FOLDER}: `bench run` makes them")
+    records = read_some(results)
     try:
         if form in ("csv", "parquet"):
             _write_table(records, form, path)
@@ -74,7 +72,7 @@ def table(records: Sequence[Record]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    rows = [to_row(record) for record in records]
+    rows = to_rows(records)
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 

@@ -20,7 +20,7 @@ import msgspec
 
 from bench.recipe import PER_METHOD, of_method
 from bench.report.held import Held, Seen
-from bench.report.words import assignments
+from bench.report.words import assignments, data_title
 from bench.schema import Record, Scores
 
 REFERENCE = "lora"  # what gains are measured against
@@ -124,6 +124,12 @@ class Section:
     data: dict[str, Any]
     changed: str
     tables: list[Table]
+
+    @property
+    def title(self) -> str:
+        """What all its runs have in common, in words."""
+        changed = f", with {self.changed}" if self.changed else ""
+        return f"suite {self.suite}, {data_title(self.data)}{changed}"
 
 
 def sections(records: Iterable[Record]) -> list[Section]:

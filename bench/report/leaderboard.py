@@ -12,7 +12,7 @@ from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.published import published_notes
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
-from bench.report.words import NONE, average, data_title, escape, markdown, p_value, score
+from bench.report.words import NONE, average, escape, markdown, p_value, score
 
 _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
   95% interval over seeds (Student's t).
@@ -70,19 +70,18 @@ def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str,
 
 def _section(board: SectionBoard) -> list[str]:
     section = board.section
-    title = f"suite {escape(section.suite)}, {escape(data_title(section.data))}"
-    changed = f", with {escape(section.changed)}" if section.changed else ""
-    parts = [f"## {title[0].upper()}{title[1:]}{changed}"]
+    title = escape(section.title)
+    parts = [f"## {title[0].upper()}{title[1:]}"]
     for task in board.tasks:
-        parts.append(f"### {escape(task.table.task)}: {title}{changed}")
+        parts.append(f"### {escape(task.table.task)}: {title}")
         if task.standings:
             parts += [_scores_table(task), _costs_table(task)]
             parts += _metrics_table(task.table)
         parts.append("\n".join(f"- {escape(line)}" for line in [*row_notes(task.table), *notes(task.table)]))
     for heading, lines in multi_task_tables(section):
-        parts += [f"### {escape(heading)}: {title}{changed}", lines]
+        parts += [f"### {escape(heading)}: {title}", lines]
     if len(board.tasks) > 1:
-        parts += [f"### All tasks: {title}{changed}", _overall_table(board)]
+        parts += [f"### All tasks: {title}", _overall_table(board)]
     return parts
 
 

@@ -13,16 +13,15 @@ from bench.report.groups import REFERENCE, Row, Table
 from bench.report.html_table import Cell, Column, table
 from bench.report.notes import notes, row_notes
 from bench.report.tradeoff import TRADE_OFFS
-from bench.report.words import NONE, data_title
+from bench.report.words import NONE
 
 _SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
 
 
 def section_title(board: SectionBoard) -> str:
     """Suite, data and what else sets the section apart."""
-    section = board.section
-    changed = f", with {section.changed}" if section.changed else ""
-    return f"Suite {section.suite}, {data_title(section.data)}{changed}"
+    title = board.section.title
+    return title[0].upper() + title[1:]
 
 
 def task_table(board: TaskBoard, name: str) -> Element:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report.groups import Section, Table, sections
-from bench.report.words import NONE, data_title, score
+from bench.report.words import NONE, score
 from bench.schema import Record
 
 _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
@@ -24,7 +24,6 @@ def run_table(records: Sequence[Record]) -> str:
 
 
 def _section(section: Section) -> str:
-    changed = f", with {section.changed}" if section.changed else ""
     lines = [line for table in section.tables for line in _task_lines(table)]
     table = tabulate(
         lines,
@@ -34,7 +33,7 @@ def _section(section: Section) -> str:
         colalign=["left", "left", "right", "left", "left", *["right"] * 7],
     )
     failed = [f"{record.label} failed: {record.reason}" for table in section.tables for record in table.failed]
-    parts = [f"suite {section.suite}, {data_title(section.data)}{changed}", table, "\n".join(failed)]
+    parts = [section.title, table, "\n".join(failed)]
     return "\n\n".join(filter(None, parts))
 
 

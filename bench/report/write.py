@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.records import FOLDER, read_all
+from bench.records import read_some
 from bench.report.board import boards
 from bench.report.leaderboard import leaderboard
 from bench.report.page import page
@@ -25,10 +25,7 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False) -> list[P
     Raises:
         BenchError: there are no records, or a file cannot be written.
     """
-    records = read_all(results)
-    if not records:
-        raise BenchError(f"there are no records in {results / FOLDER}: `bench run` makes them")
-    judged = boards(records, results)
+    judged = boards(read_some(results), results)
     others = published() if reported_elsewhere else []
     paths = []
     try:

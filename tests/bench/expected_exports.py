@@ -137,7 +137,9 @@ def expected_row(ran: Ran) -> dict[str, Any]:
     record, spec, setup = ran.record, ran.record.spec, ran.setup
     here, scores, trained = record.environment, record.scores, ran.trained
     encoders = sum(p.numel() for source in spec["streams"].values() for p in load_stream(**source).parameters())
+    data = f"generated data v{spec['data']['version']} (seed {spec['data']['seed']}), not the benchmark's own"
     return {
+        **{"condition": f"suite {spec['suite']}, {data}", "label": spec["method"]},
         **{key: spec[key] for key in ("suite", "task", "method", "seed")},
         **{"id": record.id, "status": "ok", "reason": None, "started": record.started, "tuned": "tuned.toml"},
         **{"metric": setup.task.metric, "score": scores.test[setup.task.metric], "best_epoch": scores.best_epoch},

@@ -18,7 +18,7 @@ import pytest
 
 import bench
 from bench import records, registry, settings
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.methods.base import Method
 
 README = Path(__file__).parents[2] / "README.md"
@@ -147,9 +147,26 @@ def test_the_frame_has_a_row_a_run_and_a_column_a_measure(run):
     assert frame["memory.train_peak"][0] == first.memory.train_peak
     assert frame["throughput.train"][0] == first.throughput.train
     assert frame["times.total"][0] == first.times.total
-    assert frame["setting.r"][0] == 16 and frame["setting.targets"][1] == ["q"]
+    assert frame["setting.r"][0] == 16 and frame["setting.targets"][1] == '["q"]'
     assert math.isnan(frame["setting.targets"][0])  # lora has none
     assert frame.groupby("method")["score"].std().to_dict() == pytest.approx({"lora": 0.5**0.5, "cola": 0.5**0.5})
+
+
+def test_every_column_can_be_grouped_by(run):
+    changes = {"cola.targets": ("q",), "data.streams": ["vision"]}
+    frame = bench.to_frame([*run(["lora", "cola"], "ave"), *run("cola", "ave", settings=changes)])
+    assert {"label", "condition", "data.streams", "setting.targets"} <= set(frame.columns)
+    for name in frame.columns:
+        assert frame.groupby(name, dropna=False).size().sum() == 3
+
+
+def test_records_are_read_from_a_folder(run, tmp_path):
+    made = run(["lora", "cola"], "ave", seeds=range(2))
+    run("lora", "ave", seeds=2)
+    found = bench.read_records(tmp_path / "out")
+    assert {record.id for record in made} < {record.id for record in found} and len(found) == 5
+    with pytest.raises(BenchError, match=r"there are no records in .*nowhere"):
+        bench.read_records(tmp_path / "nowhere")
 
 
 def test_a_failed_run_has_a_row_without_measures(run):
@@ -183,20 +200,23 @@ def test_the_example_prints_a_row_a_method(done, tmp_path, monkeypatch, capsys):
     assert len(done) == len(kept) == 6
     assert {record.spec["settings"]["r"] for record in kept if record.spec["method"] == "lora"} != {4}  # the budget's
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows[-2:] == [["cola", "71.0", "1.0"], ["lora", "71.0", "1.0"]]
+    assert [(row[-4], row[-3:]) for row in rows[-2:]] == [(name, ["71.0", "1.0", "3"]) for name in ("cola", "lora")]
 
 
 def test_the_readme_shows_the_lines_of_the_example():
     imports, guarded = ast.parse(COMPARE.read_text()).body[1:]
-    block = re.search(r"^    from bench import run, to_frame(\n|    .*\n)*", README.read_text(), re.MULTILINE)
+    block = re.search(
+        r"^    from bench import read_records, run, to_frame(\n|    .*\n)*", README.read_text(), re.MULTILINE
+    )
     shown = ast.parse(textwrap.dedent(block[0])).body
     assert [ast.unparse(line) for line in shown] == [ast.unparse(line) for line in (imports, *guarded.body)]
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     code = (
-        "import sys, bench; dir(bench); bench.run, bench.to_frame, bench.make_method, bench.Method, bench.Record; "
-        "bench.Task; print({'torch', 'transformers', 'peft', 'pandas', 'numpy'} & {*sys.modules})"
+        "import sys, bench; dir(bench); bench.run, bench.to_frame, bench.read_records, bench.make_method; "
+        "bench.Method, bench.Record, bench.Task; "
+        "print({'torch', 'transformers', 'peft', 'pandas', 'numpy'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

@@ -1,0 +1,22 @@
+"""Where each of several records stands in the leaderboard of them all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.report.groups import sections
+from bench.schema import Record
+
+
+def places(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """The title of the section of each record, and the label of its row; the method's name where the run failed.
+
+    A table of the leaderboard is one task of a section: records of one task with equal titles and labels are a row.
+    """
+    found: dict[int, tuple[str, str]] = {}
+    for section in sections(records):
+        for table in section.tables:
+            for row in (*table.rows, *table.controls):
+                found |= {id(record): (section.title, row.label) for record in row.records}
+            found |= {id(record): (section.title, record.spec["method"]) for record in table.failed}
+    return [found[id(record)] for record in records]

@@ -1,0 +1,80 @@
+"""The frame of records has the leaderboard's rows."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+
+import mocks
+import pytest
+
+import bench
+from bench import records
+from bench.plan import make_plan
+
+ROOT = Path(__file__).parents[3]
+MINI = ROOT / "results" / "mini"
+
+
+def rows(text):
+    """Mean and number of seeds of every row of the tables of scores, by task, heading and label."""
+    found, heading = {}, ""
+    for line in text.splitlines():
+        if line.startswith("#"):
+            heading, scored = line, False
+        cells = [cell.strip().replace("\\|", "|") for cell in line.strip("|").split(" | ")]
+        if line.startswith("| method"):
+            scored = cells[1] == "place"
+        elif line.startswith("| ") and scored and not cells[0].startswith("floor"):
+            task, _, condition = heading.removeprefix("### ").partition(": ")
+            label, _, seeds = cells[0].rpartition(", ") if cells[0].startswith("control") else (cells[0], "", cells[4])
+            found[task, condition, label] = cells[2], int(seeds.split()[0])
+    return found
+
+
+def test_the_lines_of_the_readme_print_the_numbers_of_the_leaderboard(tmp_path, monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    block = re.search(r"^    from bench import read_records.*\n(\n|    .*\n)*", readme, re.MULTILINE)
+    printed = []
+    (tmp_path / "results").symlink_to(MINI)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("bench.api.run", lambda *_, **__: [])
+    exec(textwrap.dedent(block[0]), {"print": printed.append})
+    expected = rows((MINI / "leaderboard.md").read_text())
+    assert len(expected) > 100
+    assert {key: (f"{mean:.2f}", count) for key, mean, _, count in printed[0].itertuples()} == expected
+
+
+def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mock_suite, tmp_path):
+    def run(*changes, method="lora", score=70.0):
+        for spec in make_plan(str(mock_suite), [method], ["ave"], [0, 1], changes):
+            records.write(mocks.record(spec, score), tmp_path)
+
+    for method in ("lora", "cola"):
+        run(method=method)
+    run("lora.r=54", score=80.0)
+    run("ave.epochs=12", score=90.0)
+    run('data.streams=["vision"]', score=30.0)
+    run("data.version=4", score=20.0)
+    records.write(mocks.failed(make_plan(str(mock_suite), ["lora"], ["ave"], [7], [])[0]), tmp_path)
+    frame = bench.to_frame(bench.read_records(tmp_path))
+    title = "suite mock, generated data v{} (seed 7), not the benchmark's own"
+    scores = frame.dropna(subset=["score"]).groupby(["condition", "label"])["score"].agg(["mean", "count"])
+    assert {key: (mean, count) for key, mean, count in scores.itertuples()} == {
+        (title.format(3), "lora"): (70, 2),
+        (title.format(3), "cola"): (70, 2),
+        (title.format(3), "lora (r=54)"): (80, 2),
+        (title.format(3), "control: lora, vision only"): (30, 2),
+        (f"{title.format(3)}, with train.epochs=12", "lora"): (90, 2),
+        (title.format(4), "lora"): (20, 2),
+    }
+    (failed,) = frame[frame["status"] == "failed"].itertuples()
+    assert (failed.condition, failed.label) == (title.format(3), "lora")
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_places_are_those_of_the_records_in_their_order(mock_suite, order):
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1], [])[::order]
+    frame = bench.to_frame(map(mocks.record, plan))
+    assert list(frame["label"]) == list(frame["method"]) == [spec.method for spec in plan]
