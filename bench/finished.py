@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import provenance, records, registry, release, settings
+from bench import provenance, records, registry, settings
 from bench.errors import BenchError
 from bench.plan import Spec
 from bench.schema import Record
 
 if TYPE_CHECKING:
+    from bench.release import Contents
     from bench.tasks.base import Task
 
 
@@ -24,12 +25,12 @@ class Existing:
 
     Attributes:
         done: those that count: their runs are not done again.
-        superseded: those whose runs are done again.
+        superseded: those whose runs are done again; None for one that cannot be read.
         changed: of these what has changed since they were made, where that is why.
     """
 
     done: dict[str, Record] = field(default_factory=dict)
-    superseded: dict[str, Record] = field(default_factory=dict)
+    superseded: dict[str, Record | None] = field(default_factory=dict)
     changed: dict[str, list[str]] = field(default_factory=dict)
 
     def reasons(self) -> list[str]:
@@ -68,6 +69,7 @@ def look_up(
         except BenchError:
             if not rerun:
                 raise
+            existing.superseded[spec.id] = None
             continue
         if record is None:
             continue
@@ -77,7 +79,10 @@ def look_up(
         failed = record.status == "failed"
         no_adapter = not failed and not (record.adapter and (results / record.adapter).is_dir())
         again = rerun or changed or (retry_failed and failed) or (with_adapters and no_adapter)
-        (existing.superseded if again else existing.done)[spec.id] = record
+        if again:
+            existing.superseded[spec.id] = record
+        else:
+            existing.done[spec.id] = record
     return existing
 
 
@@ -105,7 +110,9 @@ class _Today:
             self._known[key] = provenance.provenance_of(spec)
         return self._known[key]  # type: ignore[return-value]
 
-    def _contents(self, spec: Spec) -> release.Contents | None:
+    def _contents(self, spec: Spec) -> Contents | None:
+        from bench import release  # brings numpy, which a plan without any record does not need
+
         key = json.dumps([spec.task, spec.task_settings, spec.data], sort_keys=True)
         if key not in self._known:
             task: Task = settings.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)

@@ -119,7 +119,7 @@ def sweep(
     options: RunOptions,
     jobs: int = 1,
     cluster: Cluster | None = None,
-    superseded: Mapping[str, Record] | None = None,
+    superseded: Mapping[str, Record | None] | None = None,
 ) -> Iterator[Record]:
     """Does the runs, begun in their order; yields each record when it is written.
 
@@ -182,7 +182,7 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
 
 
 def _together(
-    specs: Sequence[Spec], results: Path, options: RunOptions, superseded: Mapping[str, Record] | None
+    specs: Sequence[Spec], results: Path, options: RunOptions, superseded: Mapping[str, Record | None] | None
 ) -> Iterator[Record]:
     """Does the runs with the other processes of a launcher. The main one claims them, and says which is next."""
     from bench.runner import execute

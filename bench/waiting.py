@@ -20,12 +20,19 @@ class Waiting:
     """
 
     def __init__(
-        self, specs: Sequence[Spec], results: Path, claims: Claims, superseded: Mapping[str, Record] | None = None
+        self,
+        specs: Sequence[Spec],
+        results: Path,
+        claims: Claims,
+        superseded: Mapping[str, Record | None] | None = None,
     ) -> None:
-        """`superseded` are the records, by id, of runs that are done again: any other record of them counts."""
+        """`superseded` are the records, by id, of runs that are done again, None for one that cannot be read.
+
+        Any other record of these runs counts.
+        """
         self.specs = list(specs)
         self._results, self._claims = results, claims
-        self._superseded = {id_: dumps(record) for id_, record in (superseded or {}).items()}
+        self._superseded = {id_: dumps(record) if record else None for id_, record in (superseded or {}).items()}
         self._elsewhere: list[Record] = []
 
     def take(self) -> Spec | None:
@@ -50,8 +57,10 @@ class Waiting:
             return True
         try:
             record = records.of(self._results, spec)
-        except BenchError:  # only a command that does the run again whatever there is comes so far
-            return False
+        except BenchError:
+            if spec.id in self._superseded:
+                return False
+            raise
         if not record or dumps(record) == self._superseded.get(spec.id):
             return False
         self.specs.remove(spec)
