@@ -60,15 +60,29 @@ class StreamSource:
     size: int | None = None
     """Side of the images in pixels; none for the checkpoint's."""
     frames: int | None = None
-    """Frames of 10 ms of each second of sound: padded to so many; none for the second's own length."""
+    """Frames of 10 ms of each second (or window) of sound: padded to so many; none for its own length."""
     length: int | None = None
     """Tokens of a text; none for the checkpoint's, or 40."""
+    window_s: float | None = None
+    """Seconds of sound for each picture, in windows spread evenly over the recording; none for the second that the
+    picture stands for."""
+    pad: Literal["zeros", "mean"] | None = None
+    """What a shorter spectrogram is filled up with: log-mel values of 0 (none is the same), normalised like all others,
+    as AST's are; or their mean, as where sound is normalised first and then padded with 0."""
+    mean: float | None = None
+    """Mean of the log-mel values, by which they are normalised; none for the checkpoint's."""
+    std: float | None = None
+    """Their standard deviation, likewise."""
 
     def __post_init__(self) -> None:
         for name in ("size", "frames", "length"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        for name in ("window_s", "std"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ValueError(f"{name} must be above 0, not {value}")
 
     def identity(self) -> dict[str, Any]:
         """What tells this stream from others, as plain values; what is left to the checkpoint is left out."""

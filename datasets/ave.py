@@ -82,10 +82,21 @@ class Release:
         """One frame a second, at places spread evenly over the frames that exist: (SECONDS, 3, size, size)."""
         return np.stack([media.read_image(path, event.video, size) for path in self.frame_paths(event)])
 
-    def log_mels(self, event: Event, rate: int, bins: int, frames: int) -> NDArray[np.float32]:
-        """The log-mel energies of each second by itself: (SECONDS, frames, bins)."""
+    def log_mels(
+        self, event: Event, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
+    ) -> NDArray[np.float32]:
+        """The log-mel energies of each second by itself: (SECONDS, frames, bins).
+
+        Args:
+            event: whose sound.
+            rate: samples a second.
+            bins: of the filter bank.
+            frames: length.
+            window_s: seconds of each of the windows (`media.windows`) that stand for the seconds; None for these.
+            filler: what shorter spectrograms are filled up with.
+        """
         wave = media.read_audio(self.sound_path(event), event.video, rate)
-        return log_mel(media.seconds(wave, rate, SECONDS), rate, bins, frames)
+        return log_mel(media.pieces(wave, rate, SECONDS, window_s), rate, bins, frames, filler)
 
     def files(self) -> Iterator[Path]:
         """Yield the files that the split is read from, annotations and media; a folder where it holds no frames."""

@@ -80,10 +80,21 @@ class Release:
         """Their masks: (annotated, MASK_SIZE, MASK_SIZE)."""
         return np.stack([media.read_mask(path, video.name, MASK_SIZE) for path in self.mask_paths(video)])
 
-    def log_mels(self, video: Video, rate: int, bins: int, frames: int) -> NDArray[np.float32]:
-        """The log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins)."""
+    def log_mels(
+        self, video: Video, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
+    ) -> NDArray[np.float32]:
+        """The log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins).
+
+        Args:
+            video: whose sound.
+            rate: samples a second.
+            bins: of the filter bank.
+            frames: length.
+            window_s: seconds of each of the windows (`media.windows`) that stand for the seconds; None for these.
+            filler: what shorter spectrograms are filled up with.
+        """
         wave = media.read_audio(self.sound_path(video), video.name, rate)
-        return log_mel(media.seconds(wave, rate, SECONDS)[: self.annotated], rate, bins, frames)
+        return log_mel(media.pieces(wave, rate, SECONDS, window_s)[: self.annotated], rate, bins, frames, filler)
 
     def files(self) -> Iterator[Path]:
         """Yield the files that the split is read from: the table and the media."""

@@ -13,11 +13,11 @@ PREEMPHASIS = 0.97
 Matrix = NDArray[np.float32]
 
 
-def log_mel(waves: Matrix, rate: int, bins: int, frames: int) -> Matrix:
+def log_mel(waves: Matrix, rate: int, bins: int, frames: int, filler: float = 0.0) -> Matrix:
     """Log-mel energies of waveforms (count, samples): (count, frames, bins).
 
     The mean of each waveform is removed. Hann window of 25 ms, shift of 10 ms, no dither, frames wholly inside the
-    waveform only. Longer results are cut to `frames`, shorter ones padded with zeros, as AST does.
+    waveform only. Longer results are cut to `frames`, shorter ones filled up with `filler`; AST takes 0.
     """
     window, shift = round(0.025 * rate), round(0.010 * rate)
     waves = waves - waves.mean(axis=1, keepdims=True)
@@ -26,7 +26,7 @@ def log_mel(waves: Matrix, rate: int, bins: int, frames: int) -> Matrix:
     flat = np.ascontiguousarray(pieces).reshape(-1, window)
     power = np.square(flat @ real) + np.square(flat @ imaginary)
     energy = np.log(np.maximum(power @ _filters(rate, bins, window), FLOOR))
-    result = np.zeros((len(waves), frames, bins), dtype=np.float32)
+    result = np.full((len(waves), frames, bins), filler, dtype=np.float32)
     result[:, : pieces.shape[1]] = energy.reshape(*pieces.shape[:2], bins)
     return result
 

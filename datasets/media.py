@@ -26,6 +26,7 @@ MOST_SAMPLES = 2**26  # of a recording, over all its channels: twenty minutes of
 MOST_SECONDS = 600  # of a recording, which decides how large it becomes at another rate; the benchmarks' have 10
 RATES = (1_000, 384_000)  # Hz
 LOUDEST = 1_000.0  # of a sample of a recording in floats, where 1 is full scale
+_BEFORE_END = 0.1  # seconds from the last window's end to the recording's
 _FORMATS = ("JPEG", "PNG")  # Pillow knows dozens, and runs a program to read one of them
 
 
@@ -176,3 +177,20 @@ def seconds(wave: NDArray[np.float32], rate: int, count: int) -> NDArray[np.floa
     kept = np.zeros(count * rate, dtype=np.float32)
     kept[: min(len(wave), len(kept))] = wave[: len(kept)]
     return kept.reshape(count, rate)
+
+
+def pieces(wave: NDArray[np.float32], rate: int, count: int, window_s: float | None) -> NDArray[np.float32]:
+    """What stands for each of the first `count` seconds, one a row: these, or `windows` of so many seconds."""
+    return seconds(wave, rate, count) if window_s is None else windows(wave, rate, count, window_s)
+
+
+def windows(wave: NDArray[np.float32], rate: int, count: int, length: float) -> NDArray[np.float32]:
+    """`count` windows of `length` seconds spread evenly over a recording, one a row, (count, samples).
+
+    The first begins where the recording does and the last ends a tenth of a second before it, as LAVISH (Lin et al.,
+    CVPR 2023) and CoLA's authors take them. Silence where the recording is shorter.
+    """
+    size = int(length * rate)
+    last = max(0.0, len(wave) - (length + _BEFORE_END) * rate)
+    padded = np.pad(wave, (0, max(0, size - len(wave))))
+    return np.stack([padded[start : start + size] for start in np.linspace(0, last, count, dtype=int)])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, TypedDict
 
 import numpy as np
 import torch
@@ -25,6 +25,29 @@ _MOST_BINS = 4_096
 _MOST_FRAMES = 360_000  # an hour
 _MOST_TOKENS = 2**20
 _LARGEST_MEAN = 1e6
+_WINDOWS = (0.1, 600.0)  # seconds
+
+Pad: TypeAlias = Literal["zeros", "mean"]
+"""What a spectrogram is filled up with, before it is normalised."""
+
+
+class Reading(TypedDict, total=False):
+    """How a stream is to read, where that is not as its checkpoint says; None is as the checkpoint says."""
+
+    size: int | None
+    """Side of the images in pixels."""
+    frames: int | None
+    """Length of the spectrograms; by default that of the sound, or the checkpoint's if that is shorter."""
+    mean: float | None
+    """Mean of the log-mel values."""
+    std: float | None
+    """Their standard deviation."""
+    pad: Pad | None
+    """What shorter spectrograms are filled up with; see `AudioInput`."""
+    window_s: float | None
+    """Seconds of sound for each spectrogram; see `AudioInput`."""
+    length: int | None
+    """Tokens of a text; without any word of it in the checkpoint, 40."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +65,7 @@ class ImageInput:
     std: tuple[float, float, float]
 
     what: ClassVar[str] = "images"
-    extent: ClassVar[str] = "size"
+    options: ClassVar[tuple[str, ...]] = ("size",)
 
     def __post_init__(self) -> None:
         _check("the side of images in pixels", self.size, 1, _LARGEST_SIDE)
@@ -98,6 +121,10 @@ class AudioInput:
         frames: length in frames (10 ms each).
         mean: mean of the log-mel values.
         std: their standard deviation.
+        pad: what shorter spectrograms are filled up with: "zeros", which are then normalised like any value, as AST's
+            feature extractor does; or the "mean", which normalised is 0, as where sound is normalised before padding.
+        window_s: seconds of sound for each spectrogram, in windows spread evenly over the recording; None for the
+            second that each stands for.
     """
 
     sample_rate: int
@@ -105,15 +132,32 @@ class AudioInput:
     frames: int
     mean: float
     std: float
+    pad: Pad = "zeros"
+    window_s: float | None = None
 
     what: ClassVar[str] = "sounds"
-    extent: ClassVar[str] = "frames"
+    options: ClassVar[tuple[str, ...]] = ("frames", "mean", "std", "pad", "window_s")
 
     def __post_init__(self) -> None:
         _check("the sample rate in Hz", self.sample_rate, *_RATES)
         _check("the number of mel bins", self.mel_bins, 1, _MOST_BINS)
         _check("the number of frames", self.frames, 1, _MOST_FRAMES)
         _check_statistics(self.mean, self.std)
+        if self.window_s is not None:
+            _check("the sound for each spectrogram in seconds", self.window_s, *_WINDOWS)
+
+    @property
+    def heard(self) -> int:
+        """Frames of the sound itself, before it is cut or filled up."""
+        if self.window_s is None:
+            return SECOND
+        window, shift = round(0.025 * self.sample_rate), round(0.010 * self.sample_rate)
+        return 1 + (int(self.window_s * self.sample_rate) - window) // shift
+
+    @property
+    def filler(self) -> float:
+        """The log-mel value that spectrograms are filled up with."""
+        return self.mean if self.pad == "mean" else 0.0
 
     def normalise(self, log_mel: Tensor) -> Tensor:
         """Return `(log_mel - mean) / (2 std)` of spectrograms (..., frames, mel_bins), as AST does."""
@@ -170,7 +214,7 @@ class TextInput:
     lower_case: bool = True
 
     what: ClassVar[str] = "text"
-    extent: ClassVar[str] = "length"
+    options: ClassVar[tuple[str, ...]] = ("length",)
 
     def __post_init__(self) -> None:
         if self.length < 3:
@@ -271,7 +315,7 @@ class OutlinedText(TextInput):
 
 
 Input: TypeAlias = ImageInput | AudioInput | TextInput
-"""What any stream reads. `what` says it in a word, `extent` is the field that says how large it is."""
+"""What any stream reads. `what` says it in a word, `options` are those of `Reading` that it takes, its extent first."""
 
 
 def _pretrained_tokenizer(source: str) -> Any:

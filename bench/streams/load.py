@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import (
@@ -35,11 +35,14 @@ from bench.files import MEBIBYTE, read_json
 from bench.streams.base import Stream
 from bench.streams.checks import check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
-from bench.streams.inputs import SECOND, AudioInput, Input, OutlinedText, TextInput
+from bench.streams.inputs import AudioInput, Input, OutlinedText, Reading, TextInput
 from bench.streams.postnorm import BertStream, RobertaStream
 from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
 from bench.streams.sources import SHAPES, find_encoder
 from bench.streams.staged import Swinv2Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
     ViTConfig.model_type: (ViTStream, ViTModel, {"add_pooling_layer": False}),
@@ -71,24 +74,22 @@ def build_stream(config: Any, input: Input) -> Stream:
     return stream(model(config, **options), input)
 
 
-def load_stream(model: str, *, size: int | None = None, frames: int | None = None, length: int | None = None) -> Stream:
+def load_stream(model: str, **reading: Unpack[Reading]) -> Stream:
     """Return a stream with pretrained weights, in float32 and evaluation mode.
 
     Args:
         model: `embedded:<name>`, a folder as `save_pretrained` writes it, or an id on the Hugging Face hub, of which
             the cache must hold a copy. Weights are read from safetensors only.
-        size: side of the images in pixels, where it is not the checkpoint's.
-        frames: length of the spectrograms; without it that of one second, or the checkpoint's if that is shorter.
-        length: tokens of a text, where they are not the checkpoint's; without any word of it there, 40.
+        reading: how the stream is to read, where that is not as the checkpoint says.
 
     Raises:
         UsageError: there is no such encoder here; says how to fetch it.
-        BenchError: it is of a family that is not known, or its files do not go together, or its inputs have another
-            kind of length.
+        BenchError: it is of a family that is not known, or its files do not go together, or its inputs do not have what
+            is to be changed of them.
     """
     folder = find_encoder(model)
     with _loading(model), _quiet():
-        config, input = _describe(folder, model, size=size, frames=frames, length=length)
+        config, input = _describe(folder, model, reading)
         family, encoder_class, options = _family(config)
         with torch.device("meta"):
             outline = encoder_class(config, **options)
@@ -112,36 +113,28 @@ def load_stream(model: str, *, size: int | None = None, frames: int | None = Non
         return family(encoder, input)
 
 
-def outline_stream(
-    model: str, *, size: int | None = None, frames: int | None = None, length: int | None = None
-) -> Stream:
+def outline_stream(model: str, **reading: Unpack[Reading]) -> Stream:
     """Return a stream without weights, on the meta device: all that counting parameters needs.
 
     Args:
         model: as for `load_stream`, as are the rest and the errors; or an id of which this package knows the shape.
-        size: of images.
-        frames: of spectrograms.
-        length: of texts.
+        reading: how the stream is to read.
     """
-    config, input = _describe(find_encoder(model, weights=False), model, size=size, frames=frames, length=length)
+    config, input = _describe(find_encoder(model, weights=False), model, reading)
     with torch.device("meta"):
         return build_stream(config, input)
 
 
-def random_stream(
-    model: str, *, size: int | None = None, frames: int | None = None, length: int | None = None
-) -> Stream:
+def random_stream(model: str, **reading: Unpack[Reading]) -> Stream:
     """Return a stream of an encoder's shape with random weights, on the CPU: all that measuring what it costs needs.
 
     No weights and no tokenizer are read: what it reads can be made up (`input.random`), but no text can be encoded.
 
     Args:
         model: as for `outline_stream`, as are the rest and the errors.
-        size: of images.
-        frames: of spectrograms.
-        length: of texts.
+        reading: how the stream is to read.
     """
-    config, input = _describe(find_encoder(model, weights=False), model, size=size, frames=frames, length=length)
+    config, input = _describe(find_encoder(model, weights=False), model, reading)
     if isinstance(input, TextInput):
         input = _outlined(input, model, config)
     with no_init_weights():  # truncated normals take ten times as long as what follows
@@ -165,12 +158,12 @@ def save_stream(stream: Stream, folder: Path) -> None:
         stream.input.save_tokenizer(folder)
 
 
-def _describe(folder: Path, model: str, **extents: int | None) -> tuple[Any, Input]:
+def _describe(folder: Path, model: str, reading: Reading) -> tuple[Any, Input]:
     """Return the configuration of an encoder, and what its stream reads."""
     with _loading(model):
         check_folder(folder)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        input = _read_input(folder, _family(config)[0].reads, extents)
+        input = _read_input(folder, _family(config)[0].reads, reading)
         if isinstance(input, TextInput) and folder.is_relative_to(SHAPES):
             input = _outlined(input, model, config)
         return config, input
@@ -194,21 +187,23 @@ def _outlined(input: TextInput, model: str, config: Any) -> OutlinedText:
     return OutlinedText(model, input.length, input.lower_case, config.vocab_size, config.pad_token_id)
 
 
-def _read_input(folder: Path, reads: type[Input], extents: Mapping[str, int | None]) -> Input:
-    given = [name for name, number in extents.items() if number is not None]
-    if others := [name for name in given if name != reads.extent]:
-        raise BenchError(f"{folder} reads {reads.what}: their extent is given as {reads.extent}, not as {others[0]}")
-    number = extents.get(reads.extent)
+def _read_input(folder: Path, reads: type[Input], reading: Reading) -> Input:
+    given: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
+    if others := [name for name in given if name not in reads.options]:
+        takes = ", ".join(reads.options)
+        raise BenchError(f"{folder} reads {reads.what}, of which {others[0]} cannot be set, but {takes}")
+    extent = given.pop(reads.options[0], None)
     path = folder / _PREPROCESSOR
     if issubclass(reads, TextInput):
         values = _read_json(path) if path.is_file() else {}  # checkpoints of text encoders seldom have this file
-        return TextInput.from_preprocessor(values, str(folder), number)
+        return TextInput.from_preprocessor(values, str(folder), extent)
     try:
-        input = reads.from_preprocessor(_read_json(path), number)
+        input = reads.from_preprocessor(_read_json(path), extent)
     except KeyError as error:
         raise BenchError(f"{_PREPROCESSOR} of the encoder {folder} has no {error}") from error
-    if isinstance(input, AudioInput) and number is None:
-        return replace(input, frames=min(input.frames, SECOND))
+    input = replace(input, **given)
+    if isinstance(input, AudioInput) and extent is None:
+        return replace(input, frames=min(input.frames, input.heard))
     return input
 
 

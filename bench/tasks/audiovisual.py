@@ -15,14 +15,17 @@ if TYPE_CHECKING:
 class _Release(Protocol):
     def frames(self, item: Any, size: int) -> np.ndarray: ...
 
-    def log_mels(self, item: Any, rate: int, bins: int, frames: int) -> np.ndarray: ...
+    def log_mels(
+        self, item: Any, rate: int, bins: int, frames: int, *, window_s: float | None, filler: float
+    ) -> np.ndarray: ...
 
 
 def see_and_hear(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.ndarray]:
     """`vision` (T, 3, size, size) and `audio` (T, frames, bins) of an item of a release, as the streams take them."""
     image, sound = inputs["vision"], inputs["audio"]
     assert isinstance(image, ImageInput) and isinstance(sound, AudioInput)
+    form = sound.sample_rate, sound.mel_bins, sound.frames
     return {
         "vision": release.frames(item, image.size),
-        "audio": release.log_mels(item, sound.sample_rate, sound.mel_bins, sound.frames),
+        "audio": release.log_mels(item, *form, window_s=sound.window_s, filler=sound.filler),
     }

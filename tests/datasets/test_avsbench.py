@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from official import write_official
 
+from bench.datasets import media
 from bench.datasets.avsbench import MultiRelease, Release
+from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.streams.inputs import AudioInput, ImageInput
-from bench.tasks.avs import AVSMulti
+from bench.tasks.avs import AVS, AVSMulti
 
 
 def test_reads_generated_videos(built):
@@ -28,6 +32,20 @@ def test_sound_belongs_to_the_frame_of_its_second(built):
     release = Release(root, "test")
     seconds = release.log_mels(release.videos[0], 16_000, 128, 98)
     assert all(np.abs(seconds[0] - other).max() > 1e-3 for other in seconds[1:])
+
+
+def test_windows_of_sound_overlap_and_are_filled_up(built):
+    """The task's samples are what the stream's input asks for."""
+    root, _ = built["avs"]
+    image, sound = ImageInput(56, (0.5,) * 3, (0.5,) * 3), AudioInput(16_000, 128, 200, -5.0, 3.5, "mean", 1.95)
+    audio = AVS().samples(root, "test", {"vision": image, "audio": sound})[0]["audio"]
+    assert audio.shape == (5, 200, 128)
+    assert (audio[:, 193:] == -5.0).all() and (audio[:, 192] != -5.0).any()
+    release = Release(root, "test")
+    whole = log_mel(media.read_audio(release.sound_path(release.videos[0]), "", 16_000)[None], 16_000, 128, 498)
+    np.testing.assert_allclose(audio[0, :193], whole[0, :193], atol=1e-3)
+    plain = AVS().samples(root, "test", {"vision": image, "audio": replace(sound, window_s=None, pad="zeros")})[0]
+    assert (plain["audio"][:, 98:] == 0).all() and (plain["audio"][:, 97] != 0).any()
 
 
 @pytest.mark.parametrize("row", ["a,b,elsewhere", "../a,b,train", "a,../b,train", ",b,train"])

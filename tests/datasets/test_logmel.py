@@ -27,6 +27,13 @@ def test_equals_the_filter_bank_of_transformers(frames):
         assert not mine[kept:].any()
 
 
+def test_what_shorter_ones_are_filled_up_with():
+    waves = np.random.default_rng(0).standard_normal((2, 16_000)).astype(np.float32)
+    plain, filled = (log_mel(waves, 16_000, 128, 120, filler) for filler in (0.0, -4.985))
+    assert (plain[:, :98] == filled[:, :98]).all()
+    assert (plain[:, 98:] == 0).all() and (filled[:, 98:] == np.float32(-4.985)).all()
+
+
 def test_silence_is_finite():
     assert np.isfinite(log_mel(np.zeros((1, 16_000), dtype=np.float32), 16_000, 128, 98)).all()
 

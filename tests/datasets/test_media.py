@@ -28,6 +28,21 @@ def test_seconds_are_cut_and_padded_with_silence():
     assert media.seconds(wave, rate=10, count=2).tolist() == rows[:2].tolist()
 
 
+def test_windows_are_spread_evenly_over_the_recording():
+    """As the published readers have it: of 5 s five windows of 1.95 s that begin 0.7375 s apart, to 4.9 s."""
+    wave = np.arange(50_000, dtype=np.float32)
+    rows = media.windows(wave, rate=10_000, count=5, length=1.95)
+    assert rows.shape == (5, 19_500)
+    np.testing.assert_allclose(rows[:, 0], [0, 7375, 14750, 22125, 29500], atol=1)
+    assert (rows == rows[:, :1] + np.arange(19_500)).all()
+
+
+def test_windows_of_a_short_recording_end_in_silence():
+    rows = media.windows(np.ones(15, dtype=np.float32), rate=10, count=3, length=2.0)
+    assert rows.tolist() == [[1] * 15 + [0] * 5] * 3
+    assert media.pieces(np.ones(15, dtype=np.float32), 10, 2, None).tolist() == [[1] * 10, [1] * 5 + [0] * 5]
+
+
 INSIDE = np.array([[False, False, False], [False, True, True]])
 
 

@@ -30,6 +30,13 @@ def test_audio_is_divided_by_twice_its_deviation():
     assert AUDIO.normalise(torch.tensor(5.0)).item() == pytest.approx(1.0)
 
 
+def test_padding_is_normalised_or_zero():
+    """AST's own way pads log-mels with 0 and normalises them then; others normalise first and then pad with 0."""
+    padding = {pad: torch.full((3, 128), replace(AUDIO, pad=pad).filler) for pad in ("zeros", "mean")}
+    torch.testing.assert_close(AUDIO.normalise(padding["zeros"]), torch.full((3, 128), 4.0 / 9.0))
+    assert AUDIO.normalise(padding["mean"]).eq(0).all()
+
+
 def test_preprocessor_round_trip():
     assert ImageInput.from_preprocessor(IMAGE.to_preprocessor()) == IMAGE
     assert AudioInput.from_preprocessor(AUDIO.to_preprocessor()) == AUDIO

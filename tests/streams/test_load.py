@@ -48,11 +48,32 @@ def test_sounds_last_a_second_unless_asked(make_stream, tmp_path):
     assert load_stream(str(tmp_path), frames=1024).input == stream.input
 
 
-@pytest.mark.parametrize(("kind", "what"), [("vit", "images: their extent is given as size"), ("ast", "sounds")])
-def test_an_extent_of_another_kind_is_refused(kind, what, make_stream, tmp_path):
+@pytest.mark.parametrize(("kind", "takes"), [("vit", "images, .*, but size"), ("ast", "sounds, .*, but frames, mean")])
+def test_what_inputs_of_this_kind_do_not_have_is_refused(kind, takes, make_stream, tmp_path):
     save_stream(make_stream(kind, dtype=torch.float32), tmp_path)
-    with pytest.raises(BenchError, match=f"reads {what}.*, not as length"):
-        load_stream(str(tmp_path), length=40)
+    for reading in ({"length": 40}, {"size": 8} if kind == "ast" else {"window_s": 2.0}):
+        with pytest.raises(BenchError, match=f"reads {takes}") as raised:
+            load_stream(str(tmp_path), **reading)
+        assert f"of which {next(iter(reading))} cannot be set" in str(raised.value)
+
+
+def test_how_sounds_are_normalised_padded_and_cut_into_windows_can_be_set(make_stream, tmp_path):
+    save_stream(make_stream("ast", dtype=torch.float32), tmp_path)
+    stored = load_stream(str(tmp_path), frames=200).input
+    assert (stored.pad, stored.window_s, stored.filler) == ("zeros", None, 0.0)
+    input = load_stream(str(tmp_path), frames=200, mean=-5.0, std=3.5, pad="mean", window_s=1.95).input
+    assert input == replace(stored, mean=-5.0, std=3.5, pad="mean", window_s=1.95)
+    assert input.filler == -5.0
+
+
+def test_windows_of_sound_are_as_long_as_they_are(make_stream, tmp_path):
+    stream = make_stream("ast", dtype=torch.float32)
+    stream.input = replace(stream.input, frames=1024)
+    save_stream(stream, tmp_path)
+    frames = {window_s: outline_stream(str(tmp_path), window_s=window_s).input.frames for window_s in (1.0, 1.95, 20)}
+    assert frames == {1.0: 98, 1.95: 193, 20: 1024}
+    with pytest.raises(BenchError, match=r"the sound for each spectrogram in seconds should be 0\.1 to 600, not 0\.01"):
+        outline_stream(str(tmp_path), window_s=0.01)
 
 
 def test_what_is_missing_is_named(make_stream, tmp_path):

@@ -146,5 +146,5 @@ def test_made_up_texts_are_words_and_then_padding(ids, padding, length, seed):
 
 def test_tasks_and_texts_of_others_are_told_of(text_input):
     assert isinstance(text_input, TextInput)
-    with pytest.raises(BenchError, match="extent is given as size"):
+    with pytest.raises(BenchError, match="length cannot be set, but size"):
         random_stream("facebook/dinov2-base", length=3)
