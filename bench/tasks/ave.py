@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from bench.tasks.base import Samples, Task
 
@@ -28,14 +28,20 @@ class AVE(Task):
 
     Attributes:
         hidden: features between the head's two linears.
+        criterion: the loss: cross-entropy; or binary cross-entropy of each class with its probability by the softmax,
+            the mean over seconds and classes, as CoLA's authors have it (`softmax_bce`).
+        augmentation: change training batches by chance.
     """
 
     hidden: int = 512
+    criterion: Literal["cross_entropy", "softmax_bce"] = "cross_entropy"
+    augmentation: bool = True
 
     benchmark = "AVE"
     layout = "ave"
     metric = "accuracy"
     metrics = {"accuracy": "share of seconds, background among them, with the right label"}  # noqa: RUF012
+    later = ("criterion", "augmentation")
 
     def __post_init__(self) -> None:
         if self.hidden < 1:
@@ -80,16 +86,19 @@ class AVE(Task):
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures mirrored and in another light, sounds louder or softer."""
+        if not self.augmentation:
+            return batch
         from bench.tasks.augment import gain, mirror, relight
 
         (vision,) = mirror([batch["vision"]], generator)
         return {**batch, "vision": relight(vision, generator), "audio": gain(batch["audio"], generator)}
 
     def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Cross-entropy, the mean over all seconds."""
+        """The criterion, the mean over all seconds."""
         from torch.nn import functional as F
 
-        return F.cross_entropy(output.flatten(0, 1).float(), batch["label"].flatten())
+        logits, label = output.flatten(0, 1).float(), batch["label"].flatten()
+        return F.cross_entropy(logits, label) if self.criterion == "cross_entropy" else softmax_bce(logits, label)
 
     def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Accuracy over each video's seconds. All videos have ten, so its mean is that over all seconds."""
@@ -112,6 +121,20 @@ class AVE(Task):
             cells += [draw.bar([draw.FOUND if found < len(names) - 1 else _NOTHING], frame.width, 6)]
             columns.append(draw.below([frame, *cells], 2))
         return draw.below([draw.text(samples.names[index], 480), draw.beside(columns, 4)], 4)
+
+
+def softmax_bce(logits_NC: Tensor, label_N: Tensor) -> Tensor:
+    """Binary cross-entropy of each class with its probability by the softmax: the mean over samples and classes.
+
+    The probability that it is another class is summed up from the others: 1 - p would be 0 where p rounds to 1.
+    """
+    import torch
+
+    every_N1 = logits_NC.logsumexp(-1, keepdim=True)
+    itself_CC = torch.eye(logits_NC.shape[-1], dtype=torch.bool, device=logits_NC.device)
+    others_NC = logits_NC[:, None].masked_fill(itself_CC, -torch.inf).logsumexp(-1)
+    is_it_NC = torch.zeros_like(logits_NC, dtype=torch.bool).scatter(1, label_N[:, None], True)
+    return (every_N1 - torch.where(is_it_NC, logits_NC, others_NC)).mean()
 
 
 _CATEGORIES = 28  # of the official release

@@ -31,13 +31,16 @@ class AVS(Task):
         hidden: channels of the decoder.
         positive_weight: weight of foreground in the loss; 1 is the common protocol. Where little has been learnt yet, a
             higher one lets the probability of what may sound pass the threshold of a half (ours).
+        augmentation: change training batches by chance.
     """
 
     hidden: int = 64
     positive_weight: float = 1.0
+    augmentation: bool = True
 
     benchmark = "AVSBench S4"
     layout = "avs"
+    later = ("augmentation",)
     metric = "miou"
     metrics = {  # noqa: RUF012
         "miou": "IoU of the predicted and the true mask; the mean over a video's frames, then over videos (M_J)",
@@ -101,6 +104,8 @@ class AVS(Task):
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
         """Pictures mirrored and in another light, sounds louder or softer."""
+        if not self.augmentation:
+            return batch
         from bench.tasks.augment import gain, mirror, relight
 
         vision, mask = mirror([batch["vision"], batch["mask"]], generator)

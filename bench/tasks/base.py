@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -51,6 +52,17 @@ class Task(ABC):
     """All metrics, each with a sentence."""
     test_splits: ClassVar[tuple[str, ...]] = ("test",)
     """The splits that are scored once, at the end, each under its own name."""
+    later: ClassVar[tuple[str, ...]] = ()
+    """Settings that came when there were records already: they are left out of a run's id where they have defaults."""
+
+    def identity(self) -> dict[str, Any]:
+        """What tells these settings from others, as plain values: so a run keeps its id though fields came later."""
+        values = asdict(self)  # type: ignore[call-overload]  # every task is a dataclass
+        return {
+            name: value
+            for name, value in values.items()
+            if name not in self.later or value != getattr(type(self), name)
+        }
 
     @abstractmethod
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:

@@ -79,6 +79,23 @@ def test_the_authors_recipes_are_those_of_the_paper(monkeypatch):
     assert sizes == {"ave": 224, "refcoco": 448}
 
 
+def test_media_and_losses_are_the_authors_or_the_record_tells_what_departs(monkeypatch):
+    ave = of_paper("paper-ave", "ave", monkeypatch)
+    avs = of_paper("paper-avs", "avs", monkeypatch)
+    grounding = of_paper("paper-grounding", "refcoco", monkeypatch)
+    assert (ave.task_settings["criterion"], ave.task_settings["augmentation"]) == ("softmax_bce", False)
+    assert avs.task_settings["augmentation"] is False
+    for spec, window_s, mean, std in ((ave, 1.0, -4.985, 3.708), (avs, 1.95, -5.211, 3.592)):
+        sound = spec.streams["audio"]
+        assert (sound["window_s"], round(sound["mean"], 3), round(sound["std"], 3)) == (window_s, mean, std)
+        assert (sound["pad"], sound["frames"]) == ("mean", 1024)
+        assert not any("augment" in each or "seconds" in each for each in spec.deviations)
+    assert (grounding.task_settings["keep_aspect"], grounding.task_settings["shrink"]) == (False, 1.0)
+    for words in ("BERT has 0.1 of it", "crop one in two", "seven sizes, from 256 to 448", "colours", "mirrored"):
+        assert any(words in each for each in grounding.deviations), words
+    assert any("drop path" in each for each in avs.deviations)
+
+
 def test_what_is_missing_is_told_at_once(capsys):
     assert main(["run", "--suite", "full", "--tasks", "ave", "--methods", "cola"]) == 2
     told = capsys.readouterr().err
