@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from bench.errors import UsageError
 from bench.finished import look_up
 from bench.methods.base import Method
 from bench.recipe import complete
+from bench.report.words import setting
 from bench.schema import Record
 from bench.settings import build
 from bench.sweep import RunOptions, plan_runs, sweep
@@ -192,8 +192,4 @@ def _name(method: str | type[Method]) -> str:
 
 def _toml(value: Any) -> str:
     """A value as --set takes it."""
-    if value is None:
-        return "none"
-    if hasattr(value, "item"):  # numbers of numpy and torch
-        value = value.item()
-    return value if isinstance(value, str) else json.dumps(list(value) if isinstance(value, tuple) else value)
+    return setting(value.item() if hasattr(value, "item") else value)  # numbers of numpy and torch

@@ -57,7 +57,7 @@ def data_title(data: Mapping[str, Any]) -> str:
 
 def assignments(values: Mapping[str, Any]) -> str:
     """Settings in one line, as --set takes them: "r=16, alpha=8.0, inter_scale=none"."""
-    return ", ".join(f"{key}={_setting(value)}" for key, value in values.items())
+    return ", ".join(f"{key}={setting(value)}" for key, value in values.items())
 
 
 def escape(text: str) -> str:
@@ -79,9 +79,10 @@ def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _setting(value: Any) -> str:
+def setting(value: Any) -> str:
+    """One value as --set takes it, which is as TOML writes it but for texts and none."""
     if value is None:
         return "none"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}={_setting(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{key}={json.dumps(each)}' for key, each in value.items())}}}"
     return value if isinstance(value, str) else json.dumps(value)

@@ -13,8 +13,9 @@ from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.crossmodal import inter_modal_tensors
 from bench.plan import make_plan
-from bench.report.words import assignments
+from bench.report.words import assignments, setting
 from bench.streams.base import STAGES
+from bench.suite import parse_value
 
 THREE = {"vision": 3, "audio": 2, "audio2": 2}
 
@@ -160,6 +161,7 @@ def test_hidden_widths_on_the_command_line():
     assert settings_of("cola.hidden={vision = 4, audio=8}")["hidden"] == {"vision": 4, "audio": 8}
     assert settings_of("cola.hidden=4")["hidden"] == 4
     assert assignments({"hidden": {"vision": 4, "audio": 8}}) == "hidden={vision=4, audio=8}", "as --set takes it"
+    assert parse_value(setting({"vision": 4, "audio": 8})) == {"vision": 4, "audio": 8}, "as does `run` of Python"
     reduced = settings_of("cola.hidden=none", "cola.reduction=2")
     assert reduced["reduction"] == 2 and "hidden" not in reduced
     assert "reduction" not in settings_of()
