@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from importlib import metadata
 from importlib.util import find_spec
@@ -106,7 +106,7 @@ def _modules(name: str) -> dict[str, str]:
     waiting = [name]
     while waiting:
         module = waiting.pop()
-        path = _source(module)
+        path = _source(module, within)
         if module in checksums or path is None:
             continue
         checksums[module], imported = _read(path, path.stat().st_mtime_ns, module)
@@ -114,16 +114,19 @@ def _modules(name: str) -> dict[str, str]:
     return checksums
 
 
-def _source(module: str) -> Path | None:
-    """Return the file of a module, without importing it; None where it has none."""
-    if (loaded := sys.modules.get(module)) and (file := getattr(loaded, "__file__", None)):
-        return Path(file) if file.endswith(".py") and Path(file).is_file() else None
-    try:
-        spec = find_spec(module)
-    except (ImportError, ValueError):
+def _source(module: str, within: Sequence[str]) -> Path | None:
+    """Return the file of a module of one of these packages, without importing it; None where it has none."""
+    part = max((each for each in within if module == each or module.startswith(each + ".")), key=len, default=None)
+    spec = find_spec(part) if part else None  # imports what is above a package, and the package itself is imported
+    if spec is None:
         return None
-    origin = spec.origin if spec else None
-    return Path(origin) if origin and origin.endswith(".py") and Path(origin).is_file() else None
+    inner = module.removeprefix(part or "").strip(".").replace(".", "/")
+    if not inner:
+        places = [Path(spec.origin)] if spec.origin else []
+    else:
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        places = [path for each in folders for path in (each / f"{inner}.py", each / inner / "__init__.py")]
+    return next((path for path in places if path.suffix == ".py" and path.is_file()), None)
 
 
 @lru_cache(maxsize=4096)
