@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from bench.schema import Record
 if TYPE_CHECKING:
     from bench.release import Contents
     from bench.tasks.base import Task
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,11 +36,6 @@ class Existing:
     superseded: dict[str, Record | None] = field(default_factory=dict)
     changed: dict[str, list[str]] = field(default_factory=dict)
 
-    def reasons(self) -> list[str]:
-        """Return in how many runs what has changed, a sentence each."""
-        counts = Counter(reason for reasons in self.changed.values() for reason in reasons)
-        return [f"{count} recorded earlier, but {reason} has changed since" for reason, count in counts.items()]
-
 
 def look_up(
     plan: Sequence[Spec],
@@ -48,7 +46,7 @@ def look_up(
     retry_failed: bool = False,
     with_adapters: bool = False,
 ) -> Existing:
-    """Return the records of a plan's runs, and which of them count as finished.
+    """Return the records of a plan's runs, and which of them count as finished; warn where something has changed.
 
     Args:
         plan: the runs.
@@ -83,6 +81,9 @@ def look_up(
             existing.superseded[spec.id] = record
         else:
             existing.done[spec.id] = record
+    for reason, count in Counter(reason for reasons in existing.changed.values() for reason in reasons).items():
+        runs = "1 run is" if count == 1 else f"{count} runs are"
+        _log.warning("%s done again, since %s has changed; the earlier records stay", runs, reason)
     return existing
 
 

@@ -14,7 +14,7 @@ from bench import processes, records, tracking
 from bench.cli.arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
 from bench.cli.executor import add_executor, cluster_of
 from bench.errors import Terminated
-from bench.finished import Existing, look_up
+from bench.finished import look_up
 from bench.plan import Spec
 from bench.schema import Record
 from bench.sweep import RunOptions, plan_runs, sweep
@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
     done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
     if not args.quiet:
-        _introduce(plan, todo, fits, existing)
+        _introduce(plan, todo, fits)
     options = RunOptions(
         args.data_root,
         args.device,
@@ -128,14 +128,12 @@ def _end(number: int, _: object) -> None:
     raise Terminated(f"signal {number}, {signal.strsignal(number)}")
 
 
-def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit], existing: Existing) -> None:
+def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:
     for fit in fits:
         print(fit.told)
     skipped = len(plan) - len(todo)
     runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
     print(runs + (f", {skipped} of them finished earlier and skipped (--rerun does them again)" if skipped else ""))
-    for reason in existing.reasons():
-        print(f"{reason}: done again; the earlier records stay")
     if plan[0].data["source"] == "generated":
         print(
             f"The data of suite {plan[0].suite} is generated, not the benchmarks' own; "

@@ -69,13 +69,13 @@ def _remove_frame(root):
 
 
 @pytest.mark.parametrize("edit", [_edit_label, _edit_sound, _remove_frame])
-def test_other_annotations_or_media_make_it_stale(tmp_path, ave, edit):
+def test_other_annotations_or_media_make_it_stale(tmp_path, ave, edit, caplog):
     plan = plan_of()
     records.write(recorded(plan[0], ave), tmp_path)
     edit(ave)
     existing = look_up(plan, tmp_path, ave)
     assert not existing.done and list(existing.superseded) == [plan[0].id]
-    assert existing.reasons() == ["1 recorded earlier, but the data has changed since"]
+    assert caplog.messages == ["1 run is done again, since the data has changed; the earlier records stay"]
 
 
 def test_the_same_release_elsewhere_is_the_same(tmp_path, ave):
@@ -140,7 +140,7 @@ def bench_run(root: Path, results: Path, *more: str) -> int:
     return cli.main(["run", *arguments, *more, "--set", *few])
 
 
-def test_an_edited_release_is_trained_on_again_and_the_earlier_record_stays(tmp_path, ave, capsys):
+def test_an_edited_release_is_trained_on_again_and_the_earlier_record_stays(tmp_path, ave, capsys, caplog):
     results = tmp_path / "results"
     assert bench_run(ave, results, "--save-adapters") == 0
     (first,) = (results / "records").glob("*.json")
@@ -150,8 +150,7 @@ def test_an_edited_release_is_trained_on_again_and_the_earlier_record_stays(tmp_
 
     _edit_label(ave)
     assert bench_run(ave, results, "--save-adapters") == 0
-    out = capsys.readouterr().out
-    assert "1 recorded earlier, but the data has changed since: done again; the earlier records stay" in out
+    assert "1 run is done again, since the data has changed; the earlier records stay" in caplog.text
     earlier = first.with_name(f"{first.stem}~1.json")
     old, new = records.read(earlier), records.read(first)
     assert old.id == new.id and old.data.fingerprint != new.data.fingerprint
@@ -193,3 +192,34 @@ def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_vid
     data._kept.clear()
     assert not set_up(spec, options).data.datasets["test"][0]["label"].any()
     data._kept.clear()
+
+
+def test_a_class_redefined_in_a_notebook_is_trained_again(tmp_path, monkeypatch, options):
+    """With the same name and settings the run has the same id."""
+    from bench import api
+
+    done = []
+
+    def sweep(specs, results, *_, **__):
+        for spec in specs:
+            done.append(spec.id)
+            record = mocks.record(spec, provenance=provenance_of(spec))
+            records.write(record, results)
+            yield record
+
+    monkeypatch.setattr(api, "sweep", sweep)
+    scope = {"__name__": "__main__"}
+    cell = (
+        "from dataclasses import dataclass\nfrom bench.methods.lora import LoRA\n@dataclass\nclass Mine(LoRA):\n"
+        "    def attach(self, model):\n        super().attach(model)\n        self.factor = 2\n"
+    )
+
+    def run(text):
+        exec(compile(text, "<cell>", "exec", dont_inherit=True), scope)
+        return api.run([scope["Mine"]], "ave", results=tmp_path, data_root=tmp_path)
+
+    run(cell)
+    run(cell)
+    assert len(done) == 1, "the same cell run again"
+    run(cell.replace("= 2", "= 3"))
+    assert len(done) == 2 and done[0] == done[1]
