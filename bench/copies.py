@@ -39,7 +39,7 @@ def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
     others = {_content(other): (name, other) for name, other in files if other is not record}
     if others:
         others.pop(_content(record), None)
-    earlier = [name for name, other in others.values() if made_otherwise(record, other)]
+    earlier = [name for name, other in others.values() if _set_aside(name, record) or made_otherwise(record, other)]
     unequal = [name for name, _ in others.values() if name not in earlier]
     for name in unequal:
         _log.warning(
@@ -53,6 +53,11 @@ def made_otherwise(one: Record, other: Record) -> bool:
     """Whether two records of the same run are of other code, encoders or data, as far as both say it."""
     if one.provenance and other.provenance and provenance.differences(one.provenance, other.provenance):
         return True
+    return other_data(one, other)
+
+
+def other_data(one: Record, other: Record) -> bool:
+    """Whether two records of the same task and recipe are of other samples, as far as both say it."""
     if one.data is None or other.data is None:
         return False
     both_tell = one.data.splits is not None and other.data.splits is not None
@@ -61,6 +66,12 @@ def made_otherwise(one: Record, other: Record) -> bool:
         or one.data.counts != other.data.counts
         or (both_tell and one.data.splits != other.data.splits)
     )
+
+
+def _set_aside(name: str, record: Record) -> bool:
+    """Whether `bench.records.write` gave this name to the earlier record of a run."""
+    stem, _, number = name.rpartition("~")
+    return stem == record.stem and number.isdecimal()
 
 
 def _content(record: Record) -> bytes:

@@ -166,7 +166,8 @@ class Kept:
 
     Attributes:
         stem: what its file is called, without a suffix; empty where it was read from no results folder.
-        earlier: the same of records that were made with other code, encoders or data, and do not count.
+        earlier: the same of records that do not count, since they were made with other code, encoders or data or set
+            aside when the run was done again.
         unequal: the same of records that were made alike, have other contents, and do not count.
     """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import optuna
 from optuna.samplers import TPESampler
 from scipy.stats.qmc import Halton
 
+from bench.copies import made_otherwise
 from bench.dimensions import Dimension, dimensions
 from bench.errors import Mistakes, UsageError
 from bench.finished import look_up
@@ -22,6 +24,8 @@ from bench.sweep import RunOptions, sweep
 
 FOLDER = "tuning"
 """Results folder, within that of the runs, of the trials' records: they have no test scores."""
+
+_log = logging.getLogger(__name__)
 
 _SPREAD = 4  # trials after the first, evenly spread; always as many, so that a longer search goes on from a shorter one
 _SEED = 0  # of the sampler
@@ -76,6 +80,8 @@ class Search:
         self.dimensions = dimensions(specs[0])
         self.trials: list[Trial] = []
         self._specs = specs
+        self._first: Record | None = None
+        self._warned = False
         sampler = TPESampler(seed=_SEED, n_startup_trials=1 + _SPREAD)
         self._study = optuna.create_study(direction="maximize", sampler=sampler)
         self._study.enqueue_trial({d.name: 0 if d.options else d.start for d in self.dimensions})
@@ -102,6 +108,7 @@ class Search:
         """Ends the trial that was asked for last, with the records of its runs by id."""
         trial = self._trial
         records = [done[spec.id] for spec in self._runs]
+        self._compare(records)
         scores = [_validation(record) for record in records]
         failed = [record for record, score in zip(records, scores, strict=True) if score is None]
         if failed:
@@ -114,6 +121,17 @@ class Search:
         self._study.tell(self._asked, -math.inf if trial.score is None else trial.score)
         self.trials.append(trial)
         return trial
+
+    def _compare(self, records: Sequence[Record]) -> None:
+        """Warns once where runs of the search were made with other code, encoders or samples than the first."""
+        self._first = self._first or next(iter(records), None)
+        if self._first and not self._warned and any(made_otherwise(self._first, record) for record in records):
+            self._warned = True
+            _log.warning(
+                "trials of %s on %s were made with different code, encoders or data, or a sample was left out in some: "
+                "their scores do not compare; delete their records and search again",
+                *(self.method, self.task),
+            )
 
     @property
     def best(self) -> Trial | None:

@@ -83,7 +83,8 @@ def _beside(records: Sequence[Record]) -> Iterator[str]:
     """Records of the same runs that do not count."""
     if earlier := sum(len(record.kept.earlier) for record in records):
         noun = f"record{'s' * (earlier != 1)}"
-        yield f"Left out: {earlier} {noun} of the same runs, made with other code, encoders or data"
+        before = "from before code, encoders or data changed or a run failed"
+        yield f"Left out: {earlier} earlier {noun} of these runs, {before}"
     for record in records:
         if record.kept.unequal:
             others = ", ".join(f"{name}.json" for name in record.kept.unequal)

@@ -33,6 +33,7 @@ class Measured:
 
     def __init__(self) -> None:
         self.records = {record.id: record for record in read_all(HERE) if record.status == "ok"}
+        check_data([*self.records.values()])
 
     def runs(self, command: Command) -> dict[tuple[str, str], dict[int, Record]]:
         """By task and method, then by seed, the records of a command that are there."""
@@ -45,6 +46,14 @@ class Measured:
     def scores(self, command: Command) -> dict[tuple[str, str], dict[int, float]]:
         """The same, with the primary test score in place of the record."""
         return {key: {seed: primary(record) for seed, record in its.items()} for key, its in self.runs(command).items()}
+
+
+def check_data(records: Sequence[Record]) -> None:
+    """Ends the program where runs of a task saw different data, or none of some samples: they do not compare."""
+    for task in dict.fromkeys(record.spec["task"] for record in records):
+        data = [record.data for record in records if record.spec["task"] == task and record.data]
+        if len({each.fingerprint for each in data}) > 1 or any(each.skipped for each in data):
+            sys.exit(f"the records of {task} are of different data, or samples were left out: they do not compare")
 
 
 def primary(record: Record) -> float:

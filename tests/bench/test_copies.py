@@ -108,12 +108,20 @@ def test_earlier_records_of_other_code_encoders_or_data_are_no_seeds(tmp_path, p
     then = mocks.record(plan[0], 60.0, provenance=change.pop("provenance", provenance()))
     then = replace(then, data=replace(now.data, **change))
     earlier = records.write(then, tmp_path)
-    earlier = earlier.rename(earlier.with_name(f"{earlier.stem}~1.json"))
+    earlier = earlier.rename(earlier.with_name(f"{earlier.stem}-OLD.json"))
     records.write(now, tmp_path)
     (found,) = records.read_all(tmp_path)
     assert found.scores.test["accuracy"] == 80
     assert found.kept.earlier == ((earlier.stem,) if otherwise else ())
     assert bool(found.kept.unequal) is bool(caplog.messages) is not otherwise
+
+
+def test_a_run_that_failed_when_it_was_done_again_counts_as_failed_and_needs_no_warning(tmp_path, plan, caplog):
+    records.write(mocks.record(plan[0], 70.0), tmp_path)
+    records.write(mocks.failed(plan[0]), tmp_path)
+    (found,) = records.read_all(tmp_path)
+    assert found.status == "failed" and len(found.kept.earlier) == 1 and not found.kept.unequal
+    assert not caplog.messages
 
 
 def test_scores_of_samples_are_those_beside_the_record_that_counts(folder, plan):

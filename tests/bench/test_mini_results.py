@@ -90,6 +90,15 @@ def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, c
     assert rerun.main(tmp_path / "none", count=3, seed=0) == 1, "nothing was shown"
 
 
+def test_records_of_different_data_are_not_compared(scripts):
+    audit, reproduce = scripts
+    one, *others = (mocks.record(spec) for spec in reproduce.specs(reproduce.STAGES["main"][0])[:3])
+    audit.check_data([one, *others])
+    for change in ({"fingerprint": "other"}, {"skipped": 1}):
+        with pytest.raises(SystemExit, match=f"records of {one.spec['task']} are of different data"):
+            audit.check_data([replace(one, data=replace(one.data, **change)), *others])
+
+
 def test_kendall(scripts):
     audit, _ = scripts
     assert audit.kendall([(1, 1), (-1, -1), (0, 0)]) == 1

@@ -106,6 +106,22 @@ def test_the_first_trial_has_the_suites_values_and_the_next_are_spread_alike(sea
     assert values[0] == values[1] == [1e-3, 3.16e-4, 3.16e-3, 1.78e-4, 1.78e-3]
 
 
+def test_trials_on_other_samples_are_warned_of_once(search, planned, runs, caplog):
+    search(planned(), 3, "alike")
+    assert not caplog.messages
+
+    def trial(spec):
+        made = mocks.trial(spec)
+        fewer = spec.method == "cola" and len(runs.done) > 2
+        return replace(made, data=replace(made.data, counts={"train": 89, "test": 10})) if fewer else made
+
+    runs.done.clear()
+    runs.trial = trial
+    search(planned(), 3)
+    (message,) = caplog.messages
+    assert message.startswith("trials of cola on ave were made with different code, encoders or data")
+
+
 def test_a_trial_scores_the_mean_over_seeds_of_the_best_epoch(search, planned):
     (found,) = search(planned("lora", "ave", "0 1 2"), 1)
     assert found.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4) - 1)

@@ -89,7 +89,7 @@ def test_records_that_do_not_count_are_told(plan, tmp_path):
     copy = paths[2].with_name("mine.json")
     copy.write_bytes(records.write(mocks.record(plan[2], 1.0, provenance=MADE), other).read_bytes())
     text = leaderboard(boards(records.read_all(tmp_path), tmp_path))
-    assert "- Left out: 2 records of the same runs, made with other code, encoders or data" in text
+    assert "- Left out: 2 earlier records of these runs, from before code, encoders or data changed" in text
     label = mocks.record(plan[2]).label
     assert f"- Different records of the same run ({label}): {paths[2].name} counts, not mine.json" in text
     assert "6 runs" in text
