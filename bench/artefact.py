@@ -6,24 +6,28 @@ method.json            the method, its settings, the streams' families and width
 head.safetensors       the task's head
 <stream>/              PEFT's form, where the method is one of PEFT's
 inter_modal/           the same form, where the method has an inter-modal path
-adapter.safetensors    what was trained, by its name in the model, where the method is none of PEFT's
+adapter.safetensors    what was trained and lies in none of these folders, by its name in the model
 """
 
 from __future__ import annotations
 
+import random
 import shutil
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
-from safetensors.torch import save_file
-from torch import nn
+from accelerate.utils import set_seed
+from torch import Tensor, nn
 
 from bench import records, registry, schema, settings
 from bench.again import specification
 from bench.card import card
 from bench.errors import BenchError
-from bench.methods.base import Method, check_tensors, read_tensors
+from bench.methods.base import Method, check_tensors, read_tensors, write_tensors
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 from bench.tasks.model import TaskModel
@@ -31,10 +35,13 @@ from bench.tasks.model import TaskModel
 FOLDER = "adapters"
 RECORD = "record.json"
 _HEAD = "head.safetensors"
+_NAMED = 3  # tensors that a message names
 
 
 def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) -> None:
     """Writes a trained adapter, whole or not at all, in place of an earlier one.
+
+    What was written is loaded into streams of their own, to see that it makes the same model.
 
     Args:
         folder: where to.
@@ -44,14 +51,16 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) 
 
     Raises:
         OSError: it cannot be written.
+        BenchError: what the method writes does not make the same model again; names what differs.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         method.save(scratch)
-        save_file(_tensors(model.head), scratch / _HEAD)
+        write_tensors(model.head.state_dict(), scratch / _HEAD)
         (scratch / RECORD).write_text(schema.dumps(record), encoding="utf-8")
         (scratch / "README.md").write_text(card(record, scratch), encoding="utf-8")
+        _check_whole(scratch, model.streams, method)
         scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
         if folder.exists():
             shutil.rmtree(folder)
@@ -76,16 +85,17 @@ def load(folder: Path, model: TaskModel, method: Method) -> None:
     """Reads a saved adapter and its head into a model that the method is attached to.
 
     Raises:
-        BenchError: they are missing, broken, or not those of this model.
+        BenchError: they are missing, broken, or not those of this model, which is then left as it was.
     """
-    method.load(folder)
-    path = folder / _HEAD
-    saved = read_tensors(path, "the saved head")
-    here = _tensors(model.head)
-    check_tensors(saved, here, path)
-    with torch.no_grad():
-        for name, tensor in here.items():
-            tensor.copy_(saved[name])
+    with _all_set(model, folder):
+        method.load(folder)
+        path = folder / _HEAD
+        saved = read_tensors(path, "the saved head")
+        here = model.head.state_dict()
+        check_tensors(saved, here, path)
+        with torch.no_grad():
+            for name, tensor in here.items():
+                tensor.copy_(saved[name])
 
 
 def load_adapter(folder: str | Path) -> MultiStream:
@@ -105,13 +115,75 @@ def load_adapter(folder: str | Path) -> MultiStream:
     spec = specification(read_record(folder), folder / RECORD)
     model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
     method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
-    # Some methods draw at random what they do not train, and do not save it.
-    with torch.random.fork_rng():
-        torch.manual_seed(spec.seed)
+    with _drawing_as_trained(spec.seed):
         method.attach(model)
-    method.load(folder)
+    with _all_set(model, folder):
+        method.load(folder)
     return model.eval()
 
 
-def _tensors(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().contiguous() for name, tensor in module.state_dict().items()}
+@contextmanager
+def _drawing_as_trained(seed: int) -> Iterator[None]:
+    """Draws as `bench.setup.build_model` does: some methods draw what they do not train, and do not save it."""
+    of_python, of_numpy = random.getstate(), np.random.get_state()
+    with torch.random.fork_rng():
+        try:
+            set_seed(seed)
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)
+
+
+@contextmanager
+def _all_set(model: nn.Module, folder: Path) -> Iterator[None]:
+    """Checks that every trained parameter is set by what is done within; where not, none is."""
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    try:
+        with torch.no_grad():
+            for parameter in trained.values():
+                parameter.fill_(torch.nan)
+        yield
+        if lacking := [name for name, parameter in trained.items() if parameter.isnan().any()]:
+            raise BenchError(f"{folder} does not hold all that was trained, or holds NaN: {_some(lacking)}")
+    except BaseException:
+        with torch.no_grad():
+            for name, parameter in trained.items():
+                parameter.copy_(before[name])
+        raise
+
+
+def _check_whole(folder: Path, streams: MultiStream, method: Method) -> None:
+    """Checks that a saved adapter, loaded as anybody would, makes the streams that were trained.
+
+    All parameters and buffers are compared, since a method may change what is not trainable now, or not at all.
+
+    Raises:
+        BenchError: it does not.
+    """
+    by = f"what {type(method).__name__}.save writes"
+    try:
+        again = _everything(load_adapter(folder))
+    except BenchError as error:
+        raise BenchError(f"{by} cannot be loaded: {error}") from error
+    # Frozen weights may have been put into a smaller type.
+    differing = [
+        name
+        for name, tensor in _everything(streams).items()
+        if name not in again or not torch.equal(again[name].to(tensor.dtype), tensor.cpu())
+    ]
+    if differing:
+        raise BenchError(
+            f"{by} does not make the trained model again: {_some(differing)} would not be the same; Method.save writes "
+            "every trained parameter, and what attach draws it must draw the same with the same seed"
+        )
+
+
+def _everything(module: nn.Module) -> dict[str, Tensor]:
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more

@@ -125,7 +125,8 @@ _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 def economise(model: TaskModel, recipe: Recipe, accelerator: Accelerator) -> None:
     """Spends less memory on a model, as far as its recipe says so."""
-    model.streams.gradient_checkpointing = recipe.gradient_checkpointing
+    if recipe.gradient_checkpointing:  # a method may have asked for it as well
+        model.streams.gradient_checkpointing = True
     if recipe.low_precision_frozen:
         lower_frozen(model, accelerator.mixed_precision)
 

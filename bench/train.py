@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.checkpoint import Checkpoint
 from bench.errors import BenchError
 from bench.features import Augment, without_streams
 from bench.loader import load, on_device
 from bench.measure import Peak, StepClock
-from bench.methods.base import Method
+from bench.methods.base import Method, kept_buffers
 from bench.methods.head import HeadOnly
 from bench.optimiser import make_optimiser, make_schedule, rate
 from bench.progress import bar
@@ -151,7 +151,7 @@ def train(
     except Exception as error:
         setattr(error, STEP, training.step)
         raise
-    _set(training.trained, training.best)
+    _set(training.changing(), training.best)
     return Trained(
         curve=training.curve,
         best_epoch=best_epoch(training.curve, task.metric),
@@ -184,7 +184,7 @@ def _train_head(
         while not training.is_done():
             loss = training.epoch(progress.update)
             training.note(loss, score(model, task, splits["val"], recipe, accelerator)[0])
-    _set(training.trained, training.best)
+    _set(training.changing(), training.best)
     for parameter in trained:
         parameter.requires_grad_()
     _log.debug(
@@ -200,7 +200,7 @@ class _Training:
         step: of these, how many are done.
         curve: the validation curve so far.
         trained: parameters that are trained, by name.
-        best: their values after the best epoch so far.
+        best: the values after the best epoch so far of what `changing` returns.
         measured_best: what was measured of the validation samples then.
         clock: times the steps.
     """
@@ -271,8 +271,12 @@ class _Training:
         self.curve.append(Epoch(len(self.curve) + 1, self.step, loss, scores))
         if best_epoch(self.curve, self.task.metric) == len(self.curve):
             self.measured_best = measured
-            self.best = {name: p.detach().clone() for name, p in self.trained.items()}
+            self.best = {name: tensor.detach().clone() for name, tensor in self.changing().items()}
         return scores
+
+    def changing(self) -> dict[str, Tensor]:
+        """The trained parameters, and the buffers that training may change."""
+        return {**self.trained, **kept_buffers(self.model)}
 
     def rates(self, entry: Epoch) -> dict[str, float]:
         """The learning rates of an epoch's last step, by the optimiser's groups."""
@@ -295,7 +299,7 @@ class _Training:
         device, scaler = self.accelerator.device, self.accelerator.scaler
         return {
             "curve": [asdict(entry) for entry in self.curve],
-            "weights": {name: p.detach() for name, p in self.trained.items()},
+            "weights": {name: tensor.detach() for name, tensor in self.changing().items()},
             "best": self.best,
             "measured_best": self.measured_best,
             "optimiser": self.optimiser.state_dict(),
@@ -312,7 +316,7 @@ class _Training:
         device, scaler = self.accelerator.device, self.accelerator.scaler
         self.curve = [Epoch(**entry) for entry in state["curve"]]
         self.step = self.curve[-1].step
-        _set(self.trained, state["weights"])
+        _set(self.changing(), state["weights"])
         self.best = {name: value.to(device) for name, value in state["best"].items()}
         self.measured_best = state["measured_best"]
         self.optimiser.load_state_dict(state["optimiser"])
@@ -343,10 +347,10 @@ class _Training:
         )
 
 
-def _set(parameters: Mapping[str, nn.Parameter], values: Mapping[str, Tensor]) -> None:
+def _set(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(values[name])
+        for name, value in values.items():
+            tensors[name].copy_(value)
 
 
 def _was_reached(state: Mapping[str, Tensor]) -> bool:

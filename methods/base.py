@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from bench.files import MEBIBYTE, check_file, read_json
 from bench.search import Range, Space
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from bench.streams.lockstep import MultiStream
 
@@ -82,7 +83,7 @@ class Method(ABC):
 
     def effective_parameters(self) -> int:
         """Return how many of the trained parameters are in use; fewer than all where the method masks some."""
-        return sum(self._parameter(name).numel() for name in self.adapter_names(self.model))
+        return sum(self.model.get_parameter(name).numel() for name in self.adapter_names(self.model))
 
     def before_training(self, steps: int) -> None:
         """Act before the first of so many steps."""
@@ -123,11 +124,14 @@ class Method(ABC):
         return None
 
     def save(self, folder: Path) -> None:
-        """Write what was trained, and the settings, into a folder."""
-        from safetensors.torch import save_file
+        """Write what was trained, and the settings, into a folder.
 
+        Every trained tensor is written by its name, but for those that `held_apart` returns: an override calls super's
+        and writes these besides.
+        """
         self.write_description(folder)
-        save_file({name: self._parameter(name) for name in self.own_names()}, folder / _WEIGHTS)
+        if own := self._own():
+            write_tensors(own, folder / _WEIGHTS)
 
     def load(self, folder: Path) -> None:
         """Read back, into the attached model, what `save` wrote.
@@ -138,15 +142,21 @@ class Method(ABC):
         import torch
 
         self.check_description(folder)
-        weights = read_tensors(folder / _WEIGHTS)
-        check_tensors(weights, {name: self._parameter(name) for name in self.own_names()}, folder)
+        own, path = self._own(), folder / _WEIGHTS
+        if not own and not path.exists():
+            return
+        saved = read_tensors(path)
+        check_tensors(saved, own, folder)
         with torch.no_grad():
-            for name, value in weights.items():
-                self.model.get_parameter(name).copy_(value)
+            for name, tensor in own.items():
+                tensor.copy_(saved[name])
 
-    def own_names(self) -> list[str]:
-        """Return the names of the parameters that `save` writes by their names, the inter-modal ones not among them."""
-        return [name for name in self.adapter_names(self.model) if not name.startswith("inter.")]
+    def held_apart(self) -> list[Tensor]:
+        """Return the trained tensors, sharing memory with the model, that an override of `save` writes in its own form.
+
+        An override adds to super's.
+        """
+        return []
 
     def write_description(self, folder: Path) -> None:
         """Write which method, settings, streams and version of transformers a saved adapter is of."""
@@ -190,8 +200,47 @@ class Method(ABC):
             "transformers": transformers.__version__,
         }
 
-    def _parameter(self, name: str) -> Tensor:
-        return self.model.get_parameter(name).detach()
+    def _own(self) -> dict[str, Tensor]:
+        """Return the trained tensors that are not held apart, by name."""
+        apart: dict[int, dict[int, int]] = defaultdict(dict)  # by their memory: where each begins, and its size
+        for tensor in self.held_apart():
+            apart[tensor.untyped_storage().data_ptr()][tensor.data_ptr()] = tensor.numel()
+
+        def is_apart(tensor: Tensor) -> bool:
+            places = apart[tensor.untyped_storage().data_ptr()].items()
+            within = range(tensor.data_ptr(), tensor.data_ptr() + max(1, tensor.nbytes))
+            return sum(size for place, size in places if place in within) == tensor.numel()
+
+        return {name: tensor for name, tensor in trained_tensors(self.model).items() if not is_apart(tensor)}
+
+
+def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
+    """Return what training changes of a module, by name, each tensor once: trained parameters, and `kept_buffers`."""
+    parameters = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
+    return {**parameters, **kept_buffers(module)}
+
+
+def kept_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that belong to a module's `state_dict`, by name, such as the running means of a batch norm.
+
+    The encoders have none, so these are a method's or a head's.
+    """
+    state = module.state_dict(keep_vars=True)
+    return {name: tensor for name, tensor in module.named_buffers() if name in state}
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file, also of tensors that share memory or lie scattered in it."""
+    from safetensors.torch import save_file
+
+    written: dict[str, Tensor] = {}
+    memory: set[int] = set()
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        written[name] = tensor.detach().clone() if place in memory else tensor.detach()
+        written[name] = written[name].contiguous()
+        memory.add(place)
+    save_file(written, path)
 
 
 def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Tensor]:

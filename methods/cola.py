@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, make_dataclass
+from dataclasses import dataclass, fields, make_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -14,6 +14,8 @@ from bench.methods.lora import LoRA
 from bench.search import Range, Space
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.streams.lockstep import MultiStream
 
 RANK = 16  # of the inter-modal path, where the intra-modal one has no rank to follow: the paper's
@@ -85,6 +87,11 @@ class CrossModal(Method):
         base = registry.load("methods", name)
         if issubclass(base, cls):
             raise UsageError(f"cola+{name}: {name} has the inter-modal path already")
+        if both := sorted({field.name for field in fields(base)} & {field.name for field in fields(cls)}):
+            raise UsageError(
+                f"cola+{name}: {name} and the inter-modal path both have a setting {both[0]}, and one value cannot "
+                f"stand for two; a class of its own that gives {name}'s another name can have the path"
+            )
         about = f"{name} with CoLA's inter-modal path beside it."
         return make_dataclass(f"cola+{name}", [], bases=(cls, base), namespace={"__doc__": about})
 
@@ -128,10 +135,24 @@ class CrossModal(Method):
         super().attach(model)
         r = getattr(self, "rank", RANK) if self.inter_r is None else self.inter_r
         scale = getattr(self, "scale", SCALE) if self.inter_scale is None else self.inter_scale
-        model.summary = self.summary
         where = Where(frozenset(self._directions(list(model.streams))), self.blocks, self.linears)
-        hidden = self._hidden_widths(list(model.streams))
-        attach_inter_modal(model, r, self.reduction, scale, where, hidden=hidden, shared=self.shared, fused=self.fused)
+        attach_inter_modal(
+            model,
+            r,
+            self.reduction,
+            scale,
+            where,
+            hidden=self._hidden_widths(list(model.streams)),
+            shared=self.shared,
+            fused=self.fused,
+            summary=self.summary,
+        )
+
+    def held_apart(self) -> list[Tensor]:
+        """Return what the intra-modal method writes in a form of its own, and the parameters of the paths."""
+        from bench.methods.crossmodal import inter_modal_tensors
+
+        return [*super().held_apart(), *inter_modal_tensors(self.model).values()]
 
     def save(self, folder: Path) -> None:
         """Write what the intra-modal method writes, and the inter-modal paths beside it."""

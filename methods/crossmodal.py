@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,12 +16,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.methods.base import check_tensors, read_tensors
-from bench.streams.base import STAGES, Cross
+from bench.methods.base import check_tensors, read_tensors, write_tensors
+from bench.streams.base import STAGES, Cross, SummaryKind
 from bench.streams.lockstep import Exchange, MultiStream, Summaries
 
 FOLDER = "inter_modal"
@@ -103,7 +103,15 @@ Terms: TypeAlias = Mapping[str, Mapping[str, Mapping[str, InterModal]]]
 """Terms by stream (the target), role and partner (the source)."""
 
 
-class PlainExchange(Exchange):
+class InterModalExchange(Exchange):
+    """The inter-modal terms of one stage of all streams, in whatever form they are kept."""
+
+    @abstractmethod
+    def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
+        """Yield the parameters, sharing memory with the model, each with its target, role, source and own name."""
+
+
+class PlainExchange(InterModalExchange):
     """Terms each computed by itself and added: the equation as it stands. What is compared with; `fused` is used."""
 
     def __init__(self, terms: Terms) -> None:
@@ -185,11 +193,15 @@ def attach_inter_modal(
     hidden: Mapping[str, int] | None = None,
     shared: bool = False,
     fused: bool = True,
+    summary: SummaryKind | None = None,
 ) -> None:
     """Give linears of paired blocks an inter-modal term for each stream that they are to read.
 
+    It is added to what the linears give then, be it by PEFT's layers, by another way to evaluate them alone, or by an
+    exchange that is there already.
+
     Args:
-        model: to be adapted, in place; whatever adapts it besides does not matter.
+        model: to be adapted, in place.
         r: rank.
         reduction: the hypernetworks' hidden width is the partner's width // reduction, at least 1.
         scale: what s_c begins with.
@@ -197,10 +209,11 @@ def attach_inter_modal(
         hidden: the hidden width itself, by the stream whose linears are adapted, in place of `reduction`.
         shared: one hypernetwork for all linears of a stream that read the same partner, as far as its width is equal.
         fused: evaluate them in the fused form rather than term by term; the results are equal but for rounding.
+        summary: what is read: the class token (cls) or the mean of all tokens (mean); None for the model's kind.
     """
-    from bench.methods.fused import FusedExchange
+    from bench.methods.fused import FusedExchange, alone
 
-    kind: Callable[[Terms], Exchange] = partial(FusedExchange, shared=shared) if fused else PlainExchange
+    kind: Callable[[Terms], InterModalExchange] = partial(FusedExchange, shared=shared) if fused else PlainExchange
     common: dict[tuple[str, str, int], Hypernetwork] = {}  # by target, source and width
     for number, step in enumerate(model.schedule):
         if not where.has_step(number, len(model.schedule)):
@@ -222,7 +235,9 @@ def attach_inter_modal(
                     made.setdefault(name, {}).setdefault(role, {})[partner] = term.to(like.device, like.dtype)
         for stage, roles in STAGES.items():
             terms = {name: {role: own[role] for role in roles if role in own} for name, own in made.items()}
-            model.add_exchange(number, stage, kind(terms))
+            exchange = kind(terms)
+            exchange.summary, exchange.covers = summary, alone
+            model.add_exchange(number, stage, exchange)
 
 
 def _stage_of(role: str) -> str:
@@ -234,7 +249,7 @@ def save_inter_modal(model: MultiStream, folder: Path) -> None:
     folder = folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _CONFIG).write_text(json.dumps(_description(model), indent=2) + "\n", encoding="utf-8")
-    save_file({name: tensor.clone() for name, tensor in inter_modal_tensors(model).items()}, folder / _WEIGHTS)
+    write_tensors(inter_modal_tensors(model), folder / _WEIGHTS)
 
 
 def load_inter_modal(model: MultiStream, folder: Path) -> None:
@@ -254,20 +269,25 @@ def load_inter_modal(model: MultiStream, folder: Path) -> None:
 
 def _description(model: MultiStream) -> dict[str, Any]:
     """Return what somebody needs to know who reads the tensors."""
+    exchanges = [exchange for _, exchange in model.exchanges() if isinstance(exchange, InterModalExchange)]
     return {
         "equation": "y = intra(x) + sum over partners of scale * B Phi(x_c) A x",
         "names": "stream.block.role.partner.parameter",
-        "summary": model.summary,
+        "summary": next((exchange.summary for exchange in exchanges if exchange.summary), model.summary),
         "widths": {name: stream.width for name, stream in model.streams.items()},
-        "paths": sorted({f"{source}>{name}" for _, exchange in model.exchanges() for source, name in exchange.paths}),
+        "paths": sorted({f"{source}>{name}" for exchange in exchanges for source, name in exchange.paths}),
     }
 
 
 def inter_modal_tensors(model: MultiStream) -> dict[str, Tensor]:
-    """Return the inter-modal parameters by `stream.block.role.partner.parameter`; they share the model's memory."""
+    """Return the inter-modal parameters by `stream.block.role.partner.parameter`; they share the model's memory.
+
+    Of several terms for one linear and partner, those that were added last: the others have no names of this form.
+    """
     found = {
         (target, model.schedule[step][target].paired, role, source, name): tensor
         for step, exchange in model.exchanges()
+        if isinstance(exchange, InterModalExchange)
         for (target, role, source, name), tensor in exchange.tensors()
     }
     return {

@@ -20,15 +20,15 @@ from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
 from bench.methods import lowrank
-from bench.methods.crossmodal import Terms, paths_of
+from bench.methods.crossmodal import InterModalExchange, Terms, paths_of
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
 from bench.streams.base import Cross
-from bench.streams.lockstep import Exchange, Summaries
+from bench.streams.lockstep import Summaries
 
 _RANKNUM_EPS = 1e-5  # PEFT's
 
 
-class FusedExchange(Exchange):
+class FusedExchange(InterModalExchange):
     """The inter-modal paths of one stage of all streams, and with them what `linear` can fuse of the other path.
 
     The hypernetworks of all linears whose partners are of one width are evaluated together.

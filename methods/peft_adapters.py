@@ -38,9 +38,12 @@ class PeftAdapters:
             config: returns PEFT's configuration for a stream.
         """
         self.models: dict[str, PeftModel] = {}
+        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for name, stream in model.streams.items():
             with _quiet():
                 self.models[name] = get_peft_model(stream.encoder, config(stream))
+        for parameter in trained:  # by another method: PEFT freezes all but its own
+            parameter.requires_grad_(True)
         self._start = {
             name: peft_residual.factors(model)
             for name, model in self.models.items()
@@ -54,6 +57,11 @@ class PeftAdapters:
             for layer in model.modules():
                 if isinstance(layer, BaseTunerLayer):
                     yield layer
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Yield what `save` writes, sharing memory with the model."""
+        for model in self.models.values():
+            yield from peft_residual.tensors(model).values()
 
     def save(self, folder: Path) -> None:
         """Write a folder a stream, which `PeftModel.from_pretrained` opens on the plain encoder."""

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.errors import BenchError
 from bench.methods.base import Method
 
 if TYPE_CHECKING:
     from peft import PeftConfig
+    from torch import Tensor
 
     from bench.streams.base import Stream
     from bench.streams.lockstep import MultiStream
@@ -25,13 +27,22 @@ class PeftMethod(Method):
         """Return PEFT's configuration for one stream's encoder."""
 
     def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the encoder of every stream, to be evaluated in the fused form where there is one."""
+        """Put PEFT's layers into the encoder of every stream, to be evaluated in the fused form where there is one.
+
+        Raises:
+            BenchError: the linears of a stream are evaluated in another way already, which need not know PEFT's layers.
+        """
         from bench.methods.fused import alone
         from bench.methods.peft_adapters import PeftAdapters
 
         super().attach(model)
         self.adapters = PeftAdapters(model, self.config)
-        for stream in model.streams.values():
+        for name, stream in model.streams.items():
+            if stream.alone not in (None, alone):
+                raise BenchError(
+                    f"{type(self).__name__}: another of its bases has set how the linears of {name} are evaluated "
+                    "(Stream.alone), where PEFT's layers would have no part: put its work into modules, or an Exchange"
+                )
             stream.alone = alone
 
     def merge(self) -> bool:
@@ -42,9 +53,13 @@ class PeftMethod(Method):
         """Give the base weights back as they were, bit for bit."""
         self.adapters.unmerge()
 
+    def held_apart(self) -> list[Tensor]:
+        """Return what PEFT's folders hold."""
+        return [*super().held_apart(), *self.adapters.tensors()]
+
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder a stream, and the settings."""
-        self.write_description(folder)
+        """Write a PEFT folder a stream, the settings, and by its name what is trained besides."""
+        super().save(folder)
         self.adapters.save(folder)
 
     def load(self, folder: Path) -> None:
@@ -55,3 +70,4 @@ class PeftMethod(Method):
         """
         self.check_description(folder)
         self.adapters.load(folder)
+        super().load(folder)

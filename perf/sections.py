@@ -48,7 +48,7 @@ def of_layer(size: Size, device: torch.device, rounds: int) -> list[Row]:
 
         def layer(streams=streams, stream=stream, tokens=tokens, summaries=summaries) -> None:
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-                exchange = streams.inter["0"]["attend"] if "0" in streams.inter else None
+                exchange = next(iter(streams.exchanges_at(0, "attend")), None)
                 cross = exchange.read(summaries).get("vision") if exchange else None
                 outputs = stream.apply_linears(0, STAGES["attend"], tokens, cross)
             torch.autograd.backward([y.sum() for y in outputs])

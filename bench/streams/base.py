@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from torch import Tensor, nn
@@ -39,7 +40,8 @@ class Stream(nn.Module, ABC):
         reads: the kind of input.
         special: number of tokens before the patches or words (class token, distillation token, registers).
         grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
-        alone: how linears are evaluated that read no other stream; None for each by itself.
+        alone: how linears are evaluated that read no other stream; None for each by itself. An exchange is given the
+            linears as this evaluates them, unless it says that it does the same (`Exchange.covers`).
     """
 
     reads: ClassVar[type[Input]]
@@ -136,6 +138,34 @@ class Stream(nn.Module, ABC):
         modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
         evaluate = cross or self.alone
         return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
+
+
+def over(inner: Cross, outer: Cross) -> Cross:
+    """Return an evaluator that has `outer` evaluate linears, each of which gives what `inner` makes of it."""
+
+    def evaluate(modules: Mapping[str, nn.Module], x_BTI: Tensor) -> Sequence[Tensor]:
+        computed: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}  # by the input, which is kept so that its id stays
+
+        def output(number: int, x_BTI: Tensor) -> Tensor:
+            if id(x_BTI) not in computed:
+                computed[id(x_BTI)] = x_BTI, inner(modules, x_BTI)
+            return computed[id(x_BTI)][1][number]
+
+        stand_ins = {role: _StandIn(partial(output, number)) for number, role in enumerate(modules)}
+        return outer(stand_ins, x_BTI)
+
+    return evaluate
+
+
+class _StandIn(nn.Module):
+    """A linear that is evaluated by a function; it has no weights to be read past that function."""
+
+    def __init__(self, output: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.output = output
+
+    def forward(self, x_BTI: Tensor) -> Tensor:
+        return self.output(x_BTI)
 
 
 def mean_token(x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:

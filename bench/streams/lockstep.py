@@ -6,14 +6,14 @@ Dimensions in names: B batch, T tokens, D width of the stream.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.streams.base import Cross, Stream, SummaryKind
+from bench.streams.base import STAGES, Cross, Stream, SummaryKind, over
 
 States: TypeAlias = dict[str, Tensor]
 """Tokens (B, T, D) by the name of the stream."""
@@ -31,17 +31,18 @@ class Exchange(nn.Module, ABC):
 
     Attributes:
         paths: pairs (source, target): the target reads the source.
+        summary: the kind of summaries that it reads; None for the model's.
+        covers: the `Stream.alone` that its evaluators do the work of; of a stream with another one they are given
+            stand-ins for the linears, which give what that one makes of them. None for no other.
     """
 
     paths: frozenset[tuple[str, str]]
+    summary: SummaryKind | None = None
+    covers: Cross | None = None
 
     @abstractmethod
     def read(self, summaries: Summaries) -> Mapping[str, Cross]:
         """Return how the linears of each target are evaluated, given the summaries of the sources."""
-
-    @abstractmethod
-    def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
-        """Yield the parameters, sharing memory with the model, each with its target, role, source and own name."""
 
 
 class Turn(NamedTuple):
@@ -76,8 +77,10 @@ class MultiStream(nn.Module):
     Attributes:
         streams: by name.
         schedule: the steps of the lockstep.
-        inter: what the streams exchange, `inter[step][stage]`; empty without a cross-modal method.
-        summary: what a stream tells its partners: its class token, or the mean of its tokens.
+        inter: what the streams exchange, `inter[step][stage]`, in the order in which it was added; empty without a
+            cross-modal method.
+        summary: what a stream tells its partners: its class token, or the mean of its tokens. An exchange may ask for
+            the other.
         gradient_checkpointing: compute each step again in the backward pass instead of keeping what it needs.
     """
 
@@ -111,16 +114,24 @@ class MultiStream(nn.Module):
         return {name: mask_BT for name, mask_BT in found.items() if mask_BT is not None}
 
     def add_exchange(self, step: int, stage: str, exchange: Exchange) -> None:
-        """Let the streams exchange summaries in one stage of the paired blocks of a step."""
+        """Let the streams exchange summaries in one stage of the paired blocks of a step.
+
+        Where they do so already both hold: to the later exchange the linears give what the earlier one makes of them.
+        """
         if str(step) not in self.inter:
-            self.inter[str(step)] = nn.ModuleDict()
-        self.inter[str(step)][stage] = exchange  # type: ignore[operator]
+            self.inter[str(step)] = nn.ModuleDict({stage: nn.ModuleList() for stage in STAGES})
+        self.inter[str(step)][stage].append(exchange)  # type: ignore[index]
 
     def exchanges(self) -> Iterator[tuple[int, Exchange]]:
         """Yield what the streams exchange, with the number of its step."""
         for step, stages in self.inter.items():
-            for exchange in stages.values():  # type: ignore[operator]
-                yield int(step), exchange
+            for exchanges in stages.values():  # type: ignore[operator]
+                for exchange in exchanges:
+                    yield int(step), exchange
+
+    def exchanges_at(self, step: int, stage: str) -> Iterable[Exchange]:
+        """Return what the streams exchange in one stage of a step, in the order in which it was added."""
+        return self.inter[str(step)][stage] if str(step) in self.inter else ()  # type: ignore[index]
 
     def _step(self, number: int, states: States, masks: Masks) -> States:
         """Advance every stream to the end of its paired block.
@@ -139,10 +150,12 @@ class MultiStream(nn.Module):
 
     def _exchange(self, step: int, stage: str, states: States, masks: Masks) -> Mapping[str, Cross]:
         """Return how each stream's linears of a stage are evaluated; nothing for those that read no other stream."""
-        if str(step) not in self.inter:
-            return {}
-        exchange: Exchange = self.inter[str(step)][stage]  # type: ignore[index]
-        sources = {source for source, _ in exchange.paths}
-        return exchange.read(
-            {n: self.streams[n].summary(x, self.summary, masks.get(n)) for n, x in states.items() if n in sources}
-        )
+        found: dict[str, Cross] = {}
+        for exchange in self.exchanges_at(step, stage):
+            sources = {source for source, _ in exchange.paths}
+            kind = exchange.summary or self.summary
+            summaries = {n: self.streams[n].summary(x, kind, masks.get(n)) for n, x in states.items() if n in sources}
+            for target, cross in exchange.read(summaries).items():
+                before = found.get(target) or self.streams[target].alone
+                found[target] = over(before, cross) if before and before is not exchange.covers else cross
+        return found

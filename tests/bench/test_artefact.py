@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,18 +15,87 @@ import torch
 from alike import alike
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import nn
 
-from bench import artefact, cli, records, schema
+from bench import artefact, cli, records, registry, schema
 from bench.artefact import load_adapter
 from bench.errors import BenchError, UsageError
 from bench.evaluate import evaluate
 from bench.finished import look_up
+from bench.methods.base import Method
+from bench.methods.lora import LoRA
 from bench.plan import Spec, make_plan
 from bench.runner import execute
+from bench.streams.lockstep import Exchange
 
-METHODS = ("lora", "cola-adalora", "full", "head", "peft:vera")
+METHODS = ("lora", "cola-adalora", "full", "head", "peft:vera", "centred")
 RECIPE = ["avs.batch_size=3", "avs.epochs=2"]
 HEADLESS = {"README.md", "record.json", "method.json", "head.safetensors"}
+
+
+class Centred(Exchange):
+    """Adds to vision's queries what sound says, less its running mean: a third party's, with a buffer."""
+
+    paths = frozenset({("audio", "vision")})
+
+    def __init__(self, model):
+        super().__init__()
+        vision, audio = model.streams["vision"], model.streams["audio"]
+        self.register_buffer("mean", torch.zeros(audio.width))
+        self.up = nn.Linear(audio.width, vision.features(0, "q")[1])
+
+    def read(self, summaries):
+        if self.training:
+            self.mean.lerp_(summaries["audio"].detach().mean(0), 0.1)
+        told_BO = self.up(summaries["audio"] - self.mean)
+
+        def evaluate(modules, x_BTI):
+            return [m(x_BTI) + told_BO[:, None] if role == "q" else m(x_BTI) for role, m in modules.items()]
+
+        return {"vision": evaluate}
+
+
+@dataclass
+class CentredMethod(Method):
+    """Trains that exchange."""
+
+    def attach(self, model):
+        super().attach(model)
+        model.add_exchange(0, "attend", Centred(model))
+
+
+@dataclass
+class Forgetful(LoRA):
+    """Trains a bias, and neither writes nor reads it."""
+
+    def attach(self, model):
+        super().attach(model)
+        self.extra = model.streams["vision"].encoder.get_submodule(model.streams["vision"].linears(0)["q"]).bias
+        self.extra.requires_grad_(True)
+
+    def held_apart(self):
+        return [*super().held_apart(), self.extra]
+
+
+@dataclass
+class Other(Method):
+    """Changes a weight that it does not train."""
+
+    def attach(self, model):
+        super().attach(model)
+        model.more = nn.Linear(2, 2)
+
+    def before_training(self, steps):
+        self.model.streams["audio"].encoder.get_parameter("layernorm.weight").data.mul_(2)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def registered():
+    """They have names, as those of an installed package have."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, method in {"centred": CentredMethod, "forgetful": Forgetful, "other": Other}.items():
+            patch.setitem(registry._added["methods"], name, method)
+        yield
 
 
 def spec(method: str, *changes: str) -> Spec:
@@ -74,7 +143,8 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("peft:vera", {"vision", "audio"}),
         ("cola-adalora", {"vision", "audio", "inter_modal"}),
         ("full", {"adapter.safetensors"}),
-        ("head", {"adapter.safetensors"}),
+        ("head", set()),
+        ("centred", {"adapter.safetensors"}),
     ],
 )
 def test_a_folder_holds_card_record_head_and_adapters(trained, name, parts):
@@ -146,7 +216,7 @@ def test_a_second_save_replaces_the_first_or_leaves_it(trained, copied, monkeypa
     def full(*args):
         raise SafetensorError("I/O error: no space left on device")
 
-    monkeypatch.setattr(artefact, "save_file", full)
+    monkeypatch.setattr(artefact, "write_tensors", full)
     with pytest.raises(SafetensorError):
         artefact.save(folder, run.record, run.model, run.method)
     assert contents(folder) == before
@@ -229,12 +299,100 @@ def test_the_command_line_shows_the_scores_beside_the_recorded_ones(trained, opt
     assert json.loads(capsys.readouterr().out)["test"] == alike(expected)
 
 
+@pytest.mark.parametrize(
+    ("name", "named"),
+    [
+        ("forgetful", r"Forgetful.save writes cannot be loaded: .* does not hold all .*: streams.vision.*q_proj.*bias"),
+        (
+            "other",
+            r"Other.save writes does not make the trained model again: streams.audio.*layernorm.weight would not",
+        ),
+    ],
+)
+def test_a_method_that_does_not_save_what_it_changed_is_refused(options, tmp_path, caplog, name, named):
+    with caplog.at_level(logging.ERROR, logger="bench"):
+        record = execute(spec(name), replace(options, results=tmp_path, save_adapters=True))
+    assert record.status == "ok" and record.adapter is None
+    assert re.search(f"cannot be saved: what {named}", caplog.text)
+    assert not list((tmp_path / "adapters").iterdir())
+
+
+def test_an_adapter_that_does_not_set_all_that_was_trained_is_told(trained, copied, monkeypatch):
+    run, folder = trained("lora"), copied("lora")
+    before = {key: tensor.clone() for key, tensor in run.model.state_dict().items()}
+    monkeypatch.setattr(run.method, "load", lambda folder: None)
+    with pytest.raises(
+        BenchError, match=r"does not hold all that was trained, or holds NaN: streams\.\S+, .* and \d+ more"
+    ):
+        artefact.load(folder, run.model, run.method)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in run.model.state_dict().items())
+
+
+def test_buffers_are_those_of_the_best_epoch(options, monkeypatch):
+    monkeypatch.setattr("bench.train.best_epoch", lambda curve, metric: 1)
+    record = execute(spec("centred", "avs.lr_adapter=0.1"), options)
+    assert record.status == "ok", record.traceback
+    assert record.scores.validation[0].scores != record.scores.validation[1].scores
+    assert record.scores.repeated == 0
+
+
+def altered(folder: Path, points: float, **environment) -> list[str]:
+    """Moves the scores in an adapter's record, and says where it was made; returns the arguments that evaluate it."""
+    record = records.read(folder / "record.json")
+    scores = record.scores
+    moved = replace(
+        scores,
+        test={name: value + points for name, value in scores.test.items()},
+        splits={split: {name: value + points for name, value in one.items()} for split, one in scores.splits.items()},
+    )
+    there = replace(record.environment, **environment)
+    (folder / "record.json").write_text(schema.dumps(replace(record, scores=moved, environment=there)))
+    return ["eval", str(folder), "--device", "cpu", "--data-root"]
+
+
+ELSEWHERE = {"processor": "Another CPU"}
+UNKNOWN = {"processor": None, "instructions": None, "variables": None, "precision": None}
+
+
+@pytest.mark.parametrize(
+    ("points", "environment", "told"),
+    [
+        (1e-9, {}, "allowed is no difference"),
+        (30.0, ELSEWHERE, None),  # of three videos one
+        (30.0, UNKNOWN, None),
+        (40.0, ELSEWHERE, "allowed is a difference of 33.4, since sums may be rounded otherwise"),
+        (40.0, {"threads": 99}, "allowed is a difference"),
+    ],
+)
+def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, points, environment, told):
+    folder = copied("lora")
+    recorded = records.read(folder / "record.json").scores.test["miou"]
+    given = [*altered(folder, points, **environment), str(options.data_root)]
+    assert cli.main(given) == (1 if told else 0)
+    out, err = capsys.readouterr()
+    assert repr(recorded) in out, "the scores are shown all the same"
+    if told:
+        assert f"test miou is {recorded!r}, not {recorded + points!r}" in err and told in err
+        assert "the adapter, the encoders or the code are not what they were" in err and len(err.splitlines()) == 1
+    else:
+        assert err == ""
+
+
+def test_a_split_is_compared_where_the_record_tells_of_it(copied, options, capsys):
+    given = [*altered(copied("lora"), 1e-9), str(options.data_root), "--json"]
+    assert cli.main([*given, "--split", "val"]) == 1
+    out, err = capsys.readouterr()
+    assert list(json.loads(out)) == ["val"] and "val miou is" in err
+    assert cli.main([*given, "--split", "train"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("error", [OSError("no space left on device"), SafetensorError("I/O error: no space left")])
 def test_an_adapter_that_cannot_be_saved_does_not_lose_the_record(options, tmp_path, monkeypatch, caplog, error):
     def full(*args):
         raise error
 
-    monkeypatch.setattr(artefact, "save_file", full)
+    monkeypatch.setattr(artefact, "write_tensors", full)
     with caplog.at_level(logging.ERROR, logger="bench"):
         record = execute(spec("head"), replace(options, results=tmp_path, save_adapters=True))
     assert record.status == "ok" and record.scores is not None

@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.errors import UsageError
 from bench.runner import execute
-from bench.setup import lower_frozen, set_up
+from bench.setup import economise, lower_frozen, set_up
 from bench.train import _Training
 
 
@@ -34,6 +34,14 @@ def test_gradient_checkpointing_changes_no_number(options):
     kept, _ = losses(options)
     again, _ = losses(options, "train.gradient_checkpointing=true")
     assert again == pytest.approx(kept, abs=1e-5)
+
+
+def test_a_method_that_asks_for_gradient_checkpointing_itself_has_it(options):
+    setup = set_up(spec("avs", "cola"), options)
+    assert not setup.model.streams.gradient_checkpointing
+    setup.model.streams.gradient_checkpointing = True
+    economise(setup.model, setup.recipe, setup.accelerator)
+    assert setup.model.streams.gradient_checkpointing
 
 
 def test_an_epoch_of_several_passes_is_several_epochs_with_one_validation(options):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -7,8 +9,13 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 from transformers import ViTConfig
 
+from bench import registry
+from bench.errors import UsageError
+from bench.methods.base import Method
 from bench.methods.cola import CoLA
+from bench.methods.crossmodal import inter_modal_tensors
 from bench.methods.lora import LoRA
+from bench.plan import make_plan
 from bench.streams.base import STAGES
 from bench.streams.inputs import ImageInput
 from bench.streams.load import build_stream
@@ -29,7 +36,7 @@ def test_at_the_start_the_model_equals_the_frozen_one(make_model, make_inputs, r
     inputs = make_inputs(model)
     expected = model(inputs)
     CoLA(r=r, reduction=reduction, summary=summary).attach(model)
-    assert model.summary == summary
+    assert {exchange.summary for _, exchange in model.exchanges()} == {summary}
     torch.testing.assert_close(model(inputs), expected, rtol=1e-12, atol=1e-12)
 
 
@@ -117,7 +124,7 @@ class Plain:
         """The parameters of a term, not detached, cut from the stacked ones."""
         (step,) = [n for n, step in enumerate(self.model.schedule) if step[self.name].paired == block]
         stage = next(stage for stage, roles in STAGES.items() if role in roles)
-        exchange = self.model.inter[str(step)][stage]
+        (exchange,) = self.model.inter[str(step)][stage]
         ((key, A),) = [(k, p) for k, p in exchange.A.items() if k.startswith(f"{self.name}:{role}:")]
         values = {"A": A, "B": exchange.B[key]}
         for rows, hyper in zip(exchange.rows, exchange.hypers, strict=True):
@@ -205,3 +212,86 @@ def test_only_adapters_are_trained(make_model):
     names = method.adapter_names(model)
     assert names and all(".lora_" in name or name.startswith("inter.") for name in names)
     assert not any(p.requires_grad for n, p in model.named_parameters() if n not in names)
+
+
+def test_the_path_and_the_exchange_of_another_method_are_both_evaluated(make_model, make_inputs):
+    model, gates, paths = (make_model() for _ in range(3))
+    inputs = make_inputs(model)
+    for name, of in (("cola+gated", model), ("gated", gates), ("cola+head", paths)):
+        torch.manual_seed(1)
+        registry.load("methods", name)().attach(of)
+    inter = inter_modal_tensors(model)
+    assert inter.keys() == inter_modal_tensors(paths).keys()
+    gated = {key: p for key, p in model.named_parameters() if ".gates." in key}
+    assert gated.keys() == {key for key, _ in gates.named_parameters() if ".gates." in key}
+
+    def set_values(gate: float, path: float) -> None:
+        generator = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for key, parameter in sorted(gated.items()):
+                parameter.copy_(gate * torch.randn(parameter.shape, generator=generator, dtype=torch.float64))
+                gates.get_parameter(key).copy_(parameter)
+            for key, tensor in sorted(inter.items()):
+                value = torch.randn(tensor.shape, generator=generator, dtype=torch.float64)
+                tensor.copy_(path * value if key.endswith(".B") else 0.3 * value)
+                inter_modal_tensors(paths)[key].copy_(tensor)
+
+    set_values(gate=0.3, path=0.0)
+    torch.testing.assert_close(model(inputs), gates(inputs), rtol=1e-10, atol=1e-10)
+    set_values(gate=0.0, path=0.3)
+    torch.testing.assert_close(model(inputs), paths(inputs), rtol=1e-10, atol=1e-10)
+    set_values(gate=0.3, path=0.3)
+    x, audio = torch.randn(3, 5, 32, dtype=torch.float64), torch.randn(3, 5, 24, dtype=torch.float64)
+    stream = model.streams["vision"]
+    linears = {role: stream.encoder.get_submodule(stream.linears(0)[role]) for role in "qkv"}
+    summaries = {"vision": x[:, 0], "audio": audio[:, 0]}
+    gate, path = (exchange.read(summaries)["vision"](linears, x) for exchange in model.exchanges_at(0, "attend"))
+    found = model._exchange(0, "attend", {"vision": x, "audio": audio}, {})["vision"](linears, x)
+    for number, linear in enumerate(linears.values()):
+        expected = gate[number] + (path[number] - linear(x))
+        torch.testing.assert_close(found[number], expected, rtol=1e-10, atol=1e-10)
+
+
+def test_each_exchange_reads_the_kind_of_summary_that_its_method_asks_for(make_model, make_inputs, monkeypatch):
+    @dataclass
+    class Means(registry.load("methods", "gated")):
+        def attach(self, model):
+            super().attach(model)
+            model.summary = "mean"
+
+    monkeypatch.setitem(registry._added["methods"], "means", Means)
+    model = make_model()
+    registry.load("methods", "cola+means")(summary="cls").attach(model)
+    stream, kinds = model.streams["vision"], []
+    taken = stream.summary
+    stream.summary = lambda x, kind, mask: (kinds.append(kind), taken(x, kind, mask))[1]
+    model(make_inputs(model))
+    assert kinds == ["mean", "cls"] * (3 * len(model.schedule))
+
+
+def test_a_way_to_evaluate_linears_holds_under_the_path(make_model, make_inputs, monkeypatch):
+    @dataclass
+    class Doubling(Method):
+        def attach(self, model):
+            super().attach(model)
+            for stream in model.streams.values():
+                stream.alone = lambda modules, x: [2 * module(x) for module in modules.values()]
+
+    monkeypatch.setitem(registry._added["methods"], "doubling", Doubling)
+    model, expected = make_model(), make_model()
+    registry.load("methods", "cola+doubling")().attach(model)
+    Doubling().attach(expected)
+    torch.testing.assert_close(model(make_inputs(model)), expected(make_inputs(model)))
+
+
+def test_a_setting_of_the_same_name_is_refused_before_anything_runs(monkeypatch):
+    @dataclass
+    class Summarising(Method):
+        summary: str = "mean"
+
+        def attach(self, model):
+            super().attach(model)
+
+    monkeypatch.setitem(registry._added["methods"], "summarising", Summarising)
+    with pytest.raises(UsageError, match="summarising and the inter-modal path both have a setting summary"):
+        make_plan("mini", ["cola+summarising"], ["ave"], [0], [])

@@ -247,7 +247,7 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_pla
                 assert term.any()
                 expected = expected + term
             stage = next(stage for stage, roles in STAGES.items() if role in roles)
-            cross = model.inter["0"][stage].read(summaries)[stream_name]
+            cross = model.inter["0"][stage][0].read(summaries)[stream_name]
             (found,) = stream.apply_linears(block, (role,), x, cross)
             torch.testing.assert_close(found, expected)
 

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import nn
 
 from bench.errors import BenchError
 from bench.methods.base import Method
+from bench.methods.lora import LoRA
 
 
 @dataclass
@@ -47,6 +50,77 @@ def test_other_streams_are_refused(make_model, tmp_path):
     method.save(tmp_path)
     with pytest.raises(BenchError, match="streams"):
         other.load(tmp_path)
+
+
+@dataclass
+class Odd(Biases):
+    """Has a buffer that training changes, a tensor under two names, one that is scattered, and two in one memory."""
+
+    def attach(self, model):
+        super().attach(model)
+        memory = torch.zeros(8)
+        model.norm = nn.BatchNorm1d(4)
+        model.one, model.scattered = nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(3, 2).mT)
+        model.part, model.other_part = nn.Parameter(memory[:4]), nn.Parameter(memory[4:])
+        model.norm.same = model.one
+
+
+@dataclass
+class OddLoRA(LoRA, Odd):
+    """The same beside LoRA, which PEFT attaches later."""
+
+
+@pytest.mark.parametrize("kind", [Odd, OddLoRA])
+def test_whatever_training_changes_is_saved_once(make_model, tmp_path, kind):
+    model, again = make_model(dtype=torch.float32), make_model(dtype=torch.float32)
+    method, other = kind(), kind()
+    method.attach(model)
+    other.attach(again)
+    generator = torch.Generator().manual_seed(4)
+    assert len([name for name in method.adapter_names(model) if name.endswith("bias")]) == 13  # PEFT freezes them
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.is_floating_point() and (name.startswith("norm.") or model_trains(model, name)):
+                tensor.copy_(torch.randn(tensor.shape, generator=generator))
+    model.norm.num_batches_tracked += 7
+    method.save(tmp_path)
+    other.load(tmp_path)
+    found = again.state_dict()
+    assert all(torch.equal(found[name], tensor) for name, tensor in model.state_dict().items())
+    saved = load_file(tmp_path / "adapter.safetensors")
+    assert "norm.running_var" in saved and not any(".lora_" in name for name in saved)
+    assert sum(name in saved for name in ("one", "norm.same")) == 1
+
+
+def model_trains(model, name):
+    return name in dict(model.named_parameters()) and model.get_parameter(name).requires_grad
+
+
+def test_a_saved_adapter_without_what_was_trained_is_refused(make_model, tmp_path):
+    method, other = LoRA(), LoRA()
+    method.attach(make_model())
+    method.save(tmp_path)
+    again = make_model()
+    other.attach(again)
+    again.more = nn.Parameter(torch.zeros(2))
+    with pytest.raises(BenchError, match=r"adapter\.safetensors"):
+        other.load(tmp_path)
+
+
+def test_another_way_to_evaluate_linears_is_not_replaced(make_model):
+    @dataclass
+    class Doubling(Method):
+        def attach(self, model):
+            super().attach(model)
+            for stream in model.streams.values():
+                stream.alone = lambda modules, x: [2 * module(x) for module in modules.values()]
+
+    @dataclass
+    class Both(LoRA, Doubling):
+        pass
+
+    with pytest.raises(BenchError, match="Both: another of its bases has set how the linears of vision are evaluated"):
+        Both().attach(make_model())
 
 
 def test_entry_points_are_light():

@@ -4,7 +4,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 
+from bench.streams.base import over
 from bench.streams.lockstep import MultiStream, pair_blocks
 
 KINDS = {"vision": "vit", "audio": "ast", "depth": "dinov2"}
@@ -54,3 +56,21 @@ def test_no_summary_is_taken_that_nobody_reads(make_stream, make_input, monkeypa
     stream = make_stream("vit")
     monkeypatch.setattr(stream, "summary", lambda *_: pytest.fail("taken"))
     MultiStream({"vision": stream})({"vision": make_input("vit")})
+
+
+def test_linears_are_evaluated_by_one_and_then_by_another():
+    modules, inputs = {"q": nn.Linear(3, 3), "k": nn.Linear(3, 3)}, []
+
+    def inner(linears, x):
+        inputs.append(x)
+        return [linear(x) + len(linears) for linear in linears.values()]
+
+    def outer(linears, x):
+        return [2 * linears[role](x) + linears[role](-x) for role in linears]
+
+    x = torch.randn(2, 4, 3)
+    for found, linear in zip(over(inner, outer)(modules, x), modules.values(), strict=True):
+        assert torch.equal(found, 2 * (linear(x) + 2) + (linear(-x) + 2))
+    assert len(inputs) == 3, "of linears with one input, all are evaluated together"
+    with pytest.raises(AttributeError):
+        over(inner, lambda linears, x: [linear.weight @ x for linear in linears.values()])(modules, x)
