@@ -41,7 +41,7 @@ def card(record: Record, folder: Path) -> str:
         f"Trained parameters: {parameters.adapter:,} in the adapters ({parameters.percent:.2f}% of the streams'), "
         f"{parameters.head:,} in the head.",
         "## How to load it",
-        "The scores again, exactly, on the same machine:",
+        "The scores again, exactly on a machine like that of the record, elsewhere but for rounding:",
         _code("sh", f"bench eval THIS_FOLDER --task {spec['task']}"),
         "The streams with their adapters, as a torch module:",
         _code("python", 'from bench import load_adapter\n\nstreams = load_adapter("THIS_FOLDER")'),

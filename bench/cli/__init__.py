@@ -1,6 +1,7 @@
 """The command line: a module a subcommand, each with `add_arguments` and `main`. Only here may be printed.
 
-Exit codes: 0 where all went well, 1 where a run failed or something is missing, 2 where the command is wrong.
+Exit codes: 0 where all went well, 1 where a run failed, something is missing or a score is not the recorded one, and 2
+where the command is wrong.
 """
 
 from __future__ import annotations

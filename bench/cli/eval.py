@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the scores, beside those of the record."""
+    """Prints the scores, beside those of the record.
+
+    Raises:
+        BenchError: afterwards, where they are not those of the record.
+    """
     from tabulate import tabulate
 
     from bench.evaluate import evaluate  # heavy: brings torch
@@ -28,7 +32,8 @@ def main(args: argparse.Namespace) -> int:
 
     found = evaluate(args.adapter, RunOptions(args.data_root, args.device), args.task, args.split)
     if args.json:
-        print(json.dumps(found.scores, indent=2))
+        print(json.dumps(found.scores, indent=2), flush=True)
+        found.check()
         return 0
     rows = [
         [split, metric, repr(value), repr(recorded[metric]) if metric in (recorded := found.recorded(split)) else ""]
@@ -37,5 +42,9 @@ def main(args: argparse.Namespace) -> int:
     ]
     header = ["split", "metric", "score", "recorded"]
     print(f"{found.record.label}, suite {found.record.spec['suite']}\n")
-    print(tabulate(rows, header, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "right", "right")))
+    table = tabulate(
+        rows, header, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "right", "right")
+    )
+    print(table, flush=True)
+    found.check()
     return 0

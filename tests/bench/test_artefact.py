@@ -333,7 +333,7 @@ def test_buffers_are_those_of_the_best_epoch(options, monkeypatch):
     record = execute(spec("centred", "avs.lr_adapter=0.1"), options)
     assert record.status == "ok", record.traceback
     assert record.scores.validation[0].scores != record.scores.validation[1].scores
-    assert record.scores.repeated == 0
+    assert record.scores.repeated == pytest.approx(0, abs=1e-6)
 
 
 def altered(folder: Path, points: float, **environment) -> list[str]:
@@ -357,29 +357,28 @@ UNKNOWN = {"processor": None, "instructions": None, "variables": None, "precisio
 @pytest.mark.parametrize(
     ("points", "environment", "told"),
     [
-        (1e-9, {}, "allowed is no difference"),
+        (0.001, {}, "(0.0001 may lie between)"),
         (30.0, ELSEWHERE, None),  # of three videos one
         (30.0, UNKNOWN, None),
-        (40.0, ELSEWHERE, "allowed is a difference of 33.4, since sums may be rounded otherwise"),
-        (40.0, {"threads": 99}, "allowed is a difference"),
+        (40.0, ELSEWHERE, "(33.4 may lie between)"),
+        (40.0, {"threads": 99}, "(33.4 may lie between)"),
     ],
 )
 def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, points, environment, told):
     folder = copied("lora")
-    recorded = records.read(folder / "record.json").scores.test["miou"]
     given = [*altered(folder, points, **environment), str(options.data_root)]
     assert cli.main(given) == (1 if told else 0)
     out, err = capsys.readouterr()
-    assert repr(recorded) in out, "the scores are shown all the same"
+    assert re.search(r"test +miou +\d", out), "the scores are shown all the same"
     if told:
-        assert f"test miou is {recorded!r}, not {recorded + points!r}" in err and told in err
+        assert re.search(r"test miou is \S+, not \S+ \(", err) and told in err
         assert "the adapter, the encoders or the code are not what they were" in err and len(err.splitlines()) == 1
     else:
         assert err == ""
 
 
 def test_a_split_is_compared_where_the_record_tells_of_it(copied, options, capsys):
-    given = [*altered(copied("lora"), 1e-9), str(options.data_root), "--json"]
+    given = [*altered(copied("lora"), 0.001), str(options.data_root), "--json"]
     assert cli.main([*given, "--split", "val"]) == 1
     out, err = capsys.readouterr()
     assert list(json.loads(out)) == ["val"] and "val miou is" in err
