@@ -51,7 +51,9 @@ def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
 
 def made_otherwise(one: Record, other: Record) -> bool:
     """Whether two records of the same run are of other code, encoders or data, as far as both say it."""
-    if one.provenance and other.provenance and provenance.differences(one.provenance, other.provenance):
+    if other.provenance and provenance.differences(one.provenance, other.provenance):
+        return True
+    if provenance.scoring(one.provenance) != provenance.scoring(other.provenance):
         return True
     return other_data(one, other)
 

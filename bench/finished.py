@@ -97,8 +97,7 @@ class _Today:
     def changes(self, spec: Spec, record: Record) -> list[str]:
         """Return what is no longer as a record says, in words; nothing where it does not say."""
         found = []
-        if record.provenance:
-            found += provenance.differences(record.provenance, self._provenance(spec))
+        found += provenance.differences(record.provenance, self._provenance(spec))
         if record.data and (record.data.splits or spec.data["source"] == "generated"):  # older ones have names alone
             contents = self._contents(spec)
             if contents and contents.fingerprint != record.data.fingerprint:

@@ -42,24 +42,36 @@ def provenance_of(spec: Spec) -> Provenance:
         UsageError: the method or the task is not there, or an encoder is not.
         BenchError: its module cannot be imported.
     """
+    task = registry.load("tasks", spec.task)
     return Provenance(
         method=code_of(registry.load("methods", spec.method)),
-        task=code_of(registry.load("tasks", spec.task)),
+        task=code_of(task),
         encoders={name: encoder_checksum(source["model"]) for name, source in spec.streams.items()},
+        scoring=max(1, len(getattr(task, "scoring_rules", ()))),
     )
 
 
 def differences(recorded: Provenance | None, today: Provenance) -> list[str]:
-    """Return what has changed since a run was recorded, in words; nothing where the record does not say."""
+    """Return what has changed since a run was recorded, in words, as far as the record says it.
+
+    Records without any provenance are older than the second scoring rule of any task.
+    """
+    rule = ["the scoring rule of its task"] if today.scoring != scoring(recorded) else []
     if recorded is None:
-        return []
+        return rule
     pairs = (("method", recorded.method, today.method), ("task", recorded.task, today.task))
     changed = [f"the code of its {kind}" for kind, old, new in pairs if not _equal(old, new)]
-    return changed + [
+    changed += [
         f"the encoder of {name}"
         for name, checksum in recorded.encoders.items()
         if today.encoders.get(name, checksum) != checksum
     ]
+    return changed + rule
+
+
+def scoring(recorded: Provenance | None) -> int:
+    """Return the number of the scoring rule of a recorded run."""
+    return recorded.scoring if recorded else 1
 
 
 def _equal(old: Code, new: Code) -> bool:

@@ -158,6 +158,7 @@ class Provenance:
     method: Code = doc("Code of the method.")
     task: Code = doc("Code of the task.")
     encoders: dict[str, str] = doc("SHA-256 of each encoder's weights, configuration and tokenizer, by stream.")
+    scoring: int = doc("Number of the task's scoring rule, from 1: see `Task.scoring_rules`.", 1)
 
 
 @dataclass(frozen=True)

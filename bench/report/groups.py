@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from bench.provenance import scoring
 from bench.recipe import PER_METHOD, of_method
 from bench.report.held import Held, Seen
 from bench.report.words import assignments, data_title
@@ -248,9 +249,14 @@ def _of_method(record: Record) -> dict[str, Any]:
 
 
 def _condition(record: Record) -> dict[str, Any]:
-    """All that a run's specification fixes but suite, task, data, method and seed, flat, with the keys of --set."""
+    """All that a run's specification fixes but suite, task, data, method and seed, flat, with the keys of --set.
+
+    And the scoring rule of its task, where that is not the first.
+    """
     spec = record.spec
+    rule = scoring(record.provenance)
     return {
+        **({f"{spec['task']}.scoring_rule": rule} if rule > 1 else {}),
         **{f"streams.{name}.{key}": value for name, table in spec["streams"].items() for key, value in table.items()},
         **{f"{spec['task']}.{key}": value for key, value in spec["task_settings"].items()},
         **{f"train.{key}": value for key, value in spec["recipe"].items() if key not in PER_METHOD},

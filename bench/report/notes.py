@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
+from bench import registry
+from bench.errors import BenchError
+from bench.provenance import scoring
 from bench.report.groups import Row, Table
 from bench.report.origins import origins
 from bench.report.words import assignments, runs
@@ -33,11 +37,23 @@ def notes(table: Table) -> list[str]:
     if any(skipped):
         told = ", ".join(f"{count} in {runs(number)}" for count, number in sorted(skipped.items()))
         lines.append(f"Samples that could not be read and were left out: {told}")
+    lines += [f"Scored by an earlier rule of the task: {words}" for words in _earlier_rule(table)]
     lines += origins(table)
     if table.failed:
         reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
         lines.append(f"{len(table.failed)} failed: {reasons}")
     return lines
+
+
+def _earlier_rule(table: Table) -> Iterator[str]:
+    """By which rule a table was scored, and which is today's, where they differ."""
+    try:
+        rules = getattr(registry.load("tasks", table.task), "scoring_rules", ())
+    except BenchError:  # the task is no longer there
+        return
+    rule = max((scoring(record.provenance) for record in table.records), default=len(rules))
+    if rule < len(rules):
+        yield f"{rules[rule - 1]}. Today it is {rules[-1]}, so runs that are done now are not compared with these."
 
 
 def row_notes(table: Table) -> list[str]:

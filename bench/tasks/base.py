@@ -52,6 +52,9 @@ class Task(ABC):
     """All metrics, each with a sentence."""
     test_splits: ClassVar[tuple[str, ...]] = ("test",)
     """The splits that are scored once, at the end, each under its own name."""
+    scoring_rules: ClassVar[tuple[str, ...]] = ()
+    """How predictions have been scored, a few words each, where that has changed; the last one is today's. Scores by
+    different rules are not compared, and a run that was scored by an earlier one is done again."""
     later: ClassVar[tuple[str, ...]] = ()
     """Settings that came when there were records already: they are left out of a run's id where they have defaults."""
 

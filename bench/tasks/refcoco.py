@@ -22,6 +22,7 @@ class MaskOnly:
     targets: ClassVar[tuple[str, ...]] = ("mask",)
     metric: ClassVar[str] = MASK
     metrics: ClassVar[Mapping[str, str]] = MASK_METRICS
+    scoring_rules: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass

@@ -16,6 +16,8 @@ from bench.errors import DataError
 from bench.finished import look_up
 from bench.plan import make_plan
 from bench.provenance import code_of, provenance_of
+from bench.report.board import boards
+from bench.report.notes import notes
 from bench.schema import DataInfo
 from bench.streams.sources import WEIGHTS
 from bench.tasks.ave import AVE
@@ -110,6 +112,23 @@ def test_older_records_that_do_not_say_count(tmp_path, ave):
     info = DataInfo("official", "of names only", {"test": 2}, 0)
     records.write(mocks.record(plan[0], data=info), tmp_path)
     assert look_up(plan, tmp_path, ave).done
+
+
+def test_another_scoring_rule_makes_it_stale_and_stands_in_another_table(tmp_path, caplog):
+    """Boxes were once scored as predicted, and are clamped to the picture now."""
+    plan = make_plan("mini", ["lora"], ["refcoco", "refcoco:mask"], [0], [])
+    for spec in plan:
+        records.write(mocks.record(spec), tmp_path)
+    existing = look_up(plan, tmp_path)
+    assert existing.changed == {plan[0].id: ["the scoring rule of its task"]}
+    assert list(existing.done) == [plan[1].id], "masks are scored as ever"
+    (seed,) = make_plan("mini", ["lora"], ["refcoco"], [1], [])
+    records.write(mocks.record(seed, provenance=provenance_of(seed)), tmp_path)
+    assert list(look_up([seed], tmp_path).done) == [seed.id]
+    tables = [task.table for board in boards(records.read_all(tmp_path)) for task in board.tasks]
+    assert [len(table.records) for table in tables] == [1, 1, 1], "two rules are no two seeds of one row"
+    told = [line for table in tables for line in notes(table) if line.startswith("Scored by an earlier rule")]
+    assert len(told) == 1 and "a box as it is predicted. Today it is IoU of a box that is clamped" in told[0]
 
 
 def test_changed_generated_data_is_refused(few_videos, options):
