@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from bench import artefact, processes
+from bench import artefact, processes, provenance
 from bench.again import specification
 from bench.arithmetic import denormals_flushed
 from bench.environment import environment
@@ -41,13 +41,13 @@ class Evaluation:
         scores: by split and metric.
         record: of the run.
         here: what they were measured on.
-        fingerprint: of the data that they were measured on.
+        changed: what is no longer as it was when the run was recorded, in words, as far as its record says it.
     """
 
     scores: dict[str, dict[str, float]]
     record: Record
     here: Environment
-    fingerprint: str
+    changed: list[str]
 
     def recorded(self, split: str) -> dict[str, float]:
         """What the record says of a split; nothing where it says nothing."""
@@ -91,12 +91,9 @@ class Evaluation:
         ]
         if not differing:
             return
-        data = self.record.data
-        if data and data.fingerprint != self.fingerprint:
-            why = "the data is not what the run saw"
-        else:
-            why = "the adapter, the encoders or the code are not what they were"
-        raise BenchError(f"the scores are not those of the record, {why}: {'; '.join(differing)}")
+        why = " and ".join(self.changed) or "the adapter, an encoder, the code or the data"
+        scores = "; ".join(differing)
+        raise BenchError(f"the scores are not those of the record: {scores}. Since then {why} has changed")
 
 
 @denormals_flushed()
@@ -129,7 +126,10 @@ def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: 
     scores = {name: setup.task.summarise(values) for name, values in measured.items()}
     if not split:
         scores["test"] = setup.task.summarise(together(list(measured.values())))
-    return Evaluation(scores, record, _here(setup), setup.data.fingerprint)
+    changed = provenance.differences(record.provenance, provenance.provenance_of(spec))
+    if record.data and record.data.fingerprint != setup.data.fingerprint:
+        changed.append("the data")
+    return Evaluation(scores, record, _here(setup), changed)
 
 
 def _here(setup: Setup) -> Environment:
