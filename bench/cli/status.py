@@ -35,6 +35,8 @@ def main(args: argparse.Namespace) -> int:
         print(tabulate(_lines(rows if plan else dict(sorted(rows.items())), plan), headers="keys"))
     else:
         print(f"{args.results} holds no records")
+    if aside := sum(len(record.kept.earlier) + len(record.kept.unequal) for record in found):
+        print(f"not counted: {aside} other record{'s' * (aside != 1)} of these runs")
     for claim, silent in claims.all_of(args.results):
         doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE else ""
         where = f"since {claim.started}, by process {claim.pid} of {claim.host}"

@@ -138,14 +138,26 @@ def read(path: Path) -> Efficiency:
 
 
 def read_all(results: Path) -> list[Efficiency]:
-    """All efficiency records of a results folder, oldest first. Files that are none are left out with a warning."""
-    found = []
+    """The efficiency records of a results folder, oldest first. Files that are none are left out with a warning.
+
+    What was measured counts once, however many files hold it: as the file of its own name says, else the latest. Of
+    copies with other contents a warning names the files.
+    """
+    found: dict[str, tuple[Path, Efficiency]] = {}
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
-            found.append(read(path))
+            record = read(path)
         except BenchError as error:
             _log.warning("left out: %s", error)
-    return sorted(found, key=lambda record: record.started)
+            continue
+        there = found.setdefault(record.stem, (path, record))
+        if there[1] != record:
+            first, last = sorted(
+                (there, (path, record)), key=lambda each: (each[0].stem == record.stem, each[1].started)
+            )
+            _log.warning("%s and %s are of the same measurement, and not equal: the latter counts", first[0], last[0])
+            found[record.stem] = last
+    return sorted((record for _, record in found.values()), key=lambda record: record.started)
 
 
 def _keys(value: Any, where: str = "") -> Iterable[str]:

@@ -36,6 +36,17 @@ def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, caps
     assert table == [["ave", "cola", "1", "0"], ["ave", "lora", "1", "1"]] and not under_way
 
 
+def test_a_run_counts_once(plan, tmp_path, capsys):
+    path = records.write(mocks.record(plan[0]), tmp_path)
+    other = records.write(mocks.record(plan[0], 1.0), tmp_path / "other")
+    path.with_name("mine.json").write_bytes(other.read_bytes())
+    path.with_name("copy.json").write_bytes(path.read_bytes())
+    assert cli.main(["status", "--results", str(tmp_path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split() == [plan[0].task, plan[0].method, "1", "0"]
+    assert lines[3] == "not counted: 1 other record of these runs"
+
+
 def test_an_empty_folder(tmp_path, capsys):
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     assert "holds no records" in capsys.readouterr().out

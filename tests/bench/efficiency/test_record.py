@@ -107,6 +107,20 @@ def test_other_devices_and_batches_lie_beside_one_another(specs, tmp_path):
     assert len(efficiency.read_all(tmp_path)) == 3
 
 
+def test_copies_count_once(specs, tmp_path, caplog):
+    path = efficiency.write(made(specs[0]), tmp_path)
+    copy = path.with_name("copy.json")
+    copy.write_bytes(path.read_bytes())
+    assert efficiency.read_all(tmp_path) == [made(specs[0])] and not caplog.messages
+    later = made(specs[0], rounds=9, started="2026-02-01T00:00:00+00:00")
+    copy.write_bytes(efficiency.write(later, tmp_path / "other").read_bytes())
+    assert efficiency.read_all(tmp_path) == [made(specs[0])], "the file of its own name counts"
+    (message,) = caplog.messages
+    assert path.name in message and copy.name in message
+    path.rename(path.with_name("a.json"))
+    assert efficiency.read_all(tmp_path) == [later], "without it the latest"
+
+
 def test_every_key_is_told_of():
     seen = [Efficiency]
     for cls in seen:
