@@ -11,6 +11,8 @@ import mocks
 import pytest
 
 from bench import records
+from bench.report.board import boards
+from bench.report.leaderboard import leaderboard
 from bench.stats import smallest_gain
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
@@ -306,3 +308,13 @@ def test_the_tables_of_the_pages_are_those_of_the_records(scripts, monkeypatch):
     for page, (heading, make) in finding.PAGES.items():
         before, _, written = page.read_text(encoding="utf-8").partition(heading)
         assert before and written.strip() == make(measured).strip(), page
+
+
+def test_the_leaderboard_is_what_the_program_says_of_the_records():
+    written = (FOLDER / "leaderboard.md").read_text(encoding="utf-8")
+    today = leaderboard(boards(records.read_all(FOLDER)))
+
+    def told(text):  # without the numbers: intervals over samples take long, and products may round them otherwise
+        return [line.split("|")[1].strip(" :-") if line.startswith("|") else line for line in text.splitlines()]
+
+    assert told(today) == told(written), "bench leaderboard --results results/mini writes it anew"
