@@ -23,6 +23,7 @@ import torch
 from bench.again import specification
 from bench.environment import environment, other_machine
 from bench.pool import execute_run
+from bench.provenance import scoring
 from bench.records import read_all
 from bench.schema import Record
 from bench.sweep import RunOptions
@@ -88,7 +89,9 @@ def main(results: Path, count: int, seed: int | None, tolerance: float | None = 
         size = f" ({change:+.2f})" if change else ""
         print(f"{run}: {'; '.join(found) or 'the recorded scores'}{size}", flush=True)
         if found and (reasons := other_machine(record.environment, here)):
-            print(f"  recorded with {'; '.join(reasons)}: {USUAL}", flush=True)
+            print(f"  recorded with {'; '.join(reasons)}. {USUAL}", flush=True)
+        if scoring(record.provenance) != scoring(again.provenance):
+            print("  recorded by an earlier scoring rule of its task: these scores do not compare", flush=True)
     if gains:
         print(summary(gains))
     return int(wrong or (tolerance is not None and not is_chance(gains)))

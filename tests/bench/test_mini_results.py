@@ -318,3 +318,27 @@ def test_the_leaderboard_is_what_the_program_says_of_the_records():
         return [line.split("|")[1].strip(" :-") if line.startswith("|") else line for line in text.splitlines()]
 
     assert told(today) == told(written), "bench leaderboard --results results/mini writes it anew"
+
+
+def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scripts, monkeypatch, tmp_path, capsys):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    import rerun
+
+    _, reproduce = scripts
+    first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
+    records.write(first, tmp_path)
+    there = replace(first.environment, processor="Xeon", instructions="AVX512", variables={})
+    here = replace(there, processor="EPYC", variables={"ATEN_CPU_CAPABILITY": "avx2"})
+    metric = first.scores.metric
+    scores = replace(first.scores, test={**first.scores.test, metric: first.scores.test[metric] + 1.5})
+    again = replace(first, scores=scores, environment=here)
+    records.write(replace(first, environment=there), tmp_path)
+    monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
+    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: again)
+    assert rerun.main(tmp_path, count=1, seed=0) == 1
+    out = capsys.readouterr().out
+    assert "recorded with processor Xeon, here EPYC; ATEN_CPU_CAPABILITY unset, here avx2. " in out
+    assert "usually differ" in out and "(+1.50)" in out
+    assert rerun.main(tmp_path, count=1, seed=0, tolerance=2) == 0
+    assert rerun.main(tmp_path, count=1, seed=0, tolerance=1) == 1
+    assert rerun.is_chance([1.0, -1.2, 0.3]) and not rerun.is_chance([1.0, 1.2, 1.1])

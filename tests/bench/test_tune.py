@@ -301,20 +301,25 @@ def test_values_that_do_not_go_together_fail_their_trial(search, planned, add, r
     assert len(runs.done) == len({spec.id for spec in runs.done}) <= 25 - len(refused)
 
 
+@dataclass
+class Unset(mocks.CoLA):
+    start: float | None = None
+
+
 @pytest.mark.parametrize(
     ("space", "told"),
     [
         ({"r": Choice((4, 0))}, "r must be at least 1, not 0"),
         ({"rr": Range()}, "wrong declares a search of rr, which it has not: did you mean r?"),
         ({"epochs": Range()}, "wrong declares a search of epochs, which it has not"),
-        ({"inter_scale": Range()}, "a Range of inter_scale, which takes a value above 0 in the suite, not None"),
+        ({"start": Range()}, "a Range of start, which takes a value above 0 in the suite, not None"),
         ({"summary": Range()}, "a Range of summary, which takes a value above 0 in the suite, not cls"),
         ({"alpha": Choice(("much",))}, "wrong.alpha must be a finite number, not 'much'"),
         ({}, "wrong declares nothing to be searched"),
     ],
 )
 def test_searches_that_cannot_be_are_told_before_any_run(planned, add, space, told):
-    add("wrong", type("Wrong", (mocks.CoLA,), {"search": space, "__module__": __name__}))
+    add("wrong", type("Wrong", (Unset,), {"search": space, "__module__": __name__}))
     with pytest.raises(UsageError) as raised:
         searches(planned("wrong"))
     (problem,) = raised.value.problems
