@@ -185,11 +185,16 @@ def of(results: Path, spec: Spec) -> Record | None:
         BenchError: the file is whole but no record that this version reads, and is not to be written over.
     """
     path = find(results, spec)
+    if path is None:
+        return None
     try:
-        return read(path) if path else None
+        record = read(path)
     except TornError as error:
         _log.warning("%s; the run is done again", error)
         return None
+    if record.id != spec.id:
+        raise BenchError(f"{path} holds the record of another run, {record.label} ({record.id}): rename the file")
+    return record
 
 
 def find(results: Path, spec: Spec) -> Path | None:

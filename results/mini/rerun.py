@@ -30,7 +30,7 @@ from bench.sweep import RunOptions
 
 HERE = Path(__file__).parent
 
-USUAL = "see 'On another processor' in results/mini/README.md for how large differences usually are"
+USUAL = "On another processor scores usually differ: results/mini/README.md says how much"
 
 
 def differences(recorded: Record, again: Record) -> list[str]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench import records, schema, settings
 from bench.errors import BenchError
-from bench.plan import Spec
+from bench.plan import Spec, make_plan
 
 SPEC = Spec(
     suite="mock",
@@ -184,3 +185,12 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
         records.check_writable(tmp_path / "file")
     records.check_writable(tmp_path / "new")
     assert list((tmp_path / "new" / "records").iterdir()) == []
+
+
+def test_a_record_of_another_run_under_a_runs_name_is_not_taken_for_it(tmp_path):
+    one, other = make_plan("mini", ["head"], ["ave"], [0, 1], [])
+    path = records.write(mocks.record(one), tmp_path)
+    taken = path.with_name(f"{schema.stem(other)}.json")
+    taken.write_bytes(path.read_bytes())
+    with pytest.raises(BenchError, match=rf"{re.escape(str(taken))} holds the record of another run, ave head seed 0"):
+        records.of(tmp_path, other)
