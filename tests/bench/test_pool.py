@@ -190,7 +190,7 @@ def test_threads_are_shared_out(monkeypatch, jobs, all_threads, each):
 
 def test_data_is_generated_once_a_task_by_the_parent(monkeypatch, tmp_path):
     made = []
-    monkeypatch.setattr("bench.data.build.ensure", lambda root, *what, progress: made.append((root, *what)))
+    monkeypatch.setattr("bench.release.build.ensure", lambda root, *what, progress: made.append((root, *what)))
     plan = make_plan("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"])
     pool.make_data(plan, RunOptions(tmp_path))
     assert made == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]
@@ -198,7 +198,7 @@ def test_data_is_generated_once_a_task_by_the_parent(monkeypatch, tmp_path):
     def full(root, *what, progress):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("bench.data.build.ensure", full)
+    monkeypatch.setattr("bench.release.build.ensure", full)
     pool.make_data(plan, RunOptions(tmp_path))  # left to the runs to tell
 
 

@@ -88,8 +88,8 @@ class Family:
 def families(monkeypatch):
     """Two families and a method whose name begins like theirs."""
     entries = [
-        EntryPoint("wrap:<name>", "test_registry:Family", "bench.methods"),
-        EntryPoint("wrap+<name>", "test_registry:Family", "bench.methods"),
+        EntryPoint("wrap:<name>", f"{__name__}:Family", "bench.methods"),
+        EntryPoint("wrap+<name>", f"{__name__}:Family", "bench.methods"),
         EntryPoint("wrap:lora", "mocks:LoRA", "bench.methods"),
         EntryPoint("wrap", "mocks:CoLA", "bench.methods"),
     ]

@@ -37,7 +37,7 @@ def opened(name: str, root: Path):
 
 @pytest.fixture
 def release(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.data.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.checksums.user_cache", lambda: tmp_path / "cache")
     return lambda name: write_official(tmp_path / "release", name.partition(":")[0])
 
 

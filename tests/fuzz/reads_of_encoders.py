@@ -30,7 +30,6 @@ def tokenizer(place: Path, name: str) -> None:
     """Loads the tokenizer of an encoder likewise, and not the rest of it, which takes longer."""
     from bench.streams import inputs
 
-    inputs._tokenizer.cache_clear()  # it tells tokenizers by their names
     words = inputs.TextInput(str(_completed(place, name)), length=8)
     number, padding = words.vocabulary()
     ids = words.encode(["The reds \N{LATIN SMALL LETTER E WITH ACUTE} [PAD]", "", "\0"])
