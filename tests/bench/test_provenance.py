@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from bench import provenance
+from bench import provenance, source_code
 from bench.methods.cola import CoLA, CrossModal
 from bench.methods.lora import LoRA
 from bench.plan import make_plan
@@ -62,11 +64,39 @@ def test_code_is_what_the_module_and_its_imports_do(package):
     assert (first.distribution, first.version) == (None, None)
 
 
-def test_edits_after_the_import_are_no_code_that_ran(package, tmp_path):
+def test_edits_after_the_import_are_no_code_that_ran(package, tmp_path, caplog):
     first = package()
     mine = sys.modules["mine.method"].Mine
-    (tmp_path / "mine" / "method.py").write_text(METHOD.replace("double(3)", "double(4)"))
-    assert provenance.code_of(mine) == first
+    edited = METHOD.replace("double(3)", "double(44)")
+    (tmp_path / "mine" / "method.py").write_text(edited)
+    assert provenance.code_of(mine) == first, "as it was when this was first asked"
+    provenance._CODE.clear()
+    unsure = provenance.code_of(mine)
+    assert "method.py was edited after it was imported" in caplog.text
+    assert unsure not in (first, package(edited)), "not taken for what the file says now"
+
+
+def test_loose_modules_beside_it_and_versions_of_others_are_its_code(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "loose_method.py").write_text(METHOD.replace("from mine import", "from loose_helpers import"))
+
+    def code(helper, version="1.0"):
+        (tmp_path / "loose_helpers.py").write_text(f"import installed_elsewhere\n{helper}")
+        monkeypatch.setattr(source_code, "_distributions", lambda: {"installed_elsewhere": ["elsewhere"]})
+        monkeypatch.setattr(source_code, "_version", lambda name: version)
+        provenance._CODE.clear()
+        (tmp_path / "installed_elsewhere.py").write_text(f"{len(helper)}")
+        return provenance.code_of(vars(importlib.import_module("loose_method"))["Mine"]).checksum
+
+    class_ = "class arithmetic:\n    double = lambda x: 2 * x\n"
+    try:
+        first = code(class_)
+        assert code(class_) == first != code(class_.replace("2 *", "3 *"))
+        assert code(class_, version="2.0") != first
+    finally:
+        for name in ("loose_method", "loose_helpers", "installed_elsewhere"):
+            sys.modules.pop(name, None)
+        provenance._CODE.clear()
 
 
 def _of_notebook(body: str) -> type:
@@ -87,10 +117,72 @@ def test_a_class_redefined_in_a_notebook_is_another_one():
     first = provenance.code_of(_of_notebook(ATTACH))
     assert provenance.code_of(_of_notebook(ATTACH)) == first, "the same cell run again"
     assert provenance.code_of(_of_notebook(ATTACH.replace("Attach.", "Do it."))) == first
+    assert provenance.code_of(_of_notebook(ATTACH.replace('        """Attach."""\n', ""))) == first
     assert provenance.code_of(_of_notebook(ATTACH.replace("self.r)", "self.r + 1)"))).checksum != first.checksum
     other = _of_notebook(ATTACH)
     other.attach.__globals__["FACTOR"] = 3
     assert provenance.code_of(other).checksum != first.checksum, "what its functions use counts"
+
+
+USES = """
+LAYERS, KEYS = [0, 1], {"a": 1}
+def factory(n):
+    def inner(x):
+        return n * x
+    return inner
+scale = factory(10)
+@lru_cache
+def cached(x):
+    return x + 1
+@dataclass
+class Mine(Method):
+    r: int = 4
+    @torch.no_grad()
+    def attach(self, model):
+        return scale(cached(len(LAYERS) + KEYS["a"])), model in {"bias", "beta", "gamma"}
+"""
+
+
+def _using(body: str = USES) -> str:
+    imports = (
+        "import torch\nfrom dataclasses import dataclass\nfrom functools import lru_cache\n"
+        "from bench.methods.base import Method\n"
+    )
+    scope = {"__name__": "__main__"}
+    exec(compile(imports + body, "<cell>", "exec", dont_inherit=True), scope)
+    return provenance.code_of(scope["Mine"]).checksum
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[0, 1]", "[5]"),
+        ('{"a": 1}', '{"a": 2}'),
+        ("factory(10)", "factory(20)"),
+        ("x + 1", "x + 2"),
+        ("return scale", "return -scale"),
+        ('"gamma"', '"delta"'),
+    ],
+)
+def test_whatever_a_class_of_a_notebook_uses_counts(old, new):
+    assert _using() == _using(), "the same cell run again"
+    assert _using(USES.replace(old, new)) != _using()
+
+
+def test_a_class_of_a_script_is_the_same_in_every_process():
+    here = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {here!r}); import test_provenance as t; print(t._using())"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1, "sets have no order"
 
 
 def test_code_of_this_package_is_compared_without_its_version():

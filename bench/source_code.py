@@ -1,0 +1,131 @@
+"""Checksums of modules as they read without comments and docstrings, and of what they import."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+DISTRIBUTION = "crossmodal-bench"
+_OWN_PARTS = (("bench.methods",), ("bench.tasks", "bench.datasets"))
+"""Within this package: whose modules are the code of a class that lies there, methods and tasks."""
+
+# Of these an environment has the versions; their classes are bases of many.
+_LIBRARIES = frozenset(("torch", "transformers", "peft", "accelerate", "safetensors", "numpy"))
+
+
+def is_followed(module: str) -> bool:
+    """Return whether a module can be part of the code of a method: none of the standard library and of torch's kin."""
+    top = _top(module)
+    return top != "__main__" and top not in _LIBRARIES and top not in sys.stdlib_module_names
+
+
+def modules(name: str) -> dict[str, str]:
+    """Return the checksums of a module and of what it imports, directly or not, by name; nothing without a source.
+
+    Followed are modules of the same distribution and those of none, as files beside a script; of other distributions
+    the version stands for their modules. In this package those of methods are followed, or of tasks and data sets.
+    """
+    parts = next((parts for parts in _OWN_PARTS if _within(name, parts)), None)
+    home = distribution(name)[0]
+    checksums: dict[str, str] = {}
+    waiting = [name]
+    while waiting:
+        module = waiting.pop()
+        if module in checksums or not is_followed(module) or (_top(module) == "bench" and not _within(module, parts)):
+            continue
+        owner, version = distribution(module)
+        if owner not in (None, home):
+            checksums[f"distribution {owner}"] = version or ""
+        elif path := source_of(module):
+            checksums[module], imported = _read(path, path.stat().st_mtime_ns, module)
+            waiting += imported
+    return checksums
+
+
+def distribution(module: str) -> tuple[str | None, str | None]:
+    """Return the name and the version of the installed distribution that holds a module; None where none does."""
+    top = _top(module)
+    names = [DISTRIBUTION] if top == "bench" else _distributions().get(top)
+    return (names[0], _version(names[0])) if names else (None, None)
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _within(module: str, parts: Iterable[str] | None) -> bool:
+    return any(module == part or module.startswith(part + ".") for part in parts or ())
+
+
+@lru_cache(maxsize=1024)
+def _version(name: str) -> str:
+    return metadata.version(name)
+
+
+@lru_cache(maxsize=1)
+def _distributions() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
+
+
+def source_of(module: str) -> Path | None:
+    """Return the file of a module without importing it, or what it lies in; None where it has none."""
+    parts = [part for parts in _OWN_PARTS for part in parts if _within(module, (part,))]
+    package = parts[0] if parts else _top(module)
+    origin, folders = _located(package, tuple(sys.path))
+    inner = module.removeprefix(package).strip(".").replace(".", "/")
+    if inner:
+        places = [path for each in folders for path in (each / f"{inner}.py", each / inner / "__init__.py")]
+    else:
+        places = [origin] if origin else []
+    return next((path for path in places if path.suffix == ".py" and path.is_file()), None)
+
+
+@lru_cache(maxsize=1024)
+def _located(package: str, path: tuple[str, ...]) -> tuple[Path | None, tuple[Path, ...]]:
+    """Return the file and the folders of a package, or of a module by itself; with `path` as sys.path."""
+    try:
+        spec = find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return None, ()
+    return Path(spec.origin) if spec.origin else None, tuple(map(Path, spec.submodule_search_locations or ()))
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, changed: int, module: str) -> tuple[str, tuple[str, ...]]:
+    """Return the checksum of a source without its comments and docstrings, and what it imports.
+
+    Args:
+        path: the file.
+        changed: when; for the cache.
+        module: its name, which relative imports start from.
+    """
+    tree = ast.parse(path.read_bytes())
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    imported: dict[str, None] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported |= dict.fromkeys(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parents = package.split(".")
+            start = parents[: len(parents) - node.level + 1] if node.level else []
+            origin = ".".join([*start, *([node.module] if node.module else [])])
+            imported |= dict.fromkeys([origin, *(f"{origin}.{alias.name}" for alias in node.names)])
+        _drop_docstring(node)
+    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest(), tuple(imported)
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or not node.body:
+        return
+    first = node.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        del node.body[0]
+        node.body = node.body or [ast.Pass()]  # type: ignore[assignment, list-item]
