@@ -35,6 +35,7 @@ from bench.tasks.model import TaskModel
 FOLDER = "adapters"
 RECORD = "record.json"
 _HEAD = "head.safetensors"
+_ROUNDING = 1e-5  # of the largest value of a frozen weight in float32
 _NAMED = 3  # tensors that a message names
 
 
@@ -167,17 +168,28 @@ def _check_whole(folder: Path, streams: MultiStream, method: Method) -> None:
         again = _everything(load_adapter(folder))
     except BenchError as error:
         raise BenchError(f"{by} cannot be loaded: {error}") from error
-    # Frozen weights may have been put into a smaller type.
     differing = [
-        name
-        for name, tensor in _everything(streams).items()
-        if name not in again or not torch.equal(again[name].to(tensor.dtype), tensor.cpu())
+        name for name, tensor in _everything(streams).items() if name not in again or not _same(again[name], tensor)
     ]
     if differing:
         raise BenchError(
             f"{by} does not make the trained model again: {_some(differing)} would not be the same; Method.save writes "
             "every trained parameter, and what attach draws it must draw the same with the same seed"
         )
+
+
+def _same(loaded: Tensor, trained: Tensor) -> bool:
+    """Whether a tensor is as it was: to the bit, but for a frozen weight to rounding.
+
+    A frozen weight may have been put into a smaller type, or have had a part taken out by a random decomposition, as
+    PiSSA's fast one is.
+    """
+    loaded = loaded.to(trained.device, trained.dtype)
+    if torch.equal(loaded, trained):
+        return True
+    frozen = isinstance(trained, nn.Parameter) and not trained.requires_grad and loaded.shape == trained.shape
+    largest = trained.abs().max() if frozen and trained.numel() else 0
+    return bool(frozen and (loaded - trained).abs().max() <= _ROUNDING * largest)
 
 
 def _everything(module: nn.Module) -> dict[str, Tensor]:

@@ -84,14 +84,14 @@ class Evaluation:
             BenchError: with every score that is not the recorded one.
         """
         differing = [
-            f"{split} {metric} is {value!r}, not {recorded[metric]!r} ({self.allowed(split):.3g} may lie between)"
+            f"{split} {metric} is {value!r}, not {recorded[metric]!r} (allowed: {self.allowed(split):.3g} points)"
             for split, scores in self.scores.items()
             for metric, value in scores.items()
             if metric in (recorded := self.recorded(split)) and not _equal(value, recorded[metric], self.allowed(split))
         ]
         if not differing:
             return
-        why = " and ".join(self.changed) or "the adapter, an encoder, the code or the data"
+        why = " and ".join(self.changed) or "the adapter, its record, an encoder, the code or the data"
         scores = "; ".join(differing)
         raise BenchError(f"the scores are not those of the record: {scores}. Since then {why} has changed")
 

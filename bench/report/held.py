@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bench.schema import DataInfo, Record
 
@@ -32,19 +33,23 @@ class Held:
 
     fingerprint: str
     splits: tuple[tuple[str, Split], ...]
+    skipped: int = 0
 
     @classmethod
     def of(cls, data: DataInfo) -> Held:
         """That of a record."""
         checksums = data.splits or {}
         return cls(
-            data.fingerprint, tuple((name, Split(n, checksums.get(name, ""))) for name, n in data.counts.items())
+            data.fingerprint,
+            tuple((name, Split(n, checksums.get(name, ""))) for name, n in data.counts.items()),
+            data.skipped,
         )
 
     @property
-    def source(self) -> dict[str, str]:
-        """The fingerprint, for a table's condition."""
-        return {"data.fingerprint": self.fingerprint[:_SHOWN]}
+    def source(self) -> dict[str, Any]:
+        """The fingerprint, and how many samples could not be read, for a table's condition."""
+        skipped = {"data.skipped": self.skipped} if self.skipped else {}
+        return {"data.fingerprint": self.fingerprint[:_SHOWN], **skipped}
 
     @property
     def samples(self) -> dict[str, str]:

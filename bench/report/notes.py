@@ -36,7 +36,7 @@ def notes(table: Table) -> list[str]:
     skipped = Counter(record.data.skipped for record in records if record.data)
     if any(skipped):
         told = ", ".join(f"{count} in {runs(number)}" for count, number in sorted(skipped.items()))
-        lines.append(f"Samples that could not be read and were left out: {told}")
+        lines.append(f"Samples skipped, as they could not be read: {told}")
     lines += [f"Scored by an earlier rule of the task: {words}" for words in _earlier_rule(table)]
     lines += origins(table)
     if table.failed:

@@ -357,11 +357,11 @@ UNKNOWN = {"processor": None, "instructions": None, "variables": None, "precisio
 @pytest.mark.parametrize(
     ("points", "environment", "told"),
     [
-        (0.001, {}, "(0.0001 may lie between)"),
+        (0.001, {}, "(allowed: 0.0001 points)"),
         (30.0, ELSEWHERE, None),  # of three videos one
         (30.0, UNKNOWN, None),
-        (40.0, ELSEWHERE, "(33.4 may lie between)"),
-        (40.0, {"threads": 99}, "(33.4 may lie between)"),
+        (40.0, ELSEWHERE, "(allowed: 33.4 points)"),
+        (40.0, {"threads": 99}, "(allowed: 33.4 points)"),
     ],
 )
 def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, points, environment, told):
@@ -372,7 +372,7 @@ def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, poi
     assert re.search(r"test +miou +\d", out), "the scores are shown all the same"
     if told:
         assert re.search(r"test miou is \S+, not \S+ \(", err) and told in err
-        assert "Since then the adapter, an encoder, the code or the data has changed" in err
+        assert "Since then the adapter, its record, an encoder, the code or the data has changed" in err
         assert len(err.splitlines()) == 1
     else:
         assert err == ""

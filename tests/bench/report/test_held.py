@@ -46,9 +46,11 @@ OTHERS = {  # what one run saw otherwise than the others, and how its table says
     "fingerprint of older records": (data("e" * 64), "data.fingerprint=eeeeeeee"),
     "one test sample fewer": (
         data(counts={"test": 199}, splits={**WHOLE, "test": "d" * 64}, skipped=1),
-        "data.test=199 samples dddddddd",
+        "data.skipped=1",
     ),
-    "one test sample fewer, older": (data(counts={"test": 199}, skipped=1), "data.test=199 samples"),
+    "one test sample fewer, older": (data(counts={"test": 199}, skipped=1), "data.skipped=1"),
+    "one test sample fewer of others": (data(counts={"test": 199}), "data.test=199 samples"),
+    "a broken file": (data("e" * 64, counts={"test": 199}, skipped=1), "data.fingerprint=eeeeeeee, data.skipped=1"),
     "edited annotations": (data(splits={**WHOLE, "test": "d" * 64}), "data.test=200 samples dddddddd"),
     "edited training": (data(splits={**WHOLE, "train": "d" * 64}), "data.train=50 samples dddddddd"),
 }
@@ -57,7 +59,7 @@ OTHERS = {  # what one run saw otherwise than the others, and how its table says
 @pytest.mark.parametrize("what", OTHERS)
 def test_runs_that_saw_other_data_are_compared_with_none_that_did_not(plan, what):
     other, changed = OTHERS[what]
-    usual = data(splits=None if "older" in what else WHOLE)
+    usual = data(splits=WHOLE if other.splits else None)
     records = seen(plan, usual, other)
     found = tables(records)
     assert list(found) == ["", changed]
@@ -79,8 +81,9 @@ def test_the_condition_of_a_table_names_its_samples(plan):
 
 def test_samples_that_were_left_out_are_said(plan):
     records = [mocks.record(spec, data=data(splits=WHOLE, skipped=int(spec.seed == 0))) for spec in plan]
-    told = "Samples that could not be read and were left out: 0 in 4 runs, 1 in 2 runs"
+    told = "Samples skipped, as they could not be read: 1 in 2 runs"
     assert told in leaderboard(boards(records)) and told in page(boards(records))
+    assert "with data.skipped=1" in leaderboard(boards(records)), "they are not compared with the others"
     assert "could not be read" not in leaderboard(boards([mocks.record(spec) for spec in plan]))
 
 
