@@ -30,7 +30,10 @@ from bench.sweep import RunOptions
 
 HERE = Path(__file__).parent
 
-USUAL = "On another processor scores usually differ: results/mini/README.md says how much"
+USUAL = (
+    "On another processor scores usually differ: of 28 runs from Intel on AMD by 0.94 points in the median, with a "
+    "standard deviation of 1.62 and 4.70 at most (results/mini/README.md)"
+)
 
 
 def differences(recorded: Record, again: Record) -> list[str]:
