@@ -63,6 +63,8 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
     Raises:
         OSError: it cannot be renamed.
     """
+    if not _path(results, spec).is_file():  # a copy by another name stays what it is
+        return
     try:
         earlier = of(results, spec)
     except BenchError:  # whole, but of a later version: whoever looked for it has been told
@@ -198,9 +200,15 @@ def of(results: Path, spec: Spec) -> Record | None:
 
 
 def find(results: Path, spec: Spec) -> Path | None:
-    """The file that holds the record of this run, if there is one."""
+    """The file that holds the record of this run, if there is one: that of its name, or a copy with its id in the name.
+
+    A record that was set aside is none.
+    """
     path = _path(results, spec)
-    return path if path.is_file() else None
+    if path.is_file():
+        return path
+    copies = (each for each in path.parent.glob(f"*{spec.id}*.json") if f"{spec.id}~" not in each.name)
+    return max(copies, key=lambda each: each.stat().st_mtime_ns, default=None)
 
 
 def check_writable(results: Path) -> None:
