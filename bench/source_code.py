@@ -128,4 +128,4 @@ def _drop_docstring(node: ast.AST) -> None:
     first = node.body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
         del node.body[0]
-        node.body = node.body or [ast.Pass()]  # type: ignore[assignment, list-item]
+        node.body = node.body or [ast.Pass()]

@@ -48,7 +48,7 @@ def notes(table: Table) -> list[str]:
 def _earlier_rule(table: Table) -> Iterator[str]:
     """By which rule a table was scored, and which is today's, where they differ."""
     try:
-        rules = getattr(registry.load("tasks", table.task), "scoring_rules", ())
+        rules: tuple[str, ...] = getattr(registry.load("tasks", table.task), "scoring_rules", ())
     except BenchError:  # the task is no longer there
         return
     rule = max((scoring(record.provenance) for record in table.records), default=len(rules))

@@ -67,7 +67,10 @@ class Grounding(Task):
     shrink: float = 0.8
     shuffle: bool = False
 
-    scoring_rules = ("IoU of a box as it is predicted", "IoU of a box that is clamped to its picture")
+    scoring_rules: ClassVar[tuple[str, ...]] = (
+        "IoU of a box as it is predicted",
+        "IoU of a box that is clamped to its picture",
+    )
     datasets: ClassVar[tuple[str, ...]]
     targets: ClassVar[tuple[str, ...]] = ("box", "mask")
 
