@@ -114,9 +114,9 @@ def test_the_head_is_trained_first_alike_for_all_methods(options, starts):
     for before, after in zip(starts[::2], starts[1::2], strict=True):
         changed = {name for name in before if not torch.equal(before[name], after[name])}
         assert changed and changed <= heads[0].keys(), "what the method trains has its turn later"
-    # Adam divides by the size of gradients: where one is next to nothing, rounding turns its step about, which is as long
-    # as any other. So single weights may differ, and their mean by no more than rounding; another order of samples moves
-    # all of them by steps of 5e-3.
+    # Adam divides by the size of gradients: where one is next to nothing, rounding turns its step about, as long as any
+    # other. So single weights may differ, and all of them in the mean by rounding only; another order of samples would
+    # move all by steps of 5e-3.
     for head in heads[1::2]:
         for name, weight in head.items():
             assert (weight - heads[1][name]).abs().mean() < 1e-6, name
