@@ -22,6 +22,7 @@ FOLDER = Path(__file__).parents[2] / "results" / "mini"
 def scripts():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
+        patch.chdir(FOLDER.parents[1])  # they name files as they are found from the checkout, where they are started
         import audit
         import reproduce
 
