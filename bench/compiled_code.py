@@ -1,4 +1,4 @@
-"""What runs, as compiled: checksums of classes without a module to read, as of a notebook, and modules edited since."""
+"""Code as it runs: checksums of classes that no file holds, as in a notebook, and which files were edited since."""
 
 from __future__ import annotations
 
@@ -64,9 +64,8 @@ class _Walk:
         elif isinstance(value, set | frozenset):
             yield from sorted("|".join(self.of(each)) for each in value)
         elif isinstance(value, tuple | list):
-            if isinstance(
-                value, list
-            ):  # only a list can hold itself; a tuple may be made for this walk and end with it
+            # A list can hold itself. A tuple may be made for this walk only, and its id be another value's later.
+            if isinstance(value, list):
                 self._seen.add(id(value))
             for each in value:
                 yield from self.of(each)

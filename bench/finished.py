@@ -96,13 +96,12 @@ class _Today:
 
     def changes(self, spec: Spec, record: Record) -> list[str]:
         """Return what is no longer as a record says, in words; nothing where it does not say."""
-        found = []
-        found += provenance.differences(record.provenance, self._provenance(spec))
+        reasons = provenance.differences(record.provenance, self._provenance(spec))
         if record.data and (record.data.splits or spec.data["source"] == "generated"):  # older ones have names alone
             contents = self._contents(spec)
             if contents and contents.fingerprint != record.data.fingerprint:
-                found.append("the data")
-        return found
+                reasons.append("the data")
+        return reasons
 
     def _provenance(self, spec: Spec) -> provenance.Provenance:
         key = json.dumps([spec.method, spec.task, spec.streams], sort_keys=True)

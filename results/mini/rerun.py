@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean, median, stdev
 
 import torch
 
@@ -66,10 +66,10 @@ def summary(gains: Sequence[float]) -> str:
     """The differences in a sentence."""
     if len(gains) < 2:
         return ""
-    sizes = sorted(abs(each) for each in gains)
+    sizes = [abs(each) for each in gains]
     return (
         f"{len(gains)} differences of the primary test score: mean {fmean(gains):+.2f}, standard deviation "
-        f"{stdev(gains):.2f}, median size {sizes[len(sizes) // 2]:.2f}, largest {sizes[-1]:.2f} points"
+        f"{stdev(gains):.2f}, median size {median(sizes):.2f}, largest {max(sizes):.2f} points"
     )
 
 
