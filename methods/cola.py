@@ -130,7 +130,7 @@ class CrossModal(Method):
 
     def attach(self, model: MultiStream) -> None:
         """Attach the intra-modal method, and inter-modal paths to the linears of paired blocks."""
-        from bench.methods.crossmodal import Where, attach_inter_modal
+        from bench.methods.inter_modal_adapter import Where, attach_inter_modal
 
         super().attach(model)
         r = getattr(self, "rank", RANK) if self.inter_r is None else self.inter_r
@@ -150,13 +150,13 @@ class CrossModal(Method):
 
     def held_apart(self) -> list[Tensor]:
         """Return what the intra-modal method writes in a form of its own, and the parameters of the paths."""
-        from bench.methods.crossmodal import inter_modal_tensors
+        from bench.methods.inter_modal_adapter import inter_modal_tensors
 
         return [*super().held_apart(), *inter_modal_tensors(self.model).values()]
 
     def save(self, folder: Path) -> None:
         """Write what the intra-modal method writes, and the inter-modal paths beside it."""
-        from bench.methods.crossmodal import save_inter_modal
+        from bench.methods.inter_modal_adapter import save_inter_modal
 
         super().save(folder)
         save_inter_modal(self.model, folder)
@@ -167,7 +167,7 @@ class CrossModal(Method):
         Raises:
             BenchError: it was saved with other settings or from other streams, or is incomplete.
         """
-        from bench.methods.crossmodal import load_inter_modal
+        from bench.methods.inter_modal_adapter import load_inter_modal
 
         super().load(folder)
         load_inter_modal(self.model, folder)

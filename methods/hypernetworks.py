@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.methods.crossmodal import EPS, InterModal
+from bench.methods.inter_modal import EPS, InterModal
 
 
 class Hypernetworks(nn.Module):
-    """Hypernetworks in the form of `crossmodal.Hypernetwork`, with their parameters stacked, and their s_c."""
+    """Hypernetworks in the form of `inter_modal.Hypernetwork`, with their parameters stacked, and their s_c."""
 
     def __init__(self, terms: Sequence[InterModal]) -> None:
         """Take over the parameters of terms in the plain form, all of one rank and with partners of one width."""

@@ -32,7 +32,7 @@ class PeftMethod(Method):
         Raises:
             BenchError: the linears of a stream are evaluated in another way already, which need not know PEFT's layers.
         """
-        from bench.methods.fused import alone
+        from bench.methods.fused_linears import alone
         from bench.methods.peft_adapters import PeftAdapters
 
         super().attach(model)

@@ -13,7 +13,8 @@ from transformers import ASTConfig, ViTConfig
 
 from bench import registry
 from bench.methods.base import Method
-from bench.methods.crossmodal import InterModal, inter_modal_tensors
+from bench.methods.inter_modal import InterModal
+from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
 from bench.streams.base import STAGES
 from bench.streams.inputs import AudioInput, ImageInput

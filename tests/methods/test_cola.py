@@ -13,7 +13,7 @@ from bench import registry
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
-from bench.methods.crossmodal import inter_modal_tensors
+from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
 from bench.plan import make_plan
 from bench.streams.base import STAGES

@@ -11,7 +11,7 @@ from bench import registry, settings
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
-from bench.methods.crossmodal import inter_modal_tensors
+from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.plan import make_plan
 from bench.report.words import assignments, setting
 from bench.streams.base import STAGES

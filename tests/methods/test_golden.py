@@ -16,7 +16,7 @@ from transformers import ASTConfig, Dinov2Config
 
 from bench import registry, settings
 from bench.methods.base import Method
-from bench.methods.crossmodal import inter_modal_tensors
+from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream

@@ -15,8 +15,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
-from bench.methods.crossmodal import InterModal, PlainExchange
-from bench.methods.fused import FusedExchange
+from bench.methods.fused_linears import FusedExchange
+from bench.methods.inter_modal import InterModal, PlainExchange
 from bench.streams.base import Stream
 from bench.streams.lockstep import Exchange
 

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import BertConfig, RobertaConfig
 
 from bench.errors import BenchError
-from bench.methods.crossmodal import attach_inter_modal
+from bench.methods.inter_modal_adapter import attach_inter_modal
 from bench.streams.base import Stream
 from bench.streams.inputs import ImageInput, TextInput
 from bench.streams.load import build_stream

@@ -8,7 +8,7 @@ from torch import nn
 from transformers import Swinv2Config
 
 from bench.errors import BenchError
-from bench.methods.crossmodal import attach_inter_modal, inter_modal_tensors
+from bench.methods.inter_modal_adapter import attach_inter_modal, inter_modal_tensors
 from bench.streams.inputs import ImageInput
 from bench.streams.load import build_stream, load_stream, save_stream
 from bench.streams.lockstep import Exchange, MultiStream

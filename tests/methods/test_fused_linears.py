@@ -13,8 +13,8 @@ from bench import registry
 from bench import settings as method_settings
 from bench.methods import lowrank
 from bench.methods.cola import CrossModal
-from bench.methods.crossmodal import attach_inter_modal, inter_modal_tensors
-from bench.methods.fused import FusedExchange
+from bench.methods.fused_linears import FusedExchange
+from bench.methods.inter_modal_adapter import attach_inter_modal, inter_modal_tensors
 
 TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
 METHODS = {

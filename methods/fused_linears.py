@@ -1,4 +1,4 @@
-"""Linears with low-rank paths in the fused form: in few operations what `crossmodal` and PEFT write out term by term.
+"""Linears with low-rank paths in the fused form: in few operations what `inter_modal` and PEFT write out term by term.
 
 The results are equal but for rounding. LoRA, DoRA and AdaLoRA are evaluated so by themselves too, as they are within
 CoLA: else the speeds of the two would compare implementations rather than methods.
@@ -20,8 +20,8 @@ from peft.tuners.lora.variants import DoraLinearVariant
 from torch import Tensor, nn
 
 from bench.methods import lowrank
-from bench.methods.crossmodal import InterModalExchange, Terms, paths_of
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
+from bench.methods.inter_modal import InterModalExchange, Terms, paths_of
 from bench.streams.base import Cross
 from bench.streams.lockstep import Summaries
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from bench.methods.crossmodal import Hypernetwork, InterModal, attach_inter_modal, inter_modal_tensors
+from bench.methods.inter_modal import Hypernetwork, InterModal
+from bench.methods.inter_modal_adapter import attach_inter_modal, inter_modal_tensors
 
 
 def hypernetwork_parameters(c: int, r: int, h: int) -> int:
