@@ -12,8 +12,6 @@ adapter.safetensors    what was trained and lies in none of these folders, by it
 from __future__ import annotations
 
 import random
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +25,7 @@ from bench import records, registry, schema, settings
 from bench.again import specification
 from bench.card import card
 from bench.errors import BenchError
+from bench.files import atomic_folder
 from bench.methods.base import Method, check_tensors, read_tensors, write_tensors
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
@@ -54,20 +53,12 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) 
         OSError: it cannot be written.
         BenchError: what the method writes does not make the same model again; names what differs.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with atomic_folder(folder, replace=True) as scratch:
         method.save(scratch)
         write_tensors(model.head.state_dict(), scratch / _HEAD)
         (scratch / RECORD).write_text(schema.dumps(record), encoding="utf-8")
         (scratch / "README.md").write_text(card(record, scratch), encoding="utf-8")
         _check_whole(scratch, model.streams, method)
-        scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
-        if folder.exists():
-            shutil.rmtree(folder)
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def read_record(folder: Path) -> schema.Record:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import logging
-import os
 import zipfile
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import torch
 
 from bench.errors import wording
-from bench.files import remove_unfinished
+from bench.files import atomic_file
 
 _log = logging.getLogger(__name__)
 
@@ -35,23 +33,14 @@ class Checkpoint:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keeps a state, whole or not at all, in place of the last. A run goes on where it cannot be kept."""
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
+            with atomic_file(self.path) as file:
                 torch.save({"made_by": self.made_by, "state": dict(state)}, file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
         except (OSError, RuntimeError) as error:  # torch raises the latter where the disk is full
             _log.warning("no checkpoint can be kept in %s: %s", self.path, error)
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any] | None:
         """The state last kept, on the CPU; None where there is none, or none that this code and data go on from."""
-        remove_unfinished(self.path)
         if not self.path.is_file():
             return None
         try:

@@ -68,7 +68,6 @@ def remembered(folder: Path) -> Iterator[Checksum]:
     yield checksum
     if known != before:
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
             write_text(place, json.dumps(known))
         except OSError as error:
             _log.debug("checksums cannot be kept in %s: %s", place, error)

@@ -1,18 +1,31 @@
 """Reads files that others wrote: not before it is known that they are files, and no larger than such a file may be.
 
-And writes whole files or none, and tidies up after processes that were killed while they wrote one.
+Writes files and folders whole or not at all. Until they are whole they have names that no other process uses, on any
+machine, and that tell the next writer which of them killed processes have left.
 """
 
 from __future__ import annotations
 
-import glob
+import fcntl
+import hashlib
 import json
 import os
+import re
+import shutil
+import socket
 import stat
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 MEBIBYTE = 2**20
+Guard = Callable[[], AbstractContextManager[object]]
+
+_SCRATCH = re.compile(r"\.([0-9a-f]{12})-[0-9a-f]{32}\.tmp")
+_ABANDONED = 24 * 3600.0  # seconds after which what another machine was writing counts as left over
 
 
 def check_file(path: Path, most: int) -> int:
@@ -64,23 +77,208 @@ def read_json(path: Path, most: int) -> Any:
         raise ValueError("lists and tables lie too deep in one another") from None
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all: readers see what was there before or all of `text`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+@contextmanager
+def atomic_file(path: Path, guard: Guard = nullcontext) -> Iterator[BinaryIO]:
+    """Write a file whole or not at all: readers see what was there before, or all that is written within.
 
+    The folder is made if it is missing. An error within, or of the disk, leaves nothing behind.
 
-def remove_unfinished(path: Path) -> None:
-    """Removes what processes left behind that were killed while they wrote this file, whole or not at all.
+    Args:
+        path: the file. A symbolic link in its place is replaced, not followed.
+        guard: entered once everything is on the disk, while the file appears; what it raises ends the writing.
 
-    Only for a file that one process writes at a time, as those of a run: whoever has claimed it.
+    Yields:
+        The file, open in binary mode for writing and reading.
+
+    Raises:
+        OSError: it cannot be written.
     """
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
-        left.unlink(missing_ok=True)
+    with _scratch(path.parent, _create_file) as (scratch, descriptor):
+        with open(descriptor, "w+b", closefd=False) as file:
+            yield file
+        os.fsync(descriptor)
+        with guard():
+            scratch.replace(path)
+        _sync_folder(path.parent)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, replace: bool = False, guard: Guard = nullcontext) -> Iterator[Path]:
+    """Write a folder whole or not at all; its files get the permissions that the umask gives.
+
+    The parent folder is made if it is missing. An error within, or of the disk, leaves nothing behind.
+
+    Args:
+        path: the folder.
+        replace: whether it takes the place of an earlier folder. Otherwise one that another process has put there
+            meanwhile stays, and what was written is dropped.
+        guard: as for `atomic_file`.
+
+    Yields:
+        An empty folder beside it, which gets its name in the end.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with _scratch(path.parent, _create_folder) as (scratch, _):
+        yield scratch
+        _sync_all(scratch)
+        with guard():
+            _rename_folder(scratch, path, replace)
+        _sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str, guard: Guard = nullcontext) -> None:
+    """Write a text file in UTF-8, whole or not at all: see `atomic_file`."""
+    with atomic_file(path, guard) as file:
+        file.write(text.encode())
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Make sure that a folder can be written to, and remove what killed processes left there half written.
+
+    Whatever writes to the folder by `atomic_file` or `atomic_folder` does the same.
+
+    Raises:
+        OSError: it cannot be written to.
+    """
+    with _scratch(folder, _create_file):
+        pass
+
+
+def use_default_permissions(path: Path) -> None:
+    """Give a file the permissions that new files get by the umask: some libraries make theirs for the owner only."""
+    with _scratch(path.parent, _create_file) as (_, descriptor):
+        path.chmod(stat.S_IMODE(os.fstat(descriptor).st_mode))
+
+
+@contextmanager
+def _scratch(folder: Path, create: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
+    """A new file or folder with a name of its own, and a descriptor that holds a lock on it; in the end it is removed.
+
+    The kernel frees the lock however the process ends, so whatever is not locked is left over.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    scratch, descriptor = _locked(folder, create)
+    try:
+        _remove_abandoned(folder, now=os.fstat(descriptor).st_mtime)
+        yield scratch, descriptor
+    finally:
+        os.close(descriptor)
+        _remove(scratch)
+
+
+def _locked(folder: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
+    while True:
+        scratch = _new_name(folder)
+        try:
+            descriptor = create(scratch)
+        except FileNotFoundError:  # taken for a leftover before it was opened; or the folder is gone
+            if not folder.is_dir():
+                raise
+            continue
+        _lock(descriptor, exclusive=True)
+        with suppress(OSError):
+            if scratch.stat().st_ino == os.fstat(descriptor).st_ino:
+                return scratch, descriptor
+        os.close(descriptor)  # taken for a leftover before it was locked
+
+
+def _new_name(folder: Path) -> Path:
+    return folder / f".{_machine()}-{uuid.uuid4().hex}.tmp"
+
+
+def _create_file(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+
+
+def _create_folder(path: Path) -> int:
+    path.mkdir()
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _lock(descriptor: int, *, exclusive: bool) -> bool | None:
+    """Lock a file for this process alone, or see whether one has; None where the file system has no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_abandoned(folder: Path, now: float) -> None:
+    """Remove what no process writes any more; `now` is the time by the clock of the file system.
+
+    Locks are seen by all processes of this machine, whatever container they are in; not always by other machines, so
+    what these have begun is left for a day.
+    """
+    with os.scandir(folder) as entries:
+        found = [(Path(entry.path), match[1]) for entry in entries if (match := _SCRATCH.fullmatch(entry.name))]
+    for scratch, machine in found:
+        with suppress(OSError):  # another process removes it too, or it is another user's
+            descriptor = os.open(scratch, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                locked = _lock(descriptor, exclusive=False)
+                old = now - os.fstat(descriptor).st_mtime > _ABANDONED
+                if locked is not False and (old or (locked and machine == _machine())):
+                    _remove(scratch)
+            finally:
+                os.close(descriptor)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()
+
+
+def _rename_folder(scratch: Path, path: Path, replace: bool) -> None:
+    earlier = _new_name(path.parent)  # a process that is killed in between leaves it to the next
+    if replace and path.exists():
+        path.rename(earlier)
+    try:
+        scratch.rename(path)
+    except OSError:
+        if not path.is_dir():
+            with suppress(OSError):
+                earlier.rename(path)
+            raise
+    _remove(earlier)
+
+
+def _sync_all(folder: Path) -> None:
+    """Have the disk hold all that a folder has, and give its files the permissions of the umask, which made it."""
+    mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
+    for root, _, names in os.walk(folder):
+        for name in names:
+            descriptor = os.open(Path(root, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        _sync_folder(Path(root))
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the disk hold the names in a folder, where the file system can be asked to."""
+    with suppress(OSError):  # not every one can, and what was written is there
+        descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@cache
+def _machine() -> str:
+    """Return 12 hex digits that tell this machine, since it was started, from others; containers share them."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
+    except OSError:
+        name = socket.gethostname()
+    return hashlib.sha256(name.encode()).hexdigest()[:12]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 from torch.utils.data import Dataset, Subset
 
 from bench.errors import BenchError, wording
+from bench.files import atomic_file
 from bench.loader import load
 from bench.plan import Spec
 from bench.schema import stem
@@ -50,15 +50,10 @@ def keep(predictions: Predictions, results: Path, spec: Spec) -> None:
         OSError: they cannot be written.
     """
     path = _path(results, spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
     names = next(iter(predictions.values()))
     arrays = {name: np.stack([sample[name] for sample in predictions.values()]) for name in names}
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file({_INDEX: np.array(list(predictions)), **arrays}, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(save({_INDEX: np.array(list(predictions)), **arrays}))
 
 
 def read(results: Path, spec: Spec) -> Predictions:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import logging
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from bench.datasets.layout import is_plain
-from bench.files import MEBIBYTE, read_json
+from bench.files import MEBIBYTE, atomic_folder, read_json
 from bench.loader import Columns, Decoded, batches, load
 from bench.tasks.base import Samples
 
@@ -87,8 +86,7 @@ def _opened(folder: Path, count: int) -> Columns | None:
 
 
 def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], progress: Progress) -> None:
-    scratch = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-    try:
+    with atomic_folder(folder) as scratch:
         files = {
             name: np.lib.format.open_memmap(
                 scratch / f"{name}.npy", mode="w+", dtype=array.dtype, shape=(len(decoded), *array.shape)
@@ -104,10 +102,6 @@ def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], prog
         for file in files.values():
             file.flush()
         (scratch / _INDEX).write_text(json.dumps(sorted(files)), encoding="utf-8")
-        scratch.chmod(0o755)  # mkdtemp's folders are for their owner only
-        scratch.rename(folder)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _mapped(path: Path) -> Tensor:

@@ -13,13 +13,14 @@ import msgspec
 
 from bench.copies import made_otherwise, one_a_run
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, remove_unfinished, write_text
+from bench.files import MEBIBYTE, remove_leftovers, write_text
 from bench.plan import Spec
 from bench.schema import Record, decode, dumps, stem
 
 FOLDER = "records"
 CHECKPOINTS = "checkpoints"
 _BESIDE = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
+_WRITTEN = (CHECKPOINTS, "claims", *_BESIDE[1:])  # folders that runs write to, besides that of the records
 _LARGEST = 64 * MEBIBYTE  # bytes of a file
 LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
 _SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)}
@@ -41,8 +42,6 @@ def write(record: Record, results: Path) -> Path:
     """
     spec = Spec(**record.spec)
     path = _path(results, spec)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    remove_unfinished(path)
     set_aside(results, spec, record)
     write_text(path, dumps(record))
     return path
@@ -212,17 +211,16 @@ def find(results: Path, spec: Spec) -> Path | None:
 
 
 def check_writable(results: Path) -> None:
-    """Makes the results folder and tries to write there.
+    """Makes the results folder and tries to write there; removes what killed processes have left there half written.
 
     Raises:
         BenchError: that does not work.
     """
     folder = results / FOLDER
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".probe.{os.getpid()}.tmp"
-        probe.touch()
-        probe.unlink()
+        remove_leftovers(folder)
+        for beside in (results, *(path for name in _WRITTEN if (path := results / name).is_dir())):
+            remove_leftovers(beside)
     except OSError as error:
         raise BenchError(
             f"the results folder {results} cannot be written: {error}; choose one with --results"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.errors import BenchError, wording
-from bench.files import MEBIBYTE, check_file
+from bench.files import MEBIBYTE, atomic_file, check_file
 from bench.records import FOLDER
 
 GROUP = "group"
@@ -36,21 +35,13 @@ def keep(scores: SampleScores, results: Path, stem: str) -> Path:
         OSError: it cannot be written.
     """
     path = _path(results, stem)
-    path.parent.mkdir(parents=True, exist_ok=True)
     arrays = {
         f"{split}{_BETWEEN}{name}": np.asarray(values, dtype=np.int32 if name == GROUP else np.float32)
         for split, of_split in scores.items()
         for name, values in of_split.items()
     }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
 
 

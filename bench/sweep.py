@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from bench import processes, records, schema
 from bench.claims import Claims
 from bench.errors import BenchError, Mistakes, Terminated, UsageError
-from bench.files import remove_unfinished
 from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.schema import Record
@@ -175,9 +174,7 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
             f"{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
         ) from error
     if record.status == "ok":  # what failed may go on from there
-        checkpoint = records.checkpoint(results, Spec(**record.spec))
-        checkpoint.unlink(missing_ok=True)
-        remove_unfinished(checkpoint)
+        records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
     return record
 
 

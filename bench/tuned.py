@@ -199,7 +199,6 @@ def write_tuned(path: Path, tuning: Tuning, found: Mapping[Pair, Mapping[str, An
         methods[method] = _table(values, about[task, method])
     text = re.sub(r"\n\n+\[", "\n\n[", tomlkit.dumps(document).rstrip() + "\n")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, text)
     except OSError as error:
         raise BenchError(f"{text}\nthese settings, printed above, cannot be written to {path}: {error}") from error

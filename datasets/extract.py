@@ -13,6 +13,7 @@ from threading import Thread
 from bench.datasets import ave, videos
 from bench.datasets.layout import locate
 from bench.errors import DataError, UsageError
+from bench.files import atomic_file
 
 Progress = Callable[[Iterable[str], int, str], Iterable[str]]
 """Wraps what is gone through, given how many there are and what one is called."""
@@ -59,7 +60,8 @@ def _copy(source: Path, target: Path) -> None:
     """Copies a file, unless its copy is there: what depends on when it was changed stays as it is."""
     content = source.read_bytes()
     if not target.is_file() or target.read_bytes() != content:
-        target.write_bytes(content)
+        with atomic_file(target) as file:
+            file.write(content)
 
 
 def _end_with_parent() -> None:

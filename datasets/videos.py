@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from bench.datasets.media import MOST_PIXELS, check_audio, check_pixels
 from bench.errors import BenchError, DataError, wording
+from bench.files import atomic_file, atomic_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,12 +53,11 @@ def extract(video: Path, sample: str, choose: Callable[[int], Sequence[int]], fr
     """
     if not sound.is_file():
         wave, rate = read_sound(video, sample)
-        with _whole(sound) as scratch:
-            soundfile.write(scratch, wave, rate, subtype="PCM_16", format="WAV")
+        with atomic_file(sound) as file:
+            soundfile.write(file, wave, rate, subtype="PCM_16", format="WAV")
     if not frames.is_dir():
         pictures = read_frames(video, sample, choose)
-        with _whole(frames) as scratch:
-            scratch.mkdir()
+        with atomic_folder(frames) as scratch:
             for number, picture in enumerate(pictures, start=1):
                 picture.save(scratch / f"{number:04d}.jpg", quality=_QUALITY)
 
@@ -125,15 +123,3 @@ def _opened(video: Path, sample: str, kind: str) -> Iterator[Any]:
         raise
     except Exception as error:  # a broken file can make a decoder fail in any way
         raise DataError(f"sample {sample}: video {video} cannot be read: {wording(error)}") from error
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """A place to write a file or folder to, which becomes `target` where all goes well and is gone otherwise."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=".", dir=target.parent))
-    try:
-        yield folder / target.name
-        (folder / target.name).replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, wording
-from bench.files import MEBIBYTE, check_file, read_json
+from bench.files import MEBIBYTE, check_file, read_json, use_default_permissions
 from bench.search import Range, Space
 
 if TYPE_CHECKING:
@@ -241,6 +241,7 @@ def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
         written[name] = written[name].contiguous()
         memory.add(place)
     save_file(written, path)
+    use_default_permissions(path)
 
 
 def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Tensor]:

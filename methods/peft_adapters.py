@@ -12,6 +12,7 @@ from peft import PeftConfig, PeftModel, get_peft_model, set_peft_model_state_dic
 from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 
+from bench.files import use_default_permissions
 from bench.methods import peft_residual
 from bench.methods.base import check_tensors, read_tensors
 from bench.streams.base import Stream
@@ -70,6 +71,7 @@ class PeftAdapters:
             (folder / name / "README.md").unlink(missing_ok=True)  # PEFT's form to be filled in
             if start := self._start.get(name):
                 peft_residual.save(model, start, folder / name, _WEIGHTS)
+            use_default_permissions(folder / name / _WEIGHTS)
 
     def load(self, folder: Path) -> None:
         """Read back what `save` wrote.

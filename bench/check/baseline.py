@@ -164,7 +164,6 @@ def write(baseline: Baseline, path: Path) -> None:
         BenchError: it cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(asdict(baseline), indent=1, allow_nan=False) + "\n")
     except (OSError, ValueError) as error:
         raise BenchError(f"the baseline {path} cannot be written: {error}") from error

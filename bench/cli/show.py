@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Writes the picture and prints where."""
     from bench.errors import UsageError
+    from bench.files import atomic_file
     from bench.show import FOLDER, show
 
     if args.n < 1:
@@ -27,9 +28,8 @@ def main(args: argparse.Namespace) -> int:
     picture, record = show(args.run, args.results, args.data_root, args.n)
     path = args.out or args.results / FOLDER / f"{record.id}.png"
     try:
-        if not args.out:
-            path.parent.mkdir(exist_ok=True)
-        picture.save(path, "png")
+        with atomic_file(path) as file:
+            picture.save(file, "png")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}; choose another place with --out") from error
     print(f"{record.label}: {path}")

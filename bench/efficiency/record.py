@@ -113,7 +113,6 @@ def write(record: Efficiency, results: Path) -> Path:
         OSError: it cannot be written.
     """
     path = results / FOLDER / f"{record.stem}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, json.dumps(asdict(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 

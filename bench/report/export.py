@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import to_rows
 from bench.errors import BenchError, UsageError
-from bench.files import write_text
+from bench.files import atomic_file, write_text
 from bench.plan import Spec
 from bench.records import FOLDER, read_some
 from bench.registry import did_you_mean
@@ -90,16 +89,11 @@ def _column(values: list[Any]) -> pd.Series:
 
 def _write_table(records: Sequence[Record], form: str, path: Path) -> None:
     frame = table(records)
-    path.parent.mkdir(parents=True, exist_ok=True)
     if form == "csv":
         write_text(path, frame.to_csv(index=False, lineterminator="\n"))
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        frame.to_parquet(temporary, index=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_file(path) as file:
+        file.write(frame.to_parquet(index=False))
 
 
 def _finished(records: Sequence[Record], results: Path) -> list[Record]:
@@ -123,6 +117,5 @@ def _writer(form: str, results: Path) -> tuple[str, Callable[[Record], str]]:
 
 
 def _write_each(records: Sequence[Record], folder: Path, suffix: str, text: Callable[[Record], str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     for record in records:
         write_text(folder / f"{stem(Spec(**record.spec))}{suffix}", text(record))

@@ -31,7 +31,7 @@ from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from bench.errors import BenchError, UsageError, wording
-from bench.files import MEBIBYTE, read_json
+from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.streams.base import Stream
 from bench.streams.checks import check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
@@ -152,6 +152,8 @@ def save_stream(stream: Stream, folder: Path) -> None:
     """Write a stream's encoder and input as a folder that `load_stream` and transformers read."""
     with _quiet():
         stream.encoder.save_pretrained(folder)
+    for path in folder.glob("*.safetensors"):
+        use_default_permissions(path)
     text = json.dumps(stream.input.to_preprocessor(), indent=2)
     (folder / _PREPROCESSOR).write_text(text + "\n", encoding="utf-8")
     if isinstance(stream.input, TextInput):

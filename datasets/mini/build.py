@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
@@ -20,7 +18,7 @@ from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
 from bench.datasets.mini.write import LAYOUTS
 from bench.errors import DataError
-from bench.files import MEBIBYTE, read_bytes
+from bench.files import MEBIBYTE, atomic_folder, read_bytes
 
 VERSION = 3  # goes up with every change of what is written
 _MANIFEST = "manifest.json"
@@ -60,18 +58,9 @@ def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | N
     """
     place = folder(cache, benchmark, seed)
     if not is_built(cache, benchmark, seed):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=f".{benchmark}-", dir=place.parent))
-        try:
+        with atomic_folder(place) as scratch:
             manifest = build(scratch, benchmark, seed, progress=progress)
             (scratch / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
-            try:
-                scratch.rename(place)
-            except OSError:
-                if not (place / _MANIFEST).is_file():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     return place, _read_manifest(place / _MANIFEST)
 
 
