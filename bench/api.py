@@ -8,7 +8,7 @@ from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import records, registry
+from bench import child_processes, records, registry
 from bench.errors import UsageError
 from bench.finished import look_up
 from bench.methods.base import Method
@@ -65,6 +65,7 @@ def run(
         DataError: the data is missing or broken.
         BenchError: the results folder cannot be written.
     """
+    child_processes.refuse_unguarded()
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device is auto, cpu or cuda, not {device}")
     if jobs < 1:

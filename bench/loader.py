@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from bench import processes
+from bench import child_processes, processes
 from bench.cpus import available_cpus
 from bench.errors import DataError
 from bench.tasks.base import Samples
@@ -100,11 +100,16 @@ def load(
         num_workers=workers,
         # In a process that was spawned, as those of --jobs, workers would be so too and import torch each, for seconds.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        worker_init_fn=_begin_worker,
         collate_fn=_collate,
         pin_memory=pin,
         # Workers that stay would draw from `order` once less, and the samples would come in another order.
         persistent_workers=False,
     )
+
+
+def _begin_worker(_: int) -> None:
+    child_processes.begin()
 
 
 def decoding_workers() -> int:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from threading import Thread
 from typing import TYPE_CHECKING
 
-from bench import cpus, registry, schema, settings
-from bench.errors import BenchError, Terminated
+from bench import child_processes, cpus, registry, schema, settings
+from bench.errors import BenchError, Terminated, UsageError
 from bench.plan import Spec
 from bench.progress import set_quiet
 from bench.schema import Record
@@ -47,8 +45,7 @@ def run_all(
 
     Raises:
         UsageError: the release or the device is not there. As this ends every run alike no other one is begun; the
-            records of those under way are yielded first.
-        BenchError: a process cannot be started.
+            records of those under way are yielded first. Or a process cannot be started.
         Terminated: this process is asked to end; the runs under way are recorded as failed first.
     """
     make_data(specs, options)
@@ -139,18 +136,15 @@ class _Worker:
         """Hands it a run; starts it again where it died over the last one.
 
         Raises:
-            BenchError: the process did not come to life.
+            UsageError: the process did not come to life.
         """
         if not self.process.is_alive() and self.greeted:
             self._start()
         if not self.greeted:
             try:
                 self.pipe.recv()  # it says that it is there
-            except (EOFError, OSError) as error:
-                raise BenchError(
-                    "a worker process cannot be started; it may have told above why. "
-                    'In a script, put what runs below `if __name__ == "__main__":`'
-                ) from error
+            except (EOFError, OSError):
+                raise UsageError(child_processes.NOT_STARTED) from None
             self.greeted = True
         self.spec, self.started, self.begun, self.killed = spec, schema.now(), time.monotonic(), ""
         with suppress(OSError):  # it died in between: the answer will tell
@@ -194,9 +188,8 @@ def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, 
 
     What `execute` raises and is no BenchError ends the process, with a traceback on stderr.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ^C reaches all processes of a terminal: the parent sees to it
+    child_processes.begin()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that nothing half done is left on the disk
-    Thread(target=_end_with_parent, daemon=True).start()
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
     cpus.limit_to(share)
@@ -213,13 +206,6 @@ def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, 
         except BenchError as error:
             answer = error
         pipe.send(answer)
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    assert parent
-    parent.join()
-    os._exit(1)  # a parent that was killed could not end its workers, and nobody wants their records any more
 
 
 def _held(pid: int | None) -> int:

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
+from bench.child_processes import process_pool
 from bench.cpus import available_cpus
 from bench.datasets.logmel import log_mel
 from bench.datasets.mini import unlabelled
@@ -154,7 +153,7 @@ def _generate(recipe: Pretraining, count: int) -> tuple[list[Any], str]:
     last digits differ between machines.
     """
     make: Callable[[int], tuple[Any, str]] = partial(_chunk, recipe.modality, recipe.seed)
-    with ProcessPoolExecutor(available_cpus(), mp_context=get_context("spawn")) as pool:
+    with process_pool(available_cpus()) as pool:
         starts = range(0, count, _CHUNK)
         made = list(bar(pool.map(make, starts), f"generating {recipe.modality}", total=len(starts)))
     return [portion for portion, _ in made], sha256("".join(checksum for _, checksum in made).encode()).hexdigest()

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import processes, records, schema
+from bench import child_processes, processes, records, schema
 from bench.claims import Claims
 from bench.errors import BenchError, Mistakes, Terminated, UsageError
 from bench.official import check_official
@@ -139,6 +139,7 @@ def sweep(
         BenchError: a record cannot be written; it is part of the message, so that it is not lost. Or a run failed that
             several processes did together: the others wait for this one, and go no further.
     """
+    child_processes.refuse_unguarded()
     if jobs > 1:
         processes.refuse_several(f"--jobs {jobs}")
     if cluster:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
 
+from bench.child_processes import process_pool
 from bench.datasets import ave, videos
 from bench.datasets.layout import locate
 from bench.errors import DataError, UsageError
@@ -50,8 +47,7 @@ def extract_ave(root: Path, out: Path, jobs: int, progress: Progress) -> list[st
         for name in sorted(names)
         if not ((target / ave.FRAMES / name).is_dir() and (target / ave.SOUNDS / f"{name}.wav").is_file())
     ]
-    # Fresh interpreters: forking a process that holds torch's threads is not safe.
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
+    with process_pool(jobs) as pool:
         wrong = pool.map(partial(_extract, release, target), todo)
         return [problem for problem in progress(wrong, len(todo), "video") if problem]
 
@@ -62,18 +58,6 @@ def _copy(source: Path, target: Path) -> None:
     if not target.is_file() or target.read_bytes() != content:
         with atomic_file(target) as file:
             file.write(content)
-
-
-def _end_with_parent() -> None:
-    """Ends a worker whose parent was killed: it would wait for more to do for ever."""
-
-    def wait() -> None:
-        parent = parent_process()
-        assert parent
-        parent.join()
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
 
 
 def _extract(release: Path, target: Path, name: str) -> str:

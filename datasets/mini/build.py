@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import msgspec
 
 from bench.checksums import combined
+from bench.child_processes import process_pool
 from bench.cpus import available_cpus
 from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
@@ -88,8 +87,7 @@ def build(
     layout = LAYOUTS[benchmark]
     videos = videos or layout.videos
     jobs = [(split, index) for split, count in videos.items() for index in range(count)]
-    # Fresh interpreters: forking a process that holds torch's threads is not safe.
-    with ProcessPoolExecutor(workers or available_cpus(), mp_context=get_context("spawn")) as pool:
+    with process_pool(workers or available_cpus()) as pool:
         running: Iterable[Written] = pool.map(partial(_write, root, benchmark, seed), jobs, chunksize=8)
         written = list(progress(running, len(jobs)) if progress else running)
     digests = layout.write_annotations(root, written)

@@ -115,10 +115,10 @@ def test_generators_start_a_process_for_each_cpu_that_there_is(monkeypatch, modu
     class AskedError(Exception):
         pass
 
-    def asked(processes, **_):
+    def asked(processes):
         raise AskedError(processes)
 
-    monkeypatch.setattr(module, "ProcessPoolExecutor", asked)
+    monkeypatch.setattr(module, "process_pool", asked)
     monkeypatch.setattr(module, "available_cpus", lambda: 3)
     with pytest.raises(AskedError, match=r"^3$"):
         if module is build:
