@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _LONGEST = 2000  # characters of what a library's error says
+_MOST_MISTAKES = 50  # of one command: a file that is something else altogether may have one in every line
 
 
 def printable(text: str) -> str:
@@ -63,9 +64,11 @@ class Mistakes:
         self.problems: list[str] = []
 
     def add(self, problem: str) -> None:
-        """Notes one mistake, once."""
-        if problem not in self.problems:
+        """Notes one mistake, once, unless there are many already."""
+        if len(self.problems) < _MOST_MISTAKES and problem not in self.problems:
             self.problems.append(problem)
+            if len(self.problems) == _MOST_MISTAKES:
+                self.problems.append("... and perhaps more, which are not looked for")
 
     @contextmanager
     def gathered(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-MEBIBYTE = 2**20
+KIBIBYTE, MEBIBYTE = 2**10, 2**20
 Guard = Callable[[], AbstractContextManager[object]]
 
 _SCRATCH = re.compile(r"\.([0-9a-f]{12})-[0-9a-f]{32}\.tmp")

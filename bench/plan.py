@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.tuned import Tuned
 
 _MAX_SEED = 2**32 - 1  # numpy takes no larger one
+_LONGEST_KEY = 200  # characters of what --set sets
 
 _Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class whose fields they are
 
@@ -179,6 +180,9 @@ def _changes(
     for override in overrides:
         key, equals, text = override.partition("=")
         owner, dot, name = key.strip().rpartition(".")
+        if len(key) > _LONGEST_KEY:
+            mistakes.add(f"--set {key[:_LONGEST_KEY]}...: a key has at most {_LONGEST_KEY} characters")
+            continue
         if not (equals and dot):
             mistakes.add(
                 f"--set {override}: write <method>.<key>=<value>, or a task, a stream, train or data before the dot"

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import registry, settings
+from bench import registry, settings, toml
 from bench.errors import Mistakes, UsageError
-from bench.files import MEBIBYTE, read_text
+from bench.files import KIBIBYTE, read_text
 from bench.recipe import PER_METHOD, Recipe
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 _FOLDER = Path(__file__).parent / "suites"
-_LARGEST = MEBIBYTE  # bytes of a file
+_LARGEST = 256 * KIBIBYTE  # bytes of a file; the built-in suites have less than 4 kB
 
 
 @dataclass(frozen=True)
@@ -226,8 +220,8 @@ def check_method(method: str, values: Mapping[str, Any], where: str) -> dict[str
 def parse_value(text: str) -> Any:
     """A value from the command line, as TOML writes it; what is no TOML is text."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        return toml.parse(f"value = {text}")["value"]
+    except ValueError:
         return text
 
 
@@ -238,9 +232,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read.
     """
     try:
-        return tomllib.loads(read_text(path, _LARGEST))
-    except RecursionError as error:
-        raise UsageError(f"{path} is no readable TOML: lists lie too deep in one another") from error
+        return toml.parse(read_text(path, _LARGEST))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no readable TOML: {error}") from error
 
