@@ -8,6 +8,7 @@ from pathlib import Path
 from bench import registry, settings
 from bench.datasets.releases import RELEASES
 from bench.errors import Mistakes, UsageError
+from bench.streams.sources import check_encoders
 
 
 def check_official(tasks: Collection[str], root: Path | None) -> None:
@@ -67,6 +68,7 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
 
     check_official([task], root)
     spec = make_plan(suite, ["head"], [task], [0], ["data.source=official"])[0]
+    check_encoders({source["model"]: name for name, source in spec.streams.items()}, weights=False, tokenizer=True)
 
     from bench.data import open_splits  # brings torch
     from bench.streams.load import outline_stream

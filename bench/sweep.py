@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from bench import child_processes, processes, records, schema
 from bench.claims import Claims
-from bench.errors import BenchError, Mistakes, Terminated, UsageError
+from bench.errors import BenchError, Mistakes, Terminated
 from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.schema import Record
-from bench.streams.sources import find_encoder
+from bench.streams.sources import check_encoders
 from bench.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -98,11 +98,8 @@ def plan_runs(
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():
             check_official(official, data_root)
-    for model, stream in {source["model"]: name for spec in plan for name, source in spec.streams.items()}.items():
-        try:
-            find_encoder(model)
-        except UsageError as error:
-            mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
+    with mistakes.gathered():
+        check_encoders({source["model"]: name for spec in plan for name, source in spec.streams.items()})
     mistakes.raise_if_any()
     if tuned:
         tuned.check_budget(budget)

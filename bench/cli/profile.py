@@ -8,9 +8,9 @@ from pathlib import Path
 
 from bench import files, processes, records
 from bench.cli.arguments import add_list, whole, words
-from bench.errors import BenchError, Mistakes, UsageError
+from bench.errors import BenchError, UsageError
 from bench.plan import Spec, make_plan
-from bench.streams.sources import find_encoder
+from bench.streams.sources import check_encoders
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +45,7 @@ def main(args: argparse.Namespace) -> int:
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
     plan = make_plan(args.suite, words(args.methods), words(args.tasks), [0], args.set)
-    mistakes = Mistakes()
-    for model in dict.fromkeys(source["model"] for spec in plan for source in spec.streams.values()):
-        with mistakes.gathered():
-            find_encoder(model, weights=False)
-    mistakes.raise_if_any()
+    check_encoders({source["model"]: name for spec in plan for name, source in spec.streams.items()}, weights=False)
     if args.suggest_batch:
         return _suggest(plan, args)
     records.check_writable(args.results)

@@ -35,6 +35,7 @@ from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.streams.base import Stream
 from bench.streams.checks import check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
+from bench.streams.encoder_files import PREPROCESSOR
 from bench.streams.inputs import AudioInput, Input, OutlinedText, Reading, TextInput
 from bench.streams.postnorm import BertStream, RobertaStream
 from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
@@ -53,9 +54,11 @@ FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
     BertConfig.model_type: (BertStream, BertModel, {"add_pooling_layer": False}),
     RobertaConfig.model_type: (RobertaStream, RobertaModel, {"add_pooling_layer": False}),
 }
-"""By `config.model_type`: the stream, the model of transformers, and what its constructor is given."""
+"""By `config.model_type`: the stream, the model of transformers, and what its constructor is given.
 
-_PREPROCESSOR = "preprocessor_config.json"
+`bench.streams.encoder_files.READS` says of each what it reads.
+"""
+
 _NAMED = 10  # weights that a message names
 
 
@@ -155,7 +158,7 @@ def save_stream(stream: Stream, folder: Path) -> None:
     for path in folder.glob("*.safetensors"):
         use_default_permissions(path)
     text = json.dumps(stream.input.to_preprocessor(), indent=2)
-    (folder / _PREPROCESSOR).write_text(text + "\n", encoding="utf-8")
+    (folder / PREPROCESSOR).write_text(text + "\n", encoding="utf-8")
     if isinstance(stream.input, TextInput):
         stream.input.save_tokenizer(folder)
 
@@ -195,14 +198,14 @@ def _read_input(folder: Path, reads: type[Input], reading: Reading) -> Input:
         takes = ", ".join(reads.options)
         raise BenchError(f"{folder} reads {reads.what}, of which {others[0]} cannot be set, but {takes}")
     extent = given.pop(reads.options[0], None)
-    path = folder / _PREPROCESSOR
+    path = folder / PREPROCESSOR
     if issubclass(reads, TextInput):
         values = _read_json(path) if path.is_file() else {}  # checkpoints of text encoders seldom have this file
         return TextInput.from_preprocessor(values, str(folder), extent)
     try:
         input = reads.from_preprocessor(_read_json(path), extent)
     except KeyError as error:
-        raise BenchError(f"{_PREPROCESSOR} of the encoder {folder} has no {error}") from error
+        raise BenchError(f"{PREPROCESSOR} of the encoder {folder} has no {error}") from error
     input = replace(input, **given)
     if isinstance(input, AudioInput) and extent is None:
         return replace(input, frames=min(input.frames, input.heard))

@@ -249,5 +249,5 @@ def test_an_encoder_with_broken_weights_is_told(tmp_path, content):
     for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(BenchError, match="cannot load the encoder"):
+    with pytest.raises(BenchError, match=r"model\.safetensors is (cut short|no readable)"):
         load_stream(str(tmp_path))

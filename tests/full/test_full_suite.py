@@ -48,7 +48,7 @@ def test_the_authors_settings_run_and_their_deviations_are_in_the_record(suite, 
 
 
 def of_paper(suite, task, monkeypatch):
-    for check in ("check_official", "find_encoder"):
+    for check in ("check_official", "check_encoders"):
         monkeypatch.setattr(f"bench.sweep.{check}", lambda *_: None)
     (spec,), _ = plan_runs(suite, ["cola"], [task], [0], [])
     return spec

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -109,6 +113,34 @@ def text_input(tmp_path_factory: pytest.TempPathFactory) -> TextInput:
     folder = tmp_path_factory.mktemp("tokenizer")
     BertTokenizer({word: number for number, word in enumerate(SPECIAL + WORDS)}).save_pretrained(folder)
     return TextInput(str(folder))
+
+
+@pytest.fixture
+def hub_cache(tmp_path, monkeypatch) -> Path:
+    """An empty Hugging Face cache, and no network."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was asked"))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("the network was asked"))
+    return tmp_path / "cache"
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def snapshot_in(cache: Path, model: str) -> Path:
+    folder = cache / f"models--{model.replace('/', '--')}"
+    (folder / "refs").mkdir(parents=True)
+    (folder / "refs" / "main").write_text(COMMIT)
+    (folder / "snapshots" / COMMIT).mkdir(parents=True)
+    (folder / "blobs").mkdir()
+    return folder / "snapshots" / COMMIT
+
+
+@pytest.fixture
+def snapshot(hub_cache: Path) -> Callable[[str], Path]:
+    """Makes the folder of a model in the cache, as `hf download` does."""
+    return partial(snapshot_in, hub_cache)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -1,0 +1,171 @@
+"""Which files an encoder is read from, by its family, and what is wrong with those in a folder.
+
+Needs no heavy import: it is asked while a command is planned.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.errors import wording
+from bench.files import MEBIBYTE, check_file, read_json
+from bench.streams.checks import CONFIG, INDEX, check_folder
+
+PREPROCESSOR = "preprocessor_config.json"
+WEIGHTS = "model.safetensors"
+
+READS: dict[str, Literal["images", "sounds", "text"]] = {
+    **dict.fromkeys(("vit", "dinov2", "dinov3_vit", "swinv2"), "images"),
+    "audio-spectrogram-transformer": "sounds",
+    **dict.fromkeys(("bert", "roberta"), "text"),
+}
+"""What encoders of each family read, by `model_type` of their configuration; `bench.streams.load` has the classes."""
+
+_VOCABULARIES = {"bert": ("vocab.txt",), "roberta": ("vocab.json", "merges.txt")}
+"""What a tokenizer is made of where there is no `tokenizer.json`."""
+
+_WRITTEN_BY = {"images": "AutoImageProcessor", "sounds": "AutoFeatureExtractor", "text": "AutoTokenizer"}
+_LARGEST_CONFIG = 64 * MEBIBYTE  # bytes
+_LARGEST_HEADER = 8 * MEBIBYTE  # bytes; of a longer one nothing is said, though safetensors would read it
+_UNREAD = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A file that an encoder needs and that is not there, or not whole.
+
+    Attributes:
+        message: which, and what is wrong with it.
+        files: names or patterns of files whose download mends it.
+        damaged: whether there is a file by that name, which a download would take for whole.
+    """
+
+    message: str
+    files: tuple[str, ...] = ()
+    damaged: bool = False
+
+
+def faults(folder: Path, *, weights: bool, tokenizer: bool) -> list[Fault]:
+    """Return what an encoder's folder lacks of those files that its family is read from.
+
+    Args:
+        folder: in transformers' form.
+        weights: whether weights are needed.
+        tokenizer: whether the tokenizer of an encoder of texts is needed.
+
+    Raises:
+        ValueError: its configuration is broken, or of a family that no stream is known for; says what is wrong.
+    """
+    found = [*_absent(folder, CONFIG)]
+    reads = None
+    if not found:
+        try:
+            check_folder(folder)
+            family = read_json(folder / CONFIG, _LARGEST_CONFIG).get("model_type")
+        except OSError as error:
+            raise ValueError(wording(error)) from error
+        if not isinstance(family, str):
+            raise ValueError(f"{CONFIG} names no family of encoders (model_type)")
+        if family not in READS:
+            raise ValueError(f"no stream is known for encoders of the family {family}; known: {', '.join(READS)}")
+        reads = READS[family]
+        if reads != "text":
+            found += _absent(folder, PREPROCESSOR, f" (`{_WRITTEN_BY[reads]}` saves it)")
+        elif tokenizer:
+            found += _tokenizer(folder, _VOCABULARIES[family])
+    return [*found, *(_weights(folder) if weights else ())]
+
+
+def _absent(folder: Path, name: str, about: str = "") -> Iterator[Fault]:
+    """Yield a fault where there is no such file, or none that can be read."""
+    path = folder / name
+    if not os.path.lexists(path):
+        yield Fault(f"{name} is missing{about}", (name,))
+    elif not os.path.exists(path):  # noqa: PTH110 - of a Path it raises where a folder may not be entered
+        yield Fault(f"{name} is a link to a file that is not there", (name,))
+    elif not path.is_file():
+        yield Fault(f"{name} is no regular file")
+    elif not os.access(path, os.R_OK):
+        yield Fault(f"{name} may not be read: its permissions do not allow it")
+
+
+def _tokenizer(folder: Path, vocabulary: Sequence[str]) -> Iterator[Fault]:
+    whole = "tokenizer.json"
+    if not [*_absent(folder, whole)] or not any([*_absent(folder, name)] for name in vocabulary):
+        return
+    if os.path.lexists(folder / whole):
+        yield from _absent(folder, whole)
+        return
+    names = f"{whole} or {' and '.join(vocabulary)}"
+    patterns = (whole, "tokenizer_config.json", "special_tokens_map.json", *vocabulary)
+    yield Fault(f"{names} is missing (the tokenizer: `{_WRITTEN_BY['text']}` saves it)", patterns)
+
+
+def _weights(folder: Path) -> Iterator[Fault]:
+    """Yield what is wrong with the weights: transformers reads the single file where there is one, else the index."""
+    if os.path.lexists(folder / WEIGHTS):
+        yield from _unsound(folder, WEIGHTS)
+        return
+    if os.path.lexists(folder / INDEX):
+        if absent := [*_absent(folder, INDEX)]:
+            yield from absent
+            return
+        for name in sorted(set(_weight_map(folder / INDEX).values())):
+            yield from _unsound(folder, name)
+        return
+    if any(folder.glob("model-*-of-*.safetensors")):
+        yield Fault(f"{INDEX} is missing, which says what the parts of the weights hold", (INDEX,))
+        return
+    others = [name for name in _UNREAD if os.path.lexists(folder / name)]
+    about = f" ({others[0]} is not read: such files may hold code)" if others else ""
+    yield Fault(f"{WEIGHTS} is missing{about}", ("model*.safetensors", INDEX))
+
+
+def _weight_map(index: Path) -> Mapping[str, str]:
+    """Return the parts that an index names; `check_folder` has looked at it before."""
+    try:
+        return read_json(index, _LARGEST_CONFIG)["weight_map"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _unsound(folder: Path, name: str) -> Iterator[Fault]:
+    """Yield what is wrong with a safetensors file, as far as its header and its size tell."""
+    if absent := [*_absent(folder, name)]:
+        yield from absent
+    elif wrong := _damage(folder / name):
+        yield Fault(f"{name} is {wrong}", (name,), damaged=True)
+
+
+def _damage(path: Path) -> str:
+    try:
+        size = check_file(path, 2**63)
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = int.from_bytes(start, "little")
+            if start == b"version " and b"git-lfs" in file.read(128):
+                return "only a pointer of Git LFS to the file: `git lfs pull` fetches it"
+            if 8 + length > size:
+                return f"cut short, or no safetensors: it has {size:,} bytes"
+            if length > _LARGEST_HEADER:
+                return ""
+            file.seek(8)
+            expected = 8 + length + _end(json.loads(file.read(length)))
+    except (OSError, ValueError, RecursionError):
+        return "no readable safetensors file"
+    return f"cut short: it has {size:,} bytes of {expected:,}" if size < expected else ""
+
+
+def _end(header: Any) -> int:
+    """Return how many bytes the tensors of a safetensors header take."""
+    try:
+        return max(
+            (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
+        )
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ValueError("no header of safetensors") from error

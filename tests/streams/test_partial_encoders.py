@@ -1,0 +1,239 @@
+"""Encoders that are there in part: what is missing, and the command that fetches it, are told while planning."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import RobertaConfig, RobertaModel
+
+from bench import cli
+from bench.errors import UsageError
+from bench.streams.encoder_files import READS
+from bench.streams.load import FAMILIES, load_stream, random_stream, save_stream
+from bench.streams.sources import check_encoders, find_encoder
+
+NAME = "someone/tiny"
+FETCH = "`hf download someone/tiny --revision 0123456789abcdef0123456789abcdef01234567"
+SUITES = Path(cli.__file__).parents[1] / "suites"
+INDEX = "model.safetensors.index.json"
+
+
+@pytest.fixture
+def copies(snapshot, make_stream, make_text_stream, text_input):
+    """A whole copy of an encoder in the cache, by what it reads."""
+
+    def copy(reads: str = "images") -> Path:
+        folder = snapshot(NAME)
+        if reads == "text":
+            save_stream(make_text_stream(text_input, depth=1, dtype=torch.float32), folder)
+        else:
+            save_stream(make_stream({"images": "vit", "sounds": "ast"}[reads], 1, torch.float32), folder)
+        assert find_encoder(NAME) == folder
+        return folder
+
+    return copy
+
+
+def shard(folder: Path) -> list[Path]:
+    """Has the weights in two files and an index; returns the two."""
+    stream = load_stream(str(folder))
+    (folder / "model.safetensors").unlink()
+    stream.encoder.save_pretrained(folder, max_shard_size=stream.encoder.num_parameters() * 4 // 2)
+    parts = sorted(folder.glob("model-*.safetensors"))
+    assert len(parts) >= 2 and find_encoder(str(folder)) == folder
+    return parts
+
+
+def told(model: str = NAME, **needs: bool) -> str:
+    with pytest.raises(UsageError) as error:
+        find_encoder(model, **needs)
+    return str(error.value)
+
+
+def test_every_family_says_what_it_reads():
+    assert {family: stream.reads.what for family, (stream, *_) in FAMILIES.items()} == READS
+
+
+@pytest.mark.parametrize(
+    ("reads", "file"),
+    [
+        ("images", "preprocessor_config.json"),
+        ("sounds", "preprocessor_config.json"),
+        ("images", "config.json"),
+        ("text", "config.json"),
+    ],
+)
+def test_a_copy_without_a_file_is_told_of_with_the_command_that_fetches_it(copies, reads, file):
+    folder = copies(reads)
+    (folder / file).unlink()
+    message = told()
+    assert f'{FETCH} --include "{file}"`' in message
+    assert f"the encoder someone/tiny is here in part only ({folder}): {file} is missing" in message
+
+
+def test_weights_that_were_never_fetched(copies):
+    folder = copies()
+    (folder / "model.safetensors").unlink()
+    assert f'{FETCH} --include "model*.safetensors" --include "{INDEX}"`' in told()
+    assert find_encoder(NAME, weights=False) == folder
+    (folder / "pytorch_model.bin").write_bytes(b"")
+    assert "model.safetensors is missing (pytorch_model.bin is not read: such files may hold code)" in told()
+
+
+def test_a_download_that_was_stopped(copies):
+    folder = copies()
+    (folder / "model.safetensors").unlink()
+    (folder.parent.parent / "blobs" / "abc.incomplete").write_bytes(b"half")
+    assert "A download of it was stopped midway. Fetch that with `hf" in told()
+
+
+def test_a_link_whose_blob_is_gone(copies):
+    folder = copies()
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("../../blobs/gone")
+    message = told()
+    assert "model.safetensors is a link to a file that is not there" in message
+    assert f'{FETCH} --include "model.safetensors"`' in message
+
+
+def test_one_part_of_several(copies):
+    folder = copies()
+    first, *_ = shard(folder)
+    first.unlink()
+    assert f'{FETCH} --include "{first.name}"`' in told()
+
+
+def test_parts_without_their_index(copies):
+    folder = copies()
+    shard(folder)
+    (folder / INDEX).unlink()
+    assert f'{FETCH} --include "{INDEX}"`' in told()
+
+
+@pytest.mark.parametrize("kept", [0, 100, -4])
+def test_weights_that_are_cut_short(copies, kept):
+    path = copies() / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:kept])
+    message = told()
+    assert "cut short" in message and f'{FETCH} --include "model.safetensors" --force-download`' in message
+
+
+def test_a_pointer_of_git_lfs(copies):
+    path = copies() / "model.safetensors"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 346345912\n")
+    assert "only a pointer of Git LFS to the file" in told()
+
+
+def test_a_tokenizer_is_needed_for_texts_alone(copies):
+    folder = copies("text")
+    for name in ("tokenizer.json", "vocab.txt"):
+        (folder / name).unlink(missing_ok=True)
+    message = told()
+    assert "tokenizer.json or vocab.txt is missing (the tokenizer: `AutoTokenizer` saves it)" in message
+    assert f'{FETCH} --include "tokenizer.json" --include "tokenizer_config.json"' in message
+    assert "tokenizer.json or vocab.txt is missing" in told(weights=False, tokenizer=True)
+    assert find_encoder(NAME, weights=False) == folder
+    random_stream(NAME)  # what `bench profile` needs
+
+
+@pytest.mark.parametrize("kept", ["tokenizer.json", "vocab.txt"])
+def test_either_form_of_a_tokenizer_will_do(copies, kept, text_input):
+    folder = copies("text")
+    words = sorted(text_input_vocabulary(folder).items(), key=lambda item: item[1])
+    for path in (*folder.glob("token*"), *folder.glob("vocab*"), *folder.glob("special*")):
+        if path.name != kept:
+            path.unlink()
+    if kept == "vocab.txt":
+        (folder / kept).write_text("".join(f"{word}\n" for word, _ in words))
+    assert find_encoder(NAME) == folder
+    assert (load_stream(NAME).input.encode(["the red ball"]) == text_input.encode(["the red ball"])).all()
+
+
+def text_input_vocabulary(folder: Path) -> dict[str, int]:
+    return json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+
+
+def test_a_vocabulary_of_roberta_has_two_files(tmp_path):
+    size = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
+    RobertaModel(RobertaConfig(vocab_size=10, **size)).save_pretrained(tmp_path)
+    (tmp_path / "vocab.json").write_text("{}")
+    assert "tokenizer.json or vocab.json and merges.txt is missing" in told(str(tmp_path))
+    (tmp_path / "merges.txt").write_text("")
+    assert find_encoder(str(tmp_path)) == tmp_path
+
+
+def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
+    save_stream(make_stream("vit", 1, torch.float32), tmp_path)
+    for name in ("preprocessor_config.json", "model.safetensors"):
+        (tmp_path / name).unlink()
+    message = told(str(tmp_path))
+    files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Copy"
+    assert f"the folder {tmp_path} holds no whole encoder: {files}" in message
+    assert "hf download" not in message
+
+
+def test_the_folder_of_a_copy_is_known_as_that(copies):
+    folder = copies()
+    (folder / "preprocessor_config.json").unlink()
+    assert f'{FETCH} --include "preprocessor_config.json"`' in told(str(folder))
+
+
+def test_a_family_without_a_stream(copies):
+    folder = copies()
+    config = folder / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "whisper"}))
+    assert "no stream is known for encoders of the family whisper; known: vit" in told()
+
+
+@pytest.mark.parametrize("denied", ["model.safetensors", "."])
+def test_files_that_may_not_be_read(make_stream, denied):
+    """Asked by a user who is not root, whom no permissions stop."""
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are for their owner only
+        Path(place).chmod(0o755)
+        folder = Path(place) / "encoder"
+        save_stream(make_stream("vit", 1, torch.float32), folder)
+        (folder / denied).chmod(0)
+        code = (
+            "import os, sys; from bench.streams.sources import find_encoder; os.getuid() or os.setuid(65534); "
+            "find_encoder(sys.argv[1])"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+        folder.chmod(0o755)
+    *_, last = done.stderr.splitlines()
+    assert "UsageError" in last and "permission" in last
+
+
+def test_the_command_says_where_the_network_is_switched_off(hub_cache, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert "` (without HF_HUB_OFFLINE, which is set here)" in told()
+    assert str(hub_cache) in told()
+
+
+def test_all_encoders_of_a_command_are_told_of_at_once(copies, tmp_path):
+    (copies() / "preprocessor_config.json").unlink()
+    with pytest.raises(UsageError) as error:
+        check_encoders({NAME: "vision", f"{tmp_path}/nowhere": "audio"})
+    first, second = error.value.problems
+    assert first.endswith("; or name a folder that holds one: --set vision.model=DIR") and FETCH in first
+    assert second.startswith(f"no folder {tmp_path}/nowhere") and second.endswith("--set audio.model=DIR")
+
+
+@pytest.mark.parametrize("command", ["run", "tune", "profile", "check"])
+def test_every_command_says_it_before_anything_is_generated(command, copies, tmp_path, monkeypatch, capsys):
+    (copies() / "preprocessor_config.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    suite = Path("own.toml")
+    mini = (SUITES / f"{'check' if command == 'check' else 'mini'}.toml").read_text(encoding="utf-8")
+    suite.write_text(mini.replace("embedded:vision-v2", NAME), encoding="utf-8")
+    given = [command, "--suite", str(suite), "--methods", "lora", "--tasks", "avs"]
+    given += ["--update", "--seeds", "0,1"] if command == "check" else []
+    given += [] if command == "profile" else ["--data-root", "data"]
+    assert cli.main(given) == 2
+    assert f'{FETCH} --include "preprocessor_config.json"`' in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "own.toml"]
