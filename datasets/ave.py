@@ -23,6 +23,7 @@ SECONDS = 10
 FOLDER = "AVE_Dataset"
 ANNOTATIONS = "Annotations.txt"
 FRAMES, SOUNDS, VIDEOS = "video_frames", "raw_audio", "AVE"
+TIMINGS = "extracted"  # where `bench data prepare` notes what each video has of each second
 SPLITS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 
 
@@ -122,6 +123,10 @@ class Release:
     def sound_path(self, event: Event) -> Path:
         """The file of `log_mels`."""
         return self.folder / SOUNDS / f"{event.video}.wav"
+
+    def timing_path(self, event: Event) -> Path:
+        """The file that says what the video has of each second, where `bench data prepare` took it apart."""
+        return self.folder / TIMINGS / f"{event.video}.json"
 
 
 def spread(count: int) -> list[int]:

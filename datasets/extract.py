@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
@@ -9,8 +10,11 @@ from pathlib import Path
 from bench.child_processes import process_pool
 from bench.datasets import ave, videos
 from bench.datasets.layout import locate
+from bench.datasets.timeline import read_timing
 from bench.errors import DataError, UsageError
 from bench.files import atomic_file
+
+_FRAMES = {f"{number:04d}.jpg" for number in range(1, ave.SECONDS + 1)}
 
 Progress = Callable[[Iterable[str], int, str], Iterable[str]]
 """Wraps what is gone through, given how many there are and what one is called."""
@@ -42,14 +46,47 @@ def extract_ave(root: Path, out: Path, jobs: int, progress: Progress) -> list[st
     target.mkdir(parents=True, exist_ok=True)
     for file in (ave.ANNOTATIONS, *ave.SPLITS.values()):
         _copy(release / file, target / file)
-    todo = [
-        name
-        for name in sorted(names)
-        if not ((target / ave.FRAMES / name).is_dir() and (target / ave.SOUNDS / f"{name}.wav").is_file())
-    ]
+    wrong = []
+    todo = []
+    for name in sorted(names):
+        try:
+            if not _is_extracted(release, target, name):
+                todo.append(name)
+        except DataError as error:
+            wrong.append(str(error))
     with process_pool(jobs) as pool:
-        wrong = pool.map(partial(_extract, release, target), todo)
-        return [problem for problem in progress(wrong, len(todo), "video") if problem]
+        problems = pool.map(partial(_extract, release, target), todo)
+        return [*wrong, *(problem for problem in progress(problems, len(todo), "video") if problem)]
+
+
+def _is_extracted(release: Path, target: Path, name: str) -> bool:
+    """Whether a video is extracted whole, as this version of the program does it.
+
+    What an earlier version extracted is removed, so that frames of both are never used together: those that are still
+    to be made are missing.
+
+    Raises:
+        DataError: there are files that the program did not write.
+    """
+    frames, sound, timing = _places(target, name)
+    if not frames.is_dir() and not sound.is_file():
+        return False
+    if read_timing(timing, name):
+        return frames.is_dir() and sound.is_file()
+    if frames.is_dir() and {path.name for path in frames.iterdir()} != _FRAMES:
+        raise DataError(
+            f"sample {name}: {frames} holds frames that `bench data prepare` did not write: use this folder as it is, "
+            "as --data-root, or name another one as --out"
+        )
+    if (release / ave.VIDEOS / f"{name}.mp4").is_file():
+        shutil.rmtree(frames, ignore_errors=True)
+        sound.unlink(missing_ok=True)
+    return False
+
+
+def _places(target: Path, name: str) -> tuple[Path, Path, Path]:
+    """Where a video's frames, its sound and its timing go."""
+    return target / ave.FRAMES / name, target / ave.SOUNDS / f"{name}.wav", target / ave.TIMINGS / f"{name}.json"
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -64,7 +101,7 @@ def _extract(release: Path, target: Path, name: str) -> str:
     """Extracts one video; returns what is wrong with it, or ""."""
     video = release / ave.VIDEOS / f"{name}.mp4"
     try:
-        videos.extract(video, name, ave.spread, target / ave.FRAMES / name, target / ave.SOUNDS / f"{name}.wav")
+        videos.extract(video, name, ave.SECONDS, *_places(target, name))
     except DataError as error:
         return str(error)
     return ""

@@ -45,7 +45,8 @@ AVE_Dataset/
   Annotations.txt  trainSet.txt  valSet.txt  testSet.txt    category&video id&quality&start&end, a header or none
   AVE/<video id>.mp4                       as released; `bench data prepare ave` makes of them, in a folder of its own:
   video_frames/<video id>/0001.jpg ...     10 or more, spread evenly over the ten seconds
-  raw_audio/<video id>.wav                 of any sample rate, mono or stereo"""
+  raw_audio/<video id>.wav                 of any sample rate, mono or stereo
+  extracted/<video id>.json                what the video has of each second; written by `prepare`, read by `verify`"""
 
 _S4_LAYOUT = """\
 Single-source/

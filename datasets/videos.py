@@ -1,9 +1,11 @@
-"""Takes videos apart into frames and sound, with PyAV: the extra `video`."""
+"""Takes videos apart into frames and sound, with PyAV: the extra `video`. See `timeline` for what a second is."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,15 +15,17 @@ import soundfile
 from numpy.typing import NDArray
 
 from bench.datasets.media import MOST_PIXELS, check_audio, check_pixels
+from bench.datasets.timeline import Timing, frames_of_seconds, read_timing
 from bench.errors import BenchError, DataError, wording
-from bench.files import atomic_file, atomic_folder
+from bench.files import atomic_file, atomic_folder, write_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _QUALITY = 95  # of the frames' JPEG
 _FORMAT = "mp4"  # FFmpeg knows hundreds; some are lists of other files and addresses, which it would open
-_WHOLE = 0.9  # share of the frames that the header tells of which can be decoded, as a player may skip a few
+_WHOLE = 0.9  # share of the frames that must be decodable, as a player may skip a few
+_JITTER = Fraction(1, 100)  # seconds by which the times of consecutive pieces of sound may be off, being rounded
 
 
 def check_library() -> None:
@@ -36,30 +40,50 @@ def check_library() -> None:
         raise BenchError(f"videos are read with PyAV: pip install 'crossmodal-bench[video]' ({error})") from error
 
 
-def extract(video: Path, sample: str, choose: Callable[[int], Sequence[int]], frames: Path, sound: Path) -> None:
-    """Writes frames of a video as 0001.jpg, ... in a folder, and its sound as a WAV file in mono, at its own rate.
+@dataclass(frozen=True)
+class Clip:
+    """The first seconds of a video.
 
-    Each is written whole or not at all, the folder last; what is there already is left.
+    Attributes:
+        places: for each second, the index of the frame that stands for it.
+        wave: the sound averaged to mono, (seconds * rate,), in -1..1; silence where the video has none.
+        rate: samples a second, the video's own.
+        timing: what the video has of each second.
+    """
+
+    places: list[int]
+    wave: NDArray[np.float32]
+    rate: int
+    timing: Timing
+
+
+def extract(video: Path, sample: str, seconds: int, frames: Path, sound: Path, timing: Path) -> None:
+    """Writes what stands for the first seconds of a video.
+
+    Each is written whole or not at all; what is there already is left.
 
     Args:
         video: the file.
         sample: what it is called in messages.
-        choose: which frames, given how many there are; in ascending order, the same again where there are too few.
-        frames: the folder.
-        sound: the WAV file.
+        seconds: how many.
+        frames: the folder for a frame of each second, 0001.jpg, ...
+        sound: the WAV file, in mono, of just these seconds.
+        timing: the file for the clip's timing, which is written last.
 
     Raises:
-        DataError: the file is missing or broken, or has no pictures or no sound.
+        DataError: the video is missing or broken, or has no pictures or no sound.
     """
+    clip = read_clip(video, sample, seconds)
     if not sound.is_file():
-        wave, rate = read_sound(video, sample)
         with atomic_file(sound) as file:
-            soundfile.write(file, wave, rate, subtype="PCM_16", format="WAV")
+            soundfile.write(file, clip.wave, clip.rate, subtype="PCM_16", format="WAV")
     if not frames.is_dir():
-        pictures = read_frames(video, sample, choose)
+        pictures = read_frames(video, sample, clip.places)
         with atomic_folder(frames) as scratch:
             for number, picture in enumerate(pictures, start=1):
                 picture.save(scratch / f"{number:04d}.jpg", quality=_QUALITY)
+    if read_timing(timing, sample) != clip.timing:
+        write_text(timing, clip.timing.text())
 
 
 def length(video: Path, sample: str) -> float:
@@ -67,56 +91,118 @@ def length(video: Path, sample: str) -> float:
     import av
 
     for kind in ("audio", "video"):
-        with _opened(video, sample, kind) as container:
+        with _opened(video, sample, kind) as (container, _):
             seconds = float(container.duration or 0) / av.time_base
     return seconds
 
 
-def read_frames(video: Path, sample: str, choose: Callable[[int], Sequence[int]]) -> list[Image]:
-    """The frames that `choose` names, given how many there are. The errors are those of `extract`."""
-    with _opened(video, sample, "video") as container:
-        count, told = sum(1 for _ in container.decode(video=0)), container.streams.video[0].frames
-    if count < max(1, _WHOLE * told):
-        raise DataError(f"sample {sample}: video {video} ends early: it has {count} frames of {told}")
-    places = choose(count)
-    with _opened(video, sample, "video") as container:
-        found = {place: frame.to_image() for place, frame in enumerate(container.decode(video=0)) if place in {*places}}
-    return [found[place] for place in places]
+def read_clip(video: Path, sample: str, seconds: int) -> Clip:
+    """What stands for the first seconds of a video. The errors are those of `extract`."""
+    starts, pictures_end = _frame_times(video, sample)
+    order = sorted(range(len(starts)), key=starts.__getitem__)  # as presented, should a decoder give them otherwise
+    wave, heard, rate, origin, sound_end = _read_sound(video, sample, starts[order[0]], seconds)
+    presented = [starts[index] - origin for index in order]
+    chosen = frames_of_seconds(presented, seconds)
+    timing = Timing(
+        frames=tuple(round(float(presented[index]), 6) for index in chosen),
+        sound=tuple(np.round(heard.reshape(seconds, rate).mean(axis=1), 4).tolist()),
+        end=round(float(max(pictures_end, sound_end) - origin), 6),
+    )
+    return Clip([order[index] for index in chosen], wave, rate, timing)
 
 
-def read_sound(video: Path, sample: str) -> tuple[NDArray[np.float32], int]:
-    """The sound averaged to mono, (samples,), in -1..1, and its sample rate. The errors are those of `extract`."""
+def read_frames(video: Path, sample: str, places: Sequence[int]) -> list[Image]:
+    """The frames at these places in the order of decoding. The errors are those of `extract`."""
+    wanted = {*places}
+    with _opened(video, sample, "video") as (container, stream):
+        frames = {place: frame.to_image() for place, frame in enumerate(container.decode(stream)) if place in wanted}
+    if missing := wanted - frames.keys():
+        raise DataError(f"sample {sample}: video {video} cannot be read: it has no frame {min(missing)}")
+    return [frames[place] for place in places]
+
+
+def _frame_times(video: Path, sample: str) -> tuple[list[Fraction], Fraction]:
+    """When each frame begins, in the order of decoding, and when the last one ends, in seconds of the file's clock."""
+    starts: list[Fraction] = []
+    end, sent = Fraction(0), 0
+    with _opened(video, sample, "video") as (container, stream):
+        for packet in container.demux(stream):
+            # What an edit list leaves out is in the file as well, since other frames are decoded from it.
+            sent += bool(packet.size) and not packet.is_discard
+            for frame in packet.decode():
+                starts.append(_time(frame, end))
+                # Where the file does not say how long the frame lasts, it lasts as long as the one before.
+                lasting = (
+                    frame.duration * frame.time_base if frame.duration else starts[-1] - starts[max(0, len(starts) - 2)]
+                )
+                end = max(end, starts[-1] + lasting)
+        expected = (stream.duration or 0) * stream.time_base
+    if not starts or len(starts) < _WHOLE * sent or end - min(starts) < Fraction(_WHOLE) * expected:
+        lasts = float(end - min(starts, default=end))
+        raise DataError(
+            f"sample {sample}: video {video} ends early: {len(starts)} frames of {lasts:.1f} seconds can be decoded, "
+            f"its header says {float(expected):.1f} seconds"
+        )
+    return starts, end
+
+
+def _read_sound(
+    video: Path, sample: str, first_frame: Fraction, seconds: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int, Fraction, Fraction]:
+    """The sound of the first seconds after the earlier of the first frame and the first sound.
+
+    Returns:
+        The wave, (seconds * rate,), silent where there is none; where there is some, (seconds * rate,); its rate; and,
+        in seconds of the file's clock, where the timeline begins and where the sound ends.
+    """
     import av
 
-    with _opened(video, sample, "audio") as container:
-        rate = container.streams.audio[0].rate
+    wave, heard = np.zeros(0, np.float32), np.zeros(0, np.bool_)
+    rate, count = 0, 0
+    origin = end = first_frame
+    with _opened(video, sample, "audio") as (container, stream):
         planar = av.AudioResampler(format="fltp")
-        pieces, count = [], 0
-        for frame in chain(container.decode(audio=0), [None]):  # at None it gives what it still has
+        for frame in chain(container.decode(stream), [None]):  # at None it gives what it still has
+            if frame is not None and (not rate or abs(_time(frame, end) - end) > _JITTER):
+                end = _time(frame, end)
+            if frame is not None and not rate:
+                rate, origin = frame.sample_rate, min(first_frame, end)
+                check_audio(seconds * rate, 1, rate)
+                wave, heard = np.zeros(seconds * rate, np.float32), np.zeros(seconds * rate, np.bool_)
             for piece in planar.resample(frame):
-                pieces.append(piece.to_ndarray().mean(axis=0))
                 count += piece.samples
                 check_audio(count, 1, rate)
-    if not pieces:
+                at = round((end - origin) * rate)
+                values = piece.to_ndarray().mean(axis=0)[max(0, -at) :]
+                span = slice(max(0, at), max(0, at) + len(values))
+                wave[span] = values[: len(wave[span])]
+                heard[span] = True
+                end += Fraction(piece.samples, rate)
+    if not count:
         raise DataError(f"sample {sample}: the audio of {video} is empty")
-    return np.concatenate(pieces), rate
+    return wave, heard, rate, origin, end
+
+
+def _time(frame: Any, otherwise: Fraction) -> Fraction:
+    """When a frame begins, in seconds of the file's clock; `otherwise` where the file does not say."""
+    return otherwise if frame.pts is None else frame.pts * frame.time_base
 
 
 @contextmanager
-def _opened(video: Path, sample: str, kind: str) -> Iterator[Any]:
-    """The file, opened, with a stream of that kind; what PyAV raises is told with the sample."""
+def _opened(video: Path, sample: str, kind: str) -> Iterator[tuple[Any, Any]]:
+    """The file, opened, and its main stream of that kind; what PyAV raises is told with the sample."""
     import av
 
     try:
         with av.open(str(video), format=_FORMAT) as container:
-            streams = getattr(container.streams, kind)
-            if not streams:
+            stream: Any = container.streams.best(kind)  # type: ignore[arg-type]
+            if not stream:
                 raise DataError(f"sample {sample}: {video} has no {kind} stream")
-            streams[0].thread_count = 1  # videos are read side by side
+            stream.thread_count = 1  # videos are read side by side
             if kind == "video":
-                check_pixels(streams[0].height, streams[0].width)
-                streams[0].codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # of each frame by itself
-            yield container
+                check_pixels(stream.height, stream.width)
+                stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # of each frame by itself
+            yield container, stream
     except FileNotFoundError as error:
         raise DataError(f"sample {sample}: video {video} is missing") from error
     except DataError:

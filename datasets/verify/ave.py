@@ -7,8 +7,9 @@ from pathlib import Path
 
 from bench.datasets import ave, videos
 from bench.datasets.ave import Event, Release
+from bench.datasets.timeline import Timing, read_timing
 from bench.datasets.verify.media import Progress, check_all, check_length, check_picture, check_sound
-from bench.datasets.verify.report import MISSING, TWICE, Faults, Report
+from bench.datasets.verify.report import MISSING, TIMING, TWICE, Faults, Report
 from bench.errors import BenchError, DataError
 
 
@@ -36,7 +37,12 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
             videos.check_library()
         except BenchError as error:
             report.remarks.append(f"videos were not opened: {error}")
-            quick = True
+            check = _check_presence
+    elif not (release.folder / ave.TIMINGS).is_dir():
+        report.remarks.append(
+            "nothing says which seconds the frames are of: if an earlier version of `bench data prepare` extracted "
+            "them, prepare them again, as it took frames by their place"
+        )
     samples = list({event.video: event for its in events.values() for event in its}.values())
     check_all(samples, lambda event, faults: check(release, event, faults, quick), report, progress, "video")
     return file
@@ -74,13 +80,39 @@ def _check_extracted(release: Release, event: Event, faults: Faults, quick: bool
     for path in dict.fromkeys(paths):
         check_picture(path, event.video, faults, quick)
     check_sound(release.sound_path(event), event.video, faults, ave.SECONDS, quick)
+    path = release.timing_path(event)
+    if timing := faults.attempt(lambda: read_timing(path, event.video)):
+        _check_timing(release.folder / ave.FRAMES / event.video, event, timing, faults)
+    elif path.parent.is_dir():
+        wrong = "frames were not extracted by this version, unlike those of other videos: `bench data prepare` again"
+        faults.add(TIMING, path, f"sample {event.video}", wrong)
     return len(set(paths)) + 1
 
 
+def _check_presence(release: Release, event: Event, faults: Faults, quick: bool) -> int:
+    faults.is_there(_video_path(release, event), event.video)
+    return 1
+
+
+def _video_path(release: Release, event: Event) -> Path:
+    return release.folder / ave.VIDEOS / f"{event.video}.mp4"
+
+
 def _check_video(release: Release, event: Event, faults: Faults, quick: bool) -> int:
-    path = release.folder / ave.VIDEOS / f"{event.video}.mp4"
-    if faults.is_there(path, event.video) and not quick:
+    path = _video_path(release, event)
+    if not faults.is_there(path, event.video):
+        return 1
+    if quick:
         seconds = faults.attempt(lambda: videos.length(path, event.video))
         if seconds is not None:
             check_length(path, event.video, faults, seconds, ave.SECONDS)
+    elif clip := faults.attempt(lambda: videos.read_clip(path, event.video, ave.SECONDS)):
+        _check_timing(path, event, clip.timing, faults)
     return 1
+
+
+def _check_timing(path: Path, event: Event, timing: Timing, faults: Faults) -> None:
+    """The video is about as long as it should be, and each second has a frame and sound of its own."""
+    check_length(path, event.video, faults, timing.end, ave.SECONDS)
+    for deviation in timing.deviations():
+        faults.add(TIMING, path, f"sample {event.video}", deviation)

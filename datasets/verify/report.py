@@ -21,6 +21,7 @@ SIZE = "pictures and masks of the wrong size"
 EMPTY = "empty masks"
 ALIKE = "masks that are all empty or all full"
 LENGTH = "recordings of the wrong length"
+TIMING = "seconds without a frame or sound of their own"
 CATEGORY = "wrong categories"
 BOX = "boxes beside their masks"
 

@@ -128,14 +128,16 @@ def test_a_video_that_ends_early_is_an_error(released, tmp_path):
                 target.mux(packet)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(DataError, match=r"sample c: video .*cut\.mp4 (ends early|cannot be read)"):
-        videos.extract(path, "c", ave.spread, tmp_path / "frames", tmp_path / "c.wav")
+        videos.extract(path, "c", 10, tmp_path / "frames", tmp_path / "c.wav", tmp_path / "c.json")
     assert not (tmp_path / "frames").exists()
 
 
 def test_a_video_without_sound_is_an_error(tmp_path):
     make_video(tmp_path / "silent.mp4", sound=False)
     with pytest.raises(DataError, match=r"sample s: .*silent\.mp4 has no audio stream"):
-        videos.extract(tmp_path / "silent.mp4", "s", ave.spread, tmp_path / "frames", tmp_path / "s.wav")
+        videos.extract(
+            *(tmp_path / "silent.mp4", "s", 10, tmp_path / "frames", tmp_path / "s.wav", tmp_path / "s.json")
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["silent.mp4"]
 
 

@@ -98,7 +98,8 @@ def video(folder: Path) -> None:
 
     path = folder / "a.mp4"
     assert videos.length(path, "s1") < 1e12
-    wave, rate = videos.read_sound(path, "s1")
-    assert wave.ndim == 1 and wave.size <= media.MOST_SAMPLES and media.RATES[0] <= rate <= media.RATES[1]
-    pictures = videos.read_frames(path, "s1", lambda count: [0, count - 1])
-    assert len(pictures) == 2 and all(each.width * each.height <= media.MOST_PIXELS for each in pictures)
+    clip = videos.read_clip(path, "s1", 10)
+    assert media.RATES[0] <= clip.rate <= media.RATES[1] and clip.wave.shape == (10 * clip.rate,)
+    assert np.isfinite(clip.wave).all()
+    pictures = videos.read_frames(path, "s1", clip.places)
+    assert len(pictures) == 10 and all(each.width * each.height <= media.MOST_PIXELS for each in pictures)
