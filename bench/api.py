@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
@@ -147,16 +148,17 @@ def to_row(record: Record) -> dict[str, Any]:
     depend on, and the specification: `setting.<name>` for each setting of the method, `task_setting.<name>` for each of
     the task, `recipe.<field>`, `stream.<name>` for each stream's encoder, and `data.<key>`, with the fingerprint and
     the number of skipped samples. The recipe is what was asked for; `epochs`, `steps` and `environment.precision` are
-    what was done. `tuned` is the file that settings were tuned to. What a failed run has not measured is left out.
+    what was done. `tuned` is the file that settings were tuned to. What a failed run has not measured is left out;
+    what is not finite is None.
     """
     spec = record.spec
     row = {key: spec[key] for key in ("suite", "task", "method", "seed")}
-    row |= {"id": record.id, "status": record.status, "reason": record.reason, "started": record.started}
+    row |= {"id": record.id, "status": record.outcome, "reason": record.failure, "started": record.started}
     row |= {"tuned": record.tuned.get("file") if record.tuned else None, "steps": record.step}
     if scores := record.scores:
         curve = scores.validation
         row |= {"epochs": len(curve), "steps": curve[-1].step if curve else None}
-        row |= {"metric": scores.metric, "score": scores.test.get(scores.metric), "best_epoch": scores.best_epoch}
+        row |= {"metric": scores.metric, "score": record.test_score, "best_epoch": scores.best_epoch}
         row |= {f"test.{metric}": value for metric, value in scores.test.items()}
     for part in ("parameters", "memory", "throughput", "times"):
         if measured := getattr(record, part):
@@ -170,7 +172,10 @@ def to_row(record: Record) -> dict[str, Any]:
     parts = {"setting": spec["settings"], "task_setting": spec["task_settings"], "recipe": complete(spec["recipe"])}
     for column, values in parts.items():
         row |= {f"{column}.{name}": value for name, value in values.items()}
-    return row | {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
+    row |= {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
+    }
 
 
 def _cell(value: Any) -> Any:

@@ -74,7 +74,7 @@ def look_up(
         changed = [] if rerun else today.changes(spec, record)
         if changed:
             existing.changed[spec.id] = changed
-        failed = record.status == "failed"
+        failed = record.outcome == "failed"
         no_adapter = not failed and not (record.adapter and (results / record.adapter).is_dir())
         again = rerun or changed or (retry_failed and failed) or (with_adapters and no_adapter)
         if again:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 import time
 import traceback
@@ -27,7 +28,7 @@ from bench.scoring import difference, score, speed, together
 from bench.setup import Setup, build_parts, device_name, make_accelerator, set_up
 from bench.sweep import RunOptions
 from bench.tracking import Tracking
-from bench.train import STEP, Tell, Trained, tell_nobody, train
+from bench.train import STEP, DivergedError, Tell, Trained, tell_nobody, train
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +54,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
         checkpoint = _checkpoint(spec, setup, options.results) if options.results else None
         do = _validate if options.validate_only else measure
         measured, sample_scores = do(spec, setup, start, checkpoint, told.epoch)
+        _check_finite(measured["scores"])
     except UsageError:
         raise
     except Exception as error:
@@ -78,6 +80,18 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
         if options.save_adapters:
             record = _keep_adapter(record, setup, options.results)
     return record
+
+
+def _check_finite(scores: schema.Scores) -> None:
+    """Checks the scores that pick the epoch and rank the method.
+
+    Raises:
+        DivergedError: one is not finite.
+    """
+    metric, validation = scores.metric, scores.validation[scores.best_epoch - 1].scores
+    for split, of_split in (("validation", validation), ("test", scores.test)):
+        if metric in of_split and not math.isfinite(of_split[metric]):
+            raise DivergedError(f"the {metric} of the {split} split is {of_split[metric]}, not a finite number")
 
 
 def _reason(error: Exception) -> str:

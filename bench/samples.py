@@ -68,6 +68,8 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
         for values, group in zip(scores, groups, strict=True):
             if values.ndim != 1 or values.dtype.kind != "f" or values.shape != group.shape or group.dtype.kind != "i":
                 raise ValueError("it holds other arrays than a score and a group of each sample")
+            if not np.isfinite(values).all():
+                raise ValueError("a score is not finite")
     except FileNotFoundError:
         return None
     except Exception as error:  # a broken archive can fail in any way

@@ -235,6 +235,31 @@ class Record:
         return Spec(**self.spec).label
 
     @property
+    def test_score(self) -> float | None:
+        """The primary test score; None where there is no finite one: the run failed, or is a trial."""
+        if self.status == "failed" or self.scores is None:
+            return None
+        score = self.scores.test.get(self.scores.metric, math.nan)
+        return score if math.isfinite(score) else None
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no score to compare; None where there is one, and for a trial, which has no test scores.
+
+        Versions before this one recorded runs as finished whose scores were not finite.
+        """
+        if self.status == "failed" or self.scores is None:
+            return self.reason or "the record does not say why"
+        if not self.scores.test or self.test_score is not None:
+            return None
+        return f"the {self.scores.metric} of the test split is not finite"
+
+    @property
+    def outcome(self) -> Literal["ok", "failed"]:
+        """`status`, and "failed" too where the score is not finite."""
+        return "failed" if self.failure else "ok"
+
+    @property
     def stem(self) -> str:
         """What the run's files and folders are called, without a suffix."""
         return _stem(self.spec["task"], self.spec["method"], self.spec["seed"], self.id)
@@ -251,20 +276,20 @@ def _stem(task: str, method: str, seed: int, run_id: str) -> str:
 
 def dumps(record: Record) -> str:
     """The record as JSON. Numbers that are not finite become null, since JSON has none."""
-    return json.dumps(_plain(asdict(record)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(asdict(record)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` in what JSON can hold. Anything is better than to lose what a run measured."""
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | str):
         return value
-    return _plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
+    return plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
 
 
 @dataclass(frozen=True)

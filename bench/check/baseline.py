@@ -211,5 +211,5 @@ def _check(baseline: Baseline) -> None:
                         raise ValueError(
                             f"{where}.{part.name}.{name} holds {len(values)} values for {len(baseline.seeds)} seeds"
                         )
-                    if any(abs(value) > LARGEST or (part.name == "memory" and value <= 0) for value in values):
+                    if any(not abs(value) <= LARGEST or (part.name == "memory" and value <= 0) for value in values):
                         raise ValueError(f"{where}.{part.name}.{name} holds a value that cannot have been measured")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from bench.check.baseline import counts
 from bench.check.compare import Row, exact
 from bench.schema import Record
+from bench.train import best_epoch
 
 REPEATED = 1e-3
 """How far a sample's score, in percent, may be off when it is scored again: GPUs may add in another order."""
@@ -33,13 +35,13 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
         rows.append(exact(task, method, f"seed {seed}: {what}", expected, found))
 
     scores = record.scores
-    if not scores or not scores.splits:
-        wrong("run", "ends", f"failed: {record.reason}")
+    if record.failure or not scores or not scores.splits:
+        wrong("run", "ends", f"failed: {record.failure or 'it scored no split'}")
         return rows
-    best = max(scores.validation, key=lambda entry: entry.scores[scores.metric])  # the first of equals
+    best = scores.validation[best_epoch(scores.validation, scores.metric) - 1]
     if scores.best_epoch != best.epoch:
         wrong("best epoch by the validation curve", best.epoch, scores.best_epoch)
-    elif scores.splits["val"] != best.scores:
+    elif _comparable(scores.splits["val"]) != _comparable(best.scores):
         wrong(f"validation scores of epoch {best.epoch}", best.scores, scores.splits["val"])
     if scores.repeated is None or not scores.repeated <= REPEATED:
         wrong(
@@ -58,3 +60,8 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
     return rows or [
         Row("exact", task, method, f"seed {seed}: what a record must hold", "5 things", "hold", "", "none", 0.0)
     ]
+
+
+def _comparable(scores: Mapping[str, float]) -> dict[str, float | None]:
+    """Scores that are equal where both are no number."""
+    return {name: None if math.isnan(score) else score for name, score in scores.items()}

@@ -150,7 +150,7 @@ def _compared(baseline: Baseline, plan: Sequence[Spec], args: argparse.Namespace
     from bench.check.compare import compare, incomparable
 
     done, rows = _records(plan, args)
-    if any(record.status == "failed" for record in done):
+    if any(record.outcome == "failed" for record in done):
         return rows, ["nothing else is compared before all runs come to their end"]
     found = _measured(plan, done, args, ROUNDS)
     skip = incomparable(baseline, found)

@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> int:
     finally:
         if processes.is_main():
             _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
-    failed = [record for record in done.values() if record.status == "failed"]
+    failed = [record for record in done.values() if record.outcome == "failed"]
     if failed and processes.is_main():
         named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
         runs = f"{len(failed)} of {len(plan)} runs failed ({named})"
@@ -143,9 +143,9 @@ def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) 
 
 
 def _outcome(record: Record) -> str:
-    if record.scores is None:
-        return f"{record.label} failed: {record.reason}"
-    return f"{record.label}: {record.scores.metric} {record.scores.test[record.scores.metric]:.2f}"
+    if record.scores is None or record.test_score is None:
+        return f"{record.label} failed: {record.failure}"
+    return f"{record.label}: {record.scores.metric} {record.test_score:.2f}"
 
 
 def _conclude(finished: Sequence[Record], results: Path) -> None:

@@ -36,7 +36,7 @@ class Gain:
 
     Attributes:
         points: mean difference of the primary score, in points.
-        percent: the same, in percent of the reference's mean over these seeds.
+        percent: the same, in percent of the reference's mean over these seeds; None where that is 0.
         seeds: how many seeds both have.
         interval: of `points`, over seeds (paired t); None with fewer than two seeds.
         percent_interval: `interval`, in percent of the reference's mean.
@@ -49,7 +49,7 @@ class Gain:
     """
 
     points: float
-    percent: float
+    percent: float | None
     seeds: int
     interval: Interval | None = None
     percent_interval: Interval | None = None
@@ -146,7 +146,7 @@ class _RowScores:
 
     def __init__(self, row: Row, results: Path | None) -> None:
         self.row = row
-        self.by_seed = {r.spec["seed"]: r.scores.test[r.scores.metric] for r in row.records if r.scores}
+        self.by_seed = {r.spec["seed"]: score for r in row.records if (score := r.test_score) is not None}
         self._results = results
 
     def seeds_with(self, *others: _RowScores) -> list[int]:
@@ -231,18 +231,14 @@ def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
     bounds = test[:2] if test else None
     return Gain(
         points=points,
-        percent=_percent(points, level),
+        percent=100 * points / level if level else None,
         seeds=len(seeds),
         interval=_interval(bounds),
-        percent_interval=_interval(tuple(_percent(bound, level) for bound in bounds)) if bounds else None,
+        percent_interval=_interval([100 * bound / level for bound in bounds]) if bounds and level else None,
         over_samples=_over_samples(row, base, seeds),
         p=test[2] if test else None,
         deviation=float(np.std(differences, ddof=1)) if test else None,
     )
-
-
-def _percent(points: float, level: float) -> float:
-    return 100 * points / level if level else float("nan")
 
 
 def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:

@@ -97,7 +97,7 @@ def _write_table(records: Sequence[Record], form: str, path: Path) -> None:
 
 
 def _finished(records: Sequence[Record], results: Path) -> list[Record]:
-    finished = [record for record in records if record.scores]
+    finished = [record for record in records if record.test_score is not None]
     if not finished:
         raise BenchError(f"no run in {results / FOLDER} came to its end: there are no scores to write")
     if failed := len(records) - len(finished):

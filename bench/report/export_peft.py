@@ -26,7 +26,7 @@ from typing import Any
 
 from bench.recipe import BETA1, complete
 from bench.report.words import data_title
-from bench.schema import Record
+from bench.schema import Record, plain
 
 _HEAD = "head.safetensors"  # beside a saved adapter, but not of the method
 _TYPES = {"bf16": "bfloat16", "fp16": "float16"}
@@ -40,7 +40,7 @@ def peft_text(record: Record, results: Path) -> str:
         record: of the run.
         results: the results folder, where its adapter lies if it was saved.
     """
-    return json.dumps(peft_result(record, results), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(peft_result(record, results)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def peft_result(record: Record, results: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ one name on all tasks.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -41,19 +42,17 @@ class Row:
     @cached_property
     def primary(self) -> list[float]:
         """The primary test scores of all seeds."""
-        return [scores.test[scores.metric] for scores in self._scores]
+        return [score for record in self.records if (score := record.test_score) is not None]
 
     def secondary(self, metric: str) -> list[float]:
-        """Another test score of all seeds that have it."""
-        return [scores.test[metric] for scores in self._scores if metric in scores.test]
+        """Another test score of all seeds that have it, as a finite number."""
+        return _finite(scores.test.get(metric) for scores in self._scores)
 
     def measures(self, part: str, name: str) -> list[float]:
-        """One measure of all seeds that have it, as in `measures("memory", "train_peak")`."""
+        """One measure of all seeds that have it, as a finite number: `measures("memory", "train_peak")`."""
         if (part, name) not in self._measures:
             measured = [getattr(record, part) for record in self.records]
-            self._measures[part, name] = [
-                value for each in measured if each and (value := getattr(each, name)) is not None
-            ]
+            self._measures[part, name] = _finite(getattr(each, name) for each in measured if each)
         return self._measures[part, name]
 
     @cached_property
@@ -62,9 +61,8 @@ class Row:
         return {}
 
     def of_split(self, split: str, metric: str) -> list[float]:
-        """One score on one split, of all seeds that have it."""
-        found = [(scores.splits or {}).get(split, {}) for scores in self._scores]
-        return [scores[metric] for scores in found if metric in scores]
+        """One score on one split, of all seeds that have it, as a finite number."""
+        return _finite((scores.splits or {}).get(split, {}).get(metric) for scores in self._scores)
 
     @cached_property
     def _scores(self) -> list[Scores]:
@@ -105,7 +103,13 @@ class Table:
     @cached_property
     def floors(self) -> dict[str, float]:
         """Primary scores that need not both modalities, by what gets them."""
-        return {name: value for record in self.records if record.scores for name, value in record.scores.floors.items()}
+        return {
+            name: value
+            for record in self.records
+            if record.scores
+            for name, value in record.scores.floors.items()
+            if math.isfinite(value)
+        }
 
     @cached_property
     def beneath(self) -> list[tuple[str, float]]:
@@ -198,8 +202,8 @@ def _tables(records: list[Record]) -> list[Table]:
             task=_task(group[0]),
             condition={**condition, **of_splits},
             changed=assignments({**changes, **other_splits}),
-            rows=_rows([record for record in group if record.scores]),
-            failed=[record for record in group if not record.scores],
+            rows=_rows([record for record in group if record.test_score is not None]),
+            failed=[record for record in group if record.test_score is None],
             held=seen.of(group[0]),
         )
         for alike, condition, changes in _told_apart(records, choice)
@@ -261,6 +265,11 @@ def _condition(record: Record) -> dict[str, Any]:
         **{f"{spec['task']}.{key}": value for key, value in spec["task_settings"].items()},
         **{f"train.{key}": value for key, value in spec["recipe"].items() if key not in PER_METHOD},
     }
+
+
+def _finite(values: Iterable[float | None]) -> list[float]:
+    """Those values that are there and finite: others are gaps, which `bench.report.notes` names."""
+    return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:

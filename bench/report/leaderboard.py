@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.published import published_notes
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
-from bench.report.words import NONE, average, escape, markdown, p_value, score
+from bench.report.words import NONE, average, escape, markdown, number, p_value, score
 
 _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
   95% interval over seeds (Student's t).
@@ -119,7 +120,7 @@ def _gain(gain: Gain | None) -> list[str]:
     return [
         f"{gain.points:+.2f}",
         interval(gain.interval, "+.2f"),
-        f"{gain.percent:+.1f}",
+        number(gain.percent, "+.1f"),
         interval(gain.over_samples, "+.2f"),
         p_value(gain.p_holm),
         {"better": "better", "worse": "worse", "undecided": "no"}[gain.verdict],
@@ -150,7 +151,8 @@ def _merged(row: Row) -> str:
     ratios = [
         speed.score_merged / speed.score_unmerged for speed in speeds if speed.score_merged and speed.score_unmerged
     ]
-    return f"{average(ratios, '.2f')}x" if ratios else NONE
+    finite = [ratio for ratio in ratios if math.isfinite(ratio)]
+    return f"{average(finite, '.2f')}x" if finite else NONE
 
 
 def _metrics_table(table: Table) -> Iterable[str]:
@@ -181,6 +183,7 @@ def _overall_table(board: SectionBoard) -> str:
     for label in labels:
         found = [standings.get(label) for standings in of_tasks]
         gains = [standing.gain for standing in found if standing and standing.gain]
+        percents = [gain.percent for gain in gains if gain.percent is not None]
         complete = len(gains) == len(of_tasks)
         lines.append(
             [
@@ -189,7 +192,7 @@ def _overall_table(board: SectionBoard) -> str:
                 f"{ranks[label].mean:.2f}" if label in ranks else NONE,
                 interval(ranks[label].interval) if label in ranks else NONE,
                 f"{statistics.fmean(gain.points for gain in gains):+.2f}" if complete else NONE,
-                f"{statistics.fmean(gain.percent for gain in gains):+.1f}" if complete else NONE,
+                average(percents, "+.1f") if complete and len(percents) == len(gains) else NONE,
             ]
         )
     columns = [" ".join([task.table.task, *task.table.metrics[:1]]) for task in board.tasks]

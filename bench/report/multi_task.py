@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Iterator
 
@@ -50,4 +51,5 @@ def _same_test(one: Held | None, other: Held | None) -> bool:
 
 
 def _by_seed(row: Row, metric: str) -> dict[int, float]:
-    return {r.spec["seed"]: r.scores.test[metric] for r in row.records if r.scores and metric in r.scores.test}
+    found = {r.spec["seed"]: r.scores.test.get(metric, math.nan) for r in row.records if r.scores}
+    return {seed: score for seed, score in found.items() if math.isfinite(score)}

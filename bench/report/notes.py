@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -11,6 +12,7 @@ from bench.provenance import scoring
 from bench.report.groups import Row, Table
 from bench.report.origins import origins
 from bench.report.words import assignments, runs
+from bench.schema import Record
 
 
 def notes(table: Table) -> list[str]:
@@ -39,10 +41,25 @@ def notes(table: Table) -> list[str]:
         lines.append(f"Samples skipped, as they could not be read: {told}")
     lines += [f"Scored by an earlier rule of the task: {words}" for words in _earlier_rule(table)]
     lines += origins(table)
+    if gaps := [f"{record.label}: {', '.join(names)}" for record in records if (names := _not_finite(record))]:
+        lines.append(f"Left out, as they are not finite: {'; '.join(gaps)}")
     if table.failed:
-        reasons = "; ".join(f"{record.label}: {record.reason}" for record in table.failed)
+        reasons = "; ".join(f"{record.label}: {record.failure}" for record in table.failed)
         lines.append(f"{len(table.failed)} failed: {reasons}")
     return lines
+
+
+def _not_finite(record: Record) -> list[str]:
+    """What a record has measured that is no finite number, by the names of its keys."""
+    scores, parts = record.scores, ("parameters", "memory", "throughput", "times")
+    measured = {part: vars(getattr(record, part)) for part in parts if getattr(record, part)}
+    found = {f"{part}.{name}": value for part, values in measured.items() for name, value in values.items()}
+    if scores:
+        found |= {f"scores.test.{name}": value for name, value in scores.test.items()}
+        found |= {f"scores.floors.{name}": value for name, value in scores.floors.items()}
+        for split, of_split in (scores.splits or {}).items():
+            found |= {f"scores.splits.{split}.{name}": value for name, value in of_split.items()}
+    return [name for name, value in found.items() if isinstance(value, float) and not math.isfinite(value)]
 
 
 def _earlier_rule(table: Table) -> Iterator[str]:

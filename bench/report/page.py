@@ -132,8 +132,7 @@ def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
 
 def _run(record: Record) -> list[Any]:
     """Seed, id and primary score."""
-    scores = record.scores
-    return [record.spec["seed"], record.id, _short(scores.test[scores.metric]) if scores else None]
+    return [record.spec["seed"], record.id, _short(record.test_score)]
 
 
 def _curve(row: Row, metric: str) -> list[list[float | None]]:

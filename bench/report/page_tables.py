@@ -158,12 +158,12 @@ def _text(text: str) -> Cell:
 
 
 def _number(value: float | None, pattern: str) -> Cell:
-    return Cell(NONE) if value is None or math.isnan(value) else Cell(format(value, pattern), value)
+    return Cell(NONE) if value is None or not math.isfinite(value) else Cell(format(value, pattern), value)
 
 
 def _interval(interval: Interval | None, pattern: str) -> Cell:
     """Both ends; sorted by the lower one."""
-    if interval is None or math.isnan(interval.low) or math.isnan(interval.high):
+    if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return Cell(NONE)
     return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}", interval.low)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report.groups import Section, Table, sections
-from bench.report.words import NONE, score
+from bench.report.words import NONE, number, score
 from bench.schema import Record
 
 _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
@@ -32,7 +32,7 @@ def _section(section: Section) -> str:
         disable_numparse=True,
         colalign=["left", "left", "right", "left", "left", *["right"] * 7],
     )
-    failed = [f"{record.label} failed: {record.reason}" for table in section.tables for record in table.failed]
+    failed = [f"{record.label} failed: {record.failure}" for table in section.tables for record in table.failed]
     parts = [section.title, table, "\n".join(failed)]
     return "\n\n".join(filter(None, parts))
 
@@ -47,15 +47,16 @@ def _task_lines(table: Table) -> list[list[str]]:
 
 def _run_line(task: str, method: str, record: Record) -> list[str]:
     """One run; a dash stands for what a failed run did not come to."""
-    line = [task, method, str(record.spec["seed"]), record.status]
-    line += [record.scores.metric, score([record.scores.test[record.scores.metric]])] if record.scores else [NONE] * 2
+    line = [task, method, str(record.spec["seed"]), record.outcome]
+    line += [record.scores.metric if record.scores else NONE]
+    line.append(number(record.test_score, ".2f"))
     if parameters := record.parameters:
         masked = parameters.effective not in (None, parameters.adapter)
         in_use = f" ({parameters.effective:,})" if masked else ""
-        line += [f"{parameters.adapter:,}{in_use}", f"{parameters.head:,}", f"{parameters.percent:.2f}"]
+        line += [f"{parameters.adapter:,}{in_use}", f"{parameters.head:,}", number(parameters.percent, ".2f")]
     else:
         line += [NONE] * 3
-    line.append(f"{record.throughput.train:,.1f}" if record.throughput else NONE)
+    line.append(number(record.throughput.train, ",.1f") if record.throughput else NONE)
     line.append(f"{record.memory.train_peak / 1e6:,.0f}" if record.memory else NONE)
-    line.append(f"{record.times.total:,.1f}" if record.times else NONE)
+    line.append(number(record.times.total, ",.1f") if record.times else NONE)
     return line

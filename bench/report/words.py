@@ -19,7 +19,7 @@ _OPENS = re.compile(r"<(?=[A-Za-z/!?])|&(?=[A-Za-z#])")
 
 
 def score(values: Sequence[float], with_deviation: bool = False) -> str:
-    """The mean; with the sample standard deviation on demand, which takes two values."""
+    """The mean of finite values; with the sample standard deviation on demand, which takes two values."""
     if not values:
         return NONE
     mean = f"{statistics.fmean(values):.2f}"
@@ -27,9 +27,12 @@ def score(values: Sequence[float], with_deviation: bool = False) -> str:
         return mean
     if len(values) < 2:
         return f"{mean} ± {NONE}"
-    # `stdev` fails at numbers that are none.
-    deviation = statistics.stdev(values) if all(map(math.isfinite, values)) else math.nan
-    return f"{mean} ± {deviation:.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def number(value: float | None, pattern: str) -> str:
+    """One number as the format `pattern` writes it; a dash for none, and for one that is not finite."""
+    return NONE if value is None or not math.isfinite(value) else format(value, pattern)
 
 
 def average(values: Sequence[float], pattern: str) -> str:

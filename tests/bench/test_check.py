@@ -231,12 +231,25 @@ def _scores(**changes):
             "validation scores are those of test",
         ),
         (lambda r: mocks.failed(Spec(**r.spec)), "run"),
+        (_scores(test={"accuracy": math.nan}), "run"),
     ],
 )
 def test_what_every_record_must_hold(mock_suite, change, what):
     (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [3], [])
     assert failures(check_records([record(spec)])) == []
     assert failures(check_records([change(record(spec))])) == [("lora", f"seed 3: {what}")]
+
+
+def test_a_metric_that_is_no_number_is_equal_to_itself_and_picks_no_epoch(mock_suite):
+    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [3], [])
+    made = record(spec)
+    (first,) = made.scores.validation
+    curve = [
+        replace(first, scores={"accuracy": math.nan}),
+        replace(first, epoch=2, scores=first.scores | {"f1": math.nan}),
+    ]
+    found = _scores(validation=curve, best_epoch=2, splits={"val": first.scores | {"f1": float("nan")}})(made)
+    assert failures(check_records([found])) == []
 
 
 def test_splits_of_unlike_sizes_may_have_equal_scores(mock_suite):

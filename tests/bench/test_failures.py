@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mocks
@@ -13,7 +15,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 
 from bench import cli, records, runner, train
 from bench.plan import make_plan
-from bench.sweep import sweep
+from bench.sweep import RunOptions, sweep
 from bench.train import STEP, DivergedError
 
 
@@ -60,6 +62,22 @@ def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_su
     troubled.clear()
     assert cli.main(asked) == 1 and troubled == [], "the same command skips them"
     assert cli.main([*asked, "--retry-failed"]) == 1 and troubled == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_run_whose_score_is_not_finite_has_failed(troubled, monkeypatch, tmp_path, number, split):
+    """Not the epoch's and not the method's primary score is anything to compare then."""
+    (spec,) = make_plan("mini", ["lora"], ["ave"], [3], [])
+    made = mocks.record(spec).scores
+    if split == "test":
+        made = replace(made, test={made.metric: number})
+    else:
+        made = replace(made, validation=[replace(made.validation[0], scores={made.metric: number})])
+    monkeypatch.setattr(runner, "measure", lambda *_: ({"scores": made}, {}))
+    record = runner.execute(spec, RunOptions(results=tmp_path, device="cpu"))
+    assert (record.status, record.scores) == ("failed", None)
+    assert record.reason == f"the {made.metric} of the {split} split is {number}, not a finite number"
 
 
 @pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])

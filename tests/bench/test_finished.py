@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import shutil
 from pathlib import Path
 
@@ -187,6 +188,19 @@ def test_a_failed_run_does_not_write_over_a_finished_one(tmp_path):
     assert records.read(path.with_name(f"{path.stem}~1.json")) == mocks.record(spec)
     records.write(mocks.record(spec, 60.0), tmp_path)
     assert len(list(path.parent.iterdir())) == 2, "what failed is written over"
+
+
+def test_a_finished_run_whose_score_is_not_finite_failed_and_is_done_again_on_demand(tmp_path):
+    """So it was recorded once; another failure does not write over it, since it holds what else was measured."""
+    (spec,) = plan_of()
+    made = mocks.record(spec)
+    path = records.write(mocks.record(spec, math.nan), tmp_path)
+    assert (
+        look_up([spec], tmp_path).done[spec.id].failure == f"the {made.scores.metric} of the test split is not finite"
+    )
+    assert list(look_up([spec], tmp_path, retry_failed=True).superseded) == [spec.id]
+    records.write(mocks.failed(spec), tmp_path)
+    assert records.read(path.with_name(f"{path.stem}~1.json")).memory == made.memory
 
 
 def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):

@@ -24,6 +24,13 @@ def test_groups_of_samples_are_kept_apart_by_split(tmp_path):
     assert groups.tolist() == [0, 1, 0, 1, 2, 3, 2, 3]
 
 
+@pytest.mark.parametrize("number", [np.nan, np.inf])
+def test_a_score_that_is_no_number_is_told(tmp_path, number):
+    path = samples.keep({"test": {"miou": np.array([1.0, number])}}, tmp_path, "ave")
+    with pytest.raises(BenchError, match=rf"{path.name} holds no scores of samples: a score is not finite"):
+        samples.read(tmp_path, "ave", "miou")
+
+
 def test_none_were_kept(tmp_path):
     assert samples.read(tmp_path, "ave", "miou") is None
     samples.keep({"test": {"miou": np.zeros(3)}}, tmp_path, "ave")

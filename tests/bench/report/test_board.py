@@ -121,7 +121,7 @@ def test_only_seeds_that_both_have_are_compared():
 def test_no_gains_without_lora_nor_percent_of_nothing():
     (board,) = boards([record("cola", 70, 0)])
     assert board.tasks[0].standings[0].gain is None
-    assert np.isnan(standings([[0.0], [5.0]])["cola"].gain.percent)
+    assert standings([[0.0], [5.0]])["cola"].gain.percent is None
 
 
 def test_gains_are_over_lora_with_its_usual_settings():

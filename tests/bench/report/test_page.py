@@ -232,8 +232,8 @@ def test_runs_of_two_tasks_that_all_failed_make_a_page():
     assert "2 of the runs failed" in page([board])
 
 
-def test_a_number_that_is_none_has_no_deviation():
-    assert score([1.0, math.nan], with_deviation=True) == "nan ± nan"
+def test_a_mean_has_its_deviation():
+    assert score([1.0], with_deviation=True) == f"1.00 ± {NONE}"
     assert score([1.0, 3.0], with_deviation=True) == "2.00 ± 1.41"
 
 

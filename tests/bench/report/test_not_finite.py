@@ -1,0 +1,169 @@
+"""A score that is not finite is a failed run or a gap that is stated, and never what rows are ordered by."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+import tempfile
+from pathlib import Path
+from xml.etree.ElementTree import tostring
+
+import made_boards
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import cli, records
+from bench.api import to_frame, to_rows
+from bench.report.board import SectionBoard, boards
+from bench.report.export import table
+from bench.report.export_model_index import model_index_text
+from bench.report.export_peft import peft_text
+from bench.report.leaderboard import leaderboard
+from bench.report.notes import notes
+from bench.report.page import page, plain
+from bench.report.page_tables import overall_table, task_table
+from bench.report.power import powers
+from bench.report.terminal import run_table
+from bench.schema import Record
+
+NUMBERS = (math.nan, math.inf, -math.inf)
+WORD = re.compile(r"(?<![a-z])(nan|inf)(?![a-z])", re.IGNORECASE)
+RECIPE = {"epochs": 8, "batch_size": 8, "eval_batch_size": 8, "lr_adapter": 5e-3, "lr_head": 5e-3, "weight_decay": 0.0}
+RECIPE |= {"warmup": 0.0, "clip": 1.0, "precision": "auto"}
+MADE = [
+    dataclasses.replace(each, spec={**each.spec, "recipe": RECIPE})
+    for each in made_boards.records()
+    if each.spec["method"] != made_boards.EVIL
+]
+
+
+def places(value, path=()):
+    """Where a record holds a float: keys and positions, one after another."""
+    if isinstance(value, float):
+        yield path
+    elif dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            if field.name not in ("spec", "environment"):
+                yield from places(getattr(value, field.name), (*path, field.name))
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from places(item, (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from places(item, (*path, index))
+
+
+def with_number(value, path, number):
+    """A copy of a record with another number at one place."""
+    if not path:
+        return number
+    key, *rest = path
+    if isinstance(value, dict):
+        return {**value, key: with_number(value[key], rest, number)}
+    if isinstance(value, list):
+        return [with_number(item, rest, number) if index == key else item for index, item in enumerate(value)]
+    return dataclasses.replace(value, **{key: with_number(getattr(value, key), rest, number)})
+
+
+def with_score(record: Record, score: float) -> Record:
+    return with_number(record, ("scores", "test", record.scores.metric), score)
+
+
+PLACES = [(number, place) for number, record in enumerate(MADE) for place in places(record)]
+
+
+def texts(made: list[Record]) -> list[str]:
+    """Everything that is written of these records, each as text."""
+    found = boards(made)
+    list(powers(found, 1.0))
+    done = [record for record in made if record.test_score is not None]
+    tables = [task_table(task, "name") for board in found for task in board.tasks if task.standings]
+    tables += [overall_table(board, "name") for board in found if len(board.tasks) > 1]
+    page(found)
+    return [
+        leaderboard(found),
+        *(tostring(element, encoding="unicode") for element in tables),
+        json.dumps(plain(found), allow_nan=False),
+        run_table(made),
+        table(made).to_csv(index=False),
+        json.dumps(to_rows(made), allow_nan=False),
+        *(peft_text(record, Path()) for record in done),
+        *(model_index_text(record) for record in done),
+    ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(NUMBERS)), min_size=1, max_size=12))
+def test_no_number_that_is_none_is_shown_or_ordered_by(damage):
+    made = [*MADE]
+    for (number, place), value in damage:
+        made[number] = with_number(made[number], place, value)
+    for text in texts(made):
+        assert not WORD.search(text), text
+    to_frame(made)
+    finite = [each for each in made if math.isfinite(each.scores.test[each.scores.metric])]
+    (board,), (other,) = boards(made), boards(finite)
+    assert judged(board) == judged(other) and board.ranks == other.ranks
+    for task in board.tasks:
+        means = [each.mean for each in task.standings]
+        assert means == sorted(means, reverse=True) and all(map(math.isfinite, means))
+        told = "\n".join(notes(task.table))
+        assert all(f"{each.label}: the {each.scores.metric} of the test" in told for each in task.table.failed)
+
+
+def judged(board: SectionBoard) -> dict[str, list]:
+    """What is said of each row, by task."""
+    return {
+        task.table.task: [(each.row.label, each.mean, each.place, each.tied, each.gain) for each in task.standings]
+        for task in board.tasks
+        if task.standings
+    }
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(NUMBERS)), max_size=6))
+def test_a_record_that_was_written_reads_as_it_was(damage):
+    made = [*MADE]
+    for (number, place), value in damage:
+        made[number] = with_number(made[number], place, value)
+    with tempfile.TemporaryDirectory() as folder:
+        for each in made:
+            records.write(each, Path(folder))
+        assert leaderboard(boards(records.read_all(Path(folder)))) == leaderboard(
+            boards(sorted(made, key=lambda each: (each.started, each.stem)))
+        )
+
+
+def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsys):
+    """80.5 came sixth and 50.5 was the best where another method had such a score."""
+    scores = {"lora": 70.0, "cola": 80.5, "head": 50.5, "dora": math.nan, "full": math.inf, "adalora": -math.inf}
+    for method, score in scores.items():
+        run = made_boards.record(made_boards.spec(method))
+        records.write(with_score(run, score), tmp_path)
+    (board,) = boards(records.read_all(tmp_path))
+    assert [each.row.label for each in board.tasks[0].standings] == ["cola", "lora", "head"]
+    told = "\n".join(notes(board.tasks[0].table))
+    assert "3 failed: " in told and "ave dora seed 0: the accuracy of the test split is not finite" in told
+    assert cli.main(["status", "--results", str(tmp_path)]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ave", "cola", "1", "0"] in lines and ["ave", "dora", "0", "1"] in lines
+    by_method = {row["method"]: row for row in to_rows(records.read_all(tmp_path))}
+    assert by_method["full"]["status"] == "failed" and by_method["full"]["score"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        (("scores", "test", "f1"), "scores.test.f1"),
+        (("scores", "floors", "sound alone"), "scores.floors.sound alone"),
+        (("throughput", "train"), "throughput.train"),
+        (("parameters", "percent"), "parameters.percent"),
+    ],
+)
+def test_what_is_left_out_is_named(path, name):
+    first, *others = (each for each in MADE if each.spec["task"] == "ave")
+    (board,) = boards([with_number(first, path, math.nan), *others])
+    assert f"Left out, as they are not finite: {first.label}: {name}" in notes(board.tasks[0].table)
