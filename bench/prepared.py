@@ -20,7 +20,7 @@ from bench.files import MEBIBYTE, atomic_folder, read_json
 from bench.loader import Columns, Decoded, batches, load
 from bench.tasks.base import Samples
 
-VERSION = 2  # goes up with every change of what readers make of the same files
+VERSION = 3  # goes up with every change of what readers make of the same files
 MOST = 0.5  # share of the free disk space that one split may take
 
 _BATCH = 16

@@ -1,7 +1,7 @@
 """AVE, audio-visual event localization (Tian et al., ECCV 2018), as its official release unpacks.
 
 AVE_Dataset/Annotations.txt and {train,val,test}Set.txt with lines `category&video id&quality&start&end`, and the frames
-and sound of each video, extracted to video_frames/<video id>/*.jpg and raw_audio/<video id>.wav.
+and sound of each video, extracted to video_frames/<video id>/<number>.jpg (.jpeg, .png) and raw_audio/<video id>.wav.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.datasets import media
+from bench.datasets import media, pictures
 from bench.datasets.layout import LARGEST_TABLE, is_plain, locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
@@ -113,11 +113,12 @@ class Release:
             DataError: there are none.
         """
         if not (paths := self._frames(event)):
-            raise DataError(f"sample {event.video}: no frames (*.jpg) in {self.folder / FRAMES / event.video}")
+            endings = ", ".join(pictures.ENDINGS)
+            raise DataError(f"sample {event.video}: no frames ({endings}) in {self.folder / FRAMES / event.video}")
         return paths
 
     def _frames(self, event: Event) -> list[Path]:
-        paths = sorted((self.folder / FRAMES / event.video).glob("*.jpg"))
+        paths = pictures.numbered(self.folder / FRAMES / event.video)
         return [paths[place] for place in spread(len(paths))] if paths else []
 
     def sound_path(self, event: Event) -> Path:

@@ -16,6 +16,7 @@ import soxr
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from bench.datasets import pictures
 from bench.datasets.masks import foreground
 from bench.errors import DataError, wording
 from bench.files import MEBIBYTE, check_file, read_bytes
@@ -45,15 +46,20 @@ def _decoding(path: Path, sample: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def opened_image(path: Path, sample: str, what: str = "image") -> Iterator[Image.Image]:
-    """An image of which the header is read, and which is not too large; what fails while it is open is told too.
+    """An image of which the header is read, all rows are there, and which is not too large.
+
+    What fails while it is open is told too.
 
     Pillow gets all of the file, not its path: it makes room for whatever length a PNG names, if the file may have it.
 
     Raises:
         DataError: the file is missing or broken, is neither PNG nor JPEG, or has more than `MOST_PIXELS`.
     """
-    with _decoding(path, sample, what), _open(io.BytesIO(read_bytes(path, LARGEST_FILE))) as image:
-        yield image
+    with _decoding(path, sample, what):
+        content = read_bytes(path, LARGEST_FILE)
+        with _open(io.BytesIO(content)) as image:
+            pictures.check_rows(content)
+            yield image
 
 
 def _open(source: Path | io.BytesIO) -> Image.Image:
@@ -76,14 +82,29 @@ def check_pixels(height: int, width: int) -> None:
 
 
 def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
-    """The image resized to a square (bicubic, no crop): (3, size, size).
+    """The image, upright and in RGB, resized to a square (bicubic, no crop): (3, size, size).
 
     Raises:
         DataError: the file is missing, broken or too large.
     """
     with opened_image(path, sample) as image:
-        resized = image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC)
+        resized = decoded(image).resize((size, size), Image.Resampling.BICUBIC)
     return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+
+def decoded(image: Image.Image, stored: tuple[int, int] | None = None) -> Image.Image:
+    """An open image in RGB, turned upright as viewers do; not turned where it is stored in the size that it must have.
+
+    Args:
+        image: as `opened_image` gives it.
+        stored: height and width that it must have, by an annotation.
+    """
+    turn = None if stored == (image.height, image.width) else pictures.turn(image)
+    return _upright(pictures.rgb(image), turn)
+
+
+def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
+    return image if turn is None else image.transpose(turn)
 
 
 def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
@@ -93,12 +114,12 @@ def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
         DataError: the file is missing, broken or too large.
     """
     with opened_image(path, sample, "mask") as image:
-        whole = Image.fromarray(foreground(image).astype(np.uint8))
+        whole = _upright(Image.fromarray(foreground(image).astype(np.uint8)), pictures.turn(image))
     return np.asarray(whole.resize((size, size), Image.Resampling.NEAREST)) > 0
 
 
-def image_size(path: Path, sample: str) -> tuple[int, int]:
-    """Height and width of an image in pixels, from its header: the rest of the file may be broken.
+def image_size(path: Path, sample: str, stored: tuple[int, int] | None = None) -> tuple[int, int]:
+    """Height and width of an image in pixels as `decoded` gives it, by its header: the rest of the file may be broken.
 
     Raises:
         DataError: the file is missing, no image, or one too large.
@@ -106,7 +127,8 @@ def image_size(path: Path, sample: str) -> tuple[int, int]:
     with _decoding(path, sample, "image"):
         check_file(path, LARGEST_FILE)
         with _open(path) as image:
-            return image.height, image.width
+            size = image.height, image.width
+            return size[::-1] if size != stored and pictures.is_on_its_side(image) else size
 
 
 def read_audio(path: Path, sample: str, rate: int) -> NDArray[np.float32]:
@@ -148,6 +170,8 @@ def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
     with _decoding(path, sample, "audio"):
         check_file(path, LARGEST_FILE)
         with soundfile.SoundFile(path) as file:
+            if not file.frames:
+                raise ValueError("it is empty: there is no sound in it")
             check_audio(file.frames, file.channels, file.samplerate)
             yield file
 

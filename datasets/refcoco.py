@@ -118,13 +118,14 @@ class Release:
         """
         path = self.picture_path(expression)
         sample = f"{expression.sent_id} of {expression.dataset}"
-        with media.opened_image(path, sample) as picture:
-            if (picture.height, picture.width) != expression.size:
-                raise DataError(
-                    f"sample {sample}: image {path} has {picture.height} x {picture.width} pixels (height x width), "
-                    f"but {self.instances} says {expression.size[0]} x {expression.size[1]}"
-                )
-            return np.array(picture.convert("RGB"))
+        with media.opened_image(path, sample) as image:
+            picture = media.decoded(image, expression.size)
+        if (picture.height, picture.width) != expression.size:
+            raise DataError(
+                f"sample {sample}: image {path} has {picture.height} x {picture.width} pixels (height x width), "
+                f"but {self.instances} says {expression.size[0]} x {expression.size[1]}"
+            )
+        return np.array(picture)
 
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
         """The object's pixels: (height, width), True inside.

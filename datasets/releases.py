@@ -44,7 +44,7 @@ _AVE_LAYOUT = """\
 AVE_Dataset/
   Annotations.txt  trainSet.txt  valSet.txt  testSet.txt    category&video id&quality&start&end, a header or none
   AVE/<video id>.mp4                       as released; `bench data prepare ave` makes of them, in a folder of its own:
-  video_frames/<video id>/0001.jpg ...     10 or more, spread evenly over the ten seconds
+  video_frames/<video id>/0001.jpg ...     10 or more, spread evenly over the ten seconds; ordered by number
   raw_audio/<video id>.wav                 of any sample rate, mono or stereo
   extracted/<video id>.json                what the video has of each second; written by `prepare`, read by `verify`"""
 

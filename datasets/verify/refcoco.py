@@ -129,7 +129,7 @@ def _check_picture(release: Release, expression: Expression, faults: Faults, qui
     path, entry = release.picture_path(expression), f"image {expression.image_id}"
     if not faults.is_there(path, entry):
         return 1
-    size = faults.attempt(lambda: media.image_size(path, entry))
+    size = faults.attempt(lambda: media.image_size(path, entry, expression.size))
     if size and size != expression.size:
         wrong = f"{size[0]} x {size[1]} pixels (height x width), {release.instances} says {expression.size[0]} x "
         faults.add(SIZE, path, entry, f"{wrong}{expression.size[1]}")
