@@ -7,13 +7,15 @@ head.safetensors       the task's head
 <stream>/              PEFT's form, where the method is one of PEFT's
 inter_modal/           the same form, where the method has an inter-modal path
 adapter.safetensors    what was trained and lies in none of these folders, by its name in the model
+manifest.json          checksums of all these files but the card; names and checksums of the encoders
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +24,14 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bench import records, registry, schema, settings
+from bench.adapter_encoders import check_same, locate
+from bench.adapter_manifest import CARD, Encoder, encoders_of, read_manifest, write_manifest
 from bench.again import specification
 from bench.card import card
 from bench.errors import BenchError
 from bench.files import atomic_folder
 from bench.methods.base import Method, check_tensors, read_tensors, write_tensors
+from bench.plan import Spec
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 from bench.tasks.model import TaskModel
@@ -53,24 +58,50 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) 
         OSError: it cannot be written.
         BenchError: what the method writes does not make the same model again; names what differs.
     """
+    models = {name: source["model"] for name, source in record.spec["streams"].items()}
+    encoders = encoders_of(models)
     with atomic_folder(folder, replace=True) as scratch:
         method.save(scratch)
         write_tensors(model.head.state_dict(), scratch / _HEAD)
-        (scratch / RECORD).write_text(schema.dumps(record), encoding="utf-8")
-        (scratch / "README.md").write_text(card(record, scratch), encoding="utf-8")
-        _check_whole(scratch, model.streams, method)
+        (scratch / RECORD).write_text(schema.dumps(_without_paths(record, encoders)), encoding="utf-8")
+        write_manifest(scratch, encoders)
+        (scratch / CARD).write_text(card(record, scratch, encoders), encoding="utf-8")
+        _check_whole(scratch, model.streams, method, models)
 
 
-def read_record(folder: Path) -> schema.Record:
-    """The record of the run that trained a saved adapter.
+def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> schema.Record:
+    """The record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
+    streams = {
+        name: {**source, "model": encoders[name].name} if encoders[name].on_hub else source
+        for name, source in record.spec["streams"].items()
+    }
+    return replace(record, spec={**record.spec, "streams": streams})
+
+
+def open_adapter(
+    folder: Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
+) -> tuple[schema.Record, Spec]:
+    """The record of the run that trained a saved adapter, and its specification with the encoders as they lie here.
+
+    Args:
+        folder: of the saved adapter.
+        encoders: where encoders lie, by stream; others lie where the record says, or in the Hugging Face cache.
+        other_encoders: whether they may be others than those that it was trained on.
 
     Raises:
-        BenchError: the folder holds no saved adapter.
+        BenchError: the folder holds no saved adapter, or one that was changed since.
+        UsageError: an encoder is not there, or is not the one that it was trained on.
     """
     path = folder / RECORD
     if not path.is_file():
         raise BenchError(f"{folder} holds no saved adapter: there is no {path}; `bench run --save-adapters` makes them")
-    return records.read(path)
+    manifest = read_manifest(folder)
+    record = records.read(path)
+    spec = specification(record, path)
+    streams = locate(spec.streams, encoders or {}, manifest.encoders if manifest else {})
+    if not other_encoders:
+        check_same({name: source["model"] for name, source in streams.items()}, manifest, record.provenance)
+    return record, replace(spec, streams=streams)
 
 
 def load(folder: Path, model: TaskModel, method: Method) -> None:
@@ -90,21 +121,25 @@ def load(folder: Path, model: TaskModel, method: Method) -> None:
                 tensor.copy_(saved[name])
 
 
-def load_adapter(folder: str | Path) -> MultiStream:
+def load_adapter(
+    folder: str | Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
+) -> MultiStream:
     """The streams of a saved adapter with its adapters in place, without the head, in evaluation mode.
 
     Args:
-        folder: as `bench run --save-adapters` writes it; the encoders are loaded from where its record says.
+        folder: as `bench run --save-adapters` writes it.
+        encoders: where encoders lie, by stream; others lie where the record says, or in the Hugging Face cache.
+        other_encoders: take encoders that are not those that it was trained on.
 
     Returns:
         A module: normalised inputs by the name of the stream in, tokens (B, T, D) by the name of the stream out.
 
     Raises:
         BenchError: the folder holds no saved adapter, or one that is broken, or an encoder cannot be loaded.
-        UsageError: its method is not installed.
+        UsageError: its method is not installed, or an encoder is not there, or is not the one it was trained on.
     """
     folder = Path(folder)
-    spec = specification(read_record(folder), folder / RECORD)
+    _, spec = open_adapter(folder, encoders, other_encoders=other_encoders)
     model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
     method: Method = settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
     with _drawing_as_trained(spec.seed):
@@ -146,7 +181,7 @@ def _all_set(model: nn.Module, folder: Path) -> Iterator[None]:
         raise
 
 
-def _check_whole(folder: Path, streams: MultiStream, method: Method) -> None:
+def _check_whole(folder: Path, streams: MultiStream, method: Method, models: Mapping[str, str]) -> None:
     """Checks that a saved adapter, loaded as anybody would, makes the streams that were trained.
 
     All parameters and buffers are compared, since a method may change what is not trainable now, or not at all.
@@ -156,7 +191,7 @@ def _check_whole(folder: Path, streams: MultiStream, method: Method) -> None:
     """
     by = f"what {type(method).__name__}.save writes"
     try:
-        again = _everything(load_adapter(folder))
+        again = _everything(load_adapter(folder, models))
     except BenchError as error:
         raise BenchError(f"{by} cannot be loaded: {error}") from error
     differing = [

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from tabulate import tabulate
 
+from bench.adapter_manifest import Encoder
 from bench.schema import Record
 
 
-def card(record: Record, folder: Path) -> str:
+def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
     """The card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
 
     Args:
         record: of the finished run that trained it.
         folder: which holds it; the streams with a PEFT folder of their own are found there.
+        encoders: what it was trained on, by stream.
     """
     spec, scores, parameters = record.spec, record.scores, record.parameters
     assert scores and parameters
-    streams = spec["streams"]
-    of_peft = [name for name in streams if (folder / name / "adapter_config.json").is_file()]
-    models = [source["model"] for source in streams.values()]
-    named = [f"{name} ({source['model']})" for name, source in streams.items()]
+    of_peft = [name for name in encoders if (folder / name / "adapter_config.json").is_file()]
+    named = [f"{name} ({encoder.name})" for name, encoder in encoders.items()]
+    places = [f" --set {name}.model=DIR" for name, encoder in encoders.items() if encoder.is_path]
     parts = [
-        _metadata(record, [model for model in models if _on_the_hub(model)], bool(of_peft)),
+        _metadata(record, [encoder.name for encoder in encoders.values() if encoder.on_hub], bool(of_peft)),
         f"# {spec['method']} on {spec['task']}, seed {spec['seed']}",
         f"Adapters for {' and '.join(named)}, trained by "
         f"the run `{record.id}` of crossmodal-bench, suite {spec['suite']}, {_data(spec['data'])}.",
@@ -40,11 +42,19 @@ def card(record: Record, folder: Path) -> str:
         "compare methods by several.",
         f"Trained parameters: {parameters.adapter:,} in the adapters ({parameters.percent:.2f}% of the streams'), "
         f"{parameters.head:,} in the head.",
+        "## Encoders",
+        tabulate(
+            [[name, each.name, each.revision or "", f"`{each.weights}`"] for name, each in encoders.items()],
+            headers=["stream", "encoder", "revision", "SHA-256 of its weights"],
+            tablefmt="pipe",
+            disable_numparse=True,
+        ),
+        "Their other files must be the same too; `manifest.json` has the checksums.",
         "## How to load it",
         "The scores again, exactly on a machine like that of the record, elsewhere but for rounding:",
-        _code("sh", f"bench eval THIS_FOLDER --task {spec['task']}"),
+        _code("sh", f"bench eval THIS_FOLDER --task {spec['task']}{''.join(places)}"),
         "The streams with their adapters, as a torch module:",
-        _code("python", 'from bench import load_adapter\n\nstreams = load_adapter("THIS_FOLDER")'),
+        _code("python", f'from bench import load_adapter\n\nstreams = load_adapter("THIS_FOLDER"{_given(encoders)})'),
     ]
     if of_peft:
         name = of_peft[0]
@@ -54,11 +64,13 @@ def card(record: Record, folder: Path) -> str:
             _code(
                 "python",
                 "from bench import load_stream\nfrom peft import PeftModel\n\n"
-                f'encoder = load_stream("{streams[name]["model"]}").encoder  # of transformers\n'
+                f"encoder = load_stream({_model(encoders[name])}).encoder  # of transformers\n"
                 f'PeftModel.from_pretrained(encoder, "THIS_FOLDER/{name}")',
             ),
         ]
-    parts += ["## Specification", _code("json", json.dumps(spec, indent=2, ensure_ascii=False))]
+    streams = {name: {**source, "model": encoders[name].name} for name, source in spec["streams"].items()}
+    text = json.dumps({**spec, "streams": streams}, indent=2, ensure_ascii=False)
+    parts += ["## Specification", _code("json", text)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -70,8 +82,15 @@ def _metadata(record: Record, base: list[str], of_peft: bool) -> str:
     return f"---\n{card_data(record, library_name=library, base_model=base or None, tags=tags).to_yaml()}\n---"
 
 
-def _on_the_hub(model: str) -> bool:
-    return ":" not in model and not model.startswith((".", "~", "/")) and not Path(model).exists()
+def _model(encoder: Encoder) -> str:
+    """What `load_stream` is given for an encoder, as Python."""
+    return '"DIR"' if encoder.is_path else f'"{encoder.name}"'
+
+
+def _given(encoders: Mapping[str, Encoder]) -> str:
+    """What `load_adapter` has to be told of encoders that lie in folders, as Python."""
+    places = ", ".join(f'"{name}": "DIR"' for name, encoder in encoders.items() if encoder.is_path)
+    return f", encoders={{{places}}}" if places else ""
 
 
 def _crosses(folder: Path) -> bool:

@@ -58,7 +58,7 @@ def remembered(folder: Path) -> Iterator[Checksum]:
             stamp = [status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns]
             if (entry := known.get(name)) and entry[1:] == stamp:
                 return str(entry[0])
-            digest = _of_content(Path(name))
+            digest = file_checksum(Path(name))
         except OSError:
             return MISSING
         if time.time() - max(status.st_mtime, status.st_ctime) > _SETTLED:
@@ -86,7 +86,12 @@ def _load(place: Path) -> dict[str, list[object]]:
     return content if isinstance(content, dict) and all(isinstance(each, list) for each in content.values()) else {}
 
 
-def _of_content(path: Path) -> str:
+def file_checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from bench import artefact, processes, provenance
-from bench.again import specification
 from bench.arithmetic import denormals_flushed
 from bench.environment import environment
 from bench.errors import BenchError, UsageError
@@ -97,7 +97,15 @@ class Evaluation:
 
 
 @denormals_flushed()
-def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: str | None = None) -> Evaluation:
+def evaluate(
+    folder: Path,
+    options: RunOptions,
+    task: str | None = None,
+    split: str | None = None,
+    encoders: Mapping[str, str | Path] | None = None,
+    *,
+    other_encoders: bool = False,
+) -> Evaluation:
     """Scores a saved adapter on the task and the data that it was trained for.
 
     Args:
@@ -105,13 +113,14 @@ def evaluate(folder: Path, options: RunOptions, task: str | None = None, split: 
         options: where the data lies, and the device.
         task: the task, for a check; None for the one that it was trained for.
         split: one split; None for every test split and all of them together.
+        encoders: where encoders lie, by stream; others lie where the record says, or in the Hugging Face cache.
+        other_encoders: score it with encoders that are not those that it was trained on.
 
     Raises:
-        UsageError: it was trained for another task, or there is no such split.
+        UsageError: it was trained for another task, or there is no such split, or an encoder is not there or another.
         BenchError: the adapter, an encoder or the data cannot be read.
     """
-    record = artefact.read_record(folder)
-    spec = specification(record, folder / artefact.RECORD)
+    record, spec = artefact.open_adapter(folder, encoders, other_encoders=other_encoders)
     if task not in (None, spec.task):
         raise UsageError(f"{folder} was trained for {spec.task}, whose head it holds, not for {task}")
     setup = set_up(spec, options)

@@ -41,8 +41,9 @@ class PeftAdapters:
         self.models: dict[str, PeftModel] = {}
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for name, stream in model.streams.items():
+            commit = getattr(stream.encoder.config, "_commit_hash", None)  # of the hub, where it is known
             with _quiet():
-                self.models[name] = get_peft_model(stream.encoder, config(stream))
+                self.models[name] = get_peft_model(stream.encoder, config(stream), revision=commit)
         for parameter in trained:  # by another method: PEFT freezes all but its own
             parameter.requires_grad_(True)
         self._start = {

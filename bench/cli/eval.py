@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+
+from bench.cli.arguments import add_list
+from bench.errors import Mistakes
+from bench.suite import parse_value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="one split, as train or val (default: the test splits)")
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
+    )
+    add_list(parser, "--set", "STREAM.model=DIR", "where an encoder lies that is not where it lay in training")
+    parser.add_argument(
+        "--other-encoders", action="store_true", help="score it with encoders that are not those it was trained on"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="print the scores as JSON, with all their digits")
@@ -30,7 +39,9 @@ def main(args: argparse.Namespace) -> int:
     from bench.evaluate import evaluate  # heavy: brings torch
     from bench.sweep import RunOptions
 
-    found = evaluate(args.adapter, RunOptions(args.data_root, args.device), args.task, args.split)
+    encoders = _encoders(args.set)
+    options = RunOptions(args.data_root, args.device)
+    found = evaluate(args.adapter, options, args.task, args.split, encoders, other_encoders=args.other_encoders)
     if args.json:
         print(json.dumps(found.scores, indent=2), flush=True)
         found.check()
@@ -48,3 +59,25 @@ def main(args: argparse.Namespace) -> int:
     print(table, flush=True)
     found.check()
     return 0
+
+
+def _encoders(changes: Sequence[str]) -> dict[str, str]:
+    """Where encoders lie, by stream.
+
+    Raises:
+        UsageError: something else is to be set.
+    """
+    mistakes = Mistakes()
+    encoders = {}
+    for change in changes:
+        key, equals, text = change.partition("=")
+        stream, _, name = key.strip().rpartition(".")
+        if stream and name == "model" and equals and text.strip():
+            encoders[stream] = str(parse_value(text.strip()))
+        else:
+            mistakes.add(
+                f"--set {change}: an adapter is scored as it was trained; what can be said is where an encoder lies: "
+                "--set STREAM.model=DIR"
+            )
+    mistakes.raise_if_any()
+    return encoders

@@ -27,6 +27,7 @@ from typing import Any
 from bench.recipe import BETA1, complete
 from bench.report.words import data_title
 from bench.schema import Record, plain
+from bench.streams.encoder_names import name_in_text
 
 _HEAD = "head.safetensors"  # beside a saved adapter, but not of the method
 _TYPES = {"bf16": "bfloat16", "fp16": "float16"}
@@ -90,7 +91,7 @@ def _train_config(record: Record) -> dict[str, Any]:
     epochs = recipe["head_first"] + recipe["head_factor"] * recipe["epochs"] if head_alone else recipe["epochs"]
     curve = record.scores.validation if record.scores else []
     return {
-        "model_id": " + ".join(source["model"] for source in spec["streams"].values()),
+        "model_id": " + ".join(name_in_text(source["model"]) for source in spec["streams"].values()),
         "dtype": _dtype(record),
         "batch_size": recipe["batch_size"],
         "batch_size_eval": recipe["eval_batch_size"],

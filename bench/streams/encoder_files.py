@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
@@ -79,6 +80,18 @@ def faults(folder: Path, *, weights: bool, tokenizer: bool) -> list[Fault]:
         elif tokenizer:
             found += _tokenizer(folder, _VOCABULARIES[family])
     return [*found, *(_weights(folder) if weights else ())]
+
+
+def what_is_read(folder: Path) -> str:
+    """Return what the encoder in a folder reads, one of the values of `READS`; the folder has no faults."""
+    return READS[read_json(folder / CONFIG, _LARGEST_CONFIG)["model_type"]]
+
+
+def is_read(name: str, reads: str) -> bool:
+    """Return whether a file in the folder of an encoder that reads images, sounds or text can decide what it gives."""
+    return reads == "text" or any(
+        fnmatchcase(name, pattern) for pattern in (CONFIG, PREPROCESSOR, "model*.safetensors*")
+    )
 
 
 def _absent(folder: Path, name: str, about: str = "") -> Iterator[Fault]:

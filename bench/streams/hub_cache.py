@@ -32,21 +32,30 @@ def is_hub_name(model: str) -> bool:
     return True
 
 
-def snapshot(model: str) -> Path | None:
-    """Return the folder in the cache that holds the main revision of a model, whole or not; None where there is none.
+def snapshot(model: str, commit: str | None = None) -> Path | None:
+    """Return the folder in the cache that holds a revision of a model, whole or not; None where there is none.
 
     Args:
         model: an id on the hub, or any other text.
+        commit: of the revision; None for the main one, or for the only one that is there.
     """
     if not is_hub_name(model):
         return None
     folder = cache() / f"models--{model.replace('/', '--')}"
     try:
-        commit = read_text(folder / "refs" / "main", MEBIBYTE).strip()
-        found = folder / "snapshots" / commit
-        return found if commit in os.listdir(folder / "snapshots") else None  # noqa: PTH208 - a name, and no path
+        commits = os.listdir(folder / "snapshots")  # noqa: PTH208 - names, and no paths
+        wanted = commit or _main(folder) or (commits[0] if len(commits) == 1 else "")
     except (OSError, ValueError):
         return None
+    return folder / "snapshots" / wanted if wanted in commits else None
+
+
+def _main(folder: Path) -> str:
+    """Return the commit of the main revision; nothing where a revision was fetched by its commit."""
+    try:
+        return read_text(folder / "refs" / "main", MEBIBYTE).strip()
+    except FileNotFoundError:
+        return ""
 
 
 def hub_name(folder: Path) -> tuple[str, str] | None:

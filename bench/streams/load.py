@@ -36,6 +36,7 @@ from bench.streams.base import Stream
 from bench.streams.checks import check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
 from bench.streams.encoder_files import PREPROCESSOR
+from bench.streams.encoder_names import encoder_name
 from bench.streams.inputs import AudioInput, Input, OutlinedText, Reading, TextInput
 from bench.streams.postnorm import BertStream, RobertaStream
 from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
@@ -112,7 +113,9 @@ def load_stream(model: str, **reading: Unpack[Reading]) -> Stream:
             raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_NAMED])}{more}")
         if isinstance(input, TextInput):
             _check_vocabulary(input, config)
-        encoder.name_or_path = model  # what was asked for, not where it was found: adapters saved on it name it
+        # Adapters that are saved on it say so: not where it lies here, but what others know it by.
+        known_as = encoder_name(model)
+        encoder.name_or_path, encoder.config._commit_hash = known_as.name, known_as.revision
         return family(encoder, input)
 
 

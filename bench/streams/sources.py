@@ -115,9 +115,9 @@ def known_shapes() -> list[str]:
     return sorted(path.parent.relative_to(SHAPES).as_posix() for path in SHAPES.glob(f"*/*/{CONFIG}"))
 
 
-def fetching(model: str) -> str:
-    """Return the command that fetches an encoder from the hub, in backquotes."""
-    return hub_cache.fetching(model, _ALL)
+def fetching(model: str, commit: str | None = None) -> str:
+    """Return the command that fetches an encoder from the hub, its main revision or another, in backquotes."""
+    return hub_cache.fetching(model, _ALL, commit or "")
 
 
 def _as_folder(model: str) -> Path:

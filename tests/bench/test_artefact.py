@@ -30,7 +30,7 @@ from bench.streams.lockstep import Exchange
 
 METHODS = ("lora", "cola-adalora", "full", "head", "peft:vera", "centred")
 RECIPE = ["avs.batch_size=3", "avs.epochs=2"]
-HEADLESS = {"README.md", "record.json", "method.json", "head.safetensors"}
+HEADLESS = {"README.md", "record.json", "method.json", "head.safetensors", "manifest.json"}
 
 
 class Centred(Exchange):
@@ -266,6 +266,7 @@ def test_broken_files_are_told(trained, copied, name, file, how):
 )
 def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, told):
     folder = copied("lora")
+    (folder / "manifest.json").unlink()
     (folder / file).unlink()
     if text:
         (folder / file).write_text(text)
@@ -337,7 +338,11 @@ def test_buffers_are_those_of_the_best_epoch(options, monkeypatch):
 
 
 def altered(folder: Path, points: float, **environment) -> list[str]:
-    """Moves the scores in an adapter's record, and says where it was made; returns the arguments that evaluate it."""
+    """Moves the scores in an adapter's record, and says where it was made; returns the arguments that evaluate it.
+
+    Without its manifest, as an older one: else it would be refused.
+    """
+    (folder / "manifest.json").unlink()
     record = records.read(folder / "record.json")
     scores = record.scores
     moved = replace(

@@ -14,8 +14,8 @@ from bench import checksums
 def reads(monkeypatch):
     """The files that are read."""
     read = []
-    of_content = checksums._of_content
-    monkeypatch.setattr(checksums, "_of_content", lambda path: read.append(path.name) or of_content(path))
+    of_content = checksums.file_checksum
+    monkeypatch.setattr(checksums, "file_checksum", lambda path: read.append(path.name) or of_content(path))
     return read
 
 

@@ -6,13 +6,14 @@ import io
 import shutil
 import tempfile
 from argparse import Namespace
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
 
 import valid_results
 
 from bench.check.baseline import Baseline
+from bench.errors import UsageError
 
 
 def safetensors(folder: Path) -> None:
@@ -21,6 +22,23 @@ def safetensors(folder: Path) -> None:
     path = folder / "adapter.safetensors"
     saved = read_tensors(path)
     check_tensors(saved, saved, path)
+
+
+def manifest(folder: Path) -> None:
+    """The encoders that it names need not be here: what is missing is told, whatever the names are."""
+    from bench.adapter_encoders import check_same, locate
+    from bench.adapter_manifest import read_manifest
+
+    (folder / "head.safetensors").write_bytes(b"")
+    manifest = read_manifest(folder)
+    assert manifest
+    model = "embedded:vision-v2"
+    for call in (
+        lambda: locate({"vision": {"model": "no/encoder"}}, {}, manifest.encoders),
+        lambda: check_same({"vision": model}, manifest, None),
+    ):
+        with suppress(UsageError):
+            call()
 
 
 def suite(folder: Path) -> None:

@@ -74,6 +74,7 @@ RELEASES = (
     Target("mp4", "a.mp4", valid_files.videos, reads_of_releases.video),
 )
 RESULTS = (
+    Target("manifest", "manifest.json", valid_results.manifests, reads_of_results.manifest, form=JSON),
     Target("safetensors", "adapter.safetensors", valid_results.tensors, reads_of_results.safetensors, repairs.tensors),
     Target("suite", "a.toml", valid_results.suites, reads_of_results.suite),
     Target("tuned", "a.toml", valid_results.tuned, reads_of_results.tuned),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,16 @@ def tensors() -> list[bytes]:
 
     arrays = {"head.weight": np.ones((3, 4), np.float32), "head.bias": np.zeros(3, np.float16), "n": np.arange(3)}
     return [save(arrays), save({"a": np.ones((2, 2), np.float32)}, {"format": "pt"})]
+
+
+def manifests() -> list[bytes]:
+    """Of adapters with an empty file of a head."""
+    nothing = hashlib.sha256(b"").hexdigest()
+    files = {"config.json": nothing, "model-00001-of-00002.safetensors": nothing}
+    on_hub = {"name": "someone/encoder", "revision": "0" * 40, "on_hub": True, "files": files}
+    folder = {"name": "mine", "revision": None, "on_hub": False, "files": {"model.safetensors": nothing}}
+    heads = {"head.safetensors": nothing}
+    return [json.dumps({"files": heads, "encoders": {"vision": one}}).encode() for one in (on_hub, folder)]
 
 
 def suites() -> list[bytes]:
