@@ -21,7 +21,8 @@ from typing import Any, NoReturn
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
-LARGEST = 128 * MEBIBYTE  # bytes; the largest of the releases' files is a fraction of it
+LARGEST = 64 * MEBIBYTE  # bytes; one as large as the releases' has 40 million
+ROOM = 900_000_000  # bytes of memory that reading may take; one as large as the releases' takes a third
 DEEPEST = 16  # containers within containers; the releases' go 5 deep: list, ref, sentences, sentence, tokens
 
 # What Python writes for plain data, and the three that name a class or function: those are read to tell which.
@@ -33,6 +34,20 @@ _KNOWN = (
     *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS"),
     *("GLOBAL", "STACK_GLOBAL", "INST"),
 )
+
+# Bytes of memory that an instruction takes at most, besides those of a text: the object, and its place on the stack, in
+# a list, and while the whole is checked. A dict and a list are counted as they are once they hold something.
+_BYTES = {
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), 100),
+    **dict.fromkeys(("EMPTY_DICT", "DICT"), 260),
+    **dict.fromkeys(("EMPTY_LIST", "LIST"), 120),
+    **dict.fromkeys(("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "MARK"), 100),
+    **dict.fromkeys(("SETITEM", "SETITEMS"), 60),
+    **dict.fromkeys(("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE"), 100),
+    **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"), 60),
+}
+_BYTES_OF_OTHERS = 24
+_BYTES_OF_TEXT = 5  # for each byte of the file: itself, and four of a text with a character beyond 16 bits
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -54,7 +69,7 @@ def load(path: Path) -> list[dict[str, Any]]:
         raise DataError(f"{path}: cannot be read: {error}") from error
     try:
         file = BytesIO(content)
-        refs = _PlainUnpickler(file).load()
+        refs = _PlainUnpickler(file).load_within(ROOM - _BYTES_OF_TEXT * len(content))
         if file.read(1):
             raise pickle.UnpicklingError("something follows its end")
         _check_tree(refs, len(content))
@@ -90,10 +105,42 @@ class _PlainUnpickler(pickle._Unpickler):
             if known.name in _KNOWN
         }
     )
+    costs = [_BYTES_OF_OTHERS] * 256
+    for known in pickletools.opcodes:
+        costs[ord(known.code)] = _BYTES.get(known.name, _BYTES_OF_OTHERS)
     stack: list[Any]
     append: Callable[[Any], None]
     read: Callable[[int], bytes]
     pop_mark: Callable[[], list[Any]]
+
+    def __init__(self, file: BytesIO) -> None:
+        super().__init__(file)
+        self.read, self.readline = file.read, file.readline
+        self.metastack: list[list[Any]] = []
+        self.stack = []
+        self.append = self.stack.append
+        self.proto = 0
+
+    def load_within(self, room: int) -> Any:
+        """Return what the file holds, or refuse it once its instructions may have taken more memory than `room`.
+
+        The loop of the standard library's `load`; frames, which only cut a file into pieces for reading, are passed
+        over.
+
+        Raises:
+            EOFError: the file ends too early.
+            UnpicklingError: it would take more memory, or has an instruction that is not known.
+        """
+        dispatch, costs, read = self.dispatch, self.costs, self.read
+        try:
+            while key := read(1):
+                room -= costs[key[0]]
+                if room < 0:
+                    raise pickle.UnpicklingError("holds more values than there is memory for")
+                dispatch[key[0]](self)
+        except pickle._Stop as stop:
+            return stop.value
+        raise EOFError
 
     def find_class(self, module: str, name: str) -> NoReturn:
         """Refuses: plain data needs no class and no function."""

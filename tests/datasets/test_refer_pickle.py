@@ -275,3 +275,56 @@ def test_any_bytes_are_read_or_refused(load, data):
         load(data)
     except DataError as error:
         assert "refs(unc).p" in str(error)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"}",
+        b"]",
+        b"(",
+        b"\x85",
+        b"}\x94",
+        b"M\xff\xff",
+        b"U\x02ab",
+        b"U\x02ab\x94",
+        b"}U\x01aNs",
+        b"]Na",
+        b"N\x85",
+        b"N",
+    ],
+)
+def test_what_is_read_takes_no_more_memory_than_there_is_room_for(load, monkeypatch, part):
+    """Megabytes of one instruction, which makes many times their size, with as much less room than in earnest."""
+    monkeypatch.setattr(refer_pickle, "ROOM", refer_pickle.ROOM // 64)
+    content = b"\x80\x04](" + (b")" if part == b"\x85" else b"")
+    content += part * ((refer_pickle.LARGEST // 64 - len(content)) // len(part)) + b"e."
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="more values than there is memory for"):
+            load(content)
+        assert tracemalloc.get_traced_memory()[1] < refer_pickle.ROOM
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_as_large_as_the_releases_has_room(load, monkeypatch):
+    """As RefCOCO's: 50,000 refs with 142,000 sentences in the oldest protocol; here a hundredth, and of the room too."""
+    monkeypatch.setattr(refer_pickle, "ROOM", refer_pickle.ROOM // 100)
+    refs = [
+        {
+            **{"ref_id": number, "ann_id": 10**6 + number, "image_id": 5 * 10**5 + number, "category_id": number % 90},
+            **{"file_name": f"COCO_train2014_{number:012d}_{number}.jpg", "split": "train"},
+            "sent_ids": [3 * number + place for place in range(3)],
+            "sentences": [
+                {
+                    "sent_id": 3 * number + place,
+                    **{"sent": f"the red one at {number}", "raw": f"the red one at {number} "},
+                    "tokens": [f"word{number}", f"another{place}{number}", f"one{number}"],
+                }
+                for place in range(3)
+            ],
+        }
+        for number in range(500)
+    ]
+    assert load(pickle.dumps(refs, 0)) == refs
