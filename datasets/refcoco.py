@@ -134,7 +134,7 @@ class Release:
             DataError: its segmentation in instances.json cannot be decoded.
         """
         try:
-            return coco_mask.decode(self._segmentations[expression.ann_id], expression.size)
+            return coco_mask.decode_json(self._segmentations[expression.ann_id], expression.size)
         except ValueError as error:
             raise DataError(f"{self.instances}: annotation {expression.ann_id}: segmentation has {error}") from error
 

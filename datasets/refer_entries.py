@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bench.datasets import refer_pickle
+from bench.datasets.coco_instances import read_instances
 from bench.datasets.layout import is_plain, note
 from bench.errors import DataError
-from bench.files import MEBIBYTE, read_json
 
-LARGEST = 512 * MEBIBYTE  # bytes of instances.json; all of COCO's training annotations have fewer
+MOST_EXPRESSIONS = 500_000  # refs and sentences; the largest data set has 192,000
+LONGEST = 10_000  # characters of a sentence; the longest of the releases have some hundred
 LARGEST_SIDE = 10_000  # pixels; COCO's pictures have at most 640
 OVERHANG = 5.0  # pixels that a box, drawn by hand and rounded, may reach beyond its picture
 _KINDS = {int: "a whole number", str: "text", list: "a list"}
@@ -52,14 +53,14 @@ class Entries:
 
     Attributes:
         expressions: by split.
-        segmentations: by number of annotation.
+        segmentations: by number of annotation, as JSON; None where it has none.
         categories: by number of annotation, the number of the category that it is of; None where it has none.
         known_categories: the numbers of those that instances.json has.
         problems: what is wrong with refs, which are left out.
     """
 
     expressions: dict[str, list[Expression]] = field(default_factory=dict)
-    segmentations: dict[int, Any] = field(default_factory=dict)
+    segmentations: dict[int, bytes | None] = field(default_factory=dict)
     categories: dict[int, Any] = field(default_factory=dict)
     known_categories: frozenset[Any] = frozenset()
     problems: list[DataError] = field(default_factory=list)
@@ -89,9 +90,12 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 @lru_cache(maxsize=8)
 def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -> Entries:
-    images, annotations, known_categories = _read_instances(instances)
-    entries = Entries(known_categories=known_categories)
-    for number, ref in enumerate(refer_pickle.load(refs)):
+    all_refs = refer_pickle.load(refs)
+    _check_count(all_refs, refs)
+    found = read_instances(instances, _numbers(all_refs, "image_id"), _numbers(all_refs, "ann_id"))
+    images, annotations = found.images, found.annotations
+    entries = Entries(known_categories=found.categories)
+    for number, ref in enumerate(all_refs):
         try:
             where = f"{refs}: ref {_take(ref, 'ref_id', int, f'{refs}: ref at place {number}')}"
             ann_id, image_id = _take(ref, "ann_id", int, where), _take(ref, "image_id", int, where)
@@ -99,8 +103,8 @@ def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -
                 if its not in known:
                     raise DataError(f"{where}: {key} {its} is not in {instances}: the two files are not of one release")
             annotation = annotations[ann_id]
-            found = list(_expressions(dataset, ref, where, annotation, images[image_id], instances))
-            entries.expressions.setdefault(_take(ref, "split", str, where), []).extend(found)
+            expressions = list(_expressions(dataset, ref, where, annotation, images[image_id], instances))
+            entries.expressions.setdefault(_take(ref, "split", str, where), []).extend(expressions)
         except DataError as error:
             entries.problems.append(DataError(str(error)))  # without the traceback, since it is kept
         else:
@@ -109,23 +113,16 @@ def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -
     return entries
 
 
-def _read_instances(path: Path) -> tuple[dict[int, dict[str, Any]], dict[int, dict[str, Any]], frozenset[Any]]:
-    """The images and the annotations of a COCO file, by their ids, and the ids of its categories."""
-    try:
-        document = read_json(path, LARGEST)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise DataError(f"{path}: expected a dict with images and annotations, found {reprlib.repr(document)}")
-    document.setdefault("categories", [])  # nothing is read of them but their numbers, and that to verify only
-    images, annotations, categories = (
-        {
-            _take(entry, "id", int, f"{path}: {key}, entry {number}"): entry
-            for number, entry in enumerate(_take(document, key, list, str(path)))
-        }
-        for key in ("images", "annotations", "categories")
-    )
-    return images, annotations, frozenset(categories)
+def _numbers(refs: list[dict[str, Any]], key: str) -> set[int]:
+    return {number for ref in refs if type(number := ref.get(key)) is int}
+
+
+def _check_count(refs: list[dict[str, Any]], path: Path) -> None:
+    """Refuse more refs and sentences than a data set can have; a pickle may name one sentence millions of times."""
+    sentences = (ref.get("sentences") for ref in refs)
+    count = len(refs) + sum(len(each) for each in sentences if isinstance(each, list))
+    if count > MOST_EXPRESSIONS:
+        raise DataError(f"{path}: {count:,} refs and sentences, more than {MOST_EXPRESSIONS:,}")
 
 
 def _expressions(
@@ -151,6 +148,8 @@ def _expressions(
         place = f"{where}: sentence {number}"
         sent_id = _take(sentence, "sent_id", int, place)
         text = _take(sentence, "sent" if sentence.get("sent") else "raw", str, place)
+        if len(text) > LONGEST:
+            raise DataError(f"{place}: {len(text):,} characters, more than {LONGEST:,}")
         yield Expression(
             dataset,
             sent_id,

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from pycocotools import mask as coco
 from refer_files import annotation, image, ref, write_release
 
-from bench.datasets import refcoco, refer_entries
+from bench.datasets import coco_instances, refcoco, refer_entries
 from bench.datasets.refcoco import DATASETS, Release, mixed
 from bench.errors import DataError, UsageError
 
@@ -158,7 +159,7 @@ def test_a_wrong_ref_is_named_with_its_key(tmp_path, keys, message):
         ({"file_name": "a\\b.jpg"}, r"no plain name"),
         ({"file_name": "a\0.jpg"}, r"no plain name"),
         ({"file_name": "a.jpg\n"}, r"no plain name"),
-        ({"file_name": "\ud800.jpg"}, r"no plain name"),
+        ({"file_name": "\ud800.jpg"}, r"cannot be read as JSON"),
         ({"id": "1"}, r"images, entry 0: id should be a whole number, found '1'"),
     ],
 )
@@ -183,14 +184,19 @@ def test_a_wrong_image_entry_is_named(tmp_path, keys, message):
         [10, 5, 60, 15],
         [-20, 5, 10, 15],
         [10, 5, 10, 60],
-        [float("nan"), 5, 10, 15],
-        [10, 5, float("inf"), 15],
         [10, 5, 10, 10**400],
     ],
 )
 def test_a_wrong_box_is_named(tmp_path, bbox):
     write_release(tmp_path, [ref(1)], annotations=[annotation(1, bbox=bbox)])
     with pytest.raises(DataError, match=r"instances\.json: annotation 10: bbox .*should"):
+        Release(tmp_path, "refcoco", "train")
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_numbers_that_are_no_json_are_told(tmp_path, number):
+    write_release(tmp_path, [ref(1)], annotations=[annotation(1, bbox=[number, 5, 10, 15])])
+    with pytest.raises(DataError, match=r"instances\.json: cannot be read as JSON of COCO's format"):
         Release(tmp_path, "refcoco", "train")
 
 
@@ -278,14 +284,64 @@ def test_a_wrong_picture_is_named_with_its_sample(tmp_path, harm, message):
 def test_files_are_read_once_for_all_splits_and_again_when_they_change(tmp_path, monkeypatch):
     write_release(tmp_path, [ref(1), ref(2, "val")])
     reads = []
-    real = refer_entries.read_json
-    monkeypatch.setattr(refer_entries, "read_json", lambda *given: reads.append(1) or real(*given))
+    real = refer_entries.read_instances
+    monkeypatch.setattr(refer_entries, "read_instances", lambda *given: reads.append(1) or real(*given))
     train = Release(tmp_path, "refcoco", "train")
     train.expressions.clear()
     assert Release(tmp_path, "refcoco", "train").expressions and Release(tmp_path, "refcoco", "val").expressions
     assert len(reads) == 1
     write_release(tmp_path, [ref(1), ref(2, "val"), ref(3, "val")])
     assert len(Release(tmp_path, "refcoco", "val").expressions) == 2 and len(reads) == 2
+
+
+def test_what_nobody_asks_for_takes_no_memory(tmp_path):
+    """A list of Python takes twenty times the bytes of its JSON, so only the wanted entries become lists."""
+    write_release(tmp_path, [ref(1)])
+    path = tmp_path / "refcoco/instances.json"
+    text = path.read_text()
+    nested = "[" + "[]," * 300_000 + "[]]"
+    for key, more in (("segmentation", nested), ("unknown", nested), ("licenses", nested)):
+        other = f'{{"id": 77, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "{key}": {more}}}'
+        path.write_text(text.replace('"annotations": [', f'"{key}": {more}, "annotations": [{other}, '))
+        refer_entries._read.cache_clear()
+        tracemalloc.start()
+        try:
+            assert len(Release(tmp_path, "refcoco", "train").expressions) == 1
+            assert tracemalloc.get_traced_memory()[1] < 3 * path.stat().st_size
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (
+            {"bbox": [[]] * 400},
+            r"instances\.json: annotations, entry 0: bbox cannot be read: [\d,]+ bytes, more than 1,000",
+        ),
+        ({"image_id": "x" * 2000}, r"entry 0: image_id cannot be read: [\d,]+ bytes, more than"),
+    ],
+)
+def test_a_value_that_is_too_long_is_told(tmp_path, harm, message):
+    write_release(tmp_path, [ref(1)], annotations=[annotation(1, **harm)])
+    with pytest.raises(DataError, match=message):
+        Release(tmp_path, "refcoco", "train")
+
+
+def test_more_entries_or_sentences_than_a_data_set_can_have_are_refused(tmp_path, monkeypatch):
+    write_release(tmp_path, [ref(1), ref(2)])
+    for module, limit, message in (
+        (coco_instances, "MOST_ENTRIES", "it has 8 tables, more than 6"),
+        (refer_entries, "MOST_EXPRESSIONS", "4 refs and sentences, more than 3"),
+    ):
+        refer_entries._read.cache_clear()
+        with monkeypatch.context() as patch:
+            patch.setattr(module, limit, {"MOST_ENTRIES": 6, "MOST_EXPRESSIONS": 3}[limit])
+            with pytest.raises(DataError, match=message):
+                Release(tmp_path, "refcoco", "train")
+    write_release(tmp_path, [ref(1, sents=(b"a" * 10_001,))])
+    with pytest.raises(DataError, match="sentence 0: 10,001 characters, more than 10,000"):
+        Release(tmp_path, "refcoco", "train")
 
 
 def test_only_what_the_refs_name_is_kept(tmp_path):

@@ -309,7 +309,7 @@ def test_what_is_read_takes_no_more_memory_than_there_is_room_for(load, monkeypa
 
 
 def test_a_file_as_large_as_the_releases_has_room(load, monkeypatch):
-    """As RefCOCO's: 50,000 refs with 142,000 sentences in the oldest protocol; here a hundredth, and of the room too."""
+    """RefCOCO has 50,000 refs with 142,000 sentences in the oldest protocol; here a hundredth, and of the room too."""
     monkeypatch.setattr(refer_pickle, "ROOM", refer_pickle.ROOM // 100)
     refs = [
         {
