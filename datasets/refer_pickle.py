@@ -138,7 +138,7 @@ class _PlainUnpickler(pickle._Unpickler):
                 if room < 0:
                     raise pickle.UnpicklingError("holds more values than there is memory for")
                 dispatch[key[0]](self)
-        except pickle._Stop as stop:
+        except pickle._Stop as stop:  # type: ignore[attr-defined]
             return stop.value
         raise EOFError
 
