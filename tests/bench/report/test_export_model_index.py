@@ -9,6 +9,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
+from bench.adapter_manifest import Encoder
 from bench.card import card
 from bench.plan import make_plan
 from bench.report.export_model_index import model_index_text
@@ -91,8 +92,11 @@ def test_huggingface_hub_reads_it(record):
 
 
 def test_the_card_of_an_adapter_has_it(record, tmp_path):
-    of_hub = dataclasses.replace(record, spec={**record.spec, "streams": {"vision": {"model": "facebook/dinov2-base"}}})
-    data = ModelCard(card(of_hub, tmp_path)).data
+    encoders = {
+        "vision": Encoder("facebook/dinov2-base", "0" * 40, True, {"model.safetensors": "a" * 64}),
+        "audio": Encoder("my-folder", files={"model.safetensors": "b" * 64}),
+    }
+    data = ModelCard(card(record, tmp_path, encoders)).data
     assert data.model_name == "cola on avs, seed 1"
     assert {result.metric_type: result.metric_value for result in data.eval_results} == record.scores.test
     assert data.eval_results[0].dataset_name.endswith("not the benchmark's own")
