@@ -7,7 +7,7 @@ import math
 import statistics
 import time
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,11 +74,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     record = replace(blank, status="ok", finished=schema.now(), **measured)
     told.end(record.scores)
     if options.results and setup.accelerator.is_main_process:
-        records.set_aside(options.results, spec, record)
-        _keep_samples(spec, sample_scores, options.results)
-        _keep_predictions(spec, setup, options.results)
-        if options.save_adapters:
-            record = _keep_adapter(record, setup, options.results)
+        return _save_results(record, sample_scores, setup, options)
     return record
 
 
@@ -111,33 +107,39 @@ def _checkpoint(spec: Spec, setup: Setup, results: Path) -> Checkpoint:
     return Checkpoint(records.checkpoint(results, spec), made)
 
 
-def _keep_samples(spec: Spec, scores: samples.SampleScores, results: Path) -> None:
-    try:
-        samples.keep(scores, results, schema.stem(spec))
-    except OSError as error:
-        _log.error("scores of the samples of %s cannot be kept: %s", spec.label, error)
+def _save_results(
+    record: schema.Record, sample_scores: samples.SampleScores, setup: Setup, options: RunOptions
+) -> schema.Record:
+    """Save what belongs to a record besides itself; what cannot be saved is warned of, and hides nothing else."""
+    spec, results = Spec(**record.spec), options.results
+    assert results
+    folder = Path(artefact.FOLDER) / schema.stem(spec)
+    with_adapter = replace(record, adapter=folder.as_posix())
 
-
-def _keep_predictions(spec: Spec, setup: Setup, results: Path) -> None:
-    split = setup.data.datasets[setup.task.test_splits[0]]
-    try:
+    def save_predictions() -> None:
+        split = setup.data.datasets[setup.task.test_splits[0]]
         found = predictions.predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
         predictions.keep(found, results, spec)
-    except Exception as error:  # of whatever kind: safetensors has its own
-        _log.error("predictions of %s for `bench show` cannot be kept: %s", spec.label, error)
+
+    def save_adapter() -> None:
+        artefact.save(results / folder, with_adapter, setup.model, setup.method)
+
+    # Without its success the others would take the place of what belongs to the earlier record.
+    if not _succeeds("the earlier record", spec, lambda: records.set_aside(results, spec, record)):
+        return record
+    _succeeds("scores of the samples", spec, lambda: samples.keep(sample_scores, results, schema.stem(spec)))
+    _succeeds("predictions for `bench show`", spec, save_predictions)
+    return with_adapter if options.save_adapters and _succeeds("the adapter", spec, save_adapter) else record
 
 
-def _keep_adapter(record: schema.Record, setup: Setup, results: Path) -> schema.Record:
-    """Saves the adapter; what was measured is not lost where that fails."""
-    folder = Path(artefact.FOLDER) / schema.stem(Spec(**record.spec))
-    record = replace(record, adapter=folder.as_posix())
+def _succeeds(what: str, spec: Spec, save: Callable[[], object]) -> bool:
     try:
-        artefact.save(results / folder, record, setup.model, setup.method)
+        save()
     except Exception as error:  # of whatever kind: safetensors and PEFT have their own
-        _log.debug("%s", record.label, exc_info=True)
-        _log.error("the adapter of %s cannot be saved: %s", record.label, error)
-        return replace(record, adapter=None)
-    return record
+        _log.debug("%s", spec.label, exc_info=True)
+        _log.error("%s of %s cannot be saved: %s", what, spec.label, error)
+        return False
+    return True
 
 
 def measure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, nullcontext
+from contextlib import closing, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,7 +172,8 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
             f"{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
         ) from error
     if record.status == "ok":  # what failed may go on from there
-        records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
+        with suppress(OSError):
+            records.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
     return record
 
 

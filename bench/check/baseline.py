@@ -161,12 +161,16 @@ def write(baseline: Baseline, path: Path) -> None:
     """Writes a baseline, whole or not at all.
 
     Raises:
-        BenchError: it cannot be written.
+        BenchError: it cannot be written; it is part of the message, so that it is not lost.
     """
     try:
-        write_text(path, json.dumps(asdict(baseline), indent=1, allow_nan=False) + "\n")
-    except (OSError, ValueError) as error:
+        text = json.dumps(asdict(baseline), indent=1, allow_nan=False) + "\n"
+    except ValueError as error:
         raise BenchError(f"the baseline {path} cannot be written: {error}") from error
+    try:
+        write_text(path, text)
+    except OSError as error:
+        raise BenchError(f"{text}the baseline, printed above, cannot be written to {path}: {error}") from error
 
 
 def read(path: Path) -> Baseline:

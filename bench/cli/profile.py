@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import files, processes, records
 from bench.cli.arguments import add_list, whole, words
 from bench.errors import BenchError, UsageError
 from bench.plan import Spec, make_plan
 from bench.streams.sources import check_encoders
+
+if TYPE_CHECKING:
+    from bench.efficiency.record import Efficiency
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +58,8 @@ def main(args: argparse.Namespace) -> int:
 
 def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     from bench.efficiency.measure import measure  # brings torch
-    from bench.efficiency.record import FOLDER, read_all, write
-    from bench.report.efficiency import LEGEND, page, terminal
+    from bench.efficiency.record import FOLDER
+    from bench.report.efficiency import LEGEND, terminal
 
     failures = []
     for task in dict.fromkeys(spec.task for spec in plan):
@@ -64,18 +68,31 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
             print(f"{task}: {', '.join(spec.method for spec in specs)} by turns, rounds: {args.rounds}", flush=True)
         found, failed = measure(specs, args.device, args.rounds, args.batch)
         failures += [f"{task} {method} failed: {reason}" for method, reason in failed.items()]
-        try:
-            for record in found:
-                write(record, args.results)
-            if found:
-                files.write_text(args.results / f"{FOLDER}.md", page(read_all(args.results)))
-        except OSError as error:
-            raise BenchError(f"{terminal(found)}\nthe records, shown above, cannot be written: {error}") from error
         if found:
             print(f"\n{terminal(found)}\n", flush=True)
+            failures += _write(found, args.results)
     print("\n".join([LEGEND, *failures]))
     print(f"Weights and samples are random; there is no score. Records: {args.results / FOLDER}, {FOLDER}.md beside it")
     return int(bool(failures))
+
+
+def _write(found: Sequence[Efficiency], results: Path) -> list[str]:
+    """Write records and the page of all; return what cannot be written, with the record, so that it is not lost."""
+    from bench.efficiency.record import FOLDER, dumps, read_all, write
+    from bench.report.efficiency import page
+
+    failures = []
+    for record in found:
+        try:
+            write(record, results)
+        except OSError as error:
+            failures.append(f"{dumps(record)}the record {record.stem}, printed above, cannot be written: {error}")
+    path = results / f"{FOLDER}.md"
+    try:
+        files.write_text(path, page(read_all(results)))
+    except OSError as error:
+        failures.append(f"{path} cannot be written: {error}")
+    return failures
 
 
 def _suggest(plan: Sequence[Spec], args: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from bench import processes, records, tracking
 from bench.cli.arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
 from bench.cli.executor import add_executor, cluster_of
-from bench.errors import Terminated
+from bench.errors import BenchError, Terminated
 from bench.finished import look_up
 from bench.plan import Spec
 from bench.schema import Record
@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> int:
         memory_limit=args.memory_limit,
         track=tuple(dict.fromkeys(words(args.track))),
     )
-    interrupted = False
+    interrupted = shown = False
     signal.signal(signal.SIGTERM, _end)
     try:
         for number, record in enumerate(
@@ -110,7 +110,7 @@ def main(args: argparse.Namespace) -> int:
         interrupted = True
     finally:
         if processes.is_main():
-            _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
+            shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
     failed = [record for record in done.values() if record.outcome == "failed"]
     if failed and processes.is_main():
         named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
@@ -120,7 +120,7 @@ def main(args: argparse.Namespace) -> int:
         same = "the same command without --rerun" if args.rerun else "the same command"
         print(f"stopped: {len(done)} of {len(plan)} runs finished; {same} goes on", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
-    return int(bool(interrupted or lost or failed))
+    return int(bool(interrupted or lost or failed or (processes.is_main() and not shown)))
 
 
 def _end(number: int, _: object) -> None:
@@ -148,11 +148,21 @@ def _outcome(record: Record) -> str:
     return f"{record.label}: {record.scores.metric} {record.test_score:.2f}"
 
 
-def _conclude(finished: Sequence[Record], results: Path) -> None:
-    """Shows the finished runs and brings the leaderboard up to date."""
-    if finished:
-        from bench.report.terminal import run_table
-        from bench.report.write import write_leaderboard
+def _conclude(finished: Sequence[Record], results: Path) -> bool:
+    """Show the finished runs and bring the leaderboard up to date; return whether that went well.
 
+    It raises nothing for a leaderboard that cannot be written: the error that ended the runs holds what was measured.
+    """
+    if not finished:
+        return True
+    from bench.report.terminal import run_table
+    from bench.report.write import write_leaderboard
+
+    print(f"\n{run_table(finished)}\n\nrecords: {results / records.FOLDER}", flush=True)
+    try:
         leaderboard = ", ".join(map(str, write_leaderboard(results)))
-        print(f"\n{run_table(finished)}\n\nrecords: {results / records.FOLDER}\nleaderboard: {leaderboard}", flush=True)
+    except (BenchError, OSError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return False
+    print(f"leaderboard: {leaderboard}", flush=True)
+    return True

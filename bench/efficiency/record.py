@@ -113,8 +113,13 @@ def write(record: Efficiency, results: Path) -> Path:
         OSError: it cannot be written.
     """
     path = results / FOLDER / f"{record.stem}.json"
-    write_text(path, json.dumps(asdict(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, dumps(record))
     return path
+
+
+def dumps(record: Efficiency) -> str:
+    """Return the text of the record's file."""
+    return json.dumps(asdict(record), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read(path: Path) -> Efficiency:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Literal
@@ -160,6 +163,17 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
         environment=ENVIRONMENT,
     )
     return dataclasses.replace(made, **changes)
+
+
+@contextmanager
+def full_disk() -> Iterator[None]:
+    """Nothing more can be written to files, by nobody: a limit on their size holds for root too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def failed(spec: Spec, reason: str = "the loss is not finite at step 3") -> Record:

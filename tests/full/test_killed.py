@@ -74,15 +74,6 @@ def test_a_state_comes_back(checkpoint):
     assert found["step"] == 3 and found["best"]["a"].tolist() == [0, 1, 2] and found["scaler"] is None
 
 
-def test_what_a_killed_process_left_unfinished_is_removed(checkpoint):
-    checkpoint.save({"step": 3})
-    left, others = (checkpoint.path.with_name(f".{name}.77.tmp") for name in (checkpoint.path.name, "other.pt"))
-    left.write_bytes(b"half")
-    others.write_bytes(b"half")
-    assert checkpoint.load() == {"step": 3}
-    assert not left.exists() and others.exists()
-
-
 def test_other_code_begins_anew(checkpoint, caplog):
     checkpoint.save({"step": 3})
     assert Checkpoint(checkpoint.path, "other code").load() is None

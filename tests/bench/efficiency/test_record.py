@@ -9,7 +9,7 @@ from typing import Any
 import mocks
 import pytest
 
-from bench import records, schema
+from bench import cli, records, schema
 from bench.efficiency import record as efficiency
 from bench.efficiency.record import Against, Efficiency, Operations, Speed, Spread, StepMemory
 from bench.errors import BenchError
@@ -147,3 +147,16 @@ def test_tables(specs):
         assert figure in elsewhere
     assert "x0.81" not in text[: text.index("## Reported elsewhere")]
     assert "lora" in terminal([made(specs[0])]) and "cola" not in terminal([made(specs[0])])
+
+
+def test_what_cannot_be_written_is_printed_and_the_next_task_measured(mock_suite, tmp_path, monkeypatch, capsys):
+    from bench.efficiency import measure
+
+    monkeypatch.setattr(measure, "measure", lambda specs, *_: ([made(spec) for spec in specs], {}))
+    monkeypatch.setattr(records, "check_writable", lambda _: None)
+    arguments = ["--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave,avs", "--results", str(tmp_path)]
+    with mocks.full_disk():
+        assert cli.main(["profile", *arguments]) == 1
+    out = capsys.readouterr().out
+    assert out.count("printed above, cannot be written: ") == out.count('"parameters": {') == 2
+    assert out.count("lora") >= 4 and "efficiency.md cannot be written" in out

@@ -1,0 +1,139 @@
+"""A disk that is full, or cannot be written any more, loses nothing that was measured: it is printed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+
+import mocks
+import pytest
+
+import bench
+from bench import artefact, cli, predictions, records, runner, samples, schema
+from bench.check import baseline
+from bench.errors import BenchError
+from bench.plan import make_plan
+
+
+@pytest.fixture(params=["full", "not writable"])
+def disk(request, tmp_path):
+    """What makes the results folder one that cannot be written to, from the second run on."""
+    with ExitStack() as stack:
+
+        def fills() -> None:
+            if request.param == "full":
+                stack.enter_context(mocks.full_disk())
+                return
+            for folder in [*tmp_path.rglob("records")]:  # root may write to a read-only folder
+                folder.rename(folder.with_name("records before"))
+                folder.touch()
+
+        yield fills
+
+
+@pytest.fixture
+def seeds(disk, monkeypatch):
+    """Runs of which that of seed 1 leaves the disk full."""
+    done = []
+
+    def execute(spec, options):
+        done.append(spec.seed)
+        if spec.seed == 1:
+            disk()
+        return mocks.trial(spec) if options.validate_only else mocks.record(spec, 61.25)
+
+    monkeypatch.setattr(runner, "execute", execute)
+    return done
+
+
+def asked(suite, results):
+    given = ["--suite", str(suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2"]
+    return [*given, "--results", str(results), "--quiet"]
+
+
+def printed(text):
+    """The record that a message begins with."""
+    return json.loads(text[text.index("{") : text.index("\nthe record of")])
+
+
+def test_run_prints_the_record_and_what_is_finished(seeds, mock_suite, tmp_path, capsys):
+    assert cli.main(["run", *asked(mock_suite, tmp_path)]) == 1
+    told = capsys.readouterr()
+    measured = printed(told.err)
+    assert measured["spec"]["seed"] == 1 and measured["scores"]["test"]["accuracy"] == 61.25
+    assert "the record of ave lora seed 1, printed above, cannot be written: " in told.err
+    assert "ave     lora" in told.out, "the table of what is finished"
+    assert seeds == [0, 1] and not (tmp_path / "claims").exists()
+
+
+def test_run_ends_with_1_where_only_the_leaderboard_cannot_be_written(mock_suite, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "execute", lambda spec, _: mocks.record(spec))
+    (tmp_path / "leaderboard.md").mkdir()
+    assert cli.main(["run", *asked(mock_suite, tmp_path)]) == 1
+    told = capsys.readouterr()
+    assert told.err.startswith("bench: the leaderboard cannot be written: ") and "ave     lora" in told.out
+    assert len(records.read_all(tmp_path)) == 3
+
+
+def test_tune_prints_the_record(seeds, mock_suite, tmp_path, capsys):
+    assert cli.main(["tune", *asked(mock_suite, tmp_path), "--trials", "1"]) == 1
+    assert printed(capsys.readouterr().err)["spec"]["seed"] == 1
+
+
+def test_check_prints_the_record(seeds, mock_suite, tmp_path, capsys):
+    arguments = [
+        "check",
+        "--update",
+        "--baseline",
+        str(tmp_path / "baseline.json"),
+        *asked(mock_suite, tmp_path),
+        "--jobs",
+        "1",
+    ]
+    assert cli.main(arguments) == 1
+    assert printed(capsys.readouterr().err)["spec"]["seed"] == 1
+
+
+def test_a_script_has_the_record_in_the_error(seeds, mock_suite, tmp_path):
+    with pytest.raises(BenchError) as raised:
+        bench.run("lora", "ave", seeds=[0, 1], suite=mock_suite, results=tmp_path)
+    assert printed(str(raised.value))["scores"]["test"]["accuracy"] == 61.25
+
+
+def test_a_baseline_that_cannot_be_written_is_printed(tmp_path):
+    made = baseline.Baseline(1, "mock", [0, 1], "2026-01-01T00:00:00+00:00", mocks.ENVIRONMENT, "a processor", {})
+    with (
+        mocks.full_disk(),
+        pytest.raises(BenchError, match="the baseline, printed above, cannot be written to") as told,
+    ):
+        baseline.write(made, tmp_path / "baseline.json")
+    assert json.loads(str(told.value).rpartition("the baseline, printed above")[0])["suite"] == "mock"
+
+
+@pytest.mark.parametrize("fails", ["set_aside", "samples", "predictions", "adapter", "all"])
+def test_what_a_run_saves_besides_its_record_fails_by_itself(options, tmp_path, monkeypatch, caplog, fails):
+    (spec,) = make_plan("mini", ["head"], ["ave"], [0], ["ave.epochs=1", *mocks.EACH_ONCE])
+    places = {
+        "set_aside": (records, "set_aside"),
+        "samples": (samples, "keep"),
+        "predictions": (predictions, "keep"),
+        "adapter": (artefact, "save"),
+    }
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    for name, place in places.items():
+        if fails in (name, "all"):
+            monkeypatch.setattr(*place, full)
+    with caplog.at_level(logging.ERROR, logger="bench"):
+        record = runner.execute(spec, replace(options, results=tmp_path, save_adapters=True))
+    assert record.status == "ok" and record.scores
+    errors = [each.message for each in caplog.records]
+    assert len(errors) == 1 and "no space left on device" in errors[0]
+    stem, saved = schema.stem(spec), fails not in ("set_aside", "all")
+    assert (tmp_path / "records" / f"{stem}.npz").exists() == (saved and fails != "samples")
+    assert (tmp_path / "predictions" / f"{stem}.safetensors").exists() == (saved and fails != "predictions")
+    assert (record.adapter is not None) == (saved and fails != "adapter") == (tmp_path / "adapters" / stem).exists()
