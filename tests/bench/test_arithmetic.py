@@ -46,9 +46,9 @@ def test_they_are_flushed_in_training_in_scoring_and_in_timing(options, monkeypa
 
     noting(runner, "train")
     assert runner.execute(spec("avs", "lora", "avs.epochs=1"), options).status == "ok"
-    noting(evaluate.artefact, "read_record")
+    noting(evaluate.artefact, "open_adapter")
     with pytest.raises(Exception, match="holds no saved adapter"):
         evaluate.evaluate(tmp_path, options)
     by_turns({"one": lambda: seen.update(timed=are_flushed())}, "one", 1, torch.device("cpu"))
-    assert seen == {"train": True, "read_record": True, "timed": True}
+    assert seen == {"train": True, "open_adapter": True, "timed": True}
     assert not are_flushed()
