@@ -42,7 +42,10 @@ def check_file(path: Path, most: int) -> int:
         OSError: there is no such file.
         ValueError: it is larger, or is no regular file: a pipe would be waited for, and a device never ends.
     """
-    status = path.stat()
+    return _check_status(path.stat(), most)
+
+
+def _check_status(status: os.stat_result, most: int) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("it is no regular file")
     if status.st_size > most:
@@ -50,11 +53,15 @@ def check_file(path: Path, most: int) -> int:
     return status.st_size
 
 
-def read_bytes(path: Path, most: int) -> bytes:
+def read_bytes(path: Path | str, most: int) -> bytes:
     """All bytes of a file; arguments and errors are those of `check_file`."""
-    size = check_file(path, most)
-    with path.open("rb") as file:
-        return file.read(size)
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        return file.read(_check_status(os.fstat(file.fileno()), most))
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Opens a pipe too at once, which would else be waited for until somebody writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read_text(path: Path, most: int) -> str:

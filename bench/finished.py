@@ -45,6 +45,7 @@ def look_up(
     rerun: bool = False,
     retry_failed: bool = False,
     with_adapters: bool = False,
+    trials: bool = False,
 ) -> Existing:
     """Return the records of a plan's runs, and which of them count as finished; warn where something has changed.
 
@@ -55,6 +56,7 @@ def look_up(
         rerun: count none of them.
         retry_failed: count none that failed.
         with_adapters: count only those with a saved adapter, and those that failed.
+        trials: count those of trials too, which were not scored on the test splits.
 
     Raises:
         BenchError: a record cannot be read, or the data or an encoder is not there or broken.
@@ -64,9 +66,11 @@ def look_up(
     for spec in plan:
         try:
             record = records.of(results, spec)
-        except BenchError:
+        except BenchError as error:
             if not rerun:
-                raise
+                raise BenchError(
+                    f"{error}; rename it, or do the run again with `bench run --rerun`, which does"
+                ) from error
             existing.superseded[spec.id] = None
             continue
         if record is None:
@@ -76,7 +80,8 @@ def look_up(
             existing.changed[spec.id] = changed
         failed = record.outcome == "failed"
         no_adapter = not failed and not (record.adapter and (results / record.adapter).is_dir())
-        again = rerun or changed or (retry_failed and failed) or (with_adapters and no_adapter)
+        unscored = record.is_trial and not trials
+        again = rerun or changed or unscored or (retry_failed and failed) or (with_adapters and no_adapter)
         if again:
             existing.superseded[spec.id] = record
         else:

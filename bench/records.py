@@ -13,8 +13,9 @@ import msgspec
 
 from bench.copies import made_otherwise, one_a_run
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, remove_leftovers, write_text
+from bench.files import MEBIBYTE, read_bytes, remove_leftovers, write_text
 from bench.plan import Spec
+from bench.record_check import check
 from bench.schema import Record, decode, dumps, stem
 
 FOLDER = "records"
@@ -22,8 +23,6 @@ CHECKPOINTS = "checkpoints"
 _BESIDE = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
 _WRITTEN = (CHECKPOINTS, "claims", *_BESIDE[1:])  # folders that runs write to, besides that of the records
 _LARGEST = 64 * MEBIBYTE  # bytes of a file
-LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
-_SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)}
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +49,10 @@ def write(record: Record, results: Path) -> Path:
 def set_aside(results: Path, spec: Spec, newer: Record) -> None:
     """Gives the earlier record of a run another name where it must not be written over.
 
-    That is where it was made with other code, encoders or data, or is of a finished run and the newer one of a failed
-    one. What lies beside it goes with it, as scores of samples, predictions and the adapter: `NAME.json` becomes
-    `NAME~1.json`, or the next number that is free.
+    That is where it was made with other code, encoders or data, where it is of a finished run and the newer one of a
+    failed one, or of a trial, whose scores are of the validation split, and where this version cannot read it, as one
+    of a later version. What lies beside it goes with it, as scores of samples, predictions and the adapter: `NAME.json`
+    becomes `NAME~1.json`, or the next number that is free. One that is cut short is written over.
 
     Args:
         results: the results folder.
@@ -62,25 +62,35 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
     Raises:
         OSError: it cannot be renamed.
     """
-    if not _path(results, spec).is_file():  # a copy by another name stays what it is
+    path = _path(results, spec)
+    if not path.is_file():  # a copy by another name stays what it is
         return
+    earlier: Record | None = None
     try:
         earlier = of(results, spec)
-    except BenchError:  # whole, but of a later version: whoever looked for it has been told
-        return
-    failed = earlier and earlier.status == "ok" and newer.status == "failed"
-    if earlier is None or not (failed or made_otherwise(earlier, newer)):
-        return
-    name = stem(spec)
-    number = next(n for n in itertools.count(1) if not (results / FOLDER / f"{name}~{n}.json").exists())
+        if earlier is None or not _to_keep(earlier, newer):
+            return
+    except BenchError as error:
+        _log.warning("%s; it gets another name", error)
+    name = path.stem
+    number = next(n for n in itertools.count(1) if not path.with_name(f"{name}~{n}.json").exists())
     aside = f"{name}~{number}"
-    adapter = Path(earlier.adapter).with_name(aside).as_posix() if earlier.adapter else None
-    write_text(results / FOLDER / f"{aside}.json", dumps(dataclasses.replace(earlier, adapter=adapter)))
-    _path(results, spec).unlink()
+    if earlier and earlier.adapter:
+        adapter = Path(earlier.adapter).with_name(aside).as_posix()
+        write_text(path.with_name(f"{aside}.json"), dumps(dataclasses.replace(earlier, adapter=adapter)))
+        path.unlink()
+    else:
+        path.rename(path.with_name(f"{aside}.json"))
     for folder in _BESIDE:
-        for path in (results / folder).glob(f"{glob.escape(name)}*"):
-            if path.name == name or path.name.startswith(f"{name}."):
-                path.rename(path.with_name(aside + path.name.removeprefix(name)))
+        for beside in (results / folder).glob(f"{glob.escape(name)}*"):
+            if beside.name == name or beside.name.startswith(f"{name}."):
+                beside.rename(beside.with_name(aside + beside.name.removeprefix(name)))
+
+
+def _to_keep(earlier: Record, newer: Record) -> bool:
+    """Whether a record of a run holds what a newer one does not."""
+    differs = newer.status == "failed" or earlier.is_trial != newer.is_trial
+    return (earlier.status == "ok" and differs) or made_otherwise(earlier, newer)
 
 
 def read(path: Path) -> Record:
@@ -94,55 +104,13 @@ def read(path: Path) -> Record:
 
 def _read(place: str) -> Record:
     try:
-        with open(place, "rb") as file:  # noqa: PTH123 - for thousands of files making a Path takes as long as reading
-            if (size := os.fstat(file.fileno()).st_size) > _LARGEST:
-                raise ValueError(f"it has {size:,} bytes, more than the {_LARGEST:,} that a record may have")
-            record = decode(file.read(size))
-        msgspec.convert(record.spec, Spec)
-        if unknown := record.spec.keys() - _SPEC_KEYS:
-            raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
+        record = decode(read_bytes(place, _LARGEST))
+        check(record)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         is_json = not isinstance(error, msgspec.DecodeError) or isinstance(error, msgspec.ValidationError)
         kind = BenchError if is_json else TornError
         raise kind(f"{place} is no readable record: {error}") from error
     return record
-
-
-def _measured(record: Record) -> list[float]:
-    """Numbers that reports average."""
-    scores, parameters, throughput = record.scores, record.parameters, record.throughput
-    found = list(scores.test.values()) if scores else []
-    found += [parameters.percent] if parameters else []
-    rates = (
-        (throughput.train, throughput.score, throughput.score_unmerged, throughput.score_merged) if throughput else ()
-    )
-    return found + [rate for rate in rates if rate is not None]
-
-
-def _check(record: Record, place: str) -> None:
-    """Makes sure of what every record has had and reports rely on, which the types do not tell.
-
-    Raises:
-        BenchError: it is not so.
-    """
-    spec, scores = record.spec, record.scores
-    of_data = ("source",) if spec["data"].get("source") == "official" else ("source", "version", "seed")
-    wanted = [("recipe", spec["recipe"], ("lr_adapter", "lr_head")), ("data", spec["data"], of_data)]
-    wanted += [(f"streams.{name}", source, ("model",)) for name, source in spec["streams"].items()]
-    for where, table, keys in wanted:
-        for key in keys:
-            if not isinstance(table.get(key), str | int | float):
-                raise BenchError(f"{place} is no readable record: spec.{where}.{key} is no text and no number")
-    if scores and scores.test and scores.metric not in scores.test:
-        raise BenchError(f"{place} is no readable record: scores.test has no {scores.metric}, the primary one")
-    counts = {
-        **(vars(record.parameters) if record.parameters else {}),
-        **(vars(record.memory) if record.memory else {}),
-    }
-    if any(isinstance(count, int) and not 0 <= count <= LARGEST for count in counts.values()):
-        raise BenchError(f"{place} is no readable record: it has a count of parameters or bytes that cannot be one")
-    if any(abs(number) > LARGEST for number in _measured(record)):
-        raise BenchError(f"{place} is no readable record: it has a score, percentage or speed above {LARGEST:g}")
 
 
 def read_all(results: Path) -> list[Record]:
@@ -159,11 +127,10 @@ def read_all(results: Path) -> list[Record]:
         try:
             place = os.path.join(folder, name)  # noqa: PTH118
             record = _read(place)
-            _check(record, place)
         except BenchError as error:
             _log.warning("left out: %s", error)
         else:
-            if record.scores is None or record.scores.test:
+            if not record.is_trial:
                 found[name.removesuffix(".json")] = record
     return sorted(one_a_run(found), key=lambda record: record.started)
 
@@ -207,7 +174,7 @@ def find(results: Path, spec: Spec) -> Path | None:
     if path.is_file():
         return path
     copies = (each for each in path.parent.glob(f"*{spec.id}*.json") if f"{spec.id}~" not in each.name)
-    return max(copies, key=lambda each: each.stat().st_mtime_ns, default=None)
+    return max(filter(Path.is_file, copies), key=lambda each: each.stat().st_mtime_ns, default=None)
 
 
 def check_writable(results: Path) -> None:

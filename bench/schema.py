@@ -13,7 +13,7 @@ import re
 from dataclasses import MISSING, asdict, dataclass
 from datetime import datetime, timezone
 from types import NoneType
-from typing import Any, ClassVar, Literal, get_args
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
 import msgspec
 
@@ -23,6 +23,9 @@ from bench.plan import Spec
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
 SCHEMA = 1
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Ordinal = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 def now() -> str:
@@ -39,8 +42,8 @@ def doc(text: str, default: Any = MISSING) -> Any:
 class Epoch:
     """One epoch of training, as the validation split saw it."""
 
-    epoch: int = doc("Number of the epoch, from 1.")
-    step: int = doc("Optimiser steps taken by its end.")
+    epoch: Ordinal = doc("Number of the epoch, from 1.")
+    step: Ordinal = doc("Optimiser steps taken by its end.")
     train_loss: float = doc("Mean of the task's loss over the epoch's steps.")
     scores: dict[str, float] = doc("Scores on the validation split, by metric.")
 
@@ -51,9 +54,11 @@ class Scores:
 
     metric: str = doc("The primary metric: it picks the best epoch and ranks the methods; higher is better.")
     validation: list[Epoch] = doc("The validation curve, an entry an epoch.")
-    best_epoch: int = doc("The epoch with the best primary score on the validation split, which was scored on test.")
+    best_epoch: Ordinal = doc(
+        "The epoch with the best primary score on the validation split, which was scored on test."
+    )
     test: dict[str, float] = doc("Scores over all samples of the test splits, by metric, in percent; a trial has none.")
-    test_samples: int = doc("Number of items that the test scores are averaged over.")
+    test_samples: Count = doc("Number of items that the test scores are averaged over.")
     floors: dict[str, float] = doc("Primary test scores that need not both modalities, by what gets them.")
     splits: dict[str, dict[str, float]] | None = doc("Scores of each split that was scored, validation too.", None)
     repeated: float | None = doc("Largest difference of a validation sample scored again after training.", None)
@@ -63,14 +68,16 @@ class Scores:
 class Parameters:
     """How many parameters the run has."""
 
-    adapter: int = doc("Trained parameters of the method.")
-    head: int = doc("Trained parameters of the task's head.")
-    trainable: int = doc("All trained parameters.")
-    total: int = doc("All parameters, trained or frozen.")
-    streams: int = doc("Parameters of the streams' encoders, without what the method added.")
+    adapter: Count = doc("Trained parameters of the method.")
+    head: Count = doc("Trained parameters of the task's head.")
+    trainable: Count = doc("All trained parameters.")
+    total: Count = doc("All parameters, trained or frozen.")
+    streams: Count = doc("Parameters of the streams' encoders, without what the method added.")
     percent: float = doc("The method's trained parameters in percent of the streams'.")
-    effective: int | None = doc("Of the method's trained parameters those in use at the end; AdaLoRA masks some.", None)
-    idle: int | None = doc("Trained parameters in tensors that no gradient ever reached.", None)
+    effective: Count | None = doc(
+        "Of the method's trained parameters those in use at the end; AdaLoRA masks some.", None
+    )
+    idle: Count | None = doc("Trained parameters in tensors that no gradient ever reached.", None)
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,8 @@ class Memory:
     """The most memory the run held, in bytes."""
 
     kind: str = doc("What was measured: `cuda allocator` or `resident size`.")
-    train_peak: int = doc("Peak while training, in bytes.")
-    score_peak: int = doc("Peak while scoring the test split, in bytes.")
+    train_peak: Count = doc("Peak while training, in bytes.")
+    score_peak: Count = doc("Peak while scoring the test split, in bytes.")
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,7 @@ class Times:
     train: float = doc("Training, with the validation after each epoch.")
     score: float = doc("Scoring the test split.")
     total: float = doc("The whole run.")
-    resumed: int | None = doc("Epochs that were done before the run was killed and begun again.", None)
+    resumed: Count | None = doc("Epochs that were done before the run was killed and begun again.", None)
     epochs: list[float] | None = doc("Of the seconds of training, those gone by at the end of each epoch.", None)
 
 
@@ -113,8 +120,8 @@ class DataInfo:
 
     source: str = doc("`generated` or `official`.")
     fingerprint: str = doc("Checksum of what was read: equal for equal data.")
-    counts: dict[str, int] = doc("Number of samples, by split.")
-    skipped: int = doc("Samples left out because their files could not be read.")
+    counts: dict[str, Count] = doc("Number of samples, by split.")
+    skipped: Count = doc("Samples left out because their files could not be read.")
     splits: dict[str, str] | None = doc(
         "Checksum of the samples of each split: their names, annotations and media.", None
     )
@@ -127,12 +134,12 @@ class Environment:
     python: str = doc("Version of Python.")
     platform: str = doc("Operating system and processor.")
     device: str = doc("The device that computed.")
-    threads: int = doc("Threads that one operation may use on the CPU.")
+    threads: Ordinal = doc("Threads that one operation may use on the CPU.")
     versions: dict[str, str] = doc("Versions of the installed packages that matter, by name.")
     commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
     dirty: bool | None = doc("Whether that checkout held changes to tracked files that are not committed.")
-    jobs: int | None = doc("Runs that the command did at a time, which share the machine.", None)
-    processes: int | None = doc("Processes that did the run together, each on a device like this one.", None)
+    jobs: Count | None = doc("Runs that the command did at a time, which share the machine.", None)
+    processes: Count | None = doc("Processes that did the run together, each on a device like this one.", None)
     processor: str | None = doc("Model name of the processor.", None)
     instructions: str | None = doc("Instruction set that torch's kernels used, as in AVX2 or AVX512.", None)
     variables: dict[str, str] | None = doc("Environment variables that change how sums are rounded, if set.", None)
@@ -158,7 +165,7 @@ class Provenance:
     method: Code = doc("Code of the method.")
     task: Code = doc("Code of the task.")
     encoders: dict[str, str] = doc("SHA-256 of each encoder's weights, configuration and tokenizer, by stream.")
-    scoring: int = doc("Number of the task's scoring rule, from 1: see `Task.scoring_rules`.", 1)
+    scoring: Ordinal = doc("Number of the task's scoring rule, from 1: see `Task.scoring_rules`.", 1)
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ class Record:
     data: DataInfo | None = doc("What data it saw.")
     environment: Environment | None = doc("What it ran on.")
     adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
-    step: int | None = doc("Of a run that failed in training, the optimiser steps that it had done.", None)
+    step: Count | None = doc("Of a run that failed in training, the optimiser steps that it had done.", None)
     tuned: dict[str, Any] | None = doc(
         "The file of --settings: `file`, `sha256`, and what it says of its tuning.", None
     )
@@ -235,6 +242,11 @@ class Record:
         return Spec(**self.spec).label
 
     @property
+    def is_trial(self) -> bool:
+        """Whether it is a finished trial of `bench tune`: those are scored on the validation split only."""
+        return self.scores is not None and not self.scores.test
+
+    @property
     def test_score(self) -> float | None:
         """The primary test score; None where there is no finite one: the run failed, or is a trial."""
         if self.status == "failed" or self.scores is None:
@@ -250,7 +262,7 @@ class Record:
         """
         if self.status == "failed" or self.scores is None:
             return self.reason or "the record does not say why"
-        if not self.scores.test or self.test_score is not None:
+        if self.is_trial or self.test_score is not None:
             return None
         return f"the {self.scores.metric} of the test split is not finite"
 
@@ -317,7 +329,7 @@ def decode(content: bytes) -> Record:
     schema = _VERSIONED.decode(content).schema
     if schema != SCHEMA:
         raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}")
-    return msgspec.convert(_with_nan(json.loads(content), Record), Record)
+    return msgspec.convert(_with_nan(msgspec.json.decode(content), Record), Record)
 
 
 def _with_nan(value: Any, hint: Any) -> Any:

@@ -186,7 +186,7 @@ def tune(found: Sequence[Search], trials: int, results: Path, options: RunOption
     options = replace(options, results=None, save_adapters=False, validate_only=True)
     for _ in range(trials):
         runs = [spec for search in found for spec in search.ask()]
-        existing = look_up(runs, results, options.data_root)
+        existing = look_up(runs, results, options.data_root, trials=True)
         done = existing.done
         todo = [spec for spec in runs if spec.id not in done]
         for record in sweep(todo, results, options, jobs, superseded=existing.superseded):

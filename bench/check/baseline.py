@@ -15,7 +15,7 @@ from bench.check.costs import BASE, Cost
 from bench.check.seen import Seen
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, read_bytes, write_text
-from bench.records import LARGEST
+from bench.record_check import LARGEST
 from bench.schema import Environment, Parameters, Record
 
 SCHEMA = 1

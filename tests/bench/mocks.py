@@ -129,6 +129,10 @@ ENVIRONMENT = Environment(
 )
 
 
+RECIPE = {"epochs": 4, "batch_size": 8, "eval_batch_size": 32, "lr_adapter": 1e-3, "lr_head": 2e-3, "weight_decay": 0.0}
+RECIPE |= {"warmup": 0.1, "clip": 1.0, "precision": "auto"}
+"""What every recipe has."""
+
 METRICS = {"ave": ("accuracy", "f1"), "avs": ("miou", "f_score")}  # other tasks are of grounding
 
 

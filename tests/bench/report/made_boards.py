@@ -31,7 +31,7 @@ def spec(method: str, task: str = "ave", seed: int = 0, **changes: object) -> Sp
         seed=seed,
         settings={"r": 4, "alpha": 2.0, **changes},
         task_settings={"hidden": 64},
-        recipe={"epochs": 8, "lr_adapter": 5e-3, "lr_head": 5e-3},
+        recipe={**mocks.RECIPE, "epochs": 8, "lr_adapter": 5e-3, "lr_head": 5e-3},
         streams={"vision": {"model": "embedded:vision-v2"}, "audio": {"model": "embedded:audio-v1"}},
         data={"source": "generated", "version": 1, "seed": 0},
     )

@@ -31,13 +31,7 @@ from bench.schema import Record
 
 NUMBERS = (math.nan, math.inf, -math.inf)
 WORD = re.compile(r"(?<![a-z])(nan|inf)(?![a-z])", re.IGNORECASE)
-RECIPE = {"epochs": 8, "batch_size": 8, "eval_batch_size": 8, "lr_adapter": 5e-3, "lr_head": 5e-3, "weight_decay": 0.0}
-RECIPE |= {"warmup": 0.0, "clip": 1.0, "precision": "auto"}
-MADE = [
-    dataclasses.replace(each, spec={**each.spec, "recipe": RECIPE})
-    for each in made_boards.records()
-    if each.spec["method"] != made_boards.EVIL
-]
+MADE = [each for each in made_boards.records() if each.spec["method"] != made_boards.EVIL]
 
 
 def places(value, path=()):
