@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -57,6 +58,12 @@ def read_bytes(path: Path | str, most: int) -> bytes:
     """All bytes of a file; arguments and errors are those of `check_file`."""
     with open(path, "rb", opener=_open_without_waiting) as file:
         return file.read(_check_status(os.fstat(file.fileno()), most))
+
+
+def name_aside(path: Path) -> Path:
+    """What a file is renamed to so that another may have its name: `NAME~1.json`, or the next number that is free."""
+    names = (path.with_name(f"{path.stem}~{number}{path.suffix}") for number in itertools.count(1))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -32,26 +32,27 @@ def check(record: Record) -> None:
     Raises:
         ValueError: with the key that holds what no run has measured.
     """
-    try:
-        msgspec.convert(record.spec, Spec)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error).replace("`$", "`$.spec")) from None
-    if unknown := record.spec.keys() - _SPEC_KEYS:
-        raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
-    for name, part in vars(record).items():
-        _check_values(part, (name,))
+    check_values(vars(record))
+    check_spec(record.spec)
     if not _ID.fullmatch(record.id):
         raise ValueError("id is not 12 hexadecimal digits")
     if len(record.stem) > _LONGEST_NAME:
         raise ValueError("spec.task and spec.method are too long for the name of a file")
-    _check_spec(record.spec)
     _check_scores(record)
     if record.adapter is not None and not _is_saved_adapter(record.adapter):
         raise ValueError(f"adapter is not a folder of adapters/: {record.adapter[:100]}")
 
 
-def _check_values(value: Any, keys: tuple[str, ...]) -> None:
-    """Checks the values in dataclasses, tables and lists by themselves; `keys` lead there."""
+def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
+    """Checks each value in dataclasses, tables and lists by itself.
+
+    Args:
+        value: any of these.
+        keys: lead there, for messages.
+
+    Raises:
+        ValueError: a number or a text is too large, or one lies too deep.
+    """
     if isinstance(value, str):
         if len(value) > _LONGEST:
             raise ValueError(f"{_joined(keys)} has {len(value):,} characters, more than {_LONGEST:,}")
@@ -66,7 +67,7 @@ def _check_values(value: Any, keys: tuple[str, ...]) -> None:
             raise ValueError(f"{_joined(keys[:4])} goes more than {_DEEPEST} levels deep")
         table = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else vars(value)
         for name, item in table.items():
-            _check_values(item, (*keys, str(name)))
+            check_values(item, (*keys, str(name)))
 
 
 def _joined(keys: tuple[str, ...]) -> str:
@@ -74,8 +75,18 @@ def _joined(keys: tuple[str, ...]) -> str:
     return ".".join(keys)[:200]
 
 
-def _check_spec(spec: dict[str, Any]) -> None:
-    """Checks what reports take of the specification; what runs take is checked by `bench.again`."""
+def check_spec(spec: dict[str, Any]) -> None:
+    """Checks what reports take of a specification; what runs take is checked by `bench.again`.
+
+    Raises:
+        ValueError: with each key that is missing, unknown or wrong.
+    """
+    try:
+        msgspec.convert(spec, Spec)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error).replace("`$", "`$.spec")) from None
+    if unknown := spec.keys() - _SPEC_KEYS:
+        raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
     parts: list[tuple[str, dict[str, Any], type, tuple[str, ...]]] = [
         ("recipe", spec["recipe"], Recipe, _OF_RECIPE),
         ("data", spec["data"], Data, ("source",) if spec["data"].get("source") == "official" else _OF_GENERATED),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import itertools
 import logging
 import os
 from pathlib import Path
@@ -13,7 +12,7 @@ import msgspec
 
 from bench.copies import made_otherwise, one_a_run
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, read_bytes, remove_leftovers, write_text
+from bench.files import MEBIBYTE, name_aside, read_bytes, remove_leftovers, write_text
 from bench.plan import Spec
 from bench.record_check import check
 from bench.schema import Record, decode, dumps, stem
@@ -72,9 +71,7 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
             return
     except BenchError as error:
         _log.warning("%s; it gets another name", error)
-    name = path.stem
-    number = next(n for n in itertools.count(1) if not path.with_name(f"{name}~{n}.json").exists())
-    aside = f"{name}~{number}"
+    name, aside = path.stem, name_aside(path).stem
     if earlier and earlier.adapter:
         adapter = Path(earlier.adapter).with_name(aside).as_posix()
         write_text(path.with_name(f"{aside}.json"), dumps(dataclasses.replace(earlier, adapter=adapter)))

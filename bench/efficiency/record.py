@@ -14,9 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, read_json, write_text
+from bench.files import MEBIBYTE, name_aside, read_bytes, write_text
 from bench.plan import Spec
-from bench.schema import Environment, Parameters, doc
+from bench.record_check import check_spec, check_values
+from bench.schema import Count, Environment, Ordinal, Parameters, doc
 
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
@@ -49,8 +50,8 @@ class StepMemory:
     """The memory of a training step, in bytes."""
 
     kind: str = doc("What `step` is: `cuda allocator`, its peak, or `kept`, what the forward pass keeps for backward.")
-    step: int = doc("Of a step; the peak is that of the method alone, with weights and the optimiser's state.")
-    resident: int = doc("Weights, the optimiser's state and the batch, which are there between steps too.")
+    step: Count = doc("Of a step; the peak is that of the method alone, with weights and the optimiser's state.")
+    resident: Count = doc("Weights, the optimiser's state and the batch, which are there between steps too.")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Efficiency:
     spec: dict[str, Any] = doc("The specification, with the keys of `bench.plan.Spec`; weights and samples are random.")
     started: str = doc("When it began: UTC, ISO 8601.")
     finished: str = doc("When it ended: UTC, ISO 8601.")
-    batch_size: int = doc("Samples of a step, and of what is scored at a time.")
-    rounds: int = doc("Rounds in which the methods took turns.")
+    batch_size: Ordinal = doc("Samples of a step, and of what is scored at a time.")
+    rounds: Ordinal = doc("Rounds in which the methods took turns.")
     parameters: Parameters = doc("How many parameters there are.")
     operations: Operations = doc("How much work it is.")
     memory: StepMemory = doc("How much memory it takes.")
@@ -109,10 +110,18 @@ def identity(spec: Spec, device: str, batch_size: int) -> str:
 def write(record: Efficiency, results: Path) -> Path:
     """Writes the record below the results folder, whole or not at all, in place of an earlier one of the same.
 
+    One that this version cannot read, as one of a later version, gets another name.
+
     Raises:
         OSError: it cannot be written.
     """
     path = results / FOLDER / f"{record.stem}.json"
+    if path.is_file():
+        try:
+            read(path)
+        except BenchError as error:
+            _log.warning("%s; it gets another name", error)
+            path.rename(name_aside(path))
     write_text(path, dumps(record))
     return path
 
@@ -129,14 +138,15 @@ def read(path: Path) -> Efficiency:
         BenchError: it is none of this schema, to the last key.
     """
     try:
-        content = read_json(path, _LARGEST)
+        content = msgspec.json.decode(read_bytes(path, _LARGEST))
         record = msgspec.convert(content, Efficiency)
-        msgspec.convert(record.spec, Spec)
+        check_values(vars(record))
+        check_spec(record.spec)
         if record.schema != SCHEMA:
             raise ValueError(f"schema is {record.schema}, and this version of bench reads {SCHEMA}")
         if unknown := set(_keys(content)) - set(_keys(asdict(record))):
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
-    except (OSError, ValueError, msgspec.MsgspecError) as error:
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"{path} is no efficiency record: {error}") from error
     return record
 

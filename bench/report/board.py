@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +15,13 @@ import numpy as np
 
 from bench import samples, stats
 from bench.errors import BenchError
+from bench.records import FOLDER
 from bench.report.groups import REFERENCE, Row, Section, Table, sections
 from bench.schema import Record
 
 _log = logging.getLogger(__name__)
+
+_ROUNDING = 1e-3  # points that a mean of scores kept as float32 may be off
 
 Verdict = Literal["better", "worse", "undecided"]
 
@@ -173,12 +177,20 @@ class _RowScores:
         for record in self.row.records:
             if self._results is None or record.scores is None:
                 return {}
+            stem = record.kept.stem or record.stem
             try:
-                kept = samples.read(self._results, record.kept.stem or record.stem, record.scores.metric)
+                kept = samples.read(self._results, stem, record.scores.metric)
             except BenchError as error:
                 _log.warning("left out: %s", error)
                 return {}
             if kept is None:
+                return {}
+            mean = float(kept[0].mean(dtype=float))
+            if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
+                _log.warning(
+                    "left out: %s.npz holds scores of samples whose mean is %.4f, and the record says %.4f",
+                    *(self._results / FOLDER / stem, mean, record.test_score or math.nan),
+                )
                 return {}
             found[record.spec["seed"]] = kept
         return found

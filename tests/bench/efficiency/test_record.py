@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, fields, is_dataclass, replace
 from typing import Any
 
@@ -76,6 +77,10 @@ def test_they_are_no_records_of_runs_and_runs_are_none(specs, tmp_path):
         ({"rounds": "five"}, "rounds"),
         ({"memory": {"kind": "kept", "step": 1, "resident": 2, "peak": 3}}, "unknown: memory.peak"),
         ({"speed": None}, "speed"),
+        ({"batch_size": 0}, r"\$\.batch_size"),
+        ({"operations": {"train": 1e300, "score": 1.0}}, r"operations\.train"),
+        ({"environment": asdict(mocks.ENVIRONMENT) | {"threads": 10**30}}, r"\$\.environment\.threads"),
+        ({"spec": {"task": []}}, r"\$\.spec"),
     ],
 )
 def test_reading_is_strict(specs, tmp_path, change, told, caplog):
@@ -84,6 +89,24 @@ def test_reading_is_strict(specs, tmp_path, change, told, caplog):
     with pytest.raises(BenchError, match=told):
         efficiency.read(path)
     assert efficiency.read_all(tmp_path) == [] and path.name in caplog.text
+
+
+def test_one_of_a_later_version_is_not_written_over(specs, tmp_path):
+    path = efficiency.write(made(specs[0]), tmp_path)
+    later = json.dumps(json.loads(path.read_text()) | {"schema": 2})
+    path.write_text(later)
+    efficiency.write(made(specs[0]), tmp_path)
+    assert efficiency.read(path) == made(specs[0])
+    assert path.with_name(f"{path.stem}~1.json").read_text() == later
+
+
+def test_a_number_that_is_none_and_a_pipe_are_left_out(specs, tmp_path, caplog):
+    path = efficiency.write(made(specs[0]), tmp_path)
+    path.with_name("b.json").write_text(path.read_text().replace('"rounds"', '"rounds": NaN, "more"'))
+    path.with_name("c.json").write_text("[" * 100_000)
+    os.mkfifo(path.with_name("d.json"))
+    assert efficiency.read_all(tmp_path) == [made(specs[0])]
+    assert [name in message for name, message in zip("bcd", caplog.messages, strict=True)] == [True] * 3
 
 
 def test_a_file_of_half_a_record_is_never_there(specs, tmp_path, monkeypatch):

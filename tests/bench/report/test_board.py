@@ -118,6 +118,16 @@ def test_only_seeds_that_both_have_are_compared():
     assert (gain.seeds, gain.points) == (3, 5.0)
 
 
+def test_scores_of_samples_that_are_not_the_records_are_left_out(tmp_path, caplog):
+    """As those of another run under its name."""
+    made = keep(np.random.default_rng(0).uniform(0, 100, (2, 3, 80)), tmp_path)
+    assert boards(made, tmp_path) != (before := boards(made)) and not caplog.messages
+    path = samples.keep({"test": {"accuracy": np.full(80, 1.0)}}, tmp_path, made[0].stem)
+    assert boards(made, tmp_path) == before
+    (message,) = caplog.messages
+    assert message.startswith(f"left out: {path} holds scores of samples whose mean is 1.0000, and the record says ")
+
+
 def test_no_gains_without_lora_nor_percent_of_nothing():
     (board,) = boards([record("cola", 70, 0)])
     assert board.tasks[0].standings[0].gain is None
