@@ -8,7 +8,6 @@ from pathlib import Path
 from bench import registry, settings
 from bench.datasets.releases import RELEASES
 from bench.errors import Mistakes, UsageError
-from bench.streams.sources import check_encoders
 
 
 def check_official(tasks: Collection[str], root: Path | None) -> None:
@@ -65,10 +64,11 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
         DataError: a file of the release is missing or broken.
     """
     from bench.plan import make_plan
+    from bench.preflight import check_encoders
 
     check_official([task], root)
     spec = make_plan(suite, ["head"], [task], [0], ["data.source=official"])[0]
-    check_encoders({source["model"]: name for name, source in spec.streams.items()}, weights=False, tokenizer=True)
+    check_encoders([spec], weights=False, tokenizer=True)
 
     from bench.data import open_splits  # brings torch
     from bench.streams.load import outline_stream

@@ -15,8 +15,8 @@ from bench.claims import Claims
 from bench.errors import BenchError, Mistakes, Terminated
 from bench.official import check_official
 from bench.plan import Spec, make_plan
+from bench.preflight import check_encoders
 from bench.schema import Record
-from bench.streams.sources import check_encoders
 from bench.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def plan_runs(
         with mistakes.gathered():
             check_official(official, data_root)
     with mistakes.gathered():
-        check_encoders({source["model"]: name for spec in plan for name, source in spec.streams.items()})
+        check_encoders(plan)
     mistakes.raise_if_any()
     if tuned:
         tuned.check_budget(budget)

@@ -11,7 +11,7 @@ from bench import files, processes, records
 from bench.cli.arguments import add_list, whole, words
 from bench.errors import BenchError, UsageError
 from bench.plan import Spec, make_plan
-from bench.streams.sources import check_encoders
+from bench.preflight import check_encoders
 
 if TYPE_CHECKING:
     from bench.efficiency.record import Efficiency
@@ -49,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
     plan = make_plan(args.suite, words(args.methods), words(args.tasks), [0], args.set)
-    check_encoders({source["model"]: name for spec in plan for name, source in spec.streams.items()}, weights=False)
+    check_encoders(plan, weights=False)
     if args.suggest_batch:
         return _suggest(plan, args)
     records.check_writable(args.results)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.checksums import combined, remembered
-from bench.errors import Mistakes, UsageError
+from bench.errors import UsageError
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
 from bench.streams.encoder_files import Fault, faults
@@ -48,6 +48,8 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
         if name not in known:
             raise UsageError(f"no embedded encoder {name}; known: {', '.join(known) or 'none'}")
         return WEIGHTS / name
+    if not model:
+        raise UsageError("no encoder is named: the model is an empty text")
     folder = _as_folder(model)
     if folder.is_dir():
         if missing := _faults(folder, model, weights, needs_tokenizer):
@@ -69,26 +71,6 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
         f"the encoder {model} is not here: the Hugging Face cache ({hub_cache.cache()}) holds no copy of it, and it is "
         f"no folder either. Fetch it with {fetching(model)}{told}"
     )
-
-
-def check_encoders(models: Mapping[str, str], *, weights: bool = True, tokenizer: bool | None = None) -> None:
-    """Make sure that the encoders of streams are there.
-
-    Args:
-        models: by model, the name of a stream that it is the encoder of.
-        weights: as for `find_encoder`, as is the other.
-        tokenizer: whether an encoder of texts needs its tokenizer.
-
-    Raises:
-        UsageError: some are not; says of each what is missing, and how to name a folder that has it.
-    """
-    mistakes = Mistakes()
-    for model, stream in models.items():
-        try:
-            find_encoder(model, weights=weights, tokenizer=tokenizer)
-        except UsageError as error:
-            mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
-    mistakes.raise_if_any()
 
 
 def encoder_checksum(model: str, *, weights: bool = True) -> str:
@@ -145,6 +127,8 @@ def _in_part(folder: Path, model: str, missing: Sequence[Fault]) -> str:
     names = [name for fault in missing for name in fault.files]
     on_hub = hub_cache.hub_name(folder)
     if not on_hub:
+        if not (folder / CONFIG).exists():
+            return f"the folder {model} holds no encoder: {wrong}. Name a folder as `save_pretrained` writes it"
         told = f"the folder {model} holds no whole encoder: {wrong}"
         return f"{told}. Copy it again from where the encoder came from" if names else told
     told = f"the encoder {on_hub[0]} is here in part only ({folder}): {wrong}"

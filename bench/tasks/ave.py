@@ -38,6 +38,7 @@ class AVE(Task):
     augmentation: bool = True
 
     benchmark = "AVE"
+    modalities = {"vision": "images", "audio": "sounds"}  # noqa: RUF012
     layout = "ave"
     metric = "accuracy"
     metrics = {"accuracy": "share of seconds, background among them, with the right label"}  # noqa: RUF012

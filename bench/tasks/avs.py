@@ -39,6 +39,7 @@ class AVS(Task):
     augmentation: bool = True
 
     benchmark = "AVSBench S4"
+    modalities = {"vision": "images", "audio": "sounds"}  # noqa: RUF012
     layout = "avs"
     later = ("augmentation",)
     metric = "miou"

@@ -44,6 +44,8 @@ class Task(ABC):
 
     benchmark: ClassVar[str]
     """The official benchmark, by the name that people know it by."""
+    modalities: ClassVar[Mapping[str, str]] = {}
+    """By stream, what its encoder must read: "images", "sounds" or "text"; a stream that is not here takes any."""
     layout: ClassVar[str]
     """The layout that its data lies in; tasks over the same release share one."""
     metric: ClassVar[str]

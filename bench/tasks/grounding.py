@@ -71,6 +71,7 @@ class Grounding(Task):
         "IoU of a box as it is predicted",
         "IoU of a box that is clamped to its picture",
     )
+    modalities: ClassVar[Mapping[str, str]] = {"vision": "images", "text": "text"}
     datasets: ClassVar[tuple[str, ...]]
     targets: ClassVar[tuple[str, ...]] = ("box", "mask")
 

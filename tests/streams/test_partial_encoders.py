@@ -12,15 +12,13 @@ import pytest
 import torch
 from transformers import RobertaConfig, RobertaModel
 
-from bench import cli
 from bench.errors import UsageError
 from bench.streams.encoder_files import READS
 from bench.streams.load import FAMILIES, load_stream, random_stream, save_stream
-from bench.streams.sources import check_encoders, find_encoder
+from bench.streams.sources import find_encoder
 
 NAME = "someone/tiny"
 FETCH = "`hf download someone/tiny --revision 0123456789abcdef0123456789abcdef01234567"
-SUITES = Path(cli.__file__).parents[1] / "suites"
 INDEX = "model.safetensors.index.json"
 
 
@@ -213,27 +211,3 @@ def test_the_command_says_where_the_network_is_switched_off(hub_cache, monkeypat
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert "` (without HF_HUB_OFFLINE, which is set here)" in told()
     assert str(hub_cache) in told()
-
-
-def test_all_encoders_of_a_command_are_told_of_at_once(copies, tmp_path):
-    (copies() / "preprocessor_config.json").unlink()
-    with pytest.raises(UsageError) as error:
-        check_encoders({NAME: "vision", f"{tmp_path}/nowhere": "audio"})
-    first, second = error.value.problems
-    assert first.endswith("; or name a folder that holds one: --set vision.model=DIR") and FETCH in first
-    assert second.startswith(f"no folder {tmp_path}/nowhere") and second.endswith("--set audio.model=DIR")
-
-
-@pytest.mark.parametrize("command", ["run", "tune", "profile", "check"])
-def test_every_command_says_it_before_anything_is_generated(command, copies, tmp_path, monkeypatch, capsys):
-    (copies() / "preprocessor_config.json").unlink()
-    monkeypatch.chdir(tmp_path)
-    suite = Path("own.toml")
-    mini = (SUITES / f"{'check' if command == 'check' else 'mini'}.toml").read_text(encoding="utf-8")
-    suite.write_text(mini.replace("embedded:vision-v2", NAME), encoding="utf-8")
-    given = [command, "--suite", str(suite), "--methods", "lora", "--tasks", "avs"]
-    given += ["--update", "--seeds", "0,1"] if command == "check" else []
-    given += [] if command == "profile" else ["--data-root", "data"]
-    assert cli.main(given) == 2
-    assert f'{FETCH} --include "preprocessor_config.json"`' in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "own.toml"]

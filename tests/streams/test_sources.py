@@ -42,9 +42,7 @@ def test_tokenizers_are_loaded_from_the_cache_too(snapshot, make_text_stream, te
 def test_folders_must_hold_an_encoder(tmp_path, make_stream):
     with pytest.raises(UsageError, match=f"no folder {tmp_path}/nowhere"):
         find_encoder(f"{tmp_path}/nowhere")
-    with pytest.raises(
-        UsageError, match=r"holds no whole encoder: config\.json is missing; model\.safetensors is missing"
-    ):
+    with pytest.raises(UsageError, match=r"holds no encoder: config\.json is missing; model\.safetensors is missing"):
         find_encoder(str(tmp_path))
     save_stream(make_stream("vit", dtype=torch.float32), tmp_path)
     assert find_encoder(str(tmp_path)) == tmp_path
