@@ -7,6 +7,7 @@ they lie. Adapters that were saved before there were manifests have none.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
@@ -82,7 +83,7 @@ def read_manifest(folder: Path) -> Manifest | None:
         BenchError: it cannot be read, or files are not as they were saved; names all of them.
     """
     path = folder / FILE
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
         manifest = msgspec.json.decode(read_bytes(path, MEBIBYTE), type=Manifest)

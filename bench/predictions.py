@@ -11,14 +11,16 @@ from safetensors.numpy import load_file, save
 from torch.utils.data import Dataset, Subset
 
 from bench.errors import BenchError, wording
-from bench.files import atomic_file
+from bench.files import MEBIBYTE, atomic_file
 from bench.loader import load
 from bench.plan import Spec
 from bench.schema import stem
 from bench.tasks.model import TaskModel
+from bench.tensor_files import check_header
 
 FOLDER = "predictions"
 KEPT = 16  # samples, spread evenly over the split
+_LARGEST = 256 * MEBIBYTE  # bytes of a file: masks of 16 samples have 10
 _INDEX = "index"
 _ONE = "output"  # the name of what a head gives that gives one tensor
 
@@ -66,6 +68,7 @@ def read(results: Path, spec: Spec) -> Predictions:
     if not path.is_file():
         raise BenchError(f"no predictions of {spec.label} were kept: there is no {path}; --rerun makes them")
     try:
+        check_header(path, _LARGEST)
         arrays = load_file(path)
         index = arrays.pop(_INDEX)
         return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}

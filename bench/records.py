@@ -21,7 +21,7 @@ FOLDER = "records"
 CHECKPOINTS = "checkpoints"
 _BESIDE = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
 _WRITTEN = (CHECKPOINTS, "claims", *_BESIDE[1:])  # folders that runs write to, besides that of the records
-_LARGEST = 64 * MEBIBYTE  # bytes of a file
+_LARGEST = 8 * MEBIBYTE  # bytes of a file; one with a thousand epochs has a quarter of one
 
 _log = logging.getLogger(__name__)
 

@@ -14,7 +14,8 @@ from bench.records import FOLDER
 
 GROUP = "group"
 """Beside the metrics of a split: (samples,), whole numbers that are equal for samples which are not independent."""
-_LARGEST = 256 * MEBIBYTE  # bytes of a file, packed or not: scores of 60 million samples
+_LARGEST = 16 * MEBIBYTE  # bytes of a file, packed
+_LARGEST_ARRAYS = 128 * MEBIBYTE  # bytes of what it holds: scores of 30 million samples
 _BETWEEN = "/"  # splits and metrics in the names of arrays
 
 SampleScores = Mapping[str, Mapping[str, np.ndarray]]
@@ -84,8 +85,8 @@ def _check(path: Path) -> None:
     """Refuses an archive that would take too much memory: it may be a thousand times as large once unpacked."""
     check_file(path, _LARGEST)
     with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST:
-            raise ValueError(f"unpacked it has more than {_LARGEST:,} bytes")
+        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARRAYS:
+            raise ValueError(f"unpacked it has more than {_LARGEST_ARRAYS:,} bytes")
 
 
 def _path(results: Path, stem: str) -> Path:

@@ -66,8 +66,9 @@ class Release:
         path = self.folder / SPLITS[split]
         self.annotations = (self.folder / ANNOTATIONS, path)
         self.events = []
+        known = frozenset(self.categories)
         for event in read_events(path, problems):
-            if event.category in self.categories:
+            if event.category in known:
                 self.events.append(event)
             else:
                 unknown = f"category {event.category!r}, which {ANNOTATIONS} has not"

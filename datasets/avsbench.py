@@ -144,13 +144,20 @@ def _read_table(
 ) -> list[tuple[Video, str]]:
     """The videos of a table, each with its split."""
     try:
-        rows = list(csv.DictReader(io.StringIO(read_text(path, LARGEST_TABLE), newline="")))
+        reader = csv.reader(io.StringIO(read_text(path, LARGEST_TABLE), newline=""))
+        places = {name: place for place, name in enumerate(next(reader, ()))}
+        rows = [row for row in reader if row]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
     videos = []
+
+    def value(row: Sequence[str], name: str) -> str:  # a dict of each row would have all columns of the header
+        place = places.get(name, len(row))
+        return row[place] if place < len(row) else ""
+
     for number, row in enumerate(rows, start=2):
-        parts = [next((row[name] for name in names if row.get(name)), "") for names in columns]
-        split = row.get("split") or ""
+        parts = [next(filter(None, (value(row, name) for name in names)), "") for names in columns]
+        split = value(row, "split")
         if split in SPLITS and all(map(is_plain, parts)):
             videos.append((Video(*parts), split))
             continue

@@ -7,7 +7,8 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.files import MEBIBYTE
 
-LARGEST_TABLE = 64 * MEBIBYTE  # bytes of an annotation file that is a table; the releases' have less than one
+LARGEST_TABLE = 2 * MEBIBYTE  # bytes of an annotation file that is a table; the releases' have less than one
+MOST_PROBLEMS = 10_000  # wrong entries of a file that are kept; of a file with more, something else is wrong
 _LONGEST = 200  # bytes of a name, in UTF-8: file systems take 255, and the readers add endings
 
 
@@ -45,8 +46,8 @@ def note(error: DataError, problems: list[DataError] | None) -> None:
     """Keeps what is wrong with an entry, where a list is given to keep it in.
 
     Raises:
-        DataError: `error`, where none is.
+        DataError: `error`, where none is, or more are in it than anybody would read.
     """
-    if problems is None:
+    if problems is None or len(problems) >= MOST_PROBLEMS:
         raise error
     problems.append(error)

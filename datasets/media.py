@@ -21,7 +21,8 @@ from bench.datasets.masks import foreground
 from bench.errors import DataError, wording
 from bench.files import MEBIBYTE, check_file, read_bytes
 
-LARGEST_FILE = 256 * MEBIBYTE  # bytes
+LARGEST_PICTURE = 32 * MEBIBYTE  # bytes of a file; pictures of the benchmarks have less than one
+LARGEST_RECORDING = 256 * MEBIBYTE  # bytes of a file
 MOST_PIXELS = 2**25  # of a picture: as many as a frame of 8K video, 40 times those of any picture of the benchmarks
 MOST_SAMPLES = 2**26  # of a recording, over all its channels: twenty minutes of mono at 48 kHz
 MOST_SECONDS = 600  # of a recording, which decides how large it becomes at another rate; the benchmarks' have 10
@@ -56,7 +57,7 @@ def opened_image(path: Path, sample: str, what: str = "image") -> Iterator[Image
         DataError: the file is missing or broken, is neither PNG nor JPEG, or has more than `MOST_PIXELS`.
     """
     with _decoding(path, sample, what):
-        content = read_bytes(path, LARGEST_FILE)
+        content = read_bytes(path, LARGEST_PICTURE)
         with _open(io.BytesIO(content)) as image:
             pictures.check_rows(content)
             yield image
@@ -71,14 +72,14 @@ def _open(source: Path | io.BytesIO) -> Image.Image:
     return image
 
 
-def check_pixels(height: int, width: int) -> None:
+def check_pixels(height: int, width: int, most: int = MOST_PIXELS) -> None:
     """Refuses pictures that would take too much memory.
 
     Raises:
         ValueError: this is one.
     """
-    if height * width > MOST_PIXELS:
-        raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than the {MOST_PIXELS:,} allowed")
+    if height * width > most:
+        raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than the {most:,} allowed")
 
 
 def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
@@ -125,7 +126,7 @@ def image_size(path: Path, sample: str, stored: tuple[int, int] | None = None) -
         DataError: the file is missing, no image, or one too large.
     """
     with _decoding(path, sample, "image"):
-        check_file(path, LARGEST_FILE)
+        check_file(path, LARGEST_PICTURE)
         with _open(path) as image:
             size = image.height, image.width
             return size[::-1] if size != stored and pictures.is_on_its_side(image) else size
@@ -168,7 +169,7 @@ def audio_seconds(path: Path, sample: str) -> float:
 def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
     """A recording of which the header is read, and which is not too large."""
     with _decoding(path, sample, "audio"):
-        check_file(path, LARGEST_FILE)
+        check_file(path, LARGEST_RECORDING)
         with soundfile.SoundFile(path) as file:
             if not file.frames:
                 raise ValueError("it is empty: there is no sound in it")

@@ -14,13 +14,18 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from bench.datasets.media import MOST_PIXELS, check_audio, check_pixels
+from bench.datasets import mp4
+from bench.datasets.media import check_audio, check_pixels
 from bench.datasets.timeline import Timing, frames_of_seconds, read_timing
 from bench.errors import BenchError, DataError, wording
 from bench.files import atomic_file, atomic_folder, write_text
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MOST_PIXELS = 2**23  # of a frame: one of 4K video; a frame for each second is in memory
+MOST_FRAMES = 100_000  # ten minutes at 160 a second
+MOST_DECODED = 2**32  # pixels of all frames together: ten seconds of 4K at 50 a second
 
 _QUALITY = 95  # of the frames' JPEG
 _FORMAT = "mp4"  # FFmpeg knows hundreds; some are lists of other files and addresses, which it would open
@@ -124,13 +129,18 @@ def read_frames(video: Path, sample: str, places: Sequence[int]) -> list[Image]:
 def _frame_times(video: Path, sample: str) -> tuple[list[Fraction], Fraction]:
     """When each frame begins, in the order of decoding, and when the last one ends, in seconds of the file's clock."""
     starts: list[Fraction] = []
-    end, sent = Fraction(0), 0
+    end, sent, decoded = Fraction(0), 0, 0
     with _opened(video, sample, "video") as (container, stream):
         for packet in container.demux(stream):
             # What an edit list leaves out is in the file as well, since other frames are decoded from it.
             sent += bool(packet.size) and not packet.is_discard
             for frame in packet.decode():
                 starts.append(_time(frame, end))
+                decoded += frame.width * frame.height
+                if decoded > MOST_DECODED or len(starts) > MOST_FRAMES:
+                    raise ValueError(
+                        f"more than {MOST_FRAMES:,} frames, or than {MOST_DECODED:,} pixels in all of them together"
+                    )
                 # Where the file does not say how long the frame lasts, it lasts as long as the one before.
                 lasting = (
                     frame.duration * frame.time_base if frame.duration else starts[-1] - starts[max(0, len(starts) - 2)]
@@ -194,13 +204,14 @@ def _opened(video: Path, sample: str, kind: str) -> Iterator[tuple[Any, Any]]:
     import av
 
     try:
+        mp4.check(video)
         with av.open(str(video), format=_FORMAT) as container:
             stream: Any = container.streams.best(kind)  # type: ignore[arg-type]
             if not stream:
                 raise DataError(f"sample {sample}: {video} has no {kind} stream")
             stream.thread_count = 1  # videos are read side by side
             if kind == "video":
-                check_pixels(stream.height, stream.width)
+                check_pixels(stream.height, stream.width, MOST_PIXELS)
                 stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # of each frame by itself
             yield container, stream
     except FileNotFoundError as error:

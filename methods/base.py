@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, wording
-from bench.files import MEBIBYTE, check_file, read_json, use_default_permissions
+from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.search import Range, Space
+from bench.tensor_files import check_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 _DESCRIPTION = "method.json"
 _WEIGHTS = "adapter.safetensors"
-LARGEST = 2**36  # bytes of a file of tensors: every parameter of a model of 16 billion
 
 
 @dataclass
@@ -253,7 +253,7 @@ def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Ten
     from safetensors.torch import load_file
 
     try:
-        check_file(path, LARGEST)
+        check_header(path)
         return load_file(path)
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
         raise BenchError(f"cannot read {what} {path}: {wording(error)}") from error

@@ -19,7 +19,7 @@ from bench.record_check import LARGEST
 from bench.schema import Environment, Parameters, Record
 
 SCHEMA = 1
-_LARGEST = 64 * MEBIBYTE  # bytes of a file
+_LARGEST = 8 * MEBIBYTE  # bytes of a file
 _PEAKS = {"train peak": "train_peak", "score peak": "score_peak"}
 _COUNTS = ("adapter", "head", "trainable", "total", "streams", "idle")
 

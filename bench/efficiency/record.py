@@ -23,7 +23,7 @@ from bench.schema import Count, Environment, Ordinal, Parameters, doc
 
 SCHEMA = 1
 FOLDER = "efficiency"
-_LARGEST = 64 * MEBIBYTE  # bytes of a file
+_LARGEST = 8 * MEBIBYTE  # bytes of a file
 
 _log = logging.getLogger(__name__)
 

@@ -6,12 +6,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.files import MEBIBYTE, read_json
+from bench.files import MEBIBYTE, check_file, read_json
+from bench.tensor_files import check_header
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 _ADAPTER = "adapter_config.json"
-_LARGEST = 64 * MEBIBYTE  # bytes of a JSON file
+_LARGEST = 16 * MEBIBYTE  # bytes of a file of text, as a tokenizer's; those of the known families have less than 4
+_LARGEST_CONFIG = MEBIBYTE  # bytes; they have some thousand
+_TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
 _MOST_BLOCKS = 1_000
 _ATTENTION = (None, "eager", "sdpa")
 """Kinds of attention that need nothing else. Others are packages, or code on the hub, which transformers fetches."""
@@ -26,7 +29,12 @@ def check_folder(folder: Path) -> None:
     """
     if (folder / _ADAPTER).exists():  # it names a base model, which would be loaded in place of this one
         raise ValueError(f"it holds {_ADAPTER}: an adapter of PEFT is no encoder")
-    config = _table(folder / CONFIG)
+    for pattern in _TEXTS:
+        for path in folder.glob(pattern):
+            _check_text(path)
+    for path in folder.glob("*.safetensors"):
+        check_header(path)
+    config = _table(folder / CONFIG, _LARGEST_CONFIG)
     attention = [config.get(name) for name in ("attn_implementation", "_attn_implementation")]
     if any(each not in _ATTENTION for each in attention):
         raise ValueError(f"{CONFIG} asks for another attention than {' and '.join(filter(None, _ATTENTION))}")
@@ -38,7 +46,7 @@ def check_folder(folder: Path) -> None:
         if isinstance(blocks, int | float) and not blocks <= _MOST_BLOCKS:
             raise ValueError(f"{CONFIG} asks for more than {_MOST_BLOCKS} blocks")
     if (folder / INDEX).exists():
-        names = _table(folder / INDEX).get("weight_map")
+        names = _table(folder / INDEX, _LARGEST).get("weight_map")
         if not isinstance(names, dict) or not all(_lies_within(name) for name in names.values()):
             raise ValueError(f"{INDEX} has no weight_map of names of files in the folder")
 
@@ -58,9 +66,19 @@ def check_size(parameters: int, folder: Path) -> None:
         raise ValueError(f"{CONFIG} asks for {parameters:,} parameters, but the weights have {size:,} bytes only")
 
 
-def _table(path: Path) -> Mapping[str, Any]:
+def _check_text(path: Path) -> None:
+    """Refuse a pipe or a device, which transformers would wait for, and what would take too much memory."""
+    if not path.exists() or path.is_dir():
+        return
     try:
-        document = read_json(path, _LARGEST)
+        check_file(path, _LARGEST)
+    except ValueError as error:
+        raise ValueError(f"{path.name}: {error}") from error
+
+
+def _table(path: Path, most: int) -> Mapping[str, Any]:
+    try:
+        document = read_json(path, most)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     if not isinstance(document, dict):

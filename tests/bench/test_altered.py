@@ -145,7 +145,7 @@ def test_other_arrays_than_scores_are_told(tmp_path, arrays, told):
 
 
 def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(samples, "_LARGEST", 2**20)
+    monkeypatch.setattr(samples, "_LARGEST_ARRAYS", 2**20)
     (tmp_path / "records").mkdir()
     np.savez_compressed(tmp_path / "records/a.npz", **{"test/accuracy": np.zeros(2**19, np.float32)})
     assert (tmp_path / "records/a.npz").stat().st_size < 10_000

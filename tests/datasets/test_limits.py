@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from refer_files import annotation, image, ref, write_release
 
-from bench.datasets import avsbench, coco_mask, media, refcoco, videos
+from bench.datasets import ave, avsbench, coco_mask, layout, media, mp4, refcoco, videos
 from bench.datasets.layout import is_plain
 from bench.datasets.verify import verify
 from bench.errors import DataError
@@ -211,7 +211,7 @@ def test_a_video_that_is_a_list_of_others_opens_none(tmp_path):
 def test_a_video_of_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mp4", 64)
     assert len(videos.read_frames(tmp_path / "a.mp4", "a", [0])) == 1
-    monkeypatch.setattr(media, "MOST_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(videos, "MOST_PIXELS", 64 * 64 - 1)
     with pytest.raises(DataError, match="64 x 64 pixels"):
         videos.read_frames(tmp_path / "a.mp4", "a", [0])
 
@@ -239,3 +239,66 @@ def test_json_that_goes_too_deep_is_told(tmp_path):
     (tmp_path / "refcoco/instances.json").write_text(json.dumps({"images": []})[:-1] + ', "a": ' + "[" * 100_000)
     with pytest.raises(DataError, match=r"instances\.json: cannot be read as JSON: .*too deep"):
         refcoco.Release(tmp_path, "refcoco", "train")
+
+
+def pretending(content: bytes, name: bytes, samples: int) -> bytes:
+    """A video whose table of that name says that there are so many samples, each of a byte."""
+    at = content.index(name)
+    return content[: at + 8] + struct.pack(">II", 1, samples) + content[at + 16 :]
+
+
+def test_a_video_that_tells_of_more_frames_than_it_can_have_is_not_opened(tmp_path):
+    """FFmpeg makes room for each that a table tells of: a file of some kilobytes took gigabytes."""
+    write_video(tmp_path / "a.mp4", 16)
+    content = (tmp_path / "a.mp4").read_bytes()
+    for harm, message in (
+        (pretending(content, b"stsz", 2**31), "2,147,483,648 frames and packets, more than 2,000,000"),
+        (content + struct.pack(">I4sI", 24, b"moof", 16) + b"trun" + bytes(4) + b"\x7f" * 4, "more than 2,000,000"),
+        (content.replace(b"mvhd", b"cmov"), "compressed header"),
+        (content + struct.pack(">I4s", 2**22, b"abcd") + bytes(2**22), "that are no media, more than 2,097,152"),
+        (b"", "it is empty"),
+    ):
+        (tmp_path / "a.mp4").write_bytes(harm)
+        with pytest.raises(DataError, match=rf"a\.mp4 cannot be read: .*{message}"):
+            videos.length(tmp_path / "a.mp4", "a")
+
+
+def test_names_of_tables_within_the_media_are_none(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(struct.pack(">I4s", 40, b"mdat") + b"stsz" + b"\xff" * 28)
+    mp4.check(tmp_path / "a.mp4")
+
+
+@pytest.mark.parametrize("limit", ["MOST_FRAMES", "MOST_DECODED"])
+def test_a_video_that_is_decoded_for_hours_is_given_up(tmp_path, monkeypatch, limit):
+    write_video(tmp_path / "a.mp4", 16)
+    monkeypatch.setattr(videos, limit, 4)
+    with pytest.raises(DataError, match=r"a\.mp4 cannot be read: more than .* frames"):
+        videos.read_clip(tmp_path / "a.mp4", "a", 1)
+
+
+def test_a_table_of_many_columns_takes_no_more_than_its_size(tmp_path):
+    folder = tmp_path / "Single-source"
+    folder.mkdir()
+    columns = "".join(f",{number}" for number in range(30_000))
+    (folder / "s4_meta_data.csv").write_text(f"name,category,split{columns}\n" + "a,dog,train\n" * 3000)
+    with little(most=40_000_000):
+        assert len(avsbench.Release(tmp_path, "train").videos) == 3000
+
+
+def test_a_file_that_is_wrong_in_every_line_is_given_up(tmp_path, monkeypatch):
+    monkeypatch.setattr(layout, "MOST_PROBLEMS", 5)
+    folder = tmp_path / "Single-source"
+    folder.mkdir()
+    (folder / "s4_meta_data.csv").write_text("name,category,split\n" + "a,..,train\n" * 10)
+    with pytest.raises(DataError, match="line 7"):
+        avsbench.Release(tmp_path, "train", problems := [])
+    assert len(problems) == 5
+
+
+def test_a_release_of_many_categories_is_read_in_a_time_that_goes_with_its_size(tmp_path):
+    lines = "".join(f"c{number}&v{number}&good&0&1\n" for number in range(40_000))
+    for name in ("Annotations.txt", "trainSet.txt"):
+        (tmp_path / name).write_text(lines)
+    started = time.process_time()
+    assert len(ave.Release(tmp_path, "train").events) == 40_000
+    assert time.process_time() - started < 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import valid_encoders
@@ -39,6 +40,6 @@ def tokenizer(place: Path, name: str) -> None:
 def _completed(place: Path, name: str) -> Path:
     folder = place / "encoder"
     for file, content in valid_encoders.folder(name).items():
-        if not (folder / file).exists():
+        if not os.path.lexists(folder / file):
             (folder / file).write_bytes(content)
     return folder

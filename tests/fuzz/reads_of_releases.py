@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -20,7 +21,8 @@ def ave(folder: Path) -> None:
 
     release_folder = folder / "AVE_Dataset"
     for name in ("trainSet.txt", "valSet.txt", "testSet.txt"):
-        shutil.copyfile(release_folder / "Annotations.txt", release_folder / name)
+        if (release_folder / "Annotations.txt").is_file():
+            shutil.copyfile(release_folder / "Annotations.txt", release_folder / name)
     Release(folder, "train", problems := [])
     for problem in problems:
         assert "Annotations.txt, line " in str(problem) or "trainSet.txt" in str(problem)
@@ -49,7 +51,7 @@ def refcoco(folder: Path) -> None:
     refer_entries._read.cache_clear()  # it tells files by their times, and these follow one another fast
     place = folder / "refcoco"
     for name, its in (("instances.json", valid_files.instances), ("refs(unc).p", valid_files.refs)):
-        if not (place / name).exists():
+        if not os.path.lexists(place / name):
             (place / name).write_bytes(its()[0])
     (folder / "images/train2014").mkdir(parents=True, exist_ok=True)
     found = Release(folder, "refcoco", "train", problems=[]).expressions

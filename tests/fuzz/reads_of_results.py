@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import tempfile
 from argparse import Namespace
@@ -137,9 +138,10 @@ def prepared(folder: Path) -> None:
     from bench.prepared import _opened
 
     for name, its in (("image.npy", valid_results.arrays), ("index.json", valid_results.indices)):
-        if not (folder / "prepared" / name).exists():
+        if not os.path.lexists(folder / "prepared" / name):
             (folder / "prepared" / name).write_bytes(its()[0])
-    shutil.copyfile(folder / "prepared/image.npy", folder / "prepared/label.npy")
+    if (folder / "prepared/image.npy").is_file():
+        shutil.copyfile(folder / "prepared/image.npy", folder / "prepared/label.npy")
     (folder / "outside.npy").write_bytes(valid_results.arrays()[0])
     columns = _opened(folder / "prepared", valid_results.SAMPLES)
     if columns:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
+import signal
 import time
 import warnings
 from collections.abc import Iterator
@@ -58,6 +60,44 @@ def check(target: Target, folder: Path, content: bytes) -> None:
 def test_valid_files_are_read(name, tmp_path):
     for content in TARGETS[name].seeds:
         TARGETS[name].take(tmp_path, content)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself", "device"])
+def test_what_is_no_file_is_not_waited_for(name, kind, tmp_path, caplog):
+    caplog.set_level(logging.CRITICAL)
+    target = TARGETS[name]
+    target.take(tmp_path, target.seeds[0])
+    path = tmp_path / target.file
+    path.unlink(missing_ok=True)
+    path.parent.mkdir(exist_ok=True)  # a claim that is let go of takes its folder along
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(path if kind == "link to itself" else "/dev/zero")
+    with little_memory(), at_most(20):
+        try:
+            target.read(tmp_path)
+        except BenchError as error:
+            assert len(str(error)) < 8000 and "MemoryError" not in str(error)
+
+
+@contextmanager
+def at_most(seconds: int) -> Iterator[None]:
+    """Whoever waits longer gets a TimeoutError."""
+
+    def end(*_: object) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.mark.parametrize("name", TARGETS)
