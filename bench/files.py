@@ -56,19 +56,20 @@ def _check_status(status: os.stat_result, most: int) -> int:
 
 def read_bytes(path: Path | str, most: int) -> bytes:
     """All bytes of a file; arguments and errors are those of `check_file`."""
-    with open(path, "rb", opener=_open_without_waiting) as file:
-        return file.read(_check_status(os.fstat(file.fileno()), most))
+    # Without waiting: a pipe would be waited for until somebody writes to it.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        size = _check_status(os.fstat(descriptor), most)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(size)
+    finally:
+        os.close(descriptor)
 
 
 def name_aside(path: Path) -> Path:
     """What a file is renamed to so that another may have its name: `NAME~1.json`, or the next number that is free."""
     names = (path.with_name(f"{path.stem}~{number}{path.suffix}") for number in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))
-
-
-def _open_without_waiting(path: str, flags: int) -> int:
-    """Opens a pipe too at once, which would else be waited for until somebody writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def read_text(path: Path, most: int) -> str:
