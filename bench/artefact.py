@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +29,7 @@ from bench.adapter_manifest import CARD, Encoder, encoders_of, read_manifest, wr
 from bench.again import specification
 from bench.card import card
 from bench.errors import BenchError
-from bench.files import atomic_folder
+from bench.files import Guard, atomic_folder
 from bench.methods.base import Method, check_tensors, read_tensors, write_tensors
 from bench.plan import Spec
 from bench.streams.load import load_stream
@@ -43,7 +43,7 @@ _ROUNDING = 1e-5  # of the largest value of a frozen weight in float32
 _NAMED = 3  # tensors that a message names
 
 
-def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) -> None:
+def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, guard: Guard = nullcontext) -> None:
     """Writes a trained adapter, whole or not at all, in place of an earlier one.
 
     What was written is loaded into streams of their own, to see that it makes the same model.
@@ -53,6 +53,7 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) 
         record: of the run that trained it.
         model: with the method attached, not merged.
         method: the method.
+        guard: as for `bench.files.atomic_folder`.
 
     Raises:
         OSError: it cannot be written.
@@ -60,7 +61,7 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method) 
     """
     models = {name: source["model"] for name, source in record.spec["streams"].items()}
     encoders = encoders_of(models)
-    with atomic_folder(folder, replace=True) as scratch:
+    with atomic_folder(folder, replace=True, guard=guard) as scratch:
         method.save(scratch)
         write_tensors(model.head.state_dict(), scratch / _HEAD)
         (scratch / RECORD).write_text(schema.dumps(_without_paths(record, encoders)), encoding="utf-8")

@@ -7,6 +7,7 @@ import inspect
 import logging
 import zipfile
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 
 from bench.errors import wording
-from bench.files import atomic_file
+from bench.files import Guard, atomic_file
 
 _log = logging.getLogger(__name__)
 
@@ -27,15 +28,27 @@ class Checkpoint:
     A state is of nothing but tensors and plain values, and is read as such: no code comes with it.
     """
 
-    def __init__(self, path: Path, made_by: str) -> None:
-        """`made_by` tells what the state depends on, data and code; with other than it says nothing is taken up."""
-        self.path, self.made_by = path, made_by
+    def __init__(self, path: Path, made_by: str, follows: str = "", guard: Guard = nullcontext) -> None:
+        """What a state must be of to be taken up again.
+
+        Args:
+            path: the file.
+            made_by: tells what the state depends on, data and code.
+            follows: tells the finished record that the run is done again after; "" where there is none. What was kept
+                before that record was written is of an earlier run.
+            guard: as for `bench.files.atomic_file`.
+        """
+        self.path, self.made_by, self.follows, self._guard = path, made_by, follows, guard
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Keeps a state, whole or not at all, in place of the last. A run goes on where it cannot be kept."""
+        """Keeps a state, whole or not at all, in place of the last. A run goes on where it cannot be kept.
+
+        Raises:
+            BenchError: the guard's, where the run is another command's by now.
+        """
         try:
-            with atomic_file(self.path) as file:
-                torch.save({"made_by": self.made_by, "state": dict(state)}, file)
+            with atomic_file(self.path, self._guard) as file:
+                torch.save({"made_by": self.made_by, "follows": self.follows, "state": dict(state)}, file)
         except (OSError, RuntimeError) as error:  # torch raises the latter where the disk is full
             _log.warning("no checkpoint can be kept in %s: %s", self.path, error)
 
@@ -46,9 +59,12 @@ class Checkpoint:
         try:
             _check(self.path)
             found = torch.load(self.path, map_location="cpu", weights_only=True)
-            if found["made_by"] == self.made_by:
+            if found["made_by"] != self.made_by:
+                reason = "the code, the data or a package has changed since"
+            elif self.follows and found.get("follows", "") != self.follows:
+                reason = "it is of an earlier run, which has a record"
+            else:
                 return dict(found["state"])
-            reason = "the code, the data or a package has changed since"
         except Exception as error:  # a broken file can make torch fail in any way
             reason = f"it cannot be read: {wording(error)}"
         _log.warning("the checkpoint %s is left aside and the run begins anew: %s", self.path, reason)

@@ -6,6 +6,7 @@ machine, and that tell the next writer which of them killed processes have left.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import itertools
@@ -26,6 +27,7 @@ KIBIBYTE, MEBIBYTE = 2**10, 2**20
 Guard = Callable[[], AbstractContextManager[object]]
 
 _SCRATCH = re.compile(r"\.([0-9a-f]{12})-[0-9a-f]{32}\.tmp")
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
 _ABANDONED = 24 * 3600.0  # seconds after which what another machine was writing counts as left over
 
 
@@ -149,6 +151,39 @@ def write_text(path: Path, text: str, guard: Guard = nullcontext) -> None:
         file.write(text.encode())
 
 
+def create_text(path: Path, text: str) -> None:
+    """Write a text file that is not there yet, whole or not at all: of several that try, one succeeds.
+
+    Raises:
+        FileExistsError: it is there.
+        OSError: it cannot be written.
+    """
+    with _scratch(path.parent, _create_file) as (scratch, descriptor):
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(text.encode())
+        os.fsync(descriptor)
+        try:
+            os.link(scratch, path, follow_symlinks=False)
+        except FileExistsError:
+            if os.fstat(descriptor).st_nlink < 2:  # over a network it may have been linked, and the answer been lost
+                raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _create_directly(path, text)
+
+
+def _create_directly(path: Path, text: str) -> None:
+    """Do as `create_text` where there are no hard links: others may see the file before it is whole."""
+    with path.open("x", encoding="utf-8") as file:
+        try:
+            file.write(text)
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+
+
 def remove_leftovers(folder: Path) -> None:
     """Make sure that a folder can be written to, and remove what killed processes left there half written.
 
@@ -173,7 +208,6 @@ def _scratch(folder: Path, create: Callable[[Path], int]) -> Iterator[tuple[Path
 
     The kernel frees the lock however the process ends, so whatever is not locked is left over.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     scratch, descriptor = _locked(folder, create)
     try:
         _remove_abandoned(folder, now=os.fstat(descriptor).st_mtime)
@@ -185,21 +219,21 @@ def _scratch(folder: Path, create: Callable[[Path], int]) -> Iterator[tuple[Path
 
 def _locked(folder: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
     while True:
-        scratch = _new_name(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        scratch = scratch_name(folder)
         try:
             descriptor = create(scratch)
-        except FileNotFoundError:  # taken for a leftover before it was opened; or the folder is gone
-            if not folder.is_dir():
-                raise
+        except FileNotFoundError:  # taken for a leftover before it was opened, or another has removed the folder
             continue
-        _lock(descriptor, exclusive=True)
+        lock(descriptor, exclusive=True, wait=True)
         with suppress(OSError):
             if scratch.stat().st_ino == os.fstat(descriptor).st_ino:
                 return scratch, descriptor
         os.close(descriptor)  # taken for a leftover before it was locked
 
 
-def _new_name(folder: Path) -> Path:
+def scratch_name(folder: Path) -> Path:
+    """Return a name in a folder that nobody else uses, on any machine, and that `remove_leftovers` knows."""
     return folder / f".{_machine()}-{uuid.uuid4().hex}.tmp"
 
 
@@ -212,10 +246,19 @@ def _create_folder(path: Path) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
-def _lock(descriptor: int, *, exclusive: bool) -> bool | None:
-    """Lock a file for this process alone, or see whether one has; None where the file system has no locks."""
+def lock(descriptor: int, *, exclusive: bool, wait: bool) -> bool | None:
+    """Lock an open file until it is closed, at the latest when the process ends.
+
+    Args:
+        descriptor: of the file.
+        exclusive: whether no other may hold a lock on it, or only no exclusive one.
+        wait: whether to wait until that is so.
+
+    Returns:
+        Whether it is locked; None where the file system has no locks.
+    """
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:
@@ -235,7 +278,7 @@ def _remove_abandoned(folder: Path, now: float) -> None:
         with suppress(OSError):  # another process removes it too, or it is another user's
             descriptor = os.open(scratch, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
-                locked = _lock(descriptor, exclusive=False)
+                locked = lock(descriptor, exclusive=False, wait=False)
                 old = now - os.fstat(descriptor).st_mtime > _ABANDONED
                 if locked is not False and (old or (locked and machine == _machine())):
                     _remove(scratch)
@@ -252,7 +295,7 @@ def _remove(path: Path) -> None:
 
 
 def _rename_folder(scratch: Path, path: Path, replace: bool) -> None:
-    earlier = _new_name(path.parent)  # a process that is killed in between leaves it to the next
+    earlier = scratch_name(path.parent)  # a process that is killed in between leaves it to the next
     if replace and path.exists():
         path.rename(earlier)
     try:

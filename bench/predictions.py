@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import load_file, save
 from torch.utils.data import Dataset, Subset
 
 from bench.errors import BenchError, wording
-from bench.files import MEBIBYTE, atomic_file
+from bench.files import MEBIBYTE, Guard, atomic_file
 from bench.loader import load
 from bench.plan import Spec
 from bench.schema import stem
@@ -45,8 +46,8 @@ def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Acce
     return dict(zip(chosen, rows, strict=True))
 
 
-def keep(predictions: Predictions, results: Path, spec: Spec) -> None:
-    """Writes the predictions of a run, whole or not at all.
+def keep(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nullcontext) -> None:
+    """Writes the predictions of a run, whole or not at all; `guard` is as for `bench.files.atomic_file`.
 
     Raises:
         OSError: they cannot be written.
@@ -54,7 +55,7 @@ def keep(predictions: Predictions, results: Path, spec: Spec) -> None:
     path = _path(results, spec)
     names = next(iter(predictions.values()))
     arrays = {name: np.stack([sample[name] for sample in predictions.values()]) for name in names}
-    with atomic_file(path) as file:
+    with atomic_file(path, guard) as file:
         file.write(save({_INDEX: np.array(list(predictions)), **arrays}))
 
 

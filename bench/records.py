@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import glob
+import hashlib
 import logging
 import os
 from pathlib import Path
@@ -160,6 +161,15 @@ def of(results: Path, spec: Spec) -> Record | None:
     if record.id != spec.id:
         raise BenchError(f"{path} holds the record of another run, {record.label} ({record.id}): rename the file")
     return record
+
+
+def checksum_of_finished(results: Path, spec: Spec) -> str:
+    """Return what tells the record of a run that came to its end from others; "" where there is none."""
+    try:
+        record = of(results, spec)
+    except BenchError:
+        return ""
+    return hashlib.sha256(dumps(record).encode()).hexdigest() if record and record.outcome == "ok" else ""
 
 
 def find(results: Path, spec: Spec) -> Path | None:

@@ -8,6 +8,7 @@ import statistics
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from torch import Tensor
 from bench import artefact, predictions, processes, records, samples, schema
 from bench.arithmetic import denormals_flushed
 from bench.checkpoint import Checkpoint, made_by
+from bench.claims import ClaimLostError, holder
 from bench.environment import environment
 from bench.errors import BenchError, UsageError
+from bench.files import Guard
 from bench.measure import Peak, release_memory
 from bench.plan import Spec
 from bench.provenance import provenance_of
@@ -51,7 +54,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
-        checkpoint = _checkpoint(spec, setup, options.results) if options.results else None
+        checkpoint = _checkpoint(spec, setup, options) if options.results else None
         do = _validate if options.validate_only else measure
         measured, sample_scores = do(spec, setup, start, checkpoint, told.epoch)
         _check_finite(measured["scores"])
@@ -74,7 +77,8 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
     record = replace(blank, status="ok", finished=schema.now(), **measured)
     told.end(record.scores)
     if options.results and setup.accelerator.is_main_process:
-        return _save_results(record, sample_scores, setup, options)
+        with suppress(ClaimLostError):  # the sweep says so
+            return _save_results(record, sample_scores, setup, options)
     return record
 
 
@@ -100,34 +104,52 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 
-def _checkpoint(spec: Spec, setup: Setup, results: Path) -> Checkpoint:
+def _checkpoint(spec: Spec, setup: Setup, options: RunOptions) -> Checkpoint:
     """Where the run's state is kept. `bench.sweep` removes it when the record is written."""
+    assert options.results
     classes = [type(setup.task), type(setup.method)]
     made = made_by(classes, setup.data.checksums, provenance_of(spec), setup.accelerator.mixed_precision)
-    return Checkpoint(records.checkpoint(results, spec), made)
+    place = records.checkpoint(options.results, spec)
+    return Checkpoint(place, made, records.checksum_of_finished(options.results, spec), _guard(spec, options))
+
+
+def _guard(spec: Spec, options: RunOptions) -> Guard:
+    """What all that is written for a run goes through: see `bench.claims`."""
+    if options.results is None or options.claimed_by is None:
+        return nullcontext
+    return holder(options.results, spec, options.claimed_by).writing
 
 
 def _save_results(
     record: schema.Record, sample_scores: samples.SampleScores, setup: Setup, options: RunOptions
 ) -> schema.Record:
-    """Save what belongs to a record besides itself; what cannot be saved is warned of, and hides nothing else."""
+    """Save what belongs to a record besides itself; what cannot be saved is warned of, and hides nothing else.
+
+    Raises:
+        ClaimLostError: another command does the run by now, and saves these.
+    """
     spec, results = Spec(**record.spec), options.results
     assert results
+    guard = _guard(spec, options)
     folder = Path(artefact.FOLDER) / schema.stem(spec)
     with_adapter = replace(record, adapter=folder.as_posix())
 
     def save_predictions() -> None:
         split = setup.data.datasets[setup.task.test_splits[0]]
         found = predictions.predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
-        predictions.keep(found, results, spec)
+        predictions.keep(found, results, spec, guard)
 
     def save_adapter() -> None:
-        artefact.save(results / folder, with_adapter, setup.model, setup.method)
+        artefact.save(results / folder, with_adapter, setup.model, setup.method, guard)
+
+    def set_aside() -> None:
+        with guard():
+            records.set_aside(results, spec, record)
 
     # Without its success the others would take the place of what belongs to the earlier record.
-    if not _succeeds("the earlier record", spec, lambda: records.set_aside(results, spec, record)):
+    if not _succeeds("the earlier record", spec, set_aside):
         return record
-    _succeeds("scores of the samples", spec, lambda: samples.keep(sample_scores, results, schema.stem(spec)))
+    _succeeds("scores of the samples", spec, lambda: samples.keep(sample_scores, results, schema.stem(spec), guard))
     _succeeds("predictions for `bench show`", spec, save_predictions)
     return with_adapter if options.save_adapters and _succeeds("the adapter", spec, save_adapter) else record
 
@@ -135,6 +157,8 @@ def _save_results(
 def _succeeds(what: str, spec: Spec, save: Callable[[], object]) -> bool:
     try:
         save()
+    except ClaimLostError:
+        raise
     except Exception as error:  # of whatever kind: safetensors and PEFT have their own
         _log.debug("%s", spec.label, exc_info=True)
         _log.error("%s of %s cannot be saved: %s", what, spec.label, error)

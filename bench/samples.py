@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 
 from bench.errors import BenchError, wording
-from bench.files import MEBIBYTE, atomic_file, check_file
+from bench.files import MEBIBYTE, Guard, atomic_file, check_file
 from bench.records import FOLDER
 
 GROUP = "group"
@@ -24,13 +25,14 @@ samples come in groups. The mean over the samples of all splits is the recorded 
 over samples are left out."""
 
 
-def keep(scores: SampleScores, results: Path, stem: str) -> Path:
+def keep(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcontext) -> Path:
     """Writes what the test samples of a run scored, scores as float32; whole or not at all.
 
     Args:
         scores: of all samples.
         results: the results folder.
         stem: what the run's files are called.
+        guard: as for `bench.files.atomic_file`.
 
     Raises:
         OSError: it cannot be written.
@@ -41,7 +43,7 @@ def keep(scores: SampleScores, results: Path, stem: str) -> Path:
         for split, of_split in scores.items()
         for name, values in of_split.items()
     }
-    with atomic_file(path) as file:
+    with atomic_file(path, guard) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
     return path
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import child_processes, processes, records, schema
-from bench.claims import Claims
+from bench.claims import ClaimLostError, Claims
 from bench.errors import BenchError, Mistakes, Terminated
 from bench.official import check_official
 from bench.plan import Spec, make_plan
@@ -43,6 +43,8 @@ class RunOptions:
         time_limit: seconds that a run may take; None for any.
         memory_limit: bytes of resident memory that a run may take; None for any.
         track: names of the trackers that are told of each run (see `bench.tracking`).
+        claimed_by: token of the command's claims, without which a run writes nothing (see `bench.claims`); None where
+            no run is claimed.
     """
 
     data_root: Path | None = None
@@ -54,6 +56,7 @@ class RunOptions:
     time_limit: float | None = None
     memory_limit: int | None = None
     track: tuple[str, ...] = ()
+    claimed_by: str | None = None
 
     @property
     def limits(self) -> bool:
@@ -145,18 +148,35 @@ def sweep(
         yield from _together(specs, results, options, superseded)
         return
     with Claims(results) as claims:
+        options = replace(options, claimed_by=claims.token)
         waiting = Waiting(specs, results, claims, superseded)
         while waiting.specs:
             with closing(_run_all(waiting, options, jobs, cluster)) as done:
                 for record in done:
-                    spec = Spec(**record.spec)
-                    if claims.holds(spec) or not records.of(results, spec):
-                        record = _keep(record, results, options, jobs)
-                    claims.release(spec)
-                    yield record
+                    if kept := _keep_if_claimed(record, results, options, jobs, claims, waiting):
+                        yield kept
             yield from waiting.elsewhere()
             if waiting.specs:
+                waiting.announce()
                 time.sleep(_LOOK)
+
+
+def _keep_if_claimed(
+    record: Record, results: Path, options: RunOptions, jobs: int, claims: Claims, waiting: Waiting
+) -> Record | None:
+    """Keep a record, unless another command has taken its run over and does it: then its record counts."""
+    spec = Spec(**record.spec)
+    try:
+        with claims.holder(spec).writing():
+            record = _keep(record, results, options, jobs)
+    except ClaimLostError as lost:
+        _log.warning("%s", lost)
+        waiting.give_back(spec)
+        if record.status == "failed" or not waiting.take_this(spec):
+            return None
+        record = _keep(record, results, options, jobs)  # nobody does it any more, and it is measured
+    claims.release(spec)
+    return record
 
 
 def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Record:
@@ -186,6 +206,7 @@ def _together(
     processes.connect(options.device)
     with Claims(results) if processes.is_main() else nullcontext() as claims:
         waiting = Waiting(specs, results, claims, superseded) if claims else None
+        options = replace(options, claimed_by=claims.token if claims else None)
         while True:
             spec = waiting.take() if waiting else None
             spec, elsewhere = processes.agreed((spec, bool(waiting and waiting.specs)))
@@ -196,14 +217,17 @@ def _together(
             if not spec and not elsewhere:
                 return
             if not spec:
+                if waiting:
+                    waiting.announce()
                 time.sleep(_LOOK)
 
 
 def _done_together(record: Record, spec: Spec, results: Path, options: RunOptions, claims: Claims | None) -> Record:
     """Keeps a record that all processes of a launcher have; they end where the run failed in this one."""
     failed = record.status == "failed"
-    if failed or (claims and (claims.holds(spec) or not records.of(results, spec))):
-        record = _keep(record, results, options, jobs=1)
+    if failed or claims:
+        with claims.holder(spec).writing() if claims else nullcontext():
+            record = _keep(record, results, options, jobs=1)
     if failed:
         raise BenchError(
             f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -70,7 +71,7 @@ def test_the_claim_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_on
 def test_a_number_that_came_again_is_another_process(plan, tmp_path):
     with Claims(tmp_path) as gone, Claims(tmp_path) as mine:
         assert gone.take(plan[0])
-        rewritten(tmp_path, began=1.0)
+        rewritten(tmp_path, process_start="1 ticks")
         assert mine.take(plan[0])
 
 
@@ -80,7 +81,7 @@ def test_another_machine_s_claim_is_taken_over_when_it_is_not_touched_any_more(p
     with Claims(tmp_path) as mine:
         folder = tmp_path / "claims"
         folder.mkdir(exist_ok=True)
-        claim = claims.Claim("t", "run", "elsewhere", "elsewhere 1", 1, 0.0, "2026-01-01T00:00:00+00:00")
+        claim = claims.Claim("t", "run", "elsewhere", "elsewhere 1", 1, "0 ticks", "2026-01-01T00:00:00+00:00")
         path = folder / f"{schema.stem(plan[0])}.json"
         path.write_text(json.dumps(asdict(claim)))
         at = time.time() + clock
@@ -102,7 +103,7 @@ def test_a_claim_cut_short_counts_until_it_is_stale(plan, tmp_path, fast):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"pid": "1"}, {"pid": -1}, {"pid": 2**70}, {"token": ["t"]}, {"began": None}, {"run": 7}]
+    "changes", [{"pid": "1"}, {"pid": -1}, {"pid": 2**70}, {"token": ["t"]}, {"process_start": None}, {"run": 7}]
 )
 def test_a_claim_of_other_than_what_it_should_hold_is_watched_like_one_cut_short(plan, tmp_path, fast, changes):
     with Claims(tmp_path) as mine:
@@ -120,21 +121,135 @@ def test_a_claim_of_other_than_what_it_should_hold_is_watched_like_one_cut_short
 def test_of_many_that_find_a_stale_claim_one_takes_it_over(plan, tmp_path, fast):
     with Claims(tmp_path) as gone:
         assert gone.take(plan[0])
-        rewritten(tmp_path, began=1.0)
+        rewritten(tmp_path, process_start="1 ticks")
         others = [Claims(tmp_path) for _ in range(8)]
-        stale = [other._stale(other._path(plan[0])) for other in others]  # all of them have seen it
-        won = [other._put_aside(other._path(plan[0]), old) for other, old in zip(others, stale, strict=True)]
+        stale = [other._stale(claims._path(other.folder, plan[0])) for other in others]  # all of them have seen it
+        won = [
+            other._put_aside(claims._path(other.folder, plan[0]), old) for other, old in zip(others, stale, strict=True)
+        ]
         assert won == [True] + [False] * 7
 
 
 def test_who_comes_late_does_not_take_a_new_claim_for_the_stale_one(plan, tmp_path):
     with Claims(tmp_path) as gone, Claims(tmp_path) as fast, Claims(tmp_path) as late:
         assert gone.take(plan[0])
-        path = rewritten(tmp_path, began=1.0)
+        path = rewritten(tmp_path, process_start="1 ticks")
         old = late._stale(path)
         assert old and fast.take(plan[0])
         assert not late._put_aside(path, old)
         assert fast.holds(plan[0]) and not list(path.parent.glob(".*"))
+
+
+def test_a_step_of_the_clock_takes_no_claim_away(plan, tmp_path, monkeypatch):
+    """Times of day at which processes began move with the clock."""
+    import psutil
+
+    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
+        assert mine.take(plan[0])
+        before = psutil.Process.create_time
+        monkeypatch.setattr(psutil.Process, "create_time", lambda self: before(self) + 2)
+        assert not other.take(plan[0]) and mine.holds(plan[0])
+
+
+def test_a_full_disk_leaves_no_claim(plan, tmp_path):
+    with Claims(tmp_path) as mine:
+        with mocks.full_disk(), pytest.raises(BenchError, match=r"the claim .* cannot be made: .*File too large"):
+            mine.take(plan[0])
+        assert not list((tmp_path / "claims").iterdir())
+        assert mine.take(plan[0])
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_file_system_without_links_has_claims_too(plan, tmp_path, monkeypatch, full):
+    def link(*_, **__):
+        if full:
+            stack.enter_context(mocks.full_disk())
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", link)
+    with Claims(tmp_path) as one, Claims(tmp_path) as two, ExitStack() as stack:
+        if not full:
+            assert one.take(plan[0]) and not two.take(plan[0]) and one.holds(plan[0])
+            return
+        with pytest.raises(BenchError, match=r"cannot be made: .*File too large"):
+            one.take(plan[0])
+        assert not list((tmp_path / "claims").iterdir())
+
+
+def test_claims_of_processes_that_are_gone_are_removed_whichever_runs_they_are_of(plan, tmp_path):
+    with Claims(tmp_path) as gone:
+        assert gone.take(plan[0])
+        content = rewritten(tmp_path, process_start="1 ticks").read_text()
+    path = tmp_path / "claims" / "ave-lora-seed9-of-another-plan.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    assert list(sweep([], tmp_path, RunOptions())) == [] and not (tmp_path / "claims").exists()
+
+
+def test_whoever_waits_says_for_whom(plan, tmp_path, runs, fast, caplog):
+    with Claims(tmp_path) as other:
+        assert other.take(plan[0])
+        (tmp_path / "claims" / f"{schema.stem(plan[1])}.json").touch()  # as older versions left it on a full disk
+        swept = sweep(plan[:3], tmp_path, RunOptions())
+        assert [next(swept).spec["seed"] for _ in range(2)] == [2, 1], "nothing touches the empty one"
+        other.release(plan[0])
+        assert next(swept).spec["seed"] == 0
+    first, second = (each.message for each in caplog.records)
+    assert first.startswith(f"waiting for ave lora seed 0: process {os.getpid()} on ")
+    assert second.startswith("waiting for ave lora seed 1: its claim cannot be read; it is taken over after ")
+
+
+def test_a_process_that_was_stopped_writes_nothing_once_its_run_is_taken_over(plan, mock_suite, tmp_path, fast):
+    """A real process, really stopped."""
+    code = (
+        "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import mocks\n"
+        "from bench import registry, files; registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]\n"
+        "from bench.claims import Claims, ClaimLostError; from bench.plan import make_plan\n"
+        "results = Path(sys.argv[1]); spec = make_plan(sys.argv[3], ['lora'], ['ave'], [0], [])[0]\n"
+        "with Claims(results) as claims:\n"
+        "    assert claims.take(spec); guard = claims.holder(spec).writing\n"
+        "    files.write_text(results / 'early', 'mine', guard)\n"
+        "    print('has begun', flush=True); sys.stdin.readline()\n"
+        "    try:\n"
+        "        with files.atomic_folder(results / 'late', guard=guard) as folder: (folder / 'file').touch()\n"
+        "    except ClaimLostError as error: print(error, flush=True)\n"
+    )
+    arguments = [str(tmp_path), str(Path(mocks.__file__).parent), str(mock_suite)]
+    command, pipe = [sys.executable, "-c", code, *arguments], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process, Claims(tmp_path) as mine:
+        assert process.stdout.readline() == "has begun\n"
+        process.send_signal(signal.SIGSTOP)
+        assert not mine.take(plan[0]), "it may go on at once"
+        time.sleep(0.4)
+        assert mine.take(plan[0])
+        process.send_signal(signal.SIGCONT)
+        told, _ = process.communicate("go on\n", timeout=30)
+        assert mine.holds(plan[0])
+    assert process.returncode == 0
+    assert told.startswith(f"ave lora seed 0 was taken over by process {os.getpid()} on ")
+    assert (tmp_path / "early").exists() and not (tmp_path / "late").exists() and not list(tmp_path.glob(".*"))
+
+
+def test_nobody_takes_a_claim_over_while_its_holder_writes(plan, tmp_path):
+    with Claims(tmp_path) as stopped, Claims(tmp_path) as mine:
+        assert stopped.take(plan[0])
+        rewritten(tmp_path, process_start="1 ticks")  # as if it were gone
+        with stopped.holder(plan[0]).writing():
+            assert not mine.take(plan[0])
+        assert mine.take(plan[0])
+
+
+def test_a_measured_record_is_kept_where_its_claim_is_gone_and_nobody_does_the_run(plan, tmp_path, monkeypatch):
+    """As where somebody has deleted the folder of the claims."""
+
+    def execute(spec, options):
+        for path in (tmp_path / "claims").iterdir():
+            path.unlink()
+        return mocks.record(spec, 99.0)
+
+    monkeypatch.setattr("bench.runner.execute", execute)
+    assert [record.spec["seed"] for record in sweep(plan[:2], tmp_path, RunOptions())] == [0, 1]
+    assert len(records.read_all(tmp_path)) == 2
 
 
 def test_a_claim_is_touched_while_it_is_held(plan, tmp_path, fast):
@@ -231,13 +346,17 @@ def test_a_record_of_a_later_version_is_not_written_over(plan, tmp_path, runs):
     assert '"schema": 2' in path.read_text() and not runs.done
 
 
-def test_a_full_disk_loses_no_record(plan, tmp_path, runs, monkeypatch):
+def test_a_full_disk_loses_no_record(plan, tmp_path, monkeypatch):
     """The record is part of the message, and no part of it stays in the folder."""
 
     def fsync(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(os, "fsync", fsync)
+    def fills(spec, options):
+        monkeypatch.setattr(os, "fsync", fsync)
+        return mocks.record(spec)
+
+    monkeypatch.setattr("bench.runner.execute", fills)
     with pytest.raises(BenchError, match="No space left on device") as raised:
         list(sweep(plan[:1], tmp_path, RunOptions()))
     assert json.loads(str(raised.value).rpartition("\nthe record of")[0])["id"] == plan[0].id

@@ -124,7 +124,7 @@ def test_a_link_in_place_of_a_temporary_name_is_not_followed(tmp_path, monkeypat
     results.mkdir()
     planted = results / ".planted.tmp"
     planted.symlink_to(victim)
-    monkeypatch.setattr(files, "_new_name", lambda folder: planted)
+    monkeypatch.setattr(files, "scratch_name", lambda folder: planted)
     with pytest.raises(FileExistsError), writing(form, results) as file:
         file.write(b"mine")
     assert victim.read_text() == "of somebody else" and planted.is_symlink()

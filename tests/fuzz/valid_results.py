@@ -126,10 +126,10 @@ def claim_file() -> str:
 
 def claims() -> list[bytes]:
     """Of a process that is gone, of one that lives, and of another machine."""
-    from bench.claims import Claim, _began, _machine
+    from bench.claims import Claim, _machine, _process_start
 
     gone = Claim("t", "ave cola seed 0", "here", _machine(), 2**22 + 1, 1.0, "2026-01-01T00:00:00+00:00")
-    lives = replace(gone, pid=os.getpid(), began=_began())
+    lives = replace(gone, pid=os.getpid(), process_start=_process_start(os.getpid()))
     elsewhere = replace(gone, host="elsewhere", machine="elsewhere 1")
     return [json.dumps(asdict(claim)).encode() for claim in (gone, lives, elsewhere)]
 
