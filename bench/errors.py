@@ -53,7 +53,7 @@ def wording(error: Exception) -> str:
 
     What libraries quote of a file may be as long as the file, and is cut.
     """
-    told = str(error) or type(error).__name__
+    told = f"there is no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
     return told if len(told) <= _LONGEST else f"{told[:_LONGEST]} ..."
 
 

@@ -33,6 +33,7 @@ _VOCABULARIES = {"bert": ("vocab.txt",), "roberta": ("vocab.json", "merges.txt")
 _WRITTEN_BY = {"images": "AutoImageProcessor", "sounds": "AutoFeatureExtractor", "text": "AutoTokenizer"}
 _LARGEST_CONFIG = 64 * MEBIBYTE  # bytes
 _LARGEST_HEADER = 8 * MEBIBYTE  # bytes; of a longer one nothing is said, though safetensors would read it
+_QUANTISED = {"I8", "U8", "I16", "U16", "F8_E4M3", "F8_E5M2", "F8_E8M0", "F4"}
 _UNREAD = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
 
 
@@ -135,7 +136,7 @@ def _weights(folder: Path) -> Iterator[Fault]:
         yield Fault(f"{INDEX} is missing, which says what the parts of the weights hold", (INDEX,))
         return
     others = [name for name in _UNREAD if os.path.lexists(folder / name)]
-    about = f" ({others[0]} is not read: such files may hold code)" if others else ""
+    about = f" ({others[0]} is not read: such files may hold code; transformers saves safetensors)" if others else ""
     yield Fault(f"{WEIGHTS} is missing{about}", ("model*.safetensors", INDEX))
 
 
@@ -151,34 +152,37 @@ def _unsound(folder: Path, name: str) -> Iterator[Fault]:
     """Yield what is wrong with a safetensors file, as far as its header and its size tell."""
     if absent := [*_absent(folder, name)]:
         yield from absent
-    elif wrong := _damage(folder / name):
+        return
+    try:
+        header, wrong = _header(folder / name)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        header, wrong = {}, "no readable safetensors file"
+    if wrong:
         yield Fault(f"{name} is {wrong}", (name,), damaged=True)
+    elif kinds := {entry["dtype"] for key, entry in header.items() if key != "__metadata__"} & _QUANTISED:
+        yield Fault(f"{name} holds quantised weights ({', '.join(sorted(kinds))}), which no stream can use")
 
 
-def _damage(path: Path) -> str:
-    try:
-        size = check_file(path, 2**63)
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = int.from_bytes(start, "little")
-            if start == b"version " and b"git-lfs" in file.read(128):
-                return "only a pointer of Git LFS to the file: `git lfs pull` fetches it"
-            if 8 + length > size:
-                return f"cut short, or no safetensors: it has {size:,} bytes"
-            if length > _LARGEST_HEADER:
-                return ""
-            file.seek(8)
-            expected = 8 + length + _end(json.loads(file.read(length)))
-    except (OSError, ValueError, RecursionError):
-        return "no readable safetensors file"
-    return f"cut short: it has {size:,} bytes of {expected:,}" if size < expected else ""
+def _header(path: Path) -> tuple[Mapping[str, Any], str]:
+    """Return the header of a safetensors file, {} for one too long to look at, and in what the file falls short of it.
 
-
-def _end(header: Any) -> int:
-    """Return how many bytes the tensors of a safetensors header take."""
-    try:
-        return max(
-            (int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__"), default=0
-        )
-    except (AttributeError, LookupError, TypeError) as error:
-        raise ValueError("no header of safetensors") from error
+    Raises:
+        OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError: it is no such file.
+    """
+    size = check_file(path, 2**63)
+    with path.open("rb") as file:
+        start = file.read(8)
+        length = int.from_bytes(start, "little")
+        if start == b"version " and b"git-lfs" in file.read(128):
+            return {}, "only a pointer of Git LFS to the file: `git lfs pull` fetches it"
+        if 8 + length > size:
+            return {}, f"cut short, or no safetensors: it has {size:,} bytes"
+        if length > _LARGEST_HEADER:
+            return {}, ""
+        file.seek(8)
+        header = json.loads(file.read(length))
+    ends = [
+        int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__" and entry["dtype"]
+    ]
+    expected = 8 + length + max(ends, default=0)
+    return header, f"cut short: it has {size:,} bytes of {expected:,}" if size < expected else ""

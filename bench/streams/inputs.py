@@ -105,10 +105,7 @@ class ImageInput:
         Raises:
             KeyError: a value is missing.
         """
-        # DINOv2's checkpoints resize to 256 and then crop: the crop is what the encoder sees.
-        stored = values["crop_size"] if values.get("do_center_crop") else values["size"]
-        stored = stored["height"] if isinstance(stored, Mapping) else stored
-        return cls(size or int(stored), _triple(values["image_mean"]), _triple(values["image_std"]))
+        return cls(size or _stored_size(values), _triple(values["image_mean"]), _triple(values["image_std"]))
 
 
 @dataclass(frozen=True)
@@ -325,7 +322,9 @@ def _pretrained_tokenizer(source: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True, trust_remote_code=False, local_files_only=True)
         words = len(tokenizer) - len(tokenizer.all_special_ids)
     except Exception as error:  # broken files can make transformers fail in any way
-        raise BenchError(f"cannot load the tokenizer {source}: {wording(error)}") from error
+        raise BenchError(
+            f"cannot load the tokenizer {source} (from tokenizer.json, where there is one): {wording(error)}"
+        ) from error
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
         raise BenchError(f"the tokenizer {source} is no fast one, or has no padding token: use another")
     if words <= 0:  # what transformers makes up where there are no files
@@ -361,6 +360,17 @@ def _check_statistics(mean: float, std: float) -> None:
     """Refuses statistics that would make other inputs than finite ones."""
     _check("the mean of inputs", mean, -_LARGEST_MEAN, _LARGEST_MEAN)
     _check("the standard deviation of inputs", std, 1 / _LARGEST_MEAN, _LARGEST_MEAN)
+
+
+def _stored_size(values: Mapping[str, Any]) -> int:
+    # DINOv2's checkpoints resize to 256 and then crop: the crop is what the encoder sees.
+    stored = values["crop_size"] if values.get("do_center_crop") else values["size"]
+    if isinstance(stored, Mapping) and "height" not in stored:  # as for pictures that keep their shape
+        raise BenchError(
+            f"preprocessor_config.json gives images the size {dict(stored)}, which is no height: to say the side of "
+            "square ones in pixels, as the encoder was pretrained with, set the size of the stream (vision.size=224)"
+        )
+    return int(stored["height"] if isinstance(stored, Mapping) else stored)
 
 
 def _triple(values: Any) -> tuple[float, float, float]:

@@ -33,7 +33,7 @@ from transformers.utils import logging
 from bench.errors import BenchError, UsageError, wording
 from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.streams.base import Stream
-from bench.streams.checks import check_folder, check_size
+from bench.streams.checks import CONFIG, check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
 from bench.streams.encoder_files import PREPROCESSOR
 from bench.streams.encoder_names import encoder_name
@@ -105,12 +105,21 @@ def load_stream(model: str, **reading: Unpack[Reading]) -> Stream:
             local_files_only=True,
             dtype=torch.float32,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # transformers' own message says nothing of which
             **options,
         )
+        if mismatched := sorted(loaded["mismatched_keys"], key=str):
+            name, saved, expected = mismatched[0]
+            raise BenchError(
+                f"the weights of the encoder {model} do not fit its {CONFIG}: {name} has shape {tuple(saved)}, not "
+                f"{tuple(expected)}" + (f", and {len(mismatched) - 1} more differ" if len(mismatched) > 1 else "")
+            )
         if loaded["missing_keys"]:
             lacking = sorted(loaded["missing_keys"])
             more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
             raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_NAMED])}{more}")
+        if broken := [name for name, tensor in encoder.named_parameters() if not tensor.isfinite().all()]:
+            raise BenchError(f"weights of the encoder {model} are not finite: {', '.join(broken[:_NAMED])}")
         if isinstance(input, TextInput):
             _check_vocabulary(input, config)
         # Adapters that are saved on it say so: not where it lies here, but what others know it by.

@@ -130,7 +130,8 @@ def _in_part(folder: Path, model: str, missing: Sequence[Fault]) -> str:
         if not (folder / CONFIG).exists():
             return f"the folder {model} holds no encoder: {wrong}. Name a folder as `save_pretrained` writes it"
         told = f"the folder {model} holds no whole encoder: {wrong}"
-        return f"{told}. Copy it again from where the encoder came from" if names else told
+        written = "It must be as `save_pretrained` of the encoder and of its processor or tokenizer write it"
+        return f"{told}. {written}" if names else told
     told = f"the encoder {on_hub[0]} is here in part only ({folder}): {wrong}"
     if not names:
         return told

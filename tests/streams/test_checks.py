@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from bench.errors import BenchError
 from bench.streams.load import load_stream, save_stream
@@ -73,3 +74,38 @@ def test_token_ids_beyond_the_number_of_tokens(text_input, make_text_stream, tmp
     words["model"]["vocab"]["dog"] = 10**6
     path.write_text(json.dumps(words))
     refused(tmp_path, "has 1000001 token ids")
+
+
+def reweighted(folder, change):
+    path = folder / "model.safetensors"
+    tensors = load_file(path)
+    save_file({name: change(name, tensor) for name, tensor in tensors.items()}, path, metadata={"format": "pt"})
+
+
+def test_weights_of_other_shapes_name_one_of_them(folder):
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"intermediate_size": 40}))
+    refused(folder, r"do not fit its config\.json: \S+ has shape \(48,\), not \(40,\), and 2 more differ")
+
+
+def test_weights_that_are_not_finite(folder):
+    reweighted(folder, lambda name, tensor: tensor / 0 if name.endswith("layernorm.bias") else tensor)
+    refused(folder, r"are not finite: layernorm\.bias")
+
+
+def test_quantised_weights(folder):
+    reweighted(folder, lambda name, tensor: tensor.to(torch.int8))
+    refused(folder, r"model\.safetensors holds quantised weights \(I8\)")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_half_the_size_are_read(folder, dtype):
+    reweighted(folder, lambda name, tensor: tensor.to(dtype))
+    assert next(load_stream(str(folder)).parameters()).dtype == torch.float32
+
+
+def test_a_size_without_a_height_can_be_set(folder):
+    path = folder / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"size": {"shortest_edge": 32}}))
+    refused(folder, r"the size {'shortest_edge': 32}, which is no height: .* \(vision\.size=224\)")
+    assert load_stream(str(folder), size=32).input.size == 32

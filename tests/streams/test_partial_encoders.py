@@ -81,7 +81,7 @@ def test_weights_that_were_never_fetched(copies):
     assert f'{FETCH} --include "model*.safetensors" --include "{INDEX}"`' in told()
     assert find_encoder(NAME, weights=False) == folder
     (folder / "pytorch_model.bin").write_bytes(b"")
-    assert "model.safetensors is missing (pytorch_model.bin is not read: such files may hold code)" in told()
+    assert "model.safetensors is missing (pytorch_model.bin is not read: such files may hold code; " in told()
 
 
 def test_a_download_that_was_stopped(copies):
@@ -171,7 +171,9 @@ def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
     for name in ("preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).unlink()
     message = told(str(tmp_path))
-    files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Copy"
+    files = (
+        "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. It must be"
+    )
     assert f"the folder {tmp_path} holds no whole encoder: {files}" in message
     assert "hf download" not in message
 
