@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.files import MEBIBYTE, read_json, write_text
+from bench.trust import writable_by_others
 
 MISSING = "missing"
 """In place of the checksum of a file that is not there or cannot be read."""
@@ -42,7 +43,8 @@ def remembered(folder: Path) -> Iterator[Checksum]:
         folder: what the files have in common, as the folder of a release; what is remembered is kept by its path.
     """
     place = user_cache() / "checksums" / f"{_sha256(str(folder.resolve()).encode())[:24]}.json"
-    known = _load(place)
+    private = _is_private(place.parent)
+    known = _load(place) if private else {}
     before = dict(known)
     asked: dict[str, str] = {}  # a command looks at a file once
 
@@ -66,7 +68,7 @@ def remembered(folder: Path) -> Iterator[Checksum]:
         return digest
 
     yield checksum
-    if known != before:
+    if private and known != before:
         try:
             write_text(place, json.dumps(known))
         except OSError as error:
@@ -76,6 +78,15 @@ def remembered(folder: Path) -> Iterator[Checksum]:
 def combined(lines: Iterable[tuple[str, str]]) -> str:
     """Return the SHA-256 of named checksums, whatever their order: of lines `checksum  name`, sorted by name."""
     return _sha256("\n".join(f"{digest}  {name}" for name, digest in sorted(lines)).encode())
+
+
+def _is_private(folder: Path) -> bool:
+    """Whether what is remembered there is this user's: others could have a changed file taken for the unchanged one."""
+    try:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return writable_by_others(folder) is None
+    except OSError:
+        return False
 
 
 def _load(place: Path) -> dict[str, list[object]]:
@@ -90,8 +101,10 @@ def file_checksum(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal digits.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: it cannot be read, or is no regular file.
     """
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise OSError(f"{path} is no regular file")
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +13,12 @@ from bench import checksums
 from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
 from bench.progress import bar
+from bench.trust import writable_by_others
 
 if TYPE_CHECKING:
     from bench.tasks.base import Task
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,20 @@ def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> 
         raise UsageError(f"data.version is {source['version']}, but this generator makes version {build.VERSION}")
     cache = data_root or checksums.user_cache()
     try:
-        return build.ensure(
+        root, manifest = build.ensure(
             cache,
             task.layout,
             source["seed"],
             progress=lambda videos, total: bar(videos, f"generating {task.layout}", total=total, unit="video"),
         )
+        if open_to_others := writable_by_others(root):
+            _log.warning(
+                "the generated data in %s may have been changed by others, who can write to %s: compare the data's "
+                "fingerprint in the record, or name another --data-root",
+                root,
+                open_to_others,
+            )
+        return root, manifest
     except OSError as error:
         raise BenchError(
             f"the generated data cannot be written to {cache}: {error}; name another --data-root"

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 from multiprocessing import get_context
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from bench import prepared
+from bench import prepared, release
+from bench.checksums import file_checksum
+from bench.datasets.mini import build
 from bench.errors import DataError
 from bench.loader import Columns, Decoded, batches, load
 
@@ -122,3 +127,93 @@ def test_of_several_processes_one_decodes(tmp_path, monkeypatch):
         process.join()
     assert counts[-1] == 22 and all(count <= 1 for count in counts[:-1]), "the first sample tells the shapes"
     assert len([path for path in (tmp_path / "prepared").iterdir() if path.is_dir()]) == 1
+
+
+def one_folder(cache):
+    (folder,) = (path for path in (cache / "prepared").iterdir() if path.is_dir())
+    return folder
+
+
+def change_number(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def change_manifest(path, old, new):
+    manifest = path.with_name("manifest.json")
+    assert old in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        change_number,
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        lambda path: change_manifest(path, "|u1", "|i1"),
+        lambda path: change_manifest(path, "[21, 2, 3]", "[21, 3, 2]"),
+        lambda path: change_manifest(path, "sha256", "sha"),
+        lambda path: path.with_name("manifest.json").write_text("[]"),
+        lambda path: change_manifest(path, '"key": "', '"key": "0'),
+        lambda path: path.unlink() or path.symlink_to("/dev/zero"),
+    ],
+)
+def test_samples_that_are_not_as_they_were_written_are_decoded_anew(tmp_path, caplog, harm):
+    expected = prepare(Numbers(), tmp_path).columns["picture"].clone()
+    harm(one_folder(tmp_path) / "picture.npy")
+    samples = Numbers()
+    assert torch.equal(prepare(samples, tmp_path).columns["picture"], expected)
+    assert samples.reads and "broken or changed, and are decoded anew" in caplog.text
+
+
+def test_a_change_that_keeps_size_and_time_is_seen(tmp_path):
+    """A later command knows the checksum from before, by more than the time of change, which anybody can set."""
+    expected = prepare(Numbers(), tmp_path).columns["picture"].clone()
+    path = one_folder(tmp_path) / "picture.npy"
+    before = path.stat()
+    prepare(Numbers(), tmp_path)
+    change_number(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert torch.equal(prepare(Numbers(), tmp_path).columns["picture"], expected)
+
+
+@pytest.mark.parametrize("part", ["", "prepared"])
+def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, monkeypatch, caplog, part):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    monkeypatch.setattr("bench.checksums.user_cache", lambda: own)
+    prepare(Numbers(), shared)
+    assert (shared / "prepared").is_dir() and not own.joinpath("prepared").exists()
+    (shared / part).chmod(0o777)
+    samples = Numbers()
+    assert prepare(samples, shared) is not None
+    assert samples.reads and one_folder(own) and f"others can write to {shared / part}" in caplog.text
+    read = samples.reads
+    assert prepare(samples, shared) is not None and samples.reads == read, "they are in the user's own cache now"
+    own.chmod(0o777)
+    assert prepare(samples, shared) is None, "nobody's cache is private: they are read as they are needed"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files to others")
+@pytest.mark.parametrize("part", [".", "picture.npy", "manifest.json"])
+def test_samples_that_belong_to_another_user_are_not_used(tmp_path, part):
+    expected = prepare(Numbers(), tmp_path).columns["picture"].clone()
+    change_number(one_folder(tmp_path) / "picture.npy")
+    manifest = one_folder(tmp_path) / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["arrays"]["picture"]["sha256"] = file_checksum(one_folder(tmp_path) / "picture.npy")
+    manifest.write_text(json.dumps(content))
+    os.chown(one_folder(tmp_path) / part, 12345, 12345)
+    assert torch.equal(prepare(Numbers(), tmp_path).columns["picture"], expected)
+
+
+def test_generated_data_that_others_could_have_changed_is_warned_of(tmp_path, monkeypatch, caplog):
+    root = tmp_path / "mini" / "ave"
+    root.mkdir(parents=True)
+    monkeypatch.setattr("bench.release.build.ensure", lambda *_, **__: (root, "manifest"))
+    source = {"source": "generated", "version": build.VERSION, "seed": 0}
+    assert release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path) == (root, "manifest")
+    assert not caplog.text
+    root.chmod(0o777)
+    release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path)
+    assert f"may have been changed by others, who can write to {root}" in caplog.text

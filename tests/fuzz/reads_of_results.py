@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import tempfile
 from argparse import Namespace
 from contextlib import redirect_stdout, suppress
@@ -133,17 +131,26 @@ def checkpoint(folder: Path) -> None:
     assert state is None or isinstance(state, dict)
 
 
-def prepared(folder: Path) -> None:
-    """Decoded samples that cannot be read are decoded anew, and nobody needs to be told."""
+def prepared_array(folder: Path) -> None:
+    """A damaged array, as the manifest says that it should be. What cannot be read is decoded anew, without a word."""
+    path = folder / "prepared/image.npy"
+    content = path.read_bytes() if path.is_file() else valid_results.arrays()[0]
+    (folder / "prepared/label.npy").write_bytes(content)
+    (folder / "prepared/manifest.json").write_bytes(valid_results.manifest_of(content))
+    _prepared(folder)
+
+
+def prepared_manifest(folder: Path) -> None:
+    """A damaged manifest of arrays that are as they should be."""
+    for name in ("prepared/image.npy", "prepared/label.npy", "outside.npy"):
+        (folder / name).write_bytes(valid_results.arrays()[0])
+    _prepared(folder)
+
+
+def _prepared(folder: Path) -> None:
     from bench.prepared import _opened
 
-    for name, its in (("image.npy", valid_results.arrays), ("index.json", valid_results.indices)):
-        if not os.path.lexists(folder / "prepared" / name):
-            (folder / "prepared" / name).write_bytes(its()[0])
-    if (folder / "prepared/image.npy").is_file():
-        shutil.copyfile(folder / "prepared/image.npy", folder / "prepared/label.npy")
-    (folder / "outside.npy").write_bytes(valid_results.arrays()[0])
-    columns = _opened(folder / "prepared", valid_results.SAMPLES)
+    columns = _opened(folder / "prepared", valid_results.SAMPLES, "key")
     if columns:
         assert columns.columns.keys() <= {"image", "label"}
         assert len(columns[0]) and len(columns.__getitems__([0, valid_results.SAMPLES - 1]))

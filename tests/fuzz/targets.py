@@ -84,8 +84,14 @@ RESULTS = (
     Target("samples", "records/a.npz", valid_results.sample_scores, reads_of_results.sample_scores, repairs.archive),
     Target("claim", valid_results.claim_file(), valid_results.claims, reads_of_results.claim, form=JSON),
     Target("checkpoint", "a.pt", valid_results.checkpoints, reads_of_results.checkpoint, repairs.archive),
-    Target("prepared", "prepared/image.npy", valid_results.arrays, reads_of_results.prepared),
-    Target("index", "prepared/index.json", valid_results.indices, reads_of_results.prepared, form=JSON),
+    Target("prepared", "prepared/image.npy", valid_results.arrays, reads_of_results.prepared_array),
+    Target(
+        "prepared manifest",
+        "prepared/manifest.json",
+        valid_results.sample_manifests,
+        reads_of_results.prepared_manifest,
+        form=JSON,
+    ),
 )
 ENCODERS = tuple(
     Target(
