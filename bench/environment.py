@@ -52,7 +52,7 @@ def environment(device: str, threads: int, precision: str | None = None) -> Envi
         platform=platform.platform(),
         device=device,
         threads=threads,
-        versions=_versions(),
+        versions=package_versions(),
         commit=_git("rev-parse", "HEAD"),
         dirty=None if changes is None else any(not line.startswith("??") for line in changes),
         processor=processor(),
@@ -94,7 +94,8 @@ def processor() -> str:
     return names[0] if names else platform.processor() or "CPU"
 
 
-def _versions() -> dict[str, str]:
+def package_versions() -> dict[str, str]:
+    """Return the versions of the installed packages that what is measured depends on."""
     found = {}
     for package in _PACKAGES:
         try:

@@ -21,7 +21,7 @@ from bench import artefact, predictions, processes, records, samples, schema
 from bench.arithmetic import denormals_flushed
 from bench.checkpoint import Checkpoint, made_by
 from bench.claims import ClaimLostError, holder
-from bench.environment import environment
+from bench.environment import environment, package_versions
 from bench.errors import BenchError, UsageError
 from bench.files import Guard
 from bench.measure import Peak, release_memory
@@ -108,7 +108,8 @@ def _checkpoint(spec: Spec, setup: Setup, options: RunOptions) -> Checkpoint:
     """Where the run's state is kept. `bench.sweep` removes it when the record is written."""
     assert options.results
     classes = [type(setup.task), type(setup.method)]
-    made = made_by(classes, setup.data.checksums, provenance_of(spec), setup.accelerator.mixed_precision)
+    precision = setup.accelerator.mixed_precision
+    made = made_by(classes, setup.data.checksums, provenance_of(spec), precision, package_versions())
     place = records.checkpoint(options.results, spec)
     return Checkpoint(place, made, records.checksum_of_finished(options.results, spec), _guard(spec, options))
 

@@ -261,7 +261,7 @@ class _Training:
                 f"up to step {self.step} gradients are not finite in fp16, however the loss is scaled: "
                 "lower the learning rate, or compute in bf16 or float32"
             )
-        finite = [p.isfinite().all() for p in self.trained.values()]
+        finite = [tensor.isfinite().all() for tensor in self.changing().values()]
         if finite and not torch.stack(finite).all():
             raise DivergedError(f"weights are not finite after step {self.step}: lower the learning rate")
 

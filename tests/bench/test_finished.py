@@ -88,6 +88,16 @@ def test_the_same_release_elsewhere_is_the_same(tmp_path, ave):
     assert look_up(plan, tmp_path, moved).done
 
 
+def test_another_release_elsewhere_is_another(tmp_path, ave):
+    """Whichever it was that a record was made with: its files were changed since, or another folder is given."""
+    plan = plan_of()
+    records.write(recorded(plan[0], ave), tmp_path)
+    other = tmp_path / "elsewhere"
+    shutil.copytree(ave / "AVE_Dataset", other / "AVE_Dataset")
+    _edit_sound(other)
+    assert look_up(plan, tmp_path, ave).done and not look_up(plan, tmp_path, other).done
+
+
 def test_other_weights_in_the_same_folder_make_it_stale(tmp_path, ave):
     folder = tmp_path / "encoder"
     shutil.copytree(WEIGHTS / "vision-v2", folder)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
+from importlib.metadata import version
+from pathlib import Path
 
 import mocks
 import pytest
+from official import write_official
 
-from bench import artefact, predictions, records, runner, samples, schema
+from bench import artefact, environment, predictions, records, runner, samples, schema
 from bench.checkpoint import Checkpoint
 from bench.claims import Claim
 from bench.plan import make_plan
-from bench.sweep import sweep
+from bench.setup import set_up
+from bench.streams.sources import WEIGHTS
+from bench.sweep import RunOptions, sweep
 
 
 @pytest.fixture
@@ -90,3 +97,75 @@ def test_a_rerun_begins_at_the_beginning_and_goes_on_where_it_was_itself_interru
     (again,) = sweep([spec], tmp_path, options, superseded={spec.id: first})
     assert again.times.resumed == 1 and not place.exists()
     assert runner.execute(spec, options).times.resumed == 0
+
+
+def test_a_run_goes_on_with_the_same_data_encoders_and_packages_only(tmp_path, monkeypatch):
+    release, encoder = write_official(tmp_path / "ave", "ave"), tmp_path / "encoder"
+    shutil.copytree(WEIGHTS / "vision-v2", encoder)
+    changes = ["data.source=official", f"vision.model={encoder}"]
+    (spec,) = make_plan("mini", ["head"], ["ave"], [0], changes)
+
+    def made_by(root):
+        options = RunOptions(root, "cpu", tmp_path)
+        return runner._checkpoint(spec, set_up(spec, options), options).made_by
+
+    before = made_by(release)
+    same, other = (shutil.copytree(release, tmp_path / name) for name in ("same", "other"))
+    assert made_by(same) == before
+    sound = sorted((other / "AVE_Dataset/raw_audio").glob("*.wav"))[0]
+    sound.write_bytes(sound.read_bytes()[:-1] + b"\x01")
+    assert made_by(other) != before, "another release elsewhere"
+    for package in ("torch", "transformers", "peft", "accelerate"):
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                environment, "version", lambda name, package=package: "0.0" if name == package else version(name)
+            )
+            assert made_by(release) != before, package
+    assert made_by(release) == before
+    weights = encoder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
+    assert made_by(release) != before, "other weights in the same folder"
+
+
+FLAGS = {"--rerun": "ok", "--retry-failed": "failed", "--save-adapters": "ok"}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_what_several_commands_do_again_each_run_is_done_again_once(mock_suite, tmp_path, flag):
+    """Three real commands, each of which looked up what there is before any of them did a run."""
+    code = (
+        "import itertools, sys, time; sys.path.insert(0, sys.argv[2]); import mocks\n"
+        "from pathlib import Path; from dataclasses import replace\n"
+        "from bench import cli, registry, runner, schema; from bench.cli import run\n"
+        "registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]\n"
+        "results, name, flag = Path(sys.argv[1]), sys.argv[4], sys.argv[5]; sweep = run.sweep\n"
+        "def together(*args):\n"
+        "    (results / f'looked-{name}').touch()\n"
+        "    while len(list(results.glob('looked-*'))) < 3: time.sleep(0.01)\n"
+        "    yield from sweep(*args)\n"
+        "def execute(spec, options):\n"
+        "    open(results / 'did', 'a').write(f'{spec.seed}\\n'); time.sleep(0.01)\n"
+        "    folder = Path('adapters') / schema.stem(spec); (results / folder).mkdir(parents=True, exist_ok=True)\n"
+        "    adapter = folder.as_posix() if options.save_adapters else None\n"
+        "    return mocks.record(spec, 50.0, started=schema.now(), adapter=adapter)\n"
+        "sys.modules['bench.runner'].execute = execute; run.sweep = together\n"
+        "from bench import sweep as sweeping; sweeping._LOOK = 0.01\n"
+        "asked = ['--suite', sys.argv[3], '--methods', 'lora', '--tasks', 'ave', '--results', sys.argv[1], flag]\n"
+        "asked += ['--seeds', ','.join(map(str, range(40))), '--data-root', sys.argv[1]]\n"
+        "sys.exit(cli.main(['run', *asked]))"
+    )
+    stand_in = "import sys, types; sys.modules['bench.runner'] = types.ModuleType('bench.runner')\n"
+    stand_in += "import bench; bench.runner = sys.modules['bench.runner']\n"  # torch is not needed
+    for spec in make_plan(str(mock_suite), ["lora"], ["ave"], range(40), []):
+        records.write(mocks.record(spec) if FLAGS[flag] == "ok" else mocks.failed(spec), tmp_path)
+    arguments = [str(tmp_path), str(Path(mocks.__file__).parent), str(mock_suite)]
+    commands = [
+        subprocess.Popen([sys.executable, "-c", stand_in + code, *arguments, name, flag], stdout=subprocess.PIPE)
+        for name in "abc"
+    ]
+    tables = [command.communicate(timeout=120)[0] for command in commands]
+    assert [command.returncode for command in commands] == [0] * 3
+    assert sorted(map(int, (tmp_path / "did").read_text().split())) == list(range(40))
+    assert {record.scores.test["accuracy"] for record in records.read_all(tmp_path)} == {50.0}
+    assert all(b"50.00" in table for table in tables), "each shows what came of it"
+    assert not (tmp_path / "claims").exists() and not list(tmp_path.rglob(".*"))
