@@ -117,8 +117,10 @@ def main(args: argparse.Namespace) -> int:
         runs = f"{len(failed)} of {len(plan)} runs failed ({named})"
         print(f"{runs}; the same command with --retry-failed does them again", file=sys.stderr)
     if interrupted and processes.is_main():
-        same = "the same command without --rerun" if args.rerun else "the same command"
-        print(f"stopped: {len(done)} of {len(plan)} runs finished; {same} goes on", file=sys.stderr)
+        same = "the same command without --rerun goes on" if args.rerun else "the same command goes on"
+        if args.rerun and any(spec.id in existing.superseded and spec.id not in done for spec in plan):
+            same = "the others keep their earlier records; the same command begins all again"
+        print(f"stopped: {len(done)} of {len(plan)} runs finished; {same}", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
     return int(bool(interrupted or lost or failed or (processes.is_main() and not shown)))
 

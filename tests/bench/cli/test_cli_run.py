@@ -171,6 +171,15 @@ def test_an_interruption_of_the_first_run(bench_run, runs, tmp_path, capsys):
     assert not (tmp_path / "out" / "leaderboard.md").exists()
 
 
+def test_an_interrupted_rerun_says_what_becomes_of_the_other_runs(bench_run, runs, capsys):
+    bench_run(tasks="ave")
+    runs.raises["ave cola seed 0"] = KeyboardInterrupt()
+    capsys.readouterr()
+    assert bench_run("--rerun", tasks="ave") == 1
+    told = "stopped: 1 of 2 runs finished; the others keep their earlier records; the same command begins all again\n"
+    assert capsys.readouterr().err == told
+
+
 def test_missing_data_ends_the_command_and_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):
     runs.raises["avs lora seed 0"] = DataError("x/y.wav of sample y is missing")
     assert bench_run() == 1
