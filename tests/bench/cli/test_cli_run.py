@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import mocks
@@ -101,9 +102,11 @@ def test_lists_by_commas_or_spaces(runs, mock_suite, tmp_path, lists):
 
 def test_options_reach_the_run(bench_run, runs, tmp_path):
     bench_run("--device", "cpu", "--data-root", str(tmp_path))
-    assert runs.options == RunOptions(tmp_path, "cpu", tmp_path / "out")
+    claimed_by = runs.options.claimed_by
+    assert claimed_by and runs.options == RunOptions(tmp_path, "cpu", tmp_path / "out", claimed_by=claimed_by)
     bench_run("--save-adapters", "--rerun")
-    assert runs.options == RunOptions(None, "auto", tmp_path / "out", save_adapters=True)
+    assert replace(runs.options, claimed_by=None) == RunOptions(None, "auto", tmp_path / "out", save_adapters=True)
+    assert runs.options.claimed_by not in (None, claimed_by), "each command's claims are its own"
 
 
 def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, tmp_path):
