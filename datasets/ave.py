@@ -167,12 +167,13 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
 
 def _event(line: str, where: str) -> Event:
     try:
-        category, video, _, start, end = line.strip().split("&")
+        # Copies have spaces before or behind a field: `Bark ` would be a category of its own.
+        category, video, _, start, end = (" ".join(field.split()) for field in line.split("&"))
         event = Event(video, category, int(start), int(end))
     except ValueError:
         raise DataError(f"{where}: expected category&video id&quality&start&end, found {line[:200]!r}") from None
     # The category is no part of a path, but goes to the terminal.
-    if not is_plain(video) or not category.strip() or not category.isprintable():
+    if not is_plain(video) or not category or not category.isprintable():
         raise DataError(f"{where}: expected a category, and a video id without slashes, found {line[:200]!r}")
     if not 0 <= event.start <= event.end <= SECONDS:
         raise DataError(f"{where}: expected 0 <= start <= end <= {SECONDS}, found {line[:200]!r}")

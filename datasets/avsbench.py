@@ -145,17 +145,22 @@ def _read_table(
     """The videos of a table, each with its split."""
     try:
         reader = csv.reader(io.StringIO(read_text(path, LARGEST_TABLE), newline=""))
-        places = {name: place for place, name in enumerate(next(reader, ()))}
+        header = [name.strip() for name in next(reader, ())]
         rows = [row for row in reader if row]
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
+    if missing := [" or ".join(names) for names in (*columns, ("split",)) if not {*names} & {*header}]:
+        raise DataError(f"{path}: has no column {', '.join(missing)}: its first line has {', '.join(header)[:200]}")
     videos = []
+    places = {name: place for place, name in enumerate(header)}
 
     def value(row: Sequence[str], name: str) -> str:  # a dict of each row would have all columns of the header
         place = places.get(name, len(row))
-        return row[place] if place < len(row) else ""
+        return row[place].strip() if place < len(row) else ""
 
     for number, row in enumerate(rows, start=2):
+        if not any(map(str.strip, row)):
+            continue
         parts = [next(filter(None, (value(row, name) for name in names)), "") for names in columns]
         split = value(row, "split")
         if split in SPLITS and all(map(is_plain, parts)):

@@ -25,6 +25,7 @@ class Card:
         layout: what lies below the folder that is named as --data-root, as a tree.
         counts: as published.
         needs: what must be there to read it: of each line any one of the paths below --data-root.
+        categories: the names of all categories, where they are part of the annotations.
     """
 
     title: str
@@ -34,6 +35,7 @@ class Card:
     layout: str
     counts: Counts
     needs: tuple[tuple[str, ...], ...]
+    categories: tuple[str, ...] = ()
 
     def missing(self, root: Path) -> list[str]:
         """What is needed below `root` and not there; of several places the first is named."""
@@ -47,6 +49,13 @@ AVE_Dataset/
   video_frames/<video id>/0001.jpg ...     10 or more, spread evenly over the ten seconds; ordered by number
   raw_audio/<video id>.wav                 of any sample rate, mono or stereo
   extracted/<video id>.json                what the video has of each second; written by `prepare`, read by `verify`"""
+
+_AVE_CATEGORIES = (
+    *("Accordion", "Acoustic guitar", "Baby cry, infant cry", "Banjo", "Bark", "Bus", "Cat", "Chainsaw", "Church bell"),
+    *("Clock", "Female speech, woman speaking", "Fixed-wing aircraft, airplane", "Flute", "Frying (food)", "Goat"),
+    *("Helicopter", "Horse", "Male speech, man speaking", "Mandolin", "Motorcycle", "Race car, auto racing"),
+    *("Rodents, rats, mice", "Shofar", "Toilet flush", "Train horn", "Truck", "Ukulele", "Violin, fiddle"),
+)
 
 _S4_LAYOUT = """\
 Single-source/
@@ -131,6 +140,7 @@ RELEASES: dict[str, Card] = {
             ("AVE_Dataset/video_frames", "video_frames"),
             ("AVE_Dataset/raw_audio", "raw_audio"),
         ),
+        categories=_AVE_CATEGORIES,
     ),
     "avs": Card(
         title="AVSBench S4, segmentation of a single source",

@@ -20,7 +20,7 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
         progress: wraps the samples that are gone through, given what they are called.
         quick: read headers of pictures and recordings only, and decode few masks: of each video of AVSBench the first,
             of each split of the RefCOCO family a hundred. That shows what is the same in all.
-        published: compare the counts with the published ones; not so for a part of a release, or generated data.
+        published: compare counts and names of categories with the published ones; not so for a part of a release, or generated data.
     """
     report = Report(name=name, root=root)
     try:
@@ -29,7 +29,7 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
         report.found.append(Fault(MISSING, str(error)))
     else:
         if published:
-            report.compare(RELEASES[name].counts, file)
+            report.compare(RELEASES[name], file)
     return report
 
 

@@ -23,6 +23,7 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
     everything = ave.read_events(file, [])
     events = {split: its.events for split, its in releases.items()}
     report.counts = {split: {"events": len(its)} for split, its in events.items()}
+    report.categories = frozenset(release.categories)
     report.counts["all"] = {
         "events": len(everything),
         "videos": len({event.video for event in everything}),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
-from bench.datasets.releases import Counts
+from bench.datasets.releases import Card
 from bench.errors import DataError
 
 SHOWN = 20  # faults of a kind; the rest are counted
@@ -74,6 +75,7 @@ class Report(Faults):
         name: of the release, a key of `RELEASES`.
         root: the folder that was looked into.
         counts: what it holds.
+        categories: the names of those it has, if the published names are known.
         remarks: what is worth knowing and no fault.
         checked: how many files were looked at.
     """
@@ -81,6 +83,7 @@ class Report(Faults):
     name: str
     root: Path
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    categories: frozenset[str] = frozenset()
     remarks: list[str] = field(default_factory=list)
     checked: int = 0
 
@@ -88,13 +91,16 @@ class Report(Faults):
         """Notes what a reader left out; the same only once, since the readers of several splits share files."""
         self.found += [Fault(MALFORMED, text) for text in dict.fromkeys(map(str, problems))]
 
-    def compare(self, published: Counts, file: Path) -> None:
-        """Compares the counts with the published ones; `file` is what they were counted in."""
-        for split, its in published.items():
+    def compare(self, card: Card, file: Path) -> None:
+        """Compares counts and categories with the published ones; `file` is what they were found in."""
+        for split, its in card.counts.items():
             for kind, count in its.items():
                 found = self.counts.get(split, {}).get(kind, 0)
                 if found != count:
                     self.add(COUNT, file, f"split {split}", f"{found:,} {kind}, published are {count:,}")
+        for name in sorted(self.categories.difference(card.categories)):
+            close = "".join(f"; is it {known!r}?" for known in get_close_matches(name, card.categories, 1))
+            self.add(CATEGORY, file, f"category {name!r}", f"none of the {len(card.categories)} published ones{close}")
 
     def text(self) -> str:
         """All of it for a terminal; of each kind of fault the first, and how many there are."""

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.datasets.ave import Event, Release
+from bench.datasets.verify import verify
 from bench.errors import DataError
 
 
@@ -95,3 +96,39 @@ def test_wrong_lines_are_left_out_where_problems_are_gathered(tmp_path):
         "trainSet.txt, line 2",
         "trainSet.txt, line 3",
     ]
+
+
+REAL = """Category&VideoID&Quality&StartTime&EndTime
+Church bell&RUhOCu3LNXM&good&0&10
+Church bell&VWi2ENBuTbw&good&0&0
+Male speech, man speaking&-9_5_2i4igQ&good&0&3
+Bark &-9_5_2i4igQ&good&4&10
+ Rodents,  rats, mice&c---zaDCTaE &good& 6 &10
+Frying (food)&--abc&good&2&9
+Bark&0IklLP7_kBw&good&4&10"""
+
+
+def test_spaces_around_a_field_are_no_part_of_it(tmp_path):
+    """Copies of the release have a category `Bark ` besides `Bark`. The last line has no end."""
+    folder = write_release(tmp_path, [])
+    for name in ("Annotations", "trainSet", "valSet", "testSet"):
+        (folder / f"{name}.txt").write_text(REAL)
+    release = Release(tmp_path, "train")
+    assert release.categories == (
+        *("Bark", "Church bell", "Frying (food)", "Male speech, man speaking", "Rodents, rats, mice"),
+    )
+    assert release.events[3:5] == [
+        Event("-9_5_2i4igQ", "Bark", 4, 10),
+        Event("c---zaDCTaE", "Rodents, rats, mice", 6, 10),
+    ]
+    assert len(release.events) == 7
+
+
+def test_categories_that_are_not_published_are_named(tmp_path):
+    folder = write_release(tmp_path, ["Bark&a&good&0&10", "Barking&b&good&0&10", "Violin, fiddle&c&good&0&3"])
+    (folder / "video_frames").mkdir()
+    faults = verify("ave", tmp_path, lambda items, *_: items).found
+    (wrong,) = [fault.text for fault in faults if fault.kind == "wrong categories"]
+    assert wrong.endswith("Annotations.txt: category 'Barking': none of the 28 published ones; is it 'Bark'?")
+    faults = verify("ave", tmp_path, lambda items, *_: items, published=False).found
+    assert not [fault for fault in faults if fault.kind == "wrong categories"], "generated data has others"

@@ -8,7 +8,7 @@ import torch
 from official import write_official
 
 from bench.datasets import media
-from bench.datasets.avsbench import MultiRelease, Release
+from bench.datasets.avsbench import MultiRelease, Release, Video
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.streams.inputs import AudioInput, ImageInput
@@ -88,3 +88,22 @@ def test_wrong_rows_are_left_out_where_problems_are_gathered(tmp_path):
     assert [", line 2" in str(problems[0]), ", line 4" in str(problems[1])] == [True, True]
     with pytest.raises(DataError, match="line 2: columns name or video_id without slashes"):
         MultiRelease(tmp_path, "train")
+
+
+def test_spaces_in_the_table_are_no_part_of_a_name(tmp_path):
+    (tmp_path / "s4_meta_data.csv").write_text(
+        " name ,category, split\n a ,dog barking ,train \n,,\n\nb, dog barking,val\n"
+    )
+    assert Release(tmp_path, "train").videos == [Video("a", "dog barking")]
+    assert Release(tmp_path, "val").videos == [Video("b", "dog barking")]
+
+
+def test_missing_columns_are_named_at_once(tmp_path):
+    (tmp_path / "s4_meta_data.csv").write_text("id,category\n" + "a,dog\n" * 100)
+    with pytest.raises(
+        DataError, match=r"s4_meta_data\.csv: has no column name, split: its first line has id, category"
+    ):
+        Release(tmp_path, "train", [])
+    (tmp_path / "ms3_meta_data.csv").write_text("id\na\n")
+    with pytest.raises(DataError, match="has no column name or video_id, split"):
+        MultiRelease(tmp_path, "train", [])
