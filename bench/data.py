@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ class Splits:
         samples: each split as the task gives it.
         datasets: each split as tensors.
         fingerprint: checksum of what the data is made from.
-        skipped: samples left out because they could not be read.
+        skipped: samples, and entries of the annotations, left out because they could not be read.
         floors: primary test scores that need not both modalities, in percent, by what would get them.
         checksums: of the samples of each split that are used.
     """
@@ -91,7 +91,24 @@ def open_samples(
     task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
 ) -> Samples:
     """One split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
-    return task.samples(release.locate(task, source, data_root)[0], split, inputs)
+    samples = task.samples(release.locate(task, source, data_root)[0], split, inputs)
+    _left_out(source, [samples])
+    return samples
+
+
+def _left_out(source: Mapping[str, Any], splits: Iterable[Samples]) -> list[str]:
+    """What is wrong with entries of the annotations, which are no samples therefore; the same of several splits once.
+
+    Raises:
+        DataError: with the first, unless the specification's `data` says that they are to be skipped.
+    """
+    problems = list(dict.fromkeys(str(problem) for samples in splits for problem in getattr(samples, "left_out", ())))
+    if problems and not source.get("skip_unreadable"):
+        more = f"; {len(problems) - 1:,} more: `bench data verify` names them all" if len(problems) > 1 else ""
+        raise DataError(problems[0] + more)
+    for problem in problems:
+        _log.warning("left out: %s", problem)
+    return problems
 
 
 def _open(
@@ -107,7 +124,7 @@ def _open(
     samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
     used = {}
-    skipped = 0
+    skipped = len(_left_out(source, samples.values()))
     for split, its in samples.items():
         chosen = share(its, train_share) if split == "train" else range(len(its))
         readable = _readable(its, chosen) if source.get("skip_unreadable") else chosen

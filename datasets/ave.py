@@ -54,6 +54,7 @@ class Release:
             or `len(categories)` for background.
         events: the samples of the split, in the order of its file.
         annotations: the files that these are read from.
+        left_out: what is wrong with lines of the split, if `problems` is given.
 
     Raises:
         DataError: an annotation file is missing or a line of it is not as it should be.
@@ -66,13 +67,17 @@ class Release:
         path = self.folder / SPLITS[split]
         self.annotations = (self.folder / ANNOTATIONS, path)
         self.events = []
+        self.left_out: list[DataError] = []
+        gathered = None if problems is None else self.left_out
         known = frozenset(self.categories)
-        for event in read_events(path, problems):
+        for event in read_events(path, gathered):
             if event.category in known:
                 self.events.append(event)
             else:
                 unknown = f"category {event.category!r}, which {ANNOTATIONS} has not"
-                note(DataError(f"{path}: video {event.video}: {unknown}"), problems)
+                note(DataError(f"{path}: video {event.video}: {unknown}"), gathered)
+        if problems is not None:
+            problems += self.left_out
 
     def labels(self, event: Event) -> NDArray[np.int64]:
         """The label of each second: (SECONDS,)."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import reprlib
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bench.datasets.layout import MOST_PROBLEMS
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
@@ -22,6 +23,9 @@ LARGEST = 384 * MEBIBYTE  # bytes; all of COCO's training annotations of 2014 ha
 MOST_ENTRIES = 800_000  # tables in it; all of COCO's training annotations of 2014 have 698,000
 _LONGEST = 1_000  # bytes of a value that is no segmentation
 _ABSENT = msgspec.Raw()
+_NEEDED = {"images": ("id", "file_name", "height", "width"), "annotations": ("id", "image_id")}
+OPTIONAL = ("bbox", "segmentation", "category_id")
+"""Keys of an annotation that are needed for boxes, for masks, and by `verify` only."""
 
 
 class _Image(msgspec.Struct, gc=False):
@@ -44,8 +48,8 @@ class _Category(msgspec.Struct, gc=False):
 
 
 class _Document(msgspec.Struct):
-    images: list[_Image]
-    annotations: list[_Annotation]
+    images: list[_Image] | None = None
+    annotations: list[_Annotation] | None = None
     categories: list[_Category] = []
 
 
@@ -57,18 +61,26 @@ class Instances:
         images: by number, the keys that are read of each image.
         annotations: likewise; `segmentation` is still JSON, in bytes.
         categories: the numbers of all categories.
+        absent: what the file lacks of all that is needed, in words; then there are no images and no annotations.
+        optional: the keys of `OPTIONAL` that no annotation has.
+        repeated: what is there twice, in words.
+        ambiguous: the numbers of images and of annotations that are there twice, with other contents.
     """
 
     images: dict[int, dict[str, Any]]
     annotations: dict[int, dict[str, Any]]
     categories: frozenset[int]
+    absent: tuple[str, ...]
+    optional: tuple[str, ...]
+    repeated: tuple[str, ...]
+    ambiguous: tuple[frozenset[int], frozenset[int]]
 
 
 def read_instances(path: Path, images: Container[int], annotations: Container[int]) -> Instances:
     """Read the images and annotations of these numbers, and the numbers of all categories.
 
     Raises:
-        DataError: the file cannot be read, or an entry of it has no number or a value that is too long.
+        DataError: the file cannot be read, or an entry of it has a value that is too long or, unlike others, no number.
     """
     try:
         content = read_bytes(path, LARGEST).removeprefix(b"\xef\xbb\xbf")
@@ -79,28 +91,77 @@ def read_instances(path: Path, images: Container[int], annotations: Container[in
         raise DataError(f"{path}: cannot be read as JSON: lists and tables lie too deep in one another") from None
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         raise DataError(f"{path}: cannot be read as JSON of COCO's format: {error}") from error
-    of_images, of_annotations = f"{path}: images", f"{path}: annotations"
+    lists = {"images": document.images, "annotations": document.annotations}
+    absent = tuple(what for name, entries in lists.items() for what in _absent(name, entries))
+    read_images, read_annotations = _Wanted(path, "images"), _Wanted(path, "annotations")
+    if not absent:
+        read_images.read(document.images or (), images)
+        read_annotations.read(document.annotations or (), annotations)
+    numbers = (_value(each.id, f"{path}: categories: id") for each in document.categories if each.id is not _ABSENT)
     return Instances(
-        _wanted(document.images, images, of_images),
-        _wanted(document.annotations, annotations, of_annotations),
-        frozenset(_number(each, f"{path}: categories, entry {n}") for n, each in enumerate(document.categories)),
+        read_images.found,
+        read_annotations.found,
+        frozenset(number for number in numbers if type(number) is int),
+        absent,
+        tuple(_nowhere(document.annotations or (), OPTIONAL)),
+        (*read_images.repeated, *read_annotations.repeated),
+        (frozenset(read_images.ambiguous), frozenset(read_annotations.ambiguous)),
     )
 
 
-def _wanted(entries: Sequence[_Image | _Annotation], wanted: Container[int], where: str) -> dict[int, dict[str, Any]]:
-    found = {}
-    for place, entry in enumerate(entries):
-        number = _number(entry, f"{where}, entry {place}")
-        if number in wanted:
-            found[number] = {
-                name: bytes(raw) if name == "segmentation" else _value(raw, f"{where}, entry {place}: {name}")
-                for name in entry.__struct_fields__
-                if (raw := getattr(entry, name)) is not _ABSENT
-            }
-    return found
+def _absent(name: str, entries: Sequence[_Image | _Annotation] | None) -> Iterator[str]:
+    """Yield what is wrong with a list of the file: that it is not there, or that no entry has a key that is needed."""
+    if entries is None:
+        yield f"{name} should be a list, found nothing"
+    elif keys := _nowhere(entries, _NEEDED[name]):
+        yield f"no entry of {name} has {', '.join(keys)}"
 
 
-def _number(entry: _Image | _Annotation | _Category, where: str) -> int:
+def _nowhere(entries: Sequence[_Image | _Annotation], keys: Iterable[str]) -> list[str]:
+    """Return the keys that none of the entries has; none where there are no entries."""
+    return [key for key in keys if entries and all(getattr(entry, key) is _ABSENT for entry in entries)]
+
+
+class _Wanted:
+    """What is wanted of a list of the file; see `Instances`."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.where, self.name = f"{path}: {name}", name
+        self.found: dict[int, dict[str, Any]] = {}
+        self.repeated: list[str] = []
+        self.ambiguous: set[int] = set()
+
+    def read(self, entries: Sequence[_Image | _Annotation], wanted: Container[int]) -> None:
+        numbers: set[int] = set()
+        for place, entry in enumerate(entries):
+            number = _number(entry, f"{self.where}, entry {place}")
+            values = _values(entry, f"{self.where}, entry {place}") if number in wanted else None
+            if number in numbers:
+                self._note_again(number, values)
+            elif values is not None:
+                self.found[number] = values
+            numbers.add(number)
+
+    def _note_again(self, number: int, values: dict[str, Any] | None) -> None:
+        how = ""
+        if values is not None:
+            same = values == self.found[number]
+            how = f", with {'the same' if same else 'other'} contents"
+            if not same:
+                self.ambiguous.add(number)
+        if len(self.repeated) < MOST_PROBLEMS:
+            self.repeated.append(f"{self.name}: id {number} is there twice{how}")
+
+
+def _values(entry: _Image | _Annotation, where: str) -> dict[str, Any]:
+    return {
+        name: bytes(raw) if name == "segmentation" else _value(raw, f"{where}: {name}")
+        for name in entry.__struct_fields__
+        if (raw := getattr(entry, name)) is not _ABSENT
+    }
+
+
+def _number(entry: _Image | _Annotation, where: str) -> int:
     number = _value(entry.id, f"{where}: id") if entry.id is not _ABSENT else None
     if type(number) is not int:
         found = "nothing" if entry.id is _ABSENT else reprlib.repr(number)

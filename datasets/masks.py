@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+_ROUNDING = 2.0  # pixels that a side of one box may be off the other's, however small they are
 _T = TypeVar("_T")
 
 
@@ -51,3 +52,34 @@ def all_alike(masks: Iterable[tuple[_T, Any]]) -> tuple[_T, Literal["empty", "fu
             return None
         found = found or (name, kind)
     return found
+
+
+def box_elsewhere(
+    box: tuple[float, float, float, float], mask: NDArray[np.bool_], least_iou: float
+) -> list[float] | None:
+    """Return the box around a mask where an object's own box is another one.
+
+    Args:
+        box: x, y, width and height, in pixels.
+        mask: (height, width).
+        least_iou: what the IoU of the two boxes must be at least, unless they differ by rounding only.
+
+    Returns:
+        x, y, width and height of the box around the mask; None where the two agree, or the mask is empty.
+    """
+    if not mask.any():
+        return None
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    around = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
+    x, y, width, height = box
+    own = np.array([x, y, x + width, y + height])
+    if _iou(own, around) >= least_iou or np.abs(own - around).max() <= _ROUNDING:
+        return None
+    left, top, right, bottom = around.tolist()
+    return [left, top, right - left, bottom - top]
+
+
+def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+    """The IoU of two boxes, each left, top, right, bottom."""
+    common = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
+    return float(common / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - common))

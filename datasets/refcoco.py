@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from bench.datasets import coco_mask, media
 from bench.datasets.layout import note
+from bench.datasets.masks import box_elsewhere
 from bench.datasets.refer_entries import Expression, read_entries
 from bench.errors import DataError, UsageError
 
 PICTURES = ("images/train2014", "images/mscoco/images/train2014")
+_LEAST_IOU = 0.1  # of a box and the one around its mask, below which they can only be of different objects
 _UNC = ("train", "val", "testA", "testB")
 
 
@@ -44,6 +46,13 @@ DATASETS = {
 }
 
 
+def places(root: Path, dataset: str, split_by: str) -> tuple[Path, Path, Path]:
+    """Where instances.json, the refs and the pictures of a data set lie, or should."""
+    folder = root / DATASETS[dataset].folder
+    pictures = next((root / name for name in PICTURES if (root / name).is_dir()), root / PICTURES[0])
+    return folder / "instances.json", folder / f"refs({split_by}).p", pictures
+
+
 class Release:
     """One split of one data set.
 
@@ -53,6 +62,7 @@ class Release:
         split: one of the splits that `DATASETS` has for it.
         split_by: who made the split file: "unc", "umd" or "google"; by default the one that most papers use.
         problems: gets what is wrong with refs, which are then left out, and that none is left; None to raise the first.
+        boxes: whether boxes are needed: refs to objects without a sound one are then wrong.
 
     Attributes:
         expressions: the samples of the split, one a sentence, in the order of the file.
@@ -71,6 +81,7 @@ class Release:
         split: str,
         split_by: str | None = None,
         problems: list[DataError] | None = None,
+        boxes: bool = True,
     ) -> None:
         if dataset not in DATASETS:
             raise UsageError(f"no data set {dataset!r}: there are {', '.join(DATASETS)}")
@@ -82,8 +93,7 @@ class Release:
             raise UsageError(
                 f"{dataset} split by {split_by} has no split {split!r}: it has {', '.join(known.splits[split_by])}"
             )
-        self.instances, self.refs = root / known.folder / "instances.json", root / known.folder / f"refs({split_by}).p"
-        self.pictures = next((root / folder for folder in PICTURES if (root / folder).is_dir()), root / PICTURES[0])
+        self.instances, self.refs, self.pictures = places(root, dataset, split_by)
         if missing := [path for path in (self.instances, self.refs, self.pictures) if not path.exists()]:
             raise DataError(
                 f"missing: {', '.join(map(str, missing))}. Name as --data-root the folder that holds "
@@ -91,6 +101,10 @@ class Release:
             )
         entries = read_entries(dataset, self.instances, self.refs, problems)
         self.expressions = list(entries.expressions.get(split, ()))
+        if boxes and entries.wrong_boxes:
+            self.expressions = [expression for expression in self.expressions if expression.box]
+            for problem in entries.box_problems():
+                note(problem, problems)
         if not self.expressions:
             note(DataError(f"{self.refs}: holds no expressions of split {split}"), problems)
         self._segmentations = entries.segmentations
@@ -127,6 +141,28 @@ class Release:
             )
         return np.array(picture)
 
+    def box(self, expression: Expression) -> tuple[float, float, float, float]:
+        """The object's box: x, y, width and height, in pixels.
+
+        Raises:
+            DataError: instances.json has none that is one.
+        """
+        if expression.box is None:
+            raise DataError(f"{self.instances}: annotation {expression.ann_id} has no box that is one")
+        return expression.box
+
+    def check_together(self, expression: Expression, mask: NDArray[np.bool_]) -> None:
+        """Refuse a mask (height, width) that lies elsewhere than the box: they are not of one object.
+
+        Raises:
+            DataError: it does.
+        """
+        if expected := box_elsewhere(self.box(expression), mask, _LEAST_IOU):
+            raise DataError(
+                f"{self.instances}: annotation {expression.ann_id}: bbox {list(self.box(expression))} and segmentation "
+                f"do not belong together: the box around its mask is {expected} (x, y, width, height)"
+            )
+
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
         """The object's pixels: (height, width), True inside.
 
@@ -162,12 +198,20 @@ class Mixed:
         """As `Release.image`."""
         return self.releases[expression.dataset].image(expression)
 
+    def box(self, expression: Expression) -> tuple[float, float, float, float]:
+        """As `Release.box`."""
+        return self.releases[expression.dataset].box(expression)
+
+    def check_together(self, expression: Expression, mask: NDArray[np.bool_]) -> None:
+        """As `Release.check_together`."""
+        self.releases[expression.dataset].check_together(expression, mask)
+
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
         """As `Release.mask`."""
         return self.releases[expression.dataset].mask(expression)
 
 
-def mixed(root: Path, datasets: Sequence[str]) -> Mixed:
+def mixed(root: Path, datasets: Sequence[str], problems: list[DataError] | None = None, boxes: bool = True) -> Mixed:
     """The training expressions of several data sets, less every image that any of them has in a test split.
 
     The data sets share COCO's images and divide them differently: what one trains on, another may test on.
@@ -175,12 +219,14 @@ def mixed(root: Path, datasets: Sequence[str]) -> Mixed:
     Args:
         root: as for `Release`.
         datasets: keys of `DATASETS`; their default split files are read.
+        problems: as for `Release`.
+        boxes: as for `Release`.
 
     Raises:
         UsageError: one of them does not exist.
         DataError: as for `Release`, or no image is left.
     """
-    releases = {name: Release(root, name, "train") for name in datasets}
+    releases = {name: Release(root, name, "train", problems=problems, boxes=boxes) for name in datasets}
     held_out = frozenset[int]().union(*(release.test_images for release in releases.values()))
     left = [
         expression

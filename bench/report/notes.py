@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from bench import registry
 from bench.errors import BenchError
@@ -35,10 +35,7 @@ def notes(table: Table) -> list[str]:
         lines.append(f"Measured on: {'; '.join(machines)}{warning}")
     if kinds := sorted({record.memory.kind for record in records if record.memory}):
         lines.append(f"Memory: {', '.join(kinds)}")
-    skipped = Counter(record.data.skipped for record in records if record.data)
-    if any(skipped):
-        told = ", ".join(f"{count} in {runs(number)}" for count, number in sorted(skipped.items()))
-        lines.append(f"Samples skipped, as they could not be read: {told}")
+    lines += skipped_samples(records)
     lines += [f"Scored by an earlier rule of the task: {words}" for words in _earlier_rule(table)]
     lines += origins(table)
     if gaps := [f"{record.label}: {', '.join(names)}" for record in records if (names := _not_finite(record))]:
@@ -60,6 +57,15 @@ def _not_finite(record: Record) -> list[str]:
         for split, of_split in (scores.splits or {}).items():
             found |= {f"scores.splits.{split}.{name}": value for name, value in of_split.items()}
     return [name for name, value in found.items() if isinstance(value, float) and not math.isfinite(value)]
+
+
+def skipped_samples(records: Iterable[Record]) -> list[str]:
+    """How many samples were skipped in how many runs, in a line; none where every sample was read."""
+    skipped = Counter(record.data.skipped for record in records if record.data)
+    if not any(skipped):
+        return []
+    counts = ", ".join(f"{count} in {runs(number)}" for count, number in sorted(skipped.items()))
+    return [f"Samples skipped, as they could not be read: {counts}"]
 
 
 def _earlier_rule(table: Table) -> Iterator[str]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.report.groups import Section, Table, sections
+from bench.report.notes import skipped_samples
 from bench.report.words import NONE, number, score
 from bench.schema import Record
 
@@ -14,7 +15,7 @@ _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "he
 
 
 def run_table(records: Sequence[Record]) -> str:
-    """The runs for a terminal, with the floors of each task, and below them why runs failed.
+    """The runs for a terminal, with the floors of each task, and below them skipped samples and why runs failed.
 
     `adapter` and `head` are trained parameters, in brackets those in use at the end where a method masks some, and `%`
     the adapter's in those of the streams; `train /s` are training samples per second, `MB` the peak while training, `s`
@@ -33,7 +34,8 @@ def _section(section: Section) -> str:
         colalign=["left", "left", "right", "left", "left", *["right"] * 7],
     )
     failed = [f"{record.label} failed: {record.failure}" for table in section.tables for record in table.failed]
-    parts = [section.title, table, "\n".join(failed)]
+    skipped = [f"{table.task}: {line}" for table in section.tables for line in skipped_samples(table.records)]
+    parts = [section.title, table, "\n".join(skipped), "\n".join(failed)]
     return "\n\n".join(filter(None, parts))
 
 

@@ -34,17 +34,18 @@ def gain(log_mel: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def mirror_with_text(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Mirrors one in two of the pictures whose text can be, with box, mask and text.
+    """Mirrors one in two of the pictures whose text can be, with text, box and mask.
 
     Args:
-        batch: `vision` (B, T, 3, H, W), `box` (B, T, 4), `mask` (B, T, H, W), `text` and `mirrored` (B, T, tokens), and
-            `mirrors` (B, T), whether the text can be.
+        batch: `vision` (B, T, 3, H, W), `text` and `mirrored` (B, T, tokens), `mirrors` (B, T), whether the text can
+            be; and `box` (B, T, 4) and `mask` (B, T, H, W), or one of them.
         generator: on the CPU.
     """
     drawn = torch.rand(batch["mirrors"].shape, generator=generator).to(batch["mirrors"].device) < 0.5
     chosen = drawn & batch["mirrors"]
-    box = batch["box"] * batch["box"].new_tensor([-1, 1, 1, 1]) + batch["box"].new_tensor([1, 0, 0, 0])
-    others = {"box": box, "text": batch["mirrored"], **{name: batch[name].flip(-1) for name in ("vision", "mask")}}
+    others = {"text": batch["mirrored"]} | {name: batch[name].flip(-1) for name in ("vision", "mask") if name in batch}
+    if "box" in batch:
+        others["box"] = batch["box"] * batch["box"].new_tensor([-1, 1, 1, 1]) + batch["box"].new_tensor([1, 0, 0, 0])
     return batch | {
         name: torch.where(chosen.view(*chosen.shape, *[1] * (x.ndim - 2)), x, batch[name]) for name, x in others.items()
     }
@@ -54,26 +55,27 @@ def shrink(batch: dict[str, Tensor], least: float, generator: torch.Generator) -
     """Pictures shrunk towards their middle by chance, with box and mask; the edge goes on around them.
 
     Args:
-        batch: `vision` (B, T, 3, H, W), `box` (B, T, 4) and `mask` (B, T, H, W).
+        batch: `vision` (B, T, 3, H, W), and `box` (B, T, 4) and `mask` (B, T, H, W), or one of them.
         least: the smallest share of its size that a picture keeps; 1 for none.
         generator: on the CPU.
     """
     if least == 1:
         return batch
-    vision, mask = batch["vision"].flatten(0, 1), batch["mask"].flatten(0, 1)
+    vision = batch["vision"].flatten(0, 1)
     share = (least + (1 - least) * torch.rand(len(vision), generator=generator)).to(vision.device)
     theta = torch.zeros(len(vision), 2, 3, device=vision.device)
     theta[:, 0, 0] = theta[:, 1, 1] = 1 / share
     grid = F.affine_grid(theta, [len(vision), 1, *vision.shape[-2:]], align_corners=False)
     smaller = F.grid_sample(vision.float(), grid, padding_mode="border", align_corners=False)
-    inside = F.grid_sample(mask[:, None].float(), grid, padding_mode="zeros", align_corners=False)[:, 0]
-    by = share.view(batch["box"].shape[:2])[..., None]
-    half = batch["box"].new_tensor([0.5, 0.5, 0, 0])
-    return batch | {
-        "vision": smaller.round().to(torch.uint8).view(batch["vision"].shape),
-        "mask": inside.round().to(torch.uint8).view(batch["mask"].shape),
-        "box": (batch["box"] - half) * by + half,
-    }
+    changed = {"vision": smaller.round().to(torch.uint8).view(batch["vision"].shape)}
+    if "mask" in batch:
+        mask = batch["mask"].flatten(0, 1)[:, None].float()
+        inside = F.grid_sample(mask, grid, padding_mode="zeros", align_corners=False)[:, 0]
+        changed["mask"] = inside.round().to(torch.uint8).view(batch["mask"].shape)
+    if "box" in batch:
+        half = batch["box"].new_tensor([0.5, 0.5, 0, 0])
+        changed["box"] = (batch["box"] - half) * share.view(batch["box"].shape[:2])[..., None] + half
+    return batch | changed
 
 
 def jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:

@@ -52,13 +52,13 @@ class AVE(Task):
         """Videos: `vision` (10, 3, size, size), `audio` (10, frames, bins) and `label` (10,), one a second."""
         from bench.datasets.ave import Release
 
-        return _Events(Release(root, split), inputs)
+        return _Events(Release(root, split, []), inputs)
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
         """Annotations, frames and sounds."""
         from bench.datasets.ave import Release
 
-        return Release(root, split).files()
+        return Release(root, split, []).files()
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Videos of noise, with any labels."""
@@ -147,6 +147,7 @@ class _Events(Samples):
         self.release = release
         self.inputs = inputs
         self.names = [event.video for event in release.events]
+        self.left_out = release.left_out
 
     def __len__(self) -> int:
         return len(self.release.events)

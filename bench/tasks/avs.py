@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from bench.datasets.avsbench import Release
+    from bench.errors import DataError
     from bench.tasks.base import Inputs
     from bench.tasks.model import Head
 
@@ -59,13 +60,14 @@ class AVS(Task):
         """Videos: `vision` (T, 3, size, size), `audio` (T, frames, bins), `mask` (T, 224, 224); T annotated frames."""
         from bench.datasets.avsbench import Release
 
-        return _Videos(Release(root, split), inputs)
+        problems: list[DataError] = []
+        return _Videos(Release(root, split, problems), inputs, problems)
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
         """The table, frames, masks and sounds."""
         from bench.datasets.avsbench import Release
 
-        return Release(root, split).files()
+        return Release(root, split, []).files()
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Videos of noise, in whose frames any pixels sound."""
@@ -156,13 +158,14 @@ class AVSMulti(AVS):
         """As those of S4; all five frames are annotated in every split."""
         from bench.datasets.avsbench import MultiRelease
 
-        return _Videos(MultiRelease(root, split), inputs)
+        problems: list[DataError] = []
+        return _Videos(MultiRelease(root, split, problems), inputs, problems)
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
         """The table, frames, masks and sounds."""
         from bench.datasets.avsbench import MultiRelease
 
-        return MultiRelease(root, split).files()
+        return MultiRelease(root, split, []).files()
 
     def _annotated(self, split: str) -> int:
         """Annotated frames of a video."""
@@ -172,9 +175,10 @@ class AVSMulti(AVS):
 
 
 class _Videos(Samples):
-    def __init__(self, release: Release, inputs: Inputs) -> None:
+    def __init__(self, release: Release, inputs: Inputs, left_out: Sequence[DataError]) -> None:
         self.release = release
         self.inputs = inputs
+        self.left_out = left_out
         self.names = [video.name for video in release.videos]
 
     def __len__(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from bench.errors import BenchError
+from bench.errors import BenchError, DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,9 @@ class Samples(Protocol):
     """What each sample is called in the release, for messages."""
     groups: Sequence[str] | None = None
     """What each sample is taken from, as a picture, where several may be: they are not independent of one another."""
+    left_out: Sequence[DataError] = ()
+    """What is wrong with entries of the annotations, which are no samples therefore, one an entry. A run refuses them,
+    or counts them as skipped where it is to skip what cannot be read."""
 
     def __len__(self) -> int: ...
 

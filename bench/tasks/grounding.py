@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from bench.datasets.refcoco import Expression, Mixed, Release
+    from bench.errors import DataError
     from bench.tasks.base import Inputs
     from bench.tasks.model import Head
 
@@ -90,13 +91,19 @@ class Grounding(Task):
 
         In training, besides: `mask` (1, size, size), 0 to 255; `mirrored` (1, tokens), the text with left and right
         exchanged, and `mirrors` (1,), whether it may be. In the other splits: `size` (1, 2), the picture's height and
-        width, and `truth` (1, bytes), the mask's bits row by row.
+        width, and `truth` (1, bytes), the mask's bits row by row. Boxes and masks are read only if they are predicted.
         """
-        return Expressions(_open(root, self.datasets, split), split == "train", self.keep_aspect, self.shuffle, inputs)
+        problems: list[DataError] = []
+        release = _open(root, self.datasets, split, problems, "box" in self.targets)
+        if problems and not release.expressions:
+            raise problems[0]
+        return Expressions(
+            release, split == "train", self.keep_aspect, self.shuffle, inputs, targets=self.targets, left_out=problems
+        )
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
         """Objects, expressions and pictures."""
-        return _open(root, self.datasets, split).files()
+        return _open(root, self.datasets, split, [], "box" in self.targets).files()
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Pictures of noise, of 480 x 640 pixels, with texts of any words, boxes and pixels anywhere."""
@@ -110,12 +117,16 @@ class Grounding(Task):
 
         image, height, width = inputs["vision"].random(samples, 1, generator=generator), 480, 640
         text = inputs["text"].random(samples, 1, generator=generator)
-        batch = {"vision": image, "text": text, "box": torch.cat([shares(0.3, 0.7), shares(0.1, 0.5)], dim=-1)}
+        batch = {"vision": image, "text": text}
+        if "box" in self.targets:
+            batch["box"] = torch.cat([shares(0.3, 0.7), shares(0.1, 0.5)], dim=-1)
         if split == "train":
-            mirrors = torch.ones(samples, 1, dtype=torch.bool)
-            return {**batch, "mask": octets(*image.shape[-2:]), "mirrored": text.clone(), "mirrors": mirrors}
-        size = torch.tensor([height, width]).repeat(samples, 1, 1)
-        return {**batch, "size": size, "truth": octets(height * width // 8)}
+            batch |= {"mirrored": text.clone(), "mirrors": torch.ones(samples, 1, dtype=torch.bool)}
+        else:
+            batch["size"] = torch.tensor([height, width]).repeat(samples, 1, 1)
+        if "mask" in self.targets:
+            batch |= {"mask": octets(*image.shape[-2:])} if split == "train" else {"truth": octets(height * width // 8)}
+        return batch
 
     def columns(self, stream: str) -> tuple[str, ...]:
         """The text comes with that of the mirrored picture."""
@@ -220,7 +231,7 @@ class Grounding(Task):
             logits = square.logits(torch.from_numpy(output["mask"][0]))
             found = draw.tinted(found, logits.numpy() >= 0, draw.FOUND)
         if "box" in self.targets:
-            true = draw.framed(true, square.shares(square.box(expression.box)), draw.TRUE)
+            true = draw.framed(true, square.shares(square.box(samples.release.box(expression))), draw.TRUE)
             found = draw.framed(found, square.shares(output["box"][0]), draw.FOUND)
         row = draw.beside([plain, true, found])
         return draw.below([draw.text(f'"{samples.texts[index]}"', row.width), row], 4)
@@ -250,7 +261,15 @@ class Expressions(Samples):
     """The expressions of a split as arrays; see `Grounding.samples`."""
 
     def __init__(
-        self, release: Release | Mixed, training: bool, keep_aspect: bool, shuffle: bool, inputs: Inputs
+        self,
+        release: Release | Mixed,
+        training: bool,
+        keep_aspect: bool,
+        shuffle: bool,
+        inputs: Inputs,
+        *,
+        targets: Sequence[str] = ("box", "mask"),
+        left_out: Sequence[DataError] = (),
     ) -> None:
         import numpy as np
 
@@ -260,6 +279,7 @@ class Expressions(Samples):
         assert isinstance(image, ImageInput) and isinstance(text, TextInput)
         self.release, self.training, self.keep_aspect = release, training, keep_aspect
         self.image, self.text = image, text
+        self.targets, self.left_out = targets, left_out
         self.names = [f"{e.dataset} {e.sent_id}" for e in release.expressions]
         self.groups = [e.file_name for e in release.expressions]
         self.texts = [e.text for e in release.expressions]
@@ -284,22 +304,23 @@ class Expressions(Samples):
 
         expression = self.release.expressions[index]
         square = Square(*expression.size, self.keep_aspect)
-        mask = self.release.mask(expression)
-        sample = {
-            "vision": self._picture(expression)[None],
-            "text": self.tokens[index, None],
-            "box": square.box(expression.box)[None],
-        }
+        sample = {"vision": self._picture(expression)[None], "text": self.tokens[index, None]}
         if self.training:
-            return {
-                **sample,
-                "mask": square.mask(mask, self.image.size)[None],
-                "mirrored": self.mirrored[index, None],
-                "mirrors": self.may_mirror[index],
-            }
-        bits = np.packbits(mask)
-        truth = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))  # of equal length for all
-        return {**sample, "size": np.array([expression.size]), "truth": truth[None]}
+            sample |= {"mirrored": self.mirrored[index, None], "mirrors": self.may_mirror[index]}
+        else:
+            sample["size"] = np.array([expression.size])
+        if "box" in self.targets:
+            sample["box"] = square.box(self.release.box(expression))[None]
+        if "mask" in self.targets:
+            mask = self.release.mask(expression)
+            if "box" in self.targets:
+                self.release.check_together(expression, mask)
+            if self.training:
+                sample["mask"] = square.mask(mask, self.image.size)[None]
+            else:
+                bits = np.packbits(mask)
+                sample["truth"] = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))[None]  # of equal length for all
+        return sample
 
     def _encode(self, texts: list[str]) -> np.ndarray:
         """The texts' tokens, (n, tokens), without the columns that hold nothing but padding."""
@@ -345,16 +366,19 @@ def mirror_words(text: str) -> tuple[str, bool]:
     return re.sub(r"\b(left|right)\b", lambda match: swap[match[1].lower()], text, flags=re.IGNORECASE), True
 
 
-def _open(root: Path, datasets: tuple[str, ...], split: str) -> Release | Mixed:
-    """The split of a release; of several, all their training or validation samples, or what `data set.split` names."""
+def _open(root: Path, datasets: tuple[str, ...], split: str, problems: list[DataError], boxes: bool) -> Release | Mixed:
+    """The split of a release; of several, all their training or validation samples, or what `data set.split` names.
+
+    `problems` gets what is wrong with refs, which are left out; `boxes` says whether boxes are needed.
+    """
     from bench.datasets.refcoco import Mixed, Release, mixed
 
     if len(datasets) == 1:
-        return Release(root, datasets[0], split)
+        return Release(root, datasets[0], split, problems=problems, boxes=boxes)
     if split == "train":
-        return mixed(root, datasets)
+        return mixed(root, datasets, problems, boxes)
     if split == "val":
-        releases = {name: Release(root, name, "val") for name in datasets}
+        releases = {name: Release(root, name, "val", problems=problems, boxes=boxes) for name in datasets}
         return Mixed(releases, [e for release in releases.values() for e in release.expressions])
     dataset, _, name = split.partition(".")
-    return Release(root, dataset, name)
+    return Release(root, dataset, name, problems=problems, boxes=boxes)

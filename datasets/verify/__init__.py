@@ -20,7 +20,8 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
         progress: wraps the samples that are gone through, given what they are called.
         quick: read headers of pictures and recordings only, and decode few masks: of each video of AVSBench the first,
             of each split of the RefCOCO family a hundred. That shows what is the same in all.
-        published: compare counts and names of categories with the published ones; not so for a part of a release, or generated data.
+        published: compare counts and names of categories with the published ones; not so for a part of a release, or
+            generated data.
     """
     report = Report(name=name, root=root)
     try:
@@ -28,13 +29,13 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
     except DataError as error:  # without this file there is nothing to go on with
         report.found.append(Fault(MISSING, str(error)))
     else:
-        if published:
+        if published and file:
             report.compare(RELEASES[name], file)
     return report
 
 
-def _walk(name: str) -> Callable[[Path, Report, Progress, bool], Path]:
-    """What walks a release, and returns the file that its samples are counted in."""
+def _walk(name: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
+    """What walks a release, and returns the file that its samples are counted in, None if nothing can be counted."""
     if name == "ave":
         from bench.datasets.verify.ave import walk
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 from collections.abc import Callable
 from functools import partial
@@ -11,39 +12,66 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.refcoco import DATASETS, Release
-from bench.datasets.refer_entries import Entries, Expression, read_entries
+from bench.datasets.masks import box_elsewhere
+from bench.datasets.refcoco import DATASETS, Release, places
+from bench.datasets.refer_entries import Entries, Expression, absent_in, read_entries
 from bench.datasets.verify.media import Progress, check_alike, check_all
-from bench.datasets.verify.report import BOX, CATEGORY, EMPTY, MALFORMED, SIZE, TWICE, Faults, Report
+from bench.datasets.verify.report import (
+    BOX,
+    CATEGORY,
+    EMPTY,
+    MALFORMED,
+    MISSING,
+    SIZE,
+    TWICE,
+    WORDLESS,
+    Fault,
+    Faults,
+    Report,
+)
 from bench.errors import DataError
 
 _LEAST_IOU = 0.75  # of a box and the one around its mask
 _QUICK = 100  # masks of a split that a quick look decodes
-_ROUNDING = 2.0  # pixels that a side of the one may be off the other's, however small they are
 
 
-def walker(dataset: str) -> Callable[[Path, Report, Progress, bool], Path]:
+def walker(dataset: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
     """What walks the release of a data set."""
     return partial(_walk, dataset)
 
 
-def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path:
-    """Notes what is wrong below `root`; returns the file that the samples are counted in."""
+def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+    """Notes what is wrong below `root`; returns the file that the samples are counted in, None if there are none."""
     problems: list[DataError] = []
-    splits = next(iter(DATASETS[dataset].splits.values()))
-    releases = {split: Release(root, dataset, split, problems=problems) for split in splits}
-    report.take(problems)
+    split_by, splits = next(iter(DATASETS[dataset].splits.items()))
+    try:
+        releases = {split: Release(root, dataset, split, problems=problems, boxes=False) for split in splits}
+    except DataError as error:
+        _note_absent(places(root, dataset, split_by), error, report)
+        return None
     release = next(iter(releases.values()))
     entries = read_entries(dataset, release.instances, release.refs, [])
+    report.take([*problems, *entries.box_problems()])
+    for file, twice in entries.repeated:
+        report.found.append(Fault(TWICE, f"{file}: {twice}"))
+    if absent := [key for key in entries.absent if key != "bbox"]:
+        report.found.append(Fault(MALFORMED, f"{release.instances}: no annotation has {', '.join(absent)}"))
     expressions = {split: its.expressions for split, its in releases.items()}
     report.counts = {split: _counted(its) for split, its in expressions.items()}
     everything = [expression for its in expressions.values() for expression in its]
     report.counts["all"] = _counted(everything)
     _check_splits(expressions, release.refs, report)
     objects = list({expression.ann_id: expression for expression in everything}.values())
-    for expression in objects:
-        _check_category(expression, entries, release, report)
+    if "category_id" not in entries.absent:
+        for expression in objects:
+            _check_category(expression, entries, release, report)
+    for expression in everything:
+        if not re.search(r"\w", expression.text):
+            wrong = f"no word in its text {expression.text[:40]!r}"
+            report.add(WORDLESS, release.refs, f"ref {expression.ref_id}, sent_id {expression.sent_id}", wrong)
     looked_at = [each for its in expressions.values() for each in _some(its)] if quick else objects
+    if "segmentation" in entries.absent:
+        looked_at = []
     seen: dict[int, NDArray] = {}
     check_all(looked_at, lambda each, faults: _check_mask(release, each, faults, seen), report, progress, "object")
     for split, its in expressions.items():
@@ -52,6 +80,14 @@ def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: b
     pictures = list({expression.image_id: expression for expression in everything}.values())
     check_all(pictures, lambda each, faults: _check_picture(release, each, faults, quick), report, progress, "image")
     return release.refs
+
+
+def _note_absent(paths: tuple[Path, Path, Path], error: DataError, report: Report) -> None:
+    """Notes all that keeps a release from being read: files that are missing, and what the others lack."""
+    absent = absent_in(*paths[:2])
+    if not all(path.exists() for path in paths) or not absent:
+        report.found.append(Fault(MISSING, str(error)))
+    report.found += [Fault(MALFORMED, str(each)) for each in absent]
 
 
 def _counted(expressions: list[Expression]) -> dict[str, int]:
@@ -103,25 +139,10 @@ def _check_mask(release: Release, expression: Expression, faults: Faults, seen: 
     if not mask.any():
         faults.add(EMPTY, release.instances, entry, "its mask has no pixel")
         return 0
-    around = _around(mask)
-    x, y, width, height = expression.box
-    box = np.array([x, y, x + width, y + height])
-    if _iou(box, around) < _LEAST_IOU and np.abs(box - around).max() > _ROUNDING:
-        left, top, right, bottom = around.tolist()
-        expected = f"{[left, top, right - left, bottom - top]} (x, y, width, height), the box around its mask"
+    if expression.box and (around := box_elsewhere(expression.box, mask, _LEAST_IOU)):
+        expected = f"{around} (x, y, width, height), the box around its mask"
         faults.add(BOX, release.instances, entry, f"bbox {list(expression.box)}, expected is about {expected}")
     return 0
-
-
-def _around(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The corners of the box around a mask that is not empty: left, top, right, bottom."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
-
-
-def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    common = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
-    return float(common / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - common))
 
 
 def _check_picture(release: Release, expression: Expression, faults: Faults, quick: bool) -> int:

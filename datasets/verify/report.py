@@ -25,6 +25,7 @@ LENGTH = "recordings of the wrong length"
 TIMING = "seconds without a frame or sound of their own"
 CATEGORY = "wrong categories"
 BOX = "boxes beside their masks"
+WORDLESS = "sentences without a word"
 
 T = TypeVar("T")
 

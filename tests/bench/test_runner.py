@@ -17,6 +17,9 @@ from bench.check.integrity import REPEATED
 from bench.errors import UsageError
 from bench.methods.lora import LoRA
 from bench.plan import Spec, make_plan
+from bench.report.board import boards
+from bench.report.leaderboard import leaderboard
+from bench.report.terminal import run_table
 from bench.runner import execute
 from bench.sweep import RunOptions
 
@@ -134,6 +137,12 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
     assert record.status == "failed" and victim.stem in record.reason
     record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
     assert record.data.skipped == 1 and record.scores.test_samples == FEW["test"] - 1
+    annotations = tmp_path / "AVE_Dataset/testSet.txt"
+    annotations.write_text(annotations.read_text() + "no line of annotations\n")
+    record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
+    assert record.data.skipped == 2, "an entry that is none counts too"
+    for text in (leaderboard(boards([record])), run_table([record])):
+        assert "Samples skipped, as they could not be read: 2 in 1 run" in text
 
 
 def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, monkeypatch):

@@ -19,13 +19,16 @@ from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import outline_stream
 from bench.tasks.ave import AVE
 from bench.tasks.avs import AVS, AVSMulti
-from bench.tasks.refcoco import RefCOCO, RefCOCOBox
+from bench.tasks.refcoco import RefCOCO, RefCOCOBox, RefCOCOMask
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in pycocotools, of NumPy 2
 
 IMAGE = ImageInput(28, (0.5,) * 3, (0.5,) * 3)
 AUDIO = AudioInput(16_000, 128, 98, 0.0, 1.0)
-TASKS = {"ave": AVE(), "avs": AVS(), "avs_ms3": AVSMulti(), "refcoco": RefCOCO(), "refcoco:box": RefCOCOBox()}
+TASKS = {
+    **{"ave": AVE(), "avs": AVS(), "avs_ms3": AVSMulti()},
+    **{"refcoco": RefCOCO(), "refcoco:box": RefCOCOBox(), "refcoco:mask": RefCOCOMask()},
+}
 
 
 def opened(name: str, root: Path):
@@ -93,6 +96,8 @@ def test_masks_of_objects_that_cover_every_picture_are_refused(release):
     root = release("refcoco")
     annotate(root, None)
     with pytest.raises(DataError, match=r"of .*all masks are full, as that of annotation"):
+        opened("refcoco:mask", root)
+    with pytest.raises(DataError, match=r"annotation \d+: bbox .* and segmentation do not belong together"):
         opened("refcoco", root)
 
 
