@@ -8,10 +8,17 @@ from pathlib import Path
 
 def main() -> int:
     """Runs the command line of this process and returns its exit code."""
+    try:
+        return _main()
+    except KeyboardInterrupt:  # while modules are imported
+        return 1
+
+
+def _main() -> int:
     # `python -m` puts the working folder first, and a checkout's `datasets/` would shadow Hugging Face's package.
     if sys.path[0] in ("", str(Path.cwd())):
         del sys.path[0]
-    from bench.cli import main as run_command
+    from bench.cli.entry import main as run_command
     from bench.processes import start_those_missing
 
     start_those_missing(sys.argv[1:])

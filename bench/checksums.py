@@ -42,7 +42,7 @@ def remembered(folder: Path) -> Iterator[Checksum]:
     Args:
         folder: what the files have in common, as the folder of a release; what is remembered is kept by its path.
     """
-    place = user_cache() / "checksums" / f"{_sha256(str(folder.resolve()).encode())[:24]}.json"
+    place = user_cache() / "checksums" / f"{_sha256(os.fsencode(folder.resolve()))[:24]}.json"
     private = _is_private(place.parent)
     known = _load(place) if private else {}
     before = dict(known)
@@ -77,7 +77,7 @@ def remembered(folder: Path) -> Iterator[Checksum]:
 
 def combined(lines: Iterable[tuple[str, str]]) -> str:
     """Return the SHA-256 of named checksums, whatever their order: of lines `checksum  name`, sorted by name."""
-    return _sha256("\n".join(f"{digest}  {name}" for name, digest in sorted(lines)).encode())
+    return _sha256("\n".join(f"{digest}  {name}" for name, digest in sorted(lines)).encode(errors="surrogateescape"))
 
 
 def _is_private(folder: Path) -> bool:

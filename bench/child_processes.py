@@ -19,6 +19,7 @@ from multiprocessing.synchronize import Event
 from threading import Thread
 
 from bench.errors import BenchError, UsageError
+from bench.standard_streams import tolerate
 
 NOT_STARTED = (
     "a worker process cannot be started; it may have told above why. "
@@ -31,13 +32,14 @@ _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
 def begin() -> None:
-    """Make this child process end with its parent, and leave to the parent what a terminal sends to both.
+    """Make this child process end with its parent, leave ^C to the parent, and print whether or not anybody reads.
 
     To be called first in every process that `multiprocessing` or a `DataLoader` starts.
     """
     for name in ("SIGINT", "SIGHUP"):  # ^C, and a terminal that is closed, reach all processes of the terminal
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
+    tolerate()
     if parent := multiprocessing.parent_process():
         _end_with(parent)
 

@@ -182,7 +182,7 @@ def share(samples: Samples, of_all: float) -> Sequence[int]:
     if of_all == 1:
         return range(len(samples))
     taken_from = getattr(samples, "groups", None) or samples.names
-    drawn = sorted(set(taken_from), key=lambda name: hashlib.sha256(name.encode()).digest())
+    drawn = sorted(set(taken_from), key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
     kept = set(drawn[: max(1, round(of_all * len(drawn)))])
     return [index for index, name in enumerate(taken_from) if name in kept]
 

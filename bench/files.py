@@ -148,7 +148,7 @@ def atomic_folder(path: Path, *, replace: bool = False, guard: Guard = nullconte
 def write_text(path: Path, text: str, guard: Guard = nullcontext) -> None:
     """Write a text file in UTF-8, whole or not at all: see `atomic_file`."""
     with atomic_file(path, guard) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))  # names of files may hold bytes that are no UTF-8
 
 
 def create_text(path: Path, text: str) -> None:

@@ -18,6 +18,7 @@ from bench.errors import BenchError, Terminated, UsageError
 from bench.plan import Spec
 from bench.progress import set_quiet
 from bench.schema import Record
+from bench.signals import held_back
 
 if TYPE_CHECKING:
     from bench.sweep import RunOptions
@@ -58,23 +59,24 @@ def run_all(
         while idle or busy:
             for worker in idle:
                 if not error and (spec := take()):
+                    busy.append(worker)  # first: a signal may come at any point
                     worker.begin(spec)
-                    busy.append(worker)
                 else:
                     worker.end()
             answered = wait([worker.pipe for worker in busy], _LOOK if options.limits else None) if busy else []
             idle = [worker for worker in busy if worker.pipe in answered or worker.over_its_limits()]
             for worker in idle:
-                busy.remove(worker)
                 answer = worker.answer()
                 if isinstance(answer, Record):
                     yield answer
                 else:
                     error = error or answer
-    except Terminated as asked:
+                worker.spec = None
+                busy.remove(worker)
+    except (KeyboardInterrupt, Terminated) as asked:
         for worker in busy:
-            if worker.spec:
-                yield Record.failed(worker.spec, worker.started, f"stopped by {asked}")
+            if record := worker.stopped(asked):
+                yield record
         raise
     finally:
         for worker in workers:
@@ -147,6 +149,7 @@ class _Worker:
                 raise UsageError(child_processes.NOT_STARTED) from None
             self.greeted = True
         self.spec, self.started, self.begun, self.killed = spec, schema.now(), time.monotonic(), ""
+        self.answered: Record | BenchError | None = None
         with suppress(OSError):  # it died in between: the answer will tell
             self.pipe.send(spec)
 
@@ -163,15 +166,29 @@ class _Worker:
 
     def answer(self) -> Record | BenchError:
         """What came of the run: its record, also where the process died over it, or an error that ends all runs."""
-        spec, self.spec = self.spec, None
-        assert spec, "nothing was begun"
-        try:
-            return self.pipe.recv()
-        except (EOFError, OSError):
-            self.process.join()
-            if self.killed:
-                return replace(Record.failed(spec, self.started, self.killed), finished=schema.now())
-            return _lost(spec, self.started, self.process.exitcode or 0)
+        if answered := self._received():
+            return answered
+        assert self.spec, "nothing was begun"
+        self.process.join()
+        if self.killed:
+            return replace(Record.failed(self.spec, self.started, self.killed), finished=schema.now())
+        return _lost(self.spec, self.started, self.process.exitcode or 0)
+
+    def stopped(self, asked: KeyboardInterrupt | Terminated) -> Record | None:
+        """The record of the run where all runs are to end: it may be there by now. ^C leaves no other."""
+        if not self.spec:
+            return None
+        if (self.answered or self.pipe.poll()) and isinstance(answered := self._received(), Record):
+            return answered
+        return Record.failed(self.spec, self.started, f"stopped by {asked}") if isinstance(asked, Terminated) else None
+
+    def _received(self) -> Record | BenchError | None:
+        """What the process sends back; None where it died."""
+        with held_back():  # what is measured is not lost to a signal
+            if self.answered is None:
+                with suppress(EOFError, OSError):
+                    self.answered = self.pipe.recv()
+        return self.answered
 
     def end(self) -> None:
         """Ends the process, and the run that it may be doing; leaves it some time to tidy up."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from accelerate import Accelerator
-from safetensors.numpy import load_file, save
+from safetensors import numpy as tensor_files
 from torch.utils.data import Dataset, Subset
 
 from bench.errors import BenchError, wording
@@ -56,7 +56,7 @@ def keep(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nul
     names = next(iter(predictions.values()))
     arrays = {name: np.stack([sample[name] for sample in predictions.values()]) for name in names}
     with atomic_file(path, guard) as file:
-        file.write(save({_INDEX: np.array(list(predictions)), **arrays}))
+        file.write(tensor_files.save({_INDEX: np.array(list(predictions)), **arrays}))
 
 
 def read(results: Path, spec: Spec) -> Predictions:
@@ -70,7 +70,7 @@ def read(results: Path, spec: Spec) -> Predictions:
         raise BenchError(f"no predictions of {spec.label} were kept: there is no {path}; --rerun makes them")
     try:
         check_header(path, _LARGEST)
-        arrays = load_file(path)
+        arrays = tensor_files.load(path.read_bytes())
         index = arrays.pop(_INDEX)
         return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken

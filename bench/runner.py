@@ -29,6 +29,7 @@ from bench.plan import Spec
 from bench.provenance import provenance_of
 from bench.scoring import difference, score, speed, together
 from bench.setup import Setup, build_parts, device_name, make_accelerator, set_up
+from bench.signals import held_back
 from bench.sweep import RunOptions
 from bench.tracking import Tracking
 from bench.train import STEP, DivergedError, Tell, Trained, tell_nobody, train

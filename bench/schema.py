@@ -299,7 +299,9 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
+    if isinstance(value, str):
+        return value.encode(errors="backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
+    if value is None or isinstance(value, bool | int):
         return value
     return plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
 

@@ -17,6 +17,7 @@ from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.preflight import check_encoders
 from bench.schema import Record
+from bench.signals import held_back
 from bench.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -153,7 +154,9 @@ def sweep(
         while waiting.specs:
             with closing(_run_all(waiting, options, jobs, cluster)) as done:
                 for record in done:
-                    if kept := _keep_if_claimed(record, results, options, jobs, claims, waiting):
+                    with held_back():
+                        kept = _keep_if_claimed(record, results, options, jobs, claims, waiting)
+                    if kept:
                         yield kept
             yield from waiting.elsewhere()
             if waiting.specs:

@@ -6,6 +6,7 @@ What a file says of its size is checked before anything is decoded, since a few 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -170,7 +171,8 @@ def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
     """A recording of which the header is read, and which is not too large."""
     with _decoding(path, sample, "audio"):
         check_file(path, LARGEST_RECORDING)
-        with soundfile.SoundFile(path) as file:
+        # Bytes: of a text it would not take a name that is no UTF-8.
+        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
             if not file.frames:
                 raise ValueError("it is empty: there is no sound in it")
             check_audio(file.frames, file.channels, file.samplerate)

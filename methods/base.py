@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -250,11 +251,12 @@ def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Ten
     Raises:
         BenchError: it is not there or cannot be read.
     """
-    from safetensors.torch import load_file
+    from safetensors.torch import load, load_file
 
     try:
         check_header(path)
-        return load_file(path)
+        is_utf8 = os.fsencode(path).decode(errors="ignore") == str(path)
+        return load_file(path) if is_utf8 else load(path.read_bytes())  # it takes no other name
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
         raise BenchError(f"cannot read {what} {path}: {wording(error)}") from error
 

@@ -1,7 +1,7 @@
 """The command line: a module a subcommand, each with `add_arguments` and `main`. Only here may be printed.
 
-Exit codes: 0 where all went well, 1 where a run failed, something is missing or a score is not the recorded one, and 2
-where the command is wrong.
+Exit codes: 0 where all went well, 1 where a run failed, something is missing, a score is not the recorded one, standard
+output cannot be written, or a signal ended the command, and 2 where the command is wrong.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import bench
-from bench import processes
-from bench.errors import BenchError, UsageError
+from bench import processes, signals
+from bench.errors import BenchError, Terminated, UsageError
 from bench.progress import set_quiet
 from bench.registry import did_you_mean
 
@@ -52,8 +52,10 @@ def main(argv: Sequence[str]) -> int:
         if args.command != "run":
             processes.refuse_several(f"bench {args.command}")
         _set_up_output(args)
-        return args.main(args)
-    except KeyboardInterrupt:
+        # A run that a scheduler ends is recorded as failed. Other commands leave what was not done as ^C does.
+        with signals.raised(Terminated if args.command == "run" else KeyboardInterrupt):
+            return args.main(args)
+    except (KeyboardInterrupt, Terminated):
         print("bench: stopped", file=sys.stderr)
         return 1
     except UsageError as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from bench.errors import BenchError, Terminated
 from bench.finished import look_up
 from bench.plan import Spec
 from bench.schema import Record
+from bench.signals import held_back
 from bench.sweep import RunOptions, plan_runs, sweep
 from bench.tuned import read_tuned
 
@@ -98,7 +98,6 @@ def main(args: argparse.Namespace) -> int:
         track=tuple(dict.fromkeys(words(args.track))),
     )
     interrupted = shown = False
-    signal.signal(signal.SIGTERM, _end)
     try:
         for number, record in enumerate(
             sweep(todo, args.results, options, args.jobs, cluster, existing.superseded), start=1
@@ -110,7 +109,8 @@ def main(args: argparse.Namespace) -> int:
         interrupted = True
     finally:
         if processes.is_main():
-            shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
+            with held_back():
+                shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
     failed = [record for record in done.values() if record.outcome == "failed"]
     if failed and processes.is_main():
         named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
@@ -123,11 +123,6 @@ def main(args: argparse.Namespace) -> int:
         print(f"stopped: {len(done)} of {len(plan)} runs finished; {same}", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
     return int(bool(interrupted or lost or failed or (processes.is_main() and not shown)))
-
-
-def _end(number: int, _: object) -> None:
-    """What a signal does that asks the process to end: the run under way is recorded as failed, and others are not."""
-    raise Terminated(f"signal {number}, {signal.strsignal(number)}")
 
 
 def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:

@@ -1,6 +1,8 @@
 """What made-up runs do in a worker process, which sees no monkeypatch: functions that it imports by their names.
 
-`python pooled.py ARGUMENTS` is `bench ARGUMENTS` with the made-up methods and tasks and with runs that do `linger`.
+`python pooled.py ARGUMENTS` is `bench ARGUMENTS` with the made-up methods and tasks and with runs that do `linger`, or
+what the environment variable RUNS names. With SLOW_LEADERBOARD writing it takes a second: the file that this names
+appears when it begins.
 """
 
 from __future__ import annotations
@@ -13,6 +15,8 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import mocks
 
@@ -81,6 +85,23 @@ def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
+def brief(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A run that is done soon, and says so where anybody may have stopped to read."""
+    time.sleep(0.1)
+    print("loading", file=sys.stderr, flush=True)
+    return noted(spec, options, threads)
+
+
+def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A run that takes its time to end."""
+    try:
+        noted(spec, options, threads)
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+    raise AssertionError
+
+
 def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
     """Every run but that of seed 0 takes a gigabyte."""
     record = noted(spec, options, threads)
@@ -103,11 +124,30 @@ def _until(happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def slow(write: Callable[[Path], object], begun: Path) -> Callable[[Path], object]:
+    """What writes the leaderboard, but slowly."""
+
+    def write_slowly(results: Path) -> object:
+        begun.touch()
+        time.sleep(1)
+        return write(results)
+
+    return write_slowly
+
+
 if __name__ == "__main__":
-    from bench import cli, pool, registry
+    import bench
+    from bench import pool, registry
+    from bench.cli import entry
+    from bench.report import write
 
     registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]
     pool.make_data = lambda specs, options: None
     pool.share_of_threads = lambda jobs: 1
-    pool.execute_run = linger
-    sys.exit(cli.main(sys.argv[1:]))
+    pool.execute_run = globals()[os.environ.get("RUNS", "linger")]
+    sys.modules["bench.runner"] = bench.runner = SimpleNamespace(  # torch is not needed
+        execute=lambda spec, options: pool.execute_run(spec, options, 1)
+    )
+    if begun := os.environ.get("SLOW_LEADERBOARD"):
+        write.write_leaderboard = slow(write.write_leaderboard, Path(begun))
+    sys.exit(entry.main(sys.argv[1:]))
