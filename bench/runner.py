@@ -22,7 +22,7 @@ from bench.arithmetic import denormals_flushed
 from bench.checkpoint import Checkpoint, made_by
 from bench.claims import ClaimLostError, holder
 from bench.environment import environment, package_versions
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, Terminated, UsageError
 from bench.files import Guard
 from bench.measure import Peak, release_memory
 from bench.plan import Spec
@@ -30,7 +30,7 @@ from bench.provenance import provenance_of
 from bench.scoring import difference, score, speed, together
 from bench.setup import Setup, build_parts, device_name, make_accelerator, set_up
 from bench.signals import held_back
-from bench.sweep import RunOptions
+from bench.sweep import MEASURED, RunOptions
 from bench.tracking import Tracking
 from bench.train import STEP, DivergedError, Tell, Trained, tell_nobody, train
 
@@ -76,10 +76,15 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
         release_memory()
         return failed
     record = replace(blank, status="ok", finished=schema.now(), **measured)
-    told.end(record.scores)
-    if options.results and setup.accelerator.is_main_process:
-        with suppress(ClaimLostError):  # the sweep says so
-            return _save_results(record, sample_scores, setup, options)
+    try:
+        with held_back():
+            told.end(record.scores)
+            if options.results and setup.accelerator.is_main_process:
+                with suppress(ClaimLostError):  # the sweep says so
+                    record = _save_results(record, sample_scores, setup, options)
+    except (KeyboardInterrupt, Terminated) as asked:
+        setattr(asked, MEASURED, record)  # it is not lost to the signal
+        raise
     return record
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+MEASURED = "measured"  # attribute of what a signal raises: the record of the run that had just ended
 _LOOK = 1.0  # seconds between two looks at runs that other commands do
 
 
@@ -259,7 +260,10 @@ def _run_all(waiting: Waiting, options: RunOptions, jobs: int, cluster: Cluster 
         started = schema.now()
         try:
             record = execute(spec, options)
-        except Terminated as signal:
-            yield Record.failed(spec, started, f"stopped by {signal}")
+        except (KeyboardInterrupt, Terminated) as asked:
+            if measured := getattr(asked, MEASURED, None):
+                yield measured
+            elif isinstance(asked, Terminated):
+                yield Record.failed(spec, started, f"stopped by {asked}")
             raise
         yield record

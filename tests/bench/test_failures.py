@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import math
+import signal
 import weakref
 from dataclasses import replace
 from types import SimpleNamespace
@@ -62,6 +63,15 @@ def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_su
     troubled.clear()
     assert cli.main(asked) == 1 and troubled == [], "the same command skips them"
     assert cli.main([*asked, "--retry-failed"]) == 1 and troubled == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(runner.Tracking, "end", lambda *_: signal.raise_signal(number))
+    asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "3,4"]
+    assert cli.main([*asked, "--results", str(tmp_path), "--device", "cpu"]) == 1
+    assert [(record.spec["seed"], record.status) for record in records.read_all(tmp_path)] == [(3, "ok")]
+    assert troubled == [3]
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf])
