@@ -21,6 +21,7 @@ class Card:
         title: the benchmark's name.
         paper: where it was published.
         pages: where its authors tell how to get it.
+        mirrors: where else it is to be had, as a copy that others keep.
         licence: as far as it is known.
         layout: what lies below the folder that is named as --data-root, as a tree.
         counts: as published.
@@ -36,6 +37,7 @@ class Card:
     counts: Counts
     needs: tuple[tuple[str, ...], ...]
     categories: tuple[str, ...] = ()
+    mirrors: tuple[str, ...] = ()
 
     def missing(self, root: Path) -> list[str]:
         """What is needed below `root` and not there; of several places the first is named."""
@@ -59,7 +61,7 @@ _AVE_CATEGORIES = (
 
 _S4_LAYOUT = """\
 Single-source/
-  s4_meta_data.csv                         columns name, category, split (train, val, test), and others
+  s4_meta_data.csv                         columns name, category, split (train, val, test); others are not read
   s4_data/
     visual_frames/<split>/<category>/<name>/<name>_1.png ... _5.png
     gt_masks/<split>/<category>/<name>/<name>_1.png ... _5.png    of training videos only the first
@@ -67,17 +69,25 @@ Single-source/
 
 _MS3_LAYOUT = """\
 Multi-sources/
-  ms3_meta_data.csv                        columns name (or video_id), split (train, val, test), and others
+  ms3_meta_data.csv                        columns name (or video_id), split (train, val, test); others are not read
   ms3_data/
     visual_frames/<name>/<name>.mp4_1.png ... _5.png
     gt_masks/<split>/<name>/<name>_1.png ... _5.png
     audio_wav/<split>/<name>.wav"""
 
 _REFER_LAYOUT = """\
-images/train2014/COCO_train2014_<image id>.jpg    (or images/mscoco/images/train2014/...), shared by all three data sets
+images/train2014/                          (or images/mscoco/images/train2014/), shared by all three data sets
+  COCO_train2014_000000581857.jpg ...      COCO's own names: the image id, filled up with zeros to 12 digits
 {folder}/
-  instances.json                           objects in COCO's format: boxes, and masks as polygons or run lengths
-  refs({split_by}).p                              the expressions, each with its object and its split, as a pickle"""
+  instances.json                           objects in COCO's format
+    images:       id, file_name, height, width
+    annotations:  id, image_id; bbox (x, y, width, height in pixels) for boxes; segmentation (polygons or run
+                  lengths) for masks; category_id
+    categories:   id
+  refs({split_by}).p                              the expressions, as a pickle: a list of dicts
+    each ref:       ref_id, ann_id, image_id, split, sentences; category_id
+    each sentence:  sent_id, sent (or raw, if sent is empty or not there)
+  category_id and categories are read by `verify` only; other keys may be there, and are not read"""
 
 _ON_YOUTUBE = "see the page; the videos are YouTube's, under the terms of those who uploaded them"
 _AVSBENCH = {
@@ -99,6 +109,12 @@ def _videos(train: int, val: int, test: int, **together: int) -> Counts:
     }
 
 
+# When the Internet Archive copied the data sets' archives, whose own server has been down since 2022: see
+# https://github.com/lichengunc/refer/issues/14 and /26.
+_ARCHIVED = {"refcoco": "20220413011718", "refcoco+": "20220413011656", "refcocog": "20220413012904"}
+_REFER_ARCHIVE = "https://web.archive.org/web/{time}/https://bvisionweb1.cs.unc.edu/licheng/referit/data/{folder}.zip"
+
+
 def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[int, int, int]) -> Card:
     """The card of a data set of the RefCOCO family; `split_by` made the split file that most papers use.
 
@@ -117,6 +133,10 @@ def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[i
             (f"{folder}/instances.json",),
             (f"{folder}/refs({split_by}).p",),
             ("images/train2014", "images/mscoco/images/train2014"),
+        ),
+        mirrors=(
+            f"{_REFER_ARCHIVE.format(time=_ARCHIVED[folder], folder=folder)} (the links of the page above are dead)",
+            "http://images.cocodataset.org/zips/train2014.zip (the images)",
         ),
     )
 
@@ -206,6 +226,7 @@ def describe(name: str) -> str:
             f"{name}: {card.title}",
             f"  paper:    {card.paper}",
             *(f"  {'to get:' if not place else '':<10}{page}" for place, page in enumerate(card.pages)),
+            *(f"  {'mirrors:' if not place else '':<10}{mirror}" for place, mirror in enumerate(card.mirrors)),
             f"  licence:  {card.licence}",
             "",
             "  below --data-root:",

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from official import NAMES, write_official
 
+from bench.datasets import ave, coco_instances, refer_keys
+from bench.datasets.avsbench import MultiRelease, Release
 from bench.datasets.refcoco import DATASETS
 from bench.datasets.releases import RELEASES, describe, parts
 
@@ -46,3 +50,24 @@ def test_what_is_missing_is_named(tmp_path):
 def test_a_task_stands_for_its_releases():
     assert parts("ave") == ["ave"] and parts("refcoco_plus:mask") == ["refcoco_plus"]
     assert parts("refcoco+refcoco_plus+refcocog") == ["refcoco", "refcoco_plus", "refcocog"]
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_description_names_every_key_that_is_read(name):
+    text = describe(name)
+    keys = {*coco_instances.OPTIONAL, *refer_keys.REF, *refer_keys.SENTENCE, *refer_keys.TEXT}
+    keys |= {key for needed in coco_instances._NEEDED.values() for key in needed}
+    assert all(re.search(rf"\b{key}\b", text) for key in keys)
+    assert "COCO_train2014_000000581857.jpg" in text
+    assert "web.archive.org/web/2022" in text and f"/{DATASETS[name].folder}.zip" in text
+
+
+def test_a_description_names_every_column_that_is_read():
+    for name, release in (("avs", Release), ("avs_ms3", MultiRelease)):
+        columns = {column for names in release.columns for column in names} | {"split"}
+        (line,) = [line for line in describe(name).splitlines() if release.table_name in line]
+        assert all(re.search(rf"\b{column}\b", line) for column in columns)
+        assert release.media_name in describe(name)
+    text = describe("ave")
+    assert "category&video id&quality&start&end" in text and all(file in text for file in ave.SPLITS.values())
+    assert all(f"{folder}/" in text for folder in (ave.FRAMES, ave.SOUNDS, ave.VIDEOS, ave.TIMINGS))
