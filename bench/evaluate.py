@@ -13,6 +13,7 @@ from bench import artefact, processes, provenance
 from bench.arithmetic import denormals_flushed
 from bench.environment import environment
 from bench.errors import BenchError, UsageError
+from bench.preflight import check_encoders
 from bench.registry import did_you_mean
 from bench.schema import Environment, Record
 from bench.scoring import score, together
@@ -123,6 +124,7 @@ def evaluate(
     record, spec = artefact.open_adapter(folder, encoders, other_encoders=other_encoders)
     if task not in (None, spec.task):
         raise UsageError(f"{folder} was trained for {spec.task}, whose head it holds, not for {task}")
+    check_encoders([spec])
     setup = set_up(spec, options)
     if split is not None and split not in setup.data.datasets:
         raise UsageError(f"unknown split {split}: {did_you_mean(split, setup.data.datasets)}")

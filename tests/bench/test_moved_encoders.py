@@ -149,6 +149,12 @@ def test_an_encoder_with_other_weights_is_refused(trained, tmp_path, options, ca
     assert "val" in capsys.readouterr().out
 
 
+def test_an_encoder_of_another_modality_is_no_other_encoder(trained, options):
+    places = {"vision": "embedded:text-v2", "audio": "embedded:audio-v1"}
+    with pytest.raises(UsageError, match="it reads text, but vision of avs is images"):
+        evaluate(trained.folder, options, encoders=places, other_encoders=True)
+
+
 def test_equal_weights_with_another_preprocessor_are_refused_too(trained, tmp_path, options):
     other = Path(shutil.copytree(trained.moved, tmp_path / "other"))
     path = other / "preprocessor_config.json"
