@@ -111,9 +111,9 @@ def trained(options, tmp_path_factory):
     save = artefact.save
 
     def run(name):
-        def noted(folder, record, model, method):
+        def noted(folder, record, model, method, *guard):
             runs[name] = SimpleNamespace(record=record, folder=folder, model=model, method=method)
-            save(folder, record, model, method)
+            save(folder, record, model, method, *guard)
 
         if name not in runs:
             with pytest.MonkeyPatch.context() as patch:
