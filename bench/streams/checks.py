@@ -47,7 +47,7 @@ def check_folder(folder: Path) -> None:
             raise ValueError(f"{CONFIG} asks for more than {_MOST_BLOCKS} blocks")
     if (folder / INDEX).exists():
         names = _table(folder / INDEX, _LARGEST).get("weight_map")
-        if not isinstance(names, dict) or not all(_lies_within(name) for name in names.values()):
+        if not isinstance(names, dict) or not all(lies_within(name) for name in names.values()):
             raise ValueError(f"{INDEX} has no weight_map of names of files in the folder")
 
 
@@ -86,6 +86,6 @@ def _table(path: Path, most: int) -> Mapping[str, Any]:
     return document
 
 
-def _lies_within(name: object) -> bool:
-    """Whether it is the name of a file, and no path that leads elsewhere."""
+def lies_within(name: object) -> bool:
+    """Return whether it is the name of a file, and no path that leads elsewhere."""
     return isinstance(name, str) and name not in ("", ".", "..") and len(name) < 256 and not {*name} & {*"/\\:\0"}

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from bench.errors import wording
 from bench.files import MEBIBYTE, check_file, read_json
-from bench.streams.checks import CONFIG, INDEX, check_folder
+from bench.streams.checks import CONFIG, INDEX, check_folder, lies_within
 
 PREPROCESSOR = "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
@@ -64,23 +64,35 @@ def faults(folder: Path, *, weights: bool, tokenizer: bool) -> list[Fault]:
         ValueError: its configuration is broken, or of a family that no stream is known for; says what is wrong.
     """
     found = [*_absent(folder, CONFIG)]
-    reads = None
+    unreadable: OSError | None = None
     if not found:
         try:
             check_folder(folder)
-            family = read_json(folder / CONFIG, _LARGEST_CONFIG).get("model_type")
-        except OSError as error:
-            raise ValueError(wording(error)) from error
-        if not isinstance(family, str):
-            raise ValueError(f"{CONFIG} names no family of encoders (model_type)")
-        if family not in READS:
-            raise ValueError(f"no stream is known for encoders of the family {family}; known: {', '.join(READS)}")
-        reads = READS[family]
+        except OSError as error:  # as of a link to nothing: what follows says it better
+            unreadable = error
+        reads, family = _family(folder)
         if reads != "text":
             found += _absent(folder, PREPROCESSOR, f" (`{_WRITTEN_BY[reads]}` saves it)")
         elif tokenizer:
             found += _tokenizer(folder, _VOCABULARIES[family])
-    return [*found, *(_weights(folder) if weights else ())]
+    found += _weights(folder) if weights else ()
+    if unreadable and not found:
+        raise ValueError(wording(unreadable))
+    return found
+
+
+def _family(folder: Path) -> tuple[str, str]:
+    """Return what the encoder in a folder reads, and its family; ValueError where no stream is known for that."""
+    try:
+        config = read_json(folder / CONFIG, _LARGEST_CONFIG)
+    except OSError as error:
+        raise ValueError(wording(error)) from error
+    family = config.get("model_type") if isinstance(config, dict) else None
+    if not isinstance(family, str):
+        raise ValueError(f"{CONFIG} names no family of encoders (model_type)")
+    if family not in READS:
+        raise ValueError(f"no stream is known for encoders of the family {family}; known: {', '.join(READS)}")
+    return READS[family], family
 
 
 def what_is_read(folder: Path) -> str:
@@ -141,10 +153,11 @@ def _weights(folder: Path) -> Iterator[Fault]:
 
 
 def _weight_map(index: Path) -> Mapping[str, str]:
-    """Return the parts that an index names; `check_folder` has looked at it before."""
+    """Return the parts that an index names, those in its folder; `check_folder` refuses others."""
     try:
-        return read_json(index, _LARGEST_CONFIG)["weight_map"]
-    except (OSError, ValueError, LookupError, TypeError):
+        names = read_json(index, _LARGEST_CONFIG)["weight_map"].items()
+        return {tensor: name for tensor, name in names if lies_within(name)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {}
 
 
