@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from bench import escape
+
 _LONGEST = 2000  # characters of what a library's error says
 _MOST_MISTAKES = 50  # of one command: a file that is something else altogether may have one in every line
 
 
-def printable(text: str) -> str:
-    """Text with whatever a terminal could take for a command, or not show, written as Python's escapes.
-
-    Messages quote names from foreign files.
-    """
-    return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
-
-
 class BenchError(Exception):
-    """A problem that one message tells in full; the command ends with `exit_code`."""
+    """A problem that one message tells in full; the command ends with `exit_code`. Messages quote foreign files."""
 
     exit_code = 1
 
     def __init__(self, message: str = "") -> None:
-        super().__init__(printable(message))
+        super().__init__(escape.terminal(message))
 
 
 class UsageError(BenchError):
@@ -36,7 +30,7 @@ class UsageError(BenchError):
     exit_code = 2
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [printable(each) for each in ([problems] if isinstance(problems, str) else problems)]
+        self.problems = [escape.terminal(each) for each in ([problems] if isinstance(problems, str) else problems)]
         super().__init__("\n".join(self.problems))
 
 

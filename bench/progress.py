@@ -6,6 +6,8 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
+from bench import escape
+
 if TYPE_CHECKING:
     from tqdm import tqdm
 
@@ -32,4 +34,4 @@ def bar(iterable: Iterable[T], desc: str, total: int | None = None, unit: str = 
     from tqdm import tqdm
 
     off = _quiet or not sys.stderr.isatty()
-    return tqdm(iterable, desc=desc, total=total, unit=unit, disable=off, leave=False, dynamic_ncols=True)
+    return tqdm(iterable, desc=escape.line(desc), total=total, unit=unit, disable=off, leave=False, dynamic_ncols=True)

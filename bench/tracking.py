@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import processes, schema
+from bench import escape, processes, schema
 from bench.errors import Mistakes
 from bench.plan import Spec
 from bench.recipe import complete
@@ -134,5 +134,9 @@ def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """The values of nested mappings as text, by their dotted keys: not every tracker takes others."""
     flat: dict[str, str] = {}
     for key, value in values.items():
-        flat |= _flat(value, f"{above}{key}.") if isinstance(value, Mapping) else {f"{above}{key}": str(value)}
+        flat |= (
+            _flat(value, f"{above}{key}.")
+            if isinstance(value, Mapping)
+            else {escape.line(f"{above}{key}"): escape.line(str(value))}
+        )
     return flat

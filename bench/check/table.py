@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from bench.check.compare import Kind, Row
-from bench.report.words import escape
+from bench.report.markdown import bullets, table
+from bench.report.text_table import text_table
 
 _HEADER = ["task", "method", "what", "baseline", "found", "off by", "allowed", ""]
 _ABOUT: dict[Kind, str] = {
@@ -30,8 +29,8 @@ def verdict(rows: Sequence[Row]) -> str:
 def terminal(rows: Sequence[Row], everything: bool = False) -> str:
     """Tables for a terminal: what failed, or all rows, and a line for each kind."""
     shown = [row for row in rows if everything or row.failed]
-    parts = [_table(_HEADER, [_cells(row) for row in shown], "simple")] if shown else []
-    return "\n\n".join([*parts, _table(_KINDS, _kinds(rows), "simple")])
+    parts = [text_table(_HEADER, [_cells(row) for row in shown], "l")] if shown else []
+    return "\n\n".join([*parts, text_table(_KINDS, _kinds(rows), "l")])
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
@@ -40,9 +39,9 @@ def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
     sign = "\N{CROSS MARK}" if failed else "\N{WHITE HEAVY CHECK MARK}"
     parts = [f"### {sign} bench check", verdict(rows) + "."]
     if failed:
-        parts.append(_pipes(_HEADER[:-1], [_cells(row)[:-1] for row in failed]))
-    parts += [_pipes(_KINDS, _kinds(rows)), *(f"- {escape(note)}" for note in notes)]
-    everything = _pipes(_HEADER, [_cells(row) for row in rows])
+        parts.append(table(_HEADER[:-1], [_cells(row)[:-1] for row in failed], "l"))
+    parts += [table(_KINDS, _kinds(rows), "l"), *([bullets(notes)] if notes else [])]
+    everything = table(_HEADER, [_cells(row) for row in rows], "l")
     parts += [f"<details><summary>All {len(rows)} comparisons</summary>\n\n{everything}\n\n</details>"]
     return "\n\n".join(parts) + "\n"
 
@@ -68,11 +67,3 @@ def _kinds(rows: Sequence[Row]) -> list[list[str]]:
 def _cells(row: Row) -> list[str]:
     result = "FAILED" if row.failed else "ok"
     return [row.task, row.method, row.what, row.baseline, row.found, row.off, row.allowed, result]
-
-
-def _pipes(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    return _table(header, [[escape(cell) for cell in line] for line in lines], "pipe")
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]], form: str) -> str:
-    return tabulate(lines, headers=header, tablefmt=form, disable_numparse=True)

@@ -15,6 +15,7 @@ from importlib import import_module
 
 import bench
 from bench import processes, signals
+from bench.cli.printing import LogFormatter, print
 from bench.errors import BenchError, Terminated, UsageError
 from bench.progress import set_quiet
 from bench.registry import did_you_mean
@@ -105,7 +106,9 @@ def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Nam
 
 
 def _set_up_output(args: argparse.Namespace) -> None:
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     level = logging.DEBUG if args.verbose else logging.NOTSET
     logging.getLogger("bench").setLevel(level if processes.is_main() else logging.ERROR)
     set_quiet(args.quiet or not processes.is_main())

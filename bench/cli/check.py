@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench import records
 from bench.cli.arguments import add_list, add_place, words
+from bench.cli.printing import print
 from bench.errors import BenchError, Mistakes, UsageError
 from bench.finished import look_up
 from bench.plan import Spec

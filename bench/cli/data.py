@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.arguments import whole
+from bench.cli.printing import print
 from bench.cpus import available_cpus
 from bench.errors import UsageError
 from bench.registry import did_you_mean

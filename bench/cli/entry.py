@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench import cli
+from bench.cli.printing import print
 from bench.signals import ASKING_TO_END
 from bench.standard_streams import tolerate, write_error
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.arguments import add_list
+from bench.cli.printing import print
 from bench.errors import Mistakes
 from bench.suite import parse_value
 
@@ -34,9 +35,8 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         BenchError: afterwards, where they are not those of the record.
     """
-    from tabulate import tabulate
-
     from bench.evaluate import evaluate  # heavy: brings torch
+    from bench.report.text_table import text_table
     from bench.sweep import RunOptions
 
     encoders = _encoders(args.set)
@@ -53,10 +53,7 @@ def main(args: argparse.Namespace) -> int:
     ]
     header = ["split", "metric", "score", "recorded"]
     print(f"{found.record.label}, suite {found.record.spec['suite']}\n")
-    table = tabulate(
-        rows, header, tablefmt="simple", disable_numparse=True, colalign=("left", "left", "right", "right")
-    )
-    print(table, flush=True)
+    print(text_table(header, rows, "llr"), flush=True)
     found.check()
     return 0
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.printing import print
+
 _FORMATS = "csv|parquet|peft|model-index"
 
 

@@ -6,6 +6,8 @@ import argparse
 import gc
 from pathlib import Path
 
+from bench.cli.printing import print
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the folder, and whether published figures are shown."""

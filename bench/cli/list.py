@@ -6,6 +6,7 @@ import argparse
 from typing import cast
 
 from bench import registry, suite
+from bench.cli.printing import print
 from bench.errors import UsageError
 
 _KINDS = ("methods", "tasks", "suites", "peft")

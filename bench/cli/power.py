@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.printing import print
 from bench.errors import BenchError, UsageError
 
 _LEGEND = """
@@ -37,11 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prints a line for each method and task."""
-    from tabulate import tabulate
-
     from bench.records import FOLDER, read_all
     from bench.report.board import boards
     from bench.report.power import SEEDS, powers
+    from bench.report.text_table import text_table
     from bench.report.words import NONE
 
     _check(args)
@@ -69,9 +69,7 @@ def main(args: argparse.Namespace) -> int:
     ]
     header = ["task", "method", "seeds", "deviation", f"for {args.gain:g}", "between"]
     header += [f"with {seeds}" for seeds in SEEDS]
-    print(
-        tabulate(lines, headers=header, tablefmt="simple", disable_numparse=True, colalign=["left"] * 2 + ["right"] * 7)
-    )
+    print(text_table(header, lines, "llr"))
     print(_LEGEND.format(gain=args.gain, power=args.power))
     return 0
 

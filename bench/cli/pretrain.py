@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.printing import print
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to pretrain and where to write it."""

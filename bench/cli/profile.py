@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import files, processes, records
 from bench.cli.arguments import add_list, whole, words
+from bench.cli.printing import print
 from bench.errors import BenchError, UsageError
 from bench.plan import Spec, make_plan
 from bench.preflight import check_encoders

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bench import processes, records, tracking
 from bench.cli.arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
 from bench.cli.executor import add_executor, cluster_of
+from bench.cli.printing import print
 from bench.errors import BenchError, Terminated
 from bench.finished import look_up
 from bench.plan import Spec

@@ -7,12 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tabulate import tabulate
-
-from bench import claims, records
+from bench import claims, escape, records
 from bench.cli.arguments import add_plan, asked
-from bench.errors import printable
+from bench.cli.printing import print
 from bench.plan import Spec, make_plan
+from bench.report.text_table import text_table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +31,8 @@ def main(args: argparse.Namespace) -> int:
     for record in found:
         rows.setdefault((record.spec["task"], record.spec["method"]), Counter())[record.outcome] += 1
     if rows:
-        print(tabulate(_lines(rows if plan else dict(sorted(rows.items())), plan), headers="keys"))
+        lines = _lines(rows if plan else dict(sorted(rows.items())), plan)
+        print(text_table([*lines[0]], [[*line.values()] for line in lines], "llr"))
     else:
         print(f"{args.results} holds no records")
     if aside := sum(len(record.kept.earlier) + len(record.kept.unequal) for record in found):
@@ -40,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     for claim, silent in claims.all_of(args.results):
         doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE else ""
         where = f"since {claim.started}, by process {claim.pid} of {claim.host}"
-        print(printable(f"under way: {claim.run}, {where}{doubt}"))
+        print(escape.line(f"under way: {claim.run}, {where}{doubt}"))
     return 0
 
 

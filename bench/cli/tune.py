@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from tabulate import tabulate
-
 from bench import __version__, records
 from bench.cli.arguments import add_budget, add_place, add_plan, asked, whole
+from bench.cli.printing import print
 from bench.plan import Spec
+from bench.report.text_table import text_table
 from bench.report.words import NONE, assignments, data_title
 from bench.sweep import RunOptions, plan_runs
 from bench.tune import FOLDER, Search, Trial, searches, tune
@@ -124,13 +124,7 @@ def _table(found: Sequence[Search]) -> str:
         ]
         for search in found
     ]
-    return tabulate(
-        lines,
-        headers=["task", "method", "best", "metric", "score", "suite's", "failed"],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["left"] * 4 + ["right"] * 3,
-    )
+    return text_table(["task", "method", "best", "metric", "score", "suite's", "failed"], lines, "llllr")
 
 
 def _warn(search: Search) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tabulate import tabulate
-
+from bench import escape
 from bench.efficiency.record import Efficiency, Spread
+from bench.report import markdown
 from bench.report.published import published
-from bench.report.words import NONE, assignments, markdown
+from bench.report.text_table import text_table
+from bench.report.words import NONE, assignments
 
 _HEADER = [
     "method",
@@ -41,11 +42,8 @@ def terminal(records: Sequence[Efficiency]) -> str:
     """The tables of some records for a terminal."""
     parts = []
     for title, own in _groups(records):
-        tables = [
-            tabulate(lines, headers=header, tablefmt="simple", disable_numparse=True, colalign=_aligned(header))
-            for header, lines in ((_HEADER, _lines(own)), (_RATIOS, _ratios(own)))
-        ]
-        parts.append("\n\n".join([title, *tables]))
+        tables = [text_table(_HEADER, _lines(own), "lr"), text_table(_RATIOS, _ratios(own), "lr")]
+        parts.append("\n\n".join([*map(escape.line, title), *tables]))
     return "\n\n".join(parts)
 
 
@@ -53,12 +51,14 @@ def page(records: Sequence[Efficiency]) -> str:
     """All records in Markdown, by task and device; below them what the CoLA paper reports of its own costs."""
     parts = ["# What methods cost", ABOUT, LEGEND]
     for title, own in _groups(records):
-        parts += [f"## {title}", markdown(_HEADER, _lines(own)), markdown(_RATIOS, _ratios(own)), _environment(own)]
+        heading, common = title
+        parts += [markdown.heading(2, heading), markdown.paragraph(common)]
+        parts += [markdown.table(_HEADER, _lines(own)), markdown.table(_RATIOS, _ratios(own)), _environment(own)]
     return "\n\n".join([*parts, _elsewhere()]) + "\n"
 
 
-def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[str, list[Efficiency]]]:
-    """Records that can be compared, the one that others are compared with first, each group with its title."""
+def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[tuple[str, str], list[Efficiency]]]:
+    """Records that can be compared, the one that others are compared with first, with title and what they share."""
     groups: dict[tuple[str, str, str, int, str], list[Efficiency]] = {}
     for record in records:
         spec = record.spec
@@ -66,7 +66,7 @@ def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[str, list[Efficienc
         groups.setdefault(key, []).append(record)
     for (task, suite, device, size, common), own in sorted(groups.items()):
         title = f"{task} of suite {suite} on {device}, {size} {'sample' if size == 1 else 'samples'} a step"
-        yield f"{title}\n\n{common}", sorted(own, key=lambda record: record.spec["method"] != record.against.method)
+        yield (title, common), sorted(own, key=lambda record: record.spec["method"] != record.against.method)
 
 
 def _common(record: Efficiency) -> str:
@@ -127,7 +127,7 @@ def _environment(records: Sequence[Efficiency]) -> str:
         f"{' and changes' if record.environment.dirty else ''}"
         for record in records
     }
-    return "\n".join(f"- {line}" for line in sorted(told))
+    return markdown.bullets(sorted(told))
 
 
 def _elsewhere() -> str:
@@ -145,14 +145,10 @@ def _elsewhere() -> str:
     return "\n\n".join(
         [
             "## Reported elsewhere",
-            f"Not measured here: {source}. Of which task is not told.",
-            markdown(["", *metrics], lines),
+            markdown.paragraph(f"Not measured here: {source}. Of which task is not told."),
+            markdown.table(["", *metrics], lines),
         ]
     )
-
-
-def _aligned(header: Sequence[str]) -> list[str]:
-    return ["left", *["right"] * (len(header) - 1)]
 
 
 def _rate(spread: Spread | None) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import escape
 from bench.api import to_rows
 from bench.errors import BenchError, UsageError
 from bench.files import atomic_file, write_text
@@ -90,6 +91,8 @@ def _column(values: list[Any]) -> pd.Series:
 def _write_table(records: Sequence[Record], form: str, path: Path) -> None:
     frame = table(records)
     if form == "csv":
+        frame = frame.apply(lambda column: column.map(escape.csv_cell) if column.dtype == "string" else column)
+        frame.columns = frame.columns.map(escape.csv_cell)
         write_text(path, frame.to_csv(index=False, lineterminator="\n"))
         return
     with atomic_file(path) as file:

@@ -10,7 +10,9 @@ import re
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.utils import yaml_dump
 
+from bench import escape
 from bench.report.words import data_title
 from bench.schema import Record
 
@@ -20,7 +22,12 @@ _TASK_TYPES = {"ave": "video-classification", "miou": "image-segmentation", "acc
 
 def model_index_text(record: Record) -> str:
     """A card's metadata that holds nothing but the `model-index` of one finished record, as YAML."""
-    return card_data(record).to_yaml() + "\n"
+    return metadata(card_data(record)) + "\n"
+
+
+def metadata(card: ModelCardData) -> str:
+    """A card's metadata as YAML, each text of it in one line."""
+    return yaml_dump(escape.values(card.to_dict()), sort_keys=False).strip()
 
 
 def card_data(record: Record, **more: Any) -> ModelCardData:

@@ -24,6 +24,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from bench import escape
 from bench.recipe import BETA1, complete
 from bench.report.words import data_title
 from bench.schema import Record, plain
@@ -41,7 +42,8 @@ def peft_text(record: Record, results: Path) -> str:
         record: of the run.
         results: the results folder, where its adapter lies if it was saved.
     """
-    return json.dumps(plain(peft_result(record, results)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(plain(peft_result(record, results)), indent=2, ensure_ascii=False, allow_nan=False)
+    return escape.json_text(text) + "\n"
 
 
 def peft_result(record: Record, results: Path) -> dict[str, Any]:

@@ -7,13 +7,15 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench import escape
+from bench.report import markdown
 from bench.report.board import Gain, Interval, SectionBoard, Standing, TaskBoard
 from bench.report.groups import REFERENCE, Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.published import published_notes
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
-from bench.report.words import NONE, average, escape, markdown, number, p_value, score
+from bench.report.words import NONE, average, number, p_value, score
 
 _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
   95% interval over seeds (Student's t).
@@ -54,7 +56,9 @@ def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str,
     failed = sum(len(table.failed) for table in tables)
     done = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
     runs = len(done) + failed
-    formulas = "\n".join(f"- **{name}**: {escape(formula)}, here the method's." for name, formula in FORMULAS.items())
+    formulas = "\n".join(
+        f"- **{name}**: {escape.markdown(formula)}, here the method's." for name, formula in FORMULAS.items()
+    )
     counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
     parts = ["# Leaderboard", counts, _LEGEND.replace("{trade_offs}", formulas)]
     for board in boards:
@@ -64,25 +68,25 @@ def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str,
             "## Reported elsewhere",
             "Not measured here: figures of others, as published, single runs unless said.",
         ]
-        parts += published_notes(published)
+        parts += map(markdown.paragraph, published_notes(published))
         parts.append(_published_table(published))
     return "\n\n".join(parts) + "\n"
 
 
 def _section(board: SectionBoard) -> list[str]:
     section = board.section
-    title = escape(section.title)
-    parts = [f"## {title[0].upper()}{title[1:]}"]
+    title = section.title
+    parts = [markdown.heading(2, f"{title[0].upper()}{title[1:]}")]
     for task in board.tasks:
-        parts.append(f"### {escape(task.table.task)}: {title}")
+        parts.append(markdown.heading(3, f"{task.table.task}: {title}"))
         if task.standings:
             parts += [_scores_table(task), _costs_table(task)]
             parts += _metrics_table(task.table)
-        parts.append("\n".join(f"- {escape(line)}" for line in [*row_notes(task.table), *notes(task.table)]))
+        parts.append(markdown.bullets([*row_notes(task.table), *notes(task.table)]))
     for heading, lines in multi_task_tables(section):
-        parts += [f"### {escape(heading)}: {title}", lines]
+        parts += [markdown.heading(3, f"{heading}: {title}"), lines]
     if len(board.tasks) > 1:
-        parts += [f"### All tasks: {title}", _overall_table(board)]
+        parts += [markdown.heading(3, f"All tasks: {title}"), _overall_table(board)]
     return parts
 
 
@@ -102,7 +106,7 @@ def _scores_table(task: TaskBoard) -> str:
     ]
     for name, value in task.table.beneath:
         lines.append([name, "", score([value]), *[""] * (len(header) - 3)])
-    return markdown(header, lines)
+    return markdown.table(header, lines)
 
 
 def _place(standing: Standing) -> str:
@@ -129,7 +133,7 @@ def _gain(gain: Gain | None) -> list[str]:
 
 def _costs_table(task: TaskBoard) -> str:
     header = ["method", *(cost[0] for cost in _COSTS), "merged", *TRADE_OFFS]
-    return markdown(header, [_costs(standing) for standing in task.standings])
+    return markdown.table(header, [_costs(standing) for standing in task.standings])
 
 
 def _costs(standing: Standing) -> list[str]:
@@ -171,7 +175,7 @@ def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Se
         [row.label, *(score(values, with_deviation=True) for values in line)]
         for row, line in zip(table.rows, lines, strict=True)
     ]
-    return markdown(["method", *header], labelled)
+    return markdown.table(["method", *header], labelled)
 
 
 def _overall_table(board: SectionBoard) -> str:
@@ -196,10 +200,12 @@ def _overall_table(board: SectionBoard) -> str:
             ]
         )
     columns = [" ".join([task.table.task, *task.table.metrics[:1]]) for task in board.tasks]
-    return markdown(["method", *columns, "mean rank", "95% interval", "mean gain", "mean gain %"], lines)
+    return markdown.table(["method", *columns, "mean rank", "95% interval", "mean gain", "mean gain %"], lines)
 
 
 def _published_table(rows: Sequence[Mapping[str, Any]]) -> str:
     columns = ("method", "task", "metric", "score", "splits", "trainable_millions", "setting", "source")
     header = ["method", "task", "metric", "score", "of", "trainable (M)", "encoders", "source"]
-    return markdown(header, [[str(row[name] if row[name] is not None else NONE) for name in columns] for row in rows])
+    return markdown.table(
+        header, [[str(row[name] if row[name] is not None else NONE) for name in columns] for row in rows]
+    )

@@ -6,9 +6,10 @@ import math
 import statistics
 from collections.abc import Iterator
 
+from bench.report import markdown
 from bench.report.groups import Row, Section, Table
 from bench.report.held import Held
-from bench.report.words import NONE, markdown, score
+from bench.report.words import NONE, score
 
 
 def multi_task_tables(section: Section) -> Iterator[tuple[str, str]]:
@@ -22,7 +23,7 @@ def multi_task_tables(section: Section) -> Iterator[tuple[str, str]]:
         alone = {name.partition(":")[2]: other for name, other in tables.items() if name.startswith(f"{task}:")}
         if lines := [line for row in table.rows for line in _lines(row, table, alone)]:
             header = ["method", "target", "score", "together", "alone", "difference", "seeds"]
-            yield f"{task}, one model for all targets against one for each", markdown(header, lines)
+            yield f"{task}, one model for all targets against one for each", markdown.table(header, lines)
 
 
 def _lines(row: Row, own: Table, alone: dict[str, Table]) -> Iterator[list[str]]:

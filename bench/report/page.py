@@ -21,6 +21,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import msgspec
 
+from bench import escape
 from bench.report.board import SectionBoard, Standing, TaskBoard
 from bench.report.groups import REFERENCE, Row
 from bench.report.page_tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
@@ -50,7 +51,7 @@ def page(boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] 
     return Template(template).substitute(
         policy=policy,
         style=style,
-        counted=html.escape(_counted(boards)),
+        counted=html.escape(escape.line(_counted(boards))),
         trade_offs=html.escape("; ".join(f"{name}: {formula}" for name, formula in FORMULAS.items())),
         reference=html.escape(REFERENCE),
         boards="".join(_markup(_section(board, number)) for number, board in enumerate(boards)),
@@ -214,13 +215,13 @@ def _counted(boards: Sequence[SectionBoard]) -> str:
 
 
 def _markup(element: Element) -> str:
-    return tostring(element, encoding="unicode", method="html")
+    return tostring(escape.html_tree(element), encoding="unicode", method="html")
 
 
 def _json(value: Any) -> str:
     """JSON that can stand in a script element: nothing in it ends the element or a line."""
-    text = msgspec.json.encode(value).decode()
-    for character in "<>&\u2028\u2029":
+    text = escape.json_text(msgspec.json.encode(escape.values(value)).decode())
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 

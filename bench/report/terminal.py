@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
+from bench import escape
 from bench.report.groups import Section, Table, sections
 from bench.report.notes import skipped_samples
+from bench.report.text_table import text_table
 from bench.report.words import NONE, number, score
 from bench.schema import Record
 
@@ -26,16 +26,10 @@ def run_table(records: Sequence[Record]) -> str:
 
 def _section(section: Section) -> str:
     lines = [line for table in section.tables for line in _task_lines(table)]
-    table = tabulate(
-        lines,
-        headers=_HEADER,
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["left", "left", "right", "left", "left", *["right"] * 7],
-    )
     failed = [f"{record.label} failed: {record.failure}" for table in section.tables for record in table.failed]
     skipped = [f"{table.task}: {line}" for table in section.tables for line in skipped_samples(table.records)]
-    parts = [section.title, table, "\n".join(skipped), "\n".join(failed)]
+    notes = ["\n".join(map(escape.line, lines)) for lines in (skipped, failed)]
+    parts = [escape.line(section.title), text_table(_HEADER, lines, "llrllr"), *notes]
     return "\n\n".join(filter(None, parts))
 
 

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
-import re
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 NONE = "\N{EN DASH}"
-
-# The characters at which HTML begins a tag or a character reference (whatwg.org, HTML, "Tokenization").
-_OPENS = re.compile(r"<(?=[A-Za-z/!?])|&(?=[A-Za-z#])")
 
 
 def score(values: Sequence[float], with_deviation: bool = False) -> str:
@@ -63,25 +56,6 @@ def assignments(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{key}={setting(value)}" for key, value in values.items())
 
 
-def escape(text: str) -> str:
-    """Text that Markdown takes for a table's cell and for no HTML.
-
-    What can open no tag stays as it is, since a table is read in a terminal too: "<0.001", "audio>vision".
-    """
-    return _OPENS.sub(lambda found: html.escape(found[0]), " ".join(text.split())).replace("|", "\\|")
-
-
-def markdown(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown: its first column to the left, the others to the right."""
-    return tabulate(
-        [[escape(cell) for cell in line] for line in lines],
-        headers=[escape(name) for name in header],
-        tablefmt="pipe",
-        disable_numparse=True,
-        colalign=["left", *["right"] * (len(header) - 1)],
-    )
-
-
 def setting(value: Any) -> str:
     """One value as --set takes it, which is as TOML writes it but for texts and none."""
     if value is None:
@@ -89,3 +63,8 @@ def setting(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key}={json.dumps(each)}' for key, each in value.items())}}}"
     return value if isinstance(value, str) else json.dumps(value)
+
+
+def sides(align: str, columns: int) -> list[str]:
+    """How columns stand, for `tabulate`: a letter each, l or r, of which the last is that of all others too."""
+    return [{"l": "left", "r": "right"}[letter] for letter in align.ljust(columns, align[-1])]

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from bench import escape
+
 TRUE, FOUND = (0, 150, 70), (220, 40, 40)  # colours of what is true and of what was predicted
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)
 _GAP = 8
@@ -41,7 +43,7 @@ def text(line: str, width: int, colour: tuple[int, int, int] = _INK, size: int =
     """A line of text on paper, broken so that it is at most `width` pixels wide."""
     font = ImageFont.load_default(size)
     letters = max(8, round(width / (0.52 * size)))
-    lines = textwrap.wrap(line, letters) or [""]
+    lines = textwrap.wrap(escape.line(line), letters) or [""]
     height = round(1.35 * size)
     paper = Image.new("RGB", (width, height * len(lines)), _PAPER)
     pen = ImageDraw.Draw(paper)

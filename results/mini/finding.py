@@ -16,7 +16,8 @@ from audit import Measured, primary
 from reproduce import FIVE, HERE, MATCHED, SHORTENED, STAGES, TASKS, TEN, TOGETHER
 
 from bench.files import write_text
-from bench.report.words import NONE, markdown, p_value
+from bench.report.markdown import table as markdown
+from bench.report.words import NONE, p_value
 from bench.schema import Record
 from bench.stats import ALPHA, holm, paired_test, smallest_gain
 

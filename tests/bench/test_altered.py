@@ -15,11 +15,11 @@ import pytest
 import tomlkit
 from safetensors.numpy import save_file
 
-from bench import cli, predictions, prepared, records, samples, schema
+from bench import cli, escape, predictions, prepared, records, samples, schema
 from bench.again import specification
 from bench.check import baseline
 from bench.datasets.mini.build import Manifest, _read_manifest
-from bench.errors import BenchError, DataError, UsageError, printable
+from bench.errors import BenchError, DataError, UsageError
 from bench.plan import Spec, make_plan
 from bench.schema import Record
 from bench.streams.load import load_stream, outline_stream
@@ -125,7 +125,7 @@ def test_a_number_too_large_for_a_float_is_told(tmp_path):
 
 def test_messages_hold_nothing_that_a_terminal_obeys():
     assert str(DataError("a\x1b[2J\ud800é\nb\0")) == "a\\x1b[2J\\ud800é\nb\\x00"
-    assert UsageError(["a\rb"]).problems == ["a\\rb"] and printable("plain") == "plain"
+    assert UsageError(["a\rb"]).problems == ["a\\rb"] and escape.terminal("plain") == "plain"
 
 
 @pytest.mark.parametrize(

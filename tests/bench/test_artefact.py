@@ -428,7 +428,7 @@ def test_the_card_tells_scores_specification_and_how_to_load(trained, name, of_p
     card = (run.folder / "README.md").read_text()
     assert card.startswith(f"---\nlibrary_name: {'peft' if of_peft else 'transformers'}\ntags:\n")
     assert f"# {name} on avs, seed 0" in card
-    assert f"`{run.record.id}`" in card and "not the benchmark's own" in card
+    assert f"the run {run.record.id} of" in card and "not the benchmark's own" in card
     for metric, value in run.record.scores.test.items():
         assert any(metric in line and f"{value:.4f}" in line for line in card.splitlines())
     assert f"{run.record.parameters.adapter:,} in the adapters" in card

@@ -94,7 +94,7 @@ def spoil(results: Path, name: str) -> str:
         return "it is no regular file"
     if name == "a folder":
         path.mkdir()
-        return "directory"
+        return "no regular file"
     if name == "a link to nothing":
         path.symlink_to(folder / "nothing")
         return "No such file"

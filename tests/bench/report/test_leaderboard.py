@@ -5,13 +5,13 @@ import dataclasses
 import mocks
 import pytest
 
-from bench import records
+from bench import escape, records
 from bench.errors import BenchError
 from bench.plan import make_plan
 from bench.report.board import boards
 from bench.report.leaderboard import leaderboard as markdown
 from bench.report.published import published
-from bench.report.words import NONE, escape
+from bench.report.words import NONE
 from bench.report.write import write_leaderboard
 
 
@@ -143,8 +143,10 @@ def test_names_cannot_break_the_page(plan):
 
 
 def test_what_can_open_no_tag_stays_readable():
-    assert escape("p <0.001, audio>vision, a & b, 1 < 2") == "p <0.001, audio>vision, a & b, 1 < 2"
-    assert escape("<b> </b> <!-- <?x &lt; &#60; a|b") == "&lt;b> &lt;/b> &lt;!-- &lt;?x &amp;lt; &amp;#60; a\\|b"
+    assert escape.markdown("p <0.001, audio>vision, a & b, 1 < 2") == "p <0.001, audio>vision, a & b, 1 < 2"
+    assert (
+        escape.markdown("<b> </b> <!-- <?x &lt; &#60; a|b") == "&lt;b> &lt;/b> &lt;!-- &lt;?x &amp;lt; &amp;#60; a\\|b"
+    )
 
 
 def test_what_does_not_compare_is_said(measured):

@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench import escape
 from bench.report import page as page_module
 from bench.report.board import Interval, boards
 from bench.report.page import page, plain
@@ -291,10 +292,8 @@ def test_a_page_of_nothing():
 )
 @settings(max_examples=50, deadline=None)
 def test_names_are_text(name):
-    clean = re.sub(
-        "[\ud800-\udfff\r\0]", "", name
-    )  # no file of UTF-8 holds the first, and HTML reads the others as \n and "?"
-    run = made_boards.spec("lora", task=clean, note=clean)
+    clean = escape.line(name)
+    run = made_boards.spec("lora", task=name, note=name)
     text = page(made_boards.judged([made_boards.record(run, epochs=1)]))
     parts = Parts(text)
     assert parts.texts["h3"] == [clean]

@@ -1,0 +1,29 @@
+"""Tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from bench import escape
+from bench.report.words import sides
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]], align: str) -> str:
+    """A table whose cells are a line each.
+
+    Args:
+        header: of the columns.
+        rows: cells, of any type.
+        align: a letter a column, l or r; the last one is that of all others too.
+    """
+    cells = [[escape.line(str(cell)) for cell in row] for row in rows]
+    return tabulate(
+        cells,
+        headers=[escape.line(name) for name in header],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=sides(align, len(header)) if cells else None,
+    )
