@@ -189,6 +189,15 @@ def halved(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def renamed_array(folder, name):
+    """Let the manifest call the array by another name, under which its file is there too."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["arrays"] = {name: manifest["arrays"].pop("value")}
+    path.write_text(json.dumps(manifest))
+    (folder / f"{name}.npy").write_bytes((folder / "value.npy").read_bytes())
+
+
 @pytest.mark.parametrize(
     "harm",
     [
@@ -198,11 +207,12 @@ def halved(path):
         lambda folder: np.save(folder / "value.npy", np.zeros((2, 50), np.float32)),
         lambda folder: np.save(folder / "value.npy", np.array([{}] * 3, dtype=object)),
         lambda folder: np.save(folder / "value.npy", np.array(["a"] * 3)),
-        lambda folder: halved(folder / "index.json"),
-        lambda folder: (folder / "index.json").write_text("[" * 100_000),
-        lambda folder: (folder / "index.json").write_text('["../value"]'),
-        lambda folder: (folder / "index.json").write_text("[]"),
-        lambda folder: (folder / "index.json").write_text("3"),
+        lambda folder: np.save(folder / "value.npy", np.ones((3, 50), np.float32)),
+        lambda folder: halved(folder / "manifest.json"),
+        lambda folder: (folder / "manifest.json").write_text("[" * 100_000),
+        lambda folder: renamed_array(folder, "../value"),
+        lambda folder: (folder / "manifest.json").write_text("[]"),
+        lambda folder: (folder / "manifest.json").write_text("3"),
     ],
 )
 def test_decoded_samples_that_are_broken_are_decoded_anew(tmp_path, caplog, harm):
@@ -214,9 +224,9 @@ def test_decoded_samples_that_are_broken_are_decoded_anew(tmp_path, caplog, harm
     (folder,) = (path for path in (tmp_path / "prepared").iterdir() if path.is_dir())
     harm(folder)
     assert (prepare().columns["value"] == first).all()
-    assert caplog.text.count("are broken, and are decoded anew") == 1
+    assert caplog.text.count("are broken or changed, and are decoded anew") == 1
     prepare()
-    assert caplog.text.count("are broken, and are decoded anew") == 1
+    assert caplog.text.count("are broken or changed, and are decoded anew") == 1
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"benchmark": 3}', "[" * 100_000])
