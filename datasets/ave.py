@@ -69,9 +69,9 @@ class Release:
         self.events = []
         self.left_out: list[DataError] = []
         gathered = None if problems is None else self.left_out
-        known = frozenset(self.categories)
+        self._numbers = {category: number for number, category in enumerate(self.categories)}
         for event in read_events(path, gathered):
-            if event.category in known:
+            if event.category in self._numbers:
                 self.events.append(event)
             else:
                 unknown = f"category {event.category!r}, which {ANNOTATIONS} has not"
@@ -83,7 +83,7 @@ class Release:
         """The label of each second: (SECONDS,)."""
         seconds = np.arange(SECONDS)
         inside = (seconds >= event.start) & (seconds < event.end)
-        return np.where(inside, self.categories.index(event.category), len(self.categories))
+        return np.where(inside, self._numbers[event.category], len(self.categories))
 
     def frames(self, event: Event, size: int) -> NDArray[np.uint8]:
         """One frame a second, at places spread evenly over the frames that exist: (SECONDS, 3, size, size)."""

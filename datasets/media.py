@@ -25,6 +25,7 @@ from bench.files import MEBIBYTE, check_file, read_bytes
 LARGEST_PICTURE = 32 * MEBIBYTE  # bytes of a file; pictures of the benchmarks have less than one
 LARGEST_RECORDING = 256 * MEBIBYTE  # bytes of a file
 MOST_PIXELS = 2**25  # of a picture: as many as a frame of 8K video, 40 times those of any picture of the benchmarks
+LONGEST_SIDE = 2**16 - 1  # pixels, as in a JPEG; to resize a longer one takes 32 bytes for each
 MOST_SAMPLES = 2**26  # of a recording, over all its channels: twenty minutes of mono at 48 kHz
 MOST_SECONDS = 600  # of a recording, which decides how large it becomes at another rate; the benchmarks' have 10
 RATES = (1_000, 384_000)  # Hz
@@ -79,6 +80,8 @@ def check_pixels(height: int, width: int, most: int = MOST_PIXELS) -> None:
     Raises:
         ValueError: this is one.
     """
+    if max(height, width) > LONGEST_SIDE:
+        raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than {LONGEST_SIDE:,} along a side")
     if height * width > most:
         raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than the {most:,} allowed")
 

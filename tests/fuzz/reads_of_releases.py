@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import valid_files
 
+_SOME = 1000  # samples of a file with a hundred thousand, whose paths are looked at
+
 
 def inside(root: Path, path: Path) -> None:
     """Fails where a path leads out of a folder, on whatever system."""
@@ -27,7 +29,7 @@ def ave(folder: Path) -> None:
     for problem in problems:
         assert "Annotations.txt, line " in str(problem) or "trainSet.txt" in str(problem)
     release = Release(folder, "train")
-    for event in release.events:
+    for event in release.events[:_SOME]:
         assert release.labels(event).shape == (10,)
         inside(folder, release.sound_path(event))
         inside(folder, release.folder / "video_frames" / event.video)
@@ -38,7 +40,7 @@ def avs(folder: Path) -> None:
 
     Release(folder, "train", [])
     release = Release(folder, "train")
-    for video in release.videos:
+    for video in release.videos[:_SOME]:
         for path in (*release.frame_paths(video), *release.mask_paths(video), release.sound_path(video)):
             inside(folder, path)
 

@@ -1,0 +1,88 @@
+"""Reads the worst files of a reader, and prints what each took as a line of JSON: `python measured.py READER [NAME]`.
+
+Each is read in a process of its own, forked from one that has read a valid file: what another one took before would
+hide what it takes, and what the reader imports is no part of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import resource
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from targets import TARGETS, Target
+from worst_files import WORST
+
+from bench.errors import BenchError
+
+MOST_BYTES, MOST_SECONDS = 1_000_000_000, 60
+_GUARD = 6 * 2**30, 180  # bytes of address space and seconds after which a reader is ended, for the machine's sake
+
+
+def main(reader: str, wanted: str = "") -> None:
+    """Print what each of the files takes, or of those with this in their names."""
+    target = TARGETS[reader]
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch, "valid")
+        folder.mkdir()
+        target.take(folder, target.seeds[0])
+        for name, worst in WORST.items():
+            if worst.reader == reader and wanted in name:
+                folder = Path(scratch, str(len([*Path(scratch).iterdir()])))
+                path = folder / target.file
+                path.parent.mkdir(parents=True)
+                _forked(lambda path=path, worst=worst: path.write_bytes(worst.content()))
+                _forked(lambda name=name, folder=folder: _measure(name, target, folder))
+                path.unlink()
+
+
+def _forked(call: Callable[[], object]) -> None:
+    """Make a call in a process of its own; fails where that process does."""
+    sys.stdout.flush()
+    if (process := os.fork()) == 0:
+        try:
+            call()
+            sys.stdout.flush()
+        except BaseException:
+            logging.exception("failed")
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(process, 0)[1]:
+        sys.exit("a process failed")
+
+
+def _measure(name: str, target: Target, folder: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_GUARD[0], _GUARD[0]))
+    resource.setrlimit(resource.RLIMIT_CPU, (_GUARD[1], _GUARD[1]))
+    size = (folder / target.file).stat().st_size
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+    before, started = _memory("VmRSS"), time.process_time()
+    message = ""
+    try:
+        target.read(folder)
+    except BenchError as error:
+        message = str(error)
+    taken: dict[str, Any] = {"name": name, "size": size}
+    taken |= {"bytes": _memory("VmHWM") - before, "seconds": round(time.process_time() - started, 2)}
+    print(json.dumps({**taken, "length": len(message), "message": message[:300]}))
+
+
+def _memory(key: str) -> int:
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) * 1024
+    raise KeyError(key)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.CRITICAL + 1, stream=sys.stderr)
+    warnings.simplefilter("ignore")
+    main(*sys.argv[1:])

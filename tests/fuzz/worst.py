@@ -1,0 +1,43 @@
+"""What a worst file is, and the list of them: as large as its reader takes, and made to cost all that it can.
+
+A reader may take 1 GB and 60 s of processor time for any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+KIBIBYTE, MEBIBYTE = 2**10, 2**20
+
+
+@dataclass(frozen=True)
+class Worst:
+    """A file.
+
+    Attributes:
+        reader: the name of the target that reads it.
+        content: makes its bytes.
+    """
+
+    reader: str
+    content: Callable[[], bytes]
+
+
+WORST: dict[str, Worst] = {}
+
+
+def add(reader: str, files: dict[str, Callable[[], bytes]]) -> None:
+    """Adds files for a reader, by what they are."""
+    WORST.update({f"{reader}: {name}": Worst(reader, content) for name, content in files.items()})
+
+
+def repeated(part: bytes, size: int, first: bytes = b"", last: bytes = b"") -> Callable[[], bytes]:
+    """A content of up to `size` bytes: a part over and over."""
+    return lambda: first + part * ((size - len(first) - len(last)) // len(part)) + last
+
+
+def numbered(part: str, size: int, first: str = "", last: str = "") -> Callable[[], bytes]:
+    """A content of up to `size` bytes: a part with another number each time."""
+    count = size // len(part.format(10**6))
+    return lambda: (first + "".join(map(part.format, range(count))) + last).encode()
