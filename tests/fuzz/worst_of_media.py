@@ -50,7 +50,7 @@ add(
 add(
     "jpeg",
     {
-        "comments": lambda: b"\xff\xd8" + b"\xff\xfe\0\2" * (8 * MEBIBYTE) + valid_files.jpeg()[0][2:],
+        "comments": lambda: b"\xff\xd8" + b"\xff\xfe\0\2" * (7 * MEBIBYTE) + valid_files.jpeg()[0][2:],
         "fillers": lambda: b"\xff\xd8" + b"\xff" * (31 * MEBIBYTE) + valid_files.jpeg()[0][2:],
         "many parts of a profile": lambda: (
             b"\xff\xd8" + (b"\xff\xe2\0\x10ICC_PROFILE\0\1\1") * (1_000_000) + valid_files.jpeg()[0][2:]
