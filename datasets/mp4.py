@@ -12,6 +12,7 @@ from bench.files import MEBIBYTE, check_file
 
 LARGEST = 128 * MEBIBYTE  # bytes of a file; AVE's videos have a few MiB
 LARGEST_HEADER = 2 * MEBIBYTE  # bytes of all that is not media; ten minutes of it have one
+MOST_BOXES = 10_000  # outermost ones; a file has four, or two for each fragment
 MOST_SAMPLES = 2_000_000  # frames of picture and packets of sound; ten minutes have 100,000
 
 _MEDIA = (b"mdat", b"free", b"skip", b"wide")
@@ -33,7 +34,9 @@ def check(path: Path) -> None:
         raise ValueError("it is empty")
     header = samples = 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for kind, start, end in _boxes(content):
+        for number, (kind, start, end) in enumerate(_boxes(content)):
+            if number == MOST_BOXES:
+                raise ValueError(f"it has more than {MOST_BOXES:,} boxes")
             if kind == b"mdat":
                 continue
             header += 0 if kind in _MEDIA else end - start

@@ -256,6 +256,7 @@ def test_a_video_that_tells_of_more_frames_than_it_can_have_is_not_opened(tmp_pa
         (content + struct.pack(">I4sI", 24, b"moof", 16) + b"trun" + bytes(4) + b"\x7f" * 4, "more than 2,000,000"),
         (content.replace(b"mvhd", b"cmov"), "compressed header"),
         (content + struct.pack(">I4s", 2**22, b"abcd") + bytes(2**22), "that are no media, more than 2,097,152"),
+        (content + struct.pack(">I4s", 8, b"free") * 10_000, "more than 10,000 boxes"),
         (b"", "it is empty"),
     ):
         (tmp_path / "a.mp4").write_bytes(harm)
