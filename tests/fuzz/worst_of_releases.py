@@ -49,13 +49,15 @@ def _shared_sentence(count: int, text: str = "a") -> bytes:
     return pickle.dumps([{**keys, "sentences": [sentence] * count}], 2)
 
 
-_IMAGE = '{"id": 0, "file_name": "a.jpg", "height": 10000, "width": 10000}'
-_BEFORE = '{"images": [' + _IMAGE + '], "categories": [{"id": 3}], "annotations": ['
+_IMAGES = ", ".join(f'{{"id": {n}, "file_name": "a.jpg", "height": 10000, "width": 10000}}' for n in range(3))
+_BEFORE = '{"images": [' + _IMAGES + '], "categories": [{"id": 3}], "annotations": ['
 
 
 def _annotation(segmentation: str) -> bytes:
-    keys = '{"id": 0, "image_id": 0, "category_id": 3, "bbox": [10, 5, 10, 15], "segmentation": '
-    return (_BEFORE + keys + segmentation + "}]}").encode()
+    """Three objects of three images, as the refs name them, of which the first has this segmentation."""
+    keys = '{{"id": {0}, "image_id": {0}, "category_id": 3, "bbox": [10, 5, 10, 15], "segmentation": {1}}}'
+    masks = (segmentation, _FULL, _FULL)
+    return (_BEFORE + ", ".join(keys.format(n, mask) for n, mask in enumerate(masks)) + "]}").encode()
 
 
 _FULL = '{"size": [10000, 10000], "counts": [0, 100000000]}'
@@ -63,7 +65,7 @@ add(
     "coco",
     {
         "lists": repeated(b"[],", COCO, b'{"a": [', b'[]], "images": [], "annotations": []}'),
-        "lists in a segmentation": lambda: _annotation("[" + "[]," * (COCO // 3 - 200) + "[]]"),
+        "lists in a segmentation": lambda: _annotation("[" + "[]," * (COCO // 3 - 400) + "[]]"),
         "lists in a segmentation that is read": lambda: _annotation("[" + "[]," * (4 * MEBIBYTE // 3 - 10) + "[]]"),
         "tables": repeated(b"{},", COCO, b'{"a": [', b'{}], "images": [], "annotations": []}'),
         "as many objects as it may have": lambda: (

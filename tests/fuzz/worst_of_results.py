@@ -65,7 +65,7 @@ add(
     "samples",
     {
         "as many samples as it may have": lambda: _archive(1, 30_000_000),
-        "a gigabyte of samples": lambda: _archive(1, 260_000_000),
+        "more samples than it may have": lambda: _archive(1, 40_000_000),
         "splits": lambda: _archive(60_000, 1),
     },
 )
