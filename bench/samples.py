@@ -16,7 +16,7 @@ from bench.records import FOLDER
 GROUP = "group"
 """Beside the metrics of a split: (samples,), whole numbers that are equal for samples which are not independent."""
 _LARGEST = 16 * MEBIBYTE  # bytes of a file, packed
-_LARGEST_ARRAYS = 128 * MEBIBYTE  # bytes of what it holds: scores of 30 million samples
+_LARGEST_ARRAYS = 64 * MEBIBYTE  # bytes of what it holds: scores of 15 million samples
 _BETWEEN = "/"  # splits and metrics in the names of arrays
 
 SampleScores = Mapping[str, Mapping[str, np.ndarray]]

@@ -64,7 +64,7 @@ add("record", {"tables in a whole one": _lists_in_record})
 add(
     "samples",
     {
-        "as many samples as it may have": lambda: _archive(1, 30_000_000),
+        "as many samples as it may have": lambda: _archive(1, 16_000_000),
         "more samples than it may have": lambda: _archive(1, 40_000_000),
         "splits": lambda: _archive(60_000, 1),
     },
