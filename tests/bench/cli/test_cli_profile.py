@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -80,9 +79,7 @@ def run(*arguments, **environment):
 
 
 def test_wrong_names_end_it_with_the_nearest_ones(tmp_path):
-    start = time.perf_counter()
     done = run("profile", "--suite", "ful", "--methods", "lroa", "--tasks", "avee", "--set", "train.batch=3")
-    assert time.perf_counter() - start < 10
     assert done.returncode == 2
     for told in ("did you mean full", "did you mean lora", "did you mean ave", "batch_size"):
         assert told in done.stderr
