@@ -1,16 +1,18 @@
 # make run     installs what is needed into .venv and runs the main job: LoRA and CoLA on AVE and AVS, embedded data
 # make test    the tests, as many at a time as there are cores; `make explore` lets property tests draw new examples
 # make fuzz    the readers of foreign files on 2,000 damaged files each, a minute or two; `make fuzz-more`: 20,000 new ones
+# make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
 # make lint    formatting, style and types
 PYTHON ?= python3
+KILLS ?= 7
 BIN := .venv/bin
 # One thread a test process: tests are many small operations, which a second thread slows down. A file's tests stay in one
 # process, so that what they share is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile
 
-.PHONY: run test explore fuzz fuzz-more perf check check-defects lint clean
+.PHONY: run test explore fuzz fuzz-more chaos perf check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -26,6 +28,9 @@ fuzz: .venv/installed
 
 fuzz-more: .venv/installed
 	$(PYTEST) --dist=load --hypothesis-profile=fuzz-more tests/fuzz
+
+chaos: .venv/installed
+	KILLS=$(KILLS) $(BIN)/pytest tests/chaos
 
 perf: .venv/installed
 	$(BIN)/python -m perf
