@@ -192,3 +192,9 @@ def test_a_trial_under_a_runs_name_is_no_finished_run(good, tmp_path):
     records.write(run, results)
     assert records.read(path) == run and records.read(path.with_name(f"{path.stem}~1.json")) == trial
     assert records.read_all(results) == [run]
+
+
+@pytest.mark.parametrize("command", [["leaderboard"], ["export", "--format", "csv"], ["power"]])
+def test_a_folder_without_records_lacks_something_and_is_no_wrong_command(tmp_path, command, capsys):
+    assert cli.main([*command, "--results", str(tmp_path)]) == 1
+    assert str(tmp_path / records.FOLDER) in capsys.readouterr().err
