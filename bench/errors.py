@@ -8,7 +8,14 @@ from contextlib import contextmanager
 from bench import escape
 
 _LONGEST = 2000  # characters of what a library's error says
+_QUOTED = 60  # characters of what the user gave
 _MOST_MISTAKES = 50  # of one command: a file that is something else altogether may have one in every line
+
+
+def shortened(text: object) -> str:
+    """What a message quotes of the user's input: of a number of thousands of digits its ends."""
+    words = str(text)
+    return words if len(words) <= _QUOTED else f"{words[: _QUOTED // 2]}...{words[-_QUOTED // 2 :]}"
 
 
 class BenchError(Exception):

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import inherited, registry, settings
-from bench.errors import Mistakes, UsageError
+from bench.errors import Mistakes, UsageError, shortened
 from bench.recipe import PER_METHOD, Recipe
 from bench.registry import did_you_mean
 from bench.suite import Data, StreamSource, Suite, load_suite, parse_value, split_method
@@ -158,10 +158,10 @@ def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
     """The seeds that are numbers, each once."""
     numbers: dict[int, None] = {}
     for seed in seeds:
-        if re.fullmatch("[0-9]+", str(seed)) and int(seed) <= _MAX_SEED:
+        if re.fullmatch("[0-9]{1,10}", str(seed)) and int(seed) <= _MAX_SEED:
             numbers[int(seed)] = None
         else:
-            mistakes.add(f"a seed is a whole number from 0 to {_MAX_SEED}, not {seed}")
+            mistakes.add(f"a seed is a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
     return list(numbers)
 
 

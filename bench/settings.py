@@ -16,6 +16,8 @@ from bench.registry import did_you_mean
 
 T = TypeVar("T")
 
+_INTEGERS = 10**18
+
 
 def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     """An instance of the dataclass `cls` with `values` as its fields.
@@ -116,6 +118,8 @@ def _converted(value: Any, hint: Any) -> Any:
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
+    elif hint is int and isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
+        raise ValueError("must be a whole number of at most 18 digits")  # a record can hold no larger one
     elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     raise TypeError

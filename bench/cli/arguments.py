@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.errors import UsageError
+from bench.errors import UsageError, shortened
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -56,9 +57,26 @@ def whole(text: str, option: str) -> int:
     Raises:
         UsageError: the text is none.
     """
-    if not (text.isdecimal() and int(text)):
-        raise UsageError(f"{option} is a whole number from 1, not {text}")
+    if re.fullmatch("[0-9]{10,}", text):
+        raise UsageError(f"{option} is a whole number from 1 to 999999999, not {shortened(text)}")
+    if not re.fullmatch("[0-9]+", text) or not int(text):
+        raise UsageError(f"{option} is a whole number from 1, not {shortened(text)}")
     return int(text)
+
+
+def number(text: str, option: str) -> float:
+    """A finite number.
+
+    Raises:
+        UsageError: the text is none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"{option} is a finite number, not {shortened(text)}")
+    return value
 
 
 _TIMES = {"s": 1, "m": 60, "h": 3600}
@@ -84,9 +102,9 @@ def size(text: str, option: str) -> int:
 
 
 def _measured(text: str, units: Mapping[str, int], expected: str) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([A-Za-z]+)", text)
+    found = re.fullmatch(r"([0-9]{1,12}(?:\.[0-9]+)?)([A-Za-z]+)", text)
     if not found or found[2] not in units or not float(found[1]):
-        raise UsageError(f"{expected}, not {text}")
+        raise UsageError(f"{expected}, not {shortened(text)}")
     return float(found[1]) * units[found[2]]
 
 

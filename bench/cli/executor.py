@@ -6,7 +6,7 @@ import argparse
 
 from bench.cli.arguments import size, whole
 from bench.cluster import Cluster, check_installed
-from bench.errors import UsageError
+from bench.errors import UsageError, shortened
 
 
 def add_executor(parser: argparse.ArgumentParser) -> None:
@@ -76,5 +76,5 @@ def _gpus(text: str) -> float:
     except ValueError:
         number = -1.0
     if not (0 <= number <= 1 or (number > 1 and number.is_integer())):
-        raise UsageError(f"--gpus-per-run is a whole number or a part of 1, as in 0.5, not {text}")
+        raise UsageError(f"--gpus-per-run is a whole number or a part of 1, as in 0.5, not {shortened(text)}")
     return number

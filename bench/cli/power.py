@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.arguments import number, whole
 from bench.cli.printing import print
 from bench.errors import BenchError, UsageError
 
@@ -20,17 +21,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--gain",
-        type=float,
+        type=lambda text: number(text, "--gain"),
         default=1.0,
         metavar="POINTS",
         help="true gain over lora, in points (default: %(default)s)",
     )
     parser.add_argument(
-        "--power", type=float, default=0.8, metavar="P", help="how probably it is to be found (default: %(default)s)"
+        "--power",
+        type=lambda text: number(text, "--power"),
+        default=0.8,
+        metavar="P",
+        help="how probably it is to be found (default: %(default)s)",
     )
     parser.add_argument(
         "--comparisons",
-        type=int,
+        type=lambda text: whole(text, "--comparisons"),
         metavar="N",
         help="methods that are compared with lora in one table, for Holm's correction (default: as many as it has)",
     )
@@ -52,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
             "more of one task: bench run --methods lora,... --seeds 0,1,2"
         )
 
-    def number(seeds: int | None) -> str:
+    def told(seeds: int | None) -> str:
         return str(seeds) if seeds else ">1000"
 
     lines = [
@@ -61,8 +66,8 @@ def main(args: argparse.Namespace) -> int:
             power.method,
             str(power.seeds),
             f"{power.deviation:.2f}",
-            number(power.needed),
-            " to ".join(number(end) for end in power.needed_between) if power.deviation else NONE,
+            told(power.needed),
+            " to ".join(told(end) for end in power.needed_between) if power.deviation else NONE,
             *(f"{gain:.2f}" for gain in power.smallest.values()),
         ]
         for power in found
@@ -80,7 +85,5 @@ def _check(args: argparse.Namespace) -> None:
         problems.append(f"--gain is a number of points above 0, not {args.gain:g}")
     if not 0.05 < args.power < 1:
         problems.append(f"--power is between 0.05 and 1, not {args.power:g}")
-    if args.comparisons is not None and args.comparisons < 1:
-        problems.append(f"--comparisons is a whole number from 1, not {args.comparisons}")
     if problems:
         raise UsageError(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.arguments import whole
 from bench.cli.printing import print
 
 
@@ -17,20 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="where to write it (default: MODALITY-encoder); a suite takes it as streams.MODALITY.model",
     )
-    parser.add_argument("--steps", type=int, metavar="N", help="optimiser steps (default: the recipe's)")
+    parser.add_argument(
+        "--steps", type=lambda text: whole(text, "--steps"), metavar="N", help="optimiser steps (default: the recipe's)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Pretrains for some ten minutes on two cores."""
     from dataclasses import replace
 
-    from bench.errors import UsageError
     from bench.pretrain import RECIPES, pretrain
 
     recipe = RECIPES[args.modality]
     if args.steps is not None:
-        if args.steps < 1:
-            raise UsageError(f"--steps must be at least 1, not {args.steps}")
         recipe = replace(recipe, steps=args.steps)
     folder = args.out or Path(f"{args.modality}-encoder")
     folder.mkdir(parents=True, exist_ok=True)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench.cli.arguments import whole
 from bench.cli.printing import print
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which run, how many samples, and where to draw them."""
     parser.add_argument("--run", required=True, metavar="ID", help="id of the run, or how it begins")
-    parser.add_argument("--n", type=int, default=8, metavar="N", help="samples (default: %(default)s)")
+    parser.add_argument(
+        "--n", type=lambda text: whole(text, "--n"), default=8, metavar="N", help="samples (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a .png file (default: RESULTS/pictures/ID.png)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
@@ -25,8 +28,6 @@ def main(args: argparse.Namespace) -> int:
     from bench.files import atomic_file
     from bench.show import FOLDER, show
 
-    if args.n < 1:
-        raise UsageError(f"--n must be at least 1, not {args.n}")
     picture, record = show(args.run, args.results, args.data_root, args.n)
     path = args.out or args.results / FOLDER / f"{record.id}.png"
     try:
