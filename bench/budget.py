@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.05
 _LARGEST = 2**16  # of a knob
-_LARGEST = 1e12  # as a number
+_MOST_PARAMETERS = 1e12
 _UNITS = {"": 1, "k": 1e3, "m": 1e6}
 
 Count = Callable[[dict[str, Any]], int | None]
@@ -276,7 +276,7 @@ def _amount(budget: str) -> Callable[[int], int] | None:
     """
     if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", budget):
         value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
-        if value > _LARGEST:
+        if value > _MOST_PARAMETERS:
             raise UsageError(f"--budget {shortened(budget)} is more than any stream has parameters")
         return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
     try:

@@ -26,8 +26,6 @@ NOT_STARTED = (
     'In a script, put what runs below `if __name__ == "__main__":`'
 )
 
-SHARED_MEMORY = "/dev/shm"
-
 _PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
 
 
@@ -77,19 +75,28 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     try:
         begun = context.Event()
     except OSError as error:
-        raise BenchError(f"worker processes need semaphores, which lie in {SHARED_MEMORY}: {error}") from error
+        raise BenchError(f"worker processes need semaphores, which lie in /dev/shm: {error}") from error
     try:
         with ProcessPoolExecutor(workers, context, initializer=_begin_in_pool, initargs=(begun,)) as pool:
             yield pool
     except BrokenProcessPool:
         if not begun.is_set():
             raise UsageError(NOT_STARTED) from None
-        raise BenchError("a worker process was killed, as happens where memory runs out") from None
+        raise BenchError("out of memory, as it seems: a worker process was killed") from None
 
 
 def _begin_in_pool(begun: Event) -> None:
     begin()
     begun.set()
+
+
+def has_semaphores() -> bool:
+    """Return whether processes can share semaphores, without which no queue connects them; they lie in /dev/shm."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError:
+        return False
+    return True
 
 
 def refuse_unguarded() -> None:

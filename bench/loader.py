@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from bench import child_processes, processes
 from bench.cpus import available_cpus
@@ -91,7 +91,7 @@ def load(
         pin: put batches where a GPU can fetch them from.
     """
     read = dataset.dataset if isinstance(dataset, Without) else dataset
-    workers = decoding_workers() if isinstance(read, Decoded) else 0
+    workers = decoding_workers() if isinstance(read, Decoded) and child_processes.has_semaphores() else 0
     return DataLoader(
         dataset,
         batch_size,
@@ -125,9 +125,16 @@ def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
             left out here.
     """
     try:
-        yield from loader
+        for batch in loader:
+            yield _as_tensors(batch)
     except DataError as error:
         raise DataError(str(error).rpartition("DataError: ")[2].strip()) from error
+
+
+def _as_tensors(batch: Batch) -> Batch:
+    if not isinstance(batch, dict):
+        return batch
+    return {name: torch.as_tensor(values) for name, values in batch.items()}  # type: ignore[return-value]
 
 
 def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[dict[str, Tensor]]:
@@ -136,8 +143,21 @@ def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iter
         yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
 
 
-def _collate(batch: Any) -> dict[str, Tensor]:
+def _collate(batch: Any) -> Mapping[str, Tensor | np.ndarray]:
     """What `Columns` gives is a batch already; other samples are stacked."""
-    return (
-        batch if isinstance(batch, dict) else {name: torch.stack([each[name] for each in batch]) for name in batch[0]}
-    )
+    if isinstance(batch, dict):
+        return batch
+    stacked = {name: torch.stack([each[name] for each in batch]) for name in batch[0]}
+    return _to_send(stacked) if get_worker_info() else stacked
+
+
+def _to_send(batch: dict[str, Tensor]) -> Mapping[str, Tensor | np.ndarray]:
+    """A worker's batch in shared memory; where that is full, as arrays, which go through a pipe and take longer.
+
+    A container has 64 MB of it in /dev/shm unless it is given more. PyTorch would find out where nobody hears of it,
+    and the batch would be waited for without end.
+    """
+    try:
+        return {name: values.share_memory_() for name, values in batch.items()}
+    except RuntimeError:
+        return {name: values.numpy() for name, values in batch.items()}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bench import child_processes, cpus, registry, schema, settings
 from bench.errors import BenchError, Terminated, UsageError
+from bench.memory_errors import NEEDS_LESS
 from bench.plan import Spec
 from bench.progress import set_quiet
 from bench.schema import Record
@@ -240,4 +241,6 @@ def _lost(spec: Spec, started: str, exit_code: int) -> Record:
     """The record of a run whose process died."""
     how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
     reason = f"its worker process ended {how}; where memory was short, fewer --jobs need less"
+    if exit_code == -signal.SIGKILL:  # how a kernel or a container takes memory back
+        reason = f"out of memory, as it seems: its worker process ended {how}; fewer --jobs need less, and {NEEDS_LESS}"
     return replace(Record.failed(spec, started, reason), finished=schema.now())

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench import artefact, predictions, processes, records, samples, schema
+from bench import artefact, memory_errors, predictions, processes, records, samples, schema
 from bench.arithmetic import denormals_flushed
 from bench.checkpoint import Checkpoint, made_by
 from bench.claims import ClaimLostError, holder
@@ -102,11 +102,8 @@ def _check_finite(scores: schema.Scores) -> None:
 
 def _reason(error: Exception) -> str:
     """Why a run failed, in words."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return (
-            f"out of memory: {error or type(error).__name__}; a smaller --set train.micro_batch=N or "
-            "train.gradient_checkpointing=true needs less"
-        )
+    if memory_errors.ran_out(error):
+        return memory_errors.reason(error)
     return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 

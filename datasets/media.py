@@ -39,7 +39,7 @@ def _decoding(path: Path, sample: str, what: str) -> Iterator[None]:
     """Tells of whatever goes wrong as a DataError with the file and its sample."""
     try:
         yield
-    except DataError:
+    except (DataError, MemoryError):  # the latter says nothing of the file
         raise
     except FileNotFoundError as error:
         raise DataError(f"sample {sample}: {what} {path} is missing") from error

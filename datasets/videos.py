@@ -216,7 +216,7 @@ def _opened(video: Path, sample: str, kind: str) -> Iterator[tuple[Any, Any]]:
             yield container, stream
     except FileNotFoundError as error:
         raise DataError(f"sample {sample}: video {video} is missing") from error
-    except DataError:
+    except (DataError, MemoryError):  # the latter says nothing of the file
         raise
     except Exception as error:  # a broken file can make a decoder fail in any way
         raise DataError(f"sample {sample}: video {video} cannot be read: {wording(error)}") from error

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import bench
-from bench import processes, signals
+from bench import memory_errors, processes, signals
 from bench.cli.printing import LogFormatter, print
 from bench.errors import BenchError, Terminated, UsageError
 from bench.progress import set_quiet
@@ -69,6 +69,11 @@ def main(argv: Sequence[str]) -> int:
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        if not memory_errors.ran_out(error):
+            raise
+        print(f"bench: {memory_errors.reason(error)}", file=sys.stderr)
+        return 1
 
 
 def _parser(asked: str | None) -> argparse.ArgumentParser:

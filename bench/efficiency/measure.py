@@ -12,6 +12,7 @@ from functools import lru_cache, partial
 import torch
 from accelerate import Accelerator
 
+from bench import memory_errors
 from bench.efficiency.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory, identity
 from bench.efficiency.shared import SharedStreams
 from bench.efficiency.subject import Batch, Subject, examples
@@ -177,7 +178,7 @@ def _spread(values: Sequence[float], over: Callable[[float], float] = lambda val
 
 
 def _reason(error: Exception, size: int) -> str:
-    if isinstance(error, torch.OutOfMemoryError):
+    if memory_errors.ran_out(error):
         return f"a step of {size} samples does not fit: --batch takes fewer, --suggest-batch finds how many fit"
     return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 

@@ -107,8 +107,9 @@ def test_every_mistake_of_a_usage_error_comes_back(runs):
 def test_a_run_whose_process_dies_is_recorded_as_failed_and_the_others_go_on(runs, tmp_path, capfd):
     done = {record.spec["seed"]: record for record in runs(pooled.killed, 5)}
     assert [done[seed].status for seed in range(5)] == ["failed", "ok", "failed", "ok", "ok"]
-    assert (
-        done[0].reason == "its worker process ended by signal 9, Killed; where memory was short, fewer --jobs need less"
+    assert done[0].reason == (
+        "out of memory, as it seems: its worker process ended by signal 9, Killed; fewer --jobs need less, and "
+        "a smaller --set train.micro_batch=N or train.gradient_checkpointing=true needs less"
     )
     assert "ended with exit code 1" in done[2].reason
     assert "ZeroDivisionError: a mistake in the code" in capfd.readouterr().err
