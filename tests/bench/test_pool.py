@@ -191,7 +191,9 @@ def test_threads_are_shared_out(monkeypatch, jobs, all_threads, each):
 
 def test_data_is_generated_once_a_task_by_the_parent(monkeypatch, tmp_path):
     made = []
-    monkeypatch.setattr("bench.release.build.ensure", lambda root, *what, progress: made.append((root, *what)))
+    monkeypatch.setattr(
+        "bench.release.build.ensure", lambda root, *what, progress: made.append((root, *what)) or (root, None)
+    )
     plan = make_plan("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"])
     pool.make_data(plan, RunOptions(tmp_path))
     assert made == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]

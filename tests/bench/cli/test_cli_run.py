@@ -267,7 +267,10 @@ def test_jobs_that_fail_end_as_without(bench_run, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
     more = ["--jobs", "2", "--seeds", "0,1", "--data-root", str(tmp_path)]
     assert bench_run(*more, methods="lora", tasks="ave") == 1
-    assert "ave lora seed 0 failed: out of memory, as it seems: its worker process ended by signal 9" in capsys.readouterr().out
+    assert (
+        "ave lora seed 0 failed: out of memory, as it seems: its worker process ended by signal 9"
+        in capsys.readouterr().out
+    )
     monkeypatch.setattr(pool, "execute_run", pooled.data_missing)
     assert bench_run(*more, "--rerun", methods="lora", tasks="ave") == 1
     assert capsys.readouterr().err == "bench: x/y.wav of sample y is missing\n"
