@@ -33,8 +33,8 @@ def tokenizer(place: Path, name: str) -> None:
 
     words = inputs.TextInput(str(_completed(place, name)), length=8)
     number, padding = words.vocabulary()
-    ids = words.encode(["The reds \N{LATIN SMALL LETTER E WITH ACUTE} [PAD]", "", "\0"])
-    assert ids.shape == (3, 8) and ids.min() >= 0 and max(ids.max(), padding) < number
+    ids = words.encode(["The reds \N{LATIN SMALL LETTER E WITH ACUTE} [PAD]", "", "\0", "a " * 5000])
+    assert ids.shape == (4, 8) and ids.min() >= 0 and max(ids.max(), padding) < number
 
 
 def _completed(place: Path, name: str) -> Path:

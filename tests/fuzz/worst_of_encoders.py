@@ -9,7 +9,7 @@ from worst import MEBIBYTE, add, numbered, repeated
 # Encoders: 1 MiB of configuration, 16 of a tokenizer
 _WORDS = ('{"version": "1.0", "added_tokens": [', '], "model": {"type": "WordPiece", "unk_token": "[UNK]", "vocab": {')
 _VOCABULARY = (
-    '"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}, '
+    '"the": 5, "[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}, '
     '"continuing_subword_prefix": "##", "max_input_chars_per_word": 100}'
 )
 _ADDED = (
@@ -54,7 +54,7 @@ add(
         "lists in lists": repeated(b"[", 16 * MEBIBYTE, b'{"a": '),
         "words": numbered('"w{0}": {0},', 16 * MEBIBYTE, "".join(_WORDS), _VOCABULARY + "}"),
         "added tokens": lambda: _added_tokens(100_000),
-        "a regular expression that goes back": lambda: _regular_expression(r"(([a-z ])+.)+[A-Z]([a-z])+$"),
+        "a regular expression that goes back": lambda: _regular_expression(r"(([a ]+)+)+[!-#]"),
         "a regular expression that repeats": lambda: _regular_expression("(a{1,1000}){1,1000}"),
     },
 )

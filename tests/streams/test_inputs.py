@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -122,3 +123,15 @@ def test_what_is_no_tokenizer_is_refused(tmp_path):
         TextInput(str(tmp_path / "nowhere")).encode(["dog"])
     with pytest.raises(BenchError, match="3 tokens"):
         TextInput("there", length=2)
+
+
+def test_a_regular_expression_that_would_go_back_for_ever_is_told(tmp_path, capfd):
+    """The tokenizers' library panics once it has gone back ten million times, which is no `Exception` of Python's."""
+    split = {"type": "Split", "pattern": {"Regex": "(([a ]+)+)+[!-#]"}, "behavior": "Isolated", "invert": False}
+    model = {"type": "WordLevel", "vocab": {"[PAD]": 0, "a": 1}, "unk_token": "[PAD]"}
+    content = {"version": "1.0", "added_tokens": [], "pre_tokenizer": split, "model": model}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(content))
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(BenchError, match="cannot encode texts: .*retry-limit"):
+        TextInput(str(tmp_path), 8).encode(["a " * 5000])
