@@ -133,5 +133,5 @@ def test_a_regular_expression_that_would_go_back_for_ever_is_told(tmp_path, capf
     (tmp_path / "tokenizer.json").write_text(json.dumps(content))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": "[PAD]"}
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
-    with pytest.raises(BenchError, match="cannot encode texts: .*retry-limit"):
+    with pytest.raises(BenchError, match=r"cannot encode texts: .*retry-limit"):
         TextInput(str(tmp_path), 8).encode(["a " * 5000])
