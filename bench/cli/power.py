@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.cli.arguments import number, whole
 from bench.cli.printing import print
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, Mistakes
 
 _LEGEND = """
 Paired t-test over seeds, two-sided, at 0.05 over a table's comparisons; a gain is found with probability {power:g}.
@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--comparisons",
-        type=lambda text: whole(text, "--comparisons"),
         metavar="N",
         help="methods that are compared with lora in one table, for Holm's correction (default: as many as it has)",
     )
@@ -49,8 +48,8 @@ def main(args: argparse.Namespace) -> int:
     from bench.report.text_table import text_table
     from bench.report.words import NONE
 
-    _check(args)
-    found = list(powers(boards(read_all(args.results)), args.gain, args.power, args.comparisons))
+    comparisons = _checked(args)
+    found = list(powers(boards(read_all(args.results)), args.gain, args.power, comparisons))
     if not found:
         raise BenchError(
             f"no variance to tell from in {args.results / FOLDER}: it takes lora and another method with two seeds or "
@@ -79,11 +78,20 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace) -> None:
-    problems = []
+def _checked(args: argparse.Namespace) -> int | None:
+    """The number of comparisons, if one is given.
+
+    Raises:
+        UsageError: with all that is wrong in the arguments.
+    """
+    mistakes = Mistakes()
     if args.gain <= 0:
-        problems.append(f"--gain is a number of points above 0, not {args.gain:g}")
+        mistakes.add(f"--gain is a number of points above 0, not {args.gain:g}")
     if not 0.05 < args.power < 1:
-        problems.append(f"--power is between 0.05 and 1, not {args.power:g}")
-    if problems:
-        raise UsageError(problems)
+        mistakes.add(f"--power is between 0.05 and 1, not {args.power:g}")
+    comparisons = None
+    if args.comparisons is not None:
+        with mistakes.gathered():
+            comparisons = whole(args.comparisons, "--comparisons")
+    mistakes.raise_if_any()
+    return comparisons
