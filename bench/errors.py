@@ -49,7 +49,7 @@ class Terminated(BaseException):
     """The process is asked to end by a signal, whose number and name the message tells."""
 
 
-def wording(error: Exception) -> str:
+def wording(error: BaseException) -> str:
     """What an error says; its name where it says nothing, as a decoder's errors may.
 
     What libraries quote of a file may be as long as the file, and is cut.
