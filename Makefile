@@ -1,6 +1,7 @@
 # make run     installs what is needed into .venv and runs the main job: LoRA and CoLA on AVE and AVS, embedded data
 # make test    the tests, as many at a time as there are cores; `make explore` lets property tests draw new examples
-# make fuzz    the readers of foreign files on 2,000 damaged files each, a minute or two; `make fuzz-more`: 20,000 new ones
+# make fuzz    the readers of foreign files on 2,000 damaged files each, and on the worst ones that are known, up to a
+#              quarter of an hour; `make fuzz-more`: 20,000 new ones
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
