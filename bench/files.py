@@ -101,7 +101,7 @@ def atomic_file(path: Path, guard: Guard = nullcontext) -> Iterator[BinaryIO]:
     The folder is made if it is missing. An error within, or of the disk, leaves nothing behind.
 
     Args:
-        path: the file. A symbolic link in its place is replaced, not followed.
+        path: the file. A symbolic link in its place is replaced, not followed; a device or a pipe is left alone.
         guard: entered once everything is on the disk, while the file appears; what it raises ends the writing.
 
     Yields:
@@ -110,6 +110,10 @@ def atomic_file(path: Path, guard: Guard = nullcontext) -> Iterator[BinaryIO]:
     Raises:
         OSError: it cannot be written.
     """
+    with suppress(FileNotFoundError):
+        mode = path.lstat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            raise OSError(errno.EINVAL, "there is something else than a regular file", str(path))
     with _scratch(path.parent, _create_file) as (scratch, descriptor):
         with open(descriptor, "w+b", closefd=False) as file:
             yield file

@@ -15,8 +15,9 @@ DEEPEST = 32  # parts of a dotted key; a suite has five: tasks.NAME.methods.NAME
 
 # Comments and texts, in which dots mean nothing. Each begins where it would for a parser that reads from left to right;
 # what is not closed ends the parsing, so it does not matter what comes after.
+# A text of several lines may end in quotes of its own: up to two before the three that close it.
 _OPAQUE = re.compile(
-    r'''#[^\n]*|"""(?:\\.|[^\\])*?"""|\'\'\'.*?\'\'\'|"(?:\\.|[^"\\\n])*"|'[^'\n]*\'''',
+    r'''#[^\n]*|"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*\'''',
     re.DOTALL,
 )
 

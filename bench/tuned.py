@@ -199,7 +199,7 @@ def write_tuned(path: Path, tuning: Tuning, found: Mapping[Pair, Mapping[str, An
         methods[method] = _table(values, about[task, method])
     text = re.sub(r"\n\n+\[", "\n\n[", tomlkit.dumps(document).rstrip() + "\n")
     try:
-        write_text(path, text)
+        write_text(path.resolve(), text)  # the user's own link is followed
     except OSError as error:
         raise BenchError(f"{text}\nthese settings, printed above, cannot be written to {path}: {error}") from error
 

@@ -168,7 +168,7 @@ def write(baseline: Baseline, path: Path) -> None:
     except ValueError as error:
         raise BenchError(f"the baseline {path} cannot be written: {error}") from error
     try:
-        write_text(path, text)
+        write_text(path.resolve(), text)  # the user's own link is followed
     except OSError as error:
         raise BenchError(f"{text}the baseline, printed above, cannot be written to {path}: {error}") from error
 

@@ -56,7 +56,7 @@ def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int
     records = read_some(results)
     try:
         if form in ("csv", "parquet"):
-            _write_table(records, form, path)
+            _write_table(records, form, out.resolve() if out else path)  # the user's own link is followed
         else:
             records = _finished(records, results)
             _write_each(records, path, *_writer(form, results))

@@ -190,3 +190,11 @@ def test_a_folder_that_another_process_has_put_there_stays(tmp_path):
         with atomic_folder(tmp_path / "data") as fast:
             (fast / "whose").write_text("the first one's")
     assert (tmp_path / "data" / "whose").read_text() == "the first one's" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_pipe_or_a_device_is_left_alone(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="something else than a regular file"):
+        write_text(pipe, "text")
+    assert stat.S_ISFIFO(pipe.lstat().st_mode) and list(tmp_path.iterdir()) == [pipe]

@@ -20,6 +20,9 @@ DEEP = {
     "a header": "[" + ".".join(["a"] * 2000) + "]",
     "a list of tables": "[[" + ".".join(["a"] * 2000) + "]]",
     "a table in a line": "x = {" + ".".join(["a"] * 2000) + " = 1}",
+    "after texts that end in quotes": 'x = ["""a"""","""b"""]\n' + ".".join(["a"] * 2000) + ' = 1\ny = """c"""',
+    "after texts that end in single quotes": "x = ['''a''''','''b''']\n" + ".".join(["a"] * 2000) + " = 1\ny = '''c'''",
+    "after a text of quotes": 'x = """"""""\n' + ".".join(["a"] * 2000) + ' = 1\ny = """c"""',
     "after a text": 'x = """\n"#""" # "\n' + ".".join(["a"] * 2000) + " = 1",
 }
 

@@ -178,6 +178,19 @@ def test_a_place_that_cannot_be_written(results, tmp_path, form):
 
 
 @pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_link_of_the_users_is_followed_and_a_pipe_is_left_alone(results, tmp_path, form):
+    target, link, pipe = (tmp_path / name for name in ("target", "link", "pipe"))
+    target.write_text("earlier")
+    link.symlink_to(target)
+    export(results, form, link)
+    assert link.is_symlink() and target.read_bytes() != b"earlier"
+    os.mkfifo(pipe)
+    with pytest.raises(BenchError, match=r"something else than a regular file.*choose another place with --out"):
+        export(results, form, pipe)
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
 def test_a_table_is_written_whole_or_not_at_all(results, monkeypatch, form):
     path, _ = export(results, form)
     before = path.read_bytes()
