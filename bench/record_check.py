@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 from typing import Any
 
 import msgspec
 
 from bench import settings
+from bench.errors import Mistakes
 from bench.plan import Spec
 from bench.recipe import Recipe
-from bench.schema import Record
+from bench.schema import Record, now
 from bench.suite import Data, StreamSource
 
 LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
+LARGEST_SCORE = 1e6  # metrics are percentages, as a rule: those of a user's task need not be
 _DEEPEST = 32  # lists and tables in one another
 _LONGEST = 100_000  # characters of a text; a traceback may have thousands
 _LONGEST_NAME = 240  # characters of the name of a run's files: file systems allow 255, and suffixes come to it
@@ -43,6 +47,46 @@ def check(record: Record) -> None:
         raise ValueError(f"adapter is not a folder of adapters/: {record.adapter[:100]}")
 
 
+def check_recordable(specs: Iterable[Spec]) -> None:
+    """Checks that records of these runs will be readable.
+
+    Raises:
+        UsageError: with every key whose value no record may have.
+    """
+    mistakes = Mistakes()
+    for spec in specs:
+        try:
+            check(Record.failed(spec, now()))
+        except ValueError as error:
+            mistakes.add(f"{error}: no record can hold that")
+    mistakes.raise_if_any()
+
+
+def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
+    """A record, or a part of it, whose measured numbers and texts `check_values` takes.
+
+    Numbers that are too large become NaN, as those that are not finite are written; of a long text the end stays.
+
+    Args:
+        value: dataclasses, tables, lists, or values in them.
+        keys: lead there.
+    """
+    if keys == ("spec",):
+        return value
+    if isinstance(value, str):
+        return value[-_LONGEST:]
+    if isinstance(value, float):
+        return math.nan if _is_too_large(value, keys) else value
+    if isinstance(value, dict):
+        return {name: within_limits(item, (*keys, str(name))) for name, item in value.items()}
+    if isinstance(value, list):
+        return [within_limits(item, (*keys, str(index))) for index, item in enumerate(value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {name: within_limits(item, (*keys, name)) for name, item in vars(value).items() if name != "kept"}
+        return dataclasses.replace(value, **parts)
+    return value
+
+
 def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
     """Checks each value in dataclasses, tables and lists by itself.
 
@@ -51,14 +95,14 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
         keys: lead there, for messages.
 
     Raises:
-        ValueError: a number or a text is too large, or one lies too deep.
+        ValueError: a number or a text is too large, or one lies too deep. Floats below `spec`, as settings, may be any.
     """
     if isinstance(value, str):
         if len(value) > _LONGEST:
             raise ValueError(f"{_joined(keys)} has {len(value):,} characters, more than {_LONGEST:,}")
     elif isinstance(value, float):
-        if abs(value) > LARGEST:
-            raise ValueError(f"{_joined(keys)} is above {LARGEST:g}, which cannot have been measured")
+        if _is_too_large(value, keys):
+            raise ValueError(f"{_joined(keys)} is {value:g}, which cannot have been measured")
     elif isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"{_joined(keys)} has more than 64 bits")
@@ -68,6 +112,14 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
         table = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else vars(value)
         for name, item in table.items():
             check_values(item, (*keys, str(name)))
+
+
+def _is_too_large(value: float, keys: tuple[str, ...]) -> bool:
+    """Whether a number at this place of a record cannot have been measured. Settings may be any finite number."""
+    if not abs(value) > LARGEST_SCORE or keys[0] == "spec":  # NaN is none
+        return False
+    of_metric = keys[0] == "scores" and (keys[1] in ("test", "floors", "splits") or keys[-2] == "scores")
+    return of_metric or abs(value) > LARGEST
 
 
 def _joined(keys: tuple[str, ...]) -> str:

@@ -15,7 +15,7 @@ from bench.copies import made_otherwise, one_a_run
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, name_aside, read_bytes, remove_leftovers, write_text
 from bench.plan import Spec
-from bench.record_check import check
+from bench.record_check import check, within_limits
 from bench.schema import Record, decode, dumps, stem
 
 FOLDER = "records"
@@ -34,7 +34,8 @@ class TornError(BenchError):
 def write(record: Record, results: Path) -> Path:
     """Writes the record below the results folder, whole or not at all, in place of an earlier one of the same run.
 
-    One that was made with other code, encoders or data stays beside it: see `set_aside`.
+    An earlier one that was made with other code, encoders or data stays beside it: see `set_aside`. Measured numbers
+    that are too large for `read` are written as those that are not finite.
 
     Raises:
         OSError: it cannot be written.
@@ -42,7 +43,7 @@ def write(record: Record, results: Path) -> Path:
     spec = Spec(**record.spec)
     path = _path(results, spec)
     set_aside(results, spec, record)
-    write_text(path, dumps(record))
+    write_text(path, dumps(within_limits(record)))
     return path
 
 

@@ -27,6 +27,7 @@ from bench.files import Guard
 from bench.measure import Peak, release_memory
 from bench.plan import Spec
 from bench.provenance import provenance_of
+from bench.record_check import LARGEST_SCORE
 from bench.scoring import difference, score, speed, together
 from bench.setup import Setup, build_parts, device_name, make_accelerator, set_up
 from bench.signals import held_back
@@ -92,12 +93,15 @@ def _check_finite(scores: schema.Scores) -> None:
     """Checks the scores that pick the epoch and rank the method.
 
     Raises:
-        DivergedError: one is not finite.
+        DivergedError: one is not finite, or larger than any metric is.
     """
     metric, validation = scores.metric, scores.validation[scores.best_epoch - 1].scores
     for split, of_split in (("validation", validation), ("test", scores.test)):
-        if metric in of_split and not math.isfinite(of_split[metric]):
-            raise DivergedError(f"the {metric} of the {split} split is {of_split[metric]}, not a finite number")
+        score = of_split.get(metric, 0.0)
+        if not math.isfinite(score):
+            raise DivergedError(f"the {metric} of the {split} split is {score}, not a finite number")
+        if abs(score) > LARGEST_SCORE:
+            raise DivergedError(f"the {metric} of the {split} split is {score:g}, and no score is beyond a million")
 
 
 def _reason(error: Exception) -> str:

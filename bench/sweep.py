@@ -16,6 +16,7 @@ from bench.errors import BenchError, Mistakes, Terminated
 from bench.official import check_official
 from bench.plan import Spec, make_plan
 from bench.preflight import check_encoders
+from bench.record_check import check_recordable
 from bench.schema import Record
 from bench.signals import held_back
 from bench.waiting import Waiting
@@ -103,6 +104,8 @@ def plan_runs(
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():
             check_official(official, data_root)
+    with mistakes.gathered():
+        check_recordable(plan)
     with mistakes.gathered():
         check_encoders(plan)
     mistakes.raise_if_any()

@@ -96,7 +96,7 @@ def test_numbers_that_cannot_have_been_measured_are_told(tmp_path, caplog):
     (tmp_path / "records/a.json").write_text(json.dumps(document))
     assert (
         records.read_all(tmp_path) == []
-        and "a.json is no readable record: scores.test.f1 is above 1e+100" in caplog.text
+        and "a.json is no readable record: scores.test.f1 is 1e+308, which cannot have been measured" in caplog.text
     )
     for part, number in (("scores", 1e308), ("memory", 0)):
         document = json.loads((REPOSITORY / "results/mini/baseline.json").read_bytes())

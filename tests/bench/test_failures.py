@@ -74,9 +74,16 @@ def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, 
     assert troubled == [3]
 
 
-@pytest.mark.parametrize("number", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (math.nan, "nan, not a finite number"),
+        (math.inf, "inf, not a finite number"),
+        (-1e99, "-1e+99, and no score is beyond a million"),
+    ],
+)
 @pytest.mark.parametrize("split", ["test", "validation"])
-def test_a_run_whose_score_is_not_finite_has_failed(troubled, monkeypatch, tmp_path, number, split):
+def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_path, number, told, split):
     """Not the epoch's and not the method's primary score is anything to compare then."""
     (spec,) = make_plan("mini", ["lora"], ["ave"], [3], [])
     made = mocks.record(spec).scores
@@ -87,7 +94,7 @@ def test_a_run_whose_score_is_not_finite_has_failed(troubled, monkeypatch, tmp_p
     monkeypatch.setattr(runner, "measure", lambda *_: ({"scores": made}, {}))
     record = runner.execute(spec, RunOptions(results=tmp_path, device="cpu"))
     assert (record.status, record.scores) == ("failed", None)
-    assert record.reason == f"the {made.metric} of the {split} split is {number}, not a finite number"
+    assert record.reason == f"the {made.metric} of the {split} split is {told}"
 
 
 @pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])

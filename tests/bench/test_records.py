@@ -4,18 +4,25 @@ import dataclasses
 import json
 import math
 import re
+import sys
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import mocks
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from bench import records, schema, settings
-from bench.errors import BenchError
+from bench import records, registry, schema, settings
+from bench.errors import BenchError, UsageError
 from bench.plan import Spec, make_plan
+from bench.recipe import Recipe
+from bench.record_check import check_recordable
+from bench.suite import Data, StreamSource
+from bench.sweep import plan_runs
+
+MINI = Path(__file__).parents[2] / "bench/suites/mini.toml"
 
 SPEC = Spec(
     suite="mock",
@@ -59,7 +66,7 @@ def strategy(hint):
     if hint in (int, schema.Count, schema.Ordinal):
         return st.integers(1, 2**63 - 1)
     if hint is float:
-        return st.floats(allow_nan=False, allow_infinity=False)
+        return st.floats(-1e6, 1e6)  # larger ones are no measurements
     return st.from_type(hint)
 
 
@@ -71,6 +78,51 @@ for cls in reversed(SCHEMA_CLASSES):
 def test_what_is_written_is_what_is_read(tmp_path_factory, record):
     results = tmp_path_factory.mktemp("results")
     assert schema.decode(records.write(record, results).read_bytes()) == record
+
+
+NUMBERS = [
+    f"{owner}.{name}"
+    for owner, cls in (
+        ("train", Recipe),
+        ("audio", StreamSource),
+        ("data", Data),
+        ("lora", registry.load("methods", "lora")),
+    )
+    for name, hint in settings.hints(cls).items()
+    if hint in (int, float) or {int, float} & {*get_args(hint)}
+]
+
+
+@given(st.sampled_from(NUMBERS), st.integers() | st.integers(-(10**19), 10**19) | st.floats(allow_nan=False))
+@example("train.clip", 1e300)
+@example("train.weight_decay", sys.float_info.max)
+@example("audio.mean", -sys.float_info.max)
+@example("audio.frames", 10**18 - 1)
+def test_a_setting_that_a_plan_takes_is_read_back(tmp_path_factory, name, value):
+    """The record of a finished run was refused where a setting was above what can be measured."""
+    try:
+        (spec,) = make_plan("mini", ["lora"], ["ave"], [0], [f"{name}={value}"])
+    except UsageError:
+        return
+    record = mocks.failed(spec)
+    assert records.read(records.write(record, tmp_path_factory.mktemp("results"))) == record
+    check_recordable([spec])
+
+
+def test_what_is_measured_beyond_all_limits_does_not_lose_the_record(tmp_path):
+    made = mocks.record(SPEC, traceback="x" * 200_000 + "end", throughput=schema.Throughput(1e300, -1e300))
+    scores = dataclasses.replace(made.scores, test={"accuracy": 1e7, "f1": 250.0}, floors={"constant": 1e200})
+    read = records.read(records.write(dataclasses.replace(made, scores=scores), tmp_path))
+    assert math.isnan(read.throughput.train) and math.isnan(read.throughput.score)
+    assert math.isnan(read.scores.floors["constant"]) and read.scores.test["f1"] == 250
+    assert read.outcome == "failed" and read.traceback.endswith("xend")
+
+
+def test_what_no_record_can_hold_is_refused_while_planning(tmp_path):
+    suite = tmp_path / "long.toml"
+    suite.write_text(re.sub('name = ".*"', f'name = "{"x" * 200_000}"', MINI.read_text(), count=1))
+    with pytest.raises(UsageError, match=r"spec\.suite has 200,000 characters"):
+        plan_runs(str(suite), ["lora"], ["ave"], [0], [])
 
 
 def test_every_key_has_a_sentence():

@@ -66,6 +66,13 @@ BAD = {
     "a seed of 30 digits": (changed("spec", "seed", value=10**30), r"spec\.seed"),
     "a setting of 30 digits": (changed("spec", "settings", "r", value=10**30), r"spec\.settings\.r"),
     "a huge score": (changed("scores", "test", "f1", value=1e300), r"scores\.test\.f1"),
+    "a score of no percentage": (changed("scores", "test", "accuracy", value=1e99), r"scores\.test\.accuracy"),
+    "a floor of none": (changed("scores", "floors", "sound alone", value=-1e7), r"scores\.floors\.sound alone"),
+    "a score of a split": (changed("scores", "splits", value={"val": {"f1": 1e7}}), r"scores\.splits\.val\.f1"),
+    "a score of an epoch": (
+        changed("scores", "validation", 0, "scores", "f1", value=1e7),
+        r"scores\.validation\.0\.scores\.f1",
+    ),
     "too deep": (changed("spec", "settings", "r", value=nested(800)), r"spec\.settings\.r"),
     "too deep by far": (changed("tuned", value=nested(5000)), "recursion"),
     "a long text": (changed("spec", "suite", value="x" * 200_000), r"spec\.suite"),
