@@ -181,7 +181,9 @@ class _Worker:
             return None
         if (self.answered or self.pipe.poll()) and isinstance(answered := self._received(), Record):
             return answered
-        return Record.failed(self.spec, self.started, f"stopped by {asked}") if isinstance(asked, Terminated) else None
+        if not isinstance(asked, Terminated):
+            return None
+        return Record.failed(self.spec, self.started, f"{schema.STOPPED}{asked}")
 
     def _received(self) -> Record | BenchError | None:
         """What the process sends back; None where it died."""

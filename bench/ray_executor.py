@@ -92,7 +92,7 @@ def run_all(
             if not isinstance(asked, Terminated):
                 raise
             for spec, started in [*in_flight.values()][: max(0, most - _BEYOND)]:  # the latest wait for a place
-                yield replace(Record.failed(spec, started, f"stopped by {asked}"), finished=schema.now())
+                yield replace(Record.failed(spec, started, f"{schema.STOPPED}{asked}"), finished=schema.now())
             raise asked from None
         finally:
             _cancel(ray, [*in_flight])

@@ -23,6 +23,7 @@ from bench.plan import Spec
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
 SCHEMA = 1
+STOPPED = "stopped by "  # begins the reason of a run that a signal ended
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Ordinal = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -265,6 +266,11 @@ class Record:
         if self.is_trial or self.test_score is not None:
             return None
         return f"the {self.scores.metric} of the test split is not finite"
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether a signal ended the run, as a scheduler sends it."""
+        return (self.reason or "").startswith(STOPPED)
 
     @property
     def outcome(self) -> Literal["ok", "failed"]:

@@ -267,6 +267,6 @@ def _run_all(waiting: Waiting, options: RunOptions, jobs: int, cluster: Cluster 
             if measured := getattr(asked, MEASURED, None):
                 yield measured
             elif isinstance(asked, Terminated):
-                yield Record.failed(spec, started, f"stopped by {asked}")
+                yield Record.failed(spec, started, f"{schema.STOPPED}{asked}")
             raise
         yield record

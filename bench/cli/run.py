@@ -116,14 +116,21 @@ def main(args: argparse.Namespace) -> int:
     if failed and processes.is_main():
         named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
         runs = f"{len(failed)} of {len(plan)} runs failed ({named})"
-        print(f"{runs}; the same command with --retry-failed does them again", file=sys.stderr)
+        print(f"{runs}; {_same_command(args.rerun, retry=True)} does them again", file=sys.stderr)
     if interrupted and processes.is_main():
-        same = "the same command without --rerun goes on" if args.rerun else "the same command goes on"
+        same = f"{_same_command(args.rerun, retry=any(record.was_stopped for record in failed))} goes on"
         if args.rerun and any(spec.id in existing.superseded and spec.id not in done for spec in plan):
             same = "the others keep their earlier records; the same command begins all again"
-        print(f"stopped: {len(done)} of {len(plan)} runs finished; {same}", file=sys.stderr)
+        print(f"stopped: {len(done) - len(failed)} of {len(plan)} runs finished; {same}", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
     return int(bool(interrupted or lost or failed or (processes.is_main() and not shown)))
+
+
+def _same_command(rerun: bool, retry: bool) -> str:
+    """Which command goes on after this one; `--rerun` and `--retry-failed` exclude each other."""
+    if retry:
+        return "the same command with --retry-failed" + " instead of --rerun" * rerun
+    return "the same command" + " without --rerun" * rerun
 
 
 def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bench import cli, pool, records
 from bench.budget import Fit
-from bench.errors import DataError
+from bench.errors import DataError, Terminated
 from bench.plan import make_plan
 from bench.sweep import RunOptions
 
@@ -181,6 +181,24 @@ def test_an_interrupted_rerun_says_what_becomes_of_the_other_runs(bench_run, run
     assert bench_run("--rerun", tasks="ave") == 1
     told = "stopped: 1 of 2 runs finished; the others keep their earlier records; the same command begins all again\n"
     assert capsys.readouterr().err == told
+
+
+@pytest.mark.parametrize("again", [(), ("--rerun",)])
+def test_runs_that_a_signal_ends_go_on_with_retry_failed(bench_run, runs, capsys, again):
+    runs.raises["ave lora seed 0"] = Terminated("signal 15, Terminated")
+    assert bench_run(*again, tasks="ave", methods="lora") == 1
+    same = "the same command with --retry-failed" + (" instead of --rerun" if again else "")
+    assert capsys.readouterr().err == (
+        f"1 of 1 runs failed (ave lora seed 0); {same} does them again\nstopped: 0 of 1 runs finished; {same} goes on\n"
+    )
+    runs.raises.clear()
+    assert bench_run("--retry-failed", tasks="ave", methods="lora") == 0
+
+
+def test_runs_that_failed_by_themselves_are_not_what_an_interruption_goes_on_with(bench_run, runs, capsys):
+    runs.raises["ave cola seed 0"] = KeyboardInterrupt()
+    assert bench_run("--set", "ave.clip=99", tasks="ave") == 1
+    assert capsys.readouterr().err.endswith("stopped: 0 of 2 runs finished; the same command goes on\n")
 
 
 def test_missing_data_ends_the_command_and_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):
