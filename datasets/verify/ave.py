@@ -12,6 +12,8 @@ from bench.datasets.verify.media import Progress, check_all, check_length, check
 from bench.datasets.verify.report import MISSING, TIMING, TWICE, Faults, Report
 from bench.errors import BenchError, DataError
 
+_PREPARE = "`bench data prepare ave` extracts it, or says what is wrong with the video"
+
 
 def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
     """Notes what is wrong below `root`; returns the file that the samples are counted in."""
@@ -74,25 +76,33 @@ def _check_splits(folder: Path, everything: list[Event], events: dict[str, list[
 
 
 def _check_extracted(release: Release, event: Event, faults: Faults, quick: bool) -> int:
+    frames, sound, timing_file = _frames_folder(release, event), release.sound_path(event), release.timing_path(event)
+    if timing_file.parent.is_dir() and not frames.is_dir() and not sound.is_file():
+        faults.add(MISSING, frames, f"sample {event.video}", f"the video was not extracted: {_PREPARE}")
+        return 1
     paths = faults.attempt(lambda: release.frame_paths(event), MISSING) or []
     if paths and len(set(paths)) < ave.SECONDS:
         wrong = f"{len(set(paths))} frames, expected are {ave.SECONDS} or more"
         faults.add(MISSING, paths[0].parent, f"sample {event.video}", wrong)
     for path in dict.fromkeys(paths):
         check_picture(path, event.video, faults, quick)
-    check_sound(release.sound_path(event), event.video, faults, ave.SECONDS, quick)
-    path = release.timing_path(event)
-    if timing := faults.attempt(lambda: read_timing(path, event.video)):
-        _check_timing(release.folder / ave.FRAMES / event.video, event, timing, faults)
-    elif path.parent.is_dir():
-        wrong = "frames were not extracted by this version, unlike those of other videos: `bench data prepare` again"
-        faults.add(TIMING, path, f"sample {event.video}", wrong)
+    check_sound(sound, event.video, faults, ave.SECONDS, quick)
+    known = len(faults.found)
+    if timing := faults.attempt(lambda: read_timing(timing_file, event.video)):
+        _check_timing(frames, event, timing, faults)
+    elif timing_file.parent.is_dir() and len(faults.found) == known and paths and sound.is_file():
+        wrong = f"frames were not extracted by this version, unlike those of other videos: {_PREPARE}"
+        faults.add(TIMING, timing_file, f"sample {event.video}", wrong)
     return len(set(paths)) + 1
 
 
 def _check_presence(release: Release, event: Event, faults: Faults, quick: bool) -> int:
     faults.is_there(_video_path(release, event), event.video)
     return 1
+
+
+def _frames_folder(release: Release, event: Event) -> Path:
+    return release.folder / ave.FRAMES / event.video
 
 
 def _video_path(release: Release, event: Event) -> Path:

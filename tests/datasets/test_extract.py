@@ -112,8 +112,31 @@ def test_broken_videos_are_named_and_the_others_are_extracted(released, tmp_path
     assert "sample d: video" in missing and "d.mp4 is missing" in missing
     assert "sample c: video" in broken and "c.mp4 cannot be read" in broken
     assert sorted(path.name for path in (tmp_path / "out/AVE_Dataset/video_frames").iterdir()) == ["-a_b"]
+    left_out = verify("ave", tmp_path / "out", lambda items, *_: items, published=False).found
+    assert [fault.kind for fault in left_out] == ["missing files"] * 2, "each once"
+    assert all("the video was not extracted" in fault.text for fault in left_out)
     found = [fault.text for fault in verify("ave", root, lambda items, *_: items, published=False).found]
     assert len(found) == 2 and "c.mp4 cannot be read" in found[0] and "d.mp4: d: is missing" in found[1]
+
+
+@pytest.mark.parametrize("gone", ["frames", "sound", "timing"])
+def test_what_is_extracted_in_part_is_one_fault(released, tmp_path, gone):
+    out = tmp_path / "out"
+    extracted(released, out)
+    name = {"frames": "video_frames/c", "sound": "raw_audio/c.wav", "timing": f"{ave.TIMINGS}/c.json"}[gone]
+    (out / "AVE_Dataset" / name).rename(tmp_path / "gone")
+    (fault,) = verify("ave", out, lambda items, *_: items, published=False).found
+    assert name in fault.text
+    if gone == "timing":
+        assert "`bench data prepare ave` extracts it, or says what is wrong with the video" in fault.text
+
+
+def test_a_broken_timing_is_one_fault(released, tmp_path):
+    out = tmp_path / "out"
+    extracted(released, out)
+    (out / "AVE_Dataset" / ave.TIMINGS / "c.json").write_text("{")
+    (fault,) = verify("ave", out, lambda items, *_: items, published=False).found
+    assert "is not as `bench data prepare` wrote it" in fault.text
 
 
 def test_a_video_that_ends_early_is_an_error(released, tmp_path):
