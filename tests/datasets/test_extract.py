@@ -179,4 +179,4 @@ def test_the_command_extracts_and_decodes(released, tmp_path, capsys, monkeypatc
     assert f"`bench data prepare ave --root {released} --out DIR` makes it of the videos" in capsys.readouterr().err
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.endswith("samples of ave decoded for suite mini: train 2, val 1, test 1\n")
-    assert len([*(tmp_path / "cache/prepared").glob("*/index.json")]) == 3
+    assert len([*(tmp_path / "cache/prepared").glob("*/manifest.json")]) == 3
