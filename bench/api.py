@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import child_processes, records, registry
+from bench.cpus import MOST_JOBS
 from bench.errors import UsageError
 from bench.finished import look_up
 from bench.methods.base import Method
@@ -69,8 +70,8 @@ def run(
     child_processes.refuse_unguarded()
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device is auto, cpu or cuda, not {device}")
-    if jobs < 1:
-        raise UsageError(f"jobs is a whole number from 1, not {jobs}")
+    if not 1 <= jobs <= MOST_JOBS:
+        raise UsageError(f"jobs is a whole number from 1 to {MOST_JOBS}, not {jobs}")
     methods = list(_several(methods))
     if jobs > 1 and (own := [method.__name__ for method in methods if isinstance(method, type)]):
         raise UsageError(f"other processes do not know the class {own[0]}: jobs=1, or give it a name by an entry point")

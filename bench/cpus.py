@@ -12,6 +12,9 @@ _ROOT = Path("/")
 
 _share: int | None = None
 
+MOST_JOBS = 1024
+"""Processes side by side that a command may ask for: more than a machine has memory for."""
+
 
 def available_cpus(proc: Path = _PROC, root: Path = _ROOT) -> int:
     """CPUs that this process may use, at least one.

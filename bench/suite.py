@@ -12,6 +12,7 @@ from bench import registry, settings, toml
 from bench.errors import Mistakes, UsageError
 from bench.files import KIBIBYTE, read_text
 from bench.recipe import PER_METHOD, Recipe
+from bench.streams import limits
 
 _FOLDER = Path(__file__).parent / "suites"
 _LARGEST = 256 * KIBIBYTE  # bytes of a file; the built-in suites have less than 4 kB
@@ -32,6 +33,10 @@ class Data:
     streams: tuple[str, ...] = ()
     """A control: only these streams get their inputs; every other one gets that of the first training sample for all
     samples, so that nothing can be learnt from it. None: all streams get theirs."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed must not be below 0, not {self.seed}")
 
     def identity(self) -> dict[str, Any]:
         """What tells this data from other data, as plain values."""
@@ -69,14 +74,18 @@ class StreamSource:
     """Their standard deviation, likewise."""
 
     def __post_init__(self) -> None:
-        for name in ("size", "frames", "length"):
+        bounds = {
+            "size": limits.SIDES,
+            "frames": limits.FRAMES,
+            "length": limits.TOKENS,
+            "window_s": limits.WINDOWS,
+            "mean": limits.MEANS,
+            "std": limits.DEVIATIONS,
+        }
+        for name, (low, high) in bounds.items():
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}")
-        for name in ("window_s", "std"):
-            value = getattr(self, name)
-            if value is not None and value <= 0:
-                raise ValueError(f"{name} must be above 0, not {value}")
+            if value is not None and not low <= value <= high:
+                raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
     def identity(self) -> dict[str, Any]:
         """What tells this stream from others, as plain values; what is left to the checkpoint is left out."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.cpus import MOST_JOBS
 from bench.errors import UsageError, shortened
 
 
@@ -39,7 +40,7 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     parser.add_argument(
         "--jobs",
-        type=lambda text: whole(text, "--jobs"),
+        type=jobs,
         default=1,
         metavar="N",
         help="runs at a time, each in a process of its own with its share of the CPU's threads (default: %(default)s)",
@@ -62,6 +63,18 @@ def whole(text: str, option: str) -> int:
     if not re.fullmatch("[0-9]+", text) or not int(text):
         raise UsageError(f"{option} is a whole number from 1, not {shortened(text)}")
     return int(text)
+
+
+def jobs(text: str) -> int:
+    """How many processes, at `--jobs`.
+
+    Raises:
+        UsageError: the text is no number of processes that a machine may have.
+    """
+    count = whole(text, "--jobs")
+    if count > MOST_JOBS:
+        raise UsageError(f"--jobs is a whole number from 1 to {MOST_JOBS}, not {count}")
+    return count
 
 
 def number(text: str, option: str) -> float:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bench.cli.arguments import whole
+from bench.cli.arguments import jobs
 from bench.cli.printing import print
 from bench.cpus import available_cpus
 from bench.errors import UsageError
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--jobs",
-        type=lambda text: whole(text, "--jobs"),
+        type=jobs,
         default=available_cpus(),
         metavar="N",
         help="prepare: videos that are taken apart at a time (default: %(default)s, one for each CPU that it may use)",

@@ -13,20 +13,16 @@ import torch
 from torch import Tensor
 
 from bench.errors import BenchError, UsageError, wording
+from bench.streams import limits
 from bench.streams.sources import encoder_checksum, fetching
 
 SECOND = 98
 """Frames of one second of sound: windows of 25 ms, 10 ms apart, that lie within it."""
 
-# What a preprocessor_config.json may ask for: far beyond any encoder's, and far from what takes all memory.
-_LARGEST_SIDE = 8_192  # pixels
+# What a preprocessor_config.json may ask for, besides `limits`.
 _RATES = (1_000, 384_000)  # Hz
 _MOST_BINS = 4_096
-_MOST_FRAMES = 360_000  # an hour
-_MOST_TOKENS = 2**20
 _PANIC = "PanicException"  # of code in Rust, and no Exception: of a regular expression that would go back for ever
-_LARGEST_MEAN = 1e6
-_WINDOWS = (0.1, 600.0)  # seconds
 
 Pad: TypeAlias = Literal["zeros", "mean"]
 """What a spectrogram is filled up with, before it is normalised."""
@@ -69,7 +65,7 @@ class ImageInput:
     options: ClassVar[tuple[str, ...]] = ("size",)
 
     def __post_init__(self) -> None:
-        _check("the side of images in pixels", self.size, 1, _LARGEST_SIDE)
+        _check("the side of images in pixels", self.size, *limits.SIDES)
         for mean, std in zip(self.mean, self.std, strict=True):
             _check_statistics(mean, std)
 
@@ -139,10 +135,10 @@ class AudioInput:
     def __post_init__(self) -> None:
         _check("the sample rate in Hz", self.sample_rate, *_RATES)
         _check("the number of mel bins", self.mel_bins, 1, _MOST_BINS)
-        _check("the number of frames", self.frames, 1, _MOST_FRAMES)
+        _check("the number of frames", self.frames, *limits.FRAMES)
         _check_statistics(self.mean, self.std)
         if self.window_s is not None:
-            _check("the sound for each spectrogram in seconds", self.window_s, *_WINDOWS)
+            _check("the sound for each spectrogram in seconds", self.window_s, *limits.WINDOWS)
 
     @property
     def heard(self) -> int:
@@ -217,7 +213,7 @@ class TextInput:
     def __post_init__(self) -> None:
         if self.length < 3:
             raise BenchError(f"a text needs 3 tokens at least, the first and the last being special, not {self.length}")
-        _check("the length of texts in tokens", self.length, 3, _MOST_TOKENS)
+        _check("the length of texts in tokens", self.length, *limits.TOKENS)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return token ids (texts, length), int64.
@@ -361,8 +357,8 @@ def _check(what: str, number: float, low: float, high: float) -> None:
 
 def _check_statistics(mean: float, std: float) -> None:
     """Refuses statistics that would make other inputs than finite ones."""
-    _check("the mean of inputs", mean, -_LARGEST_MEAN, _LARGEST_MEAN)
-    _check("the standard deviation of inputs", std, 1 / _LARGEST_MEAN, _LARGEST_MEAN)
+    _check("the mean of inputs", mean, *limits.MEANS)
+    _check("the standard deviation of inputs", std, *limits.DEVIATIONS)
 
 
 def _stored_size(values: Mapping[str, Any]) -> int:

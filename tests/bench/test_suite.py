@@ -30,7 +30,7 @@ def test_a_stream_may_have_inputs_of_another_extent(mock_suite):
     assert spec.streams["vision"] == before.streams["vision"] == {"model": "embedded:vision-v2"}
     assert spec.id != before.id
     mock_suite.write_text(own.replace("1024", "0"))
-    with pytest.raises(UsageError, match=r"streams\.audio: frames must be at least 1, not 0"):
+    with pytest.raises(UsageError, match=r"streams\.audio: frames must be from 1 to 360000, not 0"):
         suite.load_suite(str(mock_suite))
 
 
