@@ -35,7 +35,7 @@ STALE = 60.0  # seconds without a touch after which a claim counts for nothing
 
 
 class ClaimLostError(BenchError):
-    """Another command has taken a run over."""
+    """A run is no longer this command's: another one has taken it over, or the claim's file is gone."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +87,22 @@ class Holder:
                 lock(descriptor, exclusive=False, wait=True)
             claim = read(self.path)
             if claim is None or claim.token != self.token:
-                other = f"process {claim.pid} on {claim.host}" if claim else "another command"
                 raise ClaimLostError(
-                    f"{self.run} was taken over by {other}, since this one gave no sign of life for {STALE:.0f} s: "
-                    "it writes nothing more of the run"
+                    f"{self._how_lost(claim)}: this command writes nothing more of the run, unless it can claim it anew"
                 )
             yield
+
+    def _how_lost(self, claim: Claim | None) -> str:
+        """Why the run is no longer this command's, given what its claim's file holds now."""
+        if claim:
+            other = f"process {claim.pid} on {claim.host}"
+            return f"{self.run} was taken over by {other}, since this one gave no sign of life for {STALE:.0f} s"
+        if self.path.exists():
+            return f"the claim {self.path} of {self.run} cannot be read any more"
+        return (
+            f"the claim {self.path} of {self.run} is gone: the results folder was deleted or moved, or another command "
+            "took the run over and has done it"
+        )
 
 
 def holder(results: Path, spec: Spec, token: str) -> Holder:

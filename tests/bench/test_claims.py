@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import mocks
 import pytest
 
 from bench import claims, records, schema
-from bench.claims import Claims
+from bench.claims import ClaimLostError, Claims
 from bench.errors import BenchError
 from bench.finished import look_up
 from bench.plan import make_plan
@@ -157,6 +158,25 @@ def test_a_full_disk_leaves_no_claim(plan, tmp_path):
             mine.take(plan[0])
         assert not list((tmp_path / "claims").iterdir())
         assert mine.take(plan[0])
+
+
+def test_why_a_claim_is_lost_is_told(plan, tmp_path):
+    with Claims(tmp_path) as mine:
+        assert mine.take(plan[0])
+        path, writing = tmp_path / "claims" / f"{schema.stem(plan[0])}.json", mine.holder(plan[0]).writing
+        path.write_text("{")
+        with (
+            pytest.raises(ClaimLostError, match=r"the claim .*\.json of ave lora seed 0 cannot be read any more: "),
+            writing(),
+        ):
+            pass
+        shutil.rmtree(tmp_path / "claims")
+        with (
+            pytest.raises(ClaimLostError, match="is gone: the results folder was deleted or moved, or ") as lost,
+            writing(),
+        ):
+            pass
+        assert str(path) in str(lost.value) and "sign of life" not in str(lost.value)
 
 
 @pytest.mark.parametrize("full", [False, True])
