@@ -39,9 +39,10 @@ class Checkpoint:
             guard: as for `bench.files.atomic_file`.
         """
         self.path, self.made_by, self.follows, self._guard = path, made_by, follows, guard
+        self._warned = False
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Keeps a state, whole or not at all, in place of the last. A run goes on where it cannot be kept.
+        """Keeps a state, whole or not at all, in place of the last. Where that does not work it warns once.
 
         Raises:
             BenchError: the guard's, where the run is another command's by now.
@@ -50,7 +51,9 @@ class Checkpoint:
             with atomic_file(self.path, self._guard) as file:
                 torch.save({"made_by": self.made_by, "follows": self.follows, "state": dict(state)}, file)
         except (OSError, RuntimeError) as error:  # torch raises the latter where the disk is full
-            _log.warning("no checkpoint can be kept in %s: %s", self.path, error)
+            if not self._warned:
+                _log.warning("no checkpoint can be kept in %s: %s", self.path, _cause(error))
+            self._warned = True
 
     def load(self) -> dict[str, Any] | None:
         """The state last kept, on the CPU; None where there is none, or none that this code and data go on from."""
@@ -69,6 +72,14 @@ class Checkpoint:
             reason = f"it cannot be read: {wording(error)}"
         _log.warning("the checkpoint %s is left aside and the run begins anew: %s", self.path, reason)
         return None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The error of the file system behind one that torch raises, where there is one: it says what is wrong."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, OSError):
+        seen = seen.__cause__ or seen.__context__
+    return seen or error
 
 
 def _check(path: Path) -> None:

@@ -196,7 +196,7 @@ def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Reco
         records.write(record, results)
     except OSError as error:
         raise BenchError(
-            f"{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
+            f"\n{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
         ) from error
     if record.status == "ok":  # what failed may go on from there
         with suppress(OSError):

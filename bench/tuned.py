@@ -201,7 +201,7 @@ def write_tuned(path: Path, tuning: Tuning, found: Mapping[Pair, Mapping[str, An
     try:
         write_text(path.resolve(), text)  # the user's own link is followed
     except OSError as error:
-        raise BenchError(f"{text}\nthese settings, printed above, cannot be written to {path}: {error}") from error
+        raise BenchError(f"\n{text}\nthese settings, printed above, cannot be written to {path}: {error}") from error
 
 
 def _document() -> Any:

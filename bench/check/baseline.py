@@ -170,7 +170,7 @@ def write(baseline: Baseline, path: Path) -> None:
     try:
         write_text(path.resolve(), text)  # the user's own link is followed
     except OSError as error:
-        raise BenchError(f"{text}the baseline, printed above, cannot be written to {path}: {error}") from error
+        raise BenchError(f"\n{text}the baseline, printed above, cannot be written to {path}: {error}") from error
 
 
 def read(path: Path) -> Baseline:

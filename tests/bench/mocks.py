@@ -170,10 +170,10 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
 
 
 @contextmanager
-def full_disk() -> Iterator[None]:
-    """Nothing more can be written to files, by nobody: a limit on their size holds for root too."""
+def full_disk(room: int = 0) -> Iterator[None]:
+    """No more than `room` bytes can be written to a file, by nobody: a limit on its size holds for root too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:
         yield
     finally:

@@ -54,8 +54,8 @@ def asked(suite, results):
 
 
 def printed(text):
-    """The record that a message begins with."""
-    return json.loads(text[text.index("{") : text.index("\nthe record of")])
+    """The record that a message begins with, in lines of its own."""
+    return json.loads(text[text.index("\n{") : text.index("\nthe record of")])
 
 
 def test_run_prints_the_record_and_what_is_finished(seeds, mock_suite, tmp_path, capsys):
