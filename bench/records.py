@@ -11,8 +11,9 @@ from pathlib import Path
 
 import msgspec
 
+from bench import escape
 from bench.copies import made_otherwise, one_a_run
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, name_aside, read_bytes, remove_leftovers, write_text
 from bench.plan import Spec
 from bench.record_check import check, within_limits
@@ -108,7 +109,7 @@ def _read(place: str) -> Record:
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         is_json = not isinstance(error, msgspec.DecodeError) or isinstance(error, msgspec.ValidationError)
         kind = BenchError if is_json else TornError
-        raise kind(f"{place} is no readable record: {error}") from error
+        raise kind(f"{escape.line(place)} is no readable record: {error}") from error
     return record
 
 
@@ -116,9 +117,15 @@ def read_all(results: Path) -> list[Record]:
     """A record of each run in a results folder, oldest first, but for trials of `bench tune`: they have no test scores.
 
     Files that are no records are left out with a warning. Where several hold records of one run, `bench.copies` says
-    which counts.
+    which counts. A folder that is not there holds none.
+
+    Raises:
+        UsageError: the results folder, or that of its records, is something else.
     """
     folder = results / FOLDER
+    for path in (results, folder):
+        if os.path.lexists(path) and not path.is_dir():
+            raise UsageError(f"{escape.line(str(path))} is no folder, as results lie in: choose one with --results")
     found: dict[str, Record] = {}
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - as in `_read`
         if not name.endswith(".json"):
@@ -138,11 +145,12 @@ def read_some(results: Path) -> list[Record]:
     """As `read_all`.
 
     Raises:
+        UsageError: as there.
         BenchError: there are no records.
     """
     if found := read_all(results):
         return found
-    raise BenchError(f"there are no records in {results / FOLDER}: `bench run` makes them")
+    raise BenchError(f"there are no records in {escape.line(str(results / FOLDER))}: `bench run` makes them")
 
 
 def of(results: Path, spec: Spec) -> Record | None:

@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 import re
+import reprlib
 from dataclasses import MISSING, asdict, dataclass
 from datetime import datetime, timezone
 from types import NoneType
@@ -336,7 +337,7 @@ def decode(content: bytes) -> Record:
         pass
     schema = _VERSIONED.decode(content).schema
     if schema != SCHEMA:
-        raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}")
+        raise ValueError(f"schema is {reprlib.repr(schema)}, and this version of bench reads {SCHEMA}")
     return msgspec.convert(_with_nan(msgspec.json.decode(content), Record), Record)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench import predictions, records, registry, settings
+from bench import escape, predictions, records, registry, settings
 from bench.again import specification
 from bench.data import open_samples
 from bench.errors import BenchError, UsageError
@@ -54,6 +54,7 @@ def _find(run: str, results: Path) -> Record:
     found = {record.id: record for record in records.read_all(results) if record.id.startswith(run)}
     if len(found) != 1:
         several = f"{len(found)} runs begin so: {', '.join(found)}" if found else "there is none"
-        raise UsageError(f"--run {run}: {several} in {results / records.FOLDER}; the ids end the records' names")
+        folder = escape.line(str(results / records.FOLDER))
+        raise UsageError(f"--run {run}: {several} in {folder}; the ids end the records' names")
     (record,) = found.values()
     return record

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from bench import escape
 from bench.cli.arguments import number, whole
 from bench.cli.printing import print
 from bench.errors import BenchError, Mistakes
@@ -51,9 +52,10 @@ def main(args: argparse.Namespace) -> int:
     comparisons = _checked(args)
     found = list(powers(boards(read_all(args.results)), args.gain, args.power, comparisons))
     if not found:
+        folder = escape.line(str(args.results / FOLDER))
         raise BenchError(
-            f"no variance to tell from in {args.results / FOLDER}: it takes lora and another method with two seeds or "
-            "more of one task: bench run --methods lora,... --seeds 0,1,2"
+            f"no variance to tell from in {folder}: it takes lora and another method with two seeds or more "
+            "of one task: bench run --methods lora,... --seeds 0,1,2"
         )
 
     def told(seeds: int | None) -> str:

@@ -34,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
         lines = _lines(rows if plan else dict(sorted(rows.items())), plan)
         print(text_table([*lines[0]], [[*line.values()] for line in lines], "llr"))
     else:
-        print(f"{args.results} holds no records")
+        print(escape.line(f"{args.results} holds no records"))
     if aside := sum(len(record.kept.earlier) + len(record.kept.unequal) for record in found):
         print(f"not counted: {aside} other record{'s' * (aside != 1)} of these runs")
     for claim, silent in claims.all_of(args.results):

@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
     if not args.quiet:
         for fit in fits:
             print(fit.told)
-        print(f"{total} trials, {_count(args.trials, 'trial')} of each method on each task: {_told(tuning)}")
+        print(f"{_count(total, 'trial')}, {_count(args.trials, 'trial')} of each method on each task: {_told(tuning)}")
         print("Chosen by validation score; no test split is scored.", flush=True)
     ended = 0
     try:
@@ -63,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
             if not args.quiet:
                 print(f"[{ended}/{total}] {_outcome(trial)}", flush=True)
     except KeyboardInterrupt:
-        print(f"stopped: {ended} of {total} trials ended; the same command goes on", file=sys.stderr)
+        print(f"stopped: {ended} of {_count(total, 'trial')} ended; the same command goes on", file=sys.stderr)
         return 1
     print(f"\nsuite {tuning.suite}, {data_title(plan[0].data)}: validation scores\n\n{_table(found)}\n")
     for search in found:

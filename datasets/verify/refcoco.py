@@ -117,7 +117,7 @@ def _check_splits(expressions: dict[str, list[Expression]], file: Path, report: 
 def _check_category(expression: Expression, entries: Entries, release: Release, report: Report) -> None:
     its, of_ref, known = entries.categories[expression.ann_id], expression.category_id, entries.known_categories
     if known and not (isinstance(its, int) and its in known):
-        wrong = f"category_id {reprlib.repr(its)} is none of the {len(known)} categories of the file"
+        wrong = f"category_id {reprlib.repr(its)} is no category of the file, which has {len(known)}"
         report.add(CATEGORY, release.instances, f"annotation {expression.ann_id}", wrong)
     elif its != of_ref:
         wrong = f"category_id {of_ref}, expected is {reprlib.repr(its)}, that of annotation {expression.ann_id}"

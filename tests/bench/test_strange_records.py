@@ -89,6 +89,7 @@ BAD = {
     "an adapter above": (changed("adapter", value="adapters/.."), "adapter"),
     "splits without validation": (changed("scores", "splits", value={"test": {}}), r"scores\.splits"),
     "a later schema": (changed("schema", value=2), "schema is 2"),
+    "a schema in words": (changed("schema", value="1"), "schema is '1', and this version of bench reads 1"),
 }
 
 
@@ -205,3 +206,35 @@ def test_a_trial_under_a_runs_name_is_no_finished_run(good, tmp_path):
 def test_a_folder_without_records_lacks_something_and_is_no_wrong_command(tmp_path, command, capsys):
     assert cli.main([*command, "--results", str(tmp_path)]) == 1
     assert str(tmp_path / records.FOLDER) in capsys.readouterr().err
+
+
+COMMANDS = [["status"], ["leaderboard"], ["export", "--format", "csv"], ["power"], ["show", "--run", "abc"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
+@pytest.mark.parametrize("kind", ["a file", "a link to itself", "a link to nothing", "records that are a file"])
+def test_a_folder_that_is_none_is_a_wrong_command(tmp_path, command, kind, capsys):
+    """`status` said that a file holds no records, and the others proposed to make some there."""
+    results = told = tmp_path / "results"
+    if kind == "a file":
+        results.touch()
+    elif kind == "records that are a file":
+        results.mkdir()
+        told = results / records.FOLDER
+        told.touch()
+    else:
+        results.symlink_to(results if kind == "a link to itself" else tmp_path / "nothing")
+    assert cli.main([*command, "--results", str(results)]) == 2
+    assert capsys.readouterr().err == f"bench: {told} is no folder, as results lie in: choose one with --results\n"
+
+
+def test_a_name_of_two_lines_is_told_in_one(good, tmp_path, caplog, capsys):
+    results = shutil.copytree(good, tmp_path / "re\nsults")
+    (results / records.FOLDER / "a\nb\x1b[31m.json").write_text("{}")
+    assert len(records.read_all(results)) == len(PLAN)
+    (warning,) = caplog.messages
+    assert "\n" not in warning and "\\x1b" in warning
+    for command in COMMANDS:
+        cli.main([*command, "--results", str(tmp_path / "no\nne")])
+        output = capsys.readouterr()
+        assert (output.out + output.err).count("\n") == 1

@@ -227,7 +227,7 @@ PLANTED = {
     ),
     "category that is none": (
         "refcoco",
-        annotation(category_id=99, named="category_id 99 is none of the 6 categories"),
+        annotation(category_id=99, named="category_id 99 is no category of the file, which has 6"),
     ),
     "annotation without image": ("refcoco", without("images", "image_id")),
     "ref without annotation": ("refcocog", without("annotations", "ann_id")),
