@@ -13,12 +13,13 @@ from bench.files import MEBIBYTE, check_file
 LARGEST = 128 * MEBIBYTE  # bytes of a file; AVE's videos have a few MiB
 LARGEST_HEADER = 2 * MEBIBYTE  # bytes of all that is not media; ten minutes of it have one
 MOST_BOXES = 10_000  # outermost ones; a file has four, or two for each fragment
+MOST_TRACKS = 100  # FFmpeg ends at 1,000, and says then that memory has run out; a video has two
 MOST_SAMPLES = 2_000_000  # frames of picture and packets of sound; ten minutes have 100,000
 
 _MEDIA = (b"mdat", b"free", b"skip", b"wide")
 # Tables that say in a few bytes how many samples there are, and where behind the box's name that number stands.
 _COUNTS = {b"stsz": 8, b"stz2": 8, b"trun": 4}
-_NAMES = re.compile(rb"stsz|stz2|trun|cmov")
+_NAMES = re.compile(rb"stsz|stz2|trun|cmov|trak")
 
 
 def check(path: Path) -> None:
@@ -28,11 +29,11 @@ def check(path: Path) -> None:
 
     Raises:
         OSError: there is no such file.
-        ValueError: it is no regular file, too large, or has too large a header or too many samples.
+        ValueError: it is no regular file, too large, or has too large a header, or too many tracks or samples.
     """
     if not check_file(path, LARGEST):
         raise ValueError("it is empty")
-    header = samples = 0
+    header = samples = tracks = 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for number, (kind, start, end) in enumerate(_boxes(content)):
             if number == MOST_BOXES:
@@ -43,11 +44,16 @@ def check(path: Path) -> None:
             for found in _NAMES.finditer(content, start, end):
                 if found[0] == b"cmov":
                     raise ValueError("it has a compressed header")
+                if found[0] == b"trak":
+                    tracks += 1
+                    continue
                 at = found.end() + _COUNTS[found[0]]
                 if at + 4 <= end:
                     samples += struct.unpack_from(">I", content, at)[0]
     if header > LARGEST_HEADER:
         raise ValueError(f"it has {header:,} bytes that are no media, more than {LARGEST_HEADER:,}")
+    if tracks > MOST_TRACKS:
+        raise ValueError(f"it has {tracks:,} tracks, more than {MOST_TRACKS:,}")
     if samples > MOST_SAMPLES:
         raise ValueError(f"it has {samples:,} frames and packets, more than {MOST_SAMPLES:,}")
 

@@ -194,8 +194,8 @@ def _header(path: Path) -> tuple[Mapping[str, Any], str]:
             return {}, ""
         file.seek(8)
         header = json.loads(file.read(length))
-    ends = [
-        int(entry["data_offsets"][1]) for name, entry in header.items() if name != "__metadata__" and entry["dtype"]
-    ]
+    ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__" and entry["dtype"]]
+    if not all(isinstance(end, int) for end in ends):
+        raise ValueError("where a tensor ends is no whole number")
     expected = 8 + length + max(ends, default=0)
     return header, f"cut short: it has {size:,} bytes of {expected:,}" if size < expected else ""

@@ -257,6 +257,10 @@ def test_a_video_that_tells_of_more_frames_than_it_can_have_is_not_opened(tmp_pa
         (content.replace(b"mvhd", b"cmov"), "compressed header"),
         (content + struct.pack(">I4s", 2**22, b"abcd") + bytes(2**22), "that are no media, more than 2,097,152"),
         (content + struct.pack(">I4s", 8, b"free") * 10_000, "more than 10,000 boxes"),
+        (
+            content + struct.pack(">I4s", 808, b"moov") + struct.pack(">I4s", 8, b"trak") * 100,
+            "10[12] tracks, more than 100",
+        ),
         (b"", "it is empty"),
     ):
         (tmp_path / "a.mp4").write_bytes(harm)

@@ -122,6 +122,14 @@ def test_weights_that_are_cut_short(copies, kept):
     assert "cut short" in message and f'{FETCH} --include "model.safetensors" --force-download`' in message
 
 
+@pytest.mark.parametrize("end", ["Infinity", "NaN", '"9"', "1.5"])
+def test_weights_whose_header_has_an_end_that_is_none(copies, end):
+    path = copies() / "model.safetensors"
+    header = f'{{"a": {{"dtype": "F32", "shape": [1], "data_offsets": [0, {end}]}}}}'.encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+    assert "is no readable safetensors file" in told()
+
+
 def test_a_pointer_of_git_lfs(copies):
     path = copies() / "model.safetensors"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 346345912\n")
