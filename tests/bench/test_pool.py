@@ -234,7 +234,7 @@ def test_the_api_takes_jobs(mock_suite, tmp_path, monkeypatch):
     monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
     done = bench.run("lora", "ave", seeds=[1, 0], jobs=2, **asked)
     assert [record.spec["seed"] for record in done] == [1, 0]
-    with pytest.raises(UsageError, match="whole number from 1, not 0"):
+    with pytest.raises(UsageError, match="whole number from 1 to 1024, not 0"):
         bench.run("lora", "ave", jobs=0, **asked)
     with pytest.raises(UsageError, match="do not know the class Own"):
         bench.run(["lora", type("Own", (bench.Method,), {})], "ave", jobs=2, **asked)
