@@ -15,7 +15,7 @@ from random import Random
 import pytest
 from sweeps import FinishedRuns, Sweep, check_whole, hurt, measured_on_disk_or_printed, with_data
 
-KILLS = int(os.environ.get("KILLS", "3"))
+KILLS = int(os.environ.get("KILLS", "1"))
 SEED = int(os.environ.get("CHAOS_SEED", "0"))
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGSTOP)
 BEATS_FASTER = {"CHAOS_BEAT": "0.3", "CHAOS_STALE": "5"}
