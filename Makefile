@@ -5,7 +5,7 @@
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
-# make lint    formatting, style and types
+# make lint    formatting, style, types, and that no module imports one of a floor above it
 PYTHON ?= python3
 KILLS ?= 7
 BIN := .venv/bin
@@ -40,7 +40,7 @@ check: .venv/installed
 	$(BIN)/python -m bench check
 
 check-defects: .venv/installed
-	$(BIN)/python tests/bench/defects.py
+	$(BIN)/python tests/support/defects.py
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .
@@ -48,11 +48,12 @@ lint: .venv/installed
 	rm -rf build/typed && mkdir -p build/typed/bench
 	ln -sfn $(CURDIR)/bench/* $(CURDIR)/methods $(CURDIR)/datasets build/typed/bench/
 	cd build/typed && ../../$(BIN)/mypy --config-file ../../pyproject.toml --package bench
+	cd build/typed && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-logo --cache-dir ../imports
 
 clean:
 	rm -rf .venv
 
-# mypy does not follow an editable installation's finder, so `lint` shows it the packages in their places.
+# mypy does not follow an editable installation's finder, nor does import-linter, so `lint` shows them the packages in their places.
 # Bytecode is left to be made when a module is first imported: to make it for all that is installed takes minutes.
 # setuptools lies in the environment, and the build uses it there: nothing is fetched that constraints.txt does not name.
 .venv/installed: pyproject.toml constraints.txt packaging/backend.py

@@ -5,16 +5,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bench import threads
+from bench.system import threads
 
 if TYPE_CHECKING:
     from bench.api import make_method as make_method
     from bench.api import read_records as read_records
     from bench.api import run as run
-    from bench.api import to_frame as to_frame
-    from bench.artefact import load_adapter as load_adapter
     from bench.methods.base import Method as Method
-    from bench.schema import Record as Record
+    from bench.records.schema import Record as Record
+    from bench.report.export.frame import to_frame as to_frame
+    from bench.saved_adapters.save_load import load_adapter as load_adapter
     from bench.streams.load import load_stream as load_stream
     from bench.streams.lockstep import MultiStream as MultiStream
     from bench.tasks.base import Task as Task
@@ -25,11 +25,11 @@ __version__ = "0.1.0"
 _API = {
     "run": "bench.api",
     "read_records": "bench.api",
-    "to_frame": "bench.api",
+    "to_frame": "bench.report.export.frame",
     "make_method": "bench.api",
-    "load_adapter": "bench.artefact",
+    "load_adapter": "bench.saved_adapters.save_load",
     "Method": "bench.methods.base",
-    "Record": "bench.schema",
+    "Record": "bench.records.schema",
     "load_stream": "bench.streams.load",
     "MultiStream": "bench.streams.lockstep",
     "Task": "bench.tasks.base",

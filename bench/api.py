@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import child_processes, records, registry
-from bench.cpus import MOST_JOBS
+from bench import registry
+from bench.config.describe import setting
+from bench.config.run_options import RunOptions
+from bench.config.tuned_settings import read_tuned
+from bench.config.validate import build
 from bench.errors import UsageError
-from bench.finished import look_up
+from bench.execution.finished_runs import look_up
+from bench.execution.planning import plan_runs
+from bench.execution.sweep import sweep
 from bench.methods.base import Method
-from bench.recipe import complete
-from bench.report.words import setting
-from bench.schema import Record
-from bench.settings import build
-from bench.sweep import RunOptions, plan_runs, sweep
-from bench.tuned import read_tuned
+from bench.records import store
+from bench.records.schema import Record
+from bench.system import child_processes
+from bench.system.cpus import MOST_JOBS
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 def run(
@@ -80,7 +81,7 @@ def run(
     root, folder = Path(data_root) if data_root else None, Path(results)
     tuned = read_tuned(Path(settings_file)) if settings_file else None
     plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root, tuned)
-    records.check_writable(folder)
+    store.check_writable(folder)
     existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
     done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
@@ -111,76 +112,7 @@ def read_records(results: str | Path = "results") -> list[Record]:
     Raises:
         BenchError: the folder holds none.
     """
-    return records.read_some(Path(results))
-
-
-def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """The records as a pandas table: a row a run, as `to_rows` makes it, `nan` where a failed run has no measure.
-
-    Lists, as among settings, are their JSON, so that every column can be grouped by.
-    """
-    import pandas as pd
-
-    return pd.DataFrame([{name: _cell(value) for name, value in row.items()} for row in to_rows(records)])
-
-
-def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """The records, flat, with what tells in which row of the leaderboard each stands.
-
-    `condition` is the heading of its tables there: suite, data, and what is changed of the task or the recipe. `label`
-    is the name of its row. Runs of one `task`, `condition` and `label` differ in their seeds only; any others do not
-    compare. As in the leaderboard, labels and conditions say what differs from what most of these records have. The
-    other keys are those of `to_row`.
-    """
-    from bench.report.places import places
-
-    given = list(records)
-    return [
-        {"condition": condition, "label": label, **to_row(record)}
-        for record, (condition, label) in zip(given, places(given), strict=True)
-    ]
-
-
-def to_row(record: Record) -> dict[str, Any]:
-    """One record, flat.
-
-    `score` is the primary test score. Other keys are `test.<metric>` for each metric, the measures of the record's
-    parts, as in `parameters.adapter` and `memory.train_peak`, `environment.<key>` for what measures of memory and speed
-    depend on, and the specification: `setting.<name>` for each setting of the method, `task_setting.<name>` for each of
-    the task, `recipe.<field>`, `stream.<name>` for each stream's encoder, and `data.<key>`, with the fingerprint and
-    the number of skipped samples. The recipe is what was asked for; `epochs`, `steps` and `environment.precision` are
-    what was done. `tuned` is the file that settings were tuned to. What a failed run has not measured is left out;
-    what is not finite is None.
-    """
-    spec = record.spec
-    row = {key: spec[key] for key in ("suite", "task", "method", "seed")}
-    row |= {"id": record.id, "status": record.outcome, "reason": record.failure, "started": record.started}
-    row |= {"tuned": record.tuned.get("file") if record.tuned else None, "steps": record.step}
-    if scores := record.scores:
-        curve = scores.validation
-        row |= {"epochs": len(curve), "steps": curve[-1].step if curve else None}
-        row |= {"metric": scores.metric, "score": record.test_score, "best_epoch": scores.best_epoch}
-        row |= {f"test.{metric}": value for metric, value in scores.test.items()}
-    for part in ("parameters", "memory", "throughput", "times"):
-        if measured := getattr(record, part):
-            row |= {f"{part}.{name}": value for name, value in asdict(measured).items()}
-    if environment := record.environment:
-        names = ("device", "precision", "threads", "jobs", "processes", "commit", "dirty")
-        row |= {f"environment.{name}": getattr(environment, name) for name in names}
-    row |= {f"data.{key}": value for key, value in spec["data"].items()}
-    if record.data:
-        row |= {"data.fingerprint": record.data.fingerprint, "data.skipped": record.data.skipped}
-    parts = {"setting": spec["settings"], "task_setting": spec["task_settings"], "recipe": complete(spec["recipe"])}
-    for column, values in parts.items():
-        row |= {f"{column}.{name}": value for name, value in values.items()}
-    row |= {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
-    }
-
-
-def _cell(value: Any) -> Any:
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | tuple | dict) else value
+    return store.read_some(Path(results))
 
 
 def _several(values: Any) -> Iterable[Any]:

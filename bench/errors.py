@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from bench import escape
+from bench.text import escape
 
 _LONGEST = 2000  # characters of what a library's error says
 _QUOTED = 60  # characters of what the user gave

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
-from bench import escape
+from bench.text import escape
 
 if TYPE_CHECKING:
     from tqdm import tqdm

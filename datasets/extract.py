@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 
-from bench.child_processes import process_pool
 from bench.datasets import ave, videos
 from bench.datasets.layout import locate
 from bench.datasets.timeline import read_timing
 from bench.errors import DataError, UsageError
 from bench.files import atomic_file
+from bench.system.child_processes import process_pool
 
 _FRAMES = {f"{number:04d}.jpg" for number in range(1, ave.SECONDS + 1)}
 

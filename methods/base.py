@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError, wording
 from bench.files import MEBIBYTE, read_json, use_default_permissions
-from bench.search import Range, Space
-from bench.tensor_files import check_header
+from bench.methods.search_space import Range, Space
+from bench.system.tensor_files import check_header
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -11,7 +11,7 @@ from bench import registry
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.lora import LoRA
-from bench.search import Range, Space
+from bench.methods.search_space import Range, Space
 
 if TYPE_CHECKING:
     from torch import Tensor

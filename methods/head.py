@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.methods.base import Method
-from bench.search import Range, Space
+from bench.methods.search_space import Range, Space
 
 if TYPE_CHECKING:
     from bench.streams.lockstep import MultiStream

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from bench.environment import processor
+from bench.records.environment import processor
 from perf import sections
 from perf.subjects import Size
 

@@ -19,16 +19,16 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.environment import environment
-from bench.loader import Columns, load
-from bench.measure import bytes_of_step
-from bench.plan import make_plan
-from bench.recipe import Recipe
-from bench.records import FOLDER
-from bench.schema import Epoch, Memory, Parameters, Record, Scores, Throughput
+from bench.config.plan import make_plan
+from bench.config.recipe import Recipe
+from bench.data.loader import Columns, load
+from bench.measurement.memory import bytes_of_step
+from bench.measurement.speed import Ratio, by_turns
+from bench.records.environment import environment
+from bench.records.schema import Epoch, Memory, Parameters, Record, Scores, Throughput
+from bench.records.store import FOLDER
 from bench.streams.base import STAGES
-from bench.timing import Ratio, by_turns
-from bench.train import train
+from bench.training.trainer import train
 from perf.subjects import Size, Subject, methods
 
 Row = tuple[str, ...]

@@ -12,7 +12,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 SCRIPT = Path(sys.executable).with_name("pytest")
 SOME = (
     "tests/bench/cli/test_cli_status.py",
-    "tests/bench/report/test_groups.py",
+    "tests/bench/report/test_grouping.py",
     "tests/datasets/test_refer_pickle.py",
 )
 

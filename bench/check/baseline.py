@@ -12,11 +12,11 @@ from typing import Any
 import msgspec
 
 from bench.check.costs import BASE, Cost
-from bench.check.seen import Seen
+from bench.check.reader_probe import Seen
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, read_bytes, write_text
-from bench.record_check import LARGEST
-from bench.schema import Environment, Parameters, Record
+from bench.records.checks import LARGEST
+from bench.records.schema import Environment, Parameters, Record
 
 SCHEMA = 1
 _LARGEST = 8 * MEBIBYTE  # bytes of a file

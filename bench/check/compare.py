@@ -21,7 +21,7 @@ from scipy import stats
 
 from bench.check.baseline import Baseline, OfMethod, OfTask
 from bench.check.costs import BASE
-from bench.check.seen import Seen
+from bench.check.reader_probe import Seen
 
 FALSE_ALARMS = 0.001
 PEAK = 0.35

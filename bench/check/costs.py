@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bench.loader import batches, load
-from bench.measure import bytes_of_step
-from bench.optimiser import make_optimiser
-from bench.plan import Spec
-from bench.setup import set_up
-from bench.step import take_step
-from bench.sweep import RunOptions
-from bench.timing import Ratio, by_turns
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
+from bench.data.loader import batches, load
+from bench.measurement.memory import bytes_of_step
+from bench.measurement.speed import Ratio, by_turns
+from bench.training.optimizer import make_optimiser
+from bench.training.setup import set_up
+from bench.training.step import take_step
 
 BASE = "lora"
 SHARE = 4  # the part of a batch that is taken: more and shorter turns are disturbed less
@@ -30,7 +30,7 @@ class Cost:
         time: against LoRA's: the median over rounds in which the methods take turns.
         low: the first quartile of the same.
         high: the third.
-        bytes: of memory, as `bench.measure.bytes_of_step` takes them.
+        bytes: of memory, as `bench.measurement.memory.bytes_of_step` takes them.
     """
 
     time: float

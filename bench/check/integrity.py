@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from bench.check.baseline import counts
 from bench.check.compare import Row, exact
-from bench.schema import Record
-from bench.train import best_epoch
+from bench.records.schema import Record
+from bench.training.trainer import best_epoch
 
 REPEATED = 1e-3
 """How far a sample's score, in percent, may be off when it is scored again: GPUs may add in another order."""

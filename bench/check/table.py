@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from bench.check.compare import Kind, Row
-from bench.report.markdown import bullets, table
 from bench.report.text_table import text_table
+from bench.text.markdown import bullets, table
 
 _HEADER = ["task", "method", "what", "baseline", "found", "off by", "allowed", ""]
 _ABOUT: dict[Kind, str] = {

@@ -14,11 +14,11 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import bench
-from bench import memory_errors, processes, signals
 from bench.cli.printing import LogFormatter, print
 from bench.errors import BenchError, Terminated, UsageError
 from bench.progress import set_quiet
 from bench.registry import did_you_mean
+from bench.system import distributed, memory_errors, signals
 
 COMMANDS = {
     "run": "train and score methods on tasks, and compare them",
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         args = _parse(parser, argv)
         if args.command != "run":
-            processes.refuse_several(f"bench {args.command}")
+            distributed.refuse_several(f"bench {args.command}")
         _set_up_output(args)
         # A run that a scheduler ends is recorded as failed. Other commands leave what was not done as ^C does.
         with signals.raised(Terminated if args.command == "run" else KeyboardInterrupt):
@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
         print("bench: stopped", file=sys.stderr)
         return 1
     except UsageError as error:
-        if not processes.is_main():  # all come to the same, and one tells it
+        if not distributed.is_main():  # all come to the same, and one tells it
             return error.exit_code
         count = len(error.problems)
         heading = f"bench: {count} mistakes:\n  " if count > 1 else "bench: "
@@ -115,5 +115,5 @@ def _set_up_output(args: argparse.Namespace) -> None:
     handler.setFormatter(LogFormatter("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     level = logging.DEBUG if args.verbose else logging.NOTSET
-    logging.getLogger("bench").setLevel(level if processes.is_main() else logging.ERROR)
-    set_quiet(args.quiet or not processes.is_main())
+    logging.getLogger("bench").setLevel(level if distributed.is_main() else logging.ERROR)
+    set_quiet(args.quiet or not distributed.is_main())

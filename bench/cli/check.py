@@ -9,14 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import records
-from bench.cli.arguments import add_list, add_place, words
 from bench.cli.printing import print
+from bench.cli.shared_arguments import add_list, add_place, words
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError
-from bench.finished import look_up
-from bench.plan import Spec
-from bench.schema import Record
-from bench.sweep import RunOptions, plan_runs, sweep
+from bench.execution.finished_runs import look_up
+from bench.execution.planning import plan_runs
+from bench.execution.sweep import sweep
+from bench.records import store
+from bench.records.schema import Record
 
 if TYPE_CHECKING:
     from bench.check.baseline import Baseline
@@ -88,7 +90,7 @@ def _check_asked(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> None:
 
 def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
     """The records of the runs, in the order of the plan."""
-    records.check_writable(args.results)
+    store.check_writable(args.results)
     existing = look_up(plan, args.results, args.data_root, rerun=not args.resume, retry_failed=True)
     done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
@@ -108,8 +110,8 @@ def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Names
 
     from bench.check.baseline import gather
     from bench.check.costs import costs_of
-    from bench.check.seen import see
-    from bench.environment import processor
+    from bench.check.reader_probe import see
+    from bench.records.environment import processor
 
     options = RunOptions(args.data_root, args.device)
     seen, costs = {}, {}
@@ -137,7 +139,7 @@ def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
 def _records(plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Record], list[Row]]:
     """The records of the runs, and what is wrong in them and in those of the traps."""
     from bench.check.integrity import check_records
-    from bench.check.trap import run_trap
+    from bench.check.sanity_run import run_trap
 
     done = _run(plan, args)
     if not args.quiet:

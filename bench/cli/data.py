@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from bench.cli.arguments import jobs
 from bench.cli.printing import print
-from bench.cpus import available_cpus
+from bench.cli.shared_arguments import jobs
 from bench.errors import UsageError
 from bench.registry import did_you_mean
+from bench.system.cpus import available_cpus
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ def _prepare(args: argparse.Namespace, names: list[str]) -> int:
             print("\n".join([f"{len(wrong):,} videos could not be extracted:", *wrong]), file=sys.stderr)
             return 1
 
-    from bench.official import decode
+    from bench.data.prepare import decode
 
     counts = ", ".join(f"{split} {count:,}" for split, count in decode(args.suite, args.task, root).items())
     print(f"samples of {args.task} decoded for suite {args.suite}: {counts}")

@@ -11,8 +11,8 @@ from typing import Any
 
 from bench import cli
 from bench.cli.printing import print
-from bench.signals import ASKING_TO_END
-from bench.standard_streams import tolerate, write_error
+from bench.system.signals import ASKING_TO_END
+from bench.system.standard_streams import tolerate, write_error
 
 
 def main(argv: Sequence[str]) -> int:

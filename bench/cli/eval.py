@@ -7,10 +7,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.cli.arguments import add_list
 from bench.cli.printing import print
+from bench.cli.shared_arguments import add_list
+from bench.config.suite import parse_value
 from bench.errors import Mistakes
-from bench.suite import parse_value
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,9 +35,9 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         BenchError: afterwards, where they are not those of the record.
     """
-    from bench.evaluate import evaluate  # heavy: brings torch
+    from bench.config.run_options import RunOptions
     from bench.report.text_table import text_table
-    from bench.sweep import RunOptions
+    from bench.saved_adapters.evaluate import evaluate  # heavy: brings torch
 
     encoders = _encoders(args.set)
     options = RunOptions(args.data_root, args.device)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Writes the records and says where."""
-    from bench.report.export import export
+    from bench.report.export.write import export
 
     path, runs = export(args.results, args.format, args.out)
     print(f"{args.format} of {runs} {'run' if runs == 1 else 'runs'}: {path}")

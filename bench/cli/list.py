@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import cast
 
-from bench import registry, suite
+from bench import registry
 from bench.cli.printing import print
+from bench.config import suite
 from bench.errors import UsageError
 
 _KINDS = ("methods", "tasks", "suites", "peft")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench import escape
-from bench.cli.arguments import number, whole
 from bench.cli.printing import print
+from bench.cli.shared_arguments import number, whole
 from bench.errors import BenchError, Mistakes
+from bench.text import escape
 
 _LEGEND = """
 Paired t-test over seeds, two-sided, at 0.05 over a table's comparisons; a gain is found with probability {power:g}.
@@ -43,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Prints a line for each method and task."""
-    from bench.records import FOLDER, read_all
-    from bench.report.board import boards
+    from bench.records.store import FOLDER, read_all
+    from bench.report.formatting import NONE
     from bench.report.power import SEEDS, powers
+    from bench.report.standings import boards
     from bench.report.text_table import text_table
-    from bench.report.words import NONE
 
     comparisons = _checked(args)
     found = list(powers(boards(read_all(args.results)), args.gain, args.power, comparisons))

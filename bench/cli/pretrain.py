@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.arguments import whole
 from bench.cli.printing import print
+from bench.cli.shared_arguments import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     """Pretrains for some ten minutes on two cores."""
     from dataclasses import replace
 
-    from bench.pretrain import RECIPES, pretrain
+    from bench.pretraining.pretrain import RECIPES, pretrain
 
     recipe = RECIPES[args.modality]
     if args.steps is not None:

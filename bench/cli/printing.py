@@ -6,7 +6,7 @@ import builtins
 import logging
 from typing import TextIO
 
-from bench import escape
+from bench.text import escape
 
 
 def print(*parts: object, sep: str = " ", file: TextIO | None = None, flush: bool = False) -> None:

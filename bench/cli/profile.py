@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import files, processes, records
-from bench.cli.arguments import add_list, whole, words
+from bench import files
 from bench.cli.printing import print
+from bench.cli.shared_arguments import add_list, whole, words
+from bench.config.plan import make_plan
+from bench.config.preflight import check_encoders
+from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
-from bench.plan import Spec, make_plan
-from bench.preflight import check_encoders
+from bench.records import store
+from bench.system import distributed
 
 if TYPE_CHECKING:
-    from bench.efficiency.record import Efficiency
+    from bench.profiling.record import Efficiency
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,21 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; 1 where a method could not be measured."""
-    processes.refuse_several("`bench profile`")
+    distributed.refuse_several("`bench profile`")
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
     plan = make_plan(args.suite, words(args.methods), words(args.tasks), [0], args.set)
     check_encoders(plan, weights=False)
     if args.suggest_batch:
         return _suggest(plan, args)
-    records.check_writable(args.results)
+    store.check_writable(args.results)
     return _measure(plan, args)
 
 
 def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
-    from bench.efficiency.measure import measure  # brings torch
-    from bench.efficiency.record import FOLDER
-    from bench.report.efficiency import LEGEND, terminal
+    from bench.profiling.measure import measure  # brings torch
+    from bench.profiling.record import FOLDER
+    from bench.report.profile_tables import LEGEND, terminal
 
     failures = []
     for task in dict.fromkeys(spec.task for spec in plan):
@@ -79,8 +82,8 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
 
 def _write(found: Sequence[Efficiency], results: Path) -> list[str]:
     """Write records and the page of all; return what cannot be written, with the record, so that it is not lost."""
-    from bench.efficiency.record import FOLDER, dumps, read_all, write
-    from bench.report.efficiency import page
+    from bench.profiling.record import FOLDER, dumps, read_all, write
+    from bench.report.profile_tables import page
 
     failures = []
     for record in found:
@@ -97,8 +100,8 @@ def _write(found: Sequence[Efficiency], results: Path) -> list[str]:
 
 
 def _suggest(plan: Sequence[Spec], args: argparse.Namespace) -> int:
-    from bench.efficiency.batch import MOST, largest_batch  # brings torch
-    from bench.measure import release_memory
+    from bench.measurement.memory import release_memory
+    from bench.profiling.largest_batch import MOST, largest_batch  # brings torch
 
     failed = False
     for spec in plan:

@@ -9,20 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import processes, records, tracking
-from bench.cli.arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
-from bench.cli.executor import add_executor, cluster_of
+from bench.cli.executor_arguments import add_executor, cluster_of
 from bench.cli.printing import print
+from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
+from bench.config.tuned_settings import read_tuned
 from bench.errors import BenchError, Terminated
-from bench.finished import look_up
-from bench.plan import Spec
-from bench.schema import Record
-from bench.signals import held_back
-from bench.sweep import RunOptions, plan_runs, sweep
-from bench.tuned import read_tuned
+from bench.execution import tracking
+from bench.execution.finished_runs import look_up
+from bench.execution.planning import plan_runs
+from bench.execution.sweep import sweep
+from bench.records import store
+from bench.records.schema import Record
+from bench.system import distributed
+from bench.system.signals import held_back
 
 if TYPE_CHECKING:
-    from bench.budget import Fit
+    from bench.config.budget import Fit
 
 
 _NAMED = 5  # failed runs that are named
@@ -70,12 +74,12 @@ def main(args: argparse.Namespace) -> int:
     tuned = read_tuned(args.settings) if args.settings else None
     cluster = cluster_of(args)
     tracking.check(words(args.track))
-    args.quiet = args.quiet or not processes.is_main()
+    args.quiet = args.quiet or not distributed.is_main()
     suite, methods, tasks, seeds, changes = asked(args)
     if args.streams:
         changes = [*changes, f"data.streams={json.dumps(words(args.streams))}"]
     plan, fits = plan_runs(suite, methods, tasks, seeds, changes, args.budget, args.data_root, tuned)
-    records.check_writable(args.results)
+    store.check_writable(args.results)
     existing = look_up(
         plan,
         args.results,
@@ -109,21 +113,21 @@ def main(args: argparse.Namespace) -> int:
     except (KeyboardInterrupt, Terminated):
         interrupted = True
     finally:
-        if processes.is_main():
+        if distributed.is_main():
             with held_back():
                 shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
     failed = [record for record in done.values() if record.outcome == "failed"]
-    if failed and processes.is_main():
+    if failed and distributed.is_main():
         named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
         runs = f"{len(failed)} of {len(plan)} runs failed ({named})"
         print(f"{runs}; {_same_command(args.rerun, retry=True)} does them again", file=sys.stderr)
-    if interrupted and processes.is_main():
+    if interrupted and distributed.is_main():
         same = f"{_same_command(args.rerun, retry=any(record.was_stopped for record in failed))} goes on"
         if args.rerun and any(spec.id in existing.superseded and spec.id not in done for spec in plan):
             same = "the others keep their earlier records; the same command begins all again"
         print(f"stopped: {len(done) - len(failed)} of {len(plan)} runs finished; {same}", file=sys.stderr)
     lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
-    return int(bool(interrupted or lost or failed or (processes.is_main() and not shown)))
+    return int(bool(interrupted or lost or failed or (distributed.is_main() and not shown)))
 
 
 def _same_command(rerun: bool, retry: bool) -> str:
@@ -163,7 +167,7 @@ def _conclude(finished: Sequence[Record], results: Path) -> bool:
     from bench.report.terminal import run_table
     from bench.report.write import write_leaderboard
 
-    print(f"\n{run_table(finished)}\n\nrecords: {results / records.FOLDER}", flush=True)
+    print(f"\n{run_table(finished)}\n\nrecords: {results / store.FOLDER}", flush=True)
     try:
         leaderboard = ", ".join(map(str, write_leaderboard(results)))
     except (BenchError, OSError) as error:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.cli.arguments import whole
 from bench.cli.printing import print
+from bench.cli.shared_arguments import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,7 @@ def main(args: argparse.Namespace) -> int:
     """Writes the picture and prints where."""
     from bench.errors import UsageError
     from bench.files import atomic_file
-    from bench.show import FOLDER, show
+    from bench.report.prediction_images import FOLDER, show
 
     picture, record = show(args.run, args.results, args.data_root, args.n)
     path = args.out or args.results / FOLDER / f"{record.id}.png"

@@ -7,11 +7,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import claims, escape, records
-from bench.cli.arguments import add_plan, asked
 from bench.cli.printing import print
-from bench.plan import Spec, make_plan
+from bench.cli.shared_arguments import add_plan, asked
+from bench.config.plan import make_plan
+from bench.config.spec import Spec
+from bench.execution import claims
+from bench.records import store
 from bench.report.text_table import text_table
+from bench.text import escape
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     """Shows it: of the runs that the arguments plan, or else of all that have a record or are under way."""
     plan = make_plan(*asked(args)) if args.methods or args.tasks else None
     wanted = {spec.id for spec in plan} if plan else None
-    found = [record for record in records.read_all(args.results) if wanted is None or record.id in wanted]
+    found = [record for record in store.read_all(args.results) if wanted is None or record.id in wanted]
     rows: dict[tuple[str, str], Counter[str]] = {}
     for spec in plan or ():
         rows.setdefault((spec.task, spec.method), Counter())["planned"] += 1

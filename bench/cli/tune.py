@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from bench import __version__, records
-from bench.cli.arguments import add_budget, add_place, add_plan, asked, whole
+from bench import __version__
 from bench.cli.printing import print
-from bench.plan import Spec
+from bench.cli.shared_arguments import add_budget, add_place, add_plan, asked, whole
+from bench.config.describe import assignments, data_title
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
+from bench.config.tuned_settings import Tuning, check_mergeable, write_tuned
+from bench.execution.planning import plan_runs
+from bench.records import store
+from bench.report.formatting import NONE
 from bench.report.text_table import text_table
-from bench.report.words import NONE, assignments, data_title
-from bench.sweep import RunOptions, plan_runs
-from bench.tune import FOLDER, Search, Trial, searches, tune
-from bench.tuned import Tuning, check_mergeable, write_tuned
+from bench.tuning.search import FOLDER, Search, Trial, searches, tune
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     out: Path = args.out or args.results / "tuned.toml"
     check_mergeable(out, tuning)
     results = args.results / FOLDER
-    records.check_writable(results)
+    store.check_writable(results)
     total = args.trials * len(found)
     if not args.quiet:
         for fit in fits:
@@ -72,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
     if best:
         values = {pair: search.best.values for pair, search in best.items() if search.best}
         write_tuned(out, tuning, values, {pair: _about(search) for pair, search in best.items()})
-        print(f"records of the trials: {results / records.FOLDER}\nsettings, for bench run --settings: {out}")
+        print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run --settings: {out}")
     return int(len(best) < len(found))
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.schema import DataInfo, Record
+from bench.records.schema import DataInfo, Record
 
 _SHOWN = 8  # hex digits of a checksum
 

@@ -7,15 +7,14 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench import escape
-from bench.report import markdown
-from bench.report.board import Gain, Interval, SectionBoard, Standing, TaskBoard
-from bench.report.groups import REFERENCE, Row, Table
+from bench.report.formatting import NONE, average, number, p_value, score
+from bench.report.grouping import REFERENCE, Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.published import published_notes
+from bench.report.standings import Gain, Interval, SectionBoard, Standing, TaskBoard
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
-from bench.report.words import NONE, average, number, p_value, score
+from bench.text import escape, markdown
 
 _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
   95% interval over seeds (Student's t).

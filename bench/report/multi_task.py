@@ -6,10 +6,10 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from bench.report import markdown
-from bench.report.groups import Row, Section, Table
+from bench.report.formatting import NONE, score
+from bench.report.grouping import Row, Section, Table
 from bench.report.held import Held
-from bench.report.words import NONE, score
+from bench.text import markdown
 
 
 def multi_task_tables(section: Section) -> Iterator[tuple[str, str]]:

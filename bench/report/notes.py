@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from bench import registry
+from bench.config.describe import assignments
 from bench.errors import BenchError
-from bench.provenance import scoring
-from bench.report.groups import Row, Table
+from bench.records.provenance import scoring
+from bench.records.schema import Record
+from bench.report.formatting import runs
+from bench.report.grouping import Row, Table
 from bench.report.origins import origins
-from bench.report.words import assignments, runs
-from bench.schema import Record
 
 
 def notes(table: Table) -> list[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from bench.report.groups import Table
-from bench.report.words import runs
-from bench.schema import Code, Record
+from bench.records.schema import Code, Record
+from bench.report.formatting import runs
+from bench.report.grouping import Table
 
 OWN = "crossmodal-bench"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.report.groups import sections
-from bench.schema import Record
+from bench.records.schema import Record
+from bench.report.grouping import sections
 
 
 def places(records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from bench import stats
-from bench.report.board import SectionBoard
+from bench.report import stats
+from bench.report.standings import SectionBoard
 
 SEEDS = (3, 5, 10)
 """Numbers of seeds of which the smallest gain is told."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench import escape
-from bench.report.groups import Section, Table, sections
+from bench.records.schema import Record
+from bench.report.formatting import NONE, number, score
+from bench.report.grouping import Section, Table, sections
 from bench.report.notes import skipped_samples
 from bench.report.text_table import text_table
-from bench.report.words import NONE, number, score
-from bench.schema import Record
+from bench.text import escape
 
 _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench import escape
-from bench.report.words import sides
+from bench.text import escape
+from bench.text.markdown import sides
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]], align: str) -> str:

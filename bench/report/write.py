@@ -6,11 +6,11 @@ from pathlib import Path
 
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.records import read_some
-from bench.report.board import boards
+from bench.records.store import read_some
+from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
-from bench.report.page import page
 from bench.report.published import published
+from bench.report.standings import boards
 
 
 def write_leaderboard(results: Path, reported_elsewhere: bool = False) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import MEBIBYTE, check_file, read_json
-from bench.tensor_files import check_header
+from bench.system.tensor_files import check_header
 
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.checksums import remembered
 from bench.errors import UsageError
 from bench.files import MEBIBYTE, read_json
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
 from bench.streams.sources import find_encoder
+from bench.system.checksums import remembered
 
 _WEIGHTS = "model*.safetensors"
 

@@ -6,11 +6,11 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.checksums import combined, remembered
 from bench.errors import UsageError
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
 from bench.streams.encoder_files import Fault, faults
+from bench.system.checksums import combined, remembered
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHAPES = Path(__file__).parent / "shapes"

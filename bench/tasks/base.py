@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from bench.errors import BenchError, DataError
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.tasks.model import Head
 
     Inputs = Mapping[str, Input]
+    from bench.errors import DataError
 
 
 class Samples(Protocol):
@@ -175,3 +176,7 @@ class Task(ABC):
     def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """The metrics over all samples of a split, from what `score` measured of each: by default the means."""
         return {name: values.mean().item() for name, values in self.of_each(measured).items()}
+
+
+Reads = Literal["words", "cls", "mean"]
+"""What of a text the decoder attends to."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from bench import escape
+from bench.text import escape
 
 TRUE, FOUND = (0, 150, 70), (220, 40, 40)  # colours of what is true and of what was predicted
 _INK, _PAPER = (20, 20, 20), (255, 255, 255)

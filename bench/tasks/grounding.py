@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.tasks.base import Samples, Task
+from bench.tasks.base import Reads, Samples, Task
+from bench.tasks.grounding_samples import Expressions, unpack
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL.Image import Image
     from torch import Generator, Tensor
 
-    from bench.datasets.refcoco import Expression, Mixed, Release
+    from bench.datasets.refcoco import Mixed, Release
     from bench.errors import DataError
     from bench.tasks.base import Inputs
     from bench.tasks.model import Head
 
-Reads = Literal["words", "cls", "mean"]
-"""What of a text the decoder attends to."""
 
 BOX = "accuracy@0.5"
 MASK = "miou"
@@ -254,116 +251,12 @@ class Grounding(Task):
         return (guess & mask).sum(), (guess | mask).sum()
 
 
-_PICTURES = 64 * 1024**2  # bytes of pictures that are kept decoded
-
-
-class Expressions(Samples):
-    """The expressions of a split as arrays; see `Grounding.samples`."""
-
-    def __init__(
-        self,
-        release: Release | Mixed,
-        training: bool,
-        keep_aspect: bool,
-        shuffle: bool,
-        inputs: Inputs,
-        *,
-        targets: Sequence[str] = ("box", "mask"),
-        left_out: Sequence[DataError] = (),
-    ) -> None:
-        import numpy as np
-
-        from bench.streams.inputs import ImageInput, TextInput
-
-        image, text = inputs["vision"], inputs["text"]
-        assert isinstance(image, ImageInput) and isinstance(text, TextInput)
-        self.release, self.training, self.keep_aspect = release, training, keep_aspect
-        self.image, self.text = image, text
-        self.targets, self.left_out = targets, left_out
-        self.names = [f"{e.dataset} {e.sent_id}" for e in release.expressions]
-        self.groups = [e.file_name for e in release.expressions]
-        self.texts = [e.text for e in release.expressions]
-        if shuffle:
-            self.texts = [self.texts[i] for i in np.random.default_rng(0).permutation(len(self.texts))]
-        mirrors = [mirror_words(each) for each in self.texts]
-        self.may_mirror = np.array([[may] for _, may in mirrors])
-        self.tokens, self.mirrored = self._encode([*self.texts, *(each for each, _ in mirrors)]).reshape(
-            2, len(mirrors), -1
-        )
-        self.largest = max(e.size[0] * e.size[1] for e in release.expressions)
-        # Several expressions are of one picture, but do not follow one another.
-        self._picture = lru_cache(max(16, _PICTURES // (3 * image.size**2)))(self._draw)
-
-    def __len__(self) -> int:
-        return len(self.release.expressions)
-
-    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        import numpy as np
-
-        from bench.tasks.square import Square
-
-        expression = self.release.expressions[index]
-        square = Square(*expression.size, self.keep_aspect)
-        sample = {"vision": self._picture(expression)[None], "text": self.tokens[index, None]}
-        if self.training:
-            sample |= {"mirrored": self.mirrored[index, None], "mirrors": self.may_mirror[index]}
-        else:
-            sample["size"] = np.array([expression.size])
-        if "box" in self.targets:
-            sample["box"] = square.box(self.release.box(expression))[None]
-        if "mask" in self.targets:
-            mask = self.release.mask(expression)
-            if "box" in self.targets:
-                self.release.check_together(expression, mask)
-            if self.training:
-                sample["mask"] = square.mask(mask, self.image.size)[None]
-            else:
-                bits = np.packbits(mask)
-                sample["truth"] = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))[None]  # of equal length for all
-        return sample
-
-    def _encode(self, texts: list[str]) -> np.ndarray:
-        """The texts' tokens, (n, tokens), without the columns that hold nothing but padding."""
-        tokens = self.text.encode(texts)
-        _, padding = self.text.vocabulary()
-        longest = (tokens != padding).any(0).nonzero()[0].max() + 1
-        return tokens[:, :longest]
-
-    def _draw(self, expression: Expression) -> np.ndarray:
-        from bench.tasks.square import Square
-
-        red, green, blue = (round(255 * value) for value in self.image.mean)
-        square = Square(*expression.size, self.keep_aspect)
-        return square.picture(self.release.image(expression), self.image.size, (red, green, blue))
-
-
 def _whole_mask(sample: Mapping[str, Tensor]) -> Tensor:
     """The mask of a sample of any split: in training with what pads its picture, in the others without."""
     if "truth" not in sample:
         return sample["mask"]
     height, width = sample["size"][0].tolist()
     return unpack(sample["truth"][0], height, width)
-
-
-def unpack(truth: Tensor, height: int, width: int) -> Tensor:
-    """The mask (height, width), bool, from its bits as numpy packs them, (bytes,)."""
-    import torch
-
-    shifts = torch.arange(7, -1, -1, device=truth.device, dtype=torch.uint8)
-    bits = (truth[:, None] >> shifts & 1).flatten()[: height * width]
-    return bits.view(height, width).bool()
-
-
-def mirror_words(text: str) -> tuple[str, bool]:
-    """The text of the mirrored picture, left for right and right for left, and whether there is one.
-
-    There is none where a word only holds one of the two, as in "leftmost" or "upright".
-    """
-    words = re.findall(r"[^\W_]+", text.lower())
-    if any(word not in ("left", "right") and ("left" in word or "right" in word) for word in words):
-        return text, False
-    swap = {"left": "right", "right": "left"}
-    return re.sub(r"\b(left|right)\b", lambda match: swap[match[1].lower()], text, flags=re.IGNORECASE), True
 
 
 def _open(root: Path, datasets: tuple[str, ...], split: str, problems: list[DataError], boxes: bool) -> Release | Mixed:

@@ -15,7 +15,7 @@ from bench.tasks.heads import places
 from bench.tasks.model import Head
 
 if TYPE_CHECKING:
-    from bench.tasks.grounding import Reads
+    from bench.tasks.base import Reads
 
 _FINER = 4  # cells of the mask along each side of a place
 _HEADS = 4

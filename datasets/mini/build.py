@@ -10,14 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from bench.checksums import combined
-from bench.child_processes import process_pool
-from bench.cpus import available_cpus
 from bench.datasets.mini.files import Written
 from bench.datasets.mini.floors import FLOORS
 from bench.datasets.mini.write import LAYOUTS
 from bench.errors import DataError
 from bench.files import MEBIBYTE, atomic_folder, read_bytes
+from bench.system.checksums import combined
+from bench.system.child_processes import process_pool
+from bench.system.cpus import available_cpus
 
 VERSION = 3  # goes up with every change of what is written
 _MANIFEST = "manifest.json"

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 from numpy.typing import NDArray
 
-from bench.cpus import available_cpus
 from bench.datasets import media
 from bench.datasets.masks import all_alike
 from bench.datasets.verify.report import ALIKE, LENGTH, Fault, Faults, Report
+from bench.system.cpus import available_cpus
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[tuple[int, list[Fault]]], int, str], Iterable[tuple[int, list[Fault]]]]

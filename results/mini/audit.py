@@ -13,9 +13,9 @@ from statistics import fmean
 
 from reproduce import AUDIO_VISUAL, FIVE, GROUNDING, HERE, MOST, REST, STAGES, TASKS, TEN, Command, specs
 
-from bench.records import read_all
-from bench.schema import Record
-from bench.stats import mean_interval, paired_test
+from bench.records.schema import Record
+from bench.records.store import read_all
+from bench.report.stats import mean_interval, paired_test
 
 ROOM = 95.0  # the best method stays below, in percent
 LONGEST = dict.fromkeys(AUDIO_VISUAL, 75.0) | dict.fromkeys(GROUNDING, 120.0)  # seconds of a run

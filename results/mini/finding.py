@@ -16,10 +16,10 @@ from audit import Measured, primary
 from reproduce import FIVE, HERE, MATCHED, SHORTENED, STAGES, TASKS, TEN, TOGETHER
 
 from bench.files import write_text
-from bench.report.markdown import table as markdown
-from bench.report.words import NONE, p_value
-from bench.schema import Record
-from bench.stats import ALPHA, holm, paired_test, smallest_gain
+from bench.records.schema import Record
+from bench.report.formatting import NONE, p_value
+from bench.report.stats import ALPHA, holm, paired_test, smallest_gain
+from bench.text.markdown import table as markdown
 
 ALL = "all tasks"
 

@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli import main
-from bench.plan import Spec
-from bench.sweep import plan_runs
-from bench.tuned import read_tuned
+from bench.config.spec import Spec
+from bench.config.tuned_settings import read_tuned
+from bench.execution.planning import plan_runs
 
 HERE = Path(os.path.relpath(Path(__file__).parent))  # records name the file that their settings came from
 

@@ -20,13 +20,13 @@ from statistics import fmean, median, stdev
 
 import torch
 
-from bench.again import specification
-from bench.environment import environment, other_machine
-from bench.pool import execute_run
-from bench.provenance import scoring
-from bench.records import read_all
-from bench.schema import Record
-from bench.sweep import RunOptions
+from bench.config.run_options import RunOptions
+from bench.execution.process_pool import execute_run
+from bench.records.environment import environment, other_machine
+from bench.records.provenance import scoring
+from bench.records.schema import Record
+from bench.records.specification import specification
+from bench.records.store import read_all
 
 HERE = Path(__file__).parent
 

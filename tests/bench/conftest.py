@@ -7,14 +7,14 @@ from pathlib import Path
 import mocks
 import pytest
 
-from bench.sweep import RunOptions
+from bench.config.run_options import RunOptions
 
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Decoded samples of releases go to the user's cache folder: here to another."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.checksums.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
+        patch.setattr("bench.system.checksums.user_cache", lambda: tmp_path_factory.getbasetemp() / "cache")
         yield
 
 
@@ -41,7 +41,7 @@ def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def options(few_videos: Path) -> Iterator[RunOptions]:
     """Runs on a few generated videos (`mocks.FEW`), on the CPU."""
-    from bench import data
+    from bench.data import splits
     from bench.datasets.mini.write import LAYOUTS
 
     with pytest.MonkeyPatch.context() as patch:
@@ -49,4 +49,4 @@ def options(few_videos: Path) -> Iterator[RunOptions]:
             few = {split: mocks.FEW.get(split, 3) for split in layout.videos}
             patch.setitem(LAYOUTS, name, replace(layout, videos=few))
         yield RunOptions(few_videos, "cpu")
-    data._kept.clear()
+    splits._kept.clear()

@@ -17,9 +17,11 @@ import mocks
 import pytest
 
 import bench
-from bench import records, registry, settings
+from bench import registry
+from bench.config import validate
 from bench.errors import BenchError, UsageError
 from bench.methods.base import Method
+from bench.records import store
 
 README = Path(__file__).parents[2] / "README.md"
 COMPARE = README.parent / "examples" / "compare.py"
@@ -42,10 +44,10 @@ def done(monkeypatch) -> list[str]:
 
     def execute(spec, options):
         labels.append(spec.label)
-        settings.build(registry.load("methods", spec.method), spec.settings, spec.method)
+        validate.build(registry.load("methods", spec.method), spec.settings, spec.method)
         return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec, 70.0 + spec.seed)
 
-    monkeypatch.setitem(sys.modules, "bench.runner", SimpleNamespace(execute=execute))
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))
     monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}})
     return labels
 
@@ -62,7 +64,7 @@ def test_records_come_in_the_order_of_the_plan(run, done, tmp_path):
     found = run(["lora", "cola"], ["ave", "avs"], seeds=[1, 0])
     expected = [f"{t} {m} seed {s}" for t in ("ave", "avs") for s in (1, 0) for m in ("lora", "cola")]
     assert [record.label for record in found] == done == expected
-    assert sorted(record.id for record in records.read_all(tmp_path / "out")) == sorted(record.id for record in found)
+    assert sorted(record.id for record in store.read_all(tmp_path / "out")) == sorted(record.id for record in found)
 
 
 def test_one_of_each_needs_no_list(run):
@@ -196,7 +198,7 @@ def test_a_method_for_a_loop_of_ones_own():
 def test_the_example_prints_a_row_a_method(done, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(COMPARE), run_name="__main__")
-    kept = records.read_all(tmp_path / "results")
+    kept = store.read_all(tmp_path / "results")
     assert len(done) == len(kept) == 6
     assert {record.spec["settings"]["r"] for record in kept if record.spec["method"] == "lora"} != {4}  # the budget's
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -10,10 +10,11 @@ from pathlib import Path
 import mocks
 import pytest
 
-from bench import load_adapter, predictions, records, schema
-from bench.finished import look_up
-from bench.plan import make_plan
-from bench.sweep import sweep
+from bench import load_adapter
+from bench.config.plan import make_plan
+from bench.execution.finished_runs import look_up
+from bench.execution.sweep import sweep
+from bench.records import predictions, schema, store
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
 
@@ -29,7 +30,7 @@ def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder)
     there = replace(options, data_root=folder, results=folder / "out", save_adapters=True)
     (record,) = sweep(plan, folder / "out", there)
     assert record.status == "ok" and record.adapter, record.traceback
-    assert records.read_all(folder / "out") == [record]
+    assert store.read_all(folder / "out") == [record]
     assert load_adapter(folder / "out" / record.adapter)
     assert predictions.read(folder / "out", plan[0])
     assert list(look_up(plan, folder / "out", folder).done) == [record.id]
@@ -38,7 +39,7 @@ def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder)
 def test_a_record_may_name_such_a_file(mock_suite, folder):
     (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
     record = replace(mocks.failed(spec, f"{folder} is broken"), traceback=f"in {folder}", tuned={"file": str(folder)})
-    records.write(record, folder)
-    found = records.of(folder, spec)
+    store.write(record, folder)
+    found = store.of(folder, spec)
     assert found and found.reason.endswith("r\\udce9sultats is broken")
     assert schema.dumps(found) == schema.dumps(record)

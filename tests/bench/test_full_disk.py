@@ -11,10 +11,13 @@ import mocks
 import pytest
 
 import bench
-from bench import artefact, cli, predictions, records, runner, samples, schema
+from bench import cli
 from bench.check import baseline
+from bench.config.plan import make_plan
 from bench.errors import BenchError
-from bench.plan import make_plan
+from bench.execution import single_run
+from bench.records import predictions, sample_scores, schema, store
+from bench.saved_adapters import save_load
 
 
 @pytest.fixture(params=["full", "not writable"])
@@ -44,7 +47,7 @@ def seeds(disk, monkeypatch):
             disk()
         return mocks.trial(spec) if options.validate_only else mocks.record(spec, 61.25)
 
-    monkeypatch.setattr(runner, "execute", execute)
+    monkeypatch.setattr(single_run, "execute", execute)
     return done
 
 
@@ -69,12 +72,12 @@ def test_run_prints_the_record_and_what_is_finished(seeds, mock_suite, tmp_path,
 
 
 def test_run_ends_with_1_where_only_the_leaderboard_cannot_be_written(mock_suite, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(runner, "execute", lambda spec, _: mocks.record(spec))
+    monkeypatch.setattr(single_run, "execute", lambda spec, _: mocks.record(spec))
     (tmp_path / "leaderboard.md").mkdir()
     assert cli.main(["run", *asked(mock_suite, tmp_path)]) == 1
     told = capsys.readouterr()
     assert told.err.startswith("bench: the leaderboard cannot be written: ") and "ave     lora" in told.out
-    assert len(records.read_all(tmp_path)) == 3
+    assert len(store.read_all(tmp_path)) == 3
 
 
 def test_tune_prints_the_record(seeds, mock_suite, tmp_path, capsys):
@@ -116,10 +119,10 @@ def test_a_baseline_that_cannot_be_written_is_printed(tmp_path):
 def test_what_a_run_saves_besides_its_record_fails_by_itself(options, tmp_path, monkeypatch, caplog, fails):
     (spec,) = make_plan("mini", ["head"], ["ave"], [0], ["ave.epochs=1", *mocks.EACH_ONCE])
     places = {
-        "set_aside": (records, "set_aside"),
-        "samples": (samples, "keep"),
+        "set_aside": (store, "set_aside"),
+        "samples": (sample_scores, "keep"),
         "predictions": (predictions, "keep"),
-        "adapter": (artefact, "save"),
+        "adapter": (save_load, "save"),
     }
 
     def full(*_):
@@ -129,7 +132,7 @@ def test_what_a_run_saves_besides_its_record_fails_by_itself(options, tmp_path, 
         if fails in (name, "all"):
             monkeypatch.setattr(*place, full)
     with caplog.at_level(logging.ERROR, logger="bench"):
-        record = runner.execute(spec, replace(options, results=tmp_path, save_adapters=True))
+        record = single_run.execute(spec, replace(options, results=tmp_path, save_adapters=True))
     assert record.status == "ok" and record.scores
     errors = [each.message for each in caplog.records]
     assert len(errors) == 1 and "no space left on device" in errors[0]

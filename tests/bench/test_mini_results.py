@@ -10,10 +10,10 @@ from statistics import stdev
 import mocks
 import pytest
 
-from bench import records
-from bench.report.board import boards
+from bench.records import store
 from bench.report.leaderboard import leaderboard
-from bench.stats import smallest_gain
+from bench.report.standings import boards
+from bench.report.stats import smallest_gain
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
 
@@ -78,7 +78,7 @@ def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, c
     _, reproduce = scripts
 
     first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
-    records.write(first, tmp_path)
+    store.write(first, tmp_path)
     monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: first)
     assert rerun.main(tmp_path, count=3, seed=0) == 0
@@ -313,7 +313,7 @@ def test_the_tables_of_the_pages_are_those_of_the_records(scripts, monkeypatch):
 
 def test_the_leaderboard_is_what_the_program_says_of_the_records():
     written = (FOLDER / "leaderboard.md").read_text(encoding="utf-8")
-    today = leaderboard(boards(records.read_all(FOLDER)))
+    today = leaderboard(boards(store.read_all(FOLDER)))
 
     def told(text):  # without the numbers: intervals over samples take long, and products may round them otherwise
         return [line.split("|")[1].strip(" :-") if line.startswith("|") else line for line in text.splitlines()]
@@ -327,13 +327,13 @@ def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scrip
 
     _, reproduce = scripts
     first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
-    records.write(first, tmp_path)
+    store.write(first, tmp_path)
     there = replace(first.environment, processor="Xeon", instructions="AVX512", variables={})
     here = replace(there, processor="EPYC", variables={"ATEN_CPU_CAPABILITY": "avx2"})
     metric = first.scores.metric
     scores = replace(first.scores, test={**first.scores.test, metric: first.scores.test[metric] + 1.5})
     again = replace(first, scores=scores, environment=here)
-    records.write(replace(first, environment=there), tmp_path)
+    store.write(replace(first, environment=there), tmp_path)
     monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: again)
     assert rerun.main(tmp_path, count=1, seed=0) == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.timing import by_turns
+from bench.measurement.speed import by_turns
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parents[2])  # `perf` is not installed
@@ -29,7 +29,7 @@ def test_ratios_are_those_of_the_times(monkeypatch):
     def take(seconds):
         now[0] += seconds
 
-    monkeypatch.setattr("bench.timing.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("bench.measurement.speed.time.perf_counter", lambda: now[0])
     threes = iter((9.0, 3.0, 2.0, 4.0, 3.0))  # the first round does not count
     found = by_turns({"one": lambda: take(1.0), "three": lambda: take(next(threes))}, "one", 4, CPU)
     assert found["one"].median == found["one"].low == found["one"].high == 1

@@ -31,7 +31,7 @@ def step_clock(begin: float, seconds: float) -> None:
 
 
 if "CHAOS_STALE" in os.environ:  # so that a claim can be taken over in a test
-    from bench import claims
+    from bench.execution import claims
 
     claims.BEAT, claims.STALE = float(os.environ["CHAOS_BEAT"]), float(os.environ["CHAOS_STALE"])
 

@@ -20,8 +20,8 @@ from threading import Event, Thread
 import psutil
 from alike import alike
 
-from bench import records
-from bench.records import read
+from bench.records import store
+from bench.records.store import read
 
 PATIENCE = 300.0  # seconds that a command may take on a machine that does other things too
 MARK = "CHAOS_SWEEP"  # environment variable by which the processes of a sweep are recognised
@@ -157,7 +157,7 @@ class FinishedRuns:
             self._look()
 
     def _look(self) -> None:
-        for path in (self.sweep.results / records.FOLDER).glob("*.json"):
+        for path in (self.sweep.results / store.FOLDER).glob("*.json"):
             with suppress(OSError, ValueError):
                 record = json.loads(path.read_bytes())
                 if record["status"] == "ok":
@@ -170,7 +170,7 @@ def check_whole(sweep: Sweep, reference: Sweep) -> None:
     """Check that a sweep ended as one that was left alone: equal scores, the same files, and no process."""
     left = [f"{process.pid} {process.cmdline()}" for process in sweep.processes()]
     assert not left, f"processes were left behind: {left}"
-    mine, theirs = ({record.id: record for record in records.read_all(each.results)} for each in (sweep, reference))
+    mine, theirs = ({record.id: record for record in store.read_all(each.results)} for each in (sweep, reference))
     assert mine.keys() == theirs.keys() and len(mine) == RUNS
     for id_, record in mine.items():
         assert record.status == "ok", record.reason
@@ -189,7 +189,7 @@ def files(sweep: Sweep) -> Iterator[str]:
 
 def measured_on_disk_or_printed(sweep: Sweep) -> None:
     """Check that a record lies in the folder, or was printed, of every run whose score was shown."""
-    there = {read(path).label for path in (sweep.results / records.FOLDER).glob("*.json")}
+    there = {read(path).label for path in (sweep.results / store.FOLDER).glob("*.json")}
     shown = set(re.findall(r"^\[\d+/\d+\] (\S+ \S+ seed \d+): ", sweep.printed, re.MULTILINE))
     printed = {label for label in shown if f'"seed": {label.rsplit(" ", 1)[1]}' in sweep.printed}
     assert shown <= there | printed, f"shown but lost: {shown - there - printed}"

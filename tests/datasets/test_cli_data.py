@@ -48,7 +48,9 @@ def test_describing_needs_nothing_heavy(monkeypatch):
 def test_a_run_without_its_data_says_what_is_missing_where_to_get_it_and_how_to_point_to_it(
     tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setitem(sys.modules, "bench.runner", None)  # importing it would fail, and would bring torch
+    monkeypatch.setitem(
+        sys.modules, "bench.execution.single_run", None
+    )  # importing it would fail, and would bring torch
     run = ["run", "--methods", "lora", "--set", "data.source=official", "--results", str(tmp_path / "results")]
     assert cli.main([*run, "--tasks", "ave,refcoco:box"]) == 2
     err = capsys.readouterr().err

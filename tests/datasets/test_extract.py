@@ -173,7 +173,7 @@ def test_the_release_is_never_written_to(released, out):
 
 
 def test_the_command_extracts_and_decodes(released, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("bench.checksums.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
     command = ["data", "prepare", "ave", "--root", str(released), "--jobs", "1"]
     assert cli.main(command) == 2
     assert f"`bench data prepare ave --root {released} --out DIR` makes it of the videos" in capsys.readouterr().err

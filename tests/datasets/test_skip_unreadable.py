@@ -13,7 +13,7 @@ from official import write_official
 from PIL import Image
 from refer_files import python2_pickle
 
-from bench.data import open_samples, open_splits
+from bench.data.splits import open_samples, open_splits
 from bench.datasets.refer_pickle import load
 from bench.errors import DataError
 from bench.streams.inputs import AudioInput, ImageInput
@@ -34,7 +34,7 @@ TASKS = {
 
 @pytest.fixture
 def release(tmp_path, monkeypatch) -> Callable[[str], Path]:
-    monkeypatch.setattr("bench.checksums.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
     return lambda name: write_official(tmp_path / "release", name.partition(":")[0])
 
 

@@ -12,7 +12,7 @@ import torch
 from official import write_official
 from PIL import Image
 
-from bench.data import open_splits
+from bench.data.splits import open_splits
 from bench.datasets.masks import all_alike
 from bench.errors import DataError
 from bench.streams.inputs import AudioInput, ImageInput
@@ -40,7 +40,7 @@ def opened(name: str, root: Path):
 
 @pytest.fixture
 def release(tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.checksums.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
     return lambda name: write_official(tmp_path / "release", name.partition(":")[0])
 
 

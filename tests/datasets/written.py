@@ -5,8 +5,8 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from bench.checksums import combined
 from bench.datasets.mini.build import Manifest
+from bench.system.checksums import combined
 
 
 def gives_fingerprint(root: Path, manifest: Manifest) -> bool:

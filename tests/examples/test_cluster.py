@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bench import cli
-from bench.cli.executor import cluster_of
+from bench.cli.executor_arguments import cluster_of
 
 FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
 

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import cli, data, records
+from bench import cli
+from bench.data import splits
 from bench.datasets.mini.build import build, folder
+from bench.records import store
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = {"train": 4, "val": 1, "test": 2}
@@ -49,7 +51,7 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    data._kept.clear()
+    splits._kept.clear()
 
 
 def python(*arguments: str, **environment: str) -> str:
@@ -70,7 +72,7 @@ def test_its_method_is_run_by_itself_and_with_the_inter_modal_path(installed, ca
     given = ["--methods", "bitfit,cola+bitfit", "--tasks", "ave", "--set", "ave.epochs=1", "cola+bitfit.inter_r=2"]
     given += ["--data-root", str(cache), "--results", str(tmp_path), "--device", "cpu", "--save-adapters"]
     assert cli.main(["run", *given]) == 0
-    found = {record.spec["method"]: record for record in records.read_all(tmp_path)}
+    found = {record.spec["method"]: record for record in store.read_all(tmp_path)}
     # q, k, v, o, fc2 and two norms; fc1; and outside of the blocks the patches' projection and the final norm.
     biases = 2 * (BLOCKS * (7 * WIDTH + INNER) + 2 * WIDTH)
     assert found["bitfit"].parameters.adapter == found["bitfit"].parameters.effective == biases

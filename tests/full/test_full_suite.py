@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bench import records
 from bench.cli import main
-from bench.suite import load_suite
-from bench.sweep import plan_runs
+from bench.config.suite import load_suite
+from bench.execution.planning import plan_runs
+from bench.records import store
 
 STREAMS = {"ave": "audio", "avs": "audio", "avs_ms3": "audio"}  # beside vision; grounding's is text
 
@@ -27,7 +27,7 @@ def test_every_benchmark_trains_on_full_from_its_official_layout(task, release, 
     changed = [f"vision.size={size}"] if size == 112 else []  # the suite's 448 take their time
     methods = "lora,cola" if task == "ave" else "cola"
     assert run("full", task, release, encoders, tmp_path, *changed, "--methods", methods) == 0
-    found = records.read_all(tmp_path)
+    found = store.read_all(tmp_path)
     assert [record.status for record in found] == ["ok"] * (1 + (task == "ave"))
     for record in found:
         assert record.data.source == "official" and record.data.skipped == 0
@@ -43,13 +43,13 @@ def test_the_authors_settings_run_and_their_deviations_are_in_the_record(suite, 
     if task == "refcocog":
         changed.append("vision.size=112")
     assert run(suite, task, release, encoders, tmp_path, *changed, "--methods", "cola") == 0
-    (record,) = records.read_all(tmp_path)
+    (record,) = store.read_all(tmp_path)
     assert record.spec["deviations"] == list(load_suite(suite).task(task).deviations) != []
 
 
 def of_paper(suite, task, monkeypatch):
     for check in ("check_official", "check_encoders"):
-        monkeypatch.setattr(f"bench.sweep.{check}", lambda *_: None)
+        monkeypatch.setattr(f"bench.execution.planning.{check}", lambda *_: None)
     (spec,), _ = plan_runs(suite, ["cola"], [task], [0], [])
     return spec
 

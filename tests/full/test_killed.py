@@ -14,9 +14,9 @@ import pytest
 import torch
 from alike import alike
 
-from bench import records
-from bench.checkpoint import Checkpoint, made_by
 from bench.cli import main
+from bench.records import store
+from bench.training.checkpoint import Checkpoint, made_by
 
 KILLS = int(os.environ.get("KILLS", "1"))  # KILLS=10 makes it ten
 EPOCHS = 4 + 5 * KILLS
@@ -55,7 +55,7 @@ def test_a_run_killed_again_and_again_ends_as_one_left_alone(release, encoders, 
     epochs = len(torch.load(kept, weights_only=True)["state"]["training"]["curve"])
     assert KILLS <= epochs < EPOCHS
     assert main(command(release, encoders, tmp_path / "killed")) == 0
-    (alone,), (killed,) = (records.read_all(tmp_path / name) for name in ("alone", "killed"))
+    (alone,), (killed,) = (store.read_all(tmp_path / name) for name in ("alone", "killed"))
     assert asdict(killed.scores) == alike(alone.scores), "also the losses and scores of every epoch"
     assert killed.parameters == alone.parameters and killed.data == alone.data and killed.id == alone.id
     assert (alone.times.resumed, killed.times.resumed) == (0, epochs)

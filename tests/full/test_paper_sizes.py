@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from bench import registry, settings
-from bench.plan import make_plan
+from bench import registry
+from bench.config import validate
+from bench.config.plan import make_plan
 from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
 
@@ -14,7 +15,7 @@ def trained(suite: str, task: str, name: str, *sets: str) -> tuple[MultiStream, 
     """The task's streams with the method attached, and how many parameters it trains."""
     (spec,) = make_plan(suite, [name], [task], [0], sets)
     model = MultiStream({stream: outline_stream(**source) for stream, source in spec.streams.items()})
-    method = settings.build(registry.load("methods", name), spec.settings, name)
+    method = validate.build(registry.load("methods", name), spec.settings, name)
     method.attach(model)
     count = sum(model.get_parameter(key).numel() for key in method.adapter_names(model))
     assert count == method.effective_parameters()
@@ -63,7 +64,7 @@ def test_lora_of_the_suites_heads_is_as_large_as_the_authors(suite, r, count):
 
 
 def test_a_budget_of_cola_gives_lora_the_authors_rank():
-    from bench.budget import plan_within
+    from bench.config.budget import plan_within
 
     (lora,), (fit,) = plan_within("cola", "paper-avs", ["lora"], ["avs"], [0], [])
     assert (lora.settings["r"], lora.settings["alpha"], fit.target) == (48, 24.0, 23_753_232)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from bench import records
 from bench.cli import main
-from bench.processes import rows
+from bench.records import store
+from bench.system.distributed import rows
 
 
 @pytest.mark.parametrize(("samples", "processes"), [(8, 2), (7, 2), (1, 2), (3, 4), (0, 2)])
@@ -38,7 +38,7 @@ def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
     done = launched([*asked, "--results", str(tmp_path / "two")])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 run\n") == 1, "one process tells"
-    (one,), (two,) = (records.read_all(tmp_path / name) for name in ("one", "two"))
+    (one,), (two,) = (store.read_all(tmp_path / name) for name in ("one", "two"))
     assert (one.environment.processes, two.environment.processes) == (1, 2)
     assert one.id == two.id and one.parameters == two.parameters
     for a, b in zip(one.scores.validation, two.scores.validation, strict=True):

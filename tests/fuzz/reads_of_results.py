@@ -25,8 +25,8 @@ def safetensors(folder: Path) -> None:
 
 def manifest(folder: Path) -> None:
     """The encoders that it names need not be here: what is missing is told, whatever the names are."""
-    from bench.adapter_encoders import check_same, locate
-    from bench.adapter_manifest import read_manifest
+    from bench.saved_adapters.encoders import check_same, locate
+    from bench.saved_adapters.manifest import read_manifest
 
     (folder / "head.safetensors").write_bytes(b"")
     manifest = read_manifest(folder)
@@ -41,7 +41,7 @@ def manifest(folder: Path) -> None:
 
 
 def suite(folder: Path) -> None:
-    from bench.suite import load_suite
+    from bench.config.suite import load_suite
 
     suite = load_suite(str(folder / "a.toml"))
     for task in suite.tasks:
@@ -49,7 +49,7 @@ def suite(folder: Path) -> None:
 
 
 def tuned(folder: Path) -> None:
-    from bench.tuned import read_tuned, write_tuned
+    from bench.config.tuned_settings import read_tuned, write_tuned
 
     tuned = read_tuned(folder / "a.toml")
     pair = ("avs", "lora")
@@ -58,9 +58,9 @@ def tuned(folder: Path) -> None:
 
 
 def record(folder: Path) -> None:
-    from bench import api
-    from bench.again import specification
-    from bench.records import read, read_all
+    from bench.records.specification import specification
+    from bench.records.store import read, read_all
+    from bench.report.export.frame import to_frame
     from bench.report.write import write_leaderboard
 
     path = folder / "records/ave-cola-s0.json"
@@ -68,7 +68,7 @@ def record(folder: Path) -> None:
         (path.parent / "other.json").write_bytes(other.read_bytes())
     record = read(path)
     write_leaderboard(folder)
-    api.to_frame(read_all(folder))
+    to_frame(read_all(folder))
     specification(record, path)
 
 
@@ -95,15 +95,15 @@ def _good_baseline() -> Baseline:
 
 
 def sample_scores(folder: Path) -> None:
-    from bench.samples import read
+    from bench.records.sample_scores import read
 
     found = read(folder, "a", "accuracy")
     assert found is None or found[0].shape == found[1].shape
 
 
 def efficiency(folder: Path) -> None:
-    from bench.efficiency.record import read, read_all
-    from bench.report.efficiency import page, terminal
+    from bench.profiling.record import read, read_all
+    from bench.report.profile_tables import page, terminal
 
     record = read(folder / "efficiency/a.json")
     page(read_all(folder))
@@ -112,8 +112,8 @@ def efficiency(folder: Path) -> None:
 
 def claim(folder: Path) -> None:
     """A claim that cannot be read is nobody's, and says nothing; it is watched for a while all the same."""
-    from bench.claims import Claims
     from bench.cli import status
+    from bench.execution.claims import Claims
 
     with redirect_stdout(io.StringIO()) as told:
         status.main(Namespace(methods=[], tasks=[], results=folder))
@@ -125,7 +125,7 @@ def claim(folder: Path) -> None:
 
 def checkpoint(folder: Path) -> None:
     """One that cannot be read is left aside with a warning."""
-    from bench.checkpoint import Checkpoint
+    from bench.training.checkpoint import Checkpoint
 
     state = Checkpoint(folder / "a.pt", "me").load()
     assert state is None or isinstance(state, dict)
@@ -148,7 +148,7 @@ def prepared_manifest(folder: Path) -> None:
 
 
 def _prepared(folder: Path) -> None:
-    from bench.prepared import _opened
+    from bench.data.decoded_cache import _opened
 
     columns = _opened(folder / "prepared", valid_results.SAMPLES, "key")
     if columns:

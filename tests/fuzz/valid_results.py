@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.plan import Spec
+from bench.config.spec import Spec
 
 REPOSITORY = Path(__file__).parents[2]
 RECORDS = REPOSITORY / "tests/data/records_v1/records"
@@ -91,8 +91,8 @@ def spec() -> Spec:
 
 
 def efficiency() -> list[bytes]:
-    from bench.efficiency.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory
-    from bench.schema import Environment, Parameters
+    from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory
+    from bench.records.schema import Environment, Parameters
 
     spread = Spread(2.0, 1.5, 2.5)
     made = []
@@ -119,14 +119,14 @@ def efficiency() -> list[bytes]:
 
 def claim_file() -> str:
     """Where the claim of the run lies."""
-    from bench.schema import stem
+    from bench.records.schema import stem
 
     return f"claims/{stem(spec())}.json"
 
 
 def claims() -> list[bytes]:
     """Of a process that is gone, of one that lives, and of another machine."""
-    from bench.claims import Claim, _machine, _process_start
+    from bench.execution.claims import Claim, _machine, _process_start
 
     gone = Claim("t", "ave cola seed 0", "here", _machine(), 2**22 + 1, 1.0, "2026-01-01T00:00:00+00:00")
     lives = replace(gone, pid=os.getpid(), process_start=_process_start(os.getpid()))

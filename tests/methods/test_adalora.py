@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from bench.config.recipe import Recipe
 from bench.methods.adalora import AdaLoRA
 from bench.methods.cola_adalora import CoLAAdaLoRA
-from bench.recipe import Recipe
-from bench.train import train
+from bench.training.trainer import train
 
 
 class Watched(AdaLoRA):

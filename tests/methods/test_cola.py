@@ -10,12 +10,12 @@ from torch.nn import functional as F
 from transformers import ViTConfig
 
 from bench import registry
+from bench.config.plan import make_plan
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
-from bench.plan import make_plan
 from bench.streams.base import STAGES
 from bench.streams.inputs import ImageInput
 from bench.streams.load import build_stream

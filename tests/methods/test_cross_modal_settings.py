@@ -7,21 +7,22 @@ import json
 import pytest
 import torch
 
-from bench import registry, settings
+from bench import registry
+from bench.config import validate
+from bench.config.describe import assignments, setting
+from bench.config.plan import make_plan
+from bench.config.suite import parse_value
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.inter_modal_adapter import inter_modal_tensors
-from bench.plan import make_plan
-from bench.report.words import assignments, setting
 from bench.streams.base import STAGES
-from bench.suite import parse_value
 
 THREE = {"vision": 3, "audio": 2, "audio2": 2}
 
 
 def make(name: str, **values) -> Method:
-    return settings.build(registry.load("methods", name), values, name)
+    return validate.build(registry.load("methods", name), values, name)
 
 
 def paths(model) -> set[tuple[str, str]]:

@@ -8,7 +8,8 @@ import pytest
 import torch
 from peft import PeftModel
 
-from bench import registry, settings
+from bench import registry
+from bench.config import validate
 from bench.methods.base import Method
 
 SETTINGS = {
@@ -45,7 +46,7 @@ WITHOUT_PEFT = {"head", "full", "cola+head", "gated", "cola+gated"}
 
 
 def make(name: str) -> Method:
-    return settings.build(registry.load("methods", name), SETTINGS[name], name)
+    return validate.build(registry.load("methods", name), SETTINGS[name], name)
 
 
 def attached(name: str, model) -> Method:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench import registry
-from bench import settings as method_settings
+from bench.config import validate as method_settings
 from bench.methods import lowrank
 from bench.methods.cola import CrossModal
 from bench.methods.fused_linears import FusedExchange

@@ -14,7 +14,8 @@ import pytest
 import torch
 from transformers import ASTConfig, Dinov2Config
 
-from bench import registry, settings
+from bench import registry
+from bench.config import validate
 from bench.methods.base import Method
 from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.streams.inputs import AudioInput, ImageInput
@@ -111,7 +112,7 @@ def losses(method: Method) -> list[float]:
 @pytest.mark.parametrize("name", METHODS)
 def test_losses_are_the_known_ones(name):
     method, values = METHODS[name]
-    found = losses(settings.build(registry.load("methods", method), values, method))
+    found = losses(validate.build(registry.load("methods", method), values, method))
     known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("GOLDEN") == "write":
         GOLDEN.write_text(json.dumps({**known, name: found}, indent=2) + "\n")

@@ -14,10 +14,11 @@ import pytest
 import torch
 from peft import PeftModel
 
-from bench import registry, settings
+from bench import registry
+from bench.config import validate
+from bench.config.plan import make_plan
 from bench.errors import UsageError
 from bench.methods.peft_types import config_classes
-from bench.plan import make_plan
 
 # As small as the tiny encoder, where PEFT's defaults do not suit it.
 SMALL: dict[str, dict[str, Any]] = {
@@ -87,7 +88,7 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, config in sorted(config_classes().items()):
         yield name, {}
         hints = get_type_hints(config)
-        known = settings.hints(registry.load("methods", f"peft:{name}"))
+        known = validate.hints(registry.load("methods", f"peft:{name}"))
         for field in dataclasses.fields(config):
             if field.name in known:
                 every = ["all", f"{name}_only"] if field.name == "bias" else choices(hints[field.name])
@@ -102,8 +103,8 @@ def label(case: tuple[str, dict[str, Any]]) -> str:
 
 
 def make(name, values):
-    small = {"r": 2} if "r" in settings.hints(registry.load("methods", f"peft:{name}")) else {}
-    return settings.build(
+    small = {"r": 2} if "r" in validate.hints(registry.load("methods", f"peft:{name}")) else {}
+    return validate.build(
         registry.load("methods", f"peft:{name}"), small | SMALL.get(name, {}) | values, f"peft:{name}"
     )
 
@@ -217,7 +218,7 @@ def test_pissa_runs_beside_the_inter_modal_path(make_model, make_inputs, tmp_pat
         model = make_model({"vision": 1, "audio": 1}, dtype=torch.float32)
         torch.manual_seed(len(outputs))
         values = {"r": 2, "init_lora_weights": "pissa_niter_1", "inter_r": 2, "reduction": 4}
-        method = settings.build(registry.load("methods", "cola+peft:lora"), values, "cola+peft:lora")
+        method = validate.build(registry.load("methods", "cola+peft:lora"), values, "cola+peft:lora")
         method.attach(model)
         if folder:
             method.load(folder)

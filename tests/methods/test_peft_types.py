@@ -8,7 +8,8 @@ import pytest
 import torch
 from peft import IA3Config, LoHaConfig, OFTConfig, VeraConfig
 
-from bench import registry, settings
+from bench import registry
+from bench.config import validate
 from bench.errors import BenchError, UsageError
 from bench.methods.peft_method import PeftMethod
 from bench.methods.peft_types import config_classes
@@ -17,7 +18,7 @@ STREAMS = {"vision": (32, 48, 3), "audio": (24, 40, 2)}  # width, features betwe
 
 
 def make(name: str, **values) -> PeftMethod:
-    return settings.build(registry.load("methods", name), values, name)
+    return validate.build(registry.load("methods", name), values, name)
 
 
 def trained(model, name: str, **values) -> int:
@@ -61,7 +62,7 @@ def test_every_type_has_settings_that_are_pefts_with_its_defaults(name):
     fields = {field.name: field.default for field in dataclasses.fields(cls)}
     assert fields.items() <= defaults.items()
     assert fields.keys().isdisjoint({"target_modules", "peft_type", "task_type", "inference_mode", "modules_to_save"})
-    assert settings.check(cls, fields, name) == fields, "each default is of the type that the setting has"
+    assert validate.check(cls, fields, name) == fields, "each default is of the type that the setting has"
     assert cls.__doc__.splitlines()[0] == f"{config.__name__} of PEFT."
 
 

@@ -9,13 +9,13 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
+from bench.config.recipe import Recipe
 from bench.methods.adalora import AdaLoRA
 from bench.methods.lora import LoRA
-from bench.optimiser import make_optimiser
-from bench.recipe import Recipe
-from bench.schema import Epoch
-from bench.step import take_step
-from bench.train import DivergedError, best_epoch, train
+from bench.records.schema import Epoch
+from bench.training.optimizer import make_optimiser
+from bench.training.step import take_step
+from bench.training.trainer import DivergedError, best_epoch, train
 
 RECIPE = Recipe(1, 2, 2, 1e-2, 1e-2, 0.0, 0.0, 1.0, "no")
 

@@ -9,8 +9,9 @@ import mocks
 import pytest
 
 import bench
-from bench import cli, records
-from bench.plan import make_plan
+from bench import cli
+from bench.config.plan import make_plan
+from bench.records import store
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy")
 
@@ -48,7 +49,7 @@ def test_every_method_is_listed_in_a_line(capsys):
 
 def test_list_suites(tmp_path, monkeypatch, capsys):
     (tmp_path / "mock.toml").write_text(mocks.SUITE)
-    monkeypatch.setattr("bench.suite._FOLDER", tmp_path)
+    monkeypatch.setattr("bench.config.suite._FOLDER", tmp_path)
     assert cli.main(["list", "suites"]) == 0
     assert capsys.readouterr().out == "mock  Nothing is trained.\n"
 
@@ -57,7 +58,7 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
     assert cli.main(["leaderboard", "--results", str(tmp_path)]) == 1
     assert "there are no records" in capsys.readouterr().err
     (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
-    records.write(mocks.record(spec), tmp_path)
+    store.write(mocks.record(spec), tmp_path)
     assert cli.main(["leaderboard", "--results", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "".join(
         f"leaderboard: {tmp_path / f'leaderboard.{form}'}\n" for form in ("md", "html")
@@ -95,7 +96,7 @@ def results(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.registry.entry_points", lambda group: mocks.ENTRY_POINTS[group])
         (spec,) = make_plan(str(suite), ["lora"], ["ave"], [0], [])
-    records.write(mocks.record(spec), folder)
+    store.write(mocks.record(spec), folder)
     return folder
 
 

@@ -8,8 +8,9 @@ import sys
 
 import pytest
 
-from bench import cli, records
-from bench.efficiency import record as efficiency
+from bench import cli
+from bench.profiling import record as efficiency
+from bench.records import store
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def profiled(tmp_path_factory):
 def test_a_record_a_method_and_a_page_and_no_score(profiled):
     found = {record.spec["method"]: record for record in efficiency.read_all(profiled)}
     assert found.keys() == {"cola", "lora", "head"}
-    assert records.read_all(profiled) == []
+    assert store.read_all(profiled) == []
     assert {path.name for path in profiled.iterdir()} <= {"efficiency", "efficiency.md", "records"}
     page = (profiled / "efficiency.md").read_text(encoding="utf-8")
     assert "there is no score" in page and all(f"| {name}" in page for name in found)

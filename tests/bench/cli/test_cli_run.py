@@ -10,15 +10,17 @@ import mocks
 import pooled
 import pytest
 
-from bench import cli, pool, records
-from bench.budget import Fit
+from bench import cli
+from bench.config.budget import Fit
+from bench.config.plan import make_plan
+from bench.config.run_options import RunOptions
 from bench.errors import DataError, Terminated
-from bench.plan import make_plan
-from bench.sweep import RunOptions
+from bench.execution import process_pool
+from bench.records import store
 
 
 class Runs:
-    """Stands for `bench.runner`: makes records up, and notes what was asked for."""
+    """Stands for `bench.execution.single_run`: makes records up, and notes what was asked for."""
 
     def __init__(self):
         self.done = []
@@ -37,7 +39,7 @@ class Runs:
 @pytest.fixture
 def runs(monkeypatch):
     runs = Runs()
-    monkeypatch.setitem(sys.modules, "bench.runner", SimpleNamespace(execute=runs.execute))
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=runs.execute))
     return runs
 
 
@@ -53,7 +55,7 @@ def bench_run(mock_suite, runs, tmp_path):
 
 
 def written(tmp_path):
-    return {record.label for record in records.read_all(tmp_path / "out")}
+    return {record.label for record in store.read_all(tmp_path / "out")}
 
 
 def test_a_command_leaves_records_a_leaderboard_and_a_table(bench_run, runs, tmp_path, capsys):
@@ -82,7 +84,7 @@ def test_finished_runs_are_skipped_without_anything_heavy(bench_run, runs, capsy
     bench_run()
     assert runs.done[2:] == ["avs lora seed 0", "avs cola seed 0"]
     assert "4 runs, 2 of them finished earlier and skipped (--rerun does them again)" in capsys.readouterr().out
-    monkeypatch.setitem(sys.modules, "bench.runner", None)  # importing it would fail
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", None)  # importing it would fail
     assert bench_run() == 0
     assert "avs     cola" in capsys.readouterr().out
 
@@ -131,7 +133,7 @@ def test_what_a_budget_came_to_is_told(bench_run, runs, capsys, monkeypatch):
             Fit("ave", "cola", 1000, 995, {}),
         ]
 
-    monkeypatch.setitem(sys.modules, "bench.budget", SimpleNamespace(plan_within=plan_within))
+    monkeypatch.setitem(sys.modules, "bench.config.budget", SimpleNamespace(plan_within=plan_within))
     assert bench_run("--budget", "1k", tasks="ave") == 0
     lines = capsys.readouterr().out.splitlines()
     assert "budget 1,000 on ave: lora has 1,024 (+2.4%) with r=12, alpha=6.0" in lines
@@ -214,7 +216,7 @@ def test_a_record_that_cannot_be_written_is_printed(bench_run, runs, capsys, mon
     def full(path, text):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(records, "write_text", full)
+    monkeypatch.setattr(store, "write_text", full)
     assert bench_run() == 1
     err = capsys.readouterr().err
     assert '"accuracy": 70.0' in err
@@ -265,8 +267,8 @@ def test_official_data_needs_its_folder(bench_run, runs, capsys, root):
 
 
 def test_jobs_leave_the_same_as_one_after_another(bench_run, runs, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pool, "execute_run", pooled.noted)
-    monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
+    monkeypatch.setattr(process_pool, "execute_run", pooled.noted)
+    monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     asked = {"methods": "lora,cola", "tasks": "ave"}
     assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **asked) == 0
     assert runs.done == [], "nothing is run in this process"
@@ -281,15 +283,15 @@ def test_jobs_leave_the_same_as_one_after_another(bench_run, runs, tmp_path, cap
 
 
 def test_jobs_that_fail_end_as_without(bench_run, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(pool, "execute_run", pooled.killed)
-    monkeypatch.setattr(pool, "make_data", lambda specs, options: None)
+    monkeypatch.setattr(process_pool, "execute_run", pooled.killed)
+    monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     more = ["--jobs", "2", "--seeds", "0,1", "--data-root", str(tmp_path)]
     assert bench_run(*more, methods="lora", tasks="ave") == 1
     assert (
         "ave lora seed 0 failed: out of memory, as it seems: its worker process ended by signal 9"
         in capsys.readouterr().out
     )
-    monkeypatch.setattr(pool, "execute_run", pooled.data_missing)
+    monkeypatch.setattr(process_pool, "execute_run", pooled.data_missing)
     assert bench_run(*more, "--rerun", methods="lora", tasks="ave") == 1
     assert capsys.readouterr().err == "bench: x/y.wav of sample y is missing\n"
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import mocks
 import pytest
 
-from bench import cli, records
-from bench.claims import Claims
-from bench.plan import make_plan
+from bench import cli
+from bench.config.plan import make_plan
+from bench.execution.claims import Claims
+from bench.records import store
 
 
 @pytest.fixture
@@ -22,8 +23,8 @@ def rows(capsys):
 
 def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, capsys):
     for spec in plan[:2]:
-        records.write(mocks.record(spec), tmp_path)
-    records.write(mocks.failed(plan[2]), tmp_path)
+        store.write(mocks.record(spec), tmp_path)
+    store.write(mocks.failed(plan[2]), tmp_path)
     asked = ["--suite", str(mock_suite), "--methods", "lora,cola", "--tasks", "ave", "--seeds", "0,1,2"]
     with Claims(tmp_path) as mine:
         mine.take(plan[3])
@@ -37,8 +38,8 @@ def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, caps
 
 
 def test_a_run_counts_once(plan, tmp_path, capsys):
-    path = records.write(mocks.record(plan[0]), tmp_path)
-    other = records.write(mocks.record(plan[0], 1.0), tmp_path / "other")
+    path = store.write(mocks.record(plan[0]), tmp_path)
+    other = store.write(mocks.record(plan[0], 1.0), tmp_path / "other")
     path.with_name("mine.json").write_bytes(other.read_bytes())
     path.with_name("copy.json").write_bytes(path.read_bytes())
     assert cli.main(["status", "--results", str(tmp_path)]) == 0

@@ -9,13 +9,13 @@ import mocks
 import pytest
 
 from bench import cli
+from bench.config.tuned_settings import read_tuned
 from bench.errors import DataError
-from bench.tuned import read_tuned
 
 
 @pytest.fixture
 def runs(monkeypatch):
-    """Stands for `bench.runner`: what was done, and after how many runs ^C comes."""
+    """Stands for `bench.execution.single_run`: what was done, and after how many runs ^C comes."""
     runs = SimpleNamespace(done=[], stop_after=None, trial=mocks.trial)
 
     def execute(spec, options):
@@ -24,7 +24,7 @@ def runs(monkeypatch):
         runs.done.append(spec)
         return runs.trial(spec)
 
-    monkeypatch.setitem(sys.modules, "bench.runner", SimpleNamespace(execute=execute))
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))
     return runs
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pooled
 import pytest
 
-from bench import records
+from bench.records import store
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and shells are others there")
 
@@ -44,7 +44,7 @@ def wait_for(happened):
 
 
 def seeds(tmp_path: Path) -> set[int]:
-    return {record.spec["seed"] for record in records.read_all(tmp_path / "out") if record.status == "ok"}
+    return {record.spec["seed"] for record in store.read_all(tmp_path / "out") if record.status == "ok"}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
@@ -93,7 +93,7 @@ def test_what_an_encoding_lacks_is_replaced(command, tmp_path, encoding):
     )
     assert done.returncode == 0, done.stderr
     assert b"r\\udce9sultats" in done.stdout and b"Traceback" not in done.stderr
-    assert len(records.read_all(tmp_path / folder)) == len(SEEDS)
+    assert len(store.read_all(tmp_path / folder)) == len(SEEDS)
     assert (tmp_path / folder / "leaderboard.md").exists()
 
 
@@ -121,7 +121,7 @@ def test_signals_end_a_command_well(command, tmp_path, arriving, jobs):
     assert f"stopped: 1 of {len(SEEDS)} runs finished; the same command{again} goes on\n" in err
     assert "leaderboard: " in out
     assert (tmp_path / "out" / "leaderboard.md").exists()
-    failed = [record.reason for record in records.read_all(tmp_path / "out") if record.status == "failed"]
+    failed = [record.reason for record in store.read_all(tmp_path / "out") if record.status == "failed"]
     expected = 0 if arriving[0] == signal.SIGINT else int(jobs)
     assert len(failed) == expected and all("stopped by signal" in reason for reason in failed)
     assert not (tmp_path / "out" / "claims").exists()

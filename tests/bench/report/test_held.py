@@ -7,14 +7,14 @@ import dataclasses
 import mocks
 import pytest
 
-from bench.plan import make_plan
-from bench.report.board import boards
+from bench.config.plan import make_plan
+from bench.records.schema import DataInfo
+from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.multi_task import multi_task_tables
-from bench.report.page import page
 from bench.report.power import powers
+from bench.report.standings import boards
 from bench.report.terminal import run_table
-from bench.schema import DataInfo
 
 WHOLE = {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}
 COUNTS = {"train": 50, "val": 10, "test": 200}

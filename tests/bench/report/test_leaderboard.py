@@ -5,14 +5,15 @@ import dataclasses
 import mocks
 import pytest
 
-from bench import escape, records
+from bench.config.plan import make_plan
 from bench.errors import BenchError
-from bench.plan import make_plan
-from bench.report.board import boards
+from bench.records import store
+from bench.report.formatting import NONE
 from bench.report.leaderboard import leaderboard as markdown
 from bench.report.published import published
-from bench.report.words import NONE
+from bench.report.standings import boards
 from bench.report.write import write_leaderboard
+from bench.text import escape
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_official_data_is_called_so(mock_suite):
 
 def test_it_is_written_from_the_records_of_a_folder(measured, tmp_path):
     for record in measured:
-        records.write(record, tmp_path)
+        store.write(record, tmp_path)
     paths = write_leaderboard(tmp_path)
     assert paths == [tmp_path / "leaderboard.md", tmp_path / "leaderboard.html"]
     assert "8 runs, none of them failed." in paths[0].read_text(encoding="utf-8")

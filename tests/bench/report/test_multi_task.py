@@ -5,9 +5,9 @@ import dataclasses
 import mocks
 import pytest
 
-from bench.plan import make_plan
-from bench.report.board import boards
+from bench.config.plan import make_plan
 from bench.report.leaderboard import leaderboard as markdown
+from bench.report.standings import boards
 
 
 @pytest.fixture

@@ -15,19 +15,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import cli, records
-from bench.api import to_frame, to_rows
-from bench.report.board import SectionBoard, boards
-from bench.report.export import table
-from bench.report.export_model_index import model_index_text
-from bench.report.export_peft import peft_text
+from bench import cli
+from bench.records import store
+from bench.records.schema import Record
+from bench.report.export.frame import to_frame, to_rows
+from bench.report.export.peft import peft_text
+from bench.report.export.write import table
+from bench.report.html.page import page, plain
+from bench.report.html.tables import overall_table, task_table
 from bench.report.leaderboard import leaderboard
 from bench.report.notes import notes
-from bench.report.page import page, plain
-from bench.report.page_tables import overall_table, task_table
 from bench.report.power import powers
+from bench.report.standings import SectionBoard, boards
 from bench.report.terminal import run_table
-from bench.schema import Record
+from bench.saved_adapters.model_index import model_index_text
 
 NUMBERS = (math.nan, math.inf, -math.inf)
 WORD = re.compile(r"(?<![a-z])(nan|inf)(?![a-z])", re.IGNORECASE)
@@ -125,8 +126,8 @@ def test_a_record_that_was_written_reads_as_it_was(damage):
         made[number] = with_number(made[number], place, value)
     with tempfile.TemporaryDirectory() as folder:
         for each in made:
-            records.write(each, Path(folder))
-        assert leaderboard(boards(records.read_all(Path(folder)))) == leaderboard(
+            store.write(each, Path(folder))
+        assert leaderboard(boards(store.read_all(Path(folder)))) == leaderboard(
             boards(sorted(made, key=lambda each: (each.started, each.stem)))
         )
 
@@ -136,15 +137,15 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
     scores = {"lora": 70.0, "cola": 80.5, "head": 50.5, "dora": math.nan, "full": math.inf, "adalora": -math.inf}
     for method, score in scores.items():
         run = made_boards.record(made_boards.spec(method))
-        records.write(with_score(run, score), tmp_path)
-    (board,) = boards(records.read_all(tmp_path))
+        store.write(with_score(run, score), tmp_path)
+    (board,) = boards(store.read_all(tmp_path))
     assert [each.row.label for each in board.tasks[0].standings] == ["cola", "lora", "head"]
     told = "\n".join(notes(board.tasks[0].table))
     assert "3 failed: " in told and "ave dora seed 0: the accuracy of the test split is not finite" in told
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["ave", "cola", "1", "0"] in lines and ["ave", "dora", "0", "1"] in lines
-    by_method = {row["method"]: row for row in to_rows(records.read_all(tmp_path))}
+    by_method = {row["method"]: row for row in to_rows(store.read_all(tmp_path))}
     assert by_method["full"]["status"] == "failed" and by_method["full"]["score"] is None
 
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 import mocks
 import pytest
 
-from bench import records
-from bench.plan import make_plan
-from bench.report.board import boards
-from bench.report.groups import sections
+from bench.config.plan import make_plan
+from bench.records import store
+from bench.records.schema import Code, Provenance
+from bench.report.grouping import sections
+from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.notes import notes
-from bench.report.page import page
-from bench.schema import Code, Provenance
+from bench.report.standings import boards
 
 
 @pytest.fixture
@@ -81,14 +81,14 @@ def test_what_older_records_do_not_tell_is_not_said_to_differ(plan):
 
 
 def test_records_that_do_not_count_are_told(plan, tmp_path):
-    paths = [records.write(mocks.record(spec, provenance=MADE), tmp_path) for spec in plan]
+    paths = [store.write(mocks.record(spec, provenance=MADE), tmp_path) for spec in plan]
     other = tmp_path / "other"
     for number, path in enumerate(paths[:2]):
         made = mocks.record(plan[number], 1.0, provenance=replace(MADE, method=Code("x")))
-        path.with_name(f"{path.stem}~1.json").write_bytes(records.write(made, other).read_bytes())
+        path.with_name(f"{path.stem}~1.json").write_bytes(store.write(made, other).read_bytes())
     copy = paths[2].with_name("mine.json")
-    copy.write_bytes(records.write(mocks.record(plan[2], 1.0, provenance=MADE), other).read_bytes())
-    text = leaderboard(boards(records.read_all(tmp_path), tmp_path))
+    copy.write_bytes(store.write(mocks.record(plan[2], 1.0, provenance=MADE), other).read_bytes())
+    text = leaderboard(boards(store.read_all(tmp_path), tmp_path))
     assert "- Left out: 2 earlier records of these runs, from before code, encoders or data changed" in text
     label = mocks.record(plan[2]).label
     assert f"- Different records of the same run ({label}): {paths[2].name} counts, not mine.json" in text

@@ -10,8 +10,8 @@ import mocks
 import pytest
 
 import bench
-from bench import records
-from bench.plan import make_plan
+from bench.config.plan import make_plan
+from bench.records import store
 
 ROOT = Path(__file__).parents[3]
 MINI = ROOT / "results" / "mini"
@@ -49,7 +49,7 @@ def test_the_lines_of_the_readme_print_the_numbers_of_the_leaderboard(tmp_path, 
 def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mock_suite, tmp_path):
     def run(*changes, method="lora", score=70.0):
         for spec in make_plan(str(mock_suite), [method], ["ave"], [0, 1], changes):
-            records.write(mocks.record(spec, score), tmp_path)
+            store.write(mocks.record(spec, score), tmp_path)
 
     for method in ("lora", "cola"):
         run(method=method)
@@ -57,7 +57,7 @@ def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mo
     run("ave.epochs=12", score=90.0)
     run('data.streams=["vision"]', score=30.0)
     run("data.version=4", score=20.0)
-    records.write(mocks.failed(make_plan(str(mock_suite), ["lora"], ["ave"], [7], [])[0]), tmp_path)
+    store.write(mocks.failed(make_plan(str(mock_suite), ["lora"], ["ave"], [7], [])[0]), tmp_path)
     frame = bench.to_frame(bench.read_records(tmp_path))
     title = "suite mock, generated data v{} (seed 7), not the benchmark's own"
     scores = frame.dropna(subset=["score"]).groupby(["condition", "label"])["score"].agg(["mean", "count"])

@@ -4,11 +4,12 @@ import mocks
 import numpy as np
 import pytest
 
-from bench import records, stats
 from bench.cli import main
-from bench.plan import make_plan
-from bench.report.board import boards
+from bench.config.plan import make_plan
+from bench.records import store
+from bench.report import stats
 from bench.report.power import SEEDS, powers
+from bench.report.standings import boards
 
 
 @pytest.fixture
@@ -37,14 +38,14 @@ def test_more_comparisons_need_more_seeds(measured):
 
 def test_the_command_prints_them(measured, tmp_path, capsys):
     for record in measured:
-        records.write(record, tmp_path)
+        store.write(record, tmp_path)
     assert main(["power", "--results", str(tmp_path), "--gain", "2"]) == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("ave"))
     assert line.split()[:5] == ["ave", "cola", "4", "2.00", "10"]
 
 
 def test_one_seed_has_no_variance(measured, tmp_path, capsys):
-    records.write(measured[0], tmp_path)
+    store.write(measured[0], tmp_path)
     assert main(["power", "--results", str(tmp_path)]) == 1
     assert "it takes lora and another method with two seeds or more" in capsys.readouterr().err
 

@@ -4,9 +4,9 @@ import dataclasses
 
 import mocks
 
-from bench.plan import make_plan
+from bench.config.plan import make_plan
+from bench.report.formatting import NONE
 from bench.report.terminal import run_table
-from bench.report.words import NONE
 
 
 def test_a_line_a_run_with_floors_and_failures(mock_suite):

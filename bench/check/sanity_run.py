@@ -1,0 +1,88 @@
+"""A run on a handful of samples in which whatever the harness must not do shows.
+
+The validation split is the training split, so its scores rise. In the test split the targets are turned round, so the
+more has been learnt the worse its scores are: an epoch chosen by them is another one. The adapters drop half of their
+inputs in training, and beside its scores each sample has a number of the model's output, so dropout that is still on
+while something is scored shows when the same is scored again. So do weights that are not those of the best epoch.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+
+import torch
+from torch import Tensor
+
+from bench.check.costs import BASE
+from bench.config.plan import with_values
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
+from bench.data.loader import Columns
+from bench.errors import DataError, UsageError
+from bench.execution.single_run import measure
+from bench.records.schema import Record
+from bench.tasks.base import Task
+from bench.tasks.model import Output
+from bench.training.setup import Setup, set_up
+
+SAMPLES = 2
+EPOCHS = 10
+NAME = f"{BASE}, trap"
+
+
+def run_trap(spec: Spec, options: RunOptions) -> Record:
+    """Trains and scores as a run does, and returns the record; it says why where the run failed.
+
+    Args:
+        spec: of a run of LoRA.
+        options: where the data is, and what computes.
+
+    Raises:
+        DataError, UsageError: the data is not there or broken, or the device is not there.
+    """
+    recipe = {**spec.recipe, "epochs": EPOCHS, "batch_size": SAMPLES, "eval_batch_size": SAMPLES, "warmup": 0.0}
+    spec = replace(with_values(spec, {"dropout": 0.5}), seed=0, recipe=recipe)
+    blank = Record.failed(replace(spec, method=NAME), datetime.now(timezone.utc).isoformat(timespec="seconds"))
+    try:
+        setup = _set_up(spec, options)
+        parts, _ = measure(spec, setup, time.perf_counter())
+    except (DataError, UsageError):
+        raise
+    except Exception as error:
+        return replace(blank, reason=f"{type(error).__name__}: {error}")
+    return replace(blank, status="ok", **parts)
+
+
+def _set_up(spec: Spec, options: RunOptions) -> Setup:
+    """What a run has, with the trap's splits and scores."""
+    setup = set_up(spec, options)
+    train = setup.data.datasets["train"]
+    few = [train[index] for index in range(min(SAMPLES, len(train)))]  # type: ignore[arg-type]  # it has a length
+    columns = {name: torch.stack([each[name] for each in few]) for name in few[0]}
+    streams = setup.model.streams.streams
+    turned = {name: values if name in streams else _turned(values) for name, values in columns.items()}
+    splits = {"train": Columns(columns), "val": Columns(columns)}
+    splits |= {split: Columns(turned) for split in setup.task.test_splits}
+    return replace(setup, data=replace(setup.data, datasets=splits), task=_with_output(setup.task))
+
+
+def _turned(targets: Tensor) -> Tensor:
+    """The last class for the first and so on; the background of a mask for its foreground."""
+    return ~targets if targets.dtype == torch.bool else targets.max() - targets
+
+
+def _with_output(task: Task) -> Task:
+    """The task, with a number of the output beside the scores of each sample: scores may come in steps."""
+    task = copy.copy(task)
+    score = task.score
+
+    def scored(output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        some = output if isinstance(output, Tensor) else next(iter(output.values()))
+        return {**score(output, batch), "output": some.flatten(1)[:, 0].double()}
+
+    task.score = scored  # type: ignore[method-assign]
+    return task

@@ -1,0 +1,1 @@
+"""What a command asks for: suites, settings, plans, budgets."""

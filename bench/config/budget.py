@@ -1,0 +1,299 @@
+"""Equal budgets: the rank of each method, or what it has instead, for one number of trained adapter parameters."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import warnings
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from bench import registry
+from bench.config import validate
+from bench.config.describe import assignments
+from bench.config.plan import make_plan
+from bench.config.spec import Spec
+from bench.errors import BenchError, Mistakes, UsageError, shortened
+from bench.methods.base import Method
+from bench.streams.load import outline_stream
+from bench.streams.lockstep import MultiStream
+
+if TYPE_CHECKING:
+    from bench.config.tuned_settings import Tuned
+
+TOLERANCE = 0.05
+_LARGEST = 2**16  # of a knob
+_MOST_PARAMETERS = 1e12
+_UNITS = {"": 1, "k": 1e3, "m": 1e6}
+
+Count = Callable[[dict[str, Any]], int | None]
+"""Trained parameters of a method with these settings; None where it cannot have them."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a budget came to for one method on one task.
+
+    Attributes:
+        task: name of the task.
+        method: name of the method.
+        target: trained adapter parameters that were asked for.
+        found: those that the method has.
+        chosen: the settings that were turned for it, and their values.
+    """
+
+    task: str
+    method: str
+    target: int
+    found: int
+    chosen: dict[str, Any]
+
+    @property
+    def off(self) -> float:
+        """How far the found number is from the target, as a share of it."""
+        return self.found / self.target - 1
+
+    @property
+    def told(self) -> str:
+        """All of it in a line."""
+        chosen = f" with {assignments(self.chosen)}" if self.chosen else ""
+        has = f"{self.method} has {self.found:,} ({100 * self.off:+.1f}%)"
+        return f"budget {self.target:,} on {self.task}: {has}{chosen}"
+
+
+def plan_within(
+    budget: str,
+    suite: str,
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[str | int],
+    sets: Sequence[str],
+    tuned: Tuned | None = None,
+) -> tuple[list[Spec], list[Fit]]:
+    """The runs that `make_plan` gives, with each method's size turned to the budget.
+
+    Args:
+        budget: a share of the streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method:
+            what that one has, with its settings.
+        suite: as for `make_plan`, as are the rest.
+        methods: names of methods.
+        tasks: names of tasks.
+        seeds: whole numbers, or their text.
+        sets: changed settings.
+        tuned: settings of methods on tasks.
+
+    Returns:
+        The runs, and what each method came to on each task.
+
+    Raises:
+        UsageError: the budget is none, or with every method that cannot come within 5% of it.
+    """
+    amount = _amount(budget)
+    reference = "" if amount else budget
+    if reference and reference not in methods:
+        methods = [*methods, reference]
+        plan = make_plan(suite, methods, tasks, seeds, sets, tuned)
+        wanted = [spec for spec in plan if spec.method != reference]
+    else:
+        wanted = plan = make_plan(suite, methods, tasks, seeds, sets, tuned)
+    given = {text.partition("=")[0].strip() for text in sets}
+    _refuse_fixed(wanted, reference, given)
+    mistakes = Mistakes()
+    fits: dict[tuple[str, str], Fit] = {}
+    outlines = _Outlines()
+    for task in dict.fromkeys(spec.task for spec in plan):
+        specs = {spec.method: spec for spec in plan if spec.task == task}
+        target: int | None
+        if amount:
+            target = amount(outlines.size(next(iter(specs.values()))))
+        else:
+            target = outlines.count(specs[reference])(specs[reference].settings)
+        if not target:
+            raise UsageError(f"--budget {budget}: on {task} that is no trained parameter")
+        for spec in {spec.method: spec for spec in wanted if spec.task == task}.values():
+            with mistakes.gathered():
+                if spec.method == reference:
+                    fits[task, reference] = Fit(task, reference, target, target, {})
+                else:
+                    fits[task, spec.method] = fit(spec, target, outlines.count(spec), given)
+    mistakes.raise_if_any()
+    fitted = [replace(s, settings={**s.settings, **fits[s.task, s.method].chosen}) for s in wanted]
+    return fitted, list(fits.values())
+
+
+def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> Fit:
+    """Turns a method's knobs until it trains as nearly `target` parameters as it can.
+
+    The main knob first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
+    fills up what is left.
+
+    Args:
+        spec: of a run of the method.
+        target: how many parameters it is to train.
+        count: how many it trains, by its settings.
+        given: keys of settings, as --set takes them, that stay as they are.
+
+    Raises:
+        UsageError: the method cannot come within 5% of the target.
+    """
+    knobs = [knob for knob in _build(spec, spec.settings).knobs if f"{spec.method}.{knob}" not in given]
+    tried: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def trained(chosen: dict[str, Any]) -> int | None:
+        found = count({**spec.settings, **chosen})
+        if found is not None:
+            tried[json.dumps(chosen, sort_keys=True)] = found, chosen
+        return found
+
+    def at(knob: str, start: dict[str, Any], value: int) -> int | None:
+        return trained({**start, **_build(spec, {**spec.settings, **start}).turned(knob, value)})
+
+    def nearest() -> tuple[int, dict[str, Any]]:
+        return min(tried.values(), key=lambda one: abs(one[0] - target))
+
+    start: dict[str, Any] = {}
+    trained(start)
+    for knob in knobs:
+        _turn(partial(at, knob, start), target)
+        if not tried:
+            continue
+        if abs(nearest()[0] / target - 1) <= TOLERANCE:
+            break
+        below = [one for one in tried.values() if one[0] <= target]
+        start = max(below, key=lambda one: one[0])[1] if below else min(tried.values(), key=lambda one: one[0])[1]
+    if not tried:
+        raise UsageError(
+            f"{spec.method} cannot be put on the streams of {spec.task} with these settings: without --budget its run "
+            "says why"
+        )
+    found, chosen = nearest()
+    if abs(found / target - 1) > TOLERANCE:
+        turned = f" with {assignments(chosen)}" if chosen else ""
+        nearest_is = f"the nearest is {found:,}{turned}"
+        why = nearest_is if knobs else f"it trains {found:,}, and no setting of it changes that"
+        raise UsageError(f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {why}")
+    return Fit(spec.task, spec.method, target, found, chosen)
+
+
+def _turn(trained: Callable[[int], int | None], target: int) -> None:
+    """Tries values of a knob: powers of two until the target is passed, upwards or downwards, then between the two."""
+    last: tuple[int, int] | None = None
+    value = 1
+    while value <= _LARGEST:
+        found = trained(value)
+        if found is not None:
+            if last and (last[1] - target) * (found - target) <= 0:
+                _bisect(trained, target, last, value)
+                return
+            if last and abs(found - target) > abs(last[1] - target):
+                return  # away from the target: there is nothing beyond
+            if last and found == last[1] and value > 2**12:
+                return
+            last = value, found
+        value *= 2
+
+
+def _bisect(trained: Callable[[int], int | None], target: int, last: tuple[int, int], high: int) -> None:
+    low, at_low = last
+    while high - low > 1:
+        middle = (low + high) // 2
+        found = trained(middle)
+        if found is None:
+            return  # only some values go, as divisors do, and powers of two were tried
+        if (at_low - target) * (found - target) <= 0:
+            high = middle
+        else:
+            low, at_low = middle, found
+
+
+def _build(spec: Spec, values: dict[str, Any]) -> Method:
+    method: Method = validate.build(registry.load("methods", spec.method), values, spec.method)
+    return method
+
+
+class _Outlines:
+    """Counts on streams that have no weights; tasks of the same streams share what was counted."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, MultiStream] = {}
+        self._counted: dict[tuple[str, str, str], int | None] = {}
+
+    def size(self, spec: Spec) -> int:
+        """Parameters of a run's streams."""
+        return sum(p.numel() for p in self._of(spec).parameters())
+
+    def count(self, spec: Spec) -> Count:
+        """How many parameters the method of a run trains on its streams, by its settings."""
+
+        def count(values: dict[str, Any]) -> int | None:
+            key = json.dumps(spec.streams), spec.method, json.dumps(values)
+            if key not in self._counted:
+                self._counted[key] = _count(self._of(spec), spec, json.loads(key[-1]))
+            return self._counted[key]
+
+        return count
+
+    def _of(self, spec: Spec) -> MultiStream:
+        key = json.dumps(spec.streams)
+        if key not in self._made:
+            self._made[key] = MultiStream({name: outline_stream(**source) for name, source in spec.streams.items()})
+        return self._made[key]
+
+
+def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | None:
+    """Parameters that a method trains on streams like these; None where it cannot be put on them."""
+    for model in _blanks(outline):
+        try:
+            method = _build(spec, values)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of sizes that are only tried
+                method.attach(model)
+        except (BenchError, RuntimeError, NotImplementedError):
+            continue
+        return sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
+    return None
+
+
+def _blanks(outline: MultiStream) -> Iterator[MultiStream]:
+    """Models to attach to: without weights, which is fast; then with some, since a few methods look at them."""
+    yield copy.deepcopy(outline)
+    model = copy.deepcopy(outline).to_empty(device="cpu")
+    with torch.no_grad():
+        for parameter in model.parameters():
+            nn.init.normal_(parameter, std=0.02)
+    yield model
+
+
+def _amount(budget: str) -> Callable[[int], int] | None:
+    """How many parameters are asked for, by the size of the streams; None where the budget names a method.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", budget):
+        value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
+        if value > _MOST_PARAMETERS:
+            raise UsageError(f"--budget {shortened(budget)} is more than any stream has parameters")
+        return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
+    try:
+        registry.load("methods", budget)
+    except UsageError as error:
+        raise UsageError(f"--budget takes a share as 2%, a number as 400k or 1.5M, or a method: {error}") from error
+    return None
+
+
+def _refuse_fixed(plan: Sequence[Spec], reference: str, given: Collection[str]) -> None:
+    """A size cannot be given and chosen."""
+    mistakes = Mistakes()
+    for spec in plan:
+        if spec.method != reference:
+            for knob in _build(spec, spec.settings).knobs[:1]:
+                if f"{spec.method}.{knob}" in given:
+                    mistakes.add(f"--set {spec.method}.{knob}: --budget chooses it; give one or the other")
+    mistakes.raise_if_any()

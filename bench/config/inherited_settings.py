@@ -1,0 +1,65 @@
+"""What a suite says of a method that somebody derived from another: without a table of its own, what it says of that.
+
+The methods of this package inherit nothing: a suite says of each by its name what differs from its defaults.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from functools import cache
+from typing import Any
+
+from bench import registry
+from bench.config.recipe import PER_METHOD
+from bench.config.suite import Suite
+
+_log = logging.getLogger(__name__)
+
+
+def of_method(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
+    """What a suite says of a method on a task, with what it inherits; a warning says what that is.
+
+    A table of the method's name, the suite's or the task's, is all that counts. Otherwise the settings of the nearest
+    method that its class derives from count, but for fields that the class has another default for, or has not; what a
+    pattern says of its name counts before them.
+
+    Args:
+        suite: the suite.
+        name: of the method.
+        cls: its class.
+        task: name of the task.
+    """
+    own = suite.of_method(name, task)
+    named = name in suite.methods or name in suite.task(task).methods
+    if named or not registry.is_foreign("methods", name) or (base := _base(cls)) is None:
+        return own
+    base_name, base_class = base
+    defaults = _defaults(cls)
+    inherited = {
+        key: value
+        for key, value in of_method(suite, base_name, base_class, task).items()
+        if key not in own and (key in PER_METHOD or defaults.get(key, cls) == _defaults(base_class).get(key))
+    }
+    if inherited:
+        told = ", ".join(f"{key}={value}" for key, value in inherited.items())
+        _tell(f"{name} on {task} has what suite {suite.name} says of {base_name}, which it derives from: {told}")
+    return {**inherited, **own}
+
+
+def _base(cls: type) -> tuple[str, type] | None:
+    """The nearest class among the bases that is a method with a name, and that name."""
+    for base in cls.__mro__[1:]:
+        if name := registry.name_of("methods", base):
+            return name, base
+    return None
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(cls) if field.init}
+
+
+@cache
+def _tell(message: str) -> None:
+    """Warns once, however often runs are planned."""
+    _log.warning("%s", message)

@@ -1,0 +1,227 @@
+"""The runs that a command asks for, each with an id made from everything that it measures."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.config import inherited_settings, validate
+from bench.config.recipe import PER_METHOD, Recipe
+from bench.config.spec import Spec
+from bench.config.suite import Data, StreamSource, Suite, load_suite, parse_value, split_method
+from bench.errors import Mistakes, UsageError, shortened
+from bench.registry import did_you_mean
+
+if TYPE_CHECKING:
+    from bench.config.tuned_settings import Tuned
+
+_MAX_SEED = 2**32 - 1  # numpy takes no larger one
+_LONGEST_KEY = 200  # characters of what --set sets
+
+_Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class whose fields they are
+
+
+def make_plan(
+    suite: str,
+    methods: Sequence[str],
+    tasks: Sequence[str],
+    seeds: Sequence[str | int],
+    overrides: Sequence[str],
+    tuned: Tuned | None = None,
+) -> list[Spec]:
+    """The runs of every task with every seed and method, in that order: runs of a task share its data.
+
+    Args:
+        suite: name of a built-in suite, or path of a suite's file.
+        methods: names of methods.
+        tasks: names of tasks.
+        seeds: whole numbers, or their text.
+        overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
+            `<task>.<field of the recipe>`, `train.<field of the recipe>`, `<stream>.<key>` or `data.<key>`; the value
+            as TOML writes it.
+        tuned: settings of methods on tasks; they count before the suite's, and overrides before them.
+
+    Raises:
+        UsageError: with all the mistakes in the arguments.
+    """
+    mistakes = Mistakes()
+    loaded: Suite | None = None
+    with mistakes.gathered():
+        loaded = load_suite(suite)
+        if tuned:
+            tuned.check_suite(loaded.name)
+    method_classes = _load_all("methods", methods, mistakes)
+    task_classes = _load_all("tasks", tasks, mistakes)
+    seed_numbers = _seeds(seeds, mistakes)
+    owners: dict[str, dict[str, type]] = {"train": _keys(Recipe), "data": _keys(Data)}
+    if loaded:
+        joined = [stream for entry in loaded.tasks.values() for stream in entry.sources]
+        owners |= {stream: _keys(StreamSource) for stream in joined}
+    owners |= {name: dict.fromkeys(PER_METHOD, Recipe) | _keys(cls) for name, cls in method_classes.items()}
+    owners |= {name: _keys(Recipe) | _keys(cls) for name, cls in task_classes.items()}
+    changes = _changes(overrides, owners, mistakes, told={*methods, *tasks})
+    plan: list[Spec] = []
+    for task in task_classes if loaded else ():
+        with mistakes.gathered():
+            plan += _task_runs(loaded, task, task_classes[task], method_classes, seed_numbers, changes, tuned)
+    mistakes.raise_if_any()
+    return plan
+
+
+def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
+    """The run with other values of its method: settings, or what it may have of the recipe for itself.
+
+    Raises:
+        UsageError: the method, or the recipe, does not take them.
+    """
+    method = registry.load("methods", spec.method)
+    own, of_recipe = split_method(method, values)
+    return replace(
+        spec,
+        settings=_plain(method, {**spec.settings, **own}, spec.method),
+        recipe=_plain(Recipe, {**spec.recipe, **of_recipe}, spec.task),
+    )
+
+
+def _plain(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The fields of `cls` with these values, as JSON holds them; all, unless it says what tells it from others."""
+    built: Any = validate.build(cls, values, where)
+    return json.loads(json.dumps(built.identity() if hasattr(built, "identity") else asdict(built)))
+
+
+def _keys(cls: type) -> dict[str, type]:
+    return dict.fromkeys(validate.hints(cls), cls)
+
+
+def _check_streams(method: Any, name: str, streams: Sequence[str]) -> None:
+    try:
+        method.check_streams(streams)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> dict[str, type]:
+    """The classes of those names that exist, each once."""
+    if not names:
+        mistakes.add(f"no {kind} given: --{kind} with some of {', '.join(registry.names(kind)) or 'none'}")
+    classes = {}
+    for name in names:
+        with mistakes.gathered():
+            classes[name] = registry.load(kind, name)
+    return classes
+
+
+def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
+    """The seeds that are numbers, each once."""
+    numbers: dict[int, None] = {}
+    for seed in seeds:
+        if re.fullmatch("[0-9]{1,10}", str(seed)) and int(seed) <= _MAX_SEED:
+            numbers[int(seed)] = None
+        else:
+            mistakes.add(f"a seed is a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
+    return list(numbers)
+
+
+def _changes(
+    overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, told: Collection[str]
+) -> _Changes:
+    """What the overrides change.
+
+    Args:
+        overrides: as `make_plan` takes them.
+        owners: what stands before the dot of a key, what may stand after it, and the class whose field that is.
+        mistakes: gets what is wrong.
+        told: names that need no complaint any more where they are no owners.
+    """
+    changes: _Changes = {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        owner, dot, name = key.strip().rpartition(".")
+        if len(key) > _LONGEST_KEY:
+            mistakes.add(f"--set {key[:_LONGEST_KEY]}...: a key has at most {_LONGEST_KEY} characters")
+            continue
+        if not (equals and dot):
+            mistakes.add(
+                f"--set {override}: write <method>.<key>=<value>, or a task, a stream, train or data before the dot"
+            )
+        elif owner in owners:
+            known = owners[owner]
+            if name not in known:
+                mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, known)}")
+                continue
+            with mistakes.gathered():
+                value = validate.check(known[name], {name: parse_value(text.strip())}, where=f"--set {owner}")
+                changes.setdefault((owner, known[name]), {}).update(value)
+        elif owner in (*registry.names("methods"), *registry.names("tasks")):
+            mistakes.add(f"--set {override}: {owner} is not in this command")
+        elif owner not in told:
+            mistakes.add(f"--set {override}: unknown {owner}: {did_you_mean(owner, owners)}")
+    return changes
+
+
+def _task_runs(
+    suite: Suite,
+    task: str,
+    task_class: type,
+    methods: Mapping[str, type],
+    seeds: Sequence[int],
+    changes: _Changes,
+    tuned: Tuned | None,
+) -> list[Spec]:
+    """The runs of one task. Of two values for one thing the more particular one counts, and the command line's first.
+
+    Raises:
+        UsageError: with all that is wrong with this task.
+    """
+    entry = suite.task(task)
+    mistakes = Mistakes()
+
+    def plain(where: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
+        """All fields of `cls` as JSON holds them, of several layers the last that has one."""
+        merged = {name: value for layer in layers for name, value in layer.items()}
+        with mistakes.gathered():
+            return _plain(cls, merged, where)
+        return {}
+
+    def changed(owner: str, cls: type) -> dict[str, Any]:
+        return changes.get((owner, cls), {})
+
+    data = plain("data", Data, asdict(suite.data), changed("data", Data))
+    for name in data.get("streams", ()):
+        if name not in entry.sources:
+            mistakes.add(f"data.streams: {task} has no stream {name}: {did_you_mean(name, entry.sources)}")
+    task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
+    method_settings, recipes = {}, {}
+    for name, cls in methods.items():
+        of_file = tuned.of(task, name) if tuned else {}
+        own, of_recipe = split_method(cls, {**inherited_settings.of_method(suite, name, cls, task), **of_file})
+        method_settings[name] = plain(name, cls, own, changed(name, cls))
+        with mistakes.gathered():
+            _check_streams(validate.build(cls, method_settings[name], name), name, list(entry.sources))
+        told = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
+        recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, of_recipe, *told)
+    streams = {
+        stream: plain(stream, StreamSource, asdict(suite.streams[source]), changed(stream, StreamSource))
+        for stream, source in entry.sources.items()
+    }
+    mistakes.raise_if_any()
+    return [
+        Spec(
+            suite=suite.name,
+            task=task,
+            method=method,
+            seed=seed,
+            settings=method_settings[method],
+            task_settings=task_settings,
+            recipe=recipes[method],
+            streams=streams,
+            data=data,
+            deviations=list(entry.deviations),
+        )
+        for seed in seeds
+        for method in methods
+    ]

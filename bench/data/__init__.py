@@ -1,0 +1,1 @@
+"""The data of a run: generated or official, decoded and batched."""

@@ -1,0 +1,41 @@
+"""Decodes the samples of official releases ahead of the first run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench import registry
+from bench.config import validate
+from bench.config.preflight import check_official
+
+
+def decode(suite: str, task: str, root: Path) -> dict[str, int]:
+    """Decodes the samples of a release for the streams of a suite, into the cache that runs take them from.
+
+    What is there already is left.
+
+    Args:
+        suite: a name, or the path of a suite's file.
+        task: name of the task.
+        root: the release's --data-root.
+
+    Returns:
+        How many samples each split has.
+
+    Raises:
+        UsageError: the suite, an encoder or the release is not there.
+        DataError: a file of the release is missing or broken.
+    """
+    from bench.config.plan import make_plan
+    from bench.config.preflight import check_encoders
+
+    check_official([task], root)
+    spec = make_plan(suite, ["head"], [task], [0], ["data.source=official"])[0]
+    check_encoders([spec], weights=False, tokenizer=True)
+
+    from bench.data.splits import open_splits  # brings torch
+    from bench.streams.load import outline_stream
+
+    inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
+    built = validate.build(registry.load("tasks", task), spec.task_settings, task)
+    return open_splits(built, spec.data, root, inputs).counts

@@ -1,0 +1,1 @@
+"""Does the runs of a plan: in this process, in several, or on a Ray cluster."""

@@ -1,0 +1,216 @@
+"""Runs on a Ray cluster: each is a task with the resources that it states, and its record comes back."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config.spec import Spec
+from bench.errors import BenchError, Terminated
+from bench.execution import process_pool
+from bench.execution.process_pool import Execute
+from bench.execution.ray_resources import Cluster, check_installed, check_places, need_of, places
+from bench.progress import set_quiet
+from bench.records import schema
+from bench.records.schema import Record
+from bench.system import cpus
+
+if TYPE_CHECKING:
+    from bench.config.run_options import RunOptions
+
+_BEYOND = 2  # runs that wait for a place: one that becomes free is taken at once, and a cluster that grows is asked to
+_LOOK = 1.0  # seconds between two looks at what the cluster has
+_RETRIES = 3  # of a run that was lost with its node or its process
+_TIDYING = 10.0  # seconds that a run has from the request to end until its process is killed
+
+
+def run_all(
+    take: Callable[[], Spec | None], options: RunOptions, cluster: Cluster, specs: Sequence[Spec]
+) -> Generator[Record]:
+    """Does the runs that `take` gives on a Ray cluster; yields each record as it comes back.
+
+    As many are in flight as the cluster has resources for, and two more. A run lost with its node is done again. One
+    whose process dies again and again, or that raises what it should not, is recorded as failed, and the others go on.
+    Whatever ends this cancels the runs in flight.
+
+    The caller writes the records. A run itself leaves predictions, adapters and checkpoints in the results folder and
+    reads the data: both folders, and those of encoders, must be on a file system that all nodes share, under the same
+    path. Without a data root each node takes the cache folder of its own user.
+
+    Args:
+        take: gives the next run, or None where there is none to begin now; called where there is a place for it.
+        options: what the command says of its runs. Where they have limits each is done in a process of its own.
+        cluster: where to do them.
+        specs: the runs that `take` may give.
+
+    Raises:
+        UsageError: the release or the device is not there. As this ends every run alike no other one is begun; the
+            records of those in flight are yielded first. Or Ray is not installed, or a local cluster has too little.
+        BenchError: there is no cluster at the address, or its nodes cannot do runs.
+        Terminated: this process is asked to end; the runs under way are recorded as failed first. Those that wait for a
+            place have no record.
+    """
+    specs = [*specs]  # `take` may alter them
+    first = take()
+    if not first:
+        return
+    check_installed()
+    process_pool.make_data(specs, options)
+    ahead = [first]
+    with _connected(cluster.address) as ray:
+        need = need_of(cluster, options, specs, ray.nodes())
+        check_places(need, cluster, ray.nodes())
+        begin = _remote(ray, need, options)
+        in_flight: dict[Any, tuple[Spec, str]] = {}  # and since when, by the reference to what comes of them
+        error: BenchError | None = None
+        more, most = True, 0
+        try:
+            while more or in_flight:
+                most = sum(places(node, need) for node in ray.nodes()) + _BEYOND
+                while more and len(in_flight) < most:
+                    if spec := ahead.pop() if ahead else take():
+                        in_flight[begin(spec)] = spec, schema.now()
+                    else:
+                        more = False
+                answered = ray.wait([*in_flight], timeout=_LOOK)[0] if in_flight else []
+                for reference in answered:
+                    answer = _answer(ray, reference, *in_flight.pop(reference))
+                    if isinstance(answer, Record):
+                        yield answer
+                    else:
+                        error = error or answer
+                more = not error and bool(more or answered)  # what others did when last asked may be there by now
+        except (Terminated, SystemError) as raised:
+            asked = raised if isinstance(raised, Terminated) else raised.__cause__  # as Ray wraps what handlers raise
+            if not isinstance(asked, Terminated):
+                raise
+            for spec, started in [*in_flight.values()][: max(0, most - _BEYOND)]:  # the latest wait for a place
+                yield replace(Record.failed(spec, started, f"{schema.STOPPED}{asked}"), finished=schema.now())
+            raise asked from None
+        finally:
+            _cancel(ray, [*in_flight])
+    if error:
+        raise error
+
+
+@contextmanager
+def _connected(address: str) -> Generator[Any]:
+    """Ray, connected to a cluster; where it is already, that connection is used and kept."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a run without a GPU is told so by its options
+    os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES))  # without end by default
+    import ray
+
+    if ray.is_initialized():
+        yield ray
+        return
+    local = {"include_dashboard": False, "num_cpus": cpus.available_cpus()} if address == "local" else {}
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # where Ray puts a handler of its own
+            stack.callback(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        try:
+            ray.init(address, logging_level=logging.WARNING, **local)
+        except Exception as error:  # of many kinds: no connection, another version, no session
+            raise BenchError(
+                f"no Ray cluster at address {address}: {error}\n"
+                "`ray start --head` starts one, and --address local one for this command only"
+            ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _remote(ray: Any, need: Mapping[str, float], options: RunOptions) -> Callable[[Spec], Any]:
+    """What begins a run on the cluster, and returns the reference to what comes of it."""
+    device = options.device if need.get("GPU") else "cpu"
+    there = replace(  # nodes have other working folders
+        options,
+        device=device,
+        data_root=options.data_root and options.data_root.absolute(),
+        results=options.results and options.results.absolute(),
+    )
+    level = logging.getLogger("bench").level
+    task = ray.remote(_run).options(
+        num_cpus=need.get("CPU", 0),
+        num_gpus=need.get("GPU", 0),
+        memory=need.get("memory"),
+        max_retries=_RETRIES,
+        scheduling_strategy="SPREAD",
+    )
+    return lambda spec: task.remote(spec, there, need, process_pool.execute_run, level, str(Path.cwd()))
+
+
+def _run(
+    spec: Spec, options: RunOptions, need: Mapping[str, float], execute: Execute, level: int, folder: str
+) -> Record | BenchError:
+    """Does a run in a process of a node; what `execute` raises comes back as an error, or as the record of a failure.
+
+    Args:
+        spec: the run.
+        options: what the command says of it.
+        need: what it takes of its node.
+        execute: does it.
+        level: of what is logged.
+        folder: the command's working folder, which Ray puts before the packages (see `bench.__main__`).
+    """
+    import ray
+
+    sys.path[:] = [entry for entry in sys.path if entry != folder]
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("bench").setLevel(level)
+    set_quiet(True)
+    threads = max(1, int(need["CPU"]))
+    cpus.limit_to(threads)
+    started = schema.now()
+    try:
+        if options.limits:
+            once = iter([spec])
+            record = next(process_pool.run_all(lambda: next(once, None), options, 1, [spec]))
+        else:
+            record = execute(spec, options, threads)
+    except BenchError as error:
+        return error
+    except Exception as error:
+        failed = Record.failed(spec, started, f"{type(error).__name__}: {error}")
+        return replace(failed, traceback=traceback.format_exc(), finished=schema.now())
+    if record.environment is None:
+        return record
+    here = ray.get_runtime_context().get_node_id()
+    neighbours = sum(places(node, need) for node in ray.nodes() if node["NodeID"] == here)
+    return replace(record, environment=replace(record.environment, jobs=max(1, neighbours)))
+
+
+def _answer(ray: Any, reference: Any, spec: Spec, started: str) -> Record | BenchError:
+    """What came of a run: its record, also where it was lost for good, or an error that ends all runs."""
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # `_run` raises nothing: it was not reached
+        return BenchError(
+            f"a node of the Ray cluster cannot do runs: {error}\n"
+            "The same version of crossmodal-bench must be installed on all of them"
+        )
+    except ray.exceptions.RayError as error:
+        why = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = f"its worker on the Ray cluster was lost, after {_RETRIES} retries: {why}"
+        return replace(Record.failed(spec, started, reason), finished=schema.now())
+
+
+def _cancel(ray: Any, references: Sequence[Any]) -> None:
+    """Ends runs in flight; leaves them some time to tidy up."""
+    if not references:
+        return
+    for reference in references:
+        ray.cancel(reference)
+    _, left = ray.wait(references, num_returns=len(references), timeout=_TIDYING)
+    for reference in left:
+        ray.cancel(reference, force=True)

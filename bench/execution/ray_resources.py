@@ -1,0 +1,96 @@
+"""What runs take of a Ray cluster, and how many its nodes have places for. Needs no Ray."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config.spec import Spec
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from bench.config.run_options import RunOptions
+
+_OF_PROCESS = 1.5e9  # bytes that Python and the libraries take, beside what `bench profile` measures
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray cluster, and what each run takes of it.
+
+    Attributes:
+        address: "auto" for the one that runs here or that RAY_ADDRESS names, "local" to start one on this machine for
+            as long as the runs take, or where it is, as in ray://head:10001.
+        gpus: of a run, also a part of one; None for 1 where there are any and the device may be one, else 0.
+        cpus: of a run, and its threads.
+        memory: bytes that a run takes of its node's; None for its limit, or else what `bench profile` measured.
+    """
+
+    address: str = "auto"
+    gpus: float | None = None
+    cpus: int = 1
+    memory: int | None = None
+
+
+def check_installed() -> None:
+    """Looks for Ray.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    if not find_spec("ray"):
+        raise UsageError('Ray is not installed: pip install "crossmodal-bench[ray]"')
+
+
+def need_of(
+    cluster: Cluster, options: RunOptions, specs: Sequence[Spec], nodes: Sequence[Mapping[str, Any]]
+) -> dict[str, float]:
+    """What a run takes of its node, by Ray's names; what it takes none of is left out."""
+    gpus = cluster.gpus
+    if gpus is None:
+        there = any(node["Alive"] and node["Resources"].get("GPU") for node in nodes)
+        gpus = float(options.device == "cuda" or (options.device == "auto" and there))
+    if options.device == "cuda" and not gpus:
+        raise UsageError("--device cuda and --gpus-per-run 0: a run that has no GPU is done with --device cpu")
+    memory = cluster.memory or options.memory_limit
+    if memory is None and not gpus and options.results:
+        memory = profiled_memory(specs, options.results)
+    need = {"CPU": float(cluster.cpus), "GPU": gpus, "memory": float(memory or 0)}
+    return {name: amount for name, amount in need.items() if amount}
+
+
+def profiled_memory(specs: Sequence[Spec], results: Path) -> int | None:
+    """Bytes that the largest of the runs takes on a CPU, by the efficiency records; None where they tell of none."""
+    from bench.profiling.record import read_all
+
+    wanted = {replace(spec, seed=0).id: spec for spec in specs}
+    found = []
+    for measured in read_all(results):
+        spec = wanted.get(replace(Spec(**measured.spec), seed=0).id)
+        if spec and measured.environment.device == "cpu":
+            batch = spec.recipe.get("micro_batch") or spec.recipe["batch_size"]
+            found.append(measured.memory.resident + measured.memory.step * batch / measured.batch_size + _OF_PROCESS)
+    return int(max(found)) if found else None
+
+
+def places(node: Mapping[str, Any], need: Mapping[str, float]) -> int:
+    """How many runs a node has resources for."""
+    if not node["Alive"]:
+        return 0
+    return min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in need.items())
+
+
+def check_places(need: Mapping[str, float], cluster: Cluster, nodes: Sequence[Mapping[str, Any]]) -> None:
+    """Tells where no node has what a run takes: a local cluster never will, another may grow."""
+    if any(places(node, need) for node in nodes):
+        return
+    told = ", ".join(f"{name} {amount:g}" for name, amount in need.items())
+    if cluster.address == "local":
+        raise UsageError(f"this machine does not have what a run takes ({told}): --cpus-per-run, --gpus-per-run, ...")
+    _log.warning("no node of the Ray cluster has what a run takes (%s): waiting for one that does", told)

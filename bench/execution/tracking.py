@@ -1,0 +1,144 @@
+"""What runs tell TensorBoard, Weights & Biases, MLflow or Trackio, while they train and at their end."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.config.recipe import complete
+from bench.config.spec import Spec
+from bench.errors import Mistakes
+from bench.records import schema
+from bench.system import distributed
+from bench.text import escape
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
+
+TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
+"""Their names for accelerate, which are those of the packages too."""
+
+PROJECT = "crossmodal-bench"
+FOLDER = "tracking"
+
+_log = logging.getLogger(__name__)
+
+
+def check(trackers: Sequence[str]) -> None:
+    """Looks for what `--track` names.
+
+    Raises:
+        UsageError: with each that is unknown or not installed.
+    """
+    mistakes = Mistakes()
+    for name in trackers:
+        if name not in TRACKERS:
+            mistakes.add(f"--track {name}: it is one or several of {', '.join(TRACKERS)}")
+        elif not find_spec(name):
+            mistakes.add(f"--track {name}: it is not installed: pip install {name}")
+    mistakes.raise_if_any()
+
+
+class Tracking:
+    """A run's trackers, which begin with its first epoch. One that fails is told no more; the run goes on.
+
+    Nothing leaves the machine unless the user's environment says so: WANDB_MODE is offline, and MLFLOW_TRACKING_URI and
+    TRACKIO_DIR are below RESULTS/tracking, where they are not set.
+
+    Args:
+        trackers: their names.
+        spec: the run, which is called as its record is. The configuration is its specification, with every field of the
+            recipe.
+        results: the results folder; None to track nothing, as in every process of a launcher but the main one.
+        environment: of the run; the configuration has it below `environment`.
+    """
+
+    def __init__(
+        self,
+        trackers: Sequence[str],
+        spec: Spec,
+        results: Path | None,
+        environment: schema.Environment | None = None,
+    ) -> None:
+        self._spec, self._environment = spec, environment
+        self._folder = (results or Path()).absolute() / FOLDER
+        self._waiting = [*trackers] if results and distributed.is_main() else []
+        self._open: dict[str, GeneralTracker] = {}
+
+    def epoch(self, entry: schema.Epoch, rates: Mapping[str, float]) -> None:
+        """Tells of an epoch: its loss, its validation scores and the learning rates of its last step, by part."""
+        self._start()
+        scores = {f"val/{name}": score for name, score in entry.scores.items()}
+        of_parts = {f"learning_rate/{part}": rate for part, rate in rates.items()}
+        self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **of_parts}, entry.step)
+
+    def end(self, scores: schema.Scores | None) -> None:
+        """Tells of the test scores, and closes the trackers; of a run that failed there are none."""
+        if scores and scores.test:
+            self._log({f"test/{name}": score for name, score in scores.test.items()}, scores.validation[-1].step)
+        for name, tracker in [*self._open.items()]:
+            with self._going_on(name):
+                tracker.finish()
+        self._open.clear()
+
+    def _start(self) -> None:
+        for name in self._waiting:
+            with self._going_on(name):
+                tracker = _make(name, schema.stem(self._spec), self._folder)
+                tracker.start()
+                self._open[name] = tracker
+                tracker.store_init_configuration(self._configuration())
+        self._waiting = []
+
+    def _configuration(self) -> dict[str, str]:
+        spec = {**asdict(self._spec), "recipe": complete(self._spec.recipe)}
+        return _flat({**spec, "environment": asdict(self._environment)} if self._environment else spec)
+
+    def _log(self, values: Mapping[str, float], step: int) -> None:
+        for name, tracker in [*self._open.items()]:
+            with self._going_on(name):
+                tracker.log(dict(values), step=step)
+
+    @contextmanager
+    def _going_on(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # of whatever kind: each has its own
+            self._open.pop(name, None)
+            _log.warning("%s: %s is told no more of it: %s: %s", self._spec.label, name, type(error).__name__, error)
+
+
+def _make(name: str, run: str, folder: Path) -> GeneralTracker:
+    """A tracker, not started; told where to keep things and what to call the run, each in its own way."""
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("WANDB_MODE", "offline")
+    os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+    os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
+    how: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
+        "tensorboard": lambda: (run, {"logging_dir": folder / name}),
+        "wandb": lambda: (PROJECT, {"name": run, "dir": str(folder)}),
+        "mlflow": lambda: (PROJECT, {"run_name": run, "logging_dir": (folder / name).as_uri()}),
+        "trackio": lambda: (PROJECT, {"name": run}),
+    }
+    first, named = how[name]()
+    return LOGGER_TYPE_TO_CLASS[name](first, **named)
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """The values of nested mappings as text, by their dotted keys: not every tracker takes others."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= (
+            _flat(value, f"{above}{key}.")
+            if isinstance(value, Mapping)
+            else {escape.line(f"{above}{key}"): escape.line(str(value))}
+        )
+    return flat

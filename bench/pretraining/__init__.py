@@ -1,0 +1,1 @@
+"""Pretrains the small encoders of suite mini."""

@@ -1,0 +1,1 @@
+"""Efficiency of methods at the size of real encoders."""

@@ -1,0 +1,187 @@
+"""Measures what methods cost on a task, by turns in one process."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from functools import lru_cache, partial
+
+import torch
+from accelerate import Accelerator
+
+from bench.config.recipe import Recipe
+from bench.config.spec import Spec
+from bench.errors import BenchError, UsageError
+from bench.measurement.memory import release_memory
+from bench.measurement.speed import turns
+from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory, identity
+from bench.profiling.shared_weights import SharedStreams
+from bench.profiling.subject import Batch, Subject, examples
+from bench.records.environment import environment, processor
+from bench.records.schema import now
+from bench.streams.base import Stream
+from bench.streams.load import random_stream
+from bench.streams.lockstep import MultiStream
+from bench.system import memory_errors
+from bench.training.setup import build_parts, device_name, make_accelerator
+
+BASE = "lora"
+
+_log = logging.getLogger(__name__)
+
+_Key = tuple[str, str]  # a method, and "train", "score" or "score_merged"
+
+
+def measure(
+    specs: Sequence[Spec], device: str, rounds: int, batch_size: int | None = None
+) -> tuple[list[Efficiency], dict[str, str]]:
+    """What each method costs on one task, as ratios to LoRA, or else to the first method, too.
+
+    Args:
+        specs: a run of each method, all of one task and suite.
+        device: "auto", "cpu" or "cuda".
+        rounds: how often each method takes its turn.
+        batch_size: samples of a step; None for the recipe's on a GPU, and for 1 elsewhere.
+
+    Returns:
+        The records, in the order of `specs`; and why others cannot be measured, by method.
+
+    Raises:
+        UsageError: the device is not there.
+        BenchError: the shape of an encoder is not known, or the task makes up no samples.
+    """
+    started = now()
+    accelerator = make_accelerator(device, Recipe(**specs[0].recipe))
+    size = batch_size or (specs[0].recipe["batch_size"] if accelerator.device.type == "cuda" else 1)
+    streams = random_streams(specs[0])
+    shared = SharedStreams(streams, accelerator.device)
+    batches = examples(build_parts(specs[0])[0], streams, size, accelerator.device)
+    subjects: dict[str, Subject] = {}
+    fixed: dict[str, tuple[Operations, StepMemory]] = {}
+    failed: dict[str, str] = {}
+    for spec in specs:
+        _log.info("%s: %s", spec.task, spec.method)
+        try:
+            subjects[spec.method], fixed[spec.method] = _prepared(spec, shared, device, batches)
+        except UsageError:
+            raise
+        except Exception as error:  # of whatever kind: the other methods can be measured all the same
+            _log.debug("%s on %s failed", spec.method, spec.task, exc_info=True)
+            failed[spec.method] = _reason(error, size)
+        release_memory()
+    if not subjects:
+        return [], failed
+    seconds = _times(subjects, rounds, accelerator.device)
+    here = environment(_name(accelerator), torch.get_num_threads())
+    base = BASE if BASE in subjects else next(iter(subjects))
+    records = [
+        Efficiency(
+            kind="efficiency",
+            schema=SCHEMA,
+            id=identity(spec, here.device, size),
+            spec=asdict(spec),
+            started=started,
+            finished=now(),
+            batch_size=size,
+            rounds=rounds,
+            parameters=subjects[spec.method].parameters,
+            operations=fixed[spec.method][0],
+            memory=fixed[spec.method][1],
+            speed=_speed(seconds, spec.method, size),
+            against=_against(seconds, fixed, spec.method, base),
+            environment=here,
+        )
+        for spec in specs
+        if spec.method in subjects
+    ]
+    return records, failed
+
+
+def _prepared(
+    spec: Spec, shared: SharedStreams, device: str, batches: tuple[Batch, Batch]
+) -> tuple[Subject, tuple[Operations, StepMemory]]:
+    """A method ready to be timed, and what of it takes no time."""
+    # An accelerator keeps hold of what it has prepared: a subject that fails must leave no memory taken.
+    subject = Subject(spec, shared.copy(), make_accelerator(device, Recipe(**spec.recipe)), *batches)
+    return subject, (subject.operations(), subject.memory())
+
+
+def random_streams(spec: Spec) -> MultiStream:
+    """The task's streams with random weights, which nobody may change.
+
+    Raises:
+        UsageError: the shape of an encoder is not known.
+    """
+    return MultiStream({name: _random(**source) for name, source in spec.streams.items()})
+
+
+@lru_cache(maxsize=4)
+def _random(**source: str) -> Stream:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return random_stream(**source)  # type: ignore[arg-type]
+
+
+def _times(subjects: Mapping[str, Subject], rounds: int, device: torch.device) -> dict[_Key, list[float]]:
+    """Seconds of each round, by method and what it did."""
+    act: dict[_Key, Callable[[], None]] = {}
+    around: dict[_Key, Callable[[], AbstractContextManager[object]]] = {}
+    for name, subject in subjects.items():
+        act[name, "train"], around[name, "train"] = subject.step, subject.training
+        act[name, "score"], around[name, "score"] = subject.score, subject.scoring
+        with subject.merged() as merges:
+            pass
+        if merges:
+            act[name, "score_merged"], around[name, "score_merged"] = subject.score, subject.merged
+    return turns(act, rounds, device, lambda key: around[key]())
+
+
+def _speed(seconds: Mapping[_Key, list[float]], method: str, size: int) -> Speed:
+    rate = partial(_spread, over=lambda time: size / time)
+    merged = seconds.get((method, "score_merged"))
+    return Speed(rate(seconds[method, "train"]), rate(seconds[method, "score"]), rate(merged) if merged else None)
+
+
+def _against(
+    seconds: Mapping[_Key, list[float]],
+    fixed: Mapping[str, tuple[Operations, StepMemory]],
+    method: str,
+    base: str,
+) -> Against:
+    def faster(what: str) -> Spread | None:
+        if (method, what) not in seconds or (base, what) not in seconds:
+            return None
+        pairs = zip(seconds[base, what], seconds[method, what], strict=True)
+        return _spread([other / own for other, own in pairs])
+
+    train, score = faster("train"), faster("score")
+    assert train and score
+    (operations, memory), (base_operations, base_memory) = fixed[method], fixed[base]
+    return Against(
+        method=base,
+        train=train,
+        score=score,
+        score_merged=faster("score_merged"),
+        memory=memory.step / base_memory.step,
+        train_operations=operations.train / base_operations.train,
+        score_operations=operations.score / base_operations.score,
+    )
+
+
+def _spread(values: Sequence[float], over: Callable[[float], float] = lambda value: value) -> Spread:
+    found = [over(value) for value in values]
+    low, _, high = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
+    return Spread(statistics.median(found), low, high)
+
+
+def _reason(error: Exception, size: int) -> str:
+    if memory_errors.ran_out(error):
+        return f"a step of {size} samples does not fit: --batch takes fewer, --suggest-batch finds how many fit"
+    return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+
+
+def _name(accelerator: Accelerator) -> str:
+    return device_name(accelerator.device) if accelerator.device.type == "cuda" else processor()

@@ -1,0 +1,1 @@
+"""Records of runs, and what lies beside them in a results folder."""

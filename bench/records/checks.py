@@ -1,0 +1,180 @@
+"""What every record has had besides the types of its keys, so that those who read it can rely on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+from typing import Any
+
+import msgspec
+
+from bench.config import validate
+from bench.config.recipe import Recipe
+from bench.config.spec import Spec
+from bench.config.suite import Data, StreamSource
+from bench.errors import Mistakes
+from bench.records.schema import Record, now
+
+LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
+LARGEST_SCORE = 1e6  # metrics are percentages, as a rule: those of a user's task need not be
+_DEEPEST = 32  # lists and tables in one another
+_LONGEST = 100_000  # characters of a text; a traceback may have thousands
+_LONGEST_NAME = 240  # characters of the name of a run's files: file systems allow 255, and suffixes come to it
+_OF_RECIPE = tuple(field.name for field in dataclasses.fields(Recipe) if field.default is dataclasses.MISSING)
+_OF_GENERATED = ("source", "version", "seed")
+_HINTS: dict[type, dict[str, Any]] = {cls: validate.hints(cls) for cls in (Recipe, Data, StreamSource)}
+_SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)}
+_ID = re.compile(r"[0-9a-f]{12}")
+
+
+def check(record: Record) -> None:
+    """Checks a record whose keys have the right types.
+
+    Raises:
+        ValueError: with the key that holds what no run has measured.
+    """
+    check_values(vars(record))
+    check_spec(record.spec)
+    if not _ID.fullmatch(record.id):
+        raise ValueError("id is not 12 hexadecimal digits")
+    if len(record.stem) > _LONGEST_NAME:
+        raise ValueError("spec.task and spec.method are too long for the name of a file")
+    _check_scores(record)
+    if record.adapter is not None and not _is_saved_adapter(record.adapter):
+        raise ValueError(f"adapter is not a folder of adapters/: {record.adapter[:100]}")
+
+
+def check_recordable(specs: Iterable[Spec]) -> None:
+    """Checks that records of these runs will be readable.
+
+    Raises:
+        UsageError: with every key whose value no record may have.
+    """
+    mistakes = Mistakes()
+    for spec in specs:
+        try:
+            check(Record.failed(spec, now()))
+        except ValueError as error:
+            mistakes.add(f"{error}: no record can hold that")
+    mistakes.raise_if_any()
+
+
+def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
+    """A record, or a part of it, whose measured numbers and texts `check_values` takes.
+
+    Numbers that are too large become NaN, as those that are not finite are written; of a long text the end stays.
+
+    Args:
+        value: dataclasses, tables, lists, or values in them.
+        keys: lead there.
+    """
+    if keys == ("spec",):
+        return value
+    if isinstance(value, str):
+        return value[-_LONGEST:]
+    if isinstance(value, float):
+        return math.nan if _is_too_large(value, keys) else value
+    if isinstance(value, dict):
+        return {name: within_limits(item, (*keys, str(name))) for name, item in value.items()}
+    if isinstance(value, list):
+        return [within_limits(item, (*keys, str(index))) for index, item in enumerate(value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = {name: within_limits(item, (*keys, name)) for name, item in vars(value).items() if name != "kept"}
+        return dataclasses.replace(value, **parts)
+    return value
+
+
+def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
+    """Checks each value in dataclasses, tables and lists by itself.
+
+    Args:
+        value: any of these.
+        keys: lead there, for messages.
+
+    Raises:
+        ValueError: a number or a text is too large, or one lies too deep. Floats below `spec`, as settings, may be any.
+    """
+    if isinstance(value, str):
+        if len(value) > _LONGEST:
+            raise ValueError(f"{_joined(keys)} has {len(value):,} characters, more than {_LONGEST:,}")
+    elif isinstance(value, float):
+        if _is_too_large(value, keys):
+            raise ValueError(f"{_joined(keys)} is {value:g}, which cannot have been measured")
+    elif isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise ValueError(f"{_joined(keys)} has more than 64 bits")
+    elif value is not None:
+        if len(keys) > _DEEPEST:
+            raise ValueError(f"{_joined(keys[:4])} goes more than {_DEEPEST} levels deep")
+        table = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else vars(value)
+        for name, item in table.items():
+            check_values(item, (*keys, str(name)))
+
+
+def _is_too_large(value: float, keys: tuple[str, ...]) -> bool:
+    """Whether a number at this place of a record cannot have been measured. Settings may be any finite number."""
+    if not abs(value) > LARGEST_SCORE or keys[0] == "spec":  # NaN is none
+        return False
+    of_metric = keys[0] == "scores" and (keys[1] in ("test", "floors", "splits") or keys[-2] == "scores")
+    return of_metric or abs(value) > LARGEST
+
+
+def _joined(keys: tuple[str, ...]) -> str:
+    """As in `spec.streams.vision.model`."""
+    return ".".join(keys)[:200]
+
+
+def check_spec(spec: dict[str, Any]) -> None:
+    """Checks what reports take of a specification; what runs take is checked by `bench.records.specification`.
+
+    Raises:
+        ValueError: with each key that is missing, unknown or wrong.
+    """
+    try:
+        msgspec.convert(spec, Spec)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error).replace("`$", "`$.spec")) from None
+    if unknown := spec.keys() - _SPEC_KEYS:
+        raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
+    parts: list[tuple[str, dict[str, Any], type, tuple[str, ...]]] = [
+        ("recipe", spec["recipe"], Recipe, _OF_RECIPE),
+        ("data", spec["data"], Data, ("source",) if spec["data"].get("source") == "official" else _OF_GENERATED),
+        *((f"streams.{name}", source, StreamSource, ("model",)) for name, source in spec["streams"].items()),
+    ]
+    problems = []
+    for where, table, cls, needed in parts:
+        hints = _HINTS[cls]
+        problems += [f"spec.{where}.{name} is missing" for name in needed if name not in table]
+        for name in hints.keys() & table:  # others are of a later version
+            try:
+                validate.convert(table[name], hints[name])
+            except ValueError as error:
+                problems.append(f"spec.{where}.{name} {error}")
+    if problems:
+        raise ValueError("; ".join(sorted(problems)))
+
+
+def _check_scores(record: Record) -> None:
+    scores = record.scores
+    if scores is None:
+        return
+    if scores.test and scores.metric not in scores.test:
+        raise ValueError(f"scores.test has no {scores.metric}, the primary one")
+    if not 1 <= scores.best_epoch <= len(scores.validation):
+        raise ValueError(
+            f"scores.best_epoch is {scores.best_epoch}, and scores.validation has {len(scores.validation)} epochs"
+        )
+    for index, epoch in enumerate(scores.validation):
+        if scores.metric not in epoch.scores:
+            raise ValueError(f"scores.validation[{index}].scores has no {scores.metric}, the primary one")
+    if scores.splits is not None and "val" not in scores.splits:
+        raise ValueError("scores.splits has no val")
+
+
+def _is_saved_adapter(folder: str) -> bool:
+    """Whether it is a folder of the results folder's adapters: what lies elsewhere is not read."""
+    parts = PurePosixPath(folder).parts
+    return len(parts) == 2 and parts[0] == "adapters" and parts[1] != ".." and "\\" not in folder and "\0" not in folder

@@ -1,0 +1,177 @@
+"""Code as it runs: checksums of classes that no file holds, as in a notebook, and which files were edited since."""
+
+from __future__ import annotations
+
+import dis
+import hashlib
+import inspect
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from importlib.machinery import SourceFileLoader
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+from bench.records.source_code import source_of
+
+_log = logging.getLogger(__name__)
+
+_PLAIN = (str, bytes, int, float, complex, type(None), type(Ellipsis))
+_NOT_CODE = ("__module__", "__doc__", "__firstlineno__", "__static_attributes__", "__dict__", "__weakref__")
+
+
+def compiled_class(cls: type) -> tuple[str, set[str]]:
+    """Return the checksum of a class, with the functions, classes and values of its script that it uses.
+
+    Docstrings and comments do not count; values count as far as they are plain, or containers of plain ones.
+
+    Returns:
+        The checksum, and the names of the modules besides the script that are used.
+    """
+    walk = _Walk(cls.__module__)
+    digest = hashlib.sha256()
+    for part in walk.of(cls):
+        digest.update(f"{part}\n".encode())
+    return digest.hexdigest(), walk.modules
+
+
+class _Walk:
+    """Goes through what a class of a script is made of, each thing once.
+
+    Attributes:
+        modules: names of other modules that it came to.
+    """
+
+    def __init__(self, script: str) -> None:
+        self.modules: set[str] = set()
+        self._script = script
+        self._seen: set[int] = set()
+
+    def of(self, value: Any) -> Iterator[str]:
+        """Yield what a value comes to, as text that is the same in every process."""
+        if isinstance(value, _PLAIN):
+            yield repr(value)
+            return
+        if isinstance(value, ModuleType):
+            self.modules.add(value.__name__)
+            yield value.__name__
+            return
+        if id(value) in self._seen:
+            return
+        if isinstance(value, CodeType):
+            yield from self._code(value, {})
+        elif isinstance(value, set | frozenset):
+            yield from sorted("|".join(self.of(each)) for each in value)
+        elif isinstance(value, tuple | list):
+            # A list can hold itself. A tuple may be made for this walk only, and its id be another value's later.
+            if isinstance(value, list):
+                self._seen.add(id(value))
+            for each in value:
+                yield from self.of(each)
+        elif isinstance(value, partial):
+            yield from self.of((value.func, value.args, value.keywords))
+        elif isinstance(value, Mapping):
+            self._seen.add(id(value))
+            yield from sorted("|".join((*self.of(key), *self.of(each))) for key, each in value.items())
+        elif isinstance(value, property):
+            yield from self.of((value.fget, value.fset, value.fdel))
+        elif inner := getattr(value, "__wrapped__", getattr(value, "__func__", None)):  # decorated, class and static
+            yield from self.of(inner)
+        elif isinstance(value, FunctionType | type):
+            self._seen.add(id(value))
+            yield value.__qualname__
+            if value.__module__ != self._script:
+                self.modules.add(value.__module__)
+            elif isinstance(value, type):
+                for name, each in sorted(vars(value).items()):
+                    if name not in _NOT_CODE:
+                        yield name
+                        yield from self.of(each)
+            else:
+                yield from self._code(value.__code__, value.__globals__, value.__doc__)
+                cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
+                yield from self.of((value.__defaults__, value.__kwdefaults__, tuple(cells)))
+
+    def _code(self, code: CodeType, scope: Mapping[str, Any], docstring: str | None = None) -> Iterator[str]:
+        """Yield the instructions of code, with the constants, global values and modules that they name."""
+        for instruction in dis.get_instructions(code):
+            name, argument = instruction.opname, instruction.argval
+            yield name
+            if name == "IMPORT_NAME":
+                self.modules.add(argument)
+            if name == "LOAD_CONST" and argument == docstring and docstring is not None:
+                continue
+            yield from self._code(argument, scope) if isinstance(argument, CodeType) else self.of(argument)
+            if name in ("LOAD_GLOBAL", "LOAD_NAME") and argument in scope:
+                yield from self.of(scope[argument])
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018 - an empty cell raises
+    except ValueError:
+        return False
+    return True
+
+
+def edited_since(names: Iterable[str]) -> bool:
+    """Return whether one of these modules was edited after it was imported, and warn: its file is not what runs.
+
+    What its functions compile to is compared with what its file compiles to. This package's own modules are left out.
+    """
+    for name in names:
+        if name.startswith("bench."):
+            continue
+        module, path = sys.modules.get(name), source_of(name)
+        # Another loader may have compiled something else, as pytest's does of tests.
+        if path is None or type(getattr(module, "__loader__", None)) is not SourceFileLoader:
+            continue
+        try:
+            written = _functions(compile(path.read_bytes(), str(path), "exec", dont_inherit=True))
+        except (OSError, ValueError, SyntaxError):
+            written = {}
+        for function in _functions_of(vars(module), name):
+            there = written.get(function.__qualname__, [])
+            if there and not any(_equal(each, function.__code__) for each in there):
+                _log.warning("%s was edited after it was imported: what runs is the code from before", path)
+                return True
+    return False
+
+
+def _functions(code: CodeType, within: str = "") -> dict[str, list[CodeType]]:
+    """Return what the functions of a module, or of a class, compile to, by their qualified names.
+
+    Several may have one name, as a property's getter and setter have.
+    """
+    functions: dict[str, list[CodeType]] = {}
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            name = f"{within}{each.co_name}"
+            functions.setdefault(name, []).append(each)
+            if not each.co_flags & inspect.CO_OPTIMIZED:  # the body of a class
+                for inner, codes in _functions(each, f"{name}.").items():
+                    functions.setdefault(inner, []).extend(codes)
+    return functions
+
+
+def _functions_of(scope: Mapping[str, Any], module: str) -> Iterator[FunctionType]:
+    """Yield the functions that a module has defined, also those of its classes."""
+    for value in scope.values():
+        if isinstance(value, type) and value.__module__ == module:
+            yield from _functions_of(vars(value), module)
+            continue
+        plain = inspect.unwrap(getattr(value, "__func__", getattr(value, "fget", value)))
+        if isinstance(plain, FunctionType) and plain.__module__ == module:
+            yield plain
+
+
+def _equal(one: CodeType, other: CodeType) -> bool:
+    """Whether two functions compile to the same, wherever in their files they stand."""
+    if (one.co_code, one.co_names, len(one.co_consts)) != (other.co_code, other.co_names, len(other.co_consts)):
+        return False
+    pairs = zip(one.co_consts, other.co_consts, strict=True)
+    return all(
+        _equal(mine, theirs) if isinstance(mine, CodeType) and isinstance(theirs, CodeType) else mine == theirs
+        for mine, theirs in pairs
+    )

@@ -1,0 +1,47 @@
+"""The specification in a record, checked in all its parts, for who sets the same run up again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from bench.config import validate
+from bench.config.recipe import Recipe
+from bench.config.spec import Spec
+from bench.config.suite import Data, StreamSource
+from bench.errors import BenchError, Mistakes
+from bench.records.schema import Record
+
+_MOST_SEED = 2**32 - 1  # NumPy's
+
+
+def specification(record: Record, where: str | Path) -> Spec:
+    """The specification of a record, which may have been edited by hand.
+
+    Args:
+        record: of a run.
+        where: the file that it was read from.
+
+    Returns:
+        It, with what the recipe, the data and the streams need. The settings of task and method are checked by whoever
+        loads these.
+
+    Raises:
+        BenchError: with the file and each key that is missing, unknown or wrong.
+    """
+    spec = Spec(**record.spec)
+    mistakes = Mistakes()
+    data = Data()
+    if not 0 <= spec.seed <= _MOST_SEED:
+        mistakes.add(f"spec.seed must be from 0 to {_MOST_SEED}, not {spec.seed}")
+    with mistakes.gathered():
+        validate.build(Recipe, spec.recipe, "spec.recipe")
+    with mistakes.gathered():
+        data = validate.build(Data, spec.data, "spec.data")
+    for name, source in spec.streams.items():
+        with mistakes.gathered():
+            validate.build(StreamSource, source, f"spec.streams.{name}")
+    if mistakes.problems:
+        told = "; ".join(mistakes.problems)
+        raise BenchError(f"{where}: the record was altered, and its run cannot be set up again: {told}")
+    return replace(spec, data=data.identity())

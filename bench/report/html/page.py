@@ -1,0 +1,231 @@
+"""leaderboard.html: one file with its data, style and script in it, which opens without a network.
+
+Its tables are written here, so that they show without a script; the script of `page/` sorts and filters them and draws
+the figures from the data that lies in the file as JSON. A Content-Security-Policy admits that script and style alone
+and no request whatever.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from pathlib import Path
+from string import Template
+from typing import Any
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+import msgspec
+
+from bench.records.schema import Record
+from bench.report.grouping import REFERENCE, Row
+from bench.report.html.tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
+from bench.report.published import published_notes
+from bench.report.standings import SectionBoard, Standing, TaskBoard
+from bench.report.tradeoff import FORMULAS
+from bench.text import escape
+
+_FOLDER = Path(__file__).parent
+_SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts
+
+
+def page(boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = ()) -> str:
+    """The leaderboard as one HTML file; equal input gives equal text.
+
+    Args:
+        boards: what was measured, as `bench.report.standings.boards` judges it.
+        published: numbers of others, shown in a table of their own: `task`, `metric`, `method`, `score`, `setting` and
+            `source` of each.
+    """
+    template, style, *scripts = (
+        (_FOLDER / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *_SCRIPTS)
+    )
+    policy = (
+        f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src {_checksum(style)}; script-src {' '.join(map(_checksum, scripts))}"
+    )
+    return Template(template).substitute(
+        policy=policy,
+        style=style,
+        counted=html.escape(escape.line(_counted(boards))),
+        trade_offs=html.escape("; ".join(f"{name}: {formula}" for name, formula in FORMULAS.items())),
+        reference=html.escape(REFERENCE),
+        boards="".join(_markup(_section(board, number)) for number, board in enumerate(boards)),
+        published=_markup(_published(published)) if published else "",
+        data=_json(plain(boards)),
+        scripts="\n".join(f"<script>{script}</script>" for script in scripts),
+    )
+
+
+def plain(boards: Sequence[SectionBoard]) -> dict[str, Any]:
+    """What the figures are drawn from, in plain values.
+
+    Returns:
+        `reference`: the method that gains are over. `tasks`: by the id of its part of the page, a task's name, primary
+        metric, condition and rows. `facts`: settings, environments and data, each once; rows name them by number.
+    """
+    facts = _Facts()
+    tasks = {
+        name: _task(task, board.section.data, facts)
+        for number, board in enumerate(boards)
+        for name, task in _named(board, number)
+        if task.standings
+    }
+    return {"reference": REFERENCE, "tasks": tasks, "facts": facts.values}
+
+
+class _Facts:
+    """Values that many rows share, each kept once."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[bytes, int] = {}
+
+    def number(self, value: Any) -> int:
+        """The number of this value, which may be a dataclass or plain."""
+        key = msgspec.json.encode(value)
+        return self._numbers.setdefault(key, len(self._numbers))
+
+    def numbers(self, values: Sequence[Any]) -> list[int]:
+        """The numbers of those values that are not None, each once."""
+        return list(dict.fromkeys(self.number(value) for value in values if value is not None))
+
+    @property
+    def values(self) -> list[Any]:
+        return [msgspec.json.decode(key) for key in self._numbers]
+
+
+def _task(board: TaskBoard, data: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
+    metric = board.table.metrics[0]
+    return {
+        "task": board.table.task,
+        "metric": metric,
+        "condition": facts.number({**board.table.condition, "data": data}),
+        "rows": [_row(standing, metric, facts) for standing in board.standings],
+    }
+
+
+def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
+    """One row of a table: what the figures show of it and the runs behind it."""
+    row, interval = standing.row, standing.interval
+    records = row.records
+    return {
+        "label": row.label,
+        "method": records[0].spec["method"],
+        "mean": _short(standing.mean),
+        "interval": [_short(interval.low), _short(interval.high)] if interval else None,
+        "parameters": _short(mean_of(row, "parameters", "adapter")),
+        "in_use": _short(mean_of(row, "parameters", "effective")),
+        "memory": _short(mean_of(row, "memory", "train_peak", 1e6)),
+        "speed": _short(mean_of(row, "throughput", "train")),
+        "seconds": _short(mean_of(row, "times", "train")),
+        "curve": _curve(row, metric),
+        "runs": [_run(record) for record in records],
+        "settings": facts.number(row.settings),
+        "environments": facts.numbers([record.environment for record in records]),
+        "data": facts.numbers([record.data for record in records]),
+        "tuned": facts.numbers([record.tuned for record in records]),
+    }
+
+
+def _run(record: Record) -> list[Any]:
+    """Seed, id and primary score."""
+    return [record.spec["seed"], record.id, _short(record.test_score)]
+
+
+def _curve(row: Row, metric: str) -> list[list[float | None]]:
+    """Epoch, mean, lowest and highest validation score over the seeds that have a finite one, and the mean time to it.
+
+    The time is from the beginning of training to the epoch's end; in records that do not tell it, the epoch's share by
+    steps of all of it; None where there is none.
+    """
+    curves = [
+        [epoch.scores.get(metric, math.nan) for epoch in each.scores.validation] for each in row.records if each.scores
+    ]
+    by_epoch = ([*filter(math.isfinite, values)] for values in zip_longest(*curves, fillvalue=math.nan))
+    times = [_ends(each) for each in row.records]
+    seconds = [statistics.fmean(v for v in values if v is not None) for values in zip_longest(*times)]
+    at = dict(enumerate(map(_short, seconds), start=1))
+    return [
+        [epoch, _short(statistics.fmean(values)), _short(min(values)), _short(max(values)), at.get(epoch)]
+        for epoch, values in enumerate(by_epoch, start=1)
+        if values
+    ]
+
+
+def _ends(record: Record) -> list[float]:
+    if not record.scores or not record.times:
+        return []
+    curve = record.scores.validation
+    return record.times.epochs or [record.times.train * epoch.step / curve[-1].step for epoch in curve]
+
+
+def _short(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else round(float(value), 4)
+
+
+def _named(board: SectionBoard, number: int) -> Iterator[tuple[str, TaskBoard]]:
+    """The tasks of a section with the ids of their parts of the page."""
+    return ((f"section-{number}-task-{place}", task) for place, task in enumerate(board.tasks))
+
+
+def _section(board: SectionBoard, number: int) -> Element:
+    section = Element("section", {"class": "board"})
+    SubElement(section, "h2").text = section_title(board)
+    for name, task in _named(board, number):
+        article = _article(section, name, task.table.task)
+        if task.standings:
+            article.append(task_table(task, f"{name}-caption"))
+        article.append(notes_list(task.table))
+    if len(board.tasks) > 1 and any(task.standings for task in board.tasks):
+        name = f"section-{number}-all"
+        _article(section, name, "All tasks").append(overall_table(board, f"{name}-caption"))
+    return section
+
+
+def _article(section: Element, name: str, title: str) -> Element:
+    article = SubElement(section, "article", {"id": name})
+    SubElement(article, "h3").text = title
+    return article
+
+
+def _published(rows: Sequence[Mapping[str, Any]]) -> Element:
+    section = Element("section", {"class": "published"})
+    SubElement(section, "h2").text = "Reported elsewhere: not measured here"
+    for note in published_notes(rows):
+        SubElement(section, "p").text = note
+    section.append(published_table(rows, "published-caption"))
+    return section
+
+
+def _counted(boards: Sequence[SectionBoard]) -> str:
+    """How much was put side by side."""
+    tables = [task.table for board in boards for task in board.tasks]
+    records = [record for table in tables for record in (*table.records, *table.failed)]
+    failed = sum(len(table.failed) for table in tables)
+    methods = len({record.spec["method"] for record in records})
+    tasks = len({table.task for table in tables})
+    last = max((record.finished for record in records), default="never")
+    counts = ((len(records), "run"), (methods, "method"), (tasks, "task"), (len(tables), "table"))
+    words = ", ".join(f"{count:,} {word}{'s' * (count != 1)}" for count, word in counts)
+    return f"{words}; {failed or 'none'} of the runs failed. The last ended {last[:10]}. Written by bench leaderboard."
+
+
+def _markup(element: Element) -> str:
+    return tostring(escape.html_tree(element), encoding="unicode", method="html")
+
+
+def _json(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it ends the element or a line."""
+    text = escape.json_text(msgspec.json.encode(escape.values(value)).decode())
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _checksum(text: str) -> str:
+    """The text of a style or script as a Content-Security-Policy admits it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,0 +1,99 @@
+"""A table of HTML as elements, which the page's script can sort.
+
+Every text becomes the text of an element, which `xml.etree` escapes; no markup is put together by hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from typing import Generic, Literal, NamedTuple, TypeVar
+from xml.etree.ElementTree import Element, SubElement
+
+from bench.report.formatting import NONE
+
+T = TypeVar("T")
+
+
+class Cell(NamedTuple):
+    """What a cell shows, the value it is sorted by (None comes last), and where its text links to."""
+
+    text: str
+    value: float | str | None = None
+    link: str | None = None
+
+
+class Column(NamedTuple, Generic[T]):
+    """A column: the group of columns it stands in, its heading, how it is sorted first, and its cell in a row."""
+
+    group: str
+    heading: str
+    first: Literal["ascending", "descending"]
+    cell: Callable[[T], Cell]
+
+
+def table(
+    caption: str, name: str, columns: Sequence[Column[T]], rows: Sequence[T], floors: Iterable[tuple[str, str]] = ()
+) -> Element:
+    """A table in a frame of its own that scrolls. Columns that hold nothing in any row are left out.
+
+    Args:
+        caption: what the table shows.
+        name: id of the caption.
+        columns: one of them is called "method", and heads the rows.
+        rows: what the columns take their cells from.
+        floors: lines of their own at the bottom that are not sorted: a name and a score, below the column after it.
+    """
+    cells = [[column.cell(row) for column in columns] for row in rows]
+    kept = [index for index in range(len(columns)) if any(line[index].text != NONE for line in cells)]
+    columns = [columns[index] for index in kept]
+    cells = [[line[index] for index in kept] for line in cells]
+    head = [column.heading for column in columns].index("method")
+    frame = Element("div", {"class": "frame", "role": "region", "tabindex": "0", "aria-labelledby": name})
+    made = SubElement(frame, "table")
+    SubElement(made, "caption", {"id": name}).text = caption
+    texts = [any(isinstance(line[index].value, str) for line in cells) for index in range(len(columns))]
+    _add_head(SubElement(made, "thead"), columns, texts)
+    _add_body(made, "rows", cells, head)
+    after = len(columns) - head - 2
+    bottom = [[Cell(text) for text in (*[""] * head, *floor, *[""] * after)] for floor in floors]
+    if bottom:
+        _add_body(made, "floors", bottom, head)
+    return frame
+
+
+def _add_head(head: Element, columns: Sequence[Column[T]], texts: Sequence[bool]) -> None:
+    """One line with the groups of columns, if there are any, and one with the columns; `texts` says which hold text."""
+    if any(column.group for column in columns):
+        line = SubElement(head, "tr")
+        for group, members in groupby(columns, key=lambda column: column.group):
+            span = {"colspan": str(len(list(members)))}
+            if group:
+                SubElement(line, "th", {"scope": "colgroup", **span}).text = group
+            else:
+                SubElement(line, "td", span)
+    line = SubElement(head, "tr")
+    for column, is_text in zip(columns, texts, strict=True):
+        kind = {"class": "text"} if is_text else {}
+        SubElement(line, "th", {"scope": "col", "data-first": column.first, **kind}).text = column.heading
+
+
+def _add_body(parent: Element, kind: str, lines: Iterable[Sequence[Cell]], head: int) -> None:
+    """Rows of cells, of which the one at `head` is the row's heading."""
+    body = SubElement(parent, "tbody", {"class": kind})
+    for line in lines:
+        row = SubElement(body, "tr")
+        for place, cell in enumerate(line):
+            _add_cell(row, cell, is_head=place == head)
+
+
+def _add_cell(row: Element, cell: Cell, is_head: bool) -> None:
+    attributes = {"scope": "row"} if is_head else {}
+    if isinstance(cell.value, str):
+        attributes["class"] = "text"  # it is sorted by its text
+    elif cell.value is not None:
+        attributes["data-value"] = f"{cell.value:.6g}"
+    element = SubElement(row, "th" if is_head else "td", attributes)
+    if cell.link:
+        element = SubElement(element, "a", {"href": cell.link, "rel": "noreferrer"})
+    element.text = cell.text

@@ -1,0 +1,180 @@
+"""The tables of leaderboard.html: what their columns show of the boards, and the notes below them."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+from xml.etree.ElementTree import Element, SubElement
+
+from bench.report.formatting import NONE
+from bench.report.grouping import REFERENCE, Row, Table
+from bench.report.html.table_element import Cell, Column, table
+from bench.report.notes import notes, row_notes
+from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
+from bench.report.tradeoff import TRADE_OFFS
+
+_SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
+
+
+def section_title(board: SectionBoard) -> str:
+    """Suite, data and what else sets the section apart."""
+    title = board.section.title
+    return title[0].upper() + title[1:]
+
+
+def task_table(board: TaskBoard, name: str) -> Element:
+    """The task's methods, one a row, and below them floors and controls. `name` becomes the id of the caption."""
+    metrics, splits = board.table.metrics, board.table.splits
+    by_split = [(metric, split) for metric in metrics[:_SPLIT_METRICS] for split in splits if len(splits) > 2]
+    columns: list[Column[Standing]] = [
+        Column("", "place", "ascending", _place),
+        Column("", "method", "ascending", lambda standing: _text(standing.row.label)),
+        Column("score", metrics[0], "descending", lambda standing: _number(standing.mean, ".2f")),
+        Column("score", "95% interval", "descending", lambda standing: _interval(standing.interval, ".2f")),
+        Column("score", "seeds", "descending", lambda standing: _number(len(standing.row.records), "d")),
+        *_gain_columns(),
+        *_measure_columns(),
+        *(Column("trade-off", name, "descending", _trade_off(name)) for name in TRADE_OFFS),
+        *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
+        *(_score_column("by split", f"{metric} {split}", _of_split(split, metric)) for metric, split in by_split),
+    ]
+    caption = f"{board.table.task}: methods by {metrics[0]} on the test split"
+    beneath = [(what, f"{value:.2f}") for what, value in board.table.beneath]
+    return table(caption, name, columns, board.standings, beneath)
+
+
+def overall_table(board: SectionBoard, name: str) -> Element:
+    """Methods by tasks, with the ranks of those that every task has; the best rank first."""
+    ranks = {rank.label: rank for rank in board.ranks}
+    of_tasks = [{standing.row.label: standing.mean for standing in task.standings} for task in board.tasks]
+    labels = list(dict.fromkeys([*ranks, *(label for means in of_tasks for label in means)]))
+
+    def task_column(task: TaskBoard, means: Mapping[str, float]) -> Column[str]:
+        heading = " ".join([task.table.task, *task.table.metrics[:1]])
+        return Column("score", heading, "descending", lambda label: _number(means.get(label), ".2f"))
+
+    def rank_column(heading: str, cell: Callable[[Rank], Cell]) -> Column[str]:
+        return Column("rank", heading, "ascending", lambda label: cell(ranks[label]) if label in ranks else Cell(NONE))
+
+    columns = [
+        Column("", "method", "ascending", _text),
+        rank_column("mean", lambda rank: _number(rank.mean, ".2f")),
+        rank_column("95% interval", lambda rank: _interval(rank.interval, ".2f")),
+        *(task_column(task, means) for task, means in zip(board.tasks, of_tasks, strict=True)),
+    ]
+    return table("All tasks: mean score on each, and the mean rank over all", name, columns, labels)
+
+
+def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
+    """Numbers of others, with where they are from."""
+
+    def column(heading: str, key: str) -> Column[Mapping[str, Any]]:
+        return Column("", heading, "ascending", lambda row: _plain_cell(row.get(key)))
+
+    keys = ("task", "method", "metric", "score", "splits", "trainable_millions", "setting", "source")
+    columns = [column({"splits": "of", "trainable_millions": "trained (M)"}.get(key, key), key) for key in keys]
+    return table("Published numbers, from other code, data and machines", name, columns, rows)
+
+
+def notes_list(of: Table) -> Element:
+    """What the table was measured with and on, what does not compare, and what failed."""
+    found = Element("ul", {"class": "notes"})
+    for line in [*row_notes(of), *notes(of)]:
+        SubElement(found, "li").text = line
+    return found
+
+
+def _gain_columns() -> Iterator[Column[Standing]]:
+    group = f"gain over {REFERENCE}"
+
+    def column(heading: str, cell: Callable[[Gain], Cell], first: Literal["ascending", "descending"]) -> Column:
+        return Column(group, heading, first, lambda each: cell(each.gain) if each.gain else Cell(NONE))
+
+    yield column("points", lambda gain: _number(gain.points, "+.2f"), "descending")
+    yield column("percent", lambda gain: _number(gain.percent, "+.1f"), "descending")
+    yield column("95%, over seeds", lambda gain: _interval(gain.interval, "+.2f"), "descending")
+    yield column("95%, seeds and samples", lambda gain: _interval(gain.over_samples, "+.2f"), "descending")
+    yield column("p after Holm", lambda gain: _p(gain.p_holm), "ascending")
+    yield column("verdict", lambda gain: _text(gain.verdict), "ascending")
+
+
+def _measure_columns() -> Iterator[Column[Standing]]:
+    yield Column("adapter parameters", "trained", "ascending", _parameters)
+    yield Column("adapter parameters", "% of streams", "ascending", _measure("parameters", "percent", 1, ".2f"))
+    yield Column("memory, MB", "training", "ascending", _measure("memory", "train_peak", 1e6, ",.0f"))
+    yield Column("memory, MB", "scoring", "ascending", _measure("memory", "score_peak", 1e6, ",.0f"))
+    yield Column("samples a second", "training", "descending", _measure("throughput", "train", 1, ",.1f"))
+    yield Column("samples a second", "scoring", "descending", _measure("throughput", "score", 1, ",.1f"))
+
+
+def _place(standing: Standing) -> Cell:
+    return Cell("≈ best" if standing.tied else str(standing.place), standing.place)
+
+
+def _parameters(standing: Standing) -> Cell:
+    trained, in_use = (mean_of(standing.row, "parameters", name) for name in ("adapter", "effective"))
+    cell = _number(trained, ",.0f")
+    return cell if in_use in (None, trained) else Cell(f"{cell.text} ({in_use:,.0f} in use)", cell.value)
+
+
+def _measure(part: str, name: str, unit: float, pattern: str) -> Callable[[Standing], Cell]:
+    return lambda standing: _number(mean_of(standing.row, part, name, unit), pattern)
+
+
+def mean_of(row: Row, part: str, name: str, unit: float = 1) -> float | None:
+    """The mean of a measure over the row's seeds, in `unit`; None where no seed has it."""
+    values = row.measures(part, name)
+    return statistics.fmean(values) / unit if values else None
+
+
+def _trade_off(name: str) -> Callable[[Standing], Cell]:
+    def cell(standing: Standing) -> Cell:
+        trained = mean_of(standing.row, "parameters", "adapter")
+        return _number(None if trained is None else TRADE_OFFS[name].compute(standing.mean, round(trained)), ".2f")
+
+    return cell
+
+
+def _score_column(group: str, heading: str, values: Callable[[Row], list[float]]) -> Column[Standing]:
+    def cell(standing: Standing) -> Cell:
+        found = values(standing.row)
+        return _number(statistics.fmean(found) if found else None, ".2f")
+
+    return Column(group, heading, "descending", cell)
+
+
+def _secondary(metric: str) -> Callable[[Row], list[float]]:
+    return lambda row: row.secondary(metric)
+
+
+def _of_split(split: str, metric: str) -> Callable[[Row], list[float]]:
+    return lambda row: row.of_split(split, metric)
+
+
+def _text(text: str) -> Cell:
+    return Cell(text, text)
+
+
+def _number(value: float | None, pattern: str) -> Cell:
+    return Cell(NONE) if value is None or not math.isfinite(value) else Cell(format(value, pattern), value)
+
+
+def _interval(interval: Interval | None, pattern: str) -> Cell:
+    """Both ends; sorted by the lower one."""
+    if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
+        return Cell(NONE)
+    return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}", interval.low)
+
+
+def _p(value: float | None) -> Cell:
+    return Cell("< 0.001", value) if value is not None and value < 0.001 else _number(value, ".3f")
+
+
+def _plain_cell(value: Any) -> Cell:
+    """A cell of a data file: web addresses become links."""
+    if isinstance(value, int | float):
+        return Cell(str(value), value)
+    text = NONE if value is None else str(value)
+    return Cell(text, text, text if text.startswith(("https://", "http://")) else None)

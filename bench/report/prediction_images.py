@@ -1,0 +1,63 @@
+"""Pictures of what a run predicted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench import registry
+from bench.config import validate
+from bench.data.splits import open_samples
+from bench.errors import BenchError, UsageError
+from bench.records import predictions, store
+from bench.records.schema import Record
+from bench.records.specification import specification
+from bench.streams.load import outline_stream
+from bench.tasks import draw
+from bench.tasks.base import Task
+from bench.text import escape
+
+FOLDER = "pictures"
+"""Where in the results folder pictures go."""
+
+
+def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[Image.Image, Record]:
+    """Samples of a run's first test split, each with what is true and what the run predicted.
+
+    Args:
+        run: id of the run, or how it begins.
+        results: results folder.
+        data_root: where the data lies; None for the user's cache folder.
+        count: how many samples, of those that were kept.
+
+    Raises:
+        UsageError: there is no such run, or several.
+        BenchError: no predictions of it were kept, or its data cannot be read.
+    """
+    record = _find(run, results)
+    spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
+    kept = predictions.read(results, spec)
+    task: Task = validate.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+    inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
+    split = task.test_splits[0]
+    samples = open_samples(task, spec.data, data_root, inputs, split)
+    chosen = sorted({list(kept)[round(i)] for i in np.linspace(0, len(kept) - 1, min(count, len(kept)))})
+    try:
+        drawn = [task.draw(samples, number, kept[number]) for number in chosen]
+    except (LookupError, TypeError, ValueError) as error:
+        raise BenchError(f"the predictions of {spec.label} do not fit its data: {error}; --rerun makes them") from error
+    title = draw.text(f"{record.label}, {split} split, suite {spec.suite}", max(480, drawn[0].width), size=18)
+    key = draw.beside([draw.text("true", 60, draw.TRUE), draw.text("predicted", 120, draw.FOUND)])
+    return draw.page([title, key, *drawn]), record
+
+
+def _find(run: str, results: Path) -> Record:
+    found = {record.id: record for record in store.read_all(results) if record.id.startswith(run)}
+    if len(found) != 1:
+        several = f"{len(found)} runs begin so: {', '.join(found)}" if found else "there is none"
+        folder = escape.line(str(results / store.FOLDER))
+        raise UsageError(f"--run {run}: {several} in {folder}; the ids end the records' names")
+    (record,) = found.values()
+    return record

@@ -1,0 +1,159 @@
+"""Tables of efficiency records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bench.config.describe import assignments
+from bench.profiling.record import Efficiency, Spread
+from bench.report.formatting import NONE
+from bench.report.published import published
+from bench.report.text_table import text_table
+from bench.text import escape, markdown
+
+_HEADER = [
+    "method",
+    "adapter",
+    "head",
+    "total",
+    "GFLOP train",
+    "GFLOP score",
+    "MB",
+    "train /s",
+    "score /s",
+    "merged /s",
+]
+_OF_RECIPE = ("precision", "micro_batch", "gradient_checkpointing", "compile", "low_precision_frozen")
+_RATIOS = ["method", "against", "train", "score", "merged", "memory", "GFLOP train", "GFLOP score"]
+
+ABOUT = """\
+Weights and samples are random, of the real sizes: what is measured here is what methods cost, and there is no score. A
+sample is one of the split: of AVS S4 a frame of a video in training, and its five frames in scoring.
+Methods take turns in one process; numbers are medians over rounds. `GFLOP` are billions of floating-point operations of
+matrix products and convolutions a sample, forward and backward for training. `/s` are samples a second, without reading
+data. `MB` is the memory of a training step in millions of bytes: on a GPU the peak with weights and the optimiser's
+state, on a CPU only what the forward pass keeps for the backward pass. `merged` is scoring with all that can be folded
+into the encoders."""
+
+LEGEND = "Ratios are within each round, with their quartiles; a speed above 1 is faster, memory above 1 is more."
+
+
+def terminal(records: Sequence[Efficiency]) -> str:
+    """The tables of some records for a terminal."""
+    parts = []
+    for title, own in _groups(records):
+        tables = [text_table(_HEADER, _lines(own), "lr"), text_table(_RATIOS, _ratios(own), "lr")]
+        parts.append("\n\n".join([*map(escape.line, title), *tables]))
+    return "\n\n".join(parts)
+
+
+def page(records: Sequence[Efficiency]) -> str:
+    """All records in Markdown, by task and device; below them what the CoLA paper reports of its own costs."""
+    parts = ["# What methods cost", ABOUT, LEGEND]
+    for title, own in _groups(records):
+        heading, common = title
+        parts += [markdown.heading(2, heading), markdown.paragraph(common)]
+        parts += [markdown.table(_HEADER, _lines(own)), markdown.table(_RATIOS, _ratios(own)), _environment(own)]
+    return "\n\n".join([*parts, _elsewhere()]) + "\n"
+
+
+def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[tuple[str, str], list[Efficiency]]]:
+    """Records that can be compared, the one that others are compared with first, with title and what they share."""
+    groups: dict[tuple[str, str, str, int, str], list[Efficiency]] = {}
+    for record in records:
+        spec = record.spec
+        key = spec["task"], spec["suite"], record.environment.device, record.batch_size, _common(record)
+        groups.setdefault(key, []).append(record)
+    for (task, suite, device, size, common), own in sorted(groups.items()):
+        title = f"{task} of suite {suite} on {device}, {size} {'sample' if size == 1 else 'samples'} a step"
+        yield (title, common), sorted(own, key=lambda record: record.spec["method"] != record.against.method)
+
+
+def _common(record: Efficiency) -> str:
+    """What of the specification costs depend on besides the method."""
+    streams = [f"{name}: {assignments(source)}" for name, source in record.spec["streams"].items()]
+    recipe = {name: value for name, value in record.spec["recipe"].items() if name in _OF_RECIPE}
+    return "; ".join([*streams, f"recipe: {assignments(recipe)}"])
+
+
+def _labels(records: Sequence[Efficiency]) -> list[str]:
+    """What each is called: its method, with all settings where there are several of that method."""
+    methods = [record.spec["method"] for record in records]
+    return [
+        f"{method} ({assignments(record.spec['settings'])})" if methods.count(method) > 1 else method
+        for method, record in zip(methods, records, strict=True)
+    ]
+
+
+def _lines(records: Sequence[Efficiency]) -> list[list[str]]:
+    return [
+        [
+            label,
+            f"{record.parameters.adapter:,}",
+            f"{record.parameters.head:,}",
+            f"{record.parameters.total:,}",
+            f"{record.operations.train / 1e9:,.2f}",
+            f"{record.operations.score / 1e9:,.2f}",
+            f"{record.memory.step / 1e6:,.1f}",
+            _rate(record.speed.train),
+            _rate(record.speed.score),
+            _rate(record.speed.score_merged),
+        ]
+        for label, record in zip(_labels(records), records, strict=True)
+    ]
+
+
+def _ratios(records: Sequence[Efficiency]) -> list[list[str]]:
+    return [
+        [
+            label,
+            record.against.method,
+            _ratio(record.against.train),
+            _ratio(record.against.score),
+            _ratio(record.against.score_merged),
+            f"x{record.against.memory:.3f}",
+            f"x{record.against.train_operations:.3f}",
+            f"x{record.against.score_operations:.3f}",
+        ]
+        for label, record in zip(_labels(records), records, strict=True)
+    ]
+
+
+def _environment(records: Sequence[Efficiency]) -> str:
+    """What the records of a group ran on, each once."""
+    told = {
+        f"torch {record.environment.versions.get('torch', '?')}, {record.environment.threads} CPU threads, "
+        f"rounds: {record.rounds}, commit {record.environment.commit}"
+        f"{' and changes' if record.environment.dirty else ''}"
+        for record in records
+    }
+    return markdown.bullets(sorted(told))
+
+
+def _elsewhere() -> str:
+    """The paper's own costs, which were measured on other hardware and with other code."""
+    rows = published("costs")
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    lines = [
+        [
+            method,
+            *(next((r["score"] for r in rows if (r["method"], r["metric"]) == (method, m)), NONE) for m in metrics),
+        ]
+        for method in dict.fromkeys(row["method"] for row in rows)
+    ]
+    source = "; ".join(dict.fromkeys(row["source"] for row in rows))
+    return "\n\n".join(
+        [
+            "## Reported elsewhere",
+            markdown.paragraph(f"Not measured here: {source}. Of which task is not told."),
+            markdown.table(["", *metrics], lines),
+        ]
+    )
+
+
+def _rate(spread: Spread | None) -> str:
+    return f"{spread.median:,.3g}" if spread else NONE
+
+
+def _ratio(spread: Spread | None) -> str:
+    return f"x{spread.median:.3f} ({spread.low:.2f}-{spread.high:.2f})" if spread else NONE

@@ -1,0 +1,305 @@
+"""What the records say, worked out once for every form of the leaderboard: means, intervals, gains, verdicts, ranks."""
+
+from __future__ import annotations
+
+import logging
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from bench.errors import BenchError
+from bench.records import sample_scores
+from bench.records.schema import Record
+from bench.records.store import FOLDER
+from bench.report import stats
+from bench.report.grouping import REFERENCE, Row, Section, Table, sections
+
+_log = logging.getLogger(__name__)
+
+_ROUNDING = 1e-3  # points that a mean of scores kept as float32 may be off
+
+Verdict = Literal["better", "worse", "undecided"]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95% interval, in the unit of what it is of."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a method gains over the reference (LoRA) on one task, over the seeds that both have: differences are paired.
+
+    Attributes:
+        points: mean difference of the primary score, in points.
+        percent: the same, in percent of the reference's mean over these seeds; None where that is 0.
+        seeds: how many seeds both have.
+        interval: of `points`, over seeds (paired t); None with fewer than two seeds.
+        percent_interval: `interval`, in percent of the reference's mean.
+        over_samples: of `points`, over seeds and test samples (paired bootstrap); None where scores of single samples
+            were not kept.
+        p: two-sided p-value of the paired t-test over seeds; None with fewer than two seeds.
+        p_holm: `p` after Holm's correction over the table's methods.
+        verdict: "better" or "worse" where `p_holm` is below 0.05 and `over_samples`, if there, leaves out 0.
+        deviation: sample standard deviation of the differences over seeds; None with fewer than two seeds.
+    """
+
+    points: float
+    percent: float | None
+    seeds: int
+    interval: Interval | None = None
+    percent_interval: Interval | None = None
+    over_samples: Interval | None = None
+    p: float | None = None
+    p_holm: float | None = None
+    verdict: Verdict = "undecided"
+    deviation: float | None = None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One row of a task's table with what the statistics say of it.
+
+    Attributes:
+        row: label, settings and records.
+        mean: of the primary test score over seeds, in percent.
+        deviation: sample standard deviation over seeds; None with one seed.
+        interval: of the mean, over seeds (t); None with one seed.
+        gain: over the reference; None for the reference itself, and where the table has none or shares no seed with it.
+        place: 1 for the best mean and every method that cannot be told apart from it; for others 1 more than the number
+            of methods with a higher mean.
+        tied: more than one method has place 1, and this is one of them.
+    """
+
+    row: Row
+    mean: float
+    deviation: float | None
+    interval: Interval | None
+    gain: Gain | None
+    place: int
+    tied: bool
+
+
+@dataclass(frozen=True)
+class TaskBoard:
+    """One table with its rows judged, the best mean first."""
+
+    table: Table
+    standings: list[Standing]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """A method's rank by mean score, averaged over the tasks of a section, and its bootstrap interval."""
+
+    label: str
+    mean: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
+class SectionBoard:
+    """One section: its tasks, and ranks over all of them of the methods that every task has (none with one task)."""
+
+    section: Section
+    tasks: list[TaskBoard]
+    ranks: list[Rank]
+
+
+def boards(records: Iterable[Record], results: Path | None = None) -> list[SectionBoard]:
+    """The records judged, as the leaderboard tells them.
+
+    Args:
+        records: of whatever runs.
+        results: their results folder, where the scores of single samples lie; None to go without these.
+    """
+    found = []
+    for section in sections(records):
+        scores = {table.task: [_RowScores(row, results) for row in table.rows] for table in section.tables}
+        tasks = [TaskBoard(table, _standings(scores[table.task])) for table in section.tables]
+        found.append(SectionBoard(section, tasks, _ranks(list(scores.values()))))
+    return found
+
+
+@dataclass(frozen=True)
+class _SampleScores:
+    """Scores of single samples, (seeds, samples), and the number of each sample's group, (samples,)."""
+
+    scores: np.ndarray
+    groups: np.ndarray
+
+
+def _joined(found: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
+    """Scores (M, S, N) of M rows, and the groups of the N samples; None where one has none, or other samples."""
+    there = [each for each in found if each is not None]
+    if len(there) < len(found) or not all(np.array_equal(each.groups, there[0].groups) for each in there):
+        return None
+    return np.stack([each.scores for each in there]), there[0].groups
+
+
+class _RowScores:
+    """The primary scores of a row by seed, and those of single samples where they were kept."""
+
+    def __init__(self, row: Row, results: Path | None) -> None:
+        self.row = row
+        self.by_seed = {r.spec["seed"]: score for r in row.records if (score := r.test_score) is not None}
+        self._results = results
+
+    def seeds_with(self, *others: _RowScores) -> list[int]:
+        """The seeds that all have."""
+        common = set(self.by_seed)
+        for other in others:
+            common &= set(other.by_seed)
+        return sorted(common)
+
+    def of_samples(self, seeds: Sequence[int]) -> _SampleScores | None:
+        """Scores of every test sample with these seeds; None where one has none, or other samples."""
+        found = [self._samples[seed] for seed in seeds if seed in self._samples]
+        if not found or len(found) < len(seeds):
+            return None
+        groups = found[0][1]
+        if not all(np.array_equal(each[1], groups) for each in found):
+            return None
+        return _SampleScores(np.stack([scores for scores, _ in found]), groups)
+
+    @cached_property
+    def _samples(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Scores of every test sample and their groups, by seed; of no run where one has none."""
+        found = {}
+        for record in self.row.records:
+            if self._results is None or record.scores is None:
+                return {}
+            stem = record.kept.stem or record.stem
+            try:
+                kept = sample_scores.read(self._results, stem, record.scores.metric)
+            except BenchError as error:
+                _log.warning("left out: %s", error)
+                return {}
+            if kept is None:
+                return {}
+            mean = float(kept[0].mean(dtype=float))
+            if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
+                _log.warning(
+                    "left out: %s.npz holds scores of samples whose mean is %.4f, and the record says %.4f",
+                    *(self._results / FOLDER / stem, mean, record.test_score or math.nan),
+                )
+                return {}
+            found[record.spec["seed"]] = kept
+        return found
+
+
+def _standings(rows: Sequence[_RowScores]) -> list[Standing]:
+    """The rows of one table, the best first."""
+    ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
+    reference = next((row for row in ordered if row.row.label == REFERENCE), None)
+    gains = _gains([row for row in ordered if row is not reference], reference) if reference else {}
+    others = _gains(ordered[1:], ordered[0]) if ordered else {}
+    tied = {row.row.label for row in ordered[1:] if row.row.label not in others or _open(others[row.row.label])}
+    standings = []
+    for index, row in enumerate(ordered):
+        values = list(row.by_seed.values())
+        first = index == 0 or row.row.label in tied
+        standings.append(
+            Standing(
+                row=row.row,
+                mean=statistics.fmean(values),
+                deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+                interval=_interval(stats.mean_interval(values)),
+                gain=gains.get(row.row.label),
+                place=1 if first else index + 1,
+                tied=first and bool(tied),
+            )
+        )
+    return standings
+
+
+def _open(gain: Gain) -> bool:
+    return gain.verdict == "undecided"
+
+
+def _gains(rows: Sequence[_RowScores], base: _RowScores) -> dict[str, Gain]:
+    """What rows gain over another, by label, with Holm's correction over them; those that share a seed with it."""
+    found = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
+    tested = {label: gain.p for label, gain in found.items() if gain.p is not None}
+    for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):
+        gain = replace(found[label], p_holm=p_holm)
+        found[label] = replace(gain, verdict=_verdict(gain))
+    return found
+
+
+def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
+    differences = [row.by_seed[seed] - base.by_seed[seed] for seed in seeds]
+    level = statistics.fmean(base.by_seed[seed] for seed in seeds)
+    points = statistics.fmean(differences)
+    test = stats.paired_test(differences)
+    bounds = test[:2] if test else None
+    return Gain(
+        points=points,
+        percent=100 * points / level if level else None,
+        seeds=len(seeds),
+        interval=_interval(bounds),
+        percent_interval=_interval([100 * bound / level for bound in bounds]) if bounds and level else None,
+        over_samples=_over_samples(row, base, seeds),
+        p=test[2] if test else None,
+        deviation=float(np.std(differences, ddof=1)) if test else None,
+    )
+
+
+def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:
+    """The interval of the difference over seeds and samples."""
+    pair = _joined([row.of_samples(seeds), base.of_samples(seeds)])
+    if pair is None:
+        return None
+    (own_SN, base_SN), groups_N = pair
+    difference = stats.resampled_means((own_SN - base_SN)[None], groups_N)
+    return _interval(stats.percentile_interval(difference[:, 0]))
+
+
+def _verdict(gain: Gain) -> Verdict:
+    """Whether the gain stands: both over seeds and, where samples were kept, over samples as well."""
+    if gain.p_holm is None or gain.p_holm >= stats.ALPHA:
+        return "undecided"
+    if gain.over_samples and gain.over_samples.low <= 0 <= gain.over_samples.high:
+        return "undecided"
+    return "better" if gain.points > 0 else "worse"
+
+
+def _interval(bounds: Sequence[float] | None) -> Interval | None:
+    return Interval(*bounds) if bounds else None
+
+
+def _ranks(tasks: Sequence[Sequence[_RowScores]]) -> list[Rank]:
+    """Ranks over several tasks of the methods that all of them have, the best first."""
+    by_label = [{row.row.label: row for row in rows} for rows in tasks]
+    labels = [label for label in by_label[0] if all(label in rows for rows in by_label)] if len(tasks) > 1 else []
+    if len(labels) < 2:
+        return []
+    chosen = [[rows[label] for label in labels] for rows in by_label]
+    means = [np.array([statistics.fmean(row.by_seed.values()) for row in rows]) for rows in chosen]
+    mean_ranks = np.mean([stats.ranks(each) for each in means], axis=0)
+    bounds = _rank_bounds(chosen)
+    intervals = [_interval(each) for each in bounds] if bounds else [None] * len(labels)
+    found = [Rank(*each) for each in zip(labels, mean_ranks.tolist(), intervals, strict=True)]
+    return sorted(found, key=lambda rank: rank.mean)
+
+
+def _rank_bounds(tasks: Sequence[Sequence[_RowScores]]) -> list[stats.Bounds] | None:
+    """The bootstrap intervals of ranks, over the seeds that all methods of a task have; None with fewer than two."""
+    resampled = []
+    for rows in tasks:
+        seeds = rows[0].seeds_with(*rows[1:])
+        if len(seeds) < 2:
+            return None
+        of_seeds = np.array([[row.by_seed[seed] for seed in seeds] for row in rows])
+        of_samples = _joined([row.of_samples(seeds) for row in rows])
+        resampled.append(stats.resampled_means(*of_samples) if of_samples else stats.resampled_means(of_seeds))
+    return stats.mean_rank_interval(resampled)

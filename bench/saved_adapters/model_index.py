@@ -1,0 +1,78 @@
+"""Records as Hugging Face's `model-index`: the evaluation results in the metadata of a model card.
+
+The form is that of huggingface/hub-docs, modelcard.md; huggingface_hub writes it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from huggingface_hub import EvalResult, ModelCardData
+from huggingface_hub.utils import yaml_dump
+
+from bench.config.describe import data_title
+from bench.records.schema import Record
+from bench.text import escape
+
+# The hub's own names of tasks, by a task or a primary metric; it knows no visual grounding, whose answers are boxes.
+_TASK_TYPES = {"ave": "video-classification", "miou": "image-segmentation", "accuracy@0.5": "object-detection"}
+
+
+def model_index_text(record: Record) -> str:
+    """A card's metadata that holds nothing but the `model-index` of one finished record, as YAML."""
+    return metadata(card_data(record)) + "\n"
+
+
+def metadata(card: ModelCardData) -> str:
+    """A card's metadata as YAML, each text of it in one line."""
+    return yaml_dump(escape.values(card.to_dict()), sort_keys=False).strip()
+
+
+def card_data(record: Record, **more: Any) -> ModelCardData:
+    """A card's metadata with the `model-index` of one finished record.
+
+    Args:
+        record: of the run.
+        more: what else the metadata tells, with the arguments of `ModelCardData`.
+    """
+    spec = record.spec
+    name = f"{spec['method']} on {spec['task']}, seed {spec['seed']}"
+    return ModelCardData(model_name=name, eval_results=eval_results(record), **more)
+
+
+def eval_results(record: Record) -> list[EvalResult]:
+    """The test scores of a finished record, a result a split and metric; after several splits, of all of them together.
+
+    Generated data goes by a type and a name of its own, never by the benchmark's. Scores that are not finite are left
+    out.
+    """
+    spec, scores = record.spec, record.scores
+    assert scores
+    splits = {name: of_split for name, of_split in (scores.splits or {}).items() if name != "val"}
+    if len(splits) != 1:
+        splits["+".join(splits) or "test"] = scores.test
+    task, data = spec["task"], spec["data"]
+    return [
+        EvalResult(
+            task_type=_TASK_TYPES.get(task) or _TASK_TYPES.get(scores.metric, "other"),
+            task_name=task,
+            dataset_type=_dataset_id(task if data["source"] == "official" else f"{data['source']}-{task}"),
+            dataset_name=f"{task}, {data_title(data)}",
+            dataset_split=split,
+            dataset_args={key: value for key, value in data.items() if key != "source"} or None,
+            metric_type=metric,
+            metric_name=f"{metric}, in percent",
+            metric_value=value,
+            verified=False,
+        )
+        for split, of_split in splits.items()
+        for metric, value in of_split.items()
+        if math.isfinite(value)
+    ]
+
+
+def _dataset_id(name: str) -> str:
+    """`name` in the letters that the hub allows in a data set's id."""
+    return re.sub(r"[^\w.-]+", "-", name)

@@ -1,0 +1,1 @@
+"""What the machine offers: CPUs, threads, processes, checksums of files."""

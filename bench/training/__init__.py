@@ -1,0 +1,1 @@
+"""Sets up, trains and scores one run."""

@@ -1,0 +1,378 @@
+"""Trains a model and picks its best epoch on the validation split."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+
+from bench.config.recipe import Recipe
+from bench.data.loader import load, on_device
+from bench.errors import BenchError
+from bench.measurement.memory import Peak, StepClock
+from bench.methods.base import Method, kept_buffers
+from bench.methods.head import HeadOnly
+from bench.progress import bar
+from bench.records.schema import Epoch
+from bench.tasks.base import Task
+from bench.tasks.model import TaskModel
+from bench.training.checkpoint import Checkpoint
+from bench.training.evaluation import Measured, Samples, score
+from bench.training.frozen_features import Augment, without_streams
+from bench.training.optimizer import make_optimiser, make_schedule, rate
+from bench.training.step import take_step
+
+STEP = "steps_done"
+"""What an exception from training tells besides: how many steps were done before it."""
+
+_CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
+_LOWEST_SCALE = 2.0**-24  # of losses in fp16; it begins at 2^16, and each step whose gradients are not finite halves it
+
+_log = logging.getLogger(__name__)
+
+Tell = Callable[[Epoch, Mapping[str, float]], object]
+"""Takes each epoch's validation, and the learning rates of its last step by the optimiser's groups."""
+
+
+def tell_nobody(entry: Epoch, rates: Mapping[str, float]) -> None:
+    """Does nothing."""
+
+
+class DivergedError(BenchError):
+    """A loss, a gradient or a weight was not finite."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training gave.
+
+    Attributes:
+        curve: the validation curve.
+        best_epoch: the epoch whose weights the model now has.
+        validation: what was measured of each validation sample at its end.
+        throughput: samples a second.
+        idle: trained parameters in tensors that no gradient ever reached.
+        seconds: how long it took, with what was done before the run was killed.
+        seconds_before: how much of that was before.
+        ends: of those seconds, how many had gone by at the end of each epoch.
+        resumed: epochs that were done before.
+    """
+
+    curve: list[Epoch]
+    best_epoch: int
+    validation: Measured
+    throughput: float
+    idle: int
+    seconds: float
+    seconds_before: float
+    ends: list[float]
+    resumed: int
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The validation scores of the best epoch."""
+        return self.curve[self.best_epoch - 1].scores
+
+
+def train(
+    model: TaskModel,
+    method: Method,
+    task: Task,
+    recipe: Recipe,
+    splits: Mapping[str, Samples],
+    accelerator: Accelerator,
+    seed: int,
+    label: str,
+    checkpoint: Checkpoint | None = None,
+    peak: Peak | None = None,
+    tell: Tell = tell_nobody,
+) -> Trained:
+    """Trains what the method and the task left trainable, and leaves the model with the weights of its best epoch.
+
+    AdamW; the learning rates rise over the warm-up and then go as the recipe's schedule says. The test split is not
+    seen. Several processes share each batch, and come to what one comes to with it.
+
+    Args:
+        model: streams with the method attached, and head; moved to the accelerator's device.
+        method: gets its turn after each backward pass and may add a term to the loss.
+        task: loss and scores.
+        recipe: how to train.
+        splits: "train" and "val".
+        accelerator: device, precision and processes.
+        seed: fixes the order of the samples and their augmentation.
+        label: what the progress bar says.
+        checkpoint: where the state is kept after each epoch, and taken up from; None to keep none.
+        peak: what watches the memory; it is told of the peak that an earlier process saw.
+        tell: is called with each epoch's validation and learning rates, those of an earlier process too.
+
+    Raises:
+        DivergedError: losses, gradients or weights were not finite; says at which step.
+    """
+    started = time.perf_counter()
+    ends: list[float] = []
+    augment: Augment = task.augment
+    kept = checkpoint.load() if checkpoint else None
+    if not any(parameter.requires_grad for parameter in model.streams.parameters()):
+        splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
+        recipe = replace(recipe, epochs=recipe.head_first + recipe.head_factor * recipe.epochs)
+    elif recipe.head_first and not kept:
+        _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed, label)
+    training = _Training(model, method, task, recipe, splits["train"], accelerator, seed, augment)
+    if kept:
+        training.restore(kept["training"])
+        ends = kept["ends"]
+        if peak:
+            peak.raise_to(kept["peak"])
+        _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
+    resumed, before = len(training.curve), ends[-1] if ends else 0.0
+    for entry in training.curve:
+        tell(entry, training.rates(entry))
+    try:
+        with bar(range(training.steps), label, unit="step") as progress:
+            progress.update(training.step)
+            while not training.is_done():
+                loss = training.epoch(progress.update)
+                measured, _ = score(model, task, splits["val"], recipe, accelerator)
+                scores = training.note(loss, measured)
+                ends.append(time.perf_counter() - started + before)
+                tell(training.curve[-1], training.rates(training.curve[-1]))
+                progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
+                if checkpoint and accelerator.is_main_process:
+                    seen = peak.so_far() if peak else 0
+                    checkpoint.save({"training": training.state(), "ends": ends, "peak": seen})
+    except Exception as error:
+        setattr(error, STEP, training.step)
+        raise
+    _set(training.changing(), training.best)
+    return Trained(
+        curve=training.curve,
+        best_epoch=best_epoch(training.curve, task.metric),
+        validation=training.measured_best,
+        throughput=training.clock.throughput(),
+        idle=training.idle(),
+        seconds=time.perf_counter() - started + before,
+        seconds_before=before,
+        ends=ends,
+        resumed=resumed,
+    )
+
+
+def _train_head(
+    model: TaskModel,
+    task: Task,
+    recipe: Recipe,
+    splits: Mapping[str, Samples],
+    accelerator: Accelerator,
+    seed: int,
+    label: str,
+) -> None:
+    """Trains the head on what the streams give as they are, and leaves it with the weights of its best epoch."""
+    trained = [parameter for parameter in model.streams.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
+    training = _Training(model, HeadOnly(), task, recipe, splits["train"], accelerator, seed, augment)
+    with bar(range(training.steps), f"{label}: head", unit="step") as progress:
+        while not training.is_done():
+            loss = training.epoch(progress.update)
+            training.note(loss, score(model, task, splits["val"], recipe, accelerator)[0])
+    _set(training.changing(), training.best)
+    for parameter in trained:
+        parameter.requires_grad_()
+    _log.debug(
+        "%s: the head alone came to %s", label, training.curve[best_epoch(training.curve, task.metric) - 1].scores
+    )
+
+
+class _Training:
+    """A model being trained: all that an epoch changes, which can be kept and taken up again.
+
+    Attributes:
+        steps: of the optimiser, over all epochs.
+        step: of these, how many are done.
+        curve: the validation curve so far.
+        trained: parameters that are trained, by name.
+        best: the values after the best epoch so far of what `changing` returns.
+        measured_best: what was measured of the validation samples then.
+        clock: times the steps.
+    """
+
+    def __init__(
+        self,
+        model: TaskModel,
+        method: Method,
+        task: Task,
+        recipe: Recipe,
+        samples: Samples,
+        accelerator: Accelerator,
+        seed: int,
+        augment: Augment,
+    ) -> None:
+        self.model, self.method, self.task, self.augment = model, method, task, augment
+        self.recipe, self.accelerator = recipe, accelerator
+        # Every process goes through whole batches, and takes its rows of them once they are augmented: so the draws
+        # are those of one process.
+        self.order, self.chance = (torch.Generator().manual_seed(seed) for _ in range(2))
+        self.loader = load(samples, recipe.batch_size, self.order, pin=accelerator.device.type == "cuda")
+        self.steps = recipe.epochs * recipe.passes * len(self.loader)
+        optimiser = make_optimiser(model, recipe)
+        self.schedule = make_schedule(optimiser, recipe, self.steps)
+        self.wrapped, self.optimiser = accelerator.prepare(model, optimiser)
+        self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        method.before_training(self.steps)
+        self.clock = StepClock(accelerator.device)
+        self.step = 0
+        self.curve: list[Epoch] = []
+        self.best: dict[str, Tensor] = {}
+        self.measured_best: Measured = {}
+
+    def epoch(self, tell: Callable[[], object]) -> float:
+        """Trains for an epoch, telling after each step; returns the mean loss."""
+        self.model.train()
+        losses: list[Tensor] = []
+        self.clock.skip()
+        passes = (on_device(self.loader, self.accelerator.device) for _ in range(self.recipe.passes))
+        for plain in chain.from_iterable(passes):
+            batch = self.augment(plain, self.chance)
+            losses.append(self._take_step(batch))
+            self.schedule.step()
+            self.step += 1
+            if len(losses) % _CHECK_EVERY == 0:
+                _check(losses[-_CHECK_EVERY:], self.step - _CHECK_EVERY)
+            self.clock.tick(len(next(iter(batch.values()))))
+            tell()
+        _check(losses, self.step - len(losses))
+        self._check_step()
+        return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # of each a part in each process
+
+    def _check_step(self) -> None:
+        """Checks what the last steps did: scores may look fine though the weights that they are of are not numbers."""
+        scaler = self.accelerator.scaler
+        if scaler and scaler.get_scale() < _LOWEST_SCALE:
+            raise DivergedError(
+                f"up to step {self.step} gradients are not finite in fp16, however the loss is scaled: "
+                "lower the learning rate, or compute in bf16 or float32"
+            )
+        finite = [tensor.isfinite().all() for tensor in self.changing().values()]
+        if finite and not torch.stack(finite).all():
+            raise DivergedError(f"weights are not finite after step {self.step}: lower the learning rate")
+
+    def note(self, loss: float, measured: Measured) -> dict[str, float]:
+        """Notes what came of an epoch, and keeps its weights if they are the best so far; returns the scores."""
+        scores = self.task.summarise(measured)
+        self.curve.append(Epoch(len(self.curve) + 1, self.step, loss, scores))
+        if best_epoch(self.curve, self.task.metric) == len(self.curve):
+            self.measured_best = measured
+            self.best = {name: tensor.detach().clone() for name, tensor in self.changing().items()}
+        return scores
+
+    def changing(self) -> dict[str, Tensor]:
+        """The trained parameters, and the buffers that training may change."""
+        return {**self.trained, **kept_buffers(self.model)}
+
+    def rates(self, entry: Epoch) -> dict[str, float]:
+        """The learning rates of an epoch's last step, by the optimiser's groups."""
+        share = rate(entry.step - 1, recipe=self.recipe, steps=self.steps)
+        return {group["name"]: share * group["initial_lr"] for group in self.optimiser.param_groups}
+
+    def is_done(self) -> bool:
+        """Whether all epochs are done, or none has been better for as many as the recipe waits."""
+        done, patience = len(self.curve), self.recipe.patience
+        return done == self.recipe.epochs or (
+            patience is not None and done > patience and done - best_epoch(self.curve, self.task.metric) >= patience
+        )
+
+    def idle(self) -> int:
+        """Trained parameters in tensors that no gradient ever reached."""
+        return sum(p.numel() for p in self.trained.values() if not _was_reached(self.optimiser.state.get(p, {})))
+
+    def state(self) -> dict[str, Any]:
+        """All that an epoch changes, as tensors and plain values."""
+        device, scaler = self.accelerator.device, self.accelerator.scaler
+        return {
+            "curve": [asdict(entry) for entry in self.curve],
+            "weights": {name: tensor.detach() for name, tensor in self.changing().items()},
+            "best": self.best,
+            "measured_best": self.measured_best,
+            "optimiser": self.optimiser.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": scaler.state_dict() if scaler else None,
+            "method": self.method.training_state(),
+            "drawn": [generator.get_state() for generator in self._generators()],
+            "drawn_cuda": torch.cuda.get_rng_state(device) if device.type == "cuda" else None,
+            "rates": self.clock.rates(),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes up what `state` gave."""
+        device, scaler = self.accelerator.device, self.accelerator.scaler
+        self.curve = [Epoch(**entry) for entry in state["curve"]]
+        self.step = self.curve[-1].step
+        _set(self.changing(), state["weights"])
+        self.best = {name: value.to(device) for name, value in state["best"].items()}
+        self.measured_best = state["measured_best"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.load_state_dict(state["schedule"])
+        if scaler and state["scaler"]:
+            scaler.load_state_dict(state["scaler"])
+        self.method.load_training_state(state["method"])
+        for generator, drawn in zip(self._generators(), state["drawn"], strict=True):
+            generator.set_state(drawn)
+        if device.type == "cuda" and state["drawn_cuda"] is not None:
+            torch.cuda.set_rng_state(state["drawn_cuda"], device)
+        self.clock.add(state["rates"])
+
+    def _generators(self) -> tuple[torch.Generator, ...]:
+        return self.order, self.chance, torch.default_generator  # the last one draws for dropout
+
+    def _take_step(self, batch: dict[str, Tensor]) -> Tensor:
+        return take_step(
+            self.wrapped,
+            self.method,
+            self.task,
+            batch,
+            self.optimiser,
+            self.accelerator,
+            self.recipe.clip,
+            self.step,
+            self.recipe.micro_batch,
+        )
+
+
+def _set(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, value in values.items():
+            tensors[name].copy_(value)
+
+
+def _was_reached(state: Mapping[str, Tensor]) -> bool:
+    """Whether a gradient other than 0 ever came to a parameter, from what AdamW knows of it.
+
+    Weight decay alone moves a parameter too, so whether it has changed does not tell.
+    """
+    return any(bool(state[name].any()) for name in ("exp_avg", "exp_avg_sq") if name in state)
+
+
+def best_epoch(curve: list[Epoch], metric: str) -> int:
+    """The epoch with the highest validation score, the first of equals; what is no number is the worst."""
+
+    def rank(entry: Epoch) -> tuple[bool, float, int]:
+        score = entry.scores[metric]
+        return math.isfinite(score), score if math.isfinite(score) else 0.0, -entry.epoch
+
+    return max(curve, key=rank).epoch
+
+
+def _check(losses: list[Tensor], first_step: int) -> None:
+    finite = torch.stack(losses).isfinite()
+    if not finite.all():
+        bad = int((~finite).nonzero()[0])
+        raise DivergedError(f"the loss is {losses[bad].item()} at step {first_step + bad + 1}: lower the learning rate")

@@ -1,0 +1,1 @@
+"""Searches settings of methods on validation data."""

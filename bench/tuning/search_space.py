@@ -1,0 +1,117 @@
+"""The dimensions of a search: what a method declares in `Method.search`, made definite around a suite's values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from bench import registry
+from bench.config import validate
+from bench.config.plan import with_values
+from bench.config.spec import Spec
+from bench.errors import Mistakes, UsageError
+from bench.methods.search_space import Choice, Range
+
+EDGE = 0.05
+"""A value this near to an end of its range, as a share of the range, lies at the edge."""
+
+_Distribution: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One setting and the values that it may have.
+
+    Attributes:
+        name: of the setting.
+        start: the suite's value.
+        options: the values, of which the first is the suite's; empty for numbers.
+        distribution: of the numbers, or of the index of an option.
+    """
+
+    name: str
+    start: Any
+    options: tuple[Any, ...]
+    distribution: _Distribution
+
+    def value(self, drawn: Any) -> Any:
+        """The value that was drawn; numbers with three digits, which is more than a search can tell apart."""
+        if self.options:
+            return self.options[drawn]
+        return float(f"{drawn:.3g}") if isinstance(drawn, float) else drawn
+
+    def drawn(self, share: float) -> Any:
+        """What is drawn at a share, in [0, 1), of the way through the distribution."""
+        distribution = self.distribution
+        if isinstance(distribution, CategoricalDistribution):
+            return int(share * len(self.options))
+        low, high = distribution.low, distribution.high
+        at = low * (high / low) ** share if distribution.log else low + (high - low) * share
+        return at if isinstance(distribution, FloatDistribution) else round(at)
+
+    @property
+    def ends(self) -> tuple[Any, ...]:
+        """The values that a method must take for it to take all: both ends of a range, or every option."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return self.options
+        return self.value(self.distribution.low), self.value(self.distribution.high)
+
+    @property
+    def told(self) -> str:
+        """The values in words, as in "lr_adapter from 0.0005 to 0.05 (log)"."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return f"{self.name} of {', '.join(map(str, self.options))}"
+        low, high = self.ends
+        return f"{self.name} from {low:g} to {high:g}{' (log)' if self.distribution.log else ''}"
+
+    def at_edge(self, value: Any) -> bool:
+        """Whether a number lies at the edge of its range, so that there may be better ones beyond."""
+        if isinstance(self.distribution, CategoricalDistribution):
+            return False
+        low, high, at = (math.log(x) if self.distribution.log else x for x in (*self.ends, value))
+        return min(at - low, high - at) <= EDGE * (high - low)
+
+
+def dimensions(spec: Spec) -> list[Dimension]:
+    """What the method of this run declares to be searched, around the run's values.
+
+    Raises:
+        UsageError: with everything in the declaration that cannot be.
+    """
+    method = validate.build(registry.load("methods", spec.method), spec.settings, spec.method)
+    mistakes = Mistakes()
+    found = []
+    if not method.search:
+        mistakes.add(f"{spec.method} declares nothing to be searched")
+    for name, declared in method.search.items():
+        if name not in spec.of_method:
+            known = registry.did_you_mean(name, spec.of_method)
+            mistakes.add(f"{spec.method} declares a search of {name}, which it has not: {known}")
+            continue
+        with mistakes.gathered():
+            found.append(_dimension(spec, name, declared))
+            for value in found[-1].ends:
+                with_values(spec, {name: value})
+    if mistakes.problems:
+        raise UsageError([f"`bench tune` on {spec.task}: {problem}" for problem in mistakes.problems])
+    return found
+
+
+def _dimension(spec: Spec, name: str, declared: Range | Choice) -> Dimension:
+    start = spec.of_method[name]
+    if isinstance(declared, Choice):
+        options = (start, *(value for value in declared.values if value != start))
+        return Dimension(name, start, options, CategoricalDistribution(range(len(options))))
+    if isinstance(start, bool) or not isinstance(start, int | float) or start <= 0:
+        raise UsageError(
+            f"{spec.method} declares a Range of {name}, which takes a value above 0 in the suite, not {start}: "
+            "declare a Choice"
+        )
+    low, high = declared.low * start, declared.high * start
+    if isinstance(start, int):
+        whole = IntDistribution(max(1, round(low)), max(1, round(high)), log=declared.log)
+        return Dimension(name, start, (), whole)
+    return Dimension(name, start, (), FloatDistribution(low, high, log=declared.log))

@@ -1,0 +1,85 @@
+"""Each planted defect fails the check for its own reason, on a few videos; `make check-defects` does it on all."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import replace
+from functools import lru_cache
+
+import pytest
+from defects import DEFECTS
+
+from bench.check.baseline import OfTask, gather
+from bench.check.compare import compare
+from bench.check.costs import Cost
+from bench.check.integrity import check_records
+from bench.check.reader_probe import see
+from bench.check.sanity_run import run_trap
+from bench.config.plan import make_plan
+from bench.execution.single_run import execute
+from bench.records.environment import environment
+
+HERE = environment("cpu", 2)
+OF_READER = {name for name, defect in DEFECTS.items() if defect.found_by.startswith("samples")}
+OF_METHOD = {name for name, defect in DEFECTS.items() if defect.found_by.startswith("parameters")}
+OF_HARNESS = DEFECTS.keys() - OF_READER - OF_METHOD
+
+
+@pytest.fixture(scope="module")
+def seen(options):
+    """What the readers give, by task."""
+    (ave, avs) = make_plan("check", ["lora"], ["ave", "avs"], [0], [])
+    return {"ave": see(ave, options), "avs": see(avs, options)}
+
+
+@pytest.fixture(scope="module")
+def clean(options, seen):
+    """What a check compares of a run without a defect, each method once."""
+    return lru_cache(lambda method: measured(options, method, seen))
+
+
+def measured(options, method, seen):
+    """What a check compares of a run of a method on AVS; nothing is wrong in its record."""
+    (spec,) = make_plan("check", [method], ["avs"], [0], ["avs.epochs=1", "avs.batch_size=2"])
+    record = execute(spec, options)
+    done = [record, replace(record, spec={**record.spec, "seed": 1})]  # a spread, of 0, takes two
+    assert failures(check_records(done)) == set()
+    return gather(done, {"avs": {method: Cost(1.0, 1.0, 1.0, bytes=100)}}, seen, HERE, "a processor")
+
+
+def failures(rows):
+    return {row.what for row in rows if row.failed}
+
+
+@pytest.mark.parametrize("name", sorted(OF_METHOD))
+def test_a_defect_of_a_method_is_found(clean, options, seen, name):
+    defect = DEFECTS[name]
+    baseline = clean(defect.method)
+    assert failures(compare(baseline, baseline, [])) == set()
+    with defect.plant():
+        found = measured(options, defect.method, seen)
+    assert defect.found_by in failures(compare(baseline, found, []))
+
+
+@pytest.mark.parametrize("name", sorted(OF_READER))
+def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
+    """Also where the samples that are trained on were prepared before it came in, and told as well."""
+    (spec,) = make_plan("check", ["lora"], ["ave"], [0], [])
+    with DEFECTS[name].plant():
+        now = see(spec, options)
+    baseline, found = (replace(clean("lora"), tasks={"ave": OfTask(data, {})}) for data in (seen["ave"], now))
+    assert failures(compare(baseline, baseline, [])) == set()
+    places = [f"samples: targets.{split}" for split in ("train", "val", "test")]
+    assert failures(compare(baseline, found, [])) == {"samples: stale", *places}
+    assert DEFECTS[name].found_by in places
+
+
+@pytest.mark.parametrize("name", ["none", *sorted(OF_HARNESS)])
+def test_a_defect_of_the_harness_falls_into_the_trap(options, name):
+    (spec,) = make_plan("check", ["lora"], ["avs"], [0], [])
+    with DEFECTS[name].plant() if name in DEFECTS else nullcontext():
+        found = failures(check_records([run_trap(spec, options)]))
+    if name == "none":
+        assert found == set()
+    else:
+        assert any(DEFECTS[name].found_by in what for what in found), found

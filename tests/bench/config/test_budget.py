@@ -1,0 +1,303 @@
+"""Equal budgets: what is asked for, what each method's size becomes, and what cannot be had."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import registry
+from bench.config import validate
+from bench.config.budget import TOLERANCE, Fit, _amount, _count, fit, plan_within
+from bench.config.plan import make_plan
+from bench.config.spec import Spec
+from bench.errors import UsageError
+from bench.methods.base import Method
+from bench.streams.load import load_stream
+from bench.streams.lockstep import MultiStream
+
+LARGEST = 2**16
+LORA_AT_1 = 9216  # parameters of LoRA at rank 1 on the streams of `mini`: 64 wide, 4 blocks each
+
+
+def spec_of(method: str, **values) -> Spec:
+    return Spec("mock", "ave", method, 0, values, {}, {}, {}, {"source": "generated"})
+
+
+def within(budget: str, methods: list[str], *sets: str) -> dict[str, tuple[Spec, Fit]]:
+    """The run of each method on AVE of `mini`, and what it came to."""
+    plan, fits = plan_within(budget, "mini", methods, ["ave"], [0], sets)
+    assert [spec.method for spec in plan] == methods
+    return {spec.method: (spec, next(fit for fit in fits if fit.method == spec.method)) for spec in plan}
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("2%", 20_000),
+        ("0.5%", 5_000),
+        ("100%", 1_000_000),
+        ("400k", 400_000),
+        ("400K", 400_000),
+        ("1.5M", 1_500_000),
+        ("1.5m", 1_500_000),
+        ("400000", 400_000),
+        ("400,000", 400_000),
+        ("1_400_000", 1_400_000),
+    ],
+)
+def test_sizes_of_streams_with_a_million_parameters(text, parameters):
+    assert _amount(text)(1_000_000) == parameters
+
+
+def test_the_name_of_a_method_is_no_size():
+    assert _amount("cola") is None
+    assert _amount("peft:vera") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("colaa", "a method: unknown method colaa: did you mean cola"),
+        ("-2%", "a method: unknown method -2%"),
+        ("2 %", "a share as 2%"),
+        ("%", "a share as 2%"),
+        ("2G", "a number as 400k or 1.5M"),
+        ("1e6", "a number as 400k or 1.5M"),
+        ("1,5M", "a number as 400k or 1.5M"),
+        ("peft:vara", "did you mean vera"),
+    ],
+)
+def test_nonsense_is_told(text, told):
+    with pytest.raises(UsageError) as raised:
+        plan_within(text, "mini", ["lora"], ["ave"], [0], [])
+    (problem,) = raised.value.problems
+    assert problem.startswith("--budget takes a share") and told in problem
+
+
+@pytest.mark.parametrize("budget", ["0", "0%", "head"])
+def test_a_budget_of_nothing_is_told(budget):
+    with pytest.raises(UsageError, match=f"--budget {budget}: on ave that is no trained parameter"):
+        within(budget, ["lora"])
+
+
+def test_loras_rank_at_the_papers_cola_on_two_vit_b(tmp_path):
+    """The published match: CoLA at rank 16 and LoRA at rank 54, from nothing but the encoders' configurations.
+
+    Of one block a stream: both counts are so many times a block's.
+    """
+    from transformers import ViTConfig
+
+    ViTConfig(num_hidden_layers=1).save_pretrained(tmp_path)
+    image = {"size": {"height": 224, "width": 224}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(image))
+    suite = tmp_path / "paper.toml"
+    suite.write_text(f"""
+        name = "paper"
+        about = "two ViT-B"
+        [data]
+        [streams.vision]
+        model = "{tmp_path}"
+        [streams.audio]
+        model = "{tmp_path}"
+        [train]
+        {"".join(f"{key} = 1{chr(10)}" for key in ("epochs", "batch_size", "eval_batch_size"))}
+        {"".join(f"{key} = 0.5{chr(10)}" for key in ("lr_adapter", "lr_head", "weight_decay", "warmup", "clip"))}
+        precision = "no"
+        [tasks.ave]
+        streams = ["vision", "audio"]
+        [methods.lora]
+        r = 16
+        alpha = 8.0
+    """)
+    (lora,), (found,) = plan_within("cola", str(suite), ["lora"], ["ave"], [0], [])
+    assert (lora.settings["r"], lora.settings["alpha"]) == (54, 27.0)
+    assert (found.target, found.found) == (17_826_192 / 12, 17_915_904 / 12)
+    assert found.off == pytest.approx(0.005, abs=1e-4)
+
+
+def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised():
+    fitted = within("cola", ["lora", "dora", "adalora", "cola-dora", "cola"])
+    plain = {spec.method: spec.settings for spec in make_plan("mini", list(fitted), ["ave"], [0], [])}
+    assert fitted["cola"][0].settings == plain["cola"]
+    assert fitted["cola"][1] == Fit("ave", "cola", fitted["cola"][1].found, fitted["cola"][1].found, {})
+    for name, (spec, found) in fitted.items():
+        assert found.target == fitted["cola"][1].found
+        assert abs(found.off) <= 0.05
+        streams = MultiStream({stream: load_stream(source["model"]) for stream, source in spec.streams.items()})
+        method = validate.build(registry.load("methods", name), spec.settings, name)
+        method.attach(streams)
+        assert sum(streams.get_parameter(key).numel() for key in method.adapter_names(streams)) == found.found, name
+        rank = "init_r" if "adalora" in name else "r"
+        ratio = plain[name]["alpha"] / plain[name][rank]
+        assert spec.settings["alpha"] / spec.settings[rank] == pytest.approx(ratio)
+    assert fitted["lora"][0].settings["r"] > plain["lora"]["r"]
+
+
+def test_the_reduction_fills_up_what_the_rank_is_too_coarse_for():
+    found = within("16000", ["cola+head"])["cola+head"][1]
+    assert abs(found.off) <= TOLERANCE
+    assert set(found.chosen) == {"inter_r", "reduction"}
+
+
+@pytest.mark.parametrize(("hidden", "turned"), [(3, 5), ({"vision": 2, "audio": 6}, {"vision": 5, "audio": 15})])
+def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, turned):
+    """By stream it keeps its proportions; a budget leaves the one of --set alone."""
+
+    def count(values):
+        widths = values["hidden"]
+        return 1000 * values["inter_r"] + 100 * (sum(widths.values()) if isinstance(widths, dict) else widths)
+
+    spec = spec_of("cola+head", hidden=hidden, inter_r=1)
+    target = count({"inter_r": 1, "hidden": turned})
+    assert fit(spec, target, count, given=("cola+head.inter_r",)).chosen == {"hidden": turned}
+    with pytest.raises(UsageError, match="no setting of it changes that"):
+        fit(spec, target, count, given=("cola+head.inter_r", "cola+head.hidden"))
+
+
+def test_a_setting_that_was_given_stays():
+    with pytest.raises(UsageError, match=r"nearest is .* with inter_r=\d+$"):
+        within("16000", ["cola+head"], "cola+head.reduction=8")
+    with pytest.raises(UsageError) as raised:
+        within("2%", ["lora", "cola"], "lora.r=8", "cola.r=2", "cola.reduction=4")
+    assert raised.value.problems == [
+        f"--set {key}: --budget chooses it; give one or the other" for key in ("lora.r", "cola.r")
+    ]
+
+
+def test_the_method_that_the_others_are_measured_by_may_be_given_a_size():
+    fitted = within("cola", ["lora", "cola"], "cola.r=2")
+    assert fitted["cola"][0].settings["r"] == 2
+    assert 2 * 2 * LORA_AT_1 < fitted["lora"][1].target == fitted["cola"][1].found < 2 * 4 * LORA_AT_1
+    assert fitted["lora"][0].settings["r"] in (5, 6, 7)
+
+
+def test_all_methods_that_cannot_come_near_are_told_at_once():
+    with pytest.raises(UsageError) as raised:
+        within("27k", ["full", "head", "peft:loha", "lora"])
+    full, head, loha = raised.value.problems
+    far = "cannot come within 5% of 27,000 trained parameters on ave:"
+    assert full == f"full {far} it trains 482,112, and no setting of it changes that"
+    assert head == f"head {far} it trains 0, and no setting of it changes that"
+    assert loha == f"peft:loha {far} the nearest is 18,432 with r=1, alpha=1"
+
+
+def test_a_method_that_cannot_be_attached_is_told():
+    with pytest.raises(UsageError, match=r"^sized cannot be put on the streams of ave with these settings"):
+        fit(SIZED, 1000, lambda values: None)
+
+
+@dataclass
+class Sized(Method):
+    """A method with two knobs, made up."""
+
+    size: int = 7
+    finer: int = 7
+    double: int = 14
+
+    @property
+    def knobs(self):
+        return ("size", "finer")
+
+    def turned(self, knob, value):
+        return {knob: value, "double": 2 * value} if knob == "size" else {knob: value}
+
+    def attach(self, model):
+        raise NotImplementedError
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sized():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._added["methods"], "sized", Sized)
+        yield
+
+
+SIZED = spec_of("sized", size=7, finer=7)
+rising = st.tuples(st.integers(0, 10**6), st.integers(1, 10**4), st.integers(0, 3)).map(
+    lambda n: lambda value: n[0] + n[1] * value + n[2] * value**2
+)
+falling = st.tuples(st.integers(1, 10**4), st.integers(1, 10**8)).map(lambda n: lambda value: n[0] + n[1] // value)
+
+
+def best(count, target: int, low: int = 1, high: int = LARGEST) -> int:
+    """The value of a monotone count that is nearest to the target, by halving."""
+    up = count(high) > count(low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if (count(middle) <= target) == up else (low, middle)
+    return min(count(low), count(high), key=lambda found: abs(found - target))
+
+
+@given(rising | falling, st.integers(1, LARGEST), st.floats(0.8, 1.25))
+def test_one_knob_comes_as_near_as_any_value_does(function, value, off):
+    target = max(1, round(function(value) * off))
+
+    def count(values):
+        return function(values["size"]) if values["finer"] == 7 else None
+
+    nearest = best(function, target)
+    if abs(nearest / target - 1) > TOLERANCE:
+        with pytest.raises(UsageError, match="cannot come within 5%"):
+            fit(SIZED, target, count)
+        return
+    found = fit(SIZED, target, count)
+    assert found.found == count({**SIZED.settings, **found.chosen})
+    assert abs(found.found - target) == abs(nearest - target)
+    assert found.chosen == {} or found.chosen["double"] == 2 * found.chosen["size"]
+
+
+@given(rising | falling, st.integers(0, 16), st.sets(st.integers(1, 9)), st.integers(1, 9))
+def test_gaps_do_not_stop_the_search(function, power, gaps, default):
+    """Where only some values go, as divisors do, the powers of two among them are all looked at."""
+
+    def count(values):
+        size = values["size"]
+        allowed = size & (size - 1) == 0 or (size % 3 == 0 and size not in gaps) or size == default
+        return function(size) if allowed else None
+
+    target = function(2**power)
+    found = fit(spec_of("sized", size=default, finer=7), target, count)
+    assert abs(found.off) <= TOLERANCE
+    assert found.found == count({"size": default, "finer": 7, **found.chosen})
+
+
+@given(st.integers(5, 60), st.integers(1, 3), st.integers(4, 20), st.floats(0.0, 1.0))
+def test_the_finer_knob_fills_up(coarse, fine, value, between):
+    """The first knob's steps are far apart, the second one's are not."""
+
+    def count(values):
+        return 1000 * coarse * values["size"] + fine * values["finer"]
+
+    target = round(1000 * coarse * (value + between) / 4) * 4
+    found = fit(SIZED, target, count)
+    assert abs(found.off) <= TOLERANCE
+    assert found.found == count({**SIZED.settings, **found.chosen})
+
+
+def test_a_knob_that_is_given_is_not_turned():
+    def count(values):
+        return 1000 * values["size"] + values["finer"]
+
+    assert fit(SIZED, 1500, count).chosen == {"size": 1, "double": 2, "finer": 500}
+    with pytest.raises(UsageError, match="nearest is"):
+        fit(SIZED, 1500, count, given=("sized.finer",))
+    assert fit(SIZED, 7400, count, given=("sized.size",)).chosen == {"finer": 400}
+    with pytest.raises(UsageError, match="no setting of it changes that"):
+        fit(SIZED, 1500, count, given=("sized.size", "sized.finer"))
+
+
+def test_tasks_of_the_same_streams_share_what_was_counted(monkeypatch):
+    counted = []
+
+    def counting(outline, spec, values):
+        counted.append((spec.method, json.dumps(values)))
+        return _count(outline, spec, values)
+
+    monkeypatch.setattr("bench.config.budget._count", counting)
+    _, fits = plan_within("cola", "mini", ["lora"], ["refcoco", "refcocog"], [0], ())
+    assert [(fit.task, fit.found) for fit in fits] == [(task, fits[0].found) for task in ("refcoco", "refcocog")]
+    assert len(counted) == len(set(counted)) > 1

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import mocks
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.config.plan import make_plan
+from bench.config.spec import Spec
+from bench.errors import UsageError
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+TABLES = st.dictionaries(st.text(), VALUES | st.lists(VALUES), max_size=5)
+SPECS = st.builds(
+    Spec,
+    suite=st.text(),
+    task=st.text(),
+    method=st.text(),
+    seed=st.integers(0, 2**32 - 1),
+    settings=TABLES,
+    task_settings=TABLES,
+    recipe=TABLES,
+    streams=st.dictionaries(st.text(), TABLES, max_size=3),
+    data=TABLES,
+)
+
+
+def reverse_keys(value):
+    if isinstance(value, dict):
+        return {key: reverse_keys(item) for key, item in reversed(value.items())}
+    return value
+
+
+@given(SPECS)
+def test_id_does_not_depend_on_the_order_of_keys_and_survives_json(spec):
+    as_dict = dataclasses.asdict(spec)
+    assert Spec(**reverse_keys(as_dict)).id == spec.id
+    assert Spec(**json.loads(json.dumps(as_dict))).id == spec.id
+    assert len(spec.id) == 12
+    int(spec.id, 16)
+
+
+@given(SPECS, st.sampled_from(["settings", "task_settings", "recipe", "streams", "data"]), st.text(), VALUES)
+def test_id_changes_with_every_change(spec, part, key, value):
+    before = getattr(spec, part)
+    after = {**before, key: value}
+    changed = dataclasses.replace(spec, **{part: after})
+    assert (changed.id == spec.id) == (json.dumps(after, sort_keys=True) == json.dumps(before, sort_keys=True))
+    assert dataclasses.replace(spec, seed=spec.seed + 1).id != spec.id
+
+
+def test_id_is_the_same_for_ever():
+    spec = Spec("mini", "ave", "lora", 0, {"r": 16}, {}, {"epochs": 1}, {"vision": {"model": "x"}}, {"source": "y"})
+    assert spec.id == "aa69502a2614"
+    assert spec.label == "ave lora seed 0"
+
+
+def test_runs_are_ordered_by_task_seed_method(mock_suite):
+    plan = make_plan(str(mock_suite), ["lora", "cola", "lora"], ["avs", "ave"], ["1", "0", 1], [])
+    assert [spec.label for spec in plan] == [
+        f"{task} {method} seed {seed}" for task in ("avs", "ave") for seed in (1, 0) for method in ("lora", "cola")
+    ]
+    assert len({spec.id for spec in plan}) == len(plan)
+
+
+def test_spec_holds_everything_that_is_measured(mock_suite):
+    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], [])
+    cola = {"r": 16, "alpha": 8.0, "summary": "cls", "targets": ["q", "v"]}
+    assert ave.settings == {**cola, "inter_scale": 0.1}
+    assert avs.settings == {**cola, "inter_scale": None}
+    assert avs.task_settings == {"window_s": 2.0}
+    assert (ave.recipe["epochs"], avs.recipe["epochs"]) == (4, 6)
+    assert ave.streams == {"vision": {"model": "embedded:vision-v2"}, "audio": {"model": "embedded:audio-v1"}}
+    assert ave.data == {"source": "generated", "version": 3, "seed": 7}
+
+
+def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_suite):
+    overrides = ["train.epochs=1", "avs.epochs = 2", "avs.window_s=3", "cola.r=8", "cola.inter_scale=none"]
+    overrides += ["cola.targets=q,k,v", "cola.summary=mean", "data.source=official"]
+    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], overrides)
+    assert (ave.recipe["epochs"], avs.recipe["epochs"]) == (1, 2)
+    assert avs.task_settings == {"window_s": 3.0}
+    assert ave.settings == {"r": 8, "alpha": 8.0, "inter_scale": None, "summary": "mean", "targets": ["q", "k", "v"]}
+    assert ave.data == {"source": "official"}
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        (
+            "cola.rr=8",
+            "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, head_factor, inter_scale, "
+            "lr_adapter, lr_head, r, ",
+        ),
+        ("cola.r=eight", "--set cola.r must be a whole number, not 'eight'"),
+        ("cola.r=0", "cola: r must be at least 1, not 0"),
+        ("ave.hiden=3", "unknown key ave.hiden: did you mean hidden?"),
+        ("ave.epochs=0", "ave: epochs must be above 0"),
+        ("train.epoch=1", "unknown key train.epoch: did you mean epochs?"),
+        ("data.source=web", "--set data.source must be one of generated, official, not 'web'"),
+        ("lora.r=8", "--set lora.r=8: lora is not in this command"),
+        ("avs.epochs=8", "--set avs.epochs=8: avs is not in this command"),
+        (
+            "tarin.epochs=8",
+            "--set tarin.epochs=8: unknown tarin: did you mean train? known: audio, ave, cola, data, train, vision",
+        ),
+        ("cola", "--set cola: write <method>.<key>=<value>"),
+        ("r=8", "--set r=8: write <method>.<key>=<value>"),
+    ],
+)
+def test_wrong_overrides(mock_suite, override, told):
+    with pytest.raises(UsageError) as raised:
+        make_plan(str(mock_suite), ["cola"], ["ave"], ["0"], [override])
+    assert len(raised.value.problems) == 1
+    assert told in raised.value.problems[0]
+
+
+def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
+    overrides = ["loraa.r=4", "cola.r=-1", "ave.epochs=two", "data.sede=1"]
+    with pytest.raises(UsageError) as raised:
+        make_plan(str(mock_suite), ["loraa", "cola"], ["ave", "avz"], ["0", "-1", "x", str(2**32)], overrides)
+    told = raised.value.problems
+    assert len(told) == 8
+    beginnings = ["unknown method loraa", "unknown task avz", "a seed is", "a seed is", "a seed is"]
+    beginnings += ["--set ave.epochs", "--set data.sede=1", "cola: r must be"]
+    assert [problem[: len(beginning)] for problem, beginning in zip(told, beginnings, strict=True)] == beginnings
+
+
+def test_an_unknown_suite_does_not_hide_other_mistakes(mock_registry):
+    with pytest.raises(UsageError) as raised:
+        make_plan("mimi", ["loraa"], [], ["0"], [])
+    told = str(raised.value)
+    assert "unknown suite mimi" in told
+    assert "did you mean lora?" in told
+    assert "no tasks given: --tasks with some of ave, avs" in told
+
+
+def test_a_task_that_the_suite_lacks(mock_suite):
+    mock_suite.write_text(mocks.SUITE.partition("[tasks.avs]")[0])
+    with pytest.raises(UsageError, match="suite mock has no task avs: known: ave"):
+        make_plan(str(mock_suite), ["lora"], ["avs"], ["0"], [])
+
+
+OWN_RATE = """
+[methods.cola]
+lr_adapter = 1e-4
+
+[tasks.avs.methods."c*"]
+lr_adapter = 1e-5
+"""
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ave", "avs"),
+    [
+        ([], 1e-4, 1e-5),
+        (["train.lr_adapter=0.5"], 0.5, 0.5),
+        (["train.lr_adapter=0.5", "avs.lr_adapter=0.25"], 0.5, 0.25),
+        (["train.lr_adapter=0.5", "avs.lr_adapter=0.25", "cola.lr_adapter=0.125"], 0.125, 0.125),
+        (["cola.lr_adapter=1"], 1.0, 1.0),
+    ],
+)
+def test_a_method_may_have_a_learning_rate_of_its_own(mock_suite, overrides, ave, avs):
+    """Before the suite's rate its own counts, before both the command line's."""
+    mock_suite.write_text(mocks.SUITE + OWN_RATE)
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], overrides)
+    rates = {(spec.method, spec.task): spec.recipe["lr_adapter"] for spec in plan}
+    assert (rates["cola", "ave"], rates["cola", "avs"]) == (ave, avs)
+    common = next((float(o.partition("=")[2]) for o in overrides if o.startswith("train")), 1e-3)
+    assert rates["lora", "ave"] == common
+    lora, cola = plan[:2]
+    assert {k: v for k, v in lora.recipe.items() if k != "lr_adapter"} == {
+        k: v for k, v in cola.recipe.items() if k != "lr_adapter"
+    }
+    assert "lr_adapter" not in cola.settings
+
+
+def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
+    """What one method has for itself leaves the runs of the others what they were."""
+    plain = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], [])
+    mock_suite.write_text(mocks.SUITE + '\n[tasks.ave.methods."c*"]\nhead_factor = 8\n')
+    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], [])
+    assert [spec.id == before.id for spec, before in zip(plan, plain, strict=True)] == [True, False, True, True]
+    assert [spec.of_method["head_factor"] for spec in plan] == [1, 8, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("cola.lr_adapter=fast", "--set cola.lr_adapter must be a finite number, not 'fast'"),
+        ("cola.lr_adapter=0", "lr_adapter must be above 0, not 0"),
+        ("cola.clip=1", "--set cola.clip=1: unknown key cola.clip"),
+        ("cola.epochs=1", "--set cola.epochs=1: unknown key cola.epochs"),
+    ],
+)
+def test_methods_share_the_rest_of_the_recipe(mock_suite, override, told):
+    with pytest.raises(UsageError) as raised:
+        make_plan(str(mock_suite), ["cola"], ["ave"], [0], [override])
+    (problem,) = raised.value.problems
+    assert told in problem
+
+
+def test_settings_of_members_of_families_are_told_by_their_whole_names():
+    overrides = ["peft:vera.r=8", "cola+peft:ia3.inter_r=2", "cola+peft:ia3.lr_adapter=0.5"]
+    vera, ia3 = make_plan("mini", ["peft:vera", "cola+peft:ia3"], ["ave"], [0], overrides)
+    assert vera.settings["r"] == 8
+    assert (ia3.settings["inter_r"], ia3.recipe["lr_adapter"]) == (2, 0.5)
+    with pytest.raises(UsageError, match=r"unknown key peft:vera\.rr: did you mean r"):
+        make_plan("mini", ["peft:vera"], ["ave"], [0], ["peft:vera.rr=8"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "told"),
+    [
+        ("vision>audi", "cola: paths: vision>audi does not join two of the streams here: vision, audio"),
+        ("audio>audio", "cola: paths: audio>audio does not join two of the streams here: vision, audio"),
+        ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
+    ],
+)
+def test_paths_between_streams_that_the_task_has_not_are_told_before_anything_is_loaded(paths, told):
+    for task in ("ave", "avs"):
+        assert make_plan("mini", ["cola"], [task], [0], ["cola.paths=vision>audio"])[0].settings["paths"] == [
+            "vision>audio"
+        ]
+    with pytest.raises(UsageError) as raised:
+        make_plan("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"])
+    assert raised.value.problems == [told]

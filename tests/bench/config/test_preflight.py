@@ -1,0 +1,77 @@
+"""What is wrong with the encoders of a command is said before any of its work begins."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bench import api, cli
+from bench.config.plan import make_plan
+from bench.config.preflight import check_encoders
+from bench.errors import UsageError
+from bench.streams.sources import WEIGHTS
+
+SUITES = Path(cli.__file__).parents[1] / "suites"
+NAME = "someone/tiny"
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+FETCH = f'`hf download {NAME} --revision {COMMIT} --include "preprocessor_config.json"`'
+
+
+@pytest.fixture
+def in_part(tmp_path, monkeypatch) -> None:
+    """A copy in the cache without its preprocessor."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+    repository = tmp_path / "cache" / "models--someone--tiny"
+    shutil.copytree(WEIGHTS / "vision-v2", repository / "snapshots" / COMMIT)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(COMMIT)
+    (repository / "snapshots" / COMMIT / "preprocessor_config.json").unlink()
+    monkeypatch.chdir(tmp_path)
+
+
+def test_all_encoders_of_a_command_are_told_of_at_once(in_part):
+    changes = [f"vision.model={NAME}", "audio.model=/nowhere"]
+    with pytest.raises(UsageError) as error:
+        check_encoders(make_plan("mini", ["lora"], ["ave", "avs"], [0, 1], changes))
+    first, second = error.value.problems
+    assert FETCH in first and first.endswith("; or name a folder that holds one: --set vision.model=DIR")
+    assert second.startswith("no folder /nowhere") and second.endswith("--set audio.model=DIR")
+
+
+@pytest.mark.parametrize("command", ["run", "tune", "profile", "check"])
+def test_every_command_says_it_before_anything_is_generated(command, in_part, tmp_path, capsys):
+    suite = Path("own.toml")
+    mini = (SUITES / f"{'check' if command == 'check' else 'mini'}.toml").read_text(encoding="utf-8")
+    suite.write_text(mini.replace("embedded:vision-v2", NAME), encoding="utf-8")
+    given = [command, "--suite", str(suite), "--methods", "lora", "--tasks", "avs"]
+    given += ["--update", "--seeds", "0,1"] if command == "check" else []
+    given += [] if command == "profile" else ["--data-root", "data"]
+    assert cli.main(given) == 2
+    assert FETCH in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "own.toml"]
+
+
+def test_from_python_too(in_part, tmp_path):
+    with pytest.raises(UsageError, match="hf download"):
+        api.run("lora", "avs", settings={"vision.model": NAME}, data_root="data")
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+@pytest.mark.parametrize(
+    ("task", "change", "message"),
+    [
+        ("avs", "vision.model=embedded:text-v2", "it reads text, but vision of avs is images"),
+        ("ave", "audio.model=embedded:vision-v2", "it reads images, but audio of ave is sounds"),
+        ("refcoco+refcoco_plus", "text.model=embedded:audio-v1", "it reads sounds, but text of refcoco"),
+    ],
+)
+def test_an_encoder_of_another_modality_is_refused(task, change, message, capsys):
+    assert cli.main(["run", "--methods", "lora", "--tasks", task, "--set", change]) == 2
+    assert f"--set {change}: {message}" in capsys.readouterr().err
+
+
+def test_an_empty_name_of_an_encoder_is_refused(capsys):
+    assert cli.main(["run", "--methods", "lora", "--tasks", "avs", "--set", "vision.model="]) == 2
+    assert "no encoder is named" in capsys.readouterr().err

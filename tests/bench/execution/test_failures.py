@@ -1,0 +1,136 @@
+"""A run that fails is a result: it says why, the others go on, and it can be done again."""
+
+from __future__ import annotations
+
+import gc
+import math
+import signal
+import weakref
+from dataclasses import replace
+from types import SimpleNamespace
+
+import mocks
+import pytest
+import torch
+from accelerate.optimizer import AcceleratedOptimizer
+
+from bench import cli
+from bench.config.plan import make_plan
+from bench.config.run_options import RunOptions
+from bench.execution import single_run
+from bench.execution.sweep import sweep
+from bench.records import store
+from bench.training import trainer
+from bench.training.trainer import STEP, DivergedError
+
+
+@pytest.fixture
+def troubled(monkeypatch):
+    """Runs of which seed 0 is out of memory, seed 1 diverges and seed 2 has a mistake; a list of seeds that began."""
+    begun = []
+
+    def set_up(spec, options):
+        begun.append(spec.seed)
+        if spec.seed == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        if spec.seed == 1:
+            error = DivergedError("the loss is nan at step 7: lower the learning rate")
+            setattr(error, STEP, 20)
+            raise error
+        if spec.seed == 2:
+            raise ZeroDivisionError("a mistake in the code")
+        return SimpleNamespace(spec=spec, accelerator=SimpleNamespace(is_main_process=False))
+
+    def measure(spec, *_):
+        made = mocks.record(spec)
+        parts = ("scores", "parameters", "memory", "throughput", "times", "data")
+        return {part: getattr(made, part) for part in parts}, {}
+
+    monkeypatch.setattr(single_run, "set_up", set_up)
+    monkeypatch.setattr(single_run, "measure", measure)
+    monkeypatch.setattr(single_run, "_checkpoint", lambda *_: None)
+    return begun
+
+
+def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_suite, tmp_path, capsys):
+    asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2,3,4"]
+    asked += ["--results", str(tmp_path), "--device", "cpu"]
+    assert cli.main(asked) == 1
+    found = {record.spec["seed"]: record for record in store.read_all(tmp_path)}
+    assert [found[seed].status for seed in range(5)] == ["failed"] * 3 + ["ok"] * 2
+    assert found[0].reason.startswith("out of memory: CUDA out of memory") and "micro_batch" in found[0].reason
+    assert (found[1].reason, found[1].step) == ("the loss is nan at step 7: lower the learning rate", 20)
+    assert found[2].reason == "ZeroDivisionError: a mistake in the code" and "set_up" in found[2].traceback
+    told = capsys.readouterr().err
+    assert "3 of 5 runs failed" in told and "--retry-failed" in told
+
+    troubled.clear()
+    assert cli.main(asked) == 1 and troubled == [], "the same command skips them"
+    assert cli.main([*asked, "--retry-failed"]) == 1 and troubled == [0, 1, 2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, tmp_path, monkeypatch, number):
+    monkeypatch.setattr(single_run.Tracking, "end", lambda *_: signal.raise_signal(number))
+    asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "3,4"]
+    assert cli.main([*asked, "--results", str(tmp_path), "--device", "cpu"]) == 1
+    assert [(record.spec["seed"], record.status) for record in store.read_all(tmp_path)] == [(3, "ok")]
+    assert troubled == [3]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (math.nan, "nan, not a finite number"),
+        (math.inf, "inf, not a finite number"),
+        (-1e99, "-1e+99, and no score is beyond a million"),
+    ],
+)
+@pytest.mark.parametrize("split", ["test", "validation"])
+def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_path, number, told, split):
+    """Not the epoch's and not the method's primary score is anything to compare then."""
+    (spec,) = make_plan("mini", ["lora"], ["ave"], [3], [])
+    made = mocks.record(spec).scores
+    if split == "test":
+        made = replace(made, test={made.metric: number})
+    else:
+        made = replace(made, validation=[replace(made.validation[0], scores={made.metric: number})])
+    monkeypatch.setattr(single_run, "measure", lambda *_: ({"scores": made}, {}))
+    record = single_run.execute(spec, RunOptions(results=tmp_path, device="cpu"))
+    assert (record.status, record.scores) == ("failed", None)
+    assert record.reason == f"the {made.metric} of the {split} split is {told}"
+
+
+@pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])
+def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tmp_path, monkeypatch, method, where):
+    """Not its model, not a tensor of the step, not the optimiser; the record holds the traceback as text only."""
+    held: list[weakref.ref] = []
+    left: list[int] = []
+    set_up, before = single_run.set_up, getattr(trainer, where)
+
+    def noted(spec, options):
+        left.append(sum(each() is not None for each in held))
+        made = set_up(spec, options)
+        held.extend(map(weakref.ref, (made.model, *made.model.parameters(), made.method, made.accelerator)))
+        return made
+
+    def full(*arguments, **named):
+        result = before(*arguments, **named)
+        activations = torch.ones(1000, requires_grad=True).exp()
+        activations.owner = lambda: activations  # what is found by the collector only, as models with hooks are
+        held.append(weakref.ref(activations))
+        held.extend(weakref.ref(each) for each in arguments if isinstance(each, AcceleratedOptimizer))
+        raise torch.OutOfMemoryError(f"CUDA out of memory, after {type(result).__name__}")
+
+    monkeypatch.setattr(single_run, "set_up", noted)
+    monkeypatch.setattr(trainer, where, full)
+    plan = make_plan("mini", [method], ["ave"], [0, 1], ["train.batch_size=2", "ave.epochs=1"])
+    gc.collect()
+    gc.disable()
+    try:
+        done = list(sweep(plan, tmp_path, options))
+    finally:
+        gc.enable()
+    assert [record.status for record in done] == ["failed"] * 2
+    assert all(record.reason.startswith("out of memory") and where in record.traceback for record in done)
+    assert left == [0, 0] and len(held) > 2 * 10

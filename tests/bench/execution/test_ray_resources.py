@@ -1,0 +1,120 @@
+"""What runs take of a Ray cluster, and commands that ask for none, without one."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from types import SimpleNamespace
+
+import pytest
+
+from bench import cli
+from bench.config.plan import make_plan
+from bench.config.run_options import RunOptions
+from bench.errors import UsageError
+from bench.execution import ray_executor, ray_resources
+from bench.execution.ray_resources import Cluster
+
+
+def node(alive: bool = True, **resources: float) -> dict[str, object]:
+    return {"Alive": alive, "Resources": resources}
+
+
+CPUS, GPUS = node(CPU=8.0, memory=32e9), node(CPU=16.0, GPU=4.0, memory=64e9)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "device", "asked", "need", "places"),
+    [
+        ([CPUS], "auto", Cluster(), {"CPU": 1}, [8]),
+        ([CPUS, GPUS], "auto", Cluster(), {"CPU": 1, "GPU": 1}, [0, 4]),
+        ([CPUS, GPUS], "cpu", Cluster(cpus=3), {"CPU": 3}, [2, 5]),
+        ([node(False, CPU=1.0, GPU=1.0), CPUS], "auto", Cluster(), {"CPU": 1}, [0, 8]),
+        ([CPUS], "cuda", Cluster(), {"CPU": 1, "GPU": 1}, [0]),
+        ([GPUS], "auto", Cluster(gpus=0.1, cpus=1), {"CPU": 1, "GPU": 0.1}, [16]),
+        ([GPUS], "auto", Cluster(gpus=0, memory=int(10e9)), {"CPU": 1, "memory": 10e9}, [6]),
+    ],
+)
+def test_what_a_run_takes_and_how_many_a_node_has_places_for(nodes, device, asked, need, places):
+    found = ray_resources.need_of(asked, RunOptions(device=device), [], nodes)
+    assert found == need
+    assert [ray_resources.places(each, found) for each in nodes] == places
+
+
+def test_memory_is_the_limit_or_else_what_was_profiled(mock_suite, tmp_path, monkeypatch):
+    monkeypatch.setattr(ray_resources, "profiled_memory", lambda specs, results: 3)
+    limited = RunOptions(results=tmp_path, device="cpu", memory_limit=2)
+    assert ray_resources.need_of(Cluster(memory=1), limited, [], [CPUS])["memory"] == 1
+    assert ray_resources.need_of(Cluster(), limited, [], [CPUS])["memory"] == 2
+    assert ray_resources.need_of(Cluster(), RunOptions(results=tmp_path), [], [CPUS])["memory"] == 3
+    assert "memory" not in ray_resources.need_of(Cluster(), RunOptions(results=tmp_path), [], [GPUS]), "not the GPU's"
+
+
+def test_a_run_on_cuda_needs_a_gpu():
+    with pytest.raises(UsageError, match="--gpus-per-run 0"):
+        ray_resources.need_of(Cluster(gpus=0), RunOptions(device="cuda"), [], [GPUS])
+
+
+def test_a_local_cluster_that_has_too_little_is_an_error_and_another_is_waited_for(caplog):
+    with pytest.raises(UsageError, match=r"does not have what a run takes \(CPU 9\)"):
+        ray_resources.check_places({"CPU": 9}, Cluster("local"), [CPUS])
+    ray_resources.check_places({"CPU": 9}, Cluster("auto"), [CPUS])
+    assert "waiting for one that does" in caplog.text
+
+
+def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypatch):
+    monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)
+    assert list(ray_executor.run_all(lambda: None, RunOptions(), Cluster(), [])) == []
+    plan = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    with pytest.raises(UsageError, match=r'pip install "crossmodal-bench\[ray\]"'):
+        next(ray_executor.run_all(iter(plan).__next__, RunOptions(), Cluster(), plan))
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--address local --cpus-per-run 2", "--address, --cpus-per-run: only with --executor ray"),
+        ("--executor ray --jobs 2", "--jobs 2: a Ray cluster does as many"),
+        ("--executor ray --gpus-per-run 1.5", "--gpus-per-run is a whole number or a part of 1, as in 0.5, not 1.5"),
+        ("--executor ray --cpus-per-run 0", "--cpus-per-run is a whole number from 1, not 0"),
+        ("--executor ray --memory-per-run 8", "--memory-per-run is a size, as in 500MB, 8GB or 8GiB, not 8"),
+        ("--executor ray", 'Ray is not installed: pip install "crossmodal-bench[ray]"'),
+    ],
+)
+def test_mistakes_in_a_command_are_told_before_anything_runs(options, told, mock_suite, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)
+    what = [
+        "run",
+        "--methods",
+        "lora",
+        "--tasks",
+        "ave",
+        "--suite",
+        str(mock_suite),
+        "--results",
+        str(tmp_path / "out"),
+    ]
+    assert cli.main([*what, *options.split()]) == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_profiled_memory_is_that_of_the_largest_run_on_a_cpu(mock_suite, tmp_path, monkeypatch):
+    def measured(spec, device, step):
+        memory = SimpleNamespace(resident=100, step=step)
+        environment = SimpleNamespace(device=device)
+        return SimpleNamespace(spec=asdict(spec), environment=environment, memory=memory, batch_size=2)
+
+    lora, cola = make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [3], [])
+    other = make_plan(str(mock_suite), ["lora"], ["avs"], [0], [])[0]
+    found = [
+        measured(lora, "cpu", 10),
+        measured(cola, "cpu", 30),
+        measured(lora, "H100", 99),
+        measured(other, "cpu", 99),
+    ]
+    monkeypatch.setattr("bench.profiling.record.read_all", lambda results: found)
+    assert lora.recipe["batch_size"] == 8
+    bytes_of_process = int(ray_resources._OF_PROCESS)
+    assert ray_resources.profiled_memory([replace(lora, seed=7)], tmp_path) == bytes_of_process + 100 + 10 * 8 // 2
+    assert ray_resources.profiled_memory([lora, cola], tmp_path) == bytes_of_process + 100 + 30 * 8 // 2
+    assert ray_resources.profiled_memory([replace(other, task="ave")], tmp_path) is None

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from bench.config.plan import make_plan
+from bench.config.recipe import Recipe
+from bench.profiling.measure import random_streams
+from bench.profiling.shared_weights import SharedStreams
+from bench.profiling.subject import Subject, examples
+from bench.streams.sources import WEIGHTS
+from bench.training.setup import build_parts, make_accelerator
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """What makes the streams of the suite mini smaller: one block, and few tokens. There are no weights."""
+    folder = tmp_path_factory.mktemp("encoders")
+    for name, model in (("vision", "vision-v2"), ("audio", "audio-v1")):
+        (folder / name).mkdir()
+        config = json.loads((WEIGHTS / model / "config.json").read_text())
+        config = {
+            key: value for key, value in config.items() if key not in ("out_features", "out_indices", "stage_names")
+        }
+        config["num_hidden_layers"] = 1
+        (folder / name / "config.json").write_text(json.dumps(config))
+        preprocessor = (WEIGHTS / model / "preprocessor_config.json").read_text()
+        (folder / name / "preprocessor_config.json").write_text(preprocessor)
+    models = [f"{name}.model={folder / name}" for name in ("vision", "audio")]
+    return [*models, "vision.size=16", "audio.frames=48"]
+
+
+@pytest.fixture(scope="session")
+def make_subjects(small):
+    """Makes subjects on small streams, by method."""
+
+    def make(methods, samples=1, overrides=()):
+        specs = make_plan("mini", methods, ["ave"], [0], [*small, *overrides])
+        accelerator = make_accelerator("cpu", Recipe(**specs[0].recipe))
+        streams = random_streams(specs[0])
+        shared = SharedStreams(streams, accelerator.device)
+        train, test = examples(build_parts(specs[0])[0], streams, samples, torch.device("cpu"))
+        return {spec.method: Subject(spec, shared.copy(), accelerator, train, test) for spec in specs}
+
+    return make

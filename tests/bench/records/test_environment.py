@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+import torch
+
+import bench
+from bench.records.environment import environment
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout in place of the one that the package lies in."""
+    monkeypatch.setattr("bench.records.environment._CHECKOUT", tmp_path)
+
+    def git(*command):
+        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        done = subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    git("init")
+    return git
+
+
+def test_versions_device_and_threads():
+    here = environment("cpu", threads=2)
+    assert here.versions["crossmodal-bench"] == bench.__version__
+    assert "torch" in here.versions
+    assert (here.device, here.threads) == ("cpu", 2)
+
+
+def test_what_rounds_sums_otherwise(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
+    monkeypatch.setenv("HOME", "/elsewhere")
+    here = environment("cpu", 2, precision="bf16")
+    assert here.processor
+    assert here.instructions == torch.backends.cpu.get_cpu_capability()
+    assert here.precision == "bf16"
+    assert here.variables["OPENBLAS_CORETYPE"] == "Haswell"
+    assert here.variables["OMP_NUM_THREADS"] == "2"
+    assert not {"ATEN_CPU_CAPABILITY", "HOME"} & here.variables.keys(), "nothing but what is set and changes sums"
+
+
+def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
+    assert environment("cpu", 1).commit is None
+    checkout("commit", "--allow-empty", "-m", "first")
+    clean = environment("cpu", 1)
+    assert (clean.commit, clean.dirty) == (checkout("rev-parse", "HEAD"), False)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new.json").write_text("")
+    assert environment("cpu", 1).dirty is False, "results are no code"
+    assert environment("cpu", 1).untracked is False
+    (tmp_path / "new.py").write_text("")
+    here = environment("cpu", 1)
+    assert (here.dirty, here.untracked) == (False, True), "what git does not track is said apart"
+    checkout("add", "new.py")
+    assert environment("cpu", 1).dirty is True
+
+
+def test_somebody_elses_checkout_does_not_count(checkout, tmp_path, monkeypatch):
+    checkout("commit", "--allow-empty", "-m", "first")
+    installed = tmp_path / ".venv" / "site-packages"
+    installed.mkdir(parents=True)
+    monkeypatch.setattr("bench.records.environment._CHECKOUT", installed)
+    assert (environment("cpu", 1).commit, environment("cpu", 1).dirty) == (None, None)
+
+
+def test_without_git(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert environment("cpu", 1).commit is None

@@ -1,0 +1,332 @@
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import json
+import math
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import made_boards
+import mocks
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.records.schema import Epoch
+from bench.report.formatting import NONE, score
+from bench.report.html import page as page_module
+from bench.report.html.page import page, plain
+from bench.report.html.tables import notes_list, overall_table, published_table, task_table
+from bench.report.published import published
+from bench.report.standings import Interval, boards
+from bench.text import escape
+
+PUBLISHED = [
+    {
+        "task": "ave",
+        "metric": "accuracy",
+        "method": "CoLA",
+        "score": 80.7,
+        "setting": "r 16",
+        "source": "https://x.org/1",
+    },
+    {
+        "task": "ave",
+        "metric": "accuracy",
+        "method": "LoRA",
+        "score": "79.2",
+        "setting": "",
+        "source": "javascript:alert(1)",
+    },
+]
+
+
+@pytest.fixture(scope="module")
+def judged():
+    return made_boards.judged(made_boards.records())
+
+
+class Parts(HTMLParser):
+    """What a browser would read: elements with their attributes, and the text of each kind of element."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: dict[str, list[str]] = {}
+        self._open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "input"):
+            self._open.append(tag)
+            self.texts.setdefault(tag, []).append("")
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if self._open:
+            self.texts[self._open[-1]][-1] += data
+
+
+def cells(frame):
+    """The texts of a table, by the class of its body."""
+    table = frame.find("table")
+    head = ["".join(cell.itertext()) for cell in table.find("thead").findall("tr")[-1]]
+    bodies = {
+        body.get("class"): [[*map("".join, (c.itertext() for c in row))] for row in body]
+        for body in table.findall("tbody")
+    }
+    return head, bodies
+
+
+def test_rows_in_plain_values(judged):
+    found = plain(judged)
+    assert json.loads(json.dumps(found)) == found
+    task = found["tasks"]["section-0-task-0"]
+    assert (task["task"], task["metric"]) == ("ave", "accuracy")
+    assert [row["label"] for row in task["rows"]] == list(made_boards.METHODS)
+    row = task["rows"][0]
+    assert {key: row[key] for key in ("mean", "interval", "parameters", "memory", "speed", "seconds")} == {
+        "mean": 78.5,
+        "interval": [77.25, 79.75],
+        "parameters": 13_900,
+        "memory": 930,
+        "speed": 128,
+        "seconds": 50,
+    }
+    assert row["runs"] == [[seed, made_boards.spec("cola", seed=seed).id, 78 + seed / 2] for seed in range(3)]
+    assert row["curve"][0] == [1, 62.5, 62, 63, 6.25]  # an eighth of 50 s
+    assert len(row["curve"]) == 8
+    facts = found["facts"]
+    assert facts[row["settings"]] == judged[0].section.tables[0].rows[0].settings
+    assert facts[task["condition"]]["data"] == {"source": "generated", "version": 1, "seed": 0}
+    assert [facts[number]["device"] for number in row["environments"]] == ["cpu"]
+
+
+def test_what_rows_share_is_there_once(judged):
+    facts = [json.dumps(fact, sort_keys=True) for fact in plain(judged)["facts"]]
+    assert len(set(facts)) == len(facts) == 5  # settings, two conditions, an environment, data
+
+
+def test_seeds_on_two_machines_name_both():
+    first, second = made_boards.records(["ave"], seeds=1)[0], made_boards.record(made_boards.spec("cola", seed=1))
+    second = dataclasses.replace(second, environment=dataclasses.replace(mocks.ENVIRONMENT, device="cuda H100"))
+    [board] = made_boards.judged([first, second])
+    found = plain([board])
+    [row] = found["tasks"]["section-0-task-0"]["rows"]
+    assert [found["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
+    told = "".join(notes_list(board.tasks[0].table).itertext())
+    assert "cuda H100" in told
+    assert "do not compare" in told
+
+
+def test_epochs_end_when_the_record_says():
+    first, second = made_boards.records(["ave"], seeds=2)[:2]
+    told = [dataclasses.replace(each.times, epochs=[20.0, *range(21, 28)]) for each in (first, second)]
+    records = [dataclasses.replace(each, times=its) for each, its in zip((first, second), told, strict=True)]
+    [board] = made_boards.judged(records)
+    row = plain([board])["tasks"]["section-0-task-0"]["rows"][0]
+    assert [point[-1] for point in row["curve"]] == [20, *range(21, 28)]
+
+
+def test_numbers_that_are_not_there_are_null(judged):
+    record = made_boards.records(["ave"], seeds=1)[0]
+    curve = [Epoch(1, 1, 1.0, {"accuracy": math.nan}), Epoch(2, 2, 1.0, {}), Epoch(3, 3, 1.0, {"accuracy": 70.0})]
+    record = dataclasses.replace(
+        record,
+        scores=dataclasses.replace(record.scores, validation=curve),
+        memory=None,
+        throughput=None,
+        environment=None,
+        times=None,
+    )
+    [board] = made_boards.judged([record])
+    [standing] = board.tasks[0].standings
+    standing = dataclasses.replace(
+        standing, mean=np.float64(70.25), interval=Interval(np.float64("nan"), np.float64(71))
+    )
+    board = dataclasses.replace(board, tasks=[dataclasses.replace(board.tasks[0], standings=[standing])])
+    [row] = plain([board])["tasks"]["section-0-task-0"]["rows"]
+    assert (row["mean"], row["interval"]) == (70.25, [None, 71])
+    assert (row["memory"], row["speed"], row["seconds"], row["environments"]) == (None, None, None, [])
+    assert row["curve"] == [[3, 70, 70, 70, None]]
+    assert "nan" not in page([board]).replace("instanceof", "").lower().split("<script>")[0]
+
+
+def test_a_task_table(judged):
+    head, bodies = cells(task_table(judged[0].tasks[0], "caption"))
+    assert head == [
+        *("place", "method", "accuracy", "95% interval", "seeds"),
+        *("points", "percent", "95%, over seeds", "95%, seeds and samples", "p after Holm", "verdict"),
+        *("trained", "% of streams", "training", "scoring", "training", "scoring", "PPT", "f1"),
+    ]
+    assert [row[:2] for row in bodies["rows"]] == [
+        ["≈ best", "cola"],
+        ["≈ best", "lora"],
+        ["3", made_boards.EVIL],
+        ["4", "head"],
+    ]
+    assert bodies["rows"][0][2:17] == [
+        *("78.50", "77.25 to 79.75", "3"),
+        *("+2.00", "+2.6", "+1.00 to +3.00", "+0.50 to +3.50", "< 0.001", "better"),
+        *("13,900", "1.74", "930", "500", "128.0", "384.0"),
+    ]
+    assert bodies["rows"][1][5:11] == [NONE] * 6  # LoRA gains nothing over itself
+    assert [row[1:3] for row in bodies["floors"]] == [
+        ["floor: sound alone", "41.50"],
+        ["floor: constant answer", "30.00"],
+    ]
+    assert {len(row) for body in bodies.values() for row in body} == {len(head)}
+
+
+def test_masked_parameters_are_told(judged):
+    record = made_boards.records(["ave"], seeds=1)[0]
+    record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, effective=9000))
+    head, bodies = cells(task_table(made_boards.judged([record])[0].tasks[0], "caption"))
+    assert bodies["rows"][0][head.index("trained")] == "13,900 (9,000 in use)"
+
+
+def test_columns_that_hold_nothing_are_left_out():
+    [board] = made_boards.judged(
+        [record for record in made_boards.records(["ave"], seeds=1) if "lora" not in record.label]
+    )
+    head, _ = cells(task_table(board.tasks[0], "caption"))
+    assert "95% interval" not in head
+    assert "verdict" not in head
+
+
+def test_the_table_over_all_tasks(judged):
+    head, bodies = cells(overall_table(judged[0], "caption"))
+    assert head == ["method", "mean", "95% interval", "ave accuracy", "avs miou"]
+    assert bodies["rows"][:2] == [
+        ["cola", "1.00", "1.00 to 1.50", "78.50", "58.50"],
+        ["lora", "2.00", "1.50 to 2.50", "76.50", "56.50"],
+    ]
+
+
+def test_a_method_without_all_tasks_has_no_rank():
+    found = [r for r in made_boards.records() if (r.spec["task"], r.spec["method"]) != ("avs", "head")]
+    [board] = made_boards.judged(found)
+    board = dataclasses.replace(board, ranks=board.ranks[:-1])
+    _, bodies = cells(overall_table(board, "caption"))
+    assert bodies["rows"][-1] == ["head", NONE, NONE, "61.50", NONE]
+
+
+def test_failed_runs_are_told_and_draw_nothing():
+    [board] = made_boards.judged([mocks.failed(made_boards.spec("lora"), "no memory & <more>")])
+    assert plain([board])["tasks"] == {}
+    text = page([board])
+    assert "1 run, 1 method, 1 task, 1 table; 1 of the runs failed" in text
+    assert "no memory &amp; &lt;more&gt;" in text
+
+
+def test_runs_of_two_tasks_that_all_failed_make_a_page():
+    [board] = made_boards.judged([mocks.failed(made_boards.spec("lora", task)) for task in ("ave", "avs")])
+    assert "2 of the runs failed" in page([board])
+
+
+def test_a_mean_has_its_deviation():
+    assert score([1.0], with_deviation=True) == f"1.00 ± {NONE}"
+    assert score([1.0, 3.0], with_deviation=True) == "2.00 ± 1.41"
+
+
+def test_published_numbers_stand_apart(judged):
+    table = published_table(PUBLISHED, "caption")
+    head, bodies = cells(table)
+    assert head == ["task", "method", "metric", "score", "setting", "source"]
+    assert [link.get("href") for link in table.iter("a")] == ["https://x.org/1"]
+    assert bodies["rows"][1][-1] == "javascript:alert(1)"
+    text = page(judged, PUBLISHED)
+    assert "Reported elsewhere: not measured here" in text
+    assert "x.org" not in Parts(text).texts["script"][0]
+    assert "Reported elsewhere" not in page(judged)
+    assert "each at its own best threshold" not in text, "where no F is shown"
+    assert page(judged, published()).count("each at its own best threshold") == 1
+
+
+def test_nothing_is_loaded(judged):
+    """Scripts and style are in the file, and nothing names an address but the links to sources."""
+    parts = Parts(page(judged, PUBLISHED))
+    addresses = [
+        (tag, attrs[key]) for tag, attrs in parts.elements for key in ("src", "href", "srcset") if key in attrs
+    ]
+    assert sorted(addresses) == [("a", "#main"), ("a", "https://x.org/1"), ("link", "data:,")]
+    assert not re.search(r"url\(|@import", parts.texts["style"][0])
+    for script in parts.texts["script"]:
+        assert not re.search(r"\bfetch\b|XMLHttpRequest|import\(|WebSocket|sendBeacon|innerHTML|eval\(", script)
+    assert not [attrs for _, attrs in parts.elements if any(key.startswith("on") for key in attrs)]
+
+
+def test_only_its_own_script_and_style_may_run(judged):
+    parts = Parts(page(judged))
+    policy = next(attrs["content"] for tag, attrs in parts.elements if "http-equiv" in attrs)
+    assert policy.startswith("default-src 'none';")
+    found = [*parts.texts["style"], *parts.texts["script"][1:]]
+    sums = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
+    assert sorted(re.findall(r"sha256-([^']+)", policy)) == sorted(sums)
+
+
+def test_equal_records_give_equal_pages():
+    assert page(made_boards.judged(made_boards.records())) == page(made_boards.judged(made_boards.records()))
+
+
+def test_records_judged_by_the_statistics_make_a_page():
+    text = page(boards(made_boards.records()))
+    assert len(json.loads(Parts(text).texts["script"][0])["tasks"]) == 2
+
+
+def test_a_page_of_nothing():
+    assert "0 runs" in page([])
+
+
+@given(
+    st.text() | st.sampled_from([made_boards.EVIL, "</script>", "<!--", "]]>", "a&amp;b", "\u2028", "${x}", "$data"])
+)
+@settings(max_examples=50, deadline=None)
+def test_names_are_text(name):
+    clean = escape.line(name)
+    run = made_boards.spec("lora", task=name, note=name)
+    text = page(made_boards.judged([made_boards.record(run, epochs=1)]))
+    parts = Parts(text)
+    assert parts.texts["h3"] == [clean]
+    data = parts.texts["script"][0]
+    assert not set(data) & set("<>&\u2028\u2029")
+    assert json.loads(data)["tasks"]["section-0-task-0"]["task"] == clean
+    assert [tag for tag, _ in parts.elements].count("script") == len(list(Path(page_module._FOLDER).glob("*.js"))) + 1
+
+
+def _luminance(color):
+    channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _contrast(one, other):
+    high, low = sorted([_luminance(one), _luminance(other)], reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_contrast(dark):
+    """WCAG 2.2: 4.5 for text, 3 for graphics; the marks of the figures keep to the former too."""
+    style = (page_module._FOLDER / "page.css").read_text()
+    colors = {name: pair[dark] for name, *pair in re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", style)}
+    assert len(colors) == 14
+    for name in colors.keys() - {"page", "raised", "line"}:
+        for ground in ("page", "raised"):
+            assert _contrast(colors[name], colors[ground]) >= 4.5, (name, ground)
+
+
+def test_no_heavy_import():
+    heavy = ["torch", "transformers", "pandas", "matplotlib"]
+    code = f"import sys, bench.report.html.page; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,102 @@
+"""Pictures of what runs predicted, from runs on a few generated samples."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import cli
+from bench.config.plan import make_plan
+from bench.execution.single_run import execute
+from bench.records import predictions, store
+
+
+@pytest.fixture(scope="module")
+def results(options, tmp_path_factory):
+    """A results folder with a run of every kind of task."""
+    folder = tmp_path_factory.mktemp("results")
+    for task, changes in TASKS.items():
+        (spec,) = make_plan("mini", ["head"], [task], [0], [f"{task}.epochs=1", f"{task}.batch_size=4", *changes])
+        record = execute(spec, replace(options, results=folder))
+        assert record.status == "ok", record.traceback
+        store.write(record, folder)
+    return folder
+
+
+JOINED = "refcoco+refcoco_plus+refcocog"
+TASKS = {
+    "ave": [],
+    "avs": [],
+    "refcoco": ["refcoco.hidden=16"],
+    "refcocog:mask": ["refcocog:mask.hidden=16"],
+    JOINED: [f"{JOINED}.hidden=16"],
+}
+
+
+def show(results, options, task, out, *more):
+    (record,) = [record for record in store.read_all(results) if record.spec["task"] == task]
+    given = ["--run", record.id[:8], "--results", str(results), "--data-root", str(options.data_root)]
+    return cli.main(["show", *given, "--out", str(out), *more])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_picture_of_each_task(results, options, tmp_path, task):
+    heights = []
+    for count in ("1", "2"):
+        path = tmp_path / f"{count}.png"
+        assert show(results, options, task, path, "--n", count) == 0
+        with Image.open(path) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 50
+        heights.append(len(pixels))
+    assert heights[1] > heights[0] + 50
+
+
+def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (record,) = [record for record in store.read_all(results) if record.spec["task"] == "avs"]
+    given = ["--results", str(results), "--data-root", str(options.data_root), "--n", "1"]
+    assert cli.main(["show", "--run", record.id, *given]) == 0
+    path = results / "pictures" / f"{record.id}.png"
+    assert path.is_file() and str(path) in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == [], "nothing in the folder in which the command was given"
+
+
+def test_the_predictions_are_those_of_the_test_split(results):
+    (record,) = [record for record in store.read_all(results) if record.spec["task"] == "refcoco"]
+    (spec,) = make_plan(
+        "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", "refcoco.hidden=16"]
+    )
+    assert spec.id == record.id
+    kept = predictions.read(results, spec)
+    assert max(kept) < record.data.counts["testA"] and len(kept) <= predictions.KEPT
+    assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in kept.values())
+
+
+def test_joined_data_sets_are_scored_one_by_one(results):
+    (record,) = [record for record in store.read_all(results) if record.spec["task"] == JOINED]
+    assert list(record.scores.splits) == [
+        "val",
+        *("refcoco.testA", "refcoco.testB", "refcoco_plus.testA", "refcoco_plus.testB", "refcocog.test"),
+    ]
+    assert all({"accuracy@0.5", "miou", "oiou"} <= set(scores) for scores in record.scores.splits.values())
+    assert record.scores.test_samples == sum(n for split, n in record.data.counts.items() if "." in split)
+
+
+def test_what_cannot_be_shown_is_told(results, options, tmp_path, capsys):
+    common = ["--results", str(results), "--data-root", str(options.data_root)]
+    assert cli.main(["show", "--run", "nothing", *common]) == 2
+    assert "--run nothing: there is none" in capsys.readouterr().err
+    assert cli.main(["show", "--run", "", *common]) == 2
+    assert "5 runs begin so" in capsys.readouterr().err
+    assert show(results, options, "ave", tmp_path / "x.png", "--n", "0") == 2
+    (tmp_path / "file").touch()
+    assert show(results, options, "ave", tmp_path / "file" / "picture.png") == 2
+    assert "cannot be written" in capsys.readouterr().err
+    for path in (results / predictions.FOLDER).glob("ave-*"):
+        path.rename(tmp_path / path.name)
+    assert show(results, options, "ave", tmp_path / "x.png") == 1
+    assert "--rerun makes them" in capsys.readouterr().err

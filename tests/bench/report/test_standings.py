@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import dataclasses
+
+import mocks
+import numpy as np
+import pytest
+import scipy.stats
+from statsmodels.stats.multitest import multipletests
+
+from bench.config.spec import Spec
+from bench.records import sample_scores
+from bench.report.standings import boards
+
+METHODS = ("lora", "cola", "dora", "head")
+RECIPE = {"lr_adapter": 1e-3, "lr_head": 1e-3, "epochs": 2}
+DATA = {"source": "generated", "version": 1, "seed": 0}
+
+
+def record(method, score, seed, task="ave"):
+    spec = Spec("mock", task, method, seed, {"r": 4}, {}, RECIPE, {"vision": {"model": "v"}}, DATA)
+    return mocks.record(spec, float(score))
+
+
+def records(scores, tasks=("ave",)):
+    """Records of scores (tasks, methods, seeds)."""
+    return [
+        record(method, score, seed, task)
+        for task, of_task in zip(tasks, scores, strict=True)
+        for method, of_method in zip(METHODS, of_task, strict=False)
+        for seed, score in enumerate(of_method)
+    ]
+
+
+def standings(scores, results=None):
+    (board,) = boards(records([scores]), results)
+    return {standing.row.label: standing for standing in board.tasks[0].standings}
+
+
+def keep(scores, results):
+    """Keeps scores (methods, seeds, samples) beside records whose scores are their means."""
+    made = records([scores.mean(2)])
+    for each in made:
+        of_samples = scores[METHODS.index(each.spec["method"]), each.spec["seed"]]
+        sample_scores.keep(
+            {"testA": {"accuracy": of_samples[:40]}, "testB": {"accuracy": of_samples[40:]}}, results, each.stem
+        )
+    return made
+
+
+def test_three_seeds_of_four_methods_on_two_tasks_agree_with_an_independent_computation():
+    scores = 60 + np.random.default_rng(0).normal(0, 2, (2, 4, 3)) + np.arange(4)[None, :, None]
+    (board,) = boards(records(scores, ("ave", "avs")))
+    for task, of_task in zip(board.tasks, scores, strict=True):
+        found = {standing.row.label: standing for standing in task.standings}
+        lora = of_task[0]
+        p_values = [scipy.stats.ttest_rel(each, lora).pvalue for each in of_task[1:]]
+        corrected = multipletests(p_values, method="holm")[1]
+        for index, method in enumerate(METHODS):
+            own, gain = of_task[index], found[method].gain
+            expected = scipy.stats.t.interval(0.95, 2, own.mean(), scipy.stats.sem(own))
+            assert dataclasses.astuple(found[method].interval) == pytest.approx(expected)
+            assert found[method].deviation == pytest.approx(own.std(ddof=1))
+            if not index:
+                assert gain is None
+                continue
+            paired = scipy.stats.ttest_rel(own, lora)
+            assert gain.points == pytest.approx(own.mean() - lora.mean())
+            assert gain.percent == pytest.approx(100 * (own.mean() / lora.mean() - 1))
+            assert dataclasses.astuple(gain.interval) == pytest.approx(tuple(paired.confidence_interval(0.95)))
+            of_level = [100 * bound / lora.mean() for bound in paired.confidence_interval(0.95)]
+            assert dataclasses.astuple(gain.percent_interval) == pytest.approx(of_level)
+            assert gain.p_holm == pytest.approx(corrected[index - 1])
+    mean_ranks = scipy.stats.rankdata(-scores.mean(2), axis=1).mean(0)
+    assert {rank.label: rank.mean for rank in board.ranks} == pytest.approx(dict(zip(METHODS, mean_ranks, strict=True)))
+
+
+def test_equal_distributions_are_rarely_told_apart():
+    rng = np.random.default_rng(5)
+    better = 0
+    for _ in range(1000):
+        seeds = rng.normal(0, 1, (1, 5))  # what runs of one seed share
+        better += standings(70 + seeds + rng.normal(0, 1, (2, 5)))["cola"].gain.verdict == "better"
+    assert better < 50
+
+
+def test_nor_is_one_of_several_methods():
+    rng = np.random.default_rng(6)
+    draws = [standings(70 + rng.normal(0, 1, (4, 5))).values() for _ in range(1000)]
+    assert sum(any(each.gain and each.gain.verdict == "better" for each in draw) for draw in draws) < 50
+
+
+def test_a_gain_of_two_standard_deviations_of_the_differences_is_found_with_five_seeds():
+    rng = np.random.default_rng(7)
+    found = 0
+    for _ in range(1000):
+        lora = rng.normal(70, 3, 5)
+        found += standings([lora, lora + rng.normal(2, 1, 5)])["cola"].gain.verdict == "better"
+    assert found > 800
+
+
+def test_what_cannot_be_told_apart_from_the_best_is_not_ranked():
+    found = standings([[70, 71, 72, 71], [80, 81, 82, 81.5], [80.1, 80.9, 82.2, 81.2], [60, 61, 62, 61.5]])
+    places = {label: (standing.place, standing.tied) for label, standing in found.items()}
+    assert places == {"cola": (1, True), "dora": (1, True), "lora": (3, False), "head": (4, False)}
+    assert found["head"].gain.verdict == "worse"
+
+
+def test_a_best_alone_is_not_tied():
+    found = standings([[70, 71, 72, 71], [80, 81, 82, 81.5]])
+    assert (found["cola"].place, found["cola"].tied) == (1, False)
+
+
+def test_only_seeds_that_both_have_are_compared():
+    made = [*records([[[70, 71, 72], [75, 76, 77]]]), record("cola", 10.0, 9)]
+    (board,) = boards(made)
+    gain = next(standing.gain for standing in board.tasks[0].standings if standing.row.label == "cola")
+    assert (gain.seeds, gain.points) == (3, 5.0)
+
+
+def test_scores_of_samples_that_are_not_the_records_are_left_out(tmp_path, caplog):
+    """As those of another run under its name."""
+    made = keep(np.random.default_rng(0).uniform(0, 100, (2, 3, 80)), tmp_path)
+    assert boards(made, tmp_path) != (before := boards(made)) and not caplog.messages
+    path = sample_scores.keep({"test": {"accuracy": np.full(80, 1.0)}}, tmp_path, made[0].stem)
+    assert boards(made, tmp_path) == before
+    (message,) = caplog.messages
+    assert message.startswith(f"left out: {path} holds scores of samples whose mean is 1.0000, and the record says ")
+
+
+def test_no_gains_without_lora_nor_percent_of_nothing():
+    (board,) = boards([record("cola", 70, 0)])
+    assert board.tasks[0].standings[0].gain is None
+    assert standings([[0.0], [5.0]])["cola"].gain.percent is None
+
+
+def test_gains_are_over_lora_with_its_usual_settings():
+    other = record("lora", 90.0, 0)
+    other = dataclasses.replace(other, spec={**other.spec, "settings": {"r": 54}}, id="other")
+    (board,) = boards([*records([[[70, 71], [75, 76]]]), other])
+    gains = {standing.row.label: standing.gain for standing in board.tasks[0].standings}
+    assert gains["lora"] is None
+    assert gains["cola"].points == 5.0
+    assert gains["lora (r=54)"].points == 20.0
+
+
+def test_scores_of_samples_widen_the_interval_and_can_undo_a_verdict(tmp_path):
+    rng = np.random.default_rng(8)
+    shared = rng.normal(50, 20, (1, 1, 60))
+    gains = rng.normal(2, 15, 60)  # a few samples have the gain: others might not
+    scores = np.concatenate([shared.repeat(5, 1), shared.repeat(5, 1) + gains]) + rng.normal(0, 0.5, (2, 5, 60))
+    made = keep(scores, tmp_path)
+    without, with_samples = (
+        {standing.row.label: standing.gain for standing in boards(made, results)[0].tasks[0].standings}["cola"]
+        for results in (None, tmp_path)
+    )
+    assert without.verdict == "better"
+    assert without.over_samples is None
+    assert with_samples.verdict == "undecided"
+    assert with_samples.over_samples.low < 0 < with_samples.over_samples.high
+    assert with_samples.over_samples.high - with_samples.over_samples.low == pytest.approx(
+        2 * 1.96 * gains.std() / np.sqrt(60), rel=0.15
+    )
+
+
+def test_scores_of_samples_are_left_out_where_some_are_missing_or_of_other_data(tmp_path, caplog):
+    scores = np.random.default_rng(9).normal(50, 5, (2, 3, 60))
+    made = keep(scores, tmp_path)
+    path = tmp_path / "records" / f"{made[0].stem}.npz"
+    path.write_bytes(path.read_bytes()[:40])
+    before, after = (boards(made, results)[0].tasks[0].standings for results in (None, tmp_path))
+    assert after == before
+    assert f"{made[0].stem}.npz holds no scores of samples" in caplog.text
+    path.unlink()
+    assert boards(made, tmp_path)[0].tasks[0].standings == before
+    (other,) = (dataclasses.replace(each, data=dataclasses.replace(each.data, fingerprint="b")) for each in made[-1:])
+    sample_scores.keep({"test": {"accuracy": scores[0, 0]}}, tmp_path, made[0].stem)
+    assert all(s.gain is None or s.gain.over_samples for s in boards(made, tmp_path)[0].tasks[0].standings)
+    assert boards([*made[:-1], other], tmp_path)[0].tasks[0].standings[0].gain == before[0].gain
+
+
+def test_ranks_have_intervals_over_seeds():
+    scores = 60 + np.random.default_rng(10).normal(0, 1, (2, 3, 6)) + np.array([0, 0.2, 9])[None, :, None]
+    (board,) = boards(records(scores, ("ave", "avs")))
+    ranks = {rank.label: rank for rank in board.ranks}
+    assert board.ranks[0].label == "dora"
+    assert dataclasses.astuple(ranks["dora"].interval) == (1.0, 1.0)
+    assert ranks["lora"].interval.low < ranks["lora"].interval.high
+
+
+def test_no_ranks_over_one_task():
+    assert boards(records([[[70, 71], [75, 76]]]))[0].ranks == []

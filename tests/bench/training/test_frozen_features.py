@@ -1,0 +1,116 @@
+"""Features of frozen streams, computed once."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+import torch
+from accelerate import Accelerator
+from alike import alike
+
+from bench.config.plan import make_plan
+from bench.execution.single_run import execute
+from bench.tasks.ave import AVE
+from bench.tasks.base import Task
+from bench.training import frozen_features as module
+from bench.training.frozen_features import Views, features
+from bench.training.setup import set_up
+
+
+def spec(task: str = "ave", *overrides: str):
+    usual = [f"{task}.epochs=2", "head.head_factor=4", f"{task}.views=none"]
+    return make_plan("mini", ["head"], [task], ["0"], [*usual, *overrides])[0]
+
+
+@pytest.mark.parametrize("task", ["ave", "refcoco"])
+def test_the_head_gives_the_same_for_features_as_for_samples(options, task):
+    setup = set_up(spec(task), options)
+    samples = setup.data.datasets["val"]
+    computed = features(setup.model, samples, 2, Accelerator(cpu=True))
+    assert len(computed) == len(samples)
+    plain, given = (next(iter(module.load(dataset, 2))) for dataset in (samples, computed))
+    assert "vision" not in given and plain.keys() - given.keys() == set(setup.model.streams.streams)
+    with torch.no_grad():
+        expected, found = setup.model.eval()(plain), setup.model(given)
+    torch.testing.assert_close(found, expected)
+
+
+def test_records_are_the_same_with_features_and_without(options, monkeypatch):
+    """AVE augments, so its training samples are run through the streams; without augmentation they are not either."""
+    asked = []
+    real = module.features
+    monkeypatch.setattr(
+        "bench.training.frozen_features.features",
+        lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more),
+    )
+    with_features = execute(spec(), options)
+    assert len(asked) == 1
+    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
+    assert asdict(execute(spec(), options).scores) == alike(with_features.scores)
+
+    asked.clear()
+    monkeypatch.setattr(
+        "bench.training.frozen_features.features",
+        lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more),
+    )
+    monkeypatch.setattr(AVE, "augment", Task.augment)
+    same = execute(spec(), options)
+    assert len(asked) == 2
+    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
+    plain = execute(spec(), options)
+    losses = [[entry.train_loss for entry in record.scores.validation] for record in (same, plain)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4), "batches of other sizes round otherwise"
+
+
+def test_features_that_are_too_large_are_not_kept(options, monkeypatch):
+    setup = set_up(spec(), options)
+    monkeypatch.setattr(module, "MOST", 1000)
+    samples = setup.data.datasets["val"]
+    assert features(setup.model, samples, 2, Accelerator(cpu=True)) is samples
+
+
+def test_views_are_what_the_streams_make_of_augmented_samples(options):
+    setup = set_up(spec(), options)
+    samples = setup.data.datasets["val"]
+
+    def chance(draws=torch.Generator):
+        drawn = draws().manual_seed(3)
+        return lambda batch: setup.task.augment(batch, drawn)
+
+    computed = features(setup.model, samples, 2, Accelerator(cpu=True), 3, chance())
+    augment = chance()
+    plain = next(iter(module.load(samples, 2)))
+    views = [setup.model.states(augment(plain)) for _ in range(3)]
+    found = computed.__getitems__([0, 1])
+    for name, values in views[2].items():
+        torch.testing.assert_close(found[name][:, 2], values)
+    assert found["label"].shape == (2, 3, 10)
+    assert not torch.allclose(*(found["state of vision"][:, view] for view in (0, 1)))
+
+
+def test_a_view_is_drawn_for_each_sample_by_itself():
+    views = Views({"a": torch.arange(40).view(8, 5), "b": torch.arange(40).view(8, 5, 1) + 100})
+    (batch,) = module.load(views.samples(), 8)
+    drawn = views(batch, torch.Generator().manual_seed(0))
+    assert (drawn["a"] // 5).tolist() == list(range(8)) and len(set((drawn["a"] % 5).tolist())) > 1
+    assert torch.equal(drawn["b"][:, 0], drawn["a"] + 100)
+    some = views({name: values[[5, 2]] for name, values in batch.items()}, torch.Generator().manual_seed(1))
+    assert (some["a"] // 5).tolist() == [5, 2] and torch.equal(some["b"][:, 0], some["a"] + 100)
+
+
+def test_with_views_the_streams_see_each_training_sample_that_often_only(options, monkeypatch):
+    setup = set_up(spec("ave", "ave.views=2"), options)
+    counts = {"seen": 0}
+    real = module._computed
+
+    def counted(model, plain, accelerator):
+        counts["seen"] += len(plain["label"])
+        return real(model, plain, accelerator)
+
+    monkeypatch.setattr(module, "_computed", counted)
+    record = execute(spec("ave", "ave.views=2"), options)
+    assert record.status == "ok" and len(record.scores.validation) == 8  # two epochs, times the head's factor
+    assert counts["seen"] == 2 * setup.data.counts["train"] + setup.data.counts["val"]
+    again = execute(spec("ave", "ave.views=2"), options)
+    assert asdict(again.scores) == alike(record.scores)

@@ -1,0 +1,188 @@
+"""Defects that `bench check` must find. `python tests/support/defects.py` plants each in a real check, and tells.
+
+Each is planted by replacing a function, as an edit of the code would: a check within the process meets it (`--jobs 1`).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from tempfile import TemporaryDirectory
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+from tabulate import tabulate
+from torch import nn
+
+import bench.check.integrity
+import bench.check.sanity_run
+import bench.cli.check
+import bench.execution.single_run
+import bench.training.trainer
+from bench import cli
+from bench.datasets.ave import Release
+from bench.methods.cola import CrossModal
+from bench.methods.dora import DoRA
+from bench.methods.hypernetworks import Hypernetworks
+
+
+@dataclass(frozen=True)
+class Defect:
+    """A defect, the method whose run has it, and what finds it: the start of a row's `what`."""
+
+    plant: Callable[[], AbstractContextManager[object]]
+    method: str
+    found_by: str
+
+
+def _frozen(owner: type, part: str, value: float | None = None) -> AbstractContextManager[object]:
+    """Parameters with `part` in their names are not trained; they hold `value`, if there is one."""
+    attach = owner.attach
+
+    def attach_and_freeze(self: Any, model: Any) -> None:
+        attach(self, model)
+        for name, parameter in model.named_parameters():
+            if part in name:
+                parameter.requires_grad_(False)
+                if value is not None:
+                    parameter.data.fill_(value)
+
+    return patch.object(owner, "attach", attach_and_freeze)
+
+
+def _silenced() -> AbstractContextManager[object]:
+    """s_c is multiplied by 0 in the forward pass."""
+    forward = Hypernetworks.forward
+    return patch.object(Hypernetworks, "forward", lambda self, summary: 0 * forward(self, summary))
+
+
+def _not_optimised(part: str) -> AbstractContextManager[object]:
+    """Parameters with `part` in their names want a gradient but are not given to the optimiser."""
+    make = bench.training.trainer.make_optimiser
+
+    def make_without(model: nn.Module, recipe: Any) -> Any:
+        optimiser = make(model, recipe)
+        left_out = {parameter for name, parameter in model.named_parameters() if part in name}
+        for group in optimiser.param_groups:
+            group["params"] = [parameter for parameter in group["params"] if parameter not in left_out]
+        return optimiser
+
+    return patch.object(bench.training.trainer, "make_optimiser", make_without)
+
+
+def _relabelled(change: Callable[[np.ndarray, int], np.ndarray]) -> AbstractContextManager[object]:
+    """AVE's reader gives other labels, in all splits alike."""
+    labels = Release.labels
+    return patch.object(Release, "labels", lambda self, event: change(labels(self, event), len(self.categories)))
+
+
+@contextmanager
+def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
+    """The runner trains by `train(real, test split, model, method, task, recipe, splits, ...)`."""
+    measure, real = bench.execution.single_run.measure, bench.execution.single_run.train
+
+    def measured(spec: Any, setup: Any, start: float) -> Any:
+        test = setup.data.datasets[setup.task.test_splits[0]]
+        with patch.object(bench.execution.single_run, "train", lambda *given: train(real, test, *given)):
+            return measure(spec, setup, start)
+
+    with (
+        patch.object(bench.execution.single_run, "measure", measured),
+        patch.object(bench.check.sanity_run, "measure", measured),
+    ):
+        yield
+
+
+def _validated_on_test() -> AbstractContextManager[object]:
+    """The test split takes the place of the validation split in training."""
+
+    def train(real: Callable[..., Any], test: Any, *given: Any) -> Any:
+        model, method, task, recipe, splits, *rest = given
+        return real(model, method, task, recipe, {**splits, "val": test}, *rest)
+
+    return _with_test_split(train)
+
+
+def _chosen_by_test() -> AbstractContextManager[object]:
+    """The curve tells the validation scores, but the best epoch is picked by the test scores."""
+
+    def train(real: Callable[..., Any], test: Any, *given: Any) -> Any:
+        score, seen = bench.training.trainer.score, []
+
+        def score_both(model: Any, task: Any, split: Any, *rest: Any) -> Any:
+            seen.append(task.summarise(score(model, task, test, *rest)[0])[task.metric])
+            return score(model, task, split, *rest)
+
+        def best(curve: Sequence[Any], metric: str) -> int:
+            return 1 + int(np.argmax(seen))
+
+        with (
+            patch.object(bench.training.trainer, "score", score_both),
+            patch.object(bench.training.trainer, "best_epoch", best),
+        ):
+            return real(*given)
+
+    return _with_test_split(train)
+
+
+def _dropout_left_on() -> AbstractContextManager[object]:
+    """Scoring leaves the model in training mode."""
+    return patch.object(bench.training.trainer.TaskModel, "eval", lambda self: self.train())
+
+
+DEFECTS = {
+    "s_c frozen at 0": Defect(lambda: _frozen(CrossModal, "scale", 0.0), "cola", "parameters: adapter"),
+    "s_c multiplied by 0": Defect(_silenced, "cola", "parameters: idle"),
+    "DoRA's magnitude frozen": Defect(lambda: _frozen(DoRA, "magnitude"), "dora", "parameters: adapter"),
+    "DoRA's magnitude not optimised": Defect(lambda: _not_optimised("magnitude"), "dora", "parameters: idle"),
+    "labels one category further": Defect(
+        lambda: _relabelled(lambda labels, last: (labels + 1) % (last + 1)), "lora", "samples: targets.train"
+    ),
+    "labels one second later": Defect(
+        lambda: _relabelled(lambda labels, _: np.roll(labels, 1)), "lora", "samples: targets.train"
+    ),
+    "test split validated on": Defect(_validated_on_test, "lora", "validation sample scored again"),
+    "best epoch chosen by test": Defect(_chosen_by_test, "lora", "best epoch by the validation curve"),
+    "dropout left on in scoring": Defect(_dropout_left_on, "lora", "validation sample scored again"),
+}
+
+
+def main() -> int:
+    """A check of AVE without and with each defect; 0 where the first passes and the others fail for their reasons."""
+    lines, right = [], True
+    for name, defect in {"none": Defect(nullcontext, "lora,dora,cola", ""), **DEFECTS}.items():
+        rows: list[Any] = []
+        start = time.perf_counter()
+        with defect.plant(), TemporaryDirectory() as folder, _telling(rows):
+            given = f"check --methods {defect.method} --tasks ave --jobs 1 --quiet --results".split()
+            code = cli.main([*given, folder, *sys.argv[1:]])
+        failed = [row for row in rows if row.failed]
+        found = [row.what for row in failed if defect.found_by and defect.found_by in row.what]
+        as_it_should = code == 1 and bool(found) if defect.found_by else code == 0
+        right &= as_it_should
+        other = len(failed) - len(found)
+        reason = f"{found[0]}{f' and {other} more' if other else ''}" if found else f"{other} others"
+        lines.append([name, code, reason if failed else "", f"{time.perf_counter() - start:.0f}", as_it_should])
+        print(tabulate(lines, headers=["defect", "exit", "failed", "s", "as it should"]), flush=True)
+    return int(not right)
+
+
+@contextmanager
+def _telling(rows: list[Any]) -> Iterator[None]:
+    """Collects the rows that a check tells."""
+    tell = bench.cli.check._tell
+
+    def collect(found: Sequence[Any], *rest: Any) -> int:
+        rows.extend(found)
+        return tell(found, *rest)
+
+    with patch.object(bench.cli.check, "_tell", collect):
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main())

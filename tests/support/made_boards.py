@@ -1,0 +1,105 @@
+"""Judged records that are made up: four methods on two tasks with three seeds, for the tests of the page."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Iterable, Sequence
+
+import mocks
+
+from bench.config.spec import Spec
+from bench.records.schema import Epoch, Memory, Parameters, Record, Throughput
+from bench.report.grouping import REFERENCE, Row, Table, sections
+from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
+
+EVIL = "<script>window.ran = true</script>"
+METHODS = {  # by name: score, parameters, MB while training, samples a second
+    "cola": (78.0, 13_900, 930, 128.0),
+    "lora": (76.0, 6_144, 812, 151.0),
+    EVIL: (75.0, 9_216, 840, 131.0),
+    "head": (61.0, 0, 600, 310.0),
+}
+
+
+def spec(method: str, task: str = "ave", seed: int = 0, **changes: object) -> Spec:
+    """The specification of a run; `changes` are of the method's settings."""
+    return Spec(
+        suite="mini",
+        task=task,
+        method=method,
+        seed=seed,
+        settings={"r": 4, "alpha": 2.0, **changes},
+        task_settings={"hidden": 64},
+        recipe={**mocks.RECIPE, "epochs": 8, "lr_adapter": 5e-3, "lr_head": 5e-3},
+        streams={"vision": {"model": "embedded:vision-v2"}, "audio": {"model": "embedded:audio-v1"}},
+        data={"source": "generated", "version": 1, "seed": 0},
+    )
+
+
+def record(run: Spec, epochs: int = 8) -> Record:
+    """A finished run: scores grow by half a point a seed, and LoRA's spread is as large as that of others."""
+    score, adapter, megabytes, speed = METHODS.get(run.method, METHODS["lora"])
+    score += run.seed / 2 - (20 if run.task == "avs" else 0)
+    made = mocks.record(dataclasses.replace(run, task=run.task if run.task in ("ave", "avs") else "ave"), score)
+    assert made.scores
+    metric = made.scores.metric
+    curve = [Epoch(epoch, 30 * epoch, 1 / epoch, {metric: score - 16 / epoch}) for epoch in range(1, epochs + 1)]
+    return dataclasses.replace(
+        made,
+        id=run.id,
+        spec=dataclasses.asdict(run),
+        scores=dataclasses.replace(made.scores, validation=curve),
+        parameters=Parameters(adapter, 2500, adapter + 2500, 900_000, 800_000, adapter / 8000, effective=adapter),
+        memory=Memory("resident size", megabytes * 10**6, 500 * 10**6),
+        throughput=Throughput(speed, 3 * speed),
+    )
+
+
+def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Record]:
+    """The records of all methods."""
+    return [record(spec(method, task, seed)) for task in tasks for seed in range(seeds) for method in METHODS]
+
+
+def judged(found: Sequence[Record]) -> list[SectionBoard]:
+    """The records with places, intervals and gains that are made up too: the first two cannot be told apart."""
+    return [
+        SectionBoard(section, [TaskBoard(table, _standings(table)) for table in section.tables], _ranks(section.tables))
+        for section in sections(found)
+    ]
+
+
+def _standings(table: Table) -> list[Standing]:
+    rows = sorted(table.rows, key=lambda row: -statistics.fmean(row.primary))
+    means = {row.label: statistics.fmean(row.primary) for row in rows}
+    standings = []
+    for index, row in enumerate(rows):
+        mean = means[row.label]
+        interval = Interval(mean - 1.25, mean + 1.25) if len(row.records) > 1 else None
+        tied = index < 2 < len(rows)
+        standings.append(Standing(row, mean, 0.5, interval, _gain(row, means), 1 if tied else index + 1, tied))
+    return standings
+
+
+def _gain(row: Row, means: dict[str, float]) -> Gain | None:
+    if row.label == REFERENCE or REFERENCE not in means:
+        return None
+    points = means[row.label] - means[REFERENCE]
+    return Gain(
+        points=points,
+        percent=100 * points / means[REFERENCE],
+        seeds=len(row.records),
+        interval=Interval(points - 1, points + 1),
+        over_samples=Interval(points - 1.5, points + 1.5),
+        p=0.0001,
+        p_holm=0.0002,
+        verdict="better" if points > 1 else "worse" if points < -1 else "undecided",
+    )
+
+
+def _ranks(tables: Sequence[Table]) -> list[Rank]:
+    if len(tables) < 2:
+        return []
+    return [
+        Rank(method, index + 1.0, Interval(max(1, index + 0.5), index + 1.5)) for index, method in enumerate(METHODS)
+    ]

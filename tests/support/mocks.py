@@ -1,0 +1,215 @@
+"""Methods, tasks, a suite and measured values that are made up: the whole harness is tested with them in seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import Any, ClassVar, Literal
+
+from bench.config.spec import Spec
+from bench.methods.base import Method
+from bench.records.schema import (
+    SCHEMA,
+    DataInfo,
+    Environment,
+    Epoch,
+    Memory,
+    Parameters,
+    Record,
+    Scores,
+    Throughput,
+    Times,
+)
+
+
+@dataclass
+class LoRA(Method):
+    """Low-rank updates, made up.
+
+    Not shown in lists.
+    """
+
+    r: int = 16
+    alpha: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.r < 1:
+            raise ValueError(f"r must be at least 1, not {self.r}")
+
+    def attach(self, model: Any) -> None:
+        raise NotImplementedError
+
+
+@dataclass
+class CoLA(LoRA):
+    """Cross-modal low-rank updates, made up."""
+
+    inter_scale: float | None = None
+    summary: Literal["cls", "mean"] = "cls"
+    targets: tuple[str, ...] = ("q", "v")
+
+
+@dataclass
+class AVE:
+    """Events in video and sound, made up."""
+
+    metric: ClassVar[str] = "accuracy"
+    layout: ClassVar[str] = "ave"
+    hidden: int = 512
+
+
+@dataclass
+class AVS:
+    """Masks of what sounds, made up."""
+
+    metric: ClassVar[str] = "miou"
+    layout: ClassVar[str] = "avs"
+    window_s: float = 1.0
+
+
+ENTRY_POINTS = {
+    "bench.methods": [
+        EntryPoint("lora", "mocks:LoRA", "bench.methods"),
+        EntryPoint("cola", "mocks:CoLA", "bench.methods"),
+        EntryPoint("gone", "no_such_package.gone:Gone", "bench.methods"),
+    ],
+    "bench.tasks": [EntryPoint("ave", "mocks:AVE", "bench.tasks"), EntryPoint("avs", "mocks:AVS", "bench.tasks")],
+}
+
+FEW = {"train": 6, "val": 2, "test": 3}
+"""Videos of each split, where a test generates some."""
+
+EACH_ONCE = ("train.train_share=1", "train.passes=1")
+"""Changes for runs on so few, of which the recipes of `mini` would leave one or two, for many passes."""
+
+SUITE = """\
+name = "mock"
+about = "Nothing is trained."
+
+[data]
+source = "generated"
+version = 3
+seed = 7
+
+[streams.vision]
+model = "embedded:vision-v2"
+
+[streams.audio]
+model = "embedded:audio-v1"
+
+[train]
+epochs = 4
+batch_size = 8
+eval_batch_size = 32
+lr_adapter = 1e-3
+lr_head = 2e-3
+weight_decay = 0
+warmup = 0.1
+clip = 1.0
+precision = "auto"
+
+[tasks.ave]
+streams = ["vision", "audio"]
+
+[tasks.ave.methods.cola]
+inter_scale = 0.1
+
+[tasks.avs]
+streams = ["vision", "audio"]
+
+[tasks.avs.train]
+epochs = 6
+
+[tasks.avs.settings]
+window_s = 2
+"""
+
+ENVIRONMENT = Environment(
+    python="3.11.9",
+    platform="Linux-x86_64",
+    device="cpu",
+    threads=2,
+    versions={"torch": "2.13.0", "peft": "0.21.2"},
+    commit="0123456789abcdef0123456789abcdef01234567",
+    dirty=False,
+)
+
+
+RECIPE = {"epochs": 4, "batch_size": 8, "eval_batch_size": 32, "lr_adapter": 1e-3, "lr_head": 2e-3, "weight_decay": 0.0}
+RECIPE |= {"warmup": 0.1, "clip": 1.0, "precision": "auto"}
+"""What every recipe has."""
+
+METRICS = {"ave": ("accuracy", "f1"), "avs": ("miou", "f_score")}  # other tasks are of grounding
+
+
+def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
+    """The record of a finished run with this primary score on the test split."""
+    metric, other = METRICS.get(spec.task, ("accuracy@0.5", "miou"))
+    adapter = 1000 * spec.settings.get("r", 1)
+    made = Record(
+        schema=SCHEMA,
+        id=spec.id,
+        spec=dataclasses.asdict(spec),
+        status="ok",
+        reason=None,
+        traceback=None,
+        started=f"2026-01-01T00:00:{spec.seed % 60:02}+00:00",
+        finished=f"2026-01-01T00:01:{spec.seed % 60:02}+00:00",
+        scores=Scores(
+            metric=metric,
+            validation=[Epoch(epoch=1, step=10, train_loss=0.5, scores={metric: score - 1, other: score - 2})],
+            best_epoch=1,
+            test={metric: score, other: score / 2},
+            test_samples=1000,
+            floors={"constant answer": 30.0, "sound alone": 41.5},
+        ),
+        parameters=Parameters(
+            adapter, 2500, adapter + 2500, total=900_000, streams=800_000, percent=2.0, effective=adapter, idle=0
+        ),
+        memory=Memory(kind="resident size", train_peak=812_000_000, score_peak=640_000_000),
+        throughput=Throughput(train=151.25, score=420.0, score_unmerged=400.0, score_merged=500.0),
+        times=Times(data=1.0, model=0.5, train=50.0, score=4.0, total=55.5),
+        data=DataInfo(source=spec.data["source"], fingerprint="abc", counts={"train": 90, "test": 10}, skipped=0),
+        environment=ENVIRONMENT,
+    )
+    return dataclasses.replace(made, **changes)
+
+
+@contextmanager
+def full_disk(room: int = 0) -> Iterator[None]:
+    """No more than `room` bytes can be written to a file, by nobody: a limit on its size holds for root too."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def failed(spec: Spec, reason: str = "the loss is not finite at step 3") -> Record:
+    """The record of a run that failed while training."""
+    none = dict.fromkeys(("scores", "parameters", "memory", "throughput", "times", "data"))
+    return record(spec, status="failed", reason=reason, traceback="Traceback ...", **none)
+
+
+def trial(spec: Spec) -> Record:
+    """The record of a run of `bench tune`: the nearer an adapter's rate is to 3e-4, the better.
+
+    It fails above 6e-3. Seeds differ by a point, and the best of three epochs is the second.
+    """
+    rate = spec.recipe["lr_adapter"]
+    if rate > 6e-3:
+        return failed(spec)
+    best = 70 - 20 * abs(math.log10(rate / 3e-4)) - spec.seed
+    made = record(spec)
+    curve = [
+        Epoch(number, number, 0.5, {made.scores.metric: best - worse})
+        for number, worse in ((1, 5.0), (2, 0.0), (3, 9.0))
+    ]
+    scores = dataclasses.replace(made.scores, validation=curve, best_epoch=2, test={}, test_samples=0, floors={})
+    return dataclasses.replace(made, scores=scores, memory=None, throughput=None)

@@ -1,0 +1,154 @@
+"""What made-up runs do in a worker process, which sees no monkeypatch: functions that it imports by their names.
+
+`python pooled.py ARGUMENTS` is `bench ARGUMENTS` with the made-up methods and tasks and with runs that do `linger`, or
+what the environment variable RUNS names. With SLOW_LEADERBOARD writing it takes a second: the file that this names
+appears when it begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import mocks
+
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
+from bench.errors import DataError, UsageError
+from bench.records.schema import Record
+from bench.system import cpus
+
+held: list[object] = []
+
+
+def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
+    assert options.data_root
+    (options.data_root / f"{spec.seed}").write_text("")
+    return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
+
+
+def counted(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A finished run whose record says, as its threads, how many CPUs its process may use."""
+    return noted(spec, options, cpus.available_cpus())
+
+
+def met(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Ends only when its neighbour, of the pair of seeds 0 and 1 or 2 and 3, has begun too."""
+    record = noted(spec, options, threads)
+    _until((options.data_root / f"{spec.seed ^ 1}").exists)
+    logging.getLogger("bench").warning("warned by %s", spec.seed)
+    logging.getLogger("bench").debug("told by %s", spec.seed)
+    return record
+
+
+def data_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Seed 0 misses its data while seed 1 is under way."""
+    record = met(spec, options, threads)
+    if spec.seed == 0:
+        raise DataError("x/y.wav of sample y is missing")
+    time.sleep(0.5)
+    return record
+
+
+def device_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """No run has what it needs."""
+    raise UsageError(["one mistake", "and another"])
+
+
+def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Seed 0 dies while seed 1 is under way; seed 2 has a mistake in its code."""
+    record = noted(spec, options, threads)
+    if spec.seed == 0:
+        _until((options.data_root / "1").exists)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if spec.seed == 2:
+        raise ZeroDivisionError("a mistake in the code")
+    time.sleep(0.5)
+    return record
+
+
+def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Seed 0 is done at once, every other run would take a minute; each holds what a killed process leaves behind."""
+    record = noted(spec, options, threads)
+    held.append(multiprocessing.get_context("spawn").Lock())
+    if spec.seed:
+        time.sleep(60)
+    return record
+
+
+def brief(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A run that is done soon, and says so where anybody may have stopped to read."""
+    time.sleep(0.1)
+    print("loading", file=sys.stderr, flush=True)
+    return noted(spec, options, threads)
+
+
+def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A run that takes its time to end."""
+    try:
+        noted(spec, options, threads)
+        time.sleep(60)
+    finally:
+        time.sleep(60)
+    raise AssertionError
+
+
+def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """Every run but that of seed 0 takes a gigabyte."""
+    record = noted(spec, options, threads)
+    if spec.seed:
+        held.append(b"x" * 10**9)
+        time.sleep(60)
+    return record
+
+
+def tried(spec: Spec, options: RunOptions, threads: int) -> Record:
+    """A run of a trial."""
+    assert options.validate_only and options.results is None
+    return mocks.trial(spec)
+
+
+def _until(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 20
+    while not happened():
+        assert time.monotonic() < end, "this never happened"
+        time.sleep(0.01)
+
+
+def slow(write: Callable[[Path], object], begun: Path) -> Callable[[Path], object]:
+    """What writes the leaderboard, but slowly."""
+
+    def write_slowly(results: Path) -> object:
+        begun.touch()
+        time.sleep(1)
+        return write(results)
+
+    return write_slowly
+
+
+if __name__ == "__main__":
+    import bench
+    from bench import registry
+    from bench.cli import entry
+    from bench.execution import process_pool
+    from bench.report import write
+
+    registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]
+    process_pool.make_data = lambda specs, options: None
+    process_pool.share_of_threads = lambda jobs: 1
+    process_pool.execute_run = globals()[os.environ.get("RUNS", "linger")]
+    sys.modules["bench.execution.single_run"] = bench.execution.single_run = SimpleNamespace(  # torch is not needed
+        execute=lambda spec, options: process_pool.execute_run(spec, options, 1)
+    )
+    if begun := os.environ.get("SLOW_LEADERBOARD"):
+        write.write_leaderboard = slow(write.write_leaderboard, Path(begun))
+    sys.exit(entry.main(sys.argv[1:]))

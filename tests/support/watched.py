@@ -1,0 +1,196 @@
+"""Runs on a few videos that are watched: what each step of the optimiser did, and what trackers were told."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import mocks
+import pytest
+import torch
+from accelerate import tracking as of_accelerate
+from torch import nn
+
+from bench.config.plan import make_plan
+from bench.config.run_options import RunOptions
+from bench.execution import single_run
+from bench.records import schema, store
+from bench.training import trainer as training
+from bench.training.setup import Setup
+
+FEW = (*mocks.EACH_ONCE, "train.batch_size=4", "train.warmup=0.3", "train.head_factor=1")
+LOWERED = ("train.precision=bf16", "train.low_precision_frozen=true")
+RUNS = {
+    # Every kind of method, every task that embedded data is of, every schedule, and every precision that a CPU has.
+    "lora": ("ave", "ave.epochs=2", "train.passes=2", "train.micro_batch=3", "train.precision=no", "train.beta2=0.9"),
+    "head": ("ave", "ave.epochs=2", "train.schedule=constant", "train.head_factor=2", "train.head_first=1"),
+    "cola": ("avs", "avs.epochs=3", "train.schedule=poly", "train.clip=0", *LOWERED),
+    "full": ("avs", "avs.epochs=2", "train.weight_decay=0.1", *LOWERED),
+    "dora": ("avs", "avs.epochs=9", "train.lr_adapter=1e-12", "train.lr_head=1e-12", "train.patience=1"),
+    "peft:ia3": ("refcoco:box", "refcoco:box.epochs=2", "train.schedule=poly", "train.precision=no"),
+    "cola-adalora": ("refcoco:mask", "refcoco:mask.epochs=2", "train.schedule=constant", "train.head_first=1"),
+    "adalora": ("refcoco", "refcoco.epochs=2", "train.train_share=0.7", "train.precision=bf16"),
+    "cola-dora": ("refcoco_plus", "refcoco_plus.epochs=2", "train.gradient_checkpointing=true"),
+    "cola+peft:ia3": ("refcoco+refcoco_plus", "refcoco+refcoco_plus.epochs=1", "train.schedule=constant"),
+}
+
+
+@dataclass
+class Step:
+    """One step of the optimiser: its learning rates by part, the samples put through at a time, and the loss."""
+
+    rates: dict[str, float]
+    parts: list[int]
+    types: set[torch.dtype | None]
+    loss: float
+
+
+class Watched(training._Training):
+    """Training that notes what each step does."""
+
+    made: ClassVar[list[Watched]] = []
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.did: list[Step] = []
+        self.made.append(self)
+
+    def _take_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        of_streams = {id(p) for p in self.model.streams.parameters()}
+        rates: dict[str, float] = {}
+        for group in self.optimiser.param_groups:
+            (in_streams,) = {id(p) in of_streams for p in group["params"]}
+            rates["adapter" if in_streams else "head"] = group["lr"]
+        step = Step(rates, [], set(), math.nan)
+
+        def seen(module: nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
+            step.parts.append(len(next(iter(args[0].values()))))
+            step.types.add(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
+
+        with self.model.register_forward_pre_hook(seen):
+            loss = super()._take_step(batch)
+        step.loss = loss.item()
+        self.did.append(step)
+        return loss
+
+
+@dataclass
+class Noted:
+    """A tracker that notes what it is told."""
+
+    project: str
+    name: str
+    dir: str
+    configuration: dict[str, str] = field(default_factory=dict)
+    logged: list[tuple[int, dict[str, float]]] = field(default_factory=list)
+    made: ClassVar[list[Noted]] = []
+
+    def start(self) -> None:
+        self.made.append(self)
+
+    def store_init_configuration(self, values: dict[str, str]) -> None:
+        self.configuration = values
+
+    def log(self, values: dict[str, float], step: int) -> None:
+        self.logged.append((step, values))
+
+    def finish(self) -> None:
+        pass
+
+
+@dataclass
+class Ran:
+    """What a run did, as its loop and its model tell it, and what it left."""
+
+    record: schema.Record
+    results: Path
+    setup: Setup
+    loop: Watched
+    tracker: Noted
+    seconds: float
+
+    @property
+    def in_epoch(self) -> int:
+        return self.loop.steps // self.loop.recipe.epochs
+
+    def of_epoch(self, number: int) -> list[Step]:
+        return self.loop.did[(number - 1) * self.in_epoch : number * self.in_epoch]
+
+    @property
+    def epochs(self) -> list[dict[str, Any]]:
+        """Each epoch's last step, mean loss, learning rates at that step, and the samples seen by then."""
+        seen, found = 0, []
+        for number in range(1, len(self.loop.did) // self.in_epoch + 1):
+            steps = self.of_epoch(number)
+            seen += sum(sum(step.parts) for step in steps)
+            loss = sum(step.loss for step in steps) / len(steps)
+            found.append({"step": number * self.in_epoch, "loss": loss, "rates": steps[-1].rates, "samples": seen})
+        return found
+
+    @property
+    def best(self) -> dict[str, Any]:
+        return self.epochs[self.record.scores.best_epoch - 1]
+
+    @property
+    def precision(self) -> str:
+        (computed_in,) = {dtype for step in self.loop.did for dtype in step.types}
+        return {None: "no", torch.bfloat16: "bf16"}[computed_in]
+
+    @property
+    def frozen_type(self) -> str:
+        frozen = {
+            str(p.dtype).removeprefix("torch.")
+            for module in self.setup.model.modules()
+            if isinstance(module, nn.Linear | nn.Conv2d)
+            for p in module.parameters(recurse=False)
+            if not p.requires_grad
+        }
+        return frozen.pop() if len(frozen) == 1 else "float32"
+
+    @property
+    def trained(self) -> dict[str, int]:
+        """Numbers of trained parameters that the optimiser has, by part."""
+        of_streams = {id(p) for p in self.setup.model.streams.parameters()}
+        found = {"adapter": 0, "head": 0}
+        for group in self.loop.optimiser.param_groups:
+            for p in group["params"]:
+                found["adapter" if id(p) in of_streams else "head"] += p.numel()
+        return found
+
+    @property
+    def adam(self) -> dict[str, Any]:
+        """The optimiser's settings that all its groups share."""
+        (shared,) = {(group["betas"], group["weight_decay"]) for group in self.loop.optimiser.param_groups}
+        return {"betas": list(shared[0]), "weight_decay": shared[1]}
+
+    @property
+    def peaks(self) -> list[float]:
+        """The highest learning rate of each part: the adapter's, where there is one, and the head's."""
+        return [group["initial_lr"] for group in self.loop.optimiser.param_groups]
+
+
+def watch(method: str, options: RunOptions, results: Path) -> Ran:
+    """Does a run of `RUNS`, as `bench run --track wandb --save-adapters` does it."""
+    task, *changes = RUNS[method]
+    (spec,) = make_plan("mini", [method], [task], [0], [*FEW, *changes])
+    made: list[Setup] = []
+    Watched.made.clear()
+    Noted.made.clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_Training", Watched)
+        patch.setitem(of_accelerate.LOGGER_TYPE_TO_CLASS, "wandb", Noted)
+        patch.setenv("WANDB_MODE", "offline")
+        set_up = single_run.set_up
+        patch.setattr(single_run, "set_up", lambda *args: made.append(set_up(*args)) or made[0])
+        began = time.perf_counter()
+        record = single_run.execute(spec, replace(options, results=results, track=("wandb",), save_adapters=True))
+        seconds = time.perf_counter() - began
+    assert record.status == "ok", record.traceback
+    # What `bench.execution.sweep` writes into a record besides.
+    tuned = {"file": "tuned.toml", "sha256": "abc"}
+    record = replace(record, environment=replace(record.environment, jobs=3), tuned=tuned)
+    store.write(record, results)
+    return Ran(record, results, made[0], Watched.made[-1], Noted.made[-1], seconds)
