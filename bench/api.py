@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.config.describe import setting
+from bench.config.plan import RunRequest
 from bench.config.run_options import RunOptions
 from bench.config.tuned_settings import read_tuned
 from bench.config.validate import build
@@ -80,7 +81,8 @@ def run(
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
     tuned = read_tuned(Path(settings_file)) if settings_file else None
-    plan, _ = plan_runs(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, root, tuned)
+    request = RunRequest(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, tuned)
+    plan, _ = plan_runs(request, root)
     store.check_writable(folder)
     existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
     done = existing.done

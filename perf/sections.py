@@ -19,7 +19,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.recipe import Recipe
 from bench.data.loader import Columns, load
 from bench.measurement.memory import bytes_of_step
@@ -229,7 +229,7 @@ def of_run() -> float:
 
 def of_leaderboard(count: int) -> float:
     """Seconds that `bench leaderboard` takes for so many records, of four methods on two tasks, with made-up scores."""
-    plan = make_plan("mini", ["lora", "dora", "cola", "full"], ["ave", "avs"], range(count // 8), [])
+    plan = make_plan(RunRequest("mini", ["lora", "dora", "cola", "full"], ["ave", "avs"], range(count // 8)))
     nothing = Record.failed(plan[0], "2026-01-01T00:00:00+00:00", environment=environment("cpu", 2))
     chance = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, add_place, words
+from bench.config.plan import RunRequest
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError
@@ -59,7 +60,7 @@ def main(args: argparse.Namespace) -> int:
     baseline = None if args.update else read(args.baseline)
     methods, tasks = words(args.methods) or [*METHODS], words(args.tasks) or [*TASKS]
     seeds = words(args.seeds) or ([str(max(baseline.seeds) + 1)] if baseline else [str(n) for n in range(SEEDS)])
-    plan, _ = plan_runs(args.suite, methods, tasks, seeds, [], data_root=args.data_root)
+    plan, _ = plan_runs(RunRequest(args.suite, methods, tasks, seeds), args.data_root)
     if baseline:
         _check_asked(baseline, args.baseline, plan)
     if args.update and len(seeds) < 2:
@@ -132,7 +133,7 @@ def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
     from bench.check.costs import BASE
 
     tasks = list(dict.fromkeys(spec.task for spec in plan))
-    bases, _ = plan_runs(args.suite, [BASE], tasks, [plan[0].seed], [], data_root=args.data_root)
+    bases, _ = plan_runs(RunRequest(args.suite, [BASE], tasks, [plan[0].seed]), args.data_root)
     return {spec.task: spec for spec in bases}
 
 

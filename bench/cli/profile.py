@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from bench import files
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, whole, words
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders
 from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     distributed.refuse_several("`bench profile`")
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
-    plan = make_plan(args.suite, words(args.methods), words(args.tasks), [0], args.set)
+    plan = make_plan(RunRequest(args.suite, words(args.methods), words(args.tasks), overrides=args.set))
     check_encoders(plan, weights=False)
     if args.suggest_batch:
         return _suggest(plan, args)

@@ -6,12 +6,13 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, cluster_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, asked, seconds, size, words
+from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, run_request, seconds, size, words
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.config.tuned_settings import read_tuned
@@ -75,10 +76,11 @@ def main(args: argparse.Namespace) -> int:
     cluster = cluster_of(args)
     tracking.check(words(args.track))
     args.quiet = args.quiet or not distributed.is_main()
-    suite, methods, tasks, seeds, changes = asked(args)
+    request = replace(run_request(args), tuned=tuned)
     if args.streams:
-        changes = [*changes, f"data.streams={json.dumps(words(args.streams))}"]
-    plan, fits = plan_runs(suite, methods, tasks, seeds, changes, args.budget, args.data_root, tuned)
+        only = f"data.streams={json.dumps(words(args.streams))}"
+        request = replace(request, overrides=[*request.overrides, only])
+    plan, fits = plan_runs(request, args.data_root)
     store.check_writable(args.results)
     existing = look_up(
         plan,

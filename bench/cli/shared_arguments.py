@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from bench.config.plan import RunRequest
 from bench.errors import UsageError, shortened
 from bench.system.cpus import MOST_JOBS
 
@@ -47,9 +48,11 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def asked(args: argparse.Namespace) -> tuple[str, list[str], list[str], list[str], list[str]]:
-    """Suite, methods, tasks, seeds and changes, as `bench.execution.planning.plan_runs` takes them first."""
-    return args.suite, words(args.methods), words(args.tasks), words(args.seeds) or ["0"], args.set
+def run_request(args: argparse.Namespace) -> RunRequest:
+    """Return the runs that the arguments of `add_plan`, and of `add_budget`, request."""
+    seeds = words(args.seeds) or ["0"]
+    budget = vars(args).get("budget")  # not every command has it
+    return RunRequest(args.suite, words(args.methods), words(args.tasks), seeds, args.set, budget)
 
 
 def whole(text: str, option: str) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_plan, asked
+from bench.cli.shared_arguments import add_plan, run_request
 from bench.config.plan import make_plan
 from bench.config.spec import Spec
 from bench.execution import claims
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Shows it: of the runs that the arguments plan, or else of all that have a record or are under way."""
-    plan = make_plan(*asked(args)) if args.methods or args.tasks else None
+    plan = make_plan(run_request(args)) if args.methods or args.tasks else None
     wanted = {spec.id for spec in plan} if plan else None
     found = [record for record in store.read_all(args.results) if wanted is None or record.id in wanted]
     rows: dict[tuple[str, str], Counter[str]] = {}

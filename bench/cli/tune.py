@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from bench import __version__
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_place, add_plan, asked, whole
+from bench.cli.shared_arguments import add_budget, add_place, add_plan, run_request, whole
 from bench.config.describe import assignments, data_title
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
@@ -44,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; 1 where no trial of some method came to its end."""
-    suite, methods, tasks, seeds, changes = asked(args)
-    epochs = [f"{task}.epochs={args.epochs}" for task in tasks if args.epochs]
-    plan, fits = plan_runs(suite, methods, tasks, seeds, [*changes, *epochs], args.budget, args.data_root)
+    request = run_request(args)
+    epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
+    plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
     found = searches(plan)
     tuning = _tuning(args, plan)
     out: Path = args.out or args.results / "tuned.toml"

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
@@ -17,15 +17,12 @@ from torch import nn
 from bench import registry
 from bench.config import validate
 from bench.config.describe import assignments
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError, shortened
 from bench.methods.base import Method
 from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
-
-if TYPE_CHECKING:
-    from bench.config.tuned_settings import Tuned
 
 TOLERANCE = 0.05
 _LARGEST = 2**16  # of a knob
@@ -67,42 +64,27 @@ class Fit:
         return f"budget {self.target:,} on {self.task}: {has}{chosen}"
 
 
-def plan_within(
-    budget: str,
-    suite: str,
-    methods: Sequence[str],
-    tasks: Sequence[str],
-    seeds: Sequence[str | int],
-    sets: Sequence[str],
-    tuned: Tuned | None = None,
-) -> tuple[list[Spec], list[Fit]]:
-    """The runs that `make_plan` gives, with each method's size turned to the budget.
+def plan_within(request: RunRequest) -> tuple[list[Spec], list[Fit]]:
+    """Return the runs that `make_plan` returns, with each method's size set to the budget.
 
     Args:
-        budget: a share of the streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method:
-            what that one has, with its settings.
-        suite: as for `make_plan`, as are the rest.
-        methods: names of methods.
-        tasks: names of tasks.
-        seeds: whole numbers, or their text.
-        sets: changed settings.
-        tuned: settings of methods on tasks.
+        request: the runs, with a budget.
 
     Returns:
         The runs, and what each method came to on each task.
 
     Raises:
-        UsageError: the budget is none, or with every method that cannot come within 5% of it.
+        UsageError: the budget is invalid, or methods cannot come within 5% of it: all of them are named.
     """
+    budget = request.budget or ""
     amount = _amount(budget)
     reference = "" if amount else budget
-    if reference and reference not in methods:
-        methods = [*methods, reference]
-        plan = make_plan(suite, methods, tasks, seeds, sets, tuned)
+    if reference and reference not in request.methods:
+        plan = make_plan(replace(request, methods=[*request.methods, reference]))
         wanted = [spec for spec in plan if spec.method != reference]
     else:
-        wanted = plan = make_plan(suite, methods, tasks, seeds, sets, tuned)
-    given = {text.partition("=")[0].strip() for text in sets}
+        wanted = plan = make_plan(request)
+    given = {text.partition("=")[0].strip() for text in request.overrides}
     _refuse_fixed(wanted, reference, given)
     mistakes = Mistakes()
     fits: dict[tuple[str, str], Fit] = {}

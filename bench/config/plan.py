@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
@@ -25,45 +25,57 @@ _LONGEST_KEY = 200  # characters of what --set sets
 _Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class whose fields they are
 
 
-def make_plan(
-    suite: str,
-    methods: Sequence[str],
-    tasks: Sequence[str],
-    seeds: Sequence[str | int],
-    overrides: Sequence[str],
-    tuned: Tuned | None = None,
-) -> list[Spec]:
-    """The runs of every task with every seed and method, in that order: runs of a task share its data.
+@dataclass(frozen=True)
+class RunRequest:
+    """The runs that a command requests.
 
-    Args:
-        suite: name of a built-in suite, or path of a suite's file.
+    Attributes:
+        suite: name of a built-in suite, or path of a suite file.
         methods: names of methods.
         tasks: names of tasks.
         seeds: whole numbers, or their text.
         overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
-            `<task>.<field of the recipe>`, `train.<field of the recipe>`, `<stream>.<key>` or `data.<key>`; the value
-            as TOML writes it.
-        tuned: settings of methods on tasks; they count before the suite's, and overrides before them.
+            `<task>.<recipe field>`, `train.<recipe field>`, `<stream>.<key>` or `data.<key>`; the value as in TOML.
+        budget: the number of trained adapter parameters that sets each method's size: a percentage of the streams'
+            parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or a method, for as many as that one has. None to
+            leave the sizes as they are.
+        tuned: settings of methods on tasks. They override the suite's, and `overrides` override them.
+    """
+
+    suite: str
+    methods: Sequence[str]
+    tasks: Sequence[str]
+    seeds: Sequence[str | int] = (0,)
+    overrides: Sequence[str] = ()
+    budget: str | None = None
+    tuned: Tuned | None = None
+
+
+def make_plan(request: RunRequest) -> list[Spec]:
+    """Return the runs of every task with every seed and method, in that order: the runs of a task share its data.
+
+    The sizes of the methods are those of their settings: `bench.config.budget.plan_within` applies a budget.
 
     Raises:
-        UsageError: with all the mistakes in the arguments.
+        UsageError: all mistakes in the request.
     """
     mistakes = Mistakes()
     loaded: Suite | None = None
+    tuned = request.tuned
     with mistakes.gathered():
-        loaded = load_suite(suite)
+        loaded = load_suite(request.suite)
         if tuned:
             tuned.check_suite(loaded.name)
-    method_classes = _load_all("methods", methods, mistakes)
-    task_classes = _load_all("tasks", tasks, mistakes)
-    seed_numbers = _seeds(seeds, mistakes)
+    method_classes = _load_all("methods", request.methods, mistakes)
+    task_classes = _load_all("tasks", request.tasks, mistakes)
+    seed_numbers = _seeds(request.seeds, mistakes)
     owners: dict[str, dict[str, type]] = {"train": _keys(Recipe), "data": _keys(Data)}
     if loaded:
         joined = [stream for entry in loaded.tasks.values() for stream in entry.sources]
         owners |= {stream: _keys(StreamSource) for stream in joined}
     owners |= {name: dict.fromkeys(PER_METHOD, Recipe) | _keys(cls) for name, cls in method_classes.items()}
     owners |= {name: _keys(Recipe) | _keys(cls) for name, cls in task_classes.items()}
-    changes = _changes(overrides, owners, mistakes, told={*methods, *tasks})
+    changes = _changes(request.overrides, owners, mistakes, told={*request.methods, *request.tasks})
     plan: list[Spec] = []
     for task in task_classes if loaded else ():
         with mistakes.gathered():
@@ -132,7 +144,7 @@ def _changes(
     """What the overrides change.
 
     Args:
-        overrides: as `make_plan` takes them.
+        overrides: as in `RunRequest`.
         owners: what stands before the dot of a key, what may stand after it, and the class whose field that is.
         mistakes: gets what is wrong.
         told: names that need no complaint any more where they are no owners.

@@ -26,11 +26,11 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
         UsageError: the suite, an encoder or the release is not there.
         DataError: a file of the release is missing or broken.
     """
-    from bench.config.plan import make_plan
+    from bench.config.plan import RunRequest, make_plan
     from bench.config.preflight import check_encoders
 
     check_official([task], root)
-    spec = make_plan(suite, ["head"], [task], [0], ["data.source=official"])[0]
+    spec = make_plan(RunRequest(suite, ["head"], [task], overrides=["data.source=official"]))[0]
     check_encoders([spec], weights=False, tokenizer=True)
 
     from bench.data.splits import open_splits  # brings torch

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli import main
+from bench.config.plan import RunRequest
 from bench.config.spec import Spec
 from bench.config.tuned_settings import read_tuned
 from bench.execution.planning import plan_runs
@@ -123,7 +124,7 @@ def specs(command: Command) -> list[Spec]:
     budget = next((values[0] for name, *values in _options(more) if name == "--budget"), None)
     file = settings_of(tasks, more)
     tuned = read_tuned(file) if file.is_file() else None
-    plan, _ = plan_runs("mini", [*methods], [*tasks], [*map(str, seeds)], changes, budget, None, tuned)
+    plan, _ = plan_runs(RunRequest("mini", methods, tasks, seeds, changes, budget, tuned))
     return plan
 
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from bench import cli
 from bench.check import baseline
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.config.suite import load_suite
 from bench.data import decoded_cache
@@ -45,7 +45,7 @@ WRONG = [
 
 @pytest.fixture
 def spec() -> Spec:
-    (made,) = make_plan("mini", ["head"], ["ave"], [0], [])
+    (made,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
     return made
 
 

@@ -11,7 +11,7 @@ import mocks
 import pytest
 
 from bench import load_adapter
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.execution.finished_runs import look_up
 from bench.execution.sweep import sweep
 from bench.records import predictions, schema, store
@@ -26,7 +26,7 @@ def folder(tmp_path) -> Path:
 
 def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder):
     changes = ["ave.epochs=1", *mocks.EACH_ONCE]
-    plan = make_plan("mini", ["lora"], ["ave"], [0], changes)
+    plan = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], changes))
     there = replace(options, data_root=folder, results=folder / "out", save_adapters=True)
     (record,) = sweep(plan, folder / "out", there)
     assert record.status == "ok" and record.adapter, record.traceback
@@ -37,7 +37,7 @@ def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder)
 
 
 def test_a_record_may_name_such_a_file(mock_suite, folder):
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     record = replace(mocks.failed(spec, f"{folder} is broken"), traceback=f"in {folder}", tuned={"file": str(folder)})
     store.write(record, folder)
     found = store.of(folder, spec)

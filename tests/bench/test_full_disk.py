@@ -13,7 +13,7 @@ import pytest
 import bench
 from bench import cli
 from bench.check import baseline
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError
 from bench.execution import single_run
 from bench.records import predictions, sample_scores, schema, store
@@ -117,7 +117,7 @@ def test_a_baseline_that_cannot_be_written_is_printed(tmp_path):
 
 @pytest.mark.parametrize("fails", ["set_aside", "samples", "predictions", "adapter", "all"])
 def test_what_a_run_saves_besides_its_record_fails_by_itself(options, tmp_path, monkeypatch, caplog, fails):
-    (spec,) = make_plan("mini", ["head"], ["ave"], [0], ["ave.epochs=1", *mocks.EACH_ONCE])
+    (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"], [0], ["ave.epochs=1", *mocks.EACH_ONCE]))
     places = {
         "set_aside": (store, "set_aside"),
         "samples": (sample_scores, "keep"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bench.cli import main
+from bench.config.plan import RunRequest
 from bench.config.suite import load_suite
 from bench.execution.planning import plan_runs
 from bench.records import store
@@ -50,7 +51,7 @@ def test_the_authors_settings_run_and_their_deviations_are_in_the_record(suite, 
 def of_paper(suite, task, monkeypatch):
     for check in ("check_official", "check_encoders"):
         monkeypatch.setattr(f"bench.execution.planning.{check}", lambda *_: None)
-    (spec,), _ = plan_runs(suite, ["cola"], [task], [0], [])
+    (spec,), _ = plan_runs(RunRequest(suite, ["cola"], [task]))
     return spec
 
 

@@ -6,14 +6,14 @@ import pytest
 
 from bench import registry
 from bench.config import validate
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
 
 
 def trained(suite: str, task: str, name: str, *sets: str) -> tuple[MultiStream, int]:
     """The task's streams with the method attached, and how many parameters it trains."""
-    (spec,) = make_plan(suite, [name], [task], [0], sets)
+    (spec,) = make_plan(RunRequest(suite, [name], [task], [0], sets))
     model = MultiStream({stream: outline_stream(**source) for stream, source in spec.streams.items()})
     method = validate.build(registry.load("methods", name), spec.settings, name)
     method.attach(model)
@@ -66,5 +66,5 @@ def test_lora_of_the_suites_heads_is_as_large_as_the_authors(suite, r, count):
 def test_a_budget_of_cola_gives_lora_the_authors_rank():
     from bench.config.budget import plan_within
 
-    (lora,), (fit,) = plan_within("cola", "paper-avs", ["lora"], ["avs"], [0], [])
+    (lora,), (fit,) = plan_within(RunRequest("paper-avs", ["lora"], ["avs"], budget="cola"))
     assert (lora.settings["r"], lora.settings["alpha"], fit.target) == (48, 24.0, 23_753_232)

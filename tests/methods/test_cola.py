@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from transformers import ViTConfig
 
 from bench import registry
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
@@ -294,4 +294,4 @@ def test_a_setting_of_the_same_name_is_refused_before_anything_runs(monkeypatch)
 
     monkeypatch.setitem(registry._added["methods"], "summarising", Summarising)
     with pytest.raises(UsageError, match="summarising and the inter-modal path both have a setting summary"):
-        make_plan("mini", ["cola+summarising"], ["ave"], [0], [])
+        make_plan(RunRequest("mini", ["cola+summarising"], ["ave"]))

@@ -10,7 +10,7 @@ import torch
 from bench import registry
 from bench.config import validate
 from bench.config.describe import assignments, setting
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.suite import parse_value
 from bench.errors import UsageError
 from bench.methods.base import Method
@@ -157,7 +157,7 @@ def test_hidden_widths_of_other_streams_are_refused(values, told):
 
 def test_hidden_widths_on_the_command_line():
     def settings_of(*sets):
-        return make_plan("paper-avs", ["cola"], ["avs"], [0], sets)[0].settings
+        return make_plan(RunRequest("paper-avs", ["cola"], ["avs"], [0], sets))[0].settings
 
     assert settings_of("cola.hidden={vision = 4, audio=8}")["hidden"] == {"vision": 4, "audio": 8}
     assert settings_of("cola.hidden=4")["hidden"] == 4

@@ -16,7 +16,7 @@ from peft import PeftModel
 
 from bench import registry
 from bench.config import validate
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import UsageError
 from bench.methods.peft_types import config_classes
 
@@ -198,7 +198,7 @@ def test_a_setting_holds_what_a_method_must_hold_or_is_refused(case, make_model,
 )
 def test_a_command_with_such_a_setting_ends_before_anything_is_loaded(change, told):
     with pytest.raises(UsageError) as raised:
-        make_plan("mini", [f"peft:{change.partition('.')[0]}"], ["ave"], [0], [f"peft:{change}"])
+        make_plan(RunRequest("mini", [f"peft:{change.partition('.')[0]}"], ["ave"], [0], [f"peft:{change}"]))
     assert told in str(raised.value)
 
 

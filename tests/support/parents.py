@@ -58,12 +58,12 @@ def main(what: str, folder: Path, held: bool) -> None:
         loader.decoding_workers = lambda: 2
         list(loader.load(loader.Decoded(Samples(folder, held), [0, 1]), 1))
     else:
-        from bench.config.plan import make_plan
+        from bench.config.plan import RunRequest, make_plan
         from bench.config.run_options import RunOptions
         from bench.execution import process_pool
 
         process_pool.execute_run, process_pool.make_data = execute, lambda specs, options: None
-        plan = make_plan("mini", ["lora"], ["ave"], [0, 1], [])
+        plan = make_plan(RunRequest("mini", ["lora"], ["ave"], [0, 1]))
         take = iter(plan)
         list(process_pool.run_all(lambda: next(take, None), RunOptions(folder), 2, plan))
 

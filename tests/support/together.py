@@ -16,7 +16,7 @@ from pathlib import Path
 import mocks
 
 from bench import registry
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.execution import single_run
 from bench.execution.sweep import sweep
@@ -59,7 +59,7 @@ def do(results: Path, suite: str, folder: Path, count: int, who: str) -> None:
 
     registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]
     single_run.execute = execute
-    plan = make_plan(suite, ["lora"], ["ave"], range(count), [])
+    plan = make_plan(RunRequest(suite, ["lora"], ["ave"], range(count)))
     found = list(sweep(plan, results, RunOptions(device="cpu")))
     assert not distributed.is_main() or {record.id for record in found} == {spec.id for spec in plan}
 

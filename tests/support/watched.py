@@ -14,7 +14,7 @@ import torch
 from accelerate import tracking as of_accelerate
 from torch import nn
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.execution import single_run
 from bench.records import schema, store
@@ -175,7 +175,7 @@ class Ran:
 def watch(method: str, options: RunOptions, results: Path) -> Ran:
     """Does a run of `RUNS`, as `bench run --track wandb --save-adapters` does it."""
     task, *changes = RUNS[method]
-    (spec,) = make_plan("mini", [method], [task], [0], [*FEW, *changes])
+    (spec,) = make_plan(RunRequest("mini", [method], [task], [0], [*FEW, *changes]))
     made: list[Setup] = []
     Watched.made.clear()
     Noted.made.clear()

@@ -22,7 +22,7 @@ from bench.check.costs import Cost
 from bench.check.integrity import check_records
 from bench.check.reader_probe import Seen
 from bench.check.table import markdown, terminal, verdict
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.records import store
 
@@ -45,7 +45,7 @@ def made(mock_suite):
 
     def make(scores, first_seed=0, cost=COST, **changes):
         seeds = range(first_seed, first_seed + len(scores[0]))
-        plan = make_plan(str(mock_suite), ["lora", "cola"][: len(scores)], ["ave"], list(seeds), [])
+        plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"][: len(scores)], ["ave"], list(seeds)))
         table = dict(zip(("lora", "cola"), scores, strict=False))
         done = [record(spec, float(table[spec.method][spec.seed - first_seed])) for spec in plan]
         costs = {"ave": dict.fromkeys(table, cost)}
@@ -237,13 +237,13 @@ def _scores(**changes):
     ],
 )
 def test_what_every_record_must_hold(mock_suite, change, what):
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [3], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
     assert failures(check_records([record(spec)])) == []
     assert failures(check_records([change(record(spec))])) == [("lora", f"seed 3: {what}")]
 
 
 def test_a_metric_that_is_no_number_is_equal_to_itself_and_picks_no_epoch(mock_suite):
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [3], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
     made = record(spec)
     (first,) = made.scores.validation
     curve = [
@@ -255,7 +255,7 @@ def test_a_metric_that_is_no_number_is_equal_to_itself_and_picks_no_epoch(mock_s
 
 
 def test_splits_of_unlike_sizes_may_have_equal_scores(mock_suite):
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [3], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
     made = record(spec)
     equal = _scores(splits=dict.fromkeys(("val", "test"), made.scores.splits["val"]))(made)
     unlike = replace(equal, data=replace(equal.data, counts={"val": 10, "test": 11}))

@@ -15,7 +15,7 @@ from bench.check.costs import Cost
 from bench.check.integrity import check_records
 from bench.check.reader_probe import see
 from bench.check.sanity_run import run_trap
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.execution.single_run import execute
 from bench.records.environment import environment
 
@@ -28,7 +28,7 @@ OF_HARNESS = DEFECTS.keys() - OF_READER - OF_METHOD
 @pytest.fixture(scope="module")
 def seen(options):
     """What the readers give, by task."""
-    (ave, avs) = make_plan("check", ["lora"], ["ave", "avs"], [0], [])
+    (ave, avs) = make_plan(RunRequest("check", ["lora"], ["ave", "avs"]))
     return {"ave": see(ave, options), "avs": see(avs, options)}
 
 
@@ -40,7 +40,7 @@ def clean(options, seen):
 
 def measured(options, method, seen):
     """What a check compares of a run of a method on AVS; nothing is wrong in its record."""
-    (spec,) = make_plan("check", [method], ["avs"], [0], ["avs.epochs=1", "avs.batch_size=2"])
+    (spec,) = make_plan(RunRequest("check", [method], ["avs"], [0], ["avs.epochs=1", "avs.batch_size=2"]))
     record = execute(spec, options)
     done = [record, replace(record, spec={**record.spec, "seed": 1})]  # a spread, of 0, takes two
     assert failures(check_records(done)) == set()
@@ -64,7 +64,7 @@ def test_a_defect_of_a_method_is_found(clean, options, seen, name):
 @pytest.mark.parametrize("name", sorted(OF_READER))
 def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
     """Also where the samples that are trained on were prepared before it came in, and told as well."""
-    (spec,) = make_plan("check", ["lora"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest("check", ["lora"], ["ave"]))
     with DEFECTS[name].plant():
         now = see(spec, options)
     baseline, found = (replace(clean("lora"), tasks={"ave": OfTask(data, {})}) for data in (seen["ave"], now))
@@ -76,7 +76,7 @@ def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
 
 @pytest.mark.parametrize("name", ["none", *sorted(OF_HARNESS)])
 def test_a_defect_of_the_harness_falls_into_the_trap(options, name):
-    (spec,) = make_plan("check", ["lora"], ["avs"], [0], [])
+    (spec,) = make_plan(RunRequest("check", ["lora"], ["avs"]))
     with DEFECTS[name].plant() if name in DEFECTS else nullcontext():
         found = failures(check_records([run_trap(spec, options)]))
     if name == "none":

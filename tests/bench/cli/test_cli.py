@@ -10,7 +10,7 @@ import pytest
 
 import bench
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 
 HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy")
@@ -57,7 +57,7 @@ def test_list_suites(tmp_path, monkeypatch, capsys):
 def test_leaderboard(mock_suite, tmp_path, capsys):
     assert cli.main(["leaderboard", "--results", str(tmp_path)]) == 1
     assert "there are no records" in capsys.readouterr().err
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     store.write(mocks.record(spec), tmp_path)
     assert cli.main(["leaderboard", "--results", str(tmp_path)]) == 0
     assert capsys.readouterr().out == "".join(
@@ -95,7 +95,7 @@ def results(tmp_path_factory):
     suite.write_text(mocks.SUITE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("bench.registry.entry_points", lambda group: mocks.ENTRY_POINTS[group])
-        (spec,) = make_plan(str(suite), ["lora"], ["ave"], [0], [])
+        (spec,) = make_plan(RunRequest(str(suite), ["lora"], ["ave"]))
     store.write(mocks.record(spec), folder)
     return folder
 

@@ -126,9 +126,8 @@ def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, 
 
 
 def test_what_a_budget_came_to_is_told(bench_run, runs, capsys, monkeypatch):
-    def plan_within(budget, *asked):
-        plan = make_plan(*asked)
-        return plan, [
+    def plan_within(request):
+        return make_plan(request), [
             Fit("ave", "lora", 1000, 1024, {"r": 12, "alpha": 6.0}),
             Fit("ave", "cola", 1000, 995, {}),
         ]

@@ -6,14 +6,14 @@ import mocks
 import pytest
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.execution.claims import Claims
 from bench.records import store
 
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], range(3), [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], range(3)))
 
 
 def rows(capsys):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench import registry
 from bench.config import validate
 from bench.config.budget import TOLERANCE, Fit, _amount, _count, fit, plan_within
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import UsageError
 from bench.methods.base import Method
@@ -29,7 +29,7 @@ def spec_of(method: str, **values) -> Spec:
 
 def within(budget: str, methods: list[str], *sets: str) -> dict[str, tuple[Spec, Fit]]:
     """The run of each method on AVE of `mini`, and what it came to."""
-    plan, fits = plan_within(budget, "mini", methods, ["ave"], [0], sets)
+    plan, fits = plan_within(RunRequest("mini", methods, ["ave"], overrides=sets, budget=budget))
     assert [spec.method for spec in plan] == methods
     return {spec.method: (spec, next(fit for fit in fits if fit.method == spec.method)) for spec in plan}
 
@@ -73,7 +73,7 @@ def test_the_name_of_a_method_is_no_size():
 )
 def test_nonsense_is_told(text, told):
     with pytest.raises(UsageError) as raised:
-        plan_within(text, "mini", ["lora"], ["ave"], [0], [])
+        plan_within(RunRequest("mini", ["lora"], ["ave"], budget=text))
     (problem,) = raised.value.problems
     assert problem.startswith("--budget takes a share") and told in problem
 
@@ -113,7 +113,7 @@ def test_loras_rank_at_the_papers_cola_on_two_vit_b(tmp_path):
         r = 16
         alpha = 8.0
     """)
-    (lora,), (found,) = plan_within("cola", str(suite), ["lora"], ["ave"], [0], [])
+    (lora,), (found,) = plan_within(RunRequest(str(suite), ["lora"], ["ave"], budget="cola"))
     assert (lora.settings["r"], lora.settings["alpha"]) == (54, 27.0)
     assert (found.target, found.found) == (17_826_192 / 12, 17_915_904 / 12)
     assert found.off == pytest.approx(0.005, abs=1e-4)
@@ -121,7 +121,7 @@ def test_loras_rank_at_the_papers_cola_on_two_vit_b(tmp_path):
 
 def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised():
     fitted = within("cola", ["lora", "dora", "adalora", "cola-dora", "cola"])
-    plain = {spec.method: spec.settings for spec in make_plan("mini", list(fitted), ["ave"], [0], [])}
+    plain = {spec.method: spec.settings for spec in make_plan(RunRequest("mini", list(fitted), ["ave"]))}
     assert fitted["cola"][0].settings == plain["cola"]
     assert fitted["cola"][1] == Fit("ave", "cola", fitted["cola"][1].found, fitted["cola"][1].found, {})
     for name, (spec, found) in fitted.items():
@@ -298,6 +298,6 @@ def test_tasks_of_the_same_streams_share_what_was_counted(monkeypatch):
         return _count(outline, spec, values)
 
     monkeypatch.setattr("bench.config.budget._count", counting)
-    _, fits = plan_within("cola", "mini", ["lora"], ["refcoco", "refcocog"], [0], ())
+    _, fits = plan_within(RunRequest("mini", ["lora"], ["refcoco", "refcocog"], budget="cola"))
     assert [(fit.task, fit.found) for fit in fits] == [(task, fits[0].found) for task in ("refcoco", "refcocog")]
     assert len(counted) == len(set(counted)) > 1

@@ -10,7 +10,7 @@ import pytest
 
 from bench import registry
 from bench.config import inherited_settings, suite
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.methods.adalora import AdaLoRA
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
@@ -68,13 +68,13 @@ def own_names(monkeypatch):
 
 def planned(cls, task="ave", of="mini", name="mine"):
     registry.add("methods", name, cls)
-    (spec,) = make_plan(of, [name], [task], [0], [])
+    (spec,) = make_plan(RunRequest(of, [name], [task]))
     return spec
 
 
 def test_the_methods_of_this_package_have_the_runs_that_they_had():
     for name, ids in IDS.items():
-        assert tuple(spec.id for spec in make_plan("mini", [name], TASKS, [0], [])) == ids, name
+        assert tuple(spec.id for spec in make_plan(RunRequest("mini", [name], TASKS))) == ids, name
 
 
 def test_a_derived_method_has_the_settings_of_its_base_and_a_warning_says_so(caplog):
@@ -95,7 +95,7 @@ def test_a_default_of_its_own_counts_before_what_is_inherited():
 
 
 def test_a_pattern_that_happens_to_fit_its_name_does_not_keep_the_rest_from_it():
-    cola = make_plan("mini", ["cola"], ["ave"], [0], [])[0]
+    cola = make_plan(RunRequest("mini", ["cola"], ["ave"]))[0]
     derived = planned(type("ColaPlus", (CoLA,), {}), name="colaplus")
     assert derived.settings == cola.settings and derived.settings["r"] == 4
 
@@ -122,6 +122,6 @@ def test_what_derives_from_no_method_with_a_name_has_its_defaults(caplog):
 
 def test_an_installed_method_inherits_too(mock_suite):
     mock_suite.write_text(mocks.SUITE + "\n[methods.lora]\nr = 3\n")
-    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], [0], [])
+    ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"]))
     assert ave.settings["r"] == 16, "the suite has a table of its name for this task"
     assert avs.settings["r"] == 3

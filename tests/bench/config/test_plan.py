@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import UsageError
 
@@ -59,7 +59,7 @@ def test_id_is_the_same_for_ever():
 
 
 def test_runs_are_ordered_by_task_seed_method(mock_suite):
-    plan = make_plan(str(mock_suite), ["lora", "cola", "lora"], ["avs", "ave"], ["1", "0", 1], [])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola", "lora"], ["avs", "ave"], ["1", "0", 1]))
     assert [spec.label for spec in plan] == [
         f"{task} {method} seed {seed}" for task in ("avs", "ave") for seed in (1, 0) for method in ("lora", "cola")
     ]
@@ -67,7 +67,7 @@ def test_runs_are_ordered_by_task_seed_method(mock_suite):
 
 
 def test_spec_holds_everything_that_is_measured(mock_suite):
-    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], [])
+    ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"], ["0"]))
     cola = {"r": 16, "alpha": 8.0, "summary": "cls", "targets": ["q", "v"]}
     assert ave.settings == {**cola, "inter_scale": 0.1}
     assert avs.settings == {**cola, "inter_scale": None}
@@ -80,7 +80,7 @@ def test_spec_holds_everything_that_is_measured(mock_suite):
 def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_suite):
     overrides = ["train.epochs=1", "avs.epochs = 2", "avs.window_s=3", "cola.r=8", "cola.inter_scale=none"]
     overrides += ["cola.targets=q,k,v", "cola.summary=mean", "data.source=official"]
-    ave, avs = make_plan(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], overrides)
+    ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], overrides))
     assert (ave.recipe["epochs"], avs.recipe["epochs"]) == (1, 2)
     assert avs.task_settings == {"window_s": 3.0}
     assert ave.settings == {"r": 8, "alpha": 8.0, "inter_scale": None, "summary": "mean", "targets": ["q", "k", "v"]}
@@ -113,7 +113,7 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
 )
 def test_wrong_overrides(mock_suite, override, told):
     with pytest.raises(UsageError) as raised:
-        make_plan(str(mock_suite), ["cola"], ["ave"], ["0"], [override])
+        make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], ["0"], [override]))
     assert len(raised.value.problems) == 1
     assert told in raised.value.problems[0]
 
@@ -121,7 +121,9 @@ def test_wrong_overrides(mock_suite, override, told):
 def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
     overrides = ["loraa.r=4", "cola.r=-1", "ave.epochs=two", "data.sede=1"]
     with pytest.raises(UsageError) as raised:
-        make_plan(str(mock_suite), ["loraa", "cola"], ["ave", "avz"], ["0", "-1", "x", str(2**32)], overrides)
+        make_plan(
+            RunRequest(str(mock_suite), ["loraa", "cola"], ["ave", "avz"], ["0", "-1", "x", str(2**32)], overrides)
+        )
     told = raised.value.problems
     assert len(told) == 8
     beginnings = ["unknown method loraa", "unknown task avz", "a seed is", "a seed is", "a seed is"]
@@ -131,7 +133,7 @@ def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
 
 def test_an_unknown_suite_does_not_hide_other_mistakes(mock_registry):
     with pytest.raises(UsageError) as raised:
-        make_plan("mimi", ["loraa"], [], ["0"], [])
+        make_plan(RunRequest("mimi", ["loraa"], [], ["0"]))
     told = str(raised.value)
     assert "unknown suite mimi" in told
     assert "did you mean lora?" in told
@@ -141,7 +143,7 @@ def test_an_unknown_suite_does_not_hide_other_mistakes(mock_registry):
 def test_a_task_that_the_suite_lacks(mock_suite):
     mock_suite.write_text(mocks.SUITE.partition("[tasks.avs]")[0])
     with pytest.raises(UsageError, match="suite mock has no task avs: known: ave"):
-        make_plan(str(mock_suite), ["lora"], ["avs"], ["0"], [])
+        make_plan(RunRequest(str(mock_suite), ["lora"], ["avs"], ["0"]))
 
 
 OWN_RATE = """
@@ -166,7 +168,7 @@ lr_adapter = 1e-5
 def test_a_method_may_have_a_learning_rate_of_its_own(mock_suite, overrides, ave, avs):
     """Before the suite's rate its own counts, before both the command line's."""
     mock_suite.write_text(mocks.SUITE + OWN_RATE)
-    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], overrides)
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], overrides))
     rates = {(spec.method, spec.task): spec.recipe["lr_adapter"] for spec in plan}
     assert (rates["cola", "ave"], rates["cola", "avs"]) == (ave, avs)
     common = next((float(o.partition("=")[2]) for o in overrides if o.startswith("train")), 1e-3)
@@ -180,9 +182,9 @@ def test_a_method_may_have_a_learning_rate_of_its_own(mock_suite, overrides, ave
 
 def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
     """What one method has for itself leaves the runs of the others what they were."""
-    plain = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], [])
+    plain = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"]))
     mock_suite.write_text(mocks.SUITE + '\n[tasks.ave.methods."c*"]\nhead_factor = 8\n')
-    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0], [])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"]))
     assert [spec.id == before.id for spec, before in zip(plan, plain, strict=True)] == [True, False, True, True]
     assert [spec.of_method["head_factor"] for spec in plan] == [1, 8, 1, 1]
 
@@ -198,18 +200,18 @@ def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
 )
 def test_methods_share_the_rest_of_the_recipe(mock_suite, override, told):
     with pytest.raises(UsageError) as raised:
-        make_plan(str(mock_suite), ["cola"], ["ave"], [0], [override])
+        make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], [0], [override]))
     (problem,) = raised.value.problems
     assert told in problem
 
 
 def test_settings_of_members_of_families_are_told_by_their_whole_names():
     overrides = ["peft:vera.r=8", "cola+peft:ia3.inter_r=2", "cola+peft:ia3.lr_adapter=0.5"]
-    vera, ia3 = make_plan("mini", ["peft:vera", "cola+peft:ia3"], ["ave"], [0], overrides)
+    vera, ia3 = make_plan(RunRequest("mini", ["peft:vera", "cola+peft:ia3"], ["ave"], [0], overrides))
     assert vera.settings["r"] == 8
     assert (ia3.settings["inter_r"], ia3.recipe["lr_adapter"]) == (2, 0.5)
     with pytest.raises(UsageError, match=r"unknown key peft:vera\.rr: did you mean r"):
-        make_plan("mini", ["peft:vera"], ["ave"], [0], ["peft:vera.rr=8"])
+        make_plan(RunRequest("mini", ["peft:vera"], ["ave"], [0], ["peft:vera.rr=8"]))
 
 
 @pytest.mark.parametrize(
@@ -222,9 +224,9 @@ def test_settings_of_members_of_families_are_told_by_their_whole_names():
 )
 def test_paths_between_streams_that_the_task_has_not_are_told_before_anything_is_loaded(paths, told):
     for task in ("ave", "avs"):
-        assert make_plan("mini", ["cola"], [task], [0], ["cola.paths=vision>audio"])[0].settings["paths"] == [
-            "vision>audio"
-        ]
+        assert make_plan(RunRequest("mini", ["cola"], [task], [0], ["cola.paths=vision>audio"]))[0].settings[
+            "paths"
+        ] == ["vision>audio"]
     with pytest.raises(UsageError) as raised:
-        make_plan("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"])
+        make_plan(RunRequest("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"]))
     assert raised.value.problems == [told]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench import api, cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders
 from bench.errors import UsageError
 from bench.streams.sources import WEIGHTS
@@ -34,7 +34,7 @@ def in_part(tmp_path, monkeypatch) -> None:
 def test_all_encoders_of_a_command_are_told_of_at_once(in_part):
     changes = [f"vision.model={NAME}", "audio.model=/nowhere"]
     with pytest.raises(UsageError) as error:
-        check_encoders(make_plan("mini", ["lora"], ["ave", "avs"], [0, 1], changes))
+        check_encoders(make_plan(RunRequest("mini", ["lora"], ["ave", "avs"], [0, 1], changes)))
     first, second = error.value.problems
     assert FETCH in first and first.endswith("; or name a folder that holds one: --set vision.model=DIR")
     assert second.startswith("no folder /nowhere") and second.endswith("--set audio.model=DIR")

@@ -6,7 +6,7 @@ import mocks
 import pytest
 
 from bench.config import suite
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.recipe import Recipe
 from bench.errors import UsageError
 
@@ -22,10 +22,10 @@ def test_a_suite_is_read_from_its_file(mock_suite):
 
 def test_a_stream_may_have_inputs_of_another_extent(mock_suite):
     """What is not said stays out of the specification, so that runs keep their ids."""
-    (before,) = make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
+    (before,) = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"]))
     own = mocks.SUITE.replace('"embedded:audio-v1"', '"embedded:audio-v1"\nframes = 1024')
     mock_suite.write_text(own)
-    (spec,) = make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"]))
     assert spec.streams["audio"] == {"model": "embedded:audio-v1", "frames": 1024}
     assert spec.streams["vision"] == before.streams["vision"] == {"model": "embedded:vision-v2"}
     assert spec.id != before.id
@@ -138,9 +138,9 @@ def test_patterns_stand_for_several_methods_and_the_more_particular_table_counts
 def test_a_pattern_is_checked_where_it_is_used(mock_suite):
     mock_suite.write_text(mocks.SUITE + '\n[methods."c*"]\nrr = 3\n')
     assert suite.load_suite(str(mock_suite)).of_method("lora", "ave") == {}
-    make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     with pytest.raises(UsageError, match=r"unknown key cola\.rr: did you mean r"):
-        make_plan(str(mock_suite), ["cola"], ["ave"], [0], [])
+        make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"]))
 
 
 def test_a_method_may_have_learning_rates_of_its_own_and_nothing_else(mock_suite):
@@ -167,7 +167,7 @@ def test_what_a_method_calls_its_own_is_no_recipe():
 
 @pytest.mark.parametrize("task", ["ave", "avs"])
 def test_the_settings_of_mini_for_families(task):
-    plan = make_plan("mini", ["cola", "cola+peft:ia3", "cola-adalora", "peft:ia3", "full"], [task], [0], [])
+    plan = make_plan(RunRequest("mini", ["cola", "cola+peft:ia3", "cola-adalora", "peft:ia3", "full"], [task]))
     of = {spec.method: spec for spec in plan}
     assert {of[name].settings["inter_scale"] for name in of if name.startswith("cola")} == {0.1}
     assert {of[name].settings["reduction"] for name in of if name.startswith("cola")} == {8}

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from bench.config import toml
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.suite import load_suite, parse_value
 from bench.errors import UsageError
 
@@ -69,7 +69,7 @@ def test_what_the_command_line_sets_is_bounded_too():
     for value in (f"{{{deep} = 1}}", "[" * 5000):
         assert parse_value(value) == value
     with pytest.raises(UsageError, match="a key has at most 200 characters") as raised:
-        make_plan("mini", ["lora"], ["ave"], [0], [f"{deep}=1"])
+        make_plan(RunRequest("mini", ["lora"], ["ave"], [0], [f"{deep}=1"]))
     assert len(str(raised.value)) < 500
 
 

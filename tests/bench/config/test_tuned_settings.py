@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import bench
 from bench import cli
-from bench.config.plan import make_plan, with_values
+from bench.config.plan import RunRequest, make_plan, with_values
 from bench.config.suite import read_toml
 from bench.config.tuned_settings import Tuning, check_mergeable, read_tuned, write_tuned
 from bench.errors import BenchError, UsageError
@@ -40,7 +40,7 @@ def planned(mock_suite, file):
 
     def make(methods="lora cola", tasks="ave", *changes, tuned=True):
         given = read_tuned(file) if tuned else None
-        return make_plan(str(mock_suite), methods.split(), tasks.split(), [0], changes, given)
+        return make_plan(RunRequest(str(mock_suite), methods.split(), tasks.split(), [0], changes, tuned=given))
 
     return make
 
@@ -226,7 +226,7 @@ def test_equal_values_make_equal_runs(planned):
 def test_a_file_of_another_suite_is_refused(file, mock_suite):
     mock_suite.write_text(mocks.SUITE.replace('name = "mock"', 'name = "mick"'))
     with pytest.raises(UsageError, match=r"--settings tuned\.toml was tuned on suite mock, and this is mick"):
-        make_plan(str(mock_suite), ["lora"], ["ave"], [0], [], read_tuned(file))
+        make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [0], [], tuned=read_tuned(file)))
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def test_a_budget_keeps_tuned_rates(tmp_path):
     tuning = replace(TUNING, suite="mini")
     write_tuned(tmp_path / "mini.toml", tuning, {("ave", "lora"): {"lr_adapter": 0.25}}, {("ave", "lora"): "x"})
     tuned = read_tuned(tmp_path / "mini.toml")
-    plan, _ = plan_within("28k", "mini", ["lora"], ["ave"], [0], [], tuned)
+    plan, _ = plan_within(RunRequest("mini", ["lora"], ["ave"], budget="28k", tuned=tuned))
     assert plan[0].recipe["lr_adapter"] == 0.25 and tuned.told(plan[0])
 
 

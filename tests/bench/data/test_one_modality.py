@@ -8,14 +8,14 @@ from mocks import EACH_ONCE
 
 from bench.cli import main
 from bench.config.describe import data_title
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.data.loader import Columns, Without, load
 from bench.errors import UsageError
 from bench.training.setup import set_up
 
 
 def spec(task: str, *changes: str):
-    return make_plan("mini", ["lora"], [task], ["0"], [*EACH_ONCE, *changes])[0]
+    return make_plan(RunRequest("mini", ["lora"], [task], ["0"], [*EACH_ONCE, *changes]))[0]
 
 
 @pytest.mark.parametrize("kind", [Columns, lambda columns: [dict(zip(columns, row, strict=True)) for row in rows()]])

@@ -17,7 +17,7 @@ from pathlib import Path
 import mocks
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import BenchError
 from bench.execution import claims
@@ -29,7 +29,7 @@ from bench.records import schema, store
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora"], ["ave"], range(6), [])
+    return make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(6)))
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ def test_the_claim_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_on
     code = (
         "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import mocks\n"
         "from bench import registry; registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]\n"
-        "from bench.execution.claims import Claims; from bench.config.plan import make_plan\n"
+        "from bench.execution.claims import Claims; from bench.config.plan import RunRequest, make_plan\n"
         "claims = Claims(Path(sys.argv[1])).__enter__()\n"
-        "assert claims.take(make_plan(sys.argv[3], ['lora'], ['ave'], [0], [])[0]); os._exit(9)"
+        "assert claims.take(make_plan(RunRequest(sys.argv[3], ['lora'], ['ave']))[0]); os._exit(9)"
     )
     suite = tmp_path / "mock.toml"
     arguments = [str(tmp_path), str(Path(mocks.__file__).parent), str(suite)]
@@ -226,8 +226,9 @@ def test_a_process_that_was_stopped_writes_nothing_once_its_run_is_taken_over(pl
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import mocks\n"
         "from bench import registry, files; registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]\n"
-        "from bench.execution.claims import Claims, ClaimLostError; from bench.config.plan import make_plan\n"
-        "results = Path(sys.argv[1]); spec = make_plan(sys.argv[3], ['lora'], ['ave'], [0], [])[0]\n"
+        "from bench.execution.claims import Claims, ClaimLostError\n"
+        "from bench.config.plan import RunRequest, make_plan\n"
+        "results = Path(sys.argv[1]); spec = make_plan(RunRequest(sys.argv[3], ['lora'], ['ave']))[0]\n"
         "with Claims(results) as claims:\n"
         "    assert claims.take(spec); guard = claims.holder(spec).writing\n"
         "    files.write_text(results / 'early', 'mine', guard)\n"
@@ -391,11 +392,11 @@ def test_commands_of_several_processes_do_every_run_once(mock_suite, tmp_path):
         "import sys, os, time; sys.path.insert(0, sys.argv[2]); import mocks\n"
         "from pathlib import Path; from bench import registry; from bench.execution import sweep\n"
         "registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]\n"
-        "from bench.config.plan import make_plan\n"
+        "from bench.config.plan import RunRequest, make_plan\n"
         "def execute(spec, options):\n"
         "    open(sys.argv[1] + '/did', 'a').write(f'{spec.seed}\\n'); time.sleep(0.01); return mocks.record(spec)\n"
         "sys.modules['bench.execution.single_run'].execute = execute; sweep._LOOK = 0.01\n"
-        "plan = make_plan(sys.argv[3], ['lora'], ['ave'], range(40), [])\n"
+        "plan = make_plan(RunRequest(sys.argv[3], ['lora'], ['ave'], range(40)))\n"
         "from bench.config.run_options import RunOptions\n"
         "found = list(sweep.sweep(plan, Path(sys.argv[1]), RunOptions())); assert len(found) == 40"
     )

@@ -15,7 +15,7 @@ import torch
 from accelerate.optimizer import AcceleratedOptimizer
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.execution import single_run
 from bench.execution.sweep import sweep
@@ -89,7 +89,7 @@ def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, 
 @pytest.mark.parametrize("split", ["test", "validation"])
 def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_path, number, told, split):
     """Not the epoch's and not the method's primary score is anything to compare then."""
-    (spec,) = make_plan("mini", ["lora"], ["ave"], [3], [])
+    (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [3]))
     made = mocks.record(spec).scores
     if split == "test":
         made = replace(made, test={made.metric: number})
@@ -124,7 +124,7 @@ def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tm
 
     monkeypatch.setattr(single_run, "set_up", noted)
     monkeypatch.setattr(trainer, where, full)
-    plan = make_plan("mini", [method], ["ave"], [0, 1], ["train.batch_size=2", "ave.epochs=1"])
+    plan = make_plan(RunRequest("mini", [method], ["ave"], [0, 1], ["train.batch_size=2", "ave.epochs=1"]))
     gc.collect()
     gc.disable()
     try:

@@ -13,7 +13,7 @@ from mocks import EACH_ONCE
 from official import write_official
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.data import release, splits
 from bench.errors import DataError
 from bench.execution.finished_runs import look_up
@@ -30,7 +30,7 @@ OFFICIAL = "data.source=official"
 
 
 def plan_of(task="ave", method="lora", *changes):
-    return make_plan("mini", [method], [task], [0], [OFFICIAL, *changes])
+    return make_plan(RunRequest("mini", [method], [task], [0], [OFFICIAL, *changes]))
 
 
 def recorded(spec, root):
@@ -129,13 +129,13 @@ def test_older_records_that_do_not_say_count(tmp_path, ave):
 
 def test_another_scoring_rule_makes_it_stale_and_stands_in_another_table(tmp_path, caplog):
     """Boxes were once scored as predicted, and are clamped to the picture now."""
-    plan = make_plan("mini", ["lora"], ["refcoco", "refcoco:mask"], [0], [])
+    plan = make_plan(RunRequest("mini", ["lora"], ["refcoco", "refcoco:mask"]))
     for spec in plan:
         store.write(mocks.record(spec), tmp_path)
     existing = look_up(plan, tmp_path)
     assert existing.changed == {plan[0].id: ["the scoring rule of its task"]}
     assert list(existing.done) == [plan[1].id], "masks are scored as ever"
-    (seed,) = make_plan("mini", ["lora"], ["refcoco"], [1], [])
+    (seed,) = make_plan(RunRequest("mini", ["lora"], ["refcoco"], [1]))
     store.write(mocks.record(seed, provenance=provenance_of(seed)), tmp_path)
     assert list(look_up([seed], tmp_path).done) == [seed.id]
     tables = [task.table for board in boards(store.read_all(tmp_path)) for task in board.tasks]
@@ -218,7 +218,7 @@ def test_a_finished_run_whose_score_is_not_finite_failed_and_is_done_again_on_de
 def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):
     from bench.training.setup import set_up
 
-    (spec,) = make_plan("mini", ["lora"], ["ave"], [0], [*EACH_ONCE])
+    (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], [*EACH_ONCE]))
     before = set_up(spec, options).data.datasets["test"]
     labels = AVE.samples
 

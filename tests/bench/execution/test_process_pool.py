@@ -20,7 +20,7 @@ import torch
 from alike import alike
 
 import bench
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import BenchError, DataError, UsageError
 from bench.execution import process_pool
@@ -35,7 +35,7 @@ def runs(mock_suite, tmp_path, monkeypatch):
     def begin(execute, seeds):
         monkeypatch.setattr(process_pool, "execute_run", execute)
         monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
-        plan = make_plan(str(mock_suite), ["lora"], ["ave"], range(seeds), [])
+        plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(seeds)))
         return sweep(plan, tmp_path / "out", RunOptions(tmp_path), jobs=2)
 
     yield begin
@@ -83,7 +83,7 @@ def limited(mock_suite, tmp_path, monkeypatch):
     def begin(execute, **limits):
         monkeypatch.setattr(process_pool, "execute_run", execute)
         monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
-        plan = make_plan(str(mock_suite), ["lora"], ["ave"], range(2), [])
+        plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(2)))
         return {r.spec["seed"]: r for r in sweep(plan, tmp_path / "out", RunOptions(tmp_path, **limits))}
 
     return begin
@@ -196,7 +196,7 @@ def test_data_is_generated_once_a_task_by_the_parent(monkeypatch, tmp_path):
     monkeypatch.setattr(
         "bench.data.release.build.ensure", lambda root, *what, progress: made.append((root, *what)) or (root, None)
     )
-    plan = make_plan("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"])
+    plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"]))
     process_pool.make_data(plan, RunOptions(tmp_path))
     assert made == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]
 
@@ -211,7 +211,7 @@ def test_real_runs_score_the_same(options, tmp_path):
     from bench.execution.single_run import execute
 
     threads = torch.get_num_threads()
-    plan = make_plan("mini", ["lora", "cola"], ["ave"], [0], ["train.batch_size=2", "ave.epochs=1"])
+    plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave"], [0], ["train.batch_size=2", "ave.epochs=1"]))
     torch.set_num_threads(1)
     try:
         alone = {spec.id: execute(spec, options) for spec in plan}

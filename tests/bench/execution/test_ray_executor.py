@@ -14,7 +14,7 @@ from pathlib import Path
 import on_ray
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import Terminated, UsageError
 from bench.execution import process_pool, ray_executor
@@ -59,7 +59,7 @@ def runs(nodes, mock_suite, tmp_path, monkeypatch):
     def begin(execute, count, cluster=Cluster(), options=None):  # noqa: B008 - it is frozen
         monkeypatch.setattr(process_pool, "execute_run", execute)
         monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
-        plan = make_plan(str(mock_suite), ["lora"], ["ave"], range(count), [])
+        plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(count)))
         return sweep(plan, tmp_path / "out", options or RunOptions(tmp_path), cluster=cluster)
 
     return begin

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import UsageError
 from bench.execution import ray_executor, ray_resources
@@ -64,7 +64,7 @@ def test_a_local_cluster_that_has_too_little_is_an_error_and_another_is_waited_f
 def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypatch):
     monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)
     assert list(ray_executor.run_all(lambda: None, RunOptions(), Cluster(), [])) == []
-    plan = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     with pytest.raises(UsageError, match=r'pip install "crossmodal-bench\[ray\]"'):
         next(ray_executor.run_all(iter(plan).__next__, RunOptions(), Cluster(), plan))
 
@@ -104,8 +104,8 @@ def test_profiled_memory_is_that_of_the_largest_run_on_a_cpu(mock_suite, tmp_pat
         environment = SimpleNamespace(device=device)
         return SimpleNamespace(spec=asdict(spec), environment=environment, memory=memory, batch_size=2)
 
-    lora, cola = make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [3], [])
-    other = make_plan(str(mock_suite), ["lora"], ["avs"], [0], [])[0]
+    lora, cola = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [3]))
+    other = make_plan(RunRequest(str(mock_suite), ["lora"], ["avs"]))[0]
     found = [
         measured(lora, "cpu", 10),
         measured(cola, "cpu", 30),

@@ -14,7 +14,7 @@ import mocks
 import pytest
 from official import write_official
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.execution import single_run
 from bench.execution.claims import Claim
@@ -28,7 +28,9 @@ from bench.training.setup import set_up
 
 @pytest.fixture
 def spec():
-    (spec,) = make_plan("mini", ["head"], ["ave"], [0], ["ave.epochs=3", "train.head_factor=1", *mocks.EACH_ONCE])
+    (spec,) = make_plan(
+        RunRequest("mini", ["head"], ["ave"], [0], ["ave.epochs=3", "train.head_factor=1", *mocks.EACH_ONCE])
+    )
     return spec
 
 
@@ -106,7 +108,7 @@ def test_a_run_goes_on_with_the_same_data_encoders_and_packages_only(tmp_path, m
     release, encoder = write_official(tmp_path / "ave", "ave"), tmp_path / "encoder"
     shutil.copytree(WEIGHTS / "vision-v2", encoder)
     changes = ["data.source=official", f"vision.model={encoder}"]
-    (spec,) = make_plan("mini", ["head"], ["ave"], [0], changes)
+    (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"], [0], changes))
 
     def made_by(root):
         options = RunOptions(root, "cpu", tmp_path)
@@ -160,7 +162,7 @@ def test_what_several_commands_do_again_each_run_is_done_again_once(mock_suite, 
     stand_in = "import sys, types\n"  # torch is not needed
     stand_in += "sys.modules['bench.execution.single_run'] = types.ModuleType('bench.execution.single_run')\n"
     stand_in += "import bench.execution; bench.execution.single_run = sys.modules['bench.execution.single_run']\n"
-    for spec in make_plan(str(mock_suite), ["lora"], ["ave"], range(40), []):
+    for spec in make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(40))):
         store.write(mocks.record(spec) if FLAGS[flag] == "ok" else mocks.failed(spec), tmp_path)
     arguments = [str(tmp_path), str(Path(mocks.__file__).parent), str(mock_suite)]
     commands = [

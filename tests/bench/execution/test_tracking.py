@@ -11,7 +11,7 @@ from accelerate import tracking as of_accelerate
 from alike import alike
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import UsageError
 from bench.execution import tracking
 from bench.execution.single_run import execute
@@ -63,7 +63,7 @@ def told(monkeypatch):
 
 @pytest.fixture(scope="module")
 def spec():
-    return make_plan("mini", ["lora"], ["ave"], [0], ["ave.epochs=2", "train.batch_size=2"])[0]
+    return make_plan(RunRequest("mini", ["lora"], ["ave"], [0], ["ave.epochs=2", "train.batch_size=2"]))[0]
 
 
 RATES = {"adapter": 1e-3, "head": 2e-3}

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.recipe import Recipe
 from bench.profiling.measure import random_streams
 from bench.profiling.shared_weights import SharedStreams
@@ -37,7 +37,7 @@ def make_subjects(small):
     """Makes subjects on small streams, by method."""
 
     def make(methods, samples=1, overrides=()):
-        specs = make_plan("mini", methods, ["ave"], [0], [*small, *overrides])
+        specs = make_plan(RunRequest("mini", methods, ["ave"], [0], [*small, *overrides]))
         accelerator = make_accelerator("cpu", Recipe(**specs[0].recipe))
         streams = random_streams(specs[0])
         shared = SharedStreams(streams, accelerator.device)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench import registry
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.data.splits import open_splits
 from bench.errors import BenchError
 from bench.profiling.measure import random_streams
@@ -18,7 +18,7 @@ from bench.training.setup import build_model, build_parts
 
 @pytest.mark.parametrize("name", ["ave", "avs", "refcoco"])
 def test_they_are_like_those_of_the_readers(name, options):
-    (spec,) = make_plan("mini", ["head"], [name], [0], [])
+    (spec,) = make_plan(RunRequest("mini", ["head"], [name]))
     task, _, _ = build_parts(spec)
     streams = random_streams(spec)
     inputs = {stream: own.input for stream, own in streams.streams.items()}
@@ -41,7 +41,7 @@ def test_they_are_like_those_of_the_readers(name, options):
 
 @pytest.mark.parametrize("name", ["ave", "avs", "avs_ms3", "refcoco", "refcocog:mask", "refcoco+refcoco_plus"])
 def test_loss_and_scores_take_them(name):
-    (spec,) = make_plan("mini", ["head"], [name.replace("avs_ms3", "avs")], [0], [])
+    (spec,) = make_plan(RunRequest("mini", ["head"], [name.replace("avs_ms3", "avs")]))
     task, method, _ = build_parts(spec)
     task = AVSMulti() if name == "avs_ms3" else task
     streams = random_streams(spec)
@@ -54,7 +54,7 @@ def test_loss_and_scores_take_them(name):
 
 
 def test_frames_of_avs():
-    (spec,) = make_plan("mini", ["head"], ["avs"], [0], [])
+    (spec,) = make_plan(RunRequest("mini", ["head"], ["avs"]))
     streams = random_streams(spec)
     for task, annotated in ((registry.load("tasks", "avs")(), 1), (AVSMulti(), 5)):
         train, test = examples(task, streams, 1, torch.device("cpu"))
@@ -62,7 +62,7 @@ def test_frames_of_avs():
 
 
 def test_a_task_of_others_that_makes_none_up_is_told_of():
-    (spec,) = make_plan("mini", ["head"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
     task = type("Own", (registry.load("tasks", "ave"),), {"example": Task.example})()
     with pytest.raises(BenchError, match="Own makes up no samples"):
         examples(task, random_streams(spec), 1, torch.device("cpu"))

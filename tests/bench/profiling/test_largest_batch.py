@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.profiling import largest_batch as batch
 from bench.profiling.largest_batch import MOST, largest, largest_batch
 
@@ -61,7 +61,7 @@ def test_another_error_of_a_step_is_not_taken_for_want_of_memory(monkeypatch):
 
 
 def test_on_a_cpu_it_is_what_the_available_memory_holds(monkeypatch, small):
-    (spec,) = make_plan("mini", ["lora"], ["avs"], [0], small)
+    (spec,) = make_plan(RunRequest("mini", ["lora"], ["avs"], [0], small))
 
     def with_megabytes(number):
         monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=number * 10**6))

@@ -11,7 +11,7 @@ import mocks
 import pytest
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError
 from bench.profiling import record as efficiency
 from bench.profiling.record import Against, Efficiency, Operations, Speed, Spread, StepMemory
@@ -43,7 +43,7 @@ def made(spec, /, **changes: Any) -> Efficiency:
 
 @pytest.fixture
 def specs(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"]))
 
 
 def test_what_is_written_is_read(specs, tmp_path):

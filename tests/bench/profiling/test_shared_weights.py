@@ -6,7 +6,7 @@ import copy
 
 import torch
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.profiling.measure import random_streams
 from bench.profiling.shared_weights import SharedStreams
 from bench.training.setup import build_model, build_parts
@@ -25,7 +25,10 @@ def places(subject):
 def test_what_is_frozen_lies_in_memory_once_and_what_is_trained_apart(make_subjects, small):
     subjects = make_subjects(METHODS)
     of = {name: places(subject) for name, subject in subjects.items()}
-    lent = {p.data_ptr() for p in random_streams(make_plan("mini", ["head"], ["ave"], [0], small)[0]).parameters()}
+    lent = {
+        p.data_ptr()
+        for p in random_streams(make_plan(RunRequest("mini", ["head"], ["ave"], [0], small))[0]).parameters()
+    }
     for name in ("lora", "cola", "dora", "head"):
         assert of[name][False] == lent
     assert not of["full"][False] and not of["full"][True] & lent
@@ -49,7 +52,7 @@ def test_training_one_moves_no_other(make_subjects):
 
 
 def test_a_model_on_shared_streams_is_the_one_on_its_own(make_subjects, small):
-    (spec,) = make_plan("mini", ["cola"], ["ave"], [0], small)
+    (spec,) = make_plan(RunRequest("mini", ["cola"], ["ave"], [0], small))
     task, method, _ = build_parts(spec)
     model, parameters = build_model(spec, task, method, copy.deepcopy(random_streams(spec)), None)
     subject = make_subjects(["cola"])["cola"]
@@ -79,7 +82,7 @@ def test_after_merging_memory_is_shared_again_and_nobody_is_changed(make_subject
 
 def test_weights_that_a_method_replaces_are_its_own(small):
     """As `peft:pissa` does, or frozen weights in low precision."""
-    (spec,) = make_plan("mini", ["head"], ["ave"], [0], small)
+    (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"], [0], small))
     streams = random_streams(spec)
     made = SharedStreams(streams, torch.device("cpu")).copy()
     replaced, kept = list(made.streams.parameters())[:2]

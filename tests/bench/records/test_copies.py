@@ -9,7 +9,7 @@ import mocks
 import numpy as np
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records import sample_scores, store
 from bench.records.schema import Code, Provenance
 from bench.report.standings import boards
@@ -17,7 +17,7 @@ from bench.report.standings import boards
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2]))
 
 
 @pytest.fixture

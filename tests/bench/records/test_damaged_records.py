@@ -13,13 +13,13 @@ import mocks
 import pytest
 
 from bench import api, cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError
 from bench.execution.finished_runs import look_up
 from bench.records import schema, store
 from bench.report.write import write_leaderboard
 
-PLAN = make_plan("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], [])
+PLAN = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1]))
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -111,7 +111,7 @@ def spoil(results: Path, name: str) -> str:
         path.write_text('{"schema": 1, "spec": ')
         return "truncated"
     change, message = BAD[name]
-    spec = make_plan("mini", ["dora"], ["ave"], [0], [])[0]
+    spec = make_plan(RunRequest("mini", ["dora"], ["ave"]))[0]
     document = json.loads(schema.dumps(mocks.record(spec, 99.0)))
     change(document)
     sys.setrecursionlimit(before := sys.getrecursionlimit() * 20)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.methods.cola import CoLA, CrossModal
 from bench.methods.lora import LoRA
 from bench.records import provenance, source_code
@@ -189,7 +189,7 @@ def test_code_of_this_package_is_compared_without_its_version():
     cola = provenance.code_of(CoLA)
     assert cola.distribution == "crossmodal-bench"
     assert cola.checksum not in (provenance.code_of(LoRA).checksum, provenance.code_of(AVE).checksum)
-    spec = make_plan("mini", ["cola"], ["ave"], [0], [])[0]
+    spec = make_plan(RunRequest("mini", ["cola"], ["ave"]))[0]
     today = provenance.provenance_of(spec)
     released = dataclasses.replace(cola, version="99.0")
     assert provenance.differences(dataclasses.replace(today, method=released), today) == []

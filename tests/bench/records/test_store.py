@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.config import validate
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.recipe import Recipe
 from bench.config.spec import Spec
 from bench.config.suite import Data, StreamSource
@@ -104,7 +104,7 @@ NUMBERS = [
 def test_a_setting_that_a_plan_takes_is_read_back(tmp_path_factory, name, value):
     """The record of a finished run was refused where a setting was above what can be measured."""
     try:
-        (spec,) = make_plan("mini", ["lora"], ["ave"], [0], [f"{name}={value}"])
+        (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], [f"{name}={value}"]))
     except UsageError:
         return
     record = mocks.failed(spec)
@@ -125,7 +125,7 @@ def test_what_no_record_can_hold_is_refused_while_planning(tmp_path):
     suite = tmp_path / "long.toml"
     suite.write_text(re.sub('name = ".*"', f'name = "{"x" * 200_000}"', MINI.read_text(), count=1))
     with pytest.raises(UsageError, match=r"spec\.suite has 200,000 characters"):
-        plan_runs(str(suite), ["lora"], ["ave"], [0], [])
+        plan_runs(RunRequest(str(suite), ["lora"], ["ave"]))
 
 
 def test_every_key_has_a_sentence():
@@ -241,7 +241,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
 
 
 def test_a_record_of_another_run_under_a_runs_name_is_not_taken_for_it(tmp_path):
-    one, other = make_plan("mini", ["head"], ["ave"], [0, 1], [])
+    one, other = make_plan(RunRequest("mini", ["head"], ["ave"], [0, 1]))
     path = store.write(mocks.record(one), tmp_path)
     taken = path.with_name(f"{schema.stem(other)}.json")
     taken.write_bytes(path.read_bytes())
@@ -250,7 +250,7 @@ def test_a_record_of_another_run_under_a_runs_name_is_not_taken_for_it(tmp_path)
 
 
 def test_a_copy_is_found_where_the_file_of_the_runs_name_is_gone(tmp_path):
-    (spec,) = make_plan("mini", ["head"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
     path = store.write(mocks.record(spec), tmp_path)
     path.rename(path.with_name(f"{path.stem}~1.json"))
     assert store.of(tmp_path, spec) is None, "it was set aside"

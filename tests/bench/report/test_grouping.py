@@ -5,7 +5,7 @@ import dataclasses
 import mocks
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records.schema import Scores
 from bench.report.grouping import sections
 
@@ -15,7 +15,7 @@ def planned(mock_suite):
     """Makes specifications from the mock suite."""
 
     def make(methods="lora cola", tasks="ave avs", seeds="0", overrides=""):
-        return make_plan(str(mock_suite), methods.split(), tasks.split(), seeds.split(), overrides.split())
+        return make_plan(RunRequest(str(mock_suite), methods.split(), tasks.split(), seeds.split(), overrides.split()))
 
     return make
 

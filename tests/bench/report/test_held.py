@@ -7,7 +7,7 @@ import dataclasses
 import mocks
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records.schema import DataInfo
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
@@ -23,7 +23,7 @@ FINGERPRINT = "f" * 64
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2]))
 
 
 def data(fingerprint=FINGERPRINT, counts=None, splits=None, skipped=0):
@@ -109,7 +109,7 @@ def test_a_run_that_failed_before_it_saw_data_stands_with_most(plan):
 
 def test_a_control_stands_below_runs_that_saw_the_same_data(plan, mock_suite):
     stream = next(iter(plan[0].streams))
-    controls = make_plan(str(mock_suite), ["lora"], ["ave"], [0, 1, 2], [f'data.streams=["{stream}"]'])
+    controls = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [0, 1, 2], [f'data.streams=["{stream}"]']))
     whole = [mocks.record(spec, data=data(splits=WHOLE)) for spec in plan]
     same = tables([*whole, *(mocks.record(spec, data=data(splits=WHOLE)) for spec in controls)])
     assert [len(found.table.controls) for found in same.values()] == [1]

@@ -5,7 +5,7 @@ import dataclasses
 import mocks
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError
 from bench.records import store
 from bench.report.formatting import NONE
@@ -18,7 +18,7 @@ from bench.text import escape
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1]))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_tables_a_task_and_one_over_all(measured):
 def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured):
     def control(task, seed, stream, score):
         return mocks.record(
-            make_plan(str(mock_suite), ["lora"], [task], [seed], [f'data.streams=["{stream}"]'])[0], score
+            make_plan(RunRequest(str(mock_suite), ["lora"], [task], [seed], [f'data.streams=["{stream}"]']))[0], score
         )
 
     streams = measured[0].spec["streams"]
@@ -95,7 +95,9 @@ def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured)
 
     bad = dataclasses.replace(control("ave", 2, second, 0.0), status="failed", reason="lost", scores=None)
     assert "lost" in leaderboard([*measured, bad])
-    other = make_plan(str(mock_suite), ["lora"], ["avs"], [0], ["train.epochs=9", f'data.streams=["{first}"]'])[0]
+    other = make_plan(
+        RunRequest(str(mock_suite), ["lora"], ["avs"], [0], ["train.epochs=9", f'data.streams=["{first}"]'])
+    )[0]
     told = leaderboard([*measured, mocks.record(other, 30.0)])
     assert f"control: {first} only" in told, "of another recipe than what stands there"
 
@@ -167,7 +169,7 @@ def test_where_a_suite_departs_from_a_protocol_is_said(measured):
 
 
 def test_official_data_is_called_so(mock_suite):
-    plan = make_plan(str(mock_suite), ["lora"], ["ave"], [0], ["data.source=official"])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [0], ["data.source=official"]))
     assert "### ave: suite mock, official data\n" in leaderboard([mocks.record(spec) for spec in plan])
 
 

@@ -5,14 +5,14 @@ import dataclasses
 import mocks
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.report.leaderboard import leaderboard as markdown
 from bench.report.standings import boards
 
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora"], ["ave"], [0, 1], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [0, 1]))
 
 
 def renamed(record, task, test, splits=None):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import mocks
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 from bench.records.schema import Code, Provenance
 from bench.report.grouping import sections
@@ -19,7 +19,7 @@ from bench.report.standings import boards
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2]))
 
 
 HERE = replace(

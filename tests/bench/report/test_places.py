@@ -10,7 +10,7 @@ import mocks
 import pytest
 
 import bench
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 
 ROOT = Path(__file__).parents[3]
@@ -48,7 +48,7 @@ def test_the_lines_of_the_readme_print_the_numbers_of_the_leaderboard(tmp_path, 
 
 def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mock_suite, tmp_path):
     def run(*changes, method="lora", score=70.0):
-        for spec in make_plan(str(mock_suite), [method], ["ave"], [0, 1], changes):
+        for spec in make_plan(RunRequest(str(mock_suite), [method], ["ave"], [0, 1], changes)):
             store.write(mocks.record(spec, score), tmp_path)
 
     for method in ("lora", "cola"):
@@ -57,7 +57,7 @@ def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mo
     run("ave.epochs=12", score=90.0)
     run('data.streams=["vision"]', score=30.0)
     run("data.version=4", score=20.0)
-    store.write(mocks.failed(make_plan(str(mock_suite), ["lora"], ["ave"], [7], [])[0]), tmp_path)
+    store.write(mocks.failed(make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [7]))[0]), tmp_path)
     frame = bench.to_frame(bench.read_records(tmp_path))
     title = "suite mock, generated data v{} (seed 7), not the benchmark's own"
     scores = frame.dropna(subset=["score"]).groupby(["condition", "label"])["score"].agg(["mean", "count"])
@@ -75,6 +75,6 @@ def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mo
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_places_are_those_of_the_records_in_their_order(mock_suite, order):
-    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1], [])[::order]
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1]))[::order]
     frame = bench.to_frame(map(mocks.record, plan))
     assert list(frame["label"]) == list(frame["method"]) == [spec.method for spec in plan]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from bench.cli import main
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 from bench.report import stats
 from bench.report.power import SEEDS, powers
@@ -15,7 +15,7 @@ from bench.report.standings import boards
 @pytest.fixture
 def measured(mock_suite):
     """LoRA scores 70 with every seed, CoLA 5 more on average, with a standard deviation of 2."""
-    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave"], range(4), [])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], range(4)))
     gains = 5 + 2 * np.array([-1.5, -0.5, 0.5, 1.5]) / np.std([-1.5, -0.5, 0.5, 1.5], ddof=1)
     return [mocks.record(spec, 70.0 if spec.method == "lora" else 70.0 + gains[spec.seed]) for spec in plan]
 

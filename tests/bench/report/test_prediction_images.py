@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.execution.single_run import execute
 from bench.records import predictions, store
 
@@ -19,7 +19,9 @@ def results(options, tmp_path_factory):
     """A results folder with a run of every kind of task."""
     folder = tmp_path_factory.mktemp("results")
     for task, changes in TASKS.items():
-        (spec,) = make_plan("mini", ["head"], [task], [0], [f"{task}.epochs=1", f"{task}.batch_size=4", *changes])
+        (spec,) = make_plan(
+            RunRequest("mini", ["head"], [task], [0], [f"{task}.epochs=1", f"{task}.batch_size=4", *changes])
+        )
         record = execute(spec, replace(options, results=folder))
         assert record.status == "ok", record.traceback
         store.write(record, folder)
@@ -68,7 +70,9 @@ def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkey
 def test_the_predictions_are_those_of_the_test_split(results):
     (record,) = [record for record in store.read_all(results) if record.spec["task"] == "refcoco"]
     (spec,) = make_plan(
-        "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", "refcoco.hidden=16"]
+        RunRequest(
+            "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", "refcoco.hidden=16"]
+        )
     )
     assert spec.id == record.id
     kept = predictions.read(results, spec)

@@ -4,13 +4,13 @@ import dataclasses
 
 import mocks
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.report.formatting import NONE
 from bench.report.terminal import run_table
 
 
 def test_a_line_a_run_with_floors_and_failures(mock_suite):
-    plan = make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0], [])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"]))
     lines = run_table([mocks.record(plan[0], 70.125), mocks.failed(plan[1])]).splitlines()
     assert lines[0] == "suite mock, generated data v3 (seed 7), not the benchmark's own"
     assert [line.split() for line in lines[2:]] == [
@@ -27,7 +27,7 @@ def test_a_line_a_run_with_floors_and_failures(mock_suite):
 
 
 def test_masked_parameters_are_told(mock_suite):
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     record = mocks.record(spec)
     masked = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, effective=12_000))
     assert "16,000 (12,000)" in run_table([masked])

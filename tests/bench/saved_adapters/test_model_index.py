@@ -9,7 +9,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard, ModelCardData
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.saved_adapters.manifest import Encoder
 from bench.saved_adapters.model_card import card
 from bench.saved_adapters.model_index import model_index_text
@@ -17,7 +17,7 @@ from bench.saved_adapters.model_index import model_index_text
 
 @pytest.fixture
 def record(mock_suite):
-    (spec,) = make_plan(str(mock_suite), ["cola"], ["avs"], [1], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["cola"], ["avs"], [1]))
     return mocks.record(spec, 71.5)
 
 

@@ -16,7 +16,7 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 
 from bench import cli, load_adapter
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError, UsageError
 from bench.execution.single_run import execute
 from bench.records import schema, store
@@ -61,7 +61,7 @@ def trained(options, tmp_path_factory) -> SimpleNamespace:
     vision = place / "home of someone" / "my-vision"
     shutil.copytree(WEIGHTS / "vision-v2", vision)
     changes = [f"vision.model={vision}", f"audio.model={HUB_NAME}", "avs.batch_size=3", "avs.epochs=1"]
-    (spec,) = make_plan("mini", ["lora"], ["avs"], [0], changes)
+    (spec,) = make_plan(RunRequest("mini", ["lora"], ["avs"], [0], changes))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(place / "hub"))
         snapshot(place / "hub")

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from bench import cli, registry
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.execution.finished_runs import look_up
@@ -102,7 +102,7 @@ def registered():
 
 
 def spec(method: str, *changes: str) -> Spec:
-    (one,) = make_plan("mini", [method], ["avs"], [0], [*RECIPE, *changes])
+    (one,) = make_plan(RunRequest("mini", [method], ["avs"], [0], [*RECIPE, *changes]))
     return one
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pooled
 import pytest
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.data import loader
 from bench.datasets.mini import build
@@ -135,6 +135,6 @@ def test_processes_of_jobs_share_the_cpus(monkeypatch, mock_suite, tmp_path):
     monkeypatch.setattr(process_pool, "execute_run", pooled.counted)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     monkeypatch.setattr(process_pool.cpus, "available_cpus", lambda: 2)
-    plan = make_plan(str(mock_suite), ["lora"], ["ave"], range(2), [])
+    plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(2)))
     done = list(sweep(plan, tmp_path / "out", RunOptions(tmp_path), jobs=2))
     assert [record.environment.threads for record in done] == [1, 1]

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from alike import alike
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.execution.single_run import execute
 from bench.tasks.ave import AVE
 from bench.tasks.base import Task
@@ -20,7 +20,7 @@ from bench.training.setup import set_up
 
 def spec(task: str = "ave", *overrides: str):
     usual = [f"{task}.epochs=2", "head.head_factor=4", f"{task}.views=none"]
-    return make_plan("mini", ["head"], [task], ["0"], [*usual, *overrides])[0]
+    return make_plan(RunRequest("mini", ["head"], [task], ["0"], [*usual, *overrides]))[0]
 
 
 @pytest.mark.parametrize("task", ["ave", "refcoco"])

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from optuna.distributions import FloatDistribution, IntDistribution
 
 from bench import registry
-from bench.config.plan import make_plan, with_values
+from bench.config.plan import RunRequest, make_plan, with_values
 from bench.config.run_options import RunOptions
 from bench.errors import UsageError
 from bench.execution import process_pool
@@ -58,7 +58,7 @@ def planned(mock_suite):
     """Makes the runs with the suite's values."""
 
     def make(methods="lora cola", tasks="ave", seeds="0", *changes):
-        return make_plan(str(mock_suite), methods.split(), tasks.split(), seeds.split(), changes)
+        return make_plan(RunRequest(str(mock_suite), methods.split(), tasks.split(), seeds.split(), changes))
 
     return make
 

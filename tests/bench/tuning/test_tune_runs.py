@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 from alike import alike
 
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.data import splits
 from bench.execution import single_run
 from bench.execution.sweep import sweep
@@ -18,7 +18,7 @@ from bench.training import setup
 @pytest.fixture
 def spec():
     changes = ["train.batch_size=2", "ave.epochs=1"]
-    (one,) = make_plan("mini", ["lora"], ["ave"], [0], changes)
+    (one,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], changes))
     return one
 
 

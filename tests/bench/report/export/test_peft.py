@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from bench import registry
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.records.schema import Epoch
 from bench.report.export.peft import peft_result, peft_text
 
@@ -66,7 +66,7 @@ def peft_table(texts):
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1]))
 
 
 def renamed(record, method):
@@ -178,7 +178,7 @@ def test_peft_reads_every_task_method_schedule_and_precision(tmp_path, task):
     changes = ["data.source=official"]
     for schedule, precision in itertools.product(("cosine", "constant", "poly"), PRECISIONS):
         recipe = [f"train.schedule={schedule}", "train.precision=auto"]
-        for spec in make_plan("full", METHODS, [task], [0], [*changes, *recipe]):
+        for spec in make_plan(RunRequest("full", METHODS, [task], [0], [*changes, *recipe])):
             record = mocks.record(spec, environment=dataclasses.replace(ON_GPU, precision=precision))
             test = {name: 60.0 + place for place, name in enumerate(metrics)}
             record = dataclasses.replace(record, scores=dataclasses.replace(record.scores, test=test))

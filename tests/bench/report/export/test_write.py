@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError, UsageError
 from bench.records import store
 from bench.report.export.write import FORMATS, export, table
@@ -25,7 +25,7 @@ FOLDERS = {"peft": ".json", "model-index": ".yaml"}
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1], [])
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1]))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_row_a_run_the_oldest_first(results, plan, form):
 def test_a_row_says_what_the_recipe_leaves_unsaid_and_what_was_done(mock_suite, tmp_path):
     changes = ["train.schedule=poly", "train.patience=1"]
     for change in ([], changes):
-        (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [len(change)], change)
+        (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [len(change)], change))
         environment = dataclasses.replace(mocks.ENVIRONMENT, precision="bf16", jobs=2, processes=1)
         data = dataclasses.replace(mocks.record(spec).data, skipped=3)
         store.write(mocks.record(spec, environment=environment, data=data), tmp_path)
@@ -124,7 +124,7 @@ VALUES = st.one_of(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.one_of(VALUES, st.lists(VALUES, max_size=2)), min_size=3, max_size=3))
 def test_settings_of_any_type_come_back_from_parquet(mock_suite, tmp_path, values):
-    (spec,) = make_plan(str(mock_suite), ["lora"], ["ave"], [0], [])
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     made = [dataclasses.replace(spec, settings={"x": value}) for value in values]
     table([mocks.record(each) for each in made]).to_parquet(tmp_path / "t.parquet")
     column = pd.read_parquet(tmp_path / "t.parquet")["setting.x"]
