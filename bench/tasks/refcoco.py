@@ -1,28 +1,15 @@
-"""The tasks of visual grounding: RefCOCO, RefCOCO+ and RefCOCOg, each for boxes, masks or both; and joined."""
+"""Visual grounding: RefCOCO, RefCOCO+ and RefCOCOg, alone or trained together, for boxes, masks or both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import cache
+from typing import Any, ClassVar
 
+from bench.errors import UsageError
+from bench.registry import did_you_mean
 from bench.tasks.grounding import BOX, BOX_METRICS, MASK, MASK_METRICS, Grounding
-
-
-class BoxOnly:
-    """Before a task's class: its boxes, without the masks."""
-
-    targets: ClassVar[tuple[str, ...]] = ("box",)
-    metrics: ClassVar[Mapping[str, str]] = BOX_METRICS
-
-
-class MaskOnly:
-    """Before a task's class: its masks, without the boxes."""
-
-    targets: ClassVar[tuple[str, ...]] = ("mask",)
-    metric: ClassVar[str] = MASK
-    metrics: ClassVar[Mapping[str, str]] = MASK_METRICS
-    scoring_rules: ClassVar[tuple[str, ...]] = ()
 
 
 @dataclass
@@ -38,32 +25,12 @@ class RefCOCO(Grounding):
 
 
 @dataclass
-class RefCOCOBox(BoxOnly, RefCOCO):
-    """RefCOCO: the box only (REC)."""
-
-
-@dataclass
-class RefCOCOMask(MaskOnly, RefCOCO):
-    """RefCOCO: the mask only (RES)."""
-
-
-@dataclass
 class RefCOCOPlus(RefCOCO):
     """RefCOCO+: the box and the mask of the object that an expression without words of place refers to."""
 
     benchmark = "RefCOCO+"
     layout = "refcoco_plus"
     datasets = ("refcoco_plus",)
-
-
-@dataclass
-class RefCOCOPlusBox(BoxOnly, RefCOCOPlus):
-    """RefCOCO+: the box only (REC)."""
-
-
-@dataclass
-class RefCOCOPlusMask(MaskOnly, RefCOCOPlus):
-    """RefCOCO+: the mask only (RES)."""
 
 
 @dataclass
@@ -76,54 +43,80 @@ class RefCOCOg(RefCOCO):
     test_splits = ("test",)
 
 
-@dataclass
-class RefCOCOgBox(BoxOnly, RefCOCOg):
-    """RefCOCOg (umd split): the box only (REC)."""
+DATASETS: Mapping[str, type[RefCOCO]] = {"refcoco": RefCOCO, "refcoco_plus": RefCOCOPlus, "refcocog": RefCOCOg}
+"""The task of each data set, in the order in which their names are joined."""
+
+_BOX_ONLY = {"targets": ("box",), "metrics": BOX_METRICS}
+_MASK_ONLY = {"targets": ("mask",), "metric": MASK, "metrics": MASK_METRICS, "scoring_rules": ()}
+_TARGETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "": ("box and mask", {}),
+    "box": ("box only (REC)", _BOX_ONLY),
+    "mask": ("mask only (RES)", _MASK_ONLY),
+}
+"""What may follow the colon in a task's name: what it means, and the class attributes in which the task differs."""
 
 
-@dataclass
-class RefCOCOgMask(MaskOnly, RefCOCOg):
-    """RefCOCOg (umd split): the mask only (RES)."""
+class RefCOCOFamily:
+    """One target (:box, :mask), or data sets trained together and scored one by one, as in refcoco+refcocog:box."""
+
+    @classmethod
+    def named(cls, name: str) -> type[RefCOCO]:
+        """Return the task `refcoco<name>`, for example of `+refcocog:box` or `_plus:mask`.
+
+        Raises:
+            UsageError: a data set or a target is unknown, or the data sets are not in their fixed order.
+        """
+        return task_class(f"refcoco{name}")
 
 
-@dataclass
-class Joined(RefCOCO):
-    """RefCOCO, RefCOCO+ and RefCOCOg trained together, scored one by one: box and mask."""
+@cache
+def task_class(name: str) -> type[RefCOCO]:
+    """Return the task of a name such as `refcocog`, `refcoco:mask` or `refcoco+refcoco_plus:box`.
 
-    benchmark = "RefCOCO, RefCOCO+ and RefCOCOg"
-    layout = "refer"
-    datasets: ClassVar[tuple[str, ...]] = ("refcoco", "refcoco_plus", "refcocog")
-    test_splits: ClassVar[tuple[str, ...]] = (
-        "refcoco.testA",
-        "refcoco.testB",
-        "refcoco_plus.testA",
-        "refcoco_plus.testB",
-        "refcocog.test",
-    )
-
-
-@dataclass
-class JoinedUnc(Joined):
-    """RefCOCO and RefCOCO+ trained together, scored one by one: box and mask."""
-
-    benchmark = "RefCOCO and RefCOCO+"
-    datasets = ("refcoco", "refcoco_plus")
-    test_splits = ("refcoco.testA", "refcoco.testB", "refcoco_plus.testA", "refcoco_plus.testB")
+    Raises:
+        UsageError: a data set or a target is unknown, or the data sets are not in their fixed order.
+    """
+    joined, colon, target = name.partition(":")
+    datasets = joined.split("+")
+    if unknown := [dataset for dataset in datasets if dataset not in DATASETS]:
+        raise UsageError(f"unknown task {name}: no data set {unknown[0]!r}: {did_you_mean(unknown[0], DATASETS)}")
+    if target not in _TARGETS or bool(colon) != bool(target):
+        raise UsageError(f"unknown task {name}: write :box, :mask, or no colon for both")
+    canonical = "+".join(dataset for dataset in DATASETS if dataset in datasets)
+    if joined != canonical:
+        raise UsageError(f"unknown task {name}: this combination is called {canonical}{colon}{target}")
+    base = DATASETS[joined] if len(datasets) == 1 else _joined(datasets)
+    about, attributes = _TARGETS[target]
+    if not target:
+        return base
+    return _derived(name, base, f"{(base.__doc__ or '').partition(':')[0]}: {about}.", attributes)
 
 
-@dataclass
-class JoinedPlain(Joined):
-    """RefCOCO and RefCOCOg trained together, scored one by one: box and mask."""
+def _joined(datasets: list[str]) -> type[RefCOCO]:
+    """Return the task whose training splits are those of all these data sets, and which tests on each of them."""
+    tasks = [DATASETS[dataset] for dataset in datasets]
+    benchmark = " and ".join(", ".join(task.benchmark for task in tasks).rsplit(", ", 1))
+    attributes = {
+        "benchmark": benchmark,
+        "layout": "refer",
+        "datasets": tuple(datasets),
+        "test_splits": tuple(f"{task.layout}.{split}" for task in tasks for split in task.test_splits),
+    }
+    about = f"{benchmark} trained together, scored one by one: box and mask."
+    return _derived("+".join(datasets), RefCOCO, about, attributes)
 
-    benchmark = "RefCOCO and RefCOCOg"
-    datasets = ("refcoco", "refcocog")
-    test_splits = ("refcoco.testA", "refcoco.testB", "refcocog.test")
+
+def _derived(name: str, base: type[RefCOCO], about: str, attributes: Mapping[str, Any]) -> type[RefCOCO]:
+    return dataclass(type(name, (base,), {"__doc__": about, "__module__": __name__, **attributes}))
 
 
-@dataclass
-class JoinedPlus(Joined):
-    """RefCOCO+ and RefCOCOg trained together, scored one by one: box and mask."""
-
-    benchmark = "RefCOCO+ and RefCOCOg"
-    datasets = ("refcoco_plus", "refcocog")
-    test_splits = ("refcoco_plus.testA", "refcoco_plus.testB", "refcocog.test")
+def __getattr__(name: str) -> type[RefCOCO]:
+    """Return the task of an entry point that an editable installation made earlier still has."""
+    datasets = {"RefCOCO": "refcoco", "RefCOCOPlus": "refcoco_plus", "RefCOCOg": "refcocog"}
+    joined = {"Joined": "refcoco+refcoco_plus+refcocog", "JoinedUnc": "refcoco+refcoco_plus"}
+    joined |= {"JoinedPlain": "refcoco+refcocog", "JoinedPlus": "refcoco_plus+refcocog"}
+    for suffix in ("Box", "Mask"):
+        joined |= {f"{cls}{suffix}": f"{dataset}:{suffix.lower()}" for cls, dataset in datasets.items()}
+    if name not in joined:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return task_class(joined[name])

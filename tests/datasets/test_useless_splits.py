@@ -19,7 +19,10 @@ from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import outline_stream
 from bench.tasks.ave import AVE
 from bench.tasks.avs import AVS, AVSMulti
-from bench.tasks.refcoco import RefCOCO, RefCOCOBox, RefCOCOMask
+from bench.tasks.refcoco import RefCOCO, task_class
+
+RefCOCOBox = task_class("refcoco:box")
+RefCOCOMask = task_class("refcoco:mask")
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in pycocotools, of NumPy 2
 

@@ -11,8 +11,12 @@ from bench.tasks.augment import jitter, mirror_with_text, shrink
 from bench.tasks.grounding import Grounding
 from bench.tasks.grounding_head import GroundingDecoder, around
 from bench.tasks.grounding_samples import mirror_words, unpack
-from bench.tasks.refcoco import Joined, RefCOCO, RefCOCOBox, RefCOCOMask
+from bench.tasks.refcoco import RefCOCO, task_class
 from bench.tasks.square import Square
+
+Joined = task_class("refcoco+refcoco_plus+refcocog")
+RefCOCOBox = task_class("refcoco:box")
+RefCOCOMask = task_class("refcoco:mask")
 
 
 @pytest.mark.parametrize(
