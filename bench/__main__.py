@@ -19,9 +19,7 @@ def _main() -> int:
     if sys.path[0] in ("", str(Path.cwd())):
         del sys.path[0]
     from bench.cli.entry import main as run_command
-    from bench.system.distributed import start_those_missing
 
-    start_those_missing(sys.argv[1:])
     return run_command(sys.argv[1:])
 
 

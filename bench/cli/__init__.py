@@ -50,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
     parser = _parser(argv[0] if argv else None)
     try:
         args = _parse(parser, argv)
+        distributed.refuse_missing_processes()
         if args.command != "run":
             distributed.refuse_several(f"bench {args.command}")
         _set_up_output(args)

@@ -1,11 +1,11 @@
-"""The processes of `accelerate launch`, which do every run of a command together. Needs no heavy import."""
+"""The processes that a launcher such as `torchrun` started, which do every run of a command together.
+
+They are known by the variables that launchers set: RANK, WORLD_SIZE and LOCAL_WORLD_SIZE. Nothing heavy is imported.
+"""
 
 from __future__ import annotations
 
 import os
-import re
-import sys
-from collections.abc import Sequence
 from typing import TypeVar
 
 from bench.errors import UsageError
@@ -47,25 +47,20 @@ def agreed(value: _T) -> _T:
     return broadcast_object_list([value])[0]
 
 
-def start_those_missing(arguments: Sequence[str]) -> None:
-    """Starts the processes that `accelerate launch --cpu --num_processes N` was asked for and does not start.
+def refuse_missing_processes() -> None:
+    """Refuse to be the only process where a launcher was to start several.
 
-    Up to version 1.15 at least it starts one, whatever N, unless MPI is there and configured. In place of this process
-    torch's launcher then starts N, as `accelerate launch` itself has it do on GPUs.
+    On CPUs `accelerate launch --num_processes N` starts one process, whatever N is. It prepares the environment for
+    several all the same: an address at which they meet, but no WORLD_SIZE.
 
-    Args:
-        arguments: of this command.
+    Raises:
+        UsageError: This is such a process; the message has the `torchrun` command that starts all of them.
     """
-    if "ACCELERATE_USE_CPU" not in os.environ or "WORLD_SIZE" in os.environ:
-        return
-    import psutil
-
-    parent = psutil.Process().parent()
-    launch = " ".join(parent.cmdline()) if parent else ""
-    asked = re.search(r"accelerate\S* launch.*? --num[_-]processes[ =](\d+).* -m bench\b", launch)
-    if asked and int(asked[1]) > 1 and "--cpu" in launch:
-        torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", asked[1]]
-        os.execv(sys.executable, [sys.executable, *torchrun, "-m", "bench", *arguments])
+    if "ACCELERATE_USE_CPU" in os.environ and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise UsageError(
+            "accelerate launch starts a single process on CPUs, whatever --num_processes says; for N processes type "
+            "`torchrun --standalone --nproc-per-node N -m bench run ...`, for one type `python -m bench run ...`"
+        )
 
 
 def refuse_several(what: str) -> None:

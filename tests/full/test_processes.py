@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -21,12 +20,14 @@ def test_every_sample_of_a_batch_is_some_process_s_own(samples, processes):
     assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
-LAUNCH = [str(Path(sys.executable).with_name("accelerate")), "launch", "--cpu", "--num_processes", "2", "-m", "bench"]
+TORCHRUN = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "bench"]
+ACCELERATE = ["accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "bench"]
 
 
-def launched(arguments):
+def launched(launcher, arguments):
+    command = [sys.executable, "-m", *launcher, *arguments]
     environ = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run([*LAUNCH, *arguments], env=environ, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
@@ -35,7 +36,7 @@ def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
     # Batches of 3 videos go unevenly to two processes, and one of them is cut in two again.
     asked += [f"audio.model={encoders['audio']}", "cola-adalora.reduction=2", "ave.epochs=2", "ave.batch_size=3"]
     assert main([*asked, "--quiet", "--results", str(tmp_path / "one")]) == 0
-    done = launched([*asked, "--results", str(tmp_path / "two")])
+    done = launched(TORCHRUN, [*asked, "--results", str(tmp_path / "two")])
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 run\n") == 1, "one process tells"
     (one,), (two,) = (store.read_all(tmp_path / name) for name in ("one", "two"))
@@ -45,6 +46,17 @@ def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
         assert a.train_loss == pytest.approx(b.train_loss, abs=1e-4)
         assert a.step == b.step
     assert one.scores.test_samples == two.scores.test_samples
+
+
+def test_accelerate_on_cpus_is_refused_since_it_starts_one_process():
+    done = launched(ACCELERATE, ["list", "methods"])
+    assert done.returncode != 0
+    assert "`torchrun --standalone --nproc-per-node N -m bench run ...`" in done.stderr
+
+
+def test_accelerate_may_start_one_process():
+    one = [word if word != "2" else "1" for word in ACCELERATE]
+    assert "cola-adalora" in launched(one, ["list", "methods"]).stdout
 
 
 def test_other_commands_are_for_one_process(monkeypatch, capsys):

@@ -9,7 +9,7 @@ import pytest
 
 from bench import registry
 from bench.config import toml
-from bench.config.plan import make_plan
+from bench.config.plan import RunRequest, make_plan
 from bench.errors import UsageError
 from bench.tasks.refcoco import DATASETS, RefCOCO
 
@@ -79,6 +79,8 @@ def test_a_name_that_is_none_says_what_to_write(name, message):
 
 
 def test_a_joined_task_takes_the_settings_of_the_family_in_a_suite():
-    joined, single = (make_plan("mini", ["cola"], [task], [0], [])[0] for task in ("refcoco+refcocog:box", "refcoco"))
+    joined, single = (
+        make_plan(RunRequest("mini", ["cola"], [task]))[0] for task in ("refcoco+refcocog:box", "refcoco")
+    )
     assert (joined.recipe, joined.settings, joined.streams) == (single.recipe, single.settings, single.streams)
     assert joined.task_settings == single.task_settings and joined.id != single.id
