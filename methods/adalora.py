@@ -79,14 +79,14 @@ class AdaLoRA(PeftMethod):
         return self.alpha / self.init_r
 
     @property
-    def knobs(self) -> tuple[str, ...]:
+    def size_settings(self) -> tuple[str, ...]:
         """The rank at the start, which is what is trained."""
         return ("init_r",)
 
-    def turned(self, knob: str, value: int) -> dict[str, object]:
+    def with_size(self, setting: str, value: int) -> dict[str, object]:
         """Return a rank with the alpha and the target that keep their ratios to it."""
-        changed = super().turned(knob, value)
-        if knob == "init_r":
+        changed = super().with_size(setting, value)
+        if setting == "init_r":
             changed["alpha"] = self.scale * value
             if self.target_r is not None:
                 changed["target_r"] = min(max(1, round(value * self.target_r / self.init_r)), max(1, value - 1))
@@ -165,12 +165,12 @@ class AdaLoRA(PeftMethod):
                 setattr(model.base_model.rankallocator, kind, moved)
             model.peft_config["default"].rank_pattern = state[name]["ranks"]
 
-    def effective_parameters(self) -> int:
+    def active_parameters(self) -> int:
         """Return how many parameters belong to singular values that are not 0.
 
         At the start, where all are 0, none is dropped yet and all count.
         """
-        trained = super().effective_parameters()
+        trained = super().active_parameters()
         layers = list(self.adapters.layers())
         if not any(layer.lora_E["default"].any() for layer in layers):
             return trained

@@ -47,18 +47,18 @@ class Method(ABC):
         return None
 
     @property
-    def knobs(self) -> tuple[str, ...]:
+    def size_settings(self) -> tuple[str, ...]:
         """Settings, whole numbers from 1, that set how many parameters are trained: the main one, then finer ones.
 
         `--budget` turns them. Without any the method has one size.
         """
         return ()
 
-    def turned(self, knob: str, value: int) -> dict[str, Any]:
-        """Return the settings that change, and their values, where a knob is turned to a value."""
-        return {knob: value}
+    def with_size(self, setting: str, value: int) -> dict[str, Any]:
+        """Return the settings that change, and their values, when a size setting takes a value."""
+        return {setting: value}
 
-    def identity(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """Return what tells these settings from others, as plain values: a run's id is made of them."""
         return asdict(self)
 
@@ -82,7 +82,7 @@ class Method(ABC):
         """Return the names of the model's trainable parameters."""
         return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
-    def effective_parameters(self) -> int:
+    def active_parameters(self) -> int:
         """Return how many of the trained parameters are in use; fewer than all where the method masks some."""
         return sum(self.model.get_parameter(name).numel() for name in self.adapter_names(self.model))
 
@@ -195,7 +195,7 @@ class Method(ABC):
         }
         return {
             "method": type(self).__name__,
-            "settings": json.loads(json.dumps(self.identity())),  # as the file gives them back: lists for tuples
+            "settings": json.loads(json.dumps(self.to_config())),  # as the file gives them back: lists for tuples
             "streams": streams,
             # The names of the encoders' linears, and so of the saved weights, depend on it.
             "transformers": transformers.__version__,

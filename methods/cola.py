@@ -101,9 +101,9 @@ class CrossModal(Method):
         self._directions(streams)
         self._hidden_widths(streams)
 
-    def identity(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """Return what tells these settings from others: so a run keeps its id though fields came later."""
-        values = super().identity()
+        values = super().to_config()
         later = ("shared", "blocks", "linears", "hidden")
         if self.hidden is not None:
             del values["reduction"]  # says nothing then
@@ -112,16 +112,16 @@ class CrossModal(Method):
         }
 
     @property
-    def knobs(self) -> tuple[str, ...]:
+    def size_settings(self) -> tuple[str, ...]:
         """What turns the intra-modal path, and with it the rank of this one; and the hypernetworks' width."""
-        return (*(super().knobs or ("inter_r",)), "reduction" if self.hidden is None else "hidden")
+        return (*(super().size_settings or ("inter_r",)), "reduction" if self.hidden is None else "hidden")
 
-    def turned(self, knob: str, value: int) -> dict[str, Any]:
+    def with_size(self, setting: str, value: int) -> dict[str, Any]:
         """Return hidden widths of which the least is the value, in the proportions that they have."""
-        if knob == "hidden" and isinstance(self.hidden, dict):
+        if setting == "hidden" and isinstance(self.hidden, dict):
             least = min(self.hidden.values())
-            return {knob: {name: round(value * width / least) for name, width in self.hidden.items()}}
-        return super().turned(knob, value)
+            return {setting: {name: round(value * width / least) for name, width in self.hidden.items()}}
+        return super().with_size(setting, value)
 
     @property
     def search(self) -> Space:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from bench.methods import lowrank
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
 from bench.methods.inter_modal import InterModalExchange, Terms, paths_of
-from bench.streams.base import Cross
+from bench.streams.base import LinearEvaluator
 from bench.streams.lockstep import Summaries
 
 _RANKNUM_EPS = 1e-5  # PEFT's
@@ -54,7 +54,7 @@ class FusedExchange(InterModalExchange):
         kind = SharedHypernetworks if shared else Hypernetworks
         self.hypers = nn.ModuleList(kind([rows[row] for row in group]) for group in self.rows)
 
-    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
+    def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
         """Compute all Phi of the stage."""
         paths: dict[str, dict[str, list[lowrank.Path]]] = {name: defaultdict(list) for _, name in self.paths}
         for group, hyper in zip(self.rows, self.hypers, strict=True):
@@ -93,7 +93,7 @@ def _evaluate(
     return [next(computed) if each.paths else each.output for each in linears]  # type: ignore[misc]
 
 
-alone: Cross = partial(_evaluate, {})
+fused_evaluator: LinearEvaluator = partial(_evaluate, {})
 """Evaluates linears that read no other stream."""
 
 

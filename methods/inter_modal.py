@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.streams.base import Cross
+from bench.streams.base import LinearEvaluator
 from bench.streams.lockstep import Exchange, Summaries
 
 EPS = 1e-6  # of both norms
@@ -118,7 +118,7 @@ class PlainExchange(InterModalExchange):
             }
         )
 
-    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
+    def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
         """Return how to add the terms to whatever the linears give."""
         return {name: partial(self._evaluate, name, summaries) for name in self.terms}
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.methods.base import check_tensors, read_tensors, write_tensors
-from bench.methods.fused_linears import FusedExchange, alone
+from bench.methods.fused_linears import FusedExchange, fused_evaluator
 from bench.methods.inter_modal import Hypernetwork, InterModal, InterModalExchange, PlainExchange, Terms
 from bench.streams.base import STAGES, SummaryKind
 from bench.streams.lockstep import MultiStream
@@ -103,7 +103,7 @@ def attach_inter_modal(
         for stage, roles in STAGES.items():
             terms = {name: {role: own[role] for role in roles if role in own} for name, own in made.items()}
             exchange = kind(terms)
-            exchange.summary, exchange.covers = summary, alone
+            exchange.summary, exchange.covers = summary, fused_evaluator
             model.add_exchange(number, stage, exchange)
 
 

@@ -47,14 +47,14 @@ class LoRA(PeftMethod):
         return self.alpha / self.r
 
     @property
-    def knobs(self) -> tuple[str, ...]:
+    def size_settings(self) -> tuple[str, ...]:
         """The rank."""
         return ("r",)
 
-    def turned(self, knob: str, value: int) -> dict[str, Any]:
+    def with_size(self, setting: str, value: int) -> dict[str, Any]:
         """Return a rank with the alpha that keeps alpha / r."""
-        changed = super().turned(knob, value)
-        return {**changed, "alpha": self.scale * value} if knob == "r" else changed
+        changed = super().with_size(setting, value)
+        return {**changed, "alpha": self.scale * value} if setting == "r" else changed
 
     def config(self, stream: Stream) -> LoraConfig:
         """Return PEFT's configuration for all linears of all blocks."""

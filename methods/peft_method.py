@@ -32,18 +32,18 @@ class PeftMethod(Method):
         Raises:
             BenchError: the linears of a stream are evaluated in another way already, which need not know PEFT's layers.
         """
-        from bench.methods.fused_linears import alone
+        from bench.methods.fused_linears import fused_evaluator
         from bench.methods.peft_adapters import PeftAdapters
 
         super().attach(model)
         self.adapters = PeftAdapters(model, self.config)
         for name, stream in model.streams.items():
-            if stream.alone not in (None, alone):
+            if stream.default_evaluator not in (None, fused_evaluator):
                 raise BenchError(
-                    f"{type(self).__name__}: another of its bases has set how the linears of {name} are evaluated "
-                    "(Stream.alone), where PEFT's layers would have no part: put its work into modules, or an Exchange"
+                    f"{type(self).__name__} cannot be attached: another base class has set Stream.default_evaluator of "
+                    f"{name}, which would bypass PEFT's layers. Put that work into modules or into an Exchange instead."
                 )
-            stream.alone = alone
+            stream.default_evaluator = fused_evaluator
 
     def merge(self) -> bool:
         """Fold the adapters into the base weights, where the method can; return whether it can."""

@@ -39,7 +39,7 @@ _NEED_MORE = {
     "trainable_tokens": "it trains embeddings of tokens",
 }
 # What sets the number of trained parameters, where it is not `r`.
-_KNOBS = {
+_SIZE_SETTINGS = {
     "boft": "boft_block_size",
     "c3a": "block_size",
     "fourierft": "n_frequency",
@@ -96,16 +96,16 @@ class OtherPeft(PeftMethod):
                 raise ValueError(str(error)) from error
 
     @property
-    def knobs(self) -> tuple[str, ...]:
+    def size_settings(self) -> tuple[str, ...]:
         """PEFT's rank, or what stands for it."""
-        knob = _KNOBS.get(self.type_name, "r")
-        return (knob,) if isinstance(getattr(self, knob, None), int) else ()
+        setting = _SIZE_SETTINGS.get(self.type_name, "r")
+        return (setting,) if isinstance(getattr(self, setting, None), int) else ()
 
-    def turned(self, knob: str, value: int) -> dict[str, Any]:
+    def with_size(self, setting: str, value: int) -> dict[str, Any]:
         """Return a rank with the alpha that keeps alpha / r, as nearly as a whole number can."""
-        changed = super().turned(knob, value)
+        changed = super().with_size(setting, value)
         for name in _ALPHAS:
-            if knob == "r" and (alpha := getattr(self, name, None)):
+            if setting == "r" and (alpha := getattr(self, name, None)):
                 changed[name] = max(1, round(alpha * value / self.r))  # type: ignore[attr-defined]
         return changed
 

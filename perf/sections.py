@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bench.config.plan import RunRequest, make_plan
 from bench.config.recipe import Recipe
-from bench.data.loader import Columns, load
+from bench.data.loader import TensorDataset, load
 from bench.measurement.memory import bytes_of_step
 from bench.measurement.speed import Ratio, by_turns
 from bench.records.environment import environment
@@ -49,8 +49,8 @@ def of_layer(size: Size, device: torch.device, rounds: int) -> list[Row]:
         def layer(streams=streams, stream=stream, tokens=tokens, summaries=summaries) -> None:
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                 exchange = next(iter(streams.exchanges_at(0, "attend")), None)
-                cross = exchange.read(summaries).get("vision") if exchange else None
-                outputs = stream.apply_linears(0, STAGES["attend"], tokens, cross)
+                evaluator = exchange.read(summaries).get("vision") if exchange else None
+                outputs = stream.apply_linears(0, STAGES["attend"], tokens, evaluator)
             torch.autograd.backward([y.sum() for y in outputs])
 
         alternatives[name] = layer
@@ -150,8 +150,8 @@ def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
     subject = Subject(size, make, device)
     videos = [replace(size, videos=8 * size.videos).batch(subject.model.streams, torch.device("cpu")) for _ in range(1)]
     splits = {
-        "train": Columns(videos[0]),
-        "val": Columns({name: value[: size.videos] for name, value in videos[0].items()}),
+        "train": TensorDataset(videos[0]),
+        "val": TensorDataset({name: value[: size.videos] for name, value in videos[0].items()}),
     }
     precision = "bf16" if device.type == "cuda" else "no"
     accelerator = Accelerator(cpu=device.type == "cpu", mixed_precision=precision)
@@ -170,7 +170,7 @@ def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
 _RATES = {"lr_adapter": 1e-3, "lr_head": 1e-3, "weight_decay": 0.01, "warmup": 0.1, "clip": 1.0, "precision": "auto"}
 
 
-def _loop(subject: Subject, recipe: Recipe, splits: dict[str, Columns], device: torch.device) -> None:
+def _loop(subject: Subject, recipe: Recipe, splits: dict[str, TensorDataset], device: torch.device) -> None:
     """What one would write without the harness."""
     torch.manual_seed(0)
     model, task, chance = subject.model, subject.task, torch.Generator().manual_seed(0)

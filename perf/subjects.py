@@ -41,7 +41,7 @@ def with_layers_of_peft(kind: type[PeftMethod], **settings: Any) -> Callable[[],
         def attach(self, model: MultiStream) -> None:
             super().attach(model)
             for stream in model.streams.values():
-                stream.alone = None
+                stream.default_evaluator = None
 
     return partial(Written, **settings)
 

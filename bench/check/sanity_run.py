@@ -21,7 +21,7 @@ from bench.check.costs import BASE
 from bench.config.plan import with_values
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
-from bench.data.loader import Columns
+from bench.data.loader import TensorDataset
 from bench.errors import DataError, UsageError
 from bench.execution.single_run import measure
 from bench.records.schema import Record
@@ -65,8 +65,8 @@ def _set_up(spec: Spec, options: RunOptions) -> Setup:
     columns = {name: torch.stack([each[name] for each in few]) for name in few[0]}
     streams = setup.model.streams.streams
     turned = {name: values if name in streams else _turned(values) for name, values in columns.items()}
-    splits = {"train": Columns(columns), "val": Columns(columns)}
-    splits |= {split: Columns(turned) for split in setup.task.test_splits}
+    splits = {"train": TensorDataset(columns), "val": TensorDataset(columns)}
+    splits |= {split: TensorDataset(turned) for split in setup.task.test_splits}
     return replace(setup, data=replace(setup.data, datasets=splits), task=_with_output(setup.task))
 
 

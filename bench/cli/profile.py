@@ -101,7 +101,7 @@ def _write(found: Sequence[Efficiency], results: Path) -> list[str]:
 
 def _suggest(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     from bench.measurement.memory import release_memory
-    from bench.profiling.largest_batch import MOST, largest_batch  # brings torch
+    from bench.profiling.largest_batch import MAX_BATCH_SIZE, largest_batch  # brings torch
 
     failed = False
     for spec in plan:
@@ -113,7 +113,13 @@ def _suggest(plan: Sequence[Spec], args: argparse.Namespace) -> int:
             failed = True
             print(f"{spec.task} {spec.method} failed: {error}", flush=True)
         else:
-            told = f"{found} samples" if 1 < found < MOST else f"{MOST} samples or more" if found else "not one sample"
+            told = (
+                f"{found} samples"
+                if 1 < found < MAX_BATCH_SIZE
+                else f"{MAX_BATCH_SIZE} samples or more"
+                if found
+                else "not one sample"
+            )
             print(f"{spec.task} {spec.method}: {'1 sample' if found == 1 else told}", flush=True)
             failed |= not found
         release_memory()

@@ -25,7 +25,7 @@ from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
 
 TOLERANCE = 0.05
-_LARGEST = 2**16  # of a knob
+_MAX_SIZE = 2**16  # of a setting
 _MOST_PARAMETERS = 1e12
 _UNITS = {"": 1, "k": 1e3, "m": 1e6}
 
@@ -110,9 +110,9 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[Fit]]:
 
 
 def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> Fit:
-    """Turns a method's knobs until it trains as nearly `target` parameters as it can.
+    """Turns a method's size settings until it trains as nearly `target` parameters as it can.
 
-    The main knob first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
+    The main setting first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
     fills up what is left.
 
     Args:
@@ -124,7 +124,9 @@ def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> F
     Raises:
         UsageError: the method cannot come within 5% of the target.
     """
-    knobs = [knob for knob in _build(spec, spec.settings).knobs if f"{spec.method}.{knob}" not in given]
+    size_settings = [
+        setting for setting in _build(spec, spec.settings).size_settings if f"{spec.method}.{setting}" not in given
+    ]
     tried: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def trained(chosen: dict[str, Any]) -> int | None:
@@ -133,16 +135,16 @@ def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> F
             tried[json.dumps(chosen, sort_keys=True)] = found, chosen
         return found
 
-    def at(knob: str, start: dict[str, Any], value: int) -> int | None:
-        return trained({**start, **_build(spec, {**spec.settings, **start}).turned(knob, value)})
+    def at(setting: str, start: dict[str, Any], value: int) -> int | None:
+        return trained({**start, **_build(spec, {**spec.settings, **start}).with_size(setting, value)})
 
     def nearest() -> tuple[int, dict[str, Any]]:
         return min(tried.values(), key=lambda one: abs(one[0] - target))
 
     start: dict[str, Any] = {}
     trained(start)
-    for knob in knobs:
-        _turn(partial(at, knob, start), target)
+    for setting in size_settings:
+        _turn(partial(at, setting, start), target)
         if not tried:
             continue
         if abs(nearest()[0] / target - 1) <= TOLERANCE:
@@ -156,18 +158,18 @@ def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> F
         )
     found, chosen = nearest()
     if abs(found / target - 1) > TOLERANCE:
-        turned = f" with {assignments(chosen)}" if chosen else ""
-        nearest_is = f"the nearest is {found:,}{turned}"
-        why = nearest_is if knobs else f"it trains {found:,}, and no setting of it changes that"
+        settings = f" with {assignments(chosen)}" if chosen else ""
+        nearest_is = f"the nearest is {found:,}{settings}"
+        why = nearest_is if size_settings else f"it trains {found:,}, and no setting of it changes that"
         raise UsageError(f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {why}")
     return Fit(spec.task, spec.method, target, found, chosen)
 
 
 def _turn(trained: Callable[[int], int | None], target: int) -> None:
-    """Tries values of a knob: powers of two until the target is passed, upwards or downwards, then between the two."""
+    """Tries values of a setting: powers of two until they pass the target, then between the two."""
     last: tuple[int, int] | None = None
     value = 1
-    while value <= _LARGEST:
+    while value <= _MAX_SIZE:
         found = trained(value)
         if found is not None:
             if last and (last[1] - target) * (found - target) <= 0:
@@ -275,7 +277,7 @@ def _refuse_fixed(plan: Sequence[Spec], reference: str, given: Collection[str]) 
     mistakes = Mistakes()
     for spec in plan:
         if spec.method != reference:
-            for knob in _build(spec, spec.settings).knobs[:1]:
-                if f"{spec.method}.{knob}" in given:
-                    mistakes.add(f"--set {spec.method}.{knob}: --budget chooses it; give one or the other")
+            for setting in _build(spec, spec.settings).size_settings[:1]:
+                if f"{spec.method}.{setting}" in given:
+                    mistakes.add(f"--set {spec.method}.{setting}: --budget chooses it; give one or the other")
     mistakes.raise_if_any()

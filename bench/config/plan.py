@@ -102,7 +102,7 @@ def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
 def _plain(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The fields of `cls` with these values, as JSON holds them; all, unless it says what tells it from others."""
     built: Any = validate.build(cls, values, where)
-    return json.loads(json.dumps(built.identity() if hasattr(built, "identity") else asdict(built)))
+    return json.loads(json.dumps(built.to_config() if hasattr(built, "to_config") else asdict(built)))
 
 
 def _keys(cls: type) -> dict[str, type]:

@@ -35,7 +35,7 @@ class Recipe:
     """Largest norm of the gradient over all trained parameters; 0 does not clip."""
     precision: Literal["auto", "no", "bf16", "fp16"]
     """Mixed precision; `auto` takes bf16 on GPUs that have it and float32 elsewhere."""
-    # Fields from here on came later. What they are by default is left out of a run's specification (see `identity`).
+    # Fields from here on came later. What they are by default is left out of a run's specification (see `to_config`).
     schedule: Literal["cosine", "constant", "poly"] = "cosine"
     """After the warm-up the learning rates fall as a half cosine, stay, or fall by epochs as (1 - epoch/epochs)^0.9."""
     patience: int | None = None
@@ -91,14 +91,14 @@ class Recipe:
         if not 0 < self.train_share <= 1:
             raise ValueError(f"train_share must be in (0, 1], not {self.train_share}")
 
-    def identity(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
 def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of a recipe in plain values, with those that `identity` leaves out of a specification."""
+    """Every field of a recipe in plain values, with those that `to_config` leaves out of a specification."""
     return {field.name: field.default for field in fields(Recipe) if field.default is not MISSING} | dict(recipe)
 
 

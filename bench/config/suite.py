@@ -39,7 +39,7 @@ class Data:
         if self.seed < 0:
             raise ValueError(f"seed must not be below 0, not {self.seed}")
 
-    def identity(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """What tells this data from other data, as plain values."""
         plain = asdict(self)
         if self.source == "official":
@@ -88,7 +88,7 @@ class StreamSource:
             if value is not None and not low <= value <= high:
                 raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
-    def identity(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """What tells this stream from others, as plain values; what is left to the checkpoint is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 

@@ -19,7 +19,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from bench.data.loader import Columns, Decoded, batches, load
+from bench.data.loader import Decoded, TensorDataset, batches, load
 from bench.datasets.layout import is_plain
 from bench.files import MEBIBYTE, atomic_folder, read_json
 from bench.system import checksums
@@ -39,7 +39,7 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 def prepare(
     samples: Samples, chosen: Sequence[int], key: Sequence[object], cache: Path, progress: Progress
-) -> Columns | None:
+) -> TensorDataset | None:
     """Open the chosen samples of a split from the cache; decode them into it where they are not there yet.
 
     They are written whole or not at all; of several processes that want the same split one writes and the rest wait.
@@ -108,7 +108,7 @@ def _private(cache: Path) -> Path | None:
     return None
 
 
-def _opened(folder: Path, count: int, key: str) -> Columns | None:
+def _opened(folder: Path, count: int, key: str) -> TensorDataset | None:
     """The samples in a folder; None where it is not there, or a file in it is not as it was written."""
     try:
         manifest = read_json(folder / _MANIFEST, MEBIBYTE)
@@ -123,7 +123,7 @@ def _opened(folder: Path, count: int, key: str) -> Columns | None:
     except Exception:  # a broken file can make numpy fail in any way
         return None
     whole = len(columns) == len(manifest["arrays"]) and all(len(column) == count for column in columns.values())
-    return Columns(columns) if whole else None
+    return TensorDataset(columns) if whole else None
 
 
 def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], key: str, progress: Progress) -> None:

@@ -21,7 +21,7 @@ _MOST_WORKERS = 8
 Batch = TypeVar("Batch")
 
 
-class Columns(Dataset[dict[str, Tensor]]):
+class TensorDataset(Dataset[dict[str, Tensor]]):
     """Samples as one tensor for each name, (samples, ...); a batch is taken from each at once."""
 
     def __init__(self, columns: Mapping[str, Tensor]) -> None:
@@ -53,7 +53,7 @@ class Decoded(Dataset[dict[str, Tensor]]):
         return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in sample.items()}
 
 
-class Without(Dataset[dict[str, Tensor]]):
+class ConstantInputs(Dataset[dict[str, Tensor]]):
     """Samples in which some columns hold the same for all of them, so that nothing can be learnt from these.
 
     Args:
@@ -73,7 +73,7 @@ class Without(Dataset[dict[str, Tensor]]):
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
         """Take a batch at once where that is how the samples are taken."""
-        if not isinstance(self.dataset, Columns):
+        if not isinstance(self.dataset, TensorDataset):
             return [self[index] for index in indices]
         same = {name: value.expand(len(indices), *value.shape).clone() for name, value in self.same.items()}
         return {name: same.get(name, value) for name, value in self.dataset.__getitems__(indices).items()}
@@ -90,7 +90,7 @@ def load(
         order: what shuffles the samples; None for their own order.
         pin: put batches where a GPU can fetch them from.
     """
-    read = dataset.dataset if isinstance(dataset, Without) else dataset
+    read = dataset.dataset if isinstance(dataset, ConstantInputs) else dataset
     workers = decoding_workers() if isinstance(read, Decoded) and child_processes.has_semaphores() else 0
     return DataLoader(
         dataset,

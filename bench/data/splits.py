@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from bench.data import release
 from bench.data.decoded_cache import prepare
-from bench.data.loader import Decoded, Without
+from bench.data.loader import ConstantInputs, Decoded
 from bench.errors import DataError
 from bench.progress import bar
 from bench.records.provenance import code_of
@@ -162,7 +162,7 @@ def _without(
     for split, data in datasets.items():
         like = data[0]
         same = {name: _repeated(first[name], like[name]) for name in columns if name in like}
-        found[split] = Without(data, same)
+        found[split] = ConstantInputs(data, same)
     return found
 
 

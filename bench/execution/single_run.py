@@ -32,10 +32,10 @@ from bench.records.provenance import provenance_of
 from bench.saved_adapters import save_load
 from bench.system import distributed, memory_errors
 from bench.system.signals import held_back
-from bench.training.checkpoint import Checkpoint, made_by
-from bench.training.evaluation import difference, predict, score, speed, together
+from bench.training.checkpoint import Checkpoint, fingerprint
+from bench.training.evaluation import concatenate, max_abs_difference, predict, score, speed
 from bench.training.setup import Setup, build_parts, device_name, make_accelerator, set_up
-from bench.training.trainer import STEP, DivergedError, Tell, Trained, tell_nobody, train
+from bench.training.trainer import STEP, DivergedError, EpochCallback, Trained, no_callback, train
 
 _log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _checkpoint(spec: Spec, setup: Setup, options: RunOptions) -> Checkpoint:
     assert options.results
     classes = [type(setup.task), type(setup.method)]
     precision = setup.accelerator.mixed_precision
-    made = made_by(classes, setup.data.checksums, provenance_of(spec), precision, package_versions())
+    made = fingerprint(classes, setup.data.checksums, provenance_of(spec), precision, package_versions())
     place = store.checkpoint(options.results, spec)
     return Checkpoint(place, made, store.checksum_of_finished(options.results, spec), _guard(spec, options))
 
@@ -179,7 +179,7 @@ def _succeeds(what: str, spec: Spec, save: Callable[[], object]) -> bool:
 
 
 def measure(
-    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, tell: Tell = tell_nobody
+    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, callback: EpochCallback = no_callback
 ) -> tuple[dict[str, Any], sample_scores.SampleScores]:
     """Trains and scores; returns the parts of the record, and what each test sample scored.
 
@@ -188,12 +188,12 @@ def measure(
         setup: what it stands for.
         start: when the run began, by the performance counter.
         checkpoint: where training keeps its state; None to keep none.
-        tell: is called with each epoch's validation and learning rates.
+        callback: is called with each epoch's validation and learning rates.
     """
     task, data, model, recipe, accelerator = setup.task, setup.data, setup.model, setup.recipe, setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
     with peaks["train"].watching():
-        trained = _train(spec, setup, checkpoint, tell, peaks["train"])
+        trained = _train(spec, setup, checkpoint, callback, peaks["train"])
     began = time.perf_counter()
     with peaks["score"].watching():
         scored = [
@@ -205,18 +205,18 @@ def measure(
     unmerged, merged = _speeds(setup)
     by_split = {split: measured for split, (measured, _) in zip(task.test_splits, scored, strict=True)}
     of_samples = {
-        split: _of_samples(task.of_each(measured), getattr(data.samples[split], "groups", None))
+        split: _of_samples(task.per_sample(measured), getattr(data.samples[split], "groups", None))
         for split, measured in by_split.items()
     }
     scores = schema.Scores(
         metric=task.metric,
         validation=trained.curve,
         best_epoch=trained.best_epoch,
-        test=task.summarise(together(list(by_split.values()))),
+        test=task.summarise(concatenate(list(by_split.values()))),
         test_samples=sum(data.counts[split] for split in task.test_splits),
         floors=dict(data.floors),
         splits={"val": trained.best} | {split: task.summarise(measured) for split, measured in by_split.items()},
-        repeated=difference(trained.validation, again),
+        repeated=max_abs_difference(trained.validation, again),
     )
     rate = statistics.fmean(rate for _, rate in scored)
     return {
@@ -228,10 +228,10 @@ def measure(
 
 
 def _validate(
-    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, tell: Tell = tell_nobody
+    spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, callback: EpochCallback = no_callback
 ) -> tuple[dict[str, Any], sample_scores.SampleScores]:
     """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
-    trained = _train(spec, setup, checkpoint, tell)
+    trained = _train(spec, setup, checkpoint, callback)
     scores = schema.Scores(
         setup.task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": trained.best}
     )
@@ -241,7 +241,7 @@ def _validate(
 def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: float) -> dict[str, Any]:
     """The parts of a record that every run has which was trained; `scoring` took so many seconds."""
     return {
-        "parameters": replace(setup.parameters, effective=setup.method.effective_parameters(), idle=trained.idle),
+        "parameters": replace(setup.parameters, effective=setup.method.active_parameters(), idle=trained.no_gradient),
         "times": schema.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],
@@ -261,7 +261,9 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
     }
 
 
-def _train(spec: Spec, setup: Setup, checkpoint: Checkpoint | None, tell: Tell, peak: Peak | None = None) -> Trained:
+def _train(
+    spec: Spec, setup: Setup, checkpoint: Checkpoint | None, callback: EpochCallback, peak: Peak | None = None
+) -> Trained:
     seen = {split: setup.data.datasets[split] for split in ("train", "val")}  # the test split is out of its reach
     return train(
         setup.model,
@@ -274,7 +276,7 @@ def _train(spec: Spec, setup: Setup, checkpoint: Checkpoint | None, tell: Tell, 
         spec.label,
         checkpoint,
         peak,
-        tell,
+        callback,
     )
 
 

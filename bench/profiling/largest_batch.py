@@ -16,7 +16,7 @@ from bench.profiling.shared_weights import SharedStreams
 from bench.profiling.subject import Batch, Subject, examples
 from bench.training.setup import build_parts, make_accelerator
 
-MOST = 4096
+MAX_BATCH_SIZE = 4096
 SHARE = 0.9  # of the memory that is available, on the CPU
 
 
@@ -51,7 +51,7 @@ def largest_batch(spec: Spec, device: str) -> int:
     return largest(lambda samples: one + (samples - 1) * (two - one) <= room)
 
 
-def largest(fits: Callable[[int], bool], most: int = MOST) -> int:
+def largest(fits: Callable[[int], bool], most: int = MAX_BATCH_SIZE) -> int:
     """The largest number that fits, where whatever is smaller than one that fits does so too; 0 where 1 does not.
 
     Args:

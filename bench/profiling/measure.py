@@ -17,7 +17,7 @@ from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.measurement.memory import release_memory
 from bench.measurement.speed import turns
-from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory, identity
+from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory, record_id
 from bench.profiling.shared_weights import SharedStreams
 from bench.profiling.subject import Batch, Subject, examples
 from bench.records.environment import environment, processor
@@ -81,7 +81,7 @@ def measure(
         Efficiency(
             kind="efficiency",
             schema=SCHEMA,
-            id=identity(spec, here.device, size),
+            id=record_id(spec, here.device, size),
             spec=asdict(spec),
             started=started,
             finished=now(),

@@ -104,7 +104,7 @@ class Efficiency:
         return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))
 
 
-def identity(spec: Spec, device: str, batch_size: int) -> str:
+def record_id(spec: Spec, device: str, batch_size: int) -> str:
     """12 hex digits that are the same where the same was measured on a device of the same name."""
     return hashlib.sha256(json.dumps([spec.id, device, batch_size]).encode()).hexdigest()[:12]
 

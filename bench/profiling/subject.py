@@ -19,7 +19,7 @@ from bench.profiling.shared_weights import SharingCopy
 from bench.streams.lockstep import MultiStream
 from bench.tasks.base import Task
 from bench.training.optimizer import make_optimiser
-from bench.training.setup import build_model, build_parts, economise
+from bench.training.setup import apply_memory_options, build_model, build_parts
 from bench.training.step import take_step
 
 _STEPS = 1000  # that a method is told to expect; those measured are from the middle
@@ -53,7 +53,7 @@ class Subject:
         self.accelerator, self.train, self.test = accelerator, train, test
         self._copy = copy
         self.model, self.parameters = build_model(spec, self.task, self.method, copy.streams, None)
-        economise(self.model, self.recipe, accelerator)
+        apply_memory_options(self.model, self.recipe, accelerator)
         copy.settle()
         self.model.to(accelerator.device)
         self._wrapped, self.optimiser = accelerator.prepare(self.model, make_optimiser(self.model, self.recipe))
@@ -114,7 +114,7 @@ class Subject:
         micro_batch = min(self.recipe.micro_batch or _length(self.train), _length(self.train))
         with sdpa_kernel(SDPBackend.MATH):
             train, score = (
-                _of_each([count(n) for n in (1, 2)[:size]], size)
+                _per_sample([count(n) for n in (1, 2)[:size]], size)
                 for count, size in ((self._count_step, micro_batch), (self._count_score, _length(self.test)))
             )
         return Operations(train, score)
@@ -196,7 +196,7 @@ def _length(batch: Mapping[str, Tensor]) -> int:
     return len(next(iter(batch.values())))
 
 
-def _of_each(counts: list[int], samples: int) -> float:
+def _per_sample(counts: list[int], samples: int) -> float:
     """What each of so many samples comes to, from the counts of one sample and, where there are more, of two."""
     each = counts[-1] - counts[0] if len(counts) > 1 else 0
     return each + (counts[0] - each) / samples

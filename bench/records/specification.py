@@ -44,4 +44,4 @@ def specification(record: Record, where: str | Path) -> Spec:
     if mistakes.problems:
         told = "; ".join(mistakes.problems)
         raise BenchError(f"{where}: the record was altered, and its run cannot be set up again: {told}")
-    return replace(spec, data=data.identity())
+    return replace(spec, data=data.to_config())

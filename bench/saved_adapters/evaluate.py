@@ -19,7 +19,7 @@ from bench.records.schema import Environment, Record
 from bench.registry import did_you_mean
 from bench.saved_adapters import save_load
 from bench.system import distributed
-from bench.training.evaluation import score, together
+from bench.training.evaluation import concatenate, score
 from bench.training.setup import Setup, device_name, set_up
 
 _ROUNDS = ("device", "processor", "instructions", "threads", "variables", "precision", "processes", "versions")
@@ -138,7 +138,7 @@ def evaluate(
         measured[name], _ = score(setup.model, setup.task, data, setup.recipe, setup.accelerator, label)
     scores = {name: setup.task.summarise(values) for name, values in measured.items()}
     if not split:
-        scores["test"] = setup.task.summarise(together(list(measured.values())))
+        scores["test"] = setup.task.summarise(concatenate(list(measured.values())))
     changed = provenance.differences(record.provenance, provenance.provenance_of(spec))
     if record.data and record.data.fingerprint != setup.data.fingerprint:
         changed.append("the data")

@@ -17,7 +17,7 @@ from bench.streams.inputs import Input
 
 SummaryKind: TypeAlias = Literal["cls", "mean"]
 
-Cross: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequence[Tensor]]
+LinearEvaluator: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequence[Tensor]]
 """Evaluates linears of a stage, given by role, for their common input (B, T, I): returns their outputs (B, T, O)."""
 
 STAGES = {"attend": ("q", "k", "v"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
@@ -40,8 +40,8 @@ class Stream(nn.Module, ABC):
         reads: the kind of input.
         special: number of tokens before the patches or words (class token, distillation token, registers).
         grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
-        alone: how linears are evaluated that read no other stream; None for each by itself. An exchange is given the
-            linears as this evaluates them, unless it says that it does the same (`Exchange.covers`).
+        default_evaluator: evaluates linears that read no other stream; None to call each one by itself. An exchange
+            receives the linears as evaluated by it, unless the exchange does the same work itself (`Exchange.covers`).
     """
 
     reads: ClassVar[type[Input]]
@@ -57,7 +57,7 @@ class Stream(nn.Module, ABC):
         self.input = input
         self.width: int = encoder.config.hidden_size
         self.depth: int = encoder.config.num_hidden_layers
-        self.alone: Cross | None = None
+        self.default_evaluator: LinearEvaluator | None = None
 
     @property
     @abstractmethod
@@ -89,15 +89,19 @@ class Stream(nn.Module, ABC):
         return None
 
     @abstractmethod
-    def attend(self, block: int, x_BTD: Tensor, cross: Cross | None = None, mask_BT: Tensor | None = None) -> Tensor:
+    def attend(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
         """Return the attention output (B, T, D) before its output linear; no token attends to padding."""
 
     @abstractmethod
-    def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, cross: Cross | None = None) -> Tensor:
+    def project(
+        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+    ) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear and residual."""
 
     @abstractmethod
-    def feed_forward(self, block: int, x_BTD: Tensor, cross: Cross | None = None) -> Tensor:
+    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
         """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
 
     @abstractmethod
@@ -120,7 +124,9 @@ class Stream(nn.Module, ABC):
         """Run the encoder alone, from normalised inputs to its own `last_hidden_state`."""
         return self.finish(self.run(range(self.depth), self.embed(inputs), self.mask(inputs)))
 
-    def apply_linears(self, block: int, roles: Sequence[str], x_BTI: Tensor, cross: Cross | None) -> Sequence[Tensor]:
+    def apply_linears(
+        self, block: int, roles: Sequence[str], x_BTI: Tensor, evaluator: LinearEvaluator | None
+    ) -> Sequence[Tensor]:
         """Evaluate the linears of a block that share an input, inter-modal terms included.
 
         This is the only place where a stream's linears are called.
@@ -129,18 +135,18 @@ class Stream(nn.Module, ABC):
             block: number of the block.
             roles: which linears.
             x_BTI: their common input.
-            cross: how a cross-modal method evaluates those of the stage; None for `alone`.
+            evaluator: how a cross-modal method evaluates the linears of this stage; None for `default_evaluator`.
 
         Returns:
             Their outputs (B, T, O), in the order of `roles`.
         """
         paths = self.linears(block)
         modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
-        evaluate = cross or self.alone
+        evaluate = evaluator or self.default_evaluator
         return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
 
 
-def over(inner: Cross, outer: Cross) -> Cross:
+def over(inner: LinearEvaluator, outer: LinearEvaluator) -> LinearEvaluator:
     """Return an evaluator that has `outer` evaluate linears, each of which gives what `inner` makes of it."""
 
     def evaluate(modules: Mapping[str, nn.Module], x_BTI: Tensor) -> Sequence[Tensor]:

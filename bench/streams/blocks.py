@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from bench.errors import BenchError
-from bench.streams.base import Cross, Stream
+from bench.streams.base import LinearEvaluator, Stream
 from bench.streams.inputs import Input
 
 
@@ -75,12 +75,14 @@ class BlockStream(Stream):
         """Return the input and output features of a linear, whatever has been put in its place."""
         return self._features[self.linears(block)[role]]
 
-    def _attention(self, block: int, x_BTD: Tensor, cross: Cross | None, mask_BT: Tensor | None) -> Tensor:
+    def _attention(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None, mask_BT: Tensor | None
+    ) -> Tensor:
         """Return what the tokens gather from each other, from padding nothing, before the output linear."""
         heads = self.encoder.config.num_attention_heads
         q_BHTK, k_BHTK, v_BHTK = (
             y_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
-            for y_BTD in self.apply_linears(block, ("q", "k", "v"), x_BTD, cross)
+            for y_BTD in self.apply_linears(block, ("q", "k", "v"), x_BTD, evaluator)
         )
         q_BHTK, k_BHTK = self._rotated(q_BHTK, k_BHTK)
         mask_B11T = None if mask_BT is None else mask_BT[:, None, None]
@@ -90,15 +92,15 @@ class BlockStream(Stream):
         """Return queries and keys rotated by where their tokens lie; as they are where positions are embedded."""
         return q_BHTK, k_BHTK
 
-    def _mlp(self, block: int, x_BTD: Tensor, cross: Cross | None) -> Tensor:
+    def _mlp(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None) -> Tensor:
         roles = [role for role in ("gate", "up", "fc1") if role in self.layout.linears]
-        hidden = self.apply_linears(block, roles, x_BTD, cross)
+        hidden = self.apply_linears(block, roles, x_BTD, evaluator)
         if self.layout.gated:
             gate, up = hidden if len(hidden) == 2 else hidden[0].chunk(2, dim=-1)
             h_BTI = self.activation(gate) * up
         else:
             h_BTI = self.activation(hidden[0])
-        (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, cross)
+        (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, evaluator)
         return y_BTD
 
     def _norm(self, block: int, which: int, x_BTD: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.streams.base import STAGES, Cross, Stream, SummaryKind, over
+from bench.streams.base import STAGES, LinearEvaluator, Stream, SummaryKind, over
 
 States: TypeAlias = dict[str, Tensor]
 """Tokens (B, T, D) by the name of the stream."""
@@ -32,31 +32,31 @@ class Exchange(nn.Module, ABC):
     Attributes:
         paths: pairs (source, target): the target reads the source.
         summary: the kind of summaries that it reads; None for the model's.
-        covers: the `Stream.alone` that its evaluators do the work of; of a stream with another one they are given
-            stand-ins for the linears, which give what that one makes of them. None for no other.
+        covers: the `Stream.default_evaluator` whose work its evaluators do themselves. For a stream with a different
+            one they receive stand-ins for the linears, which return what that one computes. None covers none.
     """
 
     paths: frozenset[tuple[str, str]]
     summary: SummaryKind | None = None
-    covers: Cross | None = None
+    covers: LinearEvaluator | None = None
 
     @abstractmethod
-    def read(self, summaries: Summaries) -> Mapping[str, Cross]:
+    def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
         """Return how the linears of each target are evaluated, given the summaries of the sources."""
 
 
-class Turn(NamedTuple):
+class StreamTurn(NamedTuple):
     """What one stream does in one step: the blocks it runs alone, and the block that it then runs paired."""
 
-    alone: range
+    unpaired: range
     paired: int
 
 
-Step: TypeAlias = dict[str, Turn]
+LockstepStep: TypeAlias = dict[str, StreamTurn]
 """A turn of every stream, by its name."""
 
 
-def pair_blocks(depths: Mapping[str, int]) -> list[Step]:
+def pair_blocks(depths: Mapping[str, int]) -> list[LockstepStep]:
     """Pair the blocks of streams of different depths evenly.
 
     Each block of the shallowest stream meets the last block of each group of the deeper ones: with 24 and 12 blocks,
@@ -64,9 +64,9 @@ def pair_blocks(depths: Mapping[str, int]) -> list[Step]:
     """
     steps = min(depths.values())
 
-    def turn(depth: int, step: int) -> Turn:
+    def turn(depth: int, step: int) -> StreamTurn:
         first, last = depth * step // steps, depth * (step + 1) // steps - 1
-        return Turn(range(first, last), last)
+        return StreamTurn(range(first, last), last)
 
     return [{name: turn(depth, step) for name, depth in depths.items()} for step in range(steps)]
 
@@ -139,23 +139,23 @@ class MultiStream(nn.Module):
         At each of the three exchanges all summaries are taken before any stream moves.
         """
         step, streams = self.schedule[number], self.streams
-        x = {name: s.run(step[name].alone, states[name], masks.get(name)) for name, s in streams.items()}
+        x = {name: s.run(step[name].unpaired, states[name], masks.get(name)) for name, s in streams.items()}
         block = {name: turn.paired for name, turn in step.items()}
-        cross = self._exchange(number, "attend", x, masks)
-        context = {n: s.attend(block[n], x[n], cross.get(n), masks.get(n)) for n, s in streams.items()}
-        cross = self._exchange(number, "project", context, masks)
-        x = {n: s.project(block[n], x[n], context[n], cross.get(n)) for n, s in streams.items()}
-        cross = self._exchange(number, "feed_forward", x, masks)
-        return {n: s.feed_forward(block[n], x[n], cross.get(n)) for n, s in streams.items()}
+        evaluators = self._exchange(number, "attend", x, masks)
+        context = {n: s.attend(block[n], x[n], evaluators.get(n), masks.get(n)) for n, s in streams.items()}
+        evaluators = self._exchange(number, "project", context, masks)
+        x = {n: s.project(block[n], x[n], context[n], evaluators.get(n)) for n, s in streams.items()}
+        evaluators = self._exchange(number, "feed_forward", x, masks)
+        return {n: s.feed_forward(block[n], x[n], evaluators.get(n)) for n, s in streams.items()}
 
-    def _exchange(self, step: int, stage: str, states: States, masks: Masks) -> Mapping[str, Cross]:
+    def _exchange(self, step: int, stage: str, states: States, masks: Masks) -> Mapping[str, LinearEvaluator]:
         """Return how each stream's linears of a stage are evaluated; nothing for those that read no other stream."""
-        found: dict[str, Cross] = {}
+        found: dict[str, LinearEvaluator] = {}
         for exchange in self.exchanges_at(step, stage):
             sources = {source for source, _ in exchange.paths}
             kind = exchange.summary or self.summary
             summaries = {n: self.streams[n].summary(x, kind, masks.get(n)) for n, x in states.items() if n in sources}
-            for target, cross in exchange.read(summaries).items():
-                before = found.get(target) or self.streams[target].alone
-                found[target] = over(before, cross) if before and before is not exchange.covers else cross
+            for target, evaluator in exchange.read(summaries).items():
+                before = found.get(target) or self.streams[target].default_evaluator
+                found[target] = over(before, evaluator) if before and before is not exchange.covers else evaluator
         return found

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import BenchError
-from bench.streams.base import Cross
+from bench.streams.base import LinearEvaluator
 from bench.streams.blocks import BlockStream, Layout
 from bench.streams.inputs import AudioInput, ImageInput, Input
 
@@ -36,18 +36,22 @@ class PreNormStream(BlockStream):
         super().__init__(encoder, input)
         _refuse_dropout(encoder.config)
 
-    def attend(self, block: int, x_BTD: Tensor, cross: Cross | None = None, mask_BT: Tensor | None = None) -> Tensor:
+    def attend(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
         """Return the attention output (B, T, D) before its output linear."""
-        return self._attention(block, self._norm(block, 0, x_BTD), cross, mask_BT)
+        return self._attention(block, self._norm(block, 0, x_BTD), evaluator, mask_BT)
 
-    def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, cross: Cross | None = None) -> Tensor:
+    def project(
+        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+    ) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear and residual."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, cross)
+        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
         return x_BTD + self._scale(block, 0, y_BTD)
 
-    def feed_forward(self, block: int, x_BTD: Tensor, cross: Cross | None = None) -> Tensor:
+    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
         """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
-        y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), cross)
+        y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), evaluator)
         return x_BTD + self._scale(block, 1, y_BTD)
 
     def finish(self, x_BTD: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers.models.swinv2.modeling_swinv2 import window_partition, window_reverse
 
 from bench.errors import BenchError
-from bench.streams.base import Cross, SummaryKind
+from bench.streams.base import LinearEvaluator, SummaryKind
 from bench.streams.blocks import BERT_LINEARS, BlockStream, Layout, check_square, switch_off_dropout
 from bench.streams.inputs import ImageInput, Input
 
@@ -68,7 +68,9 @@ class Swinv2Stream(BlockStream):
         x_BTD, _ = self.encoder.embeddings(inputs)
         return x_BTD
 
-    def attend(self, block: int, x_BTD: Tensor, cross: Cross | None = None, mask_BT: Tensor | None = None) -> Tensor:
+    def attend(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
         """Return the attention output (B, T, D) before its output linear."""
         layer: Any = self.encoder.get_submodule(self.blocks[block])
         attention = layer.attention.self
@@ -77,7 +79,7 @@ class Swinv2Stream(BlockStream):
             y_BTD.unflatten(1, (-1, layer.window_size**2))
             .unflatten(3, (attention.num_attention_heads, -1))
             .transpose(2, 3)
-            for y_BTD in self.apply_linears(block, ("q", "k", "v"), _split(layer, x_BTD, side), cross)
+            for y_BTD in self.apply_linears(block, ("q", "k", "v"), _split(layer, x_BTD, side), evaluator)
         )
         q_BWHNK = F.normalize(q_BWHNK, dim=-1) * attention.logit_scale.clamp(max=math.log(100)).exp()
         k_BWHNK = F.normalize(k_BWHNK, dim=-1)
@@ -87,14 +89,16 @@ class Swinv2Stream(BlockStream):
         context = context.unflatten(1, (-1, attention.num_attention_heads)).transpose(2, 3).flatten(3)
         return _join(layer, context, side)
 
-    def project(self, block: int, x_BTD: Tensor, context_BTD: Tensor, cross: Cross | None = None) -> Tensor:
+    def project(
+        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+    ) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear, norm and residual."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, cross)
+        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
         return x_BTD + self._norm(block, 0, y_BTD)
 
-    def feed_forward(self, block: int, x_BTD: Tensor, cross: Cross | None = None) -> Tensor:
+    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
         """Return the state after the MLP, norm and residual, and at the end of a stage the merging: (B, T / 4, 2 D)."""
-        x_BTD = x_BTD + self._norm(block, 1, self._mlp(block, x_BTD, cross))
+        x_BTD = x_BTD + self._norm(block, 1, self._mlp(block, x_BTD, evaluator))
         if block + 1 == self.depth or self.stages[block] == self.stages[block + 1]:
             return x_BTD
         side = math.isqrt(x_BTD.shape[1])

@@ -64,7 +64,7 @@ class Task(ABC):
     later: ClassVar[tuple[str, ...]] = ()
     """Settings that came when there were records already: they are left out of a run's id where they have defaults."""
 
-    def identity(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Any]:
         """What tells these settings from others, as plain values: so a run keeps its id though fields came later."""
         values = asdict(self)  # type: ignore[call-overload]  # every task is a dataclass
         return {
@@ -166,7 +166,7 @@ class Task(ABC):
     def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """What is measured of each sample, by name: each (B,). As a rule the metrics, in percent."""
 
-    def of_each(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def per_sample(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """What each sample scores, in percent, by those metrics that are means over samples: each (samples,).
 
         By default what `score` measured.
@@ -175,7 +175,7 @@ class Task(ABC):
 
     def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """The metrics over all samples of a split, from what `score` measured of each: by default the means."""
-        return {name: values.mean().item() for name, values in self.of_each(measured).items()}
+        return {name: values.mean().item() for name, values in self.per_sample(measured).items()}
 
 
 Reads = Literal["words", "cls", "mean"]

@@ -192,7 +192,7 @@ class Grounding(Task):
             measured["both"], measured["either"] = torch.stack([torch.stack(pair) for pair in counts]).unbind(1)
         return measured
 
-    def of_each(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    def per_sample(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """Whether each expression's box is right, and how far its mask is, in percent."""
         found = {}
         if "box" in self.targets:

@@ -28,17 +28,17 @@ class Checkpoint:
     A state is of nothing but tensors and plain values, and is read as such: no code comes with it.
     """
 
-    def __init__(self, path: Path, made_by: str, follows: str = "", guard: Guard = nullcontext) -> None:
+    def __init__(self, path: Path, fingerprint: str, follows: str = "", guard: Guard = nullcontext) -> None:
         """What a state must be of to be taken up again.
 
         Args:
             path: the file.
-            made_by: tells what the state depends on, data and code.
+            fingerprint: tells what the state depends on, data and code.
             follows: tells the finished record that the run is done again after; "" where there is none. What was kept
                 before that record was written is of an earlier run.
             guard: as for `bench.files.atomic_file`.
         """
-        self.path, self.made_by, self.follows, self._guard = path, made_by, follows, guard
+        self.path, self.fingerprint, self.follows, self._guard = path, fingerprint, follows, guard
         self._warned = False
 
     def save(self, state: Mapping[str, Any]) -> None:
@@ -49,7 +49,7 @@ class Checkpoint:
         """
         try:
             with atomic_file(self.path, self._guard) as file:
-                torch.save({"made_by": self.made_by, "follows": self.follows, "state": dict(state)}, file)
+                torch.save({"fingerprint": self.fingerprint, "follows": self.follows, "state": dict(state)}, file)
         except (OSError, RuntimeError) as error:  # torch raises the latter where the disk is full
             if not self._warned:
                 _log.warning("no checkpoint can be kept in %s: %s", self.path, _cause(error))
@@ -62,7 +62,7 @@ class Checkpoint:
         try:
             _check(self.path)
             found = torch.load(self.path, map_location="cpu", weights_only=True)
-            if found["made_by"] != self.made_by:
+            if found["fingerprint"] != self.fingerprint:
                 reason = "the code, the data or a package has changed since"
             elif self.follows and found.get("follows", "") != self.follows:
                 reason = "it is of an earlier run, which has a record"
@@ -90,7 +90,7 @@ def _check(path: Path) -> None:
         raise ValueError(f"unpacked it has {unpacked:,} bytes, more than the file")
 
 
-def made_by(classes: Iterable[type], *others: object) -> str:
+def fingerprint(classes: Iterable[type], *others: object) -> str:
     """A checksum of what decides how a run goes on: this project's source, that of `classes`, and `others`."""
     files = {file for name in _PACKAGES for folder in _folders(name) for file in folder.rglob("*.py")}
     for cls in classes:

@@ -56,12 +56,12 @@ def score(
     }, clock.throughput() * accelerator.num_processes
 
 
-def together(splits: Sequence[Measured]) -> Measured:
+def concatenate(splits: Sequence[Measured]) -> Measured:
     """What was measured of the samples of several splits, as of one."""
     return {name: torch.cat([measured[name] for measured in splits]) for name in splits[0]}
 
 
-def difference(one: Measured, other: Measured) -> float:
+def max_abs_difference(one: Measured, other: Measured) -> float:
     """The largest difference of a sample's measures between two scorings; infinite if not of as many samples."""
     if any(one[name].shape != other[name].shape for name in one):
         return math.inf

@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bench.config.recipe import Recipe
-from bench.data.loader import Columns, batches, load
+from bench.data.loader import TensorDataset, batches, load
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 from bench.training.evaluation import Samples
 
-MOST = 2 * 1024**3  # bytes of a split's features that are kept
+MAX_BYTES = 2 * 1024**3  # of a split's features
 
 _ROW = "row"  # the column of a batch that says which samples it holds
 
@@ -65,9 +65,9 @@ def features(
             found.setdefault(name, []).append(values)
         if number == 0:
             size = sum(values[0].nbytes for values in found.values())
-            if size * len(loader) > MOST:
+            if size * len(loader) > MAX_BYTES:
                 return samples
-    return Columns({name: torch.cat(values) for name, values in found.items()})
+    return TensorDataset({name: torch.cat(values) for name, values in found.items()})
 
 
 class Views:
@@ -81,9 +81,9 @@ class Views:
         self.columns = columns
         self.count, self.views = next(iter(columns.values())).shape[:2]
 
-    def samples(self) -> Columns:
+    def samples(self) -> TensorDataset:
         """The samples, of which a batch tells only which they are."""
-        return Columns({_ROW: torch.arange(self.count)})
+        return TensorDataset({_ROW: torch.arange(self.count)})
 
     def __call__(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
         """What there is of a batch (B,) of `samples`, (B, ...), on the batch's device."""
@@ -136,6 +136,6 @@ def without_streams(
     seen = computed("train", recipe.views, lambda batch: task.augment(batch, chance))
     if seen is splits["train"]:
         return splits, task.augment
-    assert isinstance(seen, Columns)
+    assert isinstance(seen, TensorDataset)
     views = Views(seen.columns)
     return {**splits, "train": views.samples()}, views

@@ -75,7 +75,7 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     data = open_splits(task, spec.data, options.data_root, inputs, recipe.train_share)
     opened = time.perf_counter()
     model, parameters = build_model(spec, task, method, streams, data.samples["train"])
-    economise(model, recipe, accelerator)
+    apply_memory_options(model, recipe, accelerator)
     model.to(accelerator.device)
     attached = time.perf_counter()
     seconds = {"model": loaded - start + attached - opened, "data": opened - loaded}
@@ -125,15 +125,15 @@ def build_model(
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def economise(model: TaskModel, recipe: Recipe, accelerator: Accelerator) -> None:
+def apply_memory_options(model: TaskModel, recipe: Recipe, accelerator: Accelerator) -> None:
     """Spends less memory on a model, as far as its recipe says so."""
     if recipe.gradient_checkpointing:  # a method may have asked for it as well
         model.streams.gradient_checkpointing = True
     if recipe.low_precision_frozen:
-        lower_frozen(model, accelerator.mixed_precision)
+        cast_frozen_parameters(model, accelerator.mixed_precision)
 
 
-def lower_frozen(model: TaskModel, precision: str) -> None:
+def cast_frozen_parameters(model: TaskModel, precision: str) -> None:
     """Puts frozen linears and convolutions into the type that mixed precision would cast them to at each use.
 
     Norms, embeddings and what is trained stay in float32.

@@ -38,11 +38,11 @@ _LOWEST_SCALE = 2.0**-24  # of losses in fp16; it begins at 2^16, and each step 
 
 _log = logging.getLogger(__name__)
 
-Tell = Callable[[Epoch, Mapping[str, float]], object]
+EpochCallback = Callable[[Epoch, Mapping[str, float]], object]
 """Takes each epoch's validation, and the learning rates of its last step by the optimiser's groups."""
 
 
-def tell_nobody(entry: Epoch, rates: Mapping[str, float]) -> None:
+def no_callback(entry: Epoch, rates: Mapping[str, float]) -> None:
     """Does nothing."""
 
 
@@ -70,7 +70,7 @@ class Trained:
     best_epoch: int
     validation: Measured
     throughput: float
-    idle: int
+    no_gradient: int
     seconds: float
     seconds_before: float
     ends: list[float]
@@ -93,7 +93,7 @@ def train(
     label: str,
     checkpoint: Checkpoint | None = None,
     peak: Peak | None = None,
-    tell: Tell = tell_nobody,
+    callback: EpochCallback = no_callback,
 ) -> Trained:
     """Trains what the method and the task left trainable, and leaves the model with the weights of its best epoch.
 
@@ -111,7 +111,7 @@ def train(
         label: what the progress bar says.
         checkpoint: where the state is kept after each epoch, and taken up from; None to keep none.
         peak: what watches the memory; it is told of the peak that an earlier process saw.
-        tell: is called with each epoch's validation and learning rates, those of an earlier process too.
+        callback: is called with each epoch's validation and learning rates, those of an earlier process too.
 
     Raises:
         DivergedError: losses, gradients or weights were not finite; says at which step.
@@ -134,7 +134,7 @@ def train(
         _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
     resumed, before = len(training.curve), ends[-1] if ends else 0.0
     for entry in training.curve:
-        tell(entry, training.rates(entry))
+        callback(entry, training.rates(entry))
     try:
         with bar(range(training.steps), label, unit="step") as progress:
             progress.update(training.step)
@@ -143,7 +143,7 @@ def train(
                 measured, _ = score(model, task, splits["val"], recipe, accelerator)
                 scores = training.note(loss, measured)
                 ends.append(time.perf_counter() - started + before)
-                tell(training.curve[-1], training.rates(training.curve[-1]))
+                callback(training.curve[-1], training.rates(training.curve[-1]))
                 progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
                 if checkpoint and accelerator.is_main_process:
                     seen = peak.so_far() if peak else 0
@@ -157,7 +157,7 @@ def train(
         best_epoch=best_epoch(training.curve, task.metric),
         validation=training.measured_best,
         throughput=training.clock.throughput(),
-        idle=training.idle(),
+        no_gradient=training.no_gradient(),
         seconds=time.perf_counter() - started + before,
         seconds_before=before,
         ends=ends,
@@ -234,7 +234,7 @@ class _Training:
         self.best: dict[str, Tensor] = {}
         self.measured_best: Measured = {}
 
-    def epoch(self, tell: Callable[[], object]) -> float:
+    def epoch(self, callback: Callable[[], object]) -> float:
         """Trains for an epoch, telling after each step; returns the mean loss."""
         self.model.train()
         losses: list[Tensor] = []
@@ -248,7 +248,7 @@ class _Training:
             if len(losses) % _CHECK_EVERY == 0:
                 _check(losses[-_CHECK_EVERY:], self.step - _CHECK_EVERY)
             self.clock.tick(len(next(iter(batch.values()))))
-            tell()
+            callback()
         _check(losses, self.step - len(losses))
         self._check_step()
         return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # of each a part in each process
@@ -290,7 +290,7 @@ class _Training:
             patience is not None and done > patience and done - best_epoch(self.curve, self.task.metric) >= patience
         )
 
-    def idle(self) -> int:
+    def no_gradient(self) -> int:
         """Trained parameters in tensors that no gradient ever reached."""
         return sum(p.numel() for p in self.trained.values() if not _was_reached(self.optimiser.state.get(p, {})))
 

@@ -16,7 +16,7 @@ from alike import alike
 
 from bench.cli import main
 from bench.records import store
-from bench.training.checkpoint import Checkpoint, made_by
+from bench.training.checkpoint import Checkpoint, fingerprint
 
 KILLS = int(os.environ.get("KILLS", "1"))  # KILLS=10 makes it ten
 EPOCHS = 4 + 5 * KILLS
@@ -94,7 +94,7 @@ def test_code_in_a_checkpoint_is_not_run(checkpoint, tmp_path):
             return os.mkdir, (str(tmp_path / "executed"),)
 
     checkpoint.path.parent.mkdir()
-    torch.save({"made_by": "this code", "state": Evil()}, checkpoint.path)
+    torch.save({"fingerprint": "this code", "state": Evil()}, checkpoint.path)
     assert checkpoint.load() is None and not (tmp_path / "executed").exists()
 
 
@@ -105,12 +105,12 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_no_more(tmp_path, caplo
 
 
 def test_code_is_told_apart_by_its_source(tmp_path, monkeypatch):
-    before = made_by([int], "data")
-    assert before == made_by([int], "data") != made_by([int], "other data")
+    before = fingerprint([int], "data")
+    assert before == fingerprint([int], "data") != fingerprint([int], "other data")
     (tmp_path / "mine.py").write_text("class Mine:\n    rank = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     from mine import Mine
 
-    first = made_by([Mine], "data")
+    first = fingerprint([Mine], "data")
     (tmp_path / "mine.py").write_text("class Mine:\n    rank = 2\n")
-    assert before != first != made_by([Mine], "data")
+    assert before != first != fingerprint([Mine], "data")

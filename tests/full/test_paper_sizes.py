@@ -18,7 +18,7 @@ def trained(suite: str, task: str, name: str, *sets: str) -> tuple[MultiStream, 
     method = validate.build(registry.load("methods", name), spec.settings, name)
     method.attach(model)
     count = sum(model.get_parameter(key).numel() for key in method.adapter_names(model))
-    assert count == method.effective_parameters()
+    assert count == method.active_parameters()
     return model, count
 
 
@@ -33,7 +33,7 @@ def by_the_equation(model: MultiStream, hidden: dict[str, int], r: int = 16) -> 
         for name, turn in step.items():
             stream, other, h = model.streams[name], partner[name], hidden[name]
             c = model.streams[other].width_at(step[other].paired)
-            for block in turn.alone:
+            for block in turn.unpaired:
                 total += sum(r * sum(stream.features(block, role)) for role in stream.linears(block))
             for role in stream.linears(turn.paired):
                 total += 2 * r * sum(stream.features(turn.paired, role)) + 1

@@ -141,7 +141,7 @@ def checkpoints() -> list[bytes]:
     made = []
     for new in (True, False):
         buffer = io.BytesIO()
-        torch.save({"made_by": "me", "state": state}, buffer, _use_new_zipfile_serialization=new)
+        torch.save({"fingerprint": "me", "state": state}, buffer, _use_new_zipfile_serialization=new)
         made.append(buffer.getvalue())
     return made
 

@@ -176,7 +176,7 @@ def test_parameters_in_use_are_those_of_singular_values_that_are_not_0(make_mode
     sizes = {"vision": (32, 48), "audio": (24, 40)}
     one = {name: 4 * (2 * width + 1) + 2 * (width + inner + 1) for name, (width, inner) in sizes.items()}
     assert trained - inter == 4 * (3 * one["vision"] + 2 * one["audio"])
-    assert method.effective_parameters() == trained, "at the start all are 0, and none is dropped"
+    assert method.active_parameters() == trained, "at the start all are 0, and none is dropped"
 
     with torch.no_grad():
         for layer in method.adapters.layers():
@@ -184,7 +184,7 @@ def test_parameters_in_use_are_those_of_singular_values_that_are_not_0(make_mode
         vision = model.streams["vision"]
         vision.encoder.get_submodule(vision.linears(0)["q"]).lora_E["default"][1] = 0
         vision.encoder.get_submodule(vision.linears(2)["fc1"]).lora_E["default"].zero_()  # all of one linear
-    assert method.effective_parameters() == trained - (32 + 32 + 1) - 4 * (32 + 48 + 1)
+    assert method.active_parameters() == trained - (32 + 32 + 1) - 4 * (32 + 48 + 1)
 
 
 def test_what_was_saved_after_the_allocation_is_loaded_into_the_trained_model(trained, tmp_path):
@@ -219,10 +219,10 @@ def test_settings_without_sense_are_told(values, told):
         AdaLoRA(**values)
 
 
-@pytest.mark.parametrize(("target_r", "turned"), [(None, None), (12, 5), (23, 9), (1, 1)])
-def test_turning_the_size_keeps_the_ratios(target_r, turned):
+@pytest.mark.parametrize(("target_r", "target"), [(None, None), (12, 5), (23, 9), (1, 1)])
+def test_turning_the_size_keeps_the_ratios(target_r, target):
     method = AdaLoRA(init_r=24, target_r=target_r, alpha=12.0)
-    changed = method.turned("init_r", 10)
-    assert changed == {"init_r": 10, "alpha": 5.0} | ({} if target_r is None else {"target_r": turned})
+    changed = method.with_size("init_r", 10)
+    assert changed == {"init_r": 10, "alpha": 5.0} | ({} if target_r is None else {"target_r": target})
     assert AdaLoRA(**changed).scale == method.scale
-    assert method.knobs == ("init_r",)
+    assert method.size_settings == ("init_r",)

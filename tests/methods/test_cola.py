@@ -275,7 +275,7 @@ def test_a_way_to_evaluate_linears_holds_under_the_path(make_model, make_inputs,
         def attach(self, model):
             super().attach(model)
             for stream in model.streams.values():
-                stream.alone = lambda modules, x: [2 * module(x) for module in modules.values()]
+                stream.default_evaluator = lambda modules, x: [2 * module(x) for module in modules.values()]
 
     monkeypatch.setitem(registry._added["methods"], "doubling", Doubling)
     model, expected = make_model(), make_model()

@@ -196,10 +196,10 @@ def test_where_the_path_is(make_model, make_inputs, values, blocks, roles):
 
 
 def test_settings_that_came_later_leave_ids_alone():
-    assert CoLA().identity().keys() == {
+    assert CoLA().to_config().keys() == {
         *("r", "alpha", "dropout", "inter_r", "inter_scale", "reduction", "summary", "paths")
     }
-    changed = CoLA(shared=True, blocks="last", linears="attention").identity()
+    changed = CoLA(shared=True, blocks="last", linears="attention").to_config()
     assert (changed["shared"], changed["blocks"], changed["linears"]) == (True, "last", "attention")
 
 
@@ -248,8 +248,8 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_pla
                 assert term.any()
                 expected = expected + term
             stage = next(stage for stage, roles in STAGES.items() if role in roles)
-            cross = model.inter["0"][stage][0].read(summaries)[stream_name]
-            (found,) = stream.apply_linears(block, (role,), x, cross)
+            evaluator = model.inter["0"][stage][0].read(summaries)[stream_name]
+            (found,) = stream.apply_linears(block, (role,), x, evaluator)
             torch.testing.assert_close(found, expected)
 
 

@@ -102,7 +102,7 @@ def test_training_changes_the_named_parameters_and_no_others(name, make_model, m
     changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
     assert changed <= names
     assert len(changed) >= 0.9 * len(names), sorted(names - changed)
-    assert method.effective_parameters() <= sum(model.get_parameter(key).numel() for key in names)
+    assert method.active_parameters() <= sum(model.get_parameter(key).numel() for key in names)
 
 
 @EVERY

@@ -86,8 +86,8 @@ def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, ma
         rank = {"init_r": 4} if name == "adalora" else {"r": 3}
         method, model = attached(make_model, name, True, alpha=2.0, **rank)
         for stream in model.streams.values():
-            assert stream.alone is not None
-            stream.alone = stream.alone if alone else None
+            assert stream.default_evaluator is not None
+            stream.default_evaluator = stream.default_evaluator if alone else None
         inputs = make_inputs(model)
         inputs["audio"].requires_grad_()
         outputs = model(inputs)

@@ -113,13 +113,13 @@ def test_another_way_to_evaluate_linears_is_not_replaced(make_model):
         def attach(self, model):
             super().attach(model)
             for stream in model.streams.values():
-                stream.alone = lambda modules, x: [2 * module(x) for module in modules.values()]
+                stream.default_evaluator = lambda modules, x: [2 * module(x) for module in modules.values()]
 
     @dataclass
     class Both(LoRA, Doubling):
         pass
 
-    with pytest.raises(BenchError, match="Both: another of its bases has set how the linears of vision are evaluated"):
+    with pytest.raises(BenchError, match=r"another base class has set Stream\.default_evaluator of vision"):
         Both().attach(make_model())
 
 

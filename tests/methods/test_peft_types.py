@@ -82,7 +82,7 @@ def test_settings_reach_pefts_configuration(make_model):
 
 
 @pytest.mark.parametrize(
-    ("name", "knobs"),
+    ("name", "size_settings"),
     [
         ("vera", ("r",)),
         ("loha", ("r",)),
@@ -92,17 +92,17 @@ def test_settings_reach_pefts_configuration(make_model):
         ("ln_tuning", ()),
     ],
 )
-def test_knobs(name, knobs):
-    assert make(f"peft:{name}").knobs == knobs
+def test_size_settings(name, size_settings):
+    assert make(f"peft:{name}").size_settings == size_settings
 
 
 def test_turning_r_keeps_alpha_to_it_as_whole_numbers_can():
     loha = make("peft:loha", r=8, alpha=4)
-    assert loha.turned("r", 16) == {"r": 16, "alpha": 8}
-    assert loha.turned("r", 1) == {"r": 1, "alpha": 1}, "0 would be no adapter"
+    assert loha.with_size("r", 16) == {"r": 16, "alpha": 8}
+    assert loha.with_size("r", 1) == {"r": 1, "alpha": 1}, "0 would be no adapter"
     lora = make("peft:lora", r=8, lora_alpha=16)
-    assert lora.turned("r", 3) == {"r": 3, "lora_alpha": 6}
-    assert make("peft:oft").turned("oft_block_size", 4) == {"oft_block_size": 4}
+    assert lora.with_size("r", 3) == {"r": 3, "lora_alpha": 6}
+    assert make("peft:oft").with_size("oft_block_size", 4) == {"oft_block_size": 4}
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def peft_config(ran: Ran) -> dict[str, Any] | None:
     if method == "full":
         return None
     named = {"dora": {"peft_type": "LORA", "use_dora": True}, "peft:ia3": {"peft_type": "IA3"}}
-    return {**named.get(method, {"peft_type": method.upper()}), **ran.setup.method.identity()}
+    return {**named.get(method, {"peft_type": method.upper()}), **ran.setup.method.to_config()}
 
 
 def expected_row(ran: Ran) -> dict[str, Any]:
@@ -151,8 +151,8 @@ def expected_row(ran: Ran) -> dict[str, Any]:
         "parameters.total": sum(p.numel() for p in setup.model.parameters()),
         "parameters.streams": encoders,
         "parameters.percent": 100 * trained["adapter"] / encoders,
-        "parameters.effective": setup.method.effective_parameters(),
-        "parameters.idle": ran.loop.idle(),
+        "parameters.effective": setup.method.active_parameters(),
+        "parameters.idle": ran.loop.no_gradient(),
         **{f"memory.{name}": value for name, value in asdict(record.memory).items()},
         **{f"throughput.{name}": value for name, value in asdict(record.throughput).items()},
         **{f"times.{name}": value for name, value in asdict(record.times).items()},
@@ -161,7 +161,7 @@ def expected_row(ran: Ran) -> dict[str, Any]:
         **{"environment.commit": here.commit, "environment.dirty": here.dirty},
         **{f"data.{key}": value for key, value in spec["data"].items()},
         **{"data.fingerprint": setup.data.fingerprint, "data.skipped": setup.data.skipped},
-        **{f"setting.{name}": getattr(setup.method, name) for name in setup.method.identity()},
+        **{f"setting.{name}": getattr(setup.method, name) for name in setup.method.to_config()},
         **{f"task_setting.{name}": getattr(setup.task, name) for name in spec["task_settings"]},
         **{f"recipe.{each.name}": getattr(setup.recipe, each.name) for each in fields(Recipe)},
         **{f"stream.{name}": source["model"] for name, source in spec["streams"].items()},

@@ -143,8 +143,8 @@ def test_the_reduction_fills_up_what_the_rank_is_too_coarse_for():
     assert set(found.chosen) == {"inter_r", "reduction"}
 
 
-@pytest.mark.parametrize(("hidden", "turned"), [(3, 5), ({"vision": 2, "audio": 6}, {"vision": 5, "audio": 15})])
-def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, turned):
+@pytest.mark.parametrize(("hidden", "expected"), [(3, 5), ({"vision": 2, "audio": 6}, {"vision": 5, "audio": 15})])
+def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, expected):
     """By stream it keeps its proportions; a budget leaves the one of --set alone."""
 
     def count(values):
@@ -152,8 +152,8 @@ def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, turned):
         return 1000 * values["inter_r"] + 100 * (sum(widths.values()) if isinstance(widths, dict) else widths)
 
     spec = spec_of("cola+head", hidden=hidden, inter_r=1)
-    target = count({"inter_r": 1, "hidden": turned})
-    assert fit(spec, target, count, given=("cola+head.inter_r",)).chosen == {"hidden": turned}
+    target = count({"inter_r": 1, "hidden": expected})
+    assert fit(spec, target, count, given=("cola+head.inter_r",)).chosen == {"hidden": expected}
     with pytest.raises(UsageError, match="no setting of it changes that"):
         fit(spec, target, count, given=("cola+head.inter_r", "cola+head.hidden"))
 
@@ -192,18 +192,18 @@ def test_a_method_that_cannot_be_attached_is_told():
 
 @dataclass
 class Sized(Method):
-    """A method with two knobs, made up."""
+    """A method with two size settings, made up."""
 
     size: int = 7
     finer: int = 7
     double: int = 14
 
     @property
-    def knobs(self):
+    def size_settings(self):
         return ("size", "finer")
 
-    def turned(self, knob, value):
-        return {knob: value, "double": 2 * value} if knob == "size" else {knob: value}
+    def with_size(self, setting, value):
+        return {setting: value, "double": 2 * value} if setting == "size" else {setting: value}
 
     def attach(self, model):
         raise NotImplementedError
@@ -233,7 +233,7 @@ def best(count, target: int, low: int = 1, high: int = LARGEST) -> int:
 
 
 @given(rising | falling, st.integers(1, LARGEST), st.floats(0.8, 1.25))
-def test_one_knob_comes_as_near_as_any_value_does(function, value, off):
+def test_one_size_setting_comes_as_near_as_any_value_does(function, value, off):
     target = max(1, round(function(value) * off))
 
     def count(values):
@@ -266,8 +266,8 @@ def test_gaps_do_not_stop_the_search(function, power, gaps, default):
 
 
 @given(st.integers(5, 60), st.integers(1, 3), st.integers(4, 20), st.floats(0.0, 1.0))
-def test_the_finer_knob_fills_up(coarse, fine, value, between):
-    """The first knob's steps are far apart, the second one's are not."""
+def test_the_finer_setting_fills_up(coarse, fine, value, between):
+    """The first setting's steps are far apart, the second one's are not."""
 
     def count(values):
         return 1000 * coarse * values["size"] + fine * values["finer"]
@@ -278,7 +278,7 @@ def test_the_finer_knob_fills_up(coarse, fine, value, between):
     assert found.found == count({**SIZED.settings, **found.chosen})
 
 
-def test_a_knob_that_is_given_is_not_turned():
+def test_a_size_setting_that_is_given_stays():
     def count(values):
         return 1000 * values["size"] + values["finer"]
 

@@ -74,7 +74,7 @@ def test_missing_suites(tmp_path):
 
 
 def test_official_data_has_neither_version_nor_seed():
-    assert suite.Data(source="official", version=2).identity() == {"source": "official"}
+    assert suite.Data(source="official", version=2).to_config() == {"source": "official"}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_built_in_suites_are_right(name):
 
 
 def test_leaving_samples_out_is_another_measurement():
-    assert suite.Data(skip_unreadable=True).identity() != suite.Data().identity()
+    assert suite.Data(skip_unreadable=True).to_config() != suite.Data().to_config()
 
 
 def test_a_suite_may_give_settings_of_methods_on_every_task(mock_suite):

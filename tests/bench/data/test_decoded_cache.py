@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from bench.data import decoded_cache, release
-from bench.data.loader import Columns, Decoded, batches, load
+from bench.data.loader import Decoded, TensorDataset, batches, load
 from bench.datasets.mini import build
 from bench.errors import DataError
 from bench.system.checksums import file_checksum
@@ -102,7 +102,7 @@ def test_both_kinds_of_samples_give_the_same_batches(tmp_path, shuffled):
 
 
 def test_a_batch_of_columns_is_a_copy():
-    columns = Columns({"value": torch.arange(4.0)})
+    columns = TensorDataset({"value": torch.arange(4.0)})
     (batch,) = load(columns, 4)
     batch["value"].zero_()
     columns[1]["value"].zero_()

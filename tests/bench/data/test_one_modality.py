@@ -9,7 +9,7 @@ from mocks import EACH_ONCE
 from bench.cli import main
 from bench.config.describe import data_title
 from bench.config.plan import RunRequest, make_plan
-from bench.data.loader import Columns, Without, load
+from bench.data.loader import ConstantInputs, TensorDataset, load
 from bench.errors import UsageError
 from bench.training.setup import set_up
 
@@ -18,10 +18,12 @@ def spec(task: str, *changes: str):
     return make_plan(RunRequest("mini", ["lora"], [task], ["0"], [*EACH_ONCE, *changes]))[0]
 
 
-@pytest.mark.parametrize("kind", [Columns, lambda columns: [dict(zip(columns, row, strict=True)) for row in rows()]])
+@pytest.mark.parametrize(
+    "kind", [TensorDataset, lambda columns: [dict(zip(columns, row, strict=True)) for row in rows()]]
+)
 def test_columns_are_the_same_for_every_sample(kind):
     columns = {"a": torch.arange(6.0).view(3, 2), "b": torch.arange(3)}
-    samples = Without(kind(columns), {"a": columns["a"][1]})
+    samples = ConstantInputs(kind(columns), {"a": columns["a"][1]})
     assert len(samples) == 3
     (batch,) = load(samples, 3)
     assert torch.equal(batch["a"], columns["a"][1].expand(3, 2)) and torch.equal(batch["b"], columns["b"])

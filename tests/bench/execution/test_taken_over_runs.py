@@ -110,26 +110,26 @@ def test_a_run_goes_on_with_the_same_data_encoders_and_packages_only(tmp_path, m
     changes = ["data.source=official", f"vision.model={encoder}"]
     (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"], [0], changes))
 
-    def made_by(root):
+    def fingerprint(root):
         options = RunOptions(root, "cpu", tmp_path)
-        return single_run._checkpoint(spec, set_up(spec, options), options).made_by
+        return single_run._checkpoint(spec, set_up(spec, options), options).fingerprint
 
-    before = made_by(release)
+    before = fingerprint(release)
     same, other = (shutil.copytree(release, tmp_path / name) for name in ("same", "other"))
-    assert made_by(same) == before
+    assert fingerprint(same) == before
     sound = sorted((other / "AVE_Dataset/raw_audio").glob("*.wav"))[0]
     sound.write_bytes(sound.read_bytes()[:-1] + b"\x01")
-    assert made_by(other) != before, "another release elsewhere"
+    assert fingerprint(other) != before, "another release elsewhere"
     for package in ("torch", "transformers", "peft", "accelerate"):
         with monkeypatch.context() as patch:
             patch.setattr(
                 environment, "version", lambda name, package=package: "0.0" if name == package else version(name)
             )
-            assert made_by(release) != before, package
-    assert made_by(release) == before
+            assert fingerprint(release) != before, package
+    assert fingerprint(release) == before
     weights = encoder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
-    assert made_by(release) != before, "other weights in the same folder"
+    assert fingerprint(release) != before, "other weights in the same folder"
 
 
 FLAGS = {"--rerun": "ok", "--retry-failed": "failed", "--save-adapters": "ok"}

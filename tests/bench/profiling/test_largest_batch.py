@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from bench.config.plan import RunRequest, make_plan
 from bench.profiling import largest_batch as batch
-from bench.profiling.largest_batch import MOST, largest, largest_batch
+from bench.profiling.largest_batch import MAX_BATCH_SIZE, largest, largest_batch
 
 
-@given(limit=st.integers(0, 2 * MOST))
+@given(limit=st.integers(0, 2 * MAX_BATCH_SIZE))
 def test_the_search_finds_the_limit_in_few_tries(limit):
     tried = []
 
@@ -23,8 +23,8 @@ def test_the_search_finds_the_limit_in_few_tries(limit):
         tried.append(samples)
         return samples <= limit
 
-    assert largest(fits) == min(limit, MOST)
-    assert len(tried) == len(set(tried)) <= 25 and max(tried) <= MOST
+    assert largest(fits) == min(limit, MAX_BATCH_SIZE)
+    assert len(tried) == len(set(tried)) <= 25 and max(tried) <= MAX_BATCH_SIZE
 
 
 def subject(limit, error):

@@ -25,7 +25,7 @@ def made(spec, /, **changes: Any) -> Efficiency:
     record = Efficiency(
         kind="efficiency",
         schema=efficiency.SCHEMA,
-        id=efficiency.identity(spec, "cpu", 4),
+        id=efficiency.record_id(spec, "cpu", 4),
         spec=asdict(spec),
         started="2026-01-01T00:00:00+00:00",
         finished="2026-01-01T00:01:00+00:00",
@@ -124,8 +124,8 @@ def test_other_devices_and_batches_lie_beside_one_another(specs, tmp_path):
     for record in (
         made(specs[0]),
         made(specs[0], rounds=6),
-        made(specs[0], environment=gpu, id=efficiency.identity(specs[0], gpu.device, 4)),
-        made(specs[0], batch_size=8, id=efficiency.identity(specs[0], "cpu", 8)),
+        made(specs[0], environment=gpu, id=efficiency.record_id(specs[0], gpu.device, 4)),
+        made(specs[0], batch_size=8, id=efficiency.record_id(specs[0], "cpu", 8)),
     ):
         efficiency.write(record, tmp_path)
     assert len(efficiency.read_all(tmp_path)) == 3

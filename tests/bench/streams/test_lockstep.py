@@ -33,7 +33,7 @@ def test_without_an_inter_modal_path_each_stream_is_its_encoder(depths, checkpoi
 def test_a_shallow_block_meets_the_last_of_each_deep_group():
     steps = pair_blocks({"deep": 24, "shallow": 12})
     assert [(step["deep"].paired, step["shallow"].paired) for step in steps] == [(2 * j + 1, j) for j in range(12)]
-    assert [step["deep"].alone for step in steps] == [range(2 * j, 2 * j + 1) for j in range(12)]
+    assert [step["deep"].unpaired for step in steps] == [range(2 * j, 2 * j + 1) for j in range(12)]
 
 
 @given(st.dictionaries(st.sampled_from("abcd"), st.integers(1, 30), min_size=1))
@@ -41,9 +41,9 @@ def test_every_block_runs_once_and_in_order(depths):
     steps = pair_blocks(depths)
     assert len(steps) == min(depths.values())
     for name, depth in depths.items():
-        order = [block for step in steps for block in (*step[name].alone, step[name].paired)]
+        order = [block for step in steps for block in (*step[name].unpaired, step[name].paired)]
         assert order == list(range(depth))
-        sizes = {len(step[name].alone) for step in steps}
+        sizes = {len(step[name].unpaired) for step in steps}
         assert max(sizes) - min(sizes) <= 1  # evenly
 
 

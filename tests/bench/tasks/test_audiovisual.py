@@ -56,14 +56,14 @@ def test_without_augmentation_a_batch_stays_as_it_is(task):
 
 
 def test_settings_that_came_later_leave_ids_alone():
-    assert AVE().identity() == {"hidden": 512}
-    assert AVS().identity() == AVSMulti().identity() == {"hidden": 64, "positive_weight": 1.0}
+    assert AVE().to_config() == {"hidden": 512}
+    assert AVS().to_config() == AVSMulti().to_config() == {"hidden": 64, "positive_weight": 1.0}
     (plain,) = make_plan(RunRequest("mini", ["lora"], ["ave"]))
-    (told,) = make_plan(
+    (explicit,) = make_plan(
         RunRequest("mini", ["lora"], ["ave"], [0], ["ave.augmentation=true", "ave.criterion=cross_entropy"])
     )
     (other,) = make_plan(
         RunRequest("mini", ["lora"], ["ave"], [0], ["ave.augmentation=false", "ave.criterion=softmax_bce"])
     )
-    assert plain.id == told.id != other.id
+    assert plain.id == explicit.id != other.id
     assert other.task_settings == plain.task_settings | {"augmentation": False, "criterion": "softmax_bce"}

@@ -49,12 +49,12 @@ def test_no_code_comes_with_it(checkpoint, tmp_path):
         def __reduce__(self):
             return os.mkdir, (str(tmp_path / "made"),)
 
-    torch.save({"made_by": "this code", "state": {"a": Evil()}}, checkpoint.path)
+    torch.save({"fingerprint": "this code", "state": {"a": Evil()}}, checkpoint.path)
     assert checkpoint.load() is None and not (tmp_path / "made").exists()
 
 
 def test_an_older_form_is_not_read_since_it_may_ask_for_any_memory(checkpoint):
-    state = {"made_by": "this code", "state": {}}
+    state = {"fingerprint": "this code", "state": {}}
     torch.save(state, checkpoint.path, _use_new_zipfile_serialization=False)
     assert checkpoint.load() is None
 

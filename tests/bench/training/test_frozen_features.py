@@ -65,7 +65,7 @@ def test_records_are_the_same_with_features_and_without(options, monkeypatch):
 
 def test_features_that_are_too_large_are_not_kept(options, monkeypatch):
     setup = set_up(spec(), options)
-    monkeypatch.setattr(module, "MOST", 1000)
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
     samples = setup.data.datasets["val"]
     assert features(setup.model, samples, 2, Accelerator(cpu=True)) is samples
 

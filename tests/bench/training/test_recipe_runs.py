@@ -13,7 +13,7 @@ from torch import nn
 
 from bench.errors import UsageError
 from bench.execution.single_run import execute
-from bench.training.setup import economise, lower_frozen, set_up
+from bench.training.setup import apply_memory_options, cast_frozen_parameters, set_up
 from bench.training.trainer import _Training
 
 
@@ -40,7 +40,7 @@ def test_a_method_that_asks_for_gradient_checkpointing_itself_has_it(options):
     setup = set_up(spec("avs", "cola"), options)
     assert not setup.model.streams.gradient_checkpointing
     setup.model.streams.gradient_checkpointing = True
-    economise(setup.model, setup.recipe, setup.accelerator)
+    apply_memory_options(setup.model, setup.recipe, setup.accelerator)
     assert setup.model.streams.gradient_checkpointing
 
 
@@ -62,9 +62,9 @@ def test_training_stops_where_nothing_gets_better(options):
 def test_frozen_linears_are_lowered_and_nothing_else(options):
     model = set_up(spec("ave", "cola"), options).model
     trained = {name: p.dtype for name, p in model.named_parameters() if p.requires_grad}
-    lower_frozen(model, "no")
+    cast_frozen_parameters(model, "no")
     assert {p.dtype for p in model.parameters()} == {torch.float32}
-    lower_frozen(model, "bf16")
+    cast_frozen_parameters(model, "bf16")
     lowered = {
         f"{place}.{name}"
         for place, module in model.named_modules()

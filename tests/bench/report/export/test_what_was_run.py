@@ -23,7 +23,7 @@ from watched import RUNS, Ran, watch
 from bench.config.run_options import RunOptions
 from bench.records.environment import environment
 from bench.report.export.write import export
-from bench.training.evaluation import score, together
+from bench.training.evaluation import concatenate, score
 
 
 @pytest.fixture(scope="module", params=RUNS)
@@ -42,7 +42,7 @@ def test_the_loop_did_what_the_record_says(ran):
         measured[split], _ = score(ran.setup.model, task, data.datasets[split], ran.setup.recipe, ran.setup.accelerator)
         assert scores.splits[split] == pytest.approx(task.summarise(measured[split]), abs=1e-3)
     assert scores.splits["val"] == scores.validation[scores.best_epoch - 1].scores
-    assert scores.test == pytest.approx(task.summarise(together([measured[s] for s in task.test_splits])), abs=1e-3)
+    assert scores.test == pytest.approx(task.summarise(concatenate([measured[s] for s in task.test_splits])), abs=1e-3)
     assert scores.metric == task.metric and set(scores.test) == set(task.metrics)
     parameters, trained = record.parameters, ran.trained
     assert (parameters.adapter, parameters.head) == (trained["adapter"], trained["head"])
@@ -146,7 +146,7 @@ def test_what_a_tracker_is_told(ran):
     tracker = ran.tracker
     assert (tracker.project, tracker.name) == ("crossmodal-bench", record.stem)
     here = {**asdict(record.environment), "jobs": None}  # which the command writes into the record afterwards
-    settings = json.loads(json.dumps(setup.method.identity()))
+    settings = json.loads(json.dumps(setup.method.to_config()))
     told = {**spec, "settings": settings, "recipe": asdict(setup.recipe), "environment": here}
     assert tracker.configuration == {".".join(place): str(value) for place, value in dotted(told).items()}
     assert [step for step, _ in tracker.logged] == [*(did["step"] for did in ran.epochs), ran.epochs[-1]["step"]]
