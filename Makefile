@@ -5,6 +5,7 @@
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
+# make docs    the documentation, into build/site; `make docs-run` trains in place of inventing measurements for its snippets
 # make lint    formatting, style, types, and that no module imports one of a floor above it
 PYTHON ?= python3
 KILLS ?= 7
@@ -13,7 +14,7 @@ BIN := .venv/bin
 # process, so that what they share is made once.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile
 
-.PHONY: run test explore fuzz fuzz-more chaos perf check check-defects lint clean
+.PHONY: run test docs docs-run explore fuzz fuzz-more chaos perf check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -41,6 +42,12 @@ check: .venv/installed
 
 check-defects: .venv/installed
 	$(BIN)/python tests/support/defects.py
+
+docs: .venv/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs-run: .venv/installed
+	SNIPPETS=train $(PYTEST) tests/docs
 
 lint: .venv/installed
 	$(BIN)/ruff format --check .

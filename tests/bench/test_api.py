@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 import runpy
 import subprocess
 import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
 import mocks
 import pytest
+from snippets import snippets
 
 import bench
 from bench import registry
@@ -207,11 +206,8 @@ def test_the_example_prints_a_row_a_method(done, tmp_path, monkeypatch, capsys):
 
 def test_the_readme_shows_the_lines_of_the_example():
     imports, guarded = ast.parse(COMPARE.read_text()).body[1:]
-    block = re.search(
-        r"^    from bench import read_records, run, to_frame(\n|    .*\n)*", README.read_text(), re.MULTILINE
-    )
-    shown = ast.parse(textwrap.dedent(block[0])).body
-    assert [ast.unparse(line) for line in shown] == [ast.unparse(line) for line in (imports, *guarded.body)]
+    (block,) = (snippet for snippet in snippets(README) if snippet.language == "python")
+    assert ast.unparse(ast.parse(block.text)) == ast.unparse(ast.Module([imports, guarded], []))
 
 
 def test_nothing_heavy_is_imported_before_it_is_needed():

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-import textwrap
 from pathlib import Path
 
 import mocks
 import pytest
+from snippets import snippets
 
 import bench
 from bench.config.plan import RunRequest, make_plan
@@ -34,13 +33,12 @@ def rows(text):
 
 
 def test_the_lines_of_the_readme_print_the_numbers_of_the_leaderboard(tmp_path, monkeypatch):
-    readme = (ROOT / "README.md").read_text()
-    block = re.search(r"^    from bench import read_records.*\n(\n|    .*\n)*", readme, re.MULTILINE)
+    (block,) = (snippet for snippet in snippets(ROOT / "README.md") if snippet.language == "python")
     printed = []
     (tmp_path / "results").symlink_to(MINI)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("bench.api.run", lambda *_, **__: [])
-    exec(textwrap.dedent(block[0]), {"print": printed.append})
+    exec(block.text, {"__name__": "__main__", "print": printed.append})
     expected = rows((MINI / "leaderboard.md").read_text())
     assert len(expected) > 100
     assert {key: (f"{mean:.2f}", count) for key, mean, _, count in printed[0].itertuples()} == expected
