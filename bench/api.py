@@ -21,7 +21,7 @@ from bench.methods.base import Method
 from bench.records import store
 from bench.records.schema import Record
 from bench.system import child_processes
-from bench.system.cpus import MOST_JOBS
+from bench.system.cpus import MAX_JOBS
 
 if TYPE_CHECKING:
     pass
@@ -72,8 +72,8 @@ def run(
     child_processes.refuse_unguarded()
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device is auto, cpu or cuda, not {device}")
-    if not 1 <= jobs <= MOST_JOBS:
-        raise UsageError(f"jobs is a whole number from 1 to {MOST_JOBS}, not {jobs}")
+    if not 1 <= jobs <= MAX_JOBS:
+        raise UsageError(f"jobs is a whole number from 1 to {MAX_JOBS}, not {jobs}")
     methods = list(_several(methods))
     if jobs > 1 and (own := [method.__name__ for method in methods if isinstance(method, type)]):
         raise UsageError(f"other processes do not know the class {own[0]}: jobs=1, or give it a name by an entry point")

@@ -1,4 +1,4 @@
-"""The errors that a user is told of in one message, without a traceback."""
+"""Errors that are reported to the user as a single message, without a traceback."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ from contextlib import contextmanager
 
 from bench.text import escape
 
-_LONGEST = 2000  # characters of what a library's error says
-_QUOTED = 60  # characters of what the user gave
-_MOST_MISTAKES = 50  # of one command: a file that is something else altogether may have one in every line
+_MAX_LIBRARY_MESSAGE = 2000  # characters
+_MAX_QUOTED = 60  # characters of user input
+_MAX_MISTAKES = 50  # of one command: in a wrong kind of file, every line may have one
 
 
 def shortened(text: object) -> str:
-    """What a message quotes of the user's input: of a number of thousands of digits its ends."""
+    """Return user input as messages quote it: long input, such as a number of 1,000 digits, loses its middle."""
     words = str(text)
-    return words if len(words) <= _QUOTED else f"{words[: _QUOTED // 2]}...{words[-_QUOTED // 2 :]}"
+    return words if len(words) <= _MAX_QUOTED else f"{words[: _MAX_QUOTED // 2]}...{words[-_MAX_QUOTED // 2 :]}"
 
 
 class BenchError(Exception):
-    """A problem that one message tells in full; the command ends with `exit_code`. Messages quote foreign files."""
+    """A problem that its message describes in full; the command exits with `exit_code`.
+
+    Messages may quote untrusted files, so they are escaped for the terminal.
+    """
 
     exit_code = 1
 
@@ -28,52 +31,53 @@ class BenchError(Exception):
 
 
 class UsageError(BenchError):
-    """A command or a suite that asks for something that is not there.
+    """A command or a suite that asks for something that does not exist.
 
     Args:
-        problems: one message, or one for each mistake.
+        problems: One message, or one for each mistake.
     """
 
     exit_code = 2
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems = [escape.terminal(each) for each in ([problems] if isinstance(problems, str) else problems)]
+        messages = [problems] if isinstance(problems, str) else problems
+        self.problems = [escape.terminal(message) for message in messages]
         super().__init__("\n".join(self.problems))
 
 
 class DataError(BenchError):
-    """A missing or broken file: the message names its path, its sample, what was expected and what to do."""
+    """A missing or broken file; the message names the path, the sample, what was expected and what to do."""
 
 
 class Terminated(BaseException):
-    """The process is asked to end by a signal, whose number and name the message tells."""
+    """A signal that asks the process to end; the message has its number and name."""
 
 
 def wording(error: BaseException) -> str:
-    """What an error says; its name where it says nothing, as a decoder's errors may.
+    """Return an error's message; its type's name if the message is empty, as a decoder's may be.
 
-    What libraries quote of a file may be as long as the file, and is cut.
+    Messages are cut, since some libraries quote a whole file.
     """
-    told = f"there is no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
-    return told if len(told) <= _LONGEST else f"{told[:_LONGEST]} ..."
+    message = f"there is no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+    return message if len(message) <= _MAX_LIBRARY_MESSAGE else f"{message[:_MAX_LIBRARY_MESSAGE]} ..."
 
 
 class Mistakes:
-    """Gathers usage errors, so that all the mistakes of one command are told at once."""
+    """Collects usage errors, so that all mistakes of a command are reported at once."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
 
     def add(self, problem: str) -> None:
-        """Notes one mistake, once, unless there are many already."""
-        if len(self.problems) < _MOST_MISTAKES and problem not in self.problems:
+        """Add a mistake, unless it is already known or there are too many."""
+        if len(self.problems) < _MAX_MISTAKES and problem not in self.problems:
             self.problems.append(problem)
-            if len(self.problems) == _MOST_MISTAKES:
-                self.problems.append("... and perhaps more, which are not looked for")
+            if len(self.problems) == _MAX_MISTAKES:
+                self.problems.append("... there may be more; the search stopped here")
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        """Notes the mistakes of a UsageError raised inside, and goes on after the block."""
+        """Add the mistakes of a UsageError raised in the block, and continue after it."""
         try:
             yield
         except UsageError as error:
@@ -81,10 +85,10 @@ class Mistakes:
                 self.add(problem)
 
     def raise_if_any(self) -> None:
-        """Ends the gathering.
+        """Raise if any mistake was added.
 
         Raises:
-            UsageError: with every mistake noted so far.
+            UsageError: Lists every mistake added so far.
         """
         if self.problems:
             raise UsageError(self.problems)

@@ -1,7 +1,8 @@
-"""Reads files that others wrote: not before it is known that they are files, and no larger than such a file may be.
+"""Safe reading of untrusted files, and atomic writing of files and folders.
 
-Writes files and folders whole or not at all. Until they are whole they have names that no other process uses, on any
-machine, and that tell the next writer which of them killed processes have left.
+A file is read only if it is a regular file of at most the size that is sensible for its kind. Files and folders are
+written under a temporary name, unique across machines, and renamed once they are complete. Temporary names tell the
+next writer which leftovers of killed processes it can remove.
 """
 
 from __future__ import annotations
@@ -28,40 +29,40 @@ Guard = Callable[[], AbstractContextManager[object]]
 
 _SCRATCH = re.compile(r"\.([0-9a-f]{12})-[0-9a-f]{32}\.tmp")
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
-_ABANDONED = 24 * 3600.0  # seconds after which what another machine was writing counts as left over
+_ABANDONED = 24 * 3600.0  # seconds after which another machine's unfinished file counts as a leftover
 
 
-def check_file(path: Path, most: int) -> int:
-    """Makes sure that a file can be read in whole. Links are followed: see `bench.datasets.layout.is_plain`.
+def check_file(path: Path, max_bytes: int) -> int:
+    """Check that a file is regular and not too large. Links are followed: see `bench.datasets.layout.is_plain`.
 
     Args:
-        path: the file.
-        most: bytes that it may have.
+        path: The file.
+        max_bytes: The largest allowed size.
 
     Returns:
-        Bytes that it has.
+        The file's size in bytes.
 
     Raises:
-        OSError: there is no such file.
-        ValueError: it is larger, or is no regular file: a pipe would be waited for, and a device never ends.
+        OSError: There is no such file.
+        ValueError: It is too large, or is not a regular file: reading a pipe would block, and a device never ends.
     """
-    return _check_status(path.stat(), most)
+    return _check_status(path.stat(), max_bytes)
 
 
-def _check_status(status: os.stat_result, most: int) -> int:
+def _check_status(status: os.stat_result, max_bytes: int) -> int:
     if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is no regular file")
-    if status.st_size > most:
-        raise ValueError(f"it has {status.st_size:,} bytes, more than the {most:,} that such a file may have")
+        raise ValueError("it is not a regular file")
+    if status.st_size > max_bytes:
+        raise ValueError(f"it has {status.st_size:,} bytes, more than the {max_bytes:,} allowed")
     return status.st_size
 
 
-def read_bytes(path: Path | str, most: int) -> bytes:
-    """All bytes of a file; arguments and errors are those of `check_file`."""
-    # Without waiting: a pipe would be waited for until somebody writes to it.
+def read_bytes(path: Path | str, max_bytes: int) -> bytes:
+    """Return all bytes of a file; arguments and errors are those of `check_file`."""
+    # Non-blocking: opening a pipe would otherwise wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        size = _check_status(os.fstat(descriptor), most)
+        size = _check_status(os.fstat(descriptor), max_bytes)
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(size)
     finally:
@@ -69,51 +70,52 @@ def read_bytes(path: Path | str, most: int) -> bytes:
 
 
 def name_aside(path: Path) -> Path:
-    """What a file is renamed to so that another may have its name: `NAME~1.json`, or the next number that is free."""
+    """Return a free name to move a file to when another is to take its place: `NAME~1.json`, or the next number."""
     names = (path.with_name(f"{path.stem}~{number}{path.suffix}") for number in itertools.count(1))
     return next(name for name in names if not os.path.lexists(name))
 
 
-def read_text(path: Path, most: int) -> str:
-    """A text file in UTF-8, with or without a byte order mark; line ends are left as they are.
+def read_text(path: Path, max_bytes: int) -> str:
+    """Return the text of a UTF-8 file, with or without a byte order mark; line ends are unchanged.
 
-    Arguments and errors are those of `check_file`; text in another encoding is a ValueError too.
+    Arguments and errors are those of `check_file`; another encoding is a ValueError too.
     """
-    return read_bytes(path, most).decode("utf-8-sig")
+    return read_bytes(path, max_bytes).decode("utf-8-sig")
 
 
-def read_json(path: Path, most: int) -> Any:
-    """What a JSON file holds, as plain values.
+def read_json(path: Path, max_bytes: int) -> Any:
+    """Return the content of a JSON file as plain values.
 
-    Arguments and errors are those of `check_file`; what is no JSON, or goes too deep, is a ValueError too.
+    Arguments and errors are those of `check_file`; invalid or too deeply nested JSON is a ValueError too.
     """
-    content = read_bytes(path, most)
+    content = read_bytes(path, max_bytes)
     try:
         return json.loads(content)
     except RecursionError:
-        raise ValueError("lists and tables lie too deep in one another") from None
+        raise ValueError("lists and tables are nested too deeply") from None
 
 
 @contextmanager
 def atomic_file(path: Path, guard: Guard = nullcontext) -> Iterator[BinaryIO]:
-    """Write a file whole or not at all: readers see what was there before, or all that is written within.
+    """Write a file atomically: readers see either its earlier content or all of the new one.
 
-    The folder is made if it is missing. An error within, or of the disk, leaves nothing behind.
+    A missing folder is created. If the block or the disk fails, nothing is left behind.
 
     Args:
-        path: the file. A symbolic link in its place is replaced, not followed; a device or a pipe is left alone.
-        guard: entered once everything is on the disk, while the file appears; what it raises ends the writing.
+        path: The file. A symbolic link is replaced, not followed; a device or a pipe is left alone.
+        guard: A context manager entered around the final rename, once everything is on disk; an exception that it
+            raises cancels the write.
 
     Yields:
         The file, open in binary mode for writing and reading.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     with suppress(FileNotFoundError):
         mode = path.lstat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
-            raise OSError(errno.EINVAL, "there is something else than a regular file", str(path))
+            raise OSError(errno.EINVAL, "exists and is not a regular file", str(path))
     with _scratch(path.parent, _create_file) as (scratch, descriptor):
         with open(descriptor, "w+b", closefd=False) as file:
             yield file
@@ -125,21 +127,21 @@ def atomic_file(path: Path, guard: Guard = nullcontext) -> Iterator[BinaryIO]:
 
 @contextmanager
 def atomic_folder(path: Path, *, replace: bool = False, guard: Guard = nullcontext) -> Iterator[Path]:
-    """Write a folder whole or not at all; its files get the permissions that the umask gives.
+    """Write a folder atomically; its files get the permissions of the umask.
 
-    The parent folder is made if it is missing. An error within, or of the disk, leaves nothing behind.
+    A missing parent folder is created. If the block or the disk fails, nothing is left behind.
 
     Args:
-        path: the folder.
-        replace: whether it takes the place of an earlier folder. Otherwise one that another process has put there
-            meanwhile stays, and what was written is dropped.
-        guard: as for `atomic_file`.
+        path: The folder.
+        replace: Whether to replace an existing folder. If False and another process has created the folder in the
+            meantime, that one stays and what was written is discarded.
+        guard: As for `atomic_file`.
 
     Yields:
-        An empty folder beside it, which gets its name in the end.
+        An empty folder next to it, which is renamed in the end.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The folder cannot be written.
     """
     with _scratch(path.parent, _create_folder) as (scratch, _):
         yield scratch
@@ -150,17 +152,17 @@ def atomic_folder(path: Path, *, replace: bool = False, guard: Guard = nullconte
 
 
 def write_text(path: Path, text: str, guard: Guard = nullcontext) -> None:
-    """Write a text file in UTF-8, whole or not at all: see `atomic_file`."""
+    """Write a text file in UTF-8 atomically: see `atomic_file`."""
     with atomic_file(path, guard) as file:
-        file.write(text.encode(errors="backslashreplace"))  # names of files may hold bytes that are no UTF-8
+        file.write(text.encode(errors="backslashreplace"))  # file names may contain bytes that are not UTF-8
 
 
 def create_text(path: Path, text: str) -> None:
-    """Write a text file that is not there yet, whole or not at all: of several that try, one succeeds.
+    """Create a text file atomically: of several processes that try, exactly one succeeds.
 
     Raises:
-        FileExistsError: it is there.
-        OSError: it cannot be written.
+        FileExistsError: The file exists.
+        OSError: The file cannot be written.
     """
     with _scratch(path.parent, _create_file) as (scratch, descriptor):
         with open(descriptor, "wb", closefd=False) as file:
@@ -169,7 +171,7 @@ def create_text(path: Path, text: str) -> None:
         try:
             os.link(scratch, path, follow_symlinks=False)
         except FileExistsError:
-            if os.fstat(descriptor).st_nlink < 2:  # over a network it may have been linked, and the answer been lost
+            if os.fstat(descriptor).st_nlink < 2:  # over a network the link may have succeeded and the reply been lost
                 raise
         except OSError as error:
             if error.errno not in _NO_LINKS:
@@ -178,7 +180,7 @@ def create_text(path: Path, text: str) -> None:
 
 
 def _create_directly(path: Path, text: str) -> None:
-    """Do as `create_text` where there are no hard links: others may see the file before it is whole."""
+    """Do as `create_text` without hard links: other processes may see the file before it is complete."""
     with path.open("x", encoding="utf-8") as file:
         try:
             file.write(text)
@@ -189,28 +191,28 @@ def _create_directly(path: Path, text: str) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Make sure that a folder can be written to, and remove what killed processes left there half written.
+    """Check that a folder is writable, and remove unfinished files that killed processes left there.
 
-    Whatever writes to the folder by `atomic_file` or `atomic_folder` does the same.
+    Every write by `atomic_file` or `atomic_folder` does the same.
 
     Raises:
-        OSError: it cannot be written to.
+        OSError: The folder is not writable.
     """
     with _scratch(folder, _create_file):
         pass
 
 
 def use_default_permissions(path: Path) -> None:
-    """Give a file the permissions that new files get by the umask: some libraries make theirs for the owner only."""
+    """Give a file the permissions of the umask, since some libraries create files that only the owner can read."""
     with _scratch(path.parent, _create_file) as (_, descriptor):
         path.chmod(stat.S_IMODE(os.fstat(descriptor).st_mode))
 
 
 @contextmanager
 def _scratch(folder: Path, create: Callable[[Path], int]) -> Iterator[tuple[Path, int]]:
-    """A new file or folder with a name of its own, and a descriptor that holds a lock on it; in the end it is removed.
+    """Yield a new, uniquely named file or folder and a descriptor that locks it; remove it in the end.
 
-    The kernel frees the lock however the process ends, so whatever is not locked is left over.
+    The kernel releases the lock however the process ends, so a scratch file without a lock is a leftover.
     """
     scratch, descriptor = _locked(folder, create)
     try:
@@ -227,17 +229,17 @@ def _locked(folder: Path, create: Callable[[Path], int]) -> tuple[Path, int]:
         scratch = scratch_name(folder)
         try:
             descriptor = create(scratch)
-        except FileNotFoundError:  # taken for a leftover before it was opened, or another has removed the folder
+        except FileNotFoundError:  # removed as a leftover before it was opened, or the folder was removed
             continue
         lock(descriptor, exclusive=True, wait=True)
         with suppress(OSError):
             if scratch.stat().st_ino == os.fstat(descriptor).st_ino:
                 return scratch, descriptor
-        os.close(descriptor)  # taken for a leftover before it was locked
+        os.close(descriptor)  # removed as a leftover before it was locked
 
 
 def scratch_name(folder: Path) -> Path:
-    """Return a name in a folder that nobody else uses, on any machine, and that `remove_leftovers` knows."""
+    """Return a path in a folder with a name that is unique across machines and that `remove_leftovers` recognizes."""
     return folder / f".{_machine()}-{uuid.uuid4().hex}.tmp"
 
 
@@ -254,12 +256,12 @@ def lock(descriptor: int, *, exclusive: bool, wait: bool) -> bool | None:
     """Lock an open file until it is closed, at the latest when the process ends.
 
     Args:
-        descriptor: of the file.
-        exclusive: whether no other may hold a lock on it, or only no exclusive one.
-        wait: whether to wait until that is so.
+        descriptor: The open file's descriptor.
+        exclusive: Whether to exclude all other locks, or only exclusive ones.
+        wait: Whether to wait until the lock can be had.
 
     Returns:
-        Whether it is locked; None where the file system has no locks.
+        Whether the file is locked; None if the file system does not support locks.
     """
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB))
@@ -271,15 +273,15 @@ def lock(descriptor: int, *, exclusive: bool, wait: bool) -> bool | None:
 
 
 def _remove_abandoned(folder: Path, now: float) -> None:
-    """Remove what no process writes any more; `now` is the time by the clock of the file system.
+    """Remove scratch files that no process is writing any more; `now` is the time by the file system's clock.
 
-    Locks are seen by all processes of this machine, whatever container they are in; not always by other machines, so
-    what these have begun is left for a day.
+    All processes of this machine see one another's locks, even across containers. Other machines may not, so their
+    scratch files are kept for a day.
     """
     with os.scandir(folder) as entries:
-        found = [(Path(entry.path), match[1]) for entry in entries if (match := _SCRATCH.fullmatch(entry.name))]
-    for scratch, machine in found:
-        with suppress(OSError):  # another process removes it too, or it is another user's
+        scratches = [(Path(entry.path), match[1]) for entry in entries if (match := _SCRATCH.fullmatch(entry.name))]
+    for scratch, machine in scratches:
+        with suppress(OSError):  # another process is removing it too, or it belongs to another user
             descriptor = os.open(scratch, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 locked = lock(descriptor, exclusive=False, wait=False)
@@ -299,7 +301,7 @@ def _remove(path: Path) -> None:
 
 
 def _rename_folder(scratch: Path, path: Path, replace: bool) -> None:
-    earlier = scratch_name(path.parent)  # a process that is killed in between leaves it to the next
+    earlier = scratch_name(path.parent)  # if this process is killed in between, the next one removes it
     if replace and path.exists():
         path.rename(earlier)
     try:
@@ -313,7 +315,7 @@ def _rename_folder(scratch: Path, path: Path, replace: bool) -> None:
 
 
 def _sync_all(folder: Path) -> None:
-    """Have the disk hold all that a folder has, and give its files the permissions of the umask, which made it."""
+    """Flush a folder and its files to disk, and give the files the umask's permissions, taken from the folder's own."""
     mode = stat.S_IMODE(folder.stat().st_mode) & 0o666
     for root, _, names in os.walk(folder):
         for name in names:
@@ -327,8 +329,8 @@ def _sync_all(folder: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Have the disk hold the names in a folder, where the file system can be asked to."""
-    with suppress(OSError):  # not every one can, and what was written is there
+    """Flush a folder's entries to disk, if the file system supports it."""
+    with suppress(OSError):  # some do not, and the files themselves are safe
         descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
@@ -338,7 +340,7 @@ def _sync_folder(folder: Path) -> None:
 
 @cache
 def _machine() -> str:
-    """Return 12 hex digits that tell this machine, since it was started, from others; containers share them."""
+    """Return 12 hex digits that identify this machine since its last boot; its containers share them."""
     try:
         name = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:

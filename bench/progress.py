@@ -1,4 +1,4 @@
-"""Progress bars: on a terminal only, and not with --quiet."""
+"""Progress bars, shown on a terminal only and not with --quiet."""
 
 from __future__ import annotations
 
@@ -17,21 +17,22 @@ _quiet = False
 
 
 def set_quiet(quiet: bool) -> None:
-    """Turns all bars off, or on again, for this process."""
+    """Turn all progress bars of this process off or on."""
     global _quiet
     _quiet = quiet
 
 
 def bar(iterable: Iterable[T], desc: str, total: int | None = None, unit: str = "it") -> tqdm[T]:
-    """`iterable` with a bar on stderr that goes away at the end.
+    """Return an iterable that shows a progress bar on stderr while it is consumed, and clears it at the end.
 
     Args:
-        iterable: what to go through.
-        desc: what is done, in a word or two.
-        total: number of items, where `iterable` has no length.
-        unit: what one item is called.
+        iterable: The items.
+        desc: What is being done, in a word or two.
+        total: The number of items, if `iterable` has no length.
+        unit: The name of one item.
     """
     from tqdm import tqdm
 
-    off = _quiet or not sys.stderr.isatty()
-    return tqdm(iterable, desc=escape.line(desc), total=total, unit=unit, disable=off, leave=False, dynamic_ncols=True)
+    disable = _quiet or not sys.stderr.isatty()
+    text = escape.line(desc)
+    return tqdm(iterable, desc=text, total=total, unit=unit, disable=disable, leave=False, dynamic_ncols=True)

@@ -80,19 +80,19 @@ class Release:
             problems += self.left_out
 
     def labels(self, event: Event) -> NDArray[np.int64]:
-        """The label of each second: (SECONDS,)."""
+        """Return the label of each second: (SECONDS,)."""
         seconds = np.arange(SECONDS)
         inside = (seconds >= event.start) & (seconds < event.end)
         return np.where(inside, self._numbers[event.category], len(self.categories))
 
     def frames(self, event: Event, size: int) -> NDArray[np.uint8]:
-        """One frame a second, at places spread evenly over the frames that exist: (SECONDS, 3, size, size)."""
+        """Return one frame a second, at places spread evenly over the frames that exist: (SECONDS, 3, size, size)."""
         return np.stack([media.read_image(path, event.video, size) for path in self.frame_paths(event)])
 
     def log_mels(
         self, event: Event, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
     ) -> NDArray[np.float32]:
-        """The log-mel energies of each second by itself: (SECONDS, frames, bins).
+        """Return the log-mel energies of each second by itself: (SECONDS, frames, bins).
 
         Args:
             event: whose sound.
@@ -113,7 +113,7 @@ class Release:
             yield self.sound_path(event)
 
     def frame_paths(self, event: Event) -> list[Path]:
-        """The files of `frames`: one for each second, the same one again where there are fewer.
+        """Return the files of `frames`: one for each second, the same one again where there are fewer.
 
         Raises:
             DataError: there are none.
@@ -128,21 +128,21 @@ class Release:
         return [paths[place] for place in spread(len(paths))] if paths else []
 
     def sound_path(self, event: Event) -> Path:
-        """The file of `log_mels`."""
+        """Return the file of `log_mels`."""
         return self.folder / SOUNDS / f"{event.video}.wav"
 
     def timing_path(self, event: Event) -> Path:
-        """The file that says what the video has of each second, where `bench data prepare` took it apart."""
+        """Return the file that says what the video has of each second, where `bench data prepare` took it apart."""
         return self.folder / TIMINGS / f"{event.video}.json"
 
 
 def spread(count: int) -> list[int]:
-    """Which of `count` frames stand for the seconds: SECONDS places, spread evenly."""
+    """Return which of `count` frames stand for the seconds: SECONDS places, spread evenly."""
     return ((np.arange(SECONDS) + 0.5) * count / SECONDS).astype(int).tolist()
 
 
 def read_events(path: Path, problems: list[DataError] | None = None) -> list[Event]:
-    """The events of an annotation file, with or without a header line.
+    """Return the events of an annotation file, with or without a header line.
 
     An event may end where it starts, as one of the release does: then all of its video's seconds are background.
 

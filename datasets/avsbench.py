@@ -73,7 +73,7 @@ class Release:
         self.annotated = self._annotated()
 
     def frames(self, video: Video, size: int) -> NDArray[np.uint8]:
-        """The annotated frames: (annotated, 3, size, size)."""
+        """Return the annotated frames: (annotated, 3, size, size)."""
         return np.stack([media.read_image(path, video.name, size) for path in self.frame_paths(video)])
 
     def masks(self, video: Video) -> NDArray[np.bool_]:
@@ -83,7 +83,7 @@ class Release:
     def log_mels(
         self, video: Video, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
     ) -> NDArray[np.float32]:
-        """The log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins).
+        """Return the log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins).
 
         Args:
             video: whose sound.
@@ -105,17 +105,17 @@ class Release:
             yield self.sound_path(video)
 
     def frame_paths(self, video: Video) -> list[Path]:
-        """The files of `frames`."""
+        """Return the files of `frames`."""
         folder = self.media / "visual_frames" / self.split / video.category / video.name
         return [folder / f"{video.name}_{number}.png" for number in range(1, self.annotated + 1)]
 
     def mask_paths(self, video: Video) -> list[Path]:
-        """The files of `masks`."""
+        """Return the files of `masks`."""
         folder = self.media / "gt_masks" / self.split / video.category / video.name
         return [folder / f"{video.name}_{number}.png" for number in range(1, self.annotated + 1)]
 
     def sound_path(self, video: Video) -> Path:
-        """The file of `log_mels`."""
+        """Return the file of `log_mels`."""
         return self.media / "audio_wav" / self.split / video.category / f"{video.name}.wav"
 
     def _annotated(self) -> int:
@@ -131,7 +131,7 @@ class MultiRelease(Release):
     columns = (("name", "video_id"),)
 
     def frame_paths(self, video: Video) -> list[Path]:
-        """The files of `frames`, which lie in one folder for all splits and keep the video's ending in their names."""
+        """Return the files of `frames`, which lie in one folder for all splits and keep the video's ending in their names."""
         folder = self.media / "visual_frames" / video.name
         return [folder / f"{video.name}.mp4_{number}.png" for number in range(1, SECONDS + 1)]
 
@@ -142,7 +142,7 @@ class MultiRelease(Release):
 def _read_table(
     path: Path, columns: Sequence[Sequence[str]], problems: list[DataError] | None
 ) -> list[tuple[Video, str]]:
-    """The videos of a table, each with its split."""
+    """Return the videos of a table, each with its split."""
     try:
         reader = csv.reader(io.StringIO(read_text(path, LARGEST_TABLE), newline=""))
         header = [name.strip() for name in next(reader, ())]

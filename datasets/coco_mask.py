@@ -25,7 +25,7 @@ _COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])+")
 
 
 def decode(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
-    """The pixels that an annotation's `segmentation` covers.
+    """Return the pixels that an annotation's `segmentation` covers.
 
     Args:
         segmentation: as read from JSON: polygons [[x, y, x, y, ...], ...], run lengths {"size": [height, width],
@@ -67,7 +67,7 @@ def decode_json(text: bytes | None, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _runs(part: Any, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Lengths of the runs of background and foreground by turns, down the columns, of a polygon or of run lengths."""
+    """Return lengths of the runs of background and foreground by turns, down the columns, of a polygon or of run lengths."""
     height, width = size
     if isinstance(part, list):
         return _uncompressed(mask.frPyObjects([part], height, width)[0]["counts"])
@@ -105,7 +105,7 @@ def _compressed(runs: NDArray[np.int64], size: tuple[int, int]) -> bytes:
 
 
 def _covered(parts: list[NDArray[np.int64]], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """What any of the parts covers, in a time that goes with their runs and the pixels, not with the product."""
+    """Return what any of the parts covers, in a time that goes with their runs and the pixels, not with the product."""
     edges = [np.cumsum(runs) for runs in parts]
     nothing = [np.zeros(1, dtype=np.int64)]  # covered from 0 to 0, so that there is a start and an end
     starts = np.sort(np.concatenate(nothing + [each[: 2 * (len(each) // 2) : 2] for each in edges]))
@@ -119,7 +119,7 @@ def _covered(parts: list[NDArray[np.int64]], size: tuple[int, int]) -> NDArray[n
 
 
 def _outline(points: list[Any], size: tuple[int, int]) -> float:
-    """How long a polygon's outline is, in pixels along the longer axis of each side, a side being one at least.
+    """Return how long a polygon's outline is, in pixels along the longer axis of each side, a side being one at least.
 
     Raises:
         ValueError: it is no polygon, or lies outside the picture.

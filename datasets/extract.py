@@ -21,7 +21,7 @@ Progress = Callable[[Iterable[str], int, str], Iterable[str]]
 
 
 def extract_ave(root: Path, out: Path, jobs: int, progress: Progress) -> list[str]:
-    """Extracts all videos that are not extracted yet. The release is only read.
+    """Extract all videos that are not extracted yet. The release is only read.
 
     Args:
         root: the folder that holds AVE_Dataset with the videos, or AVE_Dataset itself.
@@ -60,7 +60,7 @@ def extract_ave(root: Path, out: Path, jobs: int, progress: Progress) -> list[st
 
 
 def _is_extracted(release: Path, target: Path, name: str) -> bool:
-    """Whether a video is extracted whole, as this version of the program does it.
+    """Return whether a video is extracted whole, as this version of the program does it.
 
     What an earlier version extracted is removed, so that frames of both are never used together: those that are still
     to be made are missing.
@@ -85,12 +85,12 @@ def _is_extracted(release: Path, target: Path, name: str) -> bool:
 
 
 def _places(target: Path, name: str) -> tuple[Path, Path, Path]:
-    """Where a video's frames, its sound and its timing go."""
+    """Return where a video's frames, its sound and its timing go."""
     return target / ave.FRAMES / name, target / ave.SOUNDS / f"{name}.wav", target / ave.TIMINGS / f"{name}.json"
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copies a file, unless its copy is there: what depends on when it was changed stays as it is."""
+    """Copy a file, unless its copy is there: what depends on when it was changed stays as it is."""
     content = source.read_bytes()
     if not target.is_file() or target.read_bytes() != content:
         with atomic_file(target) as file:
@@ -98,7 +98,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _extract(release: Path, target: Path, name: str) -> str:
-    """Extracts one video; returns what is wrong with it, or ""."""
+    """Extract one video; returns what is wrong with it, or ""."""
     video = release / ave.VIDEOS / f"{name}.mp4"
     try:
         videos.extract(video, name, ave.SECONDS, *_places(target, name))

@@ -13,7 +13,7 @@ _LONGEST = 200  # bytes of a name, in UTF-8: file systems take 255, and the read
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name in an annotation can only be that of a file or folder in the very folder where it is looked for.
+    """Return whether a name in an annotation can only be that of a file or folder in the very folder where it is looked for.
 
     Annotations come from the internet, and a name in them must not lead out of the data root. So it has no slash of
     either kind, no colon (a drive, or a stream of a file, on Windows), nothing that cannot be printed (NUL ends a path,
@@ -29,7 +29,7 @@ def is_plain(name: str) -> bool:
 
 
 def locate(root: Path, folder: str, landmark: str) -> Path:
-    """The release's own folder: `root/folder`, or `root` itself, whichever holds the file `landmark`.
+    """Return the release's own folder: `root/folder`, or `root` itself, whichever holds the file `landmark`.
 
     Raises:
         DataError: neither does.
@@ -43,7 +43,7 @@ def locate(root: Path, folder: str, landmark: str) -> Path:
 
 
 def note(error: DataError, problems: list[DataError] | None) -> None:
-    """Keeps what is wrong with an entry, where a list is given to keep it in.
+    """Keep what is wrong with an entry, where a list is given to keep it in.
 
     Raises:
         DataError: `error`, where none is, or more are in it than anybody would read.

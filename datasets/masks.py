@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def foreground(image: Image.Image) -> NDArray[np.bool_]:
-    """The foreground of a mask, (height, width): whatever is not black, in colours, greys, a palette or 0 and 1.
+    """Return the foreground of a mask, (height, width): whatever is not black, in colours, greys, a palette or 0 and 1.
 
     Where some of it is transparent, that is background; and where all the rest is black, the rest is foreground: a
     black shape over nothing. JPEG keeps no black exactly, so there foreground is what is brighter than half.
@@ -36,7 +36,7 @@ def foreground(image: Image.Image) -> NDArray[np.bool_]:
 
 
 def all_alike(masks: Iterable[tuple[_T, Any]]) -> tuple[_T, Literal["empty", "full"]] | None:
-    """Whether no mask has a foreground pixel, or none a background pixel: then they are none, or were read wrongly.
+    """Return whether no mask has a foreground pixel, or none a background pixel: then they are none, or were read wrongly.
 
     Args:
         masks: arrays or tensors of any shape, not 0 in the foreground, each with what tells it from others. As many
@@ -80,6 +80,6 @@ def box_elsewhere(
 
 
 def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """The IoU of two boxes, each left, top, right, bottom."""
+    """Return the IoU of two boxes, each left, top, right, bottom."""
     common = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
     return float(common / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - common))

@@ -36,7 +36,7 @@ _FORMATS = ("JPEG", "PNG")  # Pillow knows dozens, and runs a program to read on
 
 @contextmanager
 def _decoding(path: Path, sample: str, what: str) -> Iterator[None]:
-    """Tells of whatever goes wrong as a DataError with the file and its sample."""
+    """Tell of whatever goes wrong as a DataError with the file and its sample."""
     try:
         yield
     except (DataError, MemoryError):  # the latter says nothing of the file
@@ -49,7 +49,7 @@ def _decoding(path: Path, sample: str, what: str) -> Iterator[None]:
 
 @contextmanager
 def opened_image(path: Path, sample: str, what: str = "image") -> Iterator[Image.Image]:
-    """An image of which the header is read, all rows are there, and which is not too large.
+    """Yield an image of which the header is read, all rows are there, and which is not too large.
 
     What fails while it is open is told too.
 
@@ -75,7 +75,7 @@ def _open(source: Path | io.BytesIO) -> Image.Image:
 
 
 def check_pixels(height: int, width: int, most: int = MOST_PIXELS) -> None:
-    """Refuses pictures that would take too much memory.
+    """Refuse pictures that would take too much memory.
 
     Raises:
         ValueError: this is one.
@@ -87,7 +87,7 @@ def check_pixels(height: int, width: int, most: int = MOST_PIXELS) -> None:
 
 
 def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
-    """The image, upright and in RGB, resized to a square (bicubic, no crop): (3, size, size).
+    """Return the image, upright and in RGB, resized to a square (bicubic, no crop): (3, size, size).
 
     Raises:
         DataError: the file is missing, broken or too large.
@@ -98,7 +98,7 @@ def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
 
 
 def decoded(image: Image.Image, stored: tuple[int, int] | None = None) -> Image.Image:
-    """An open image in RGB, turned upright as viewers do; not turned where it is stored in the size that it must have.
+    """Return an open image in RGB, turned upright as viewers do; not turned where it is stored in the size that it must have.
 
     Args:
         image: as `opened_image` gives it.
@@ -113,7 +113,7 @@ def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 
 def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
-    """The mask resized to a square (nearest): (size, size), True where it is foreground, as `masks.foreground` says.
+    """Return the mask resized to a square (nearest): (size, size), True where it is foreground, as `masks.foreground` says.
 
     Raises:
         DataError: the file is missing, broken or too large.
@@ -124,7 +124,7 @@ def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
 
 
 def image_size(path: Path, sample: str, stored: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Height and width of an image in pixels as `decoded` gives it, by its header: the rest of the file may be broken.
+    """Return height and width of an image in pixels as `decoded` gives it, by its header: the rest of the file may be broken.
 
     Raises:
         DataError: the file is missing, no image, or one too large.
@@ -137,7 +137,7 @@ def image_size(path: Path, sample: str, stored: tuple[int, int] | None = None) -
 
 
 def read_audio(path: Path, sample: str, rate: int) -> NDArray[np.float32]:
-    """The waveform averaged to mono and resampled from the file's own rate to `rate`: (samples,), in -1..1.
+    """Return the waveform averaged to mono and resampled from the file's own rate to `rate`: (samples,), in -1..1.
 
     Raises:
         DataError: the file is missing, broken or too large.
@@ -147,7 +147,7 @@ def read_audio(path: Path, sample: str, rate: int) -> NDArray[np.float32]:
 
 
 def decode_audio(path: Path, sample: str) -> tuple[NDArray[np.float32], int]:
-    """The waveform averaged to mono, (samples,), in -1..1, and its sample rate in Hz.
+    """Return the waveform averaged to mono, (samples,), in -1..1, and its sample rate in Hz.
 
     Raises:
         DataError: the file is missing, broken or too large.
@@ -160,7 +160,7 @@ def decode_audio(path: Path, sample: str) -> tuple[NDArray[np.float32], int]:
 
 
 def audio_seconds(path: Path, sample: str) -> float:
-    """How long a recording is by its header, in seconds.
+    """Return how long a recording is by its header, in seconds.
 
     Raises:
         DataError: the file is missing, no recording, or one too large.
@@ -171,7 +171,7 @@ def audio_seconds(path: Path, sample: str) -> float:
 
 @contextmanager
 def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
-    """A recording of which the header is read, and which is not too large."""
+    """Yield a recording of which the header is read, and which is not too large."""
     with _decoding(path, sample, "audio"):
         check_file(path, LARGEST_RECORDING)
         # Bytes: of a text it would not take a name that is no UTF-8.
@@ -183,7 +183,7 @@ def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
 
 
 def check_audio(frames: int, channels: int, rate: int) -> None:
-    """Refuses recordings that would take too much memory, as they are or at another rate.
+    """Refuse recordings that would take too much memory, as they are or at another rate.
 
     Args:
         frames: samples of one channel.
@@ -203,14 +203,14 @@ def check_audio(frames: int, channels: int, rate: int) -> None:
 
 
 def seconds(wave: NDArray[np.float32], rate: int, count: int) -> NDArray[np.float32]:
-    """The first `count` seconds, one a row, (count, rate); silence where the recording is shorter."""
+    """Return the first `count` seconds, one a row, (count, rate); silence where the recording is shorter."""
     kept = np.zeros(count * rate, dtype=np.float32)
     kept[: min(len(wave), len(kept))] = wave[: len(kept)]
     return kept.reshape(count, rate)
 
 
 def pieces(wave: NDArray[np.float32], rate: int, count: int, window_s: float | None) -> NDArray[np.float32]:
-    """What stands for each of the first `count` seconds, one a row: these, or `windows` of so many seconds."""
+    """Return what stands for each of the first `count` seconds, one a row: these, or `windows` of so many seconds."""
     return seconds(wave, rate, count) if window_s is None else windows(wave, rate, count, window_s)
 
 

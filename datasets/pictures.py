@@ -62,7 +62,7 @@ def turn(image: Image.Image) -> Image.Transpose | None:
 
 
 def is_on_its_side(image: Image.Image) -> bool:
-    """Whether height and width change places when the picture is turned upright."""
+    """Return whether height and width change places when the picture is turned upright."""
     return turn(image) in [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 

@@ -47,7 +47,7 @@ DATASETS = {
 
 
 def places(root: Path, dataset: str, split_by: str) -> tuple[Path, Path, Path]:
-    """Where instances.json, the refs and the pictures of a data set lie, or should."""
+    """Return where instances.json, the refs and the pictures of a data set lie, or should."""
     folder = root / DATASETS[dataset].folder
     pictures = next((root / name for name in PICTURES if (root / name).is_dir()), root / PICTURES[0])
     return folder / "instances.json", folder / f"refs({split_by}).p", pictures
@@ -121,11 +121,11 @@ class Release:
         yield from dict.fromkeys(map(self.picture_path, self.expressions))
 
     def picture_path(self, expression: Expression) -> Path:
-        """The file of `image`."""
+        """Return the file of `image`."""
         return self.pictures / expression.file_name
 
     def image(self, expression: Expression) -> NDArray[np.uint8]:
-        """The picture in RGB, (height, width, 3), as large as it is.
+        """Return the picture in RGB, (height, width, 3), as large as it is.
 
         Raises:
             DataError: the file is missing, broken or too large, or of another size than instances.json says.
@@ -142,7 +142,7 @@ class Release:
         return np.array(picture)
 
     def box(self, expression: Expression) -> tuple[float, float, float, float]:
-        """The object's box: x, y, width and height, in pixels.
+        """Return the object's box: x, y, width and height, in pixels.
 
         Raises:
             DataError: instances.json has none that is one.
@@ -164,7 +164,7 @@ class Release:
             )
 
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
-        """The object's pixels: (height, width), True inside.
+        """Return the object's pixels: (height, width), True inside.
 
         Raises:
             DataError: its segmentation in instances.json cannot be decoded.
@@ -212,7 +212,7 @@ class Mixed:
 
 
 def mixed(root: Path, datasets: Sequence[str], problems: list[DataError] | None = None, boxes: bool = True) -> Mixed:
-    """The training expressions of several data sets, less every image that any of them has in a test split.
+    """Return the training expressions of several data sets, less every image that any of them has in a test split.
 
     The data sets share COCO's images and divide them differently: what one trains on, another may test on.
 

@@ -75,7 +75,7 @@ class Entries:
     repeated: list[tuple[Path, str]] = field(default_factory=list)
 
     def box_problems(self) -> list[DataError]:
-        """What is wrong with boxes; in one message where there is none at all."""
+        """Return what is wrong with boxes; in one message where there is none at all."""
         problems = list(self.wrong_boxes.values())
         if problems and "bbox" in self.absent:
             return [DataError(f"{problems[0]}; no annotation of the file has one")]
@@ -83,7 +83,7 @@ class Entries:
 
 
 def read_entries(dataset: str, instances: Path, refs: Path, problems: list[DataError] | None = None) -> Entries:
-    """Reads both files; only once a process, as long as their times and sizes stay what they are.
+    """Read both files; only once a process, as long as their times and sizes stay what they are.
 
     Args:
         dataset: the name that the expressions are given.
@@ -138,7 +138,7 @@ def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -
 
 
 def absent_in(instances: Path, refs: Path) -> list[DataError]:
-    """What those of the two files lack that are there: all of it, or that they cannot be read."""
+    """Return what those of the two files lack that are there: all of it, or that they cannot be read."""
 
     def absent(path: Path) -> Iterable[str]:
         return absent_in_refs(refer_pickle.load(path)) if path == refs else read_instances(path, (), ()).absent
@@ -190,7 +190,7 @@ def _expressions(
     image: Mapping[str, Any],
     path: Path,
 ) -> Iterator[Expression]:
-    """One expression for each sentence of a ref; `where` and `path`, of instances.json, are named in errors."""
+    """Yield one expression for each sentence of a ref; `where` and `path`, of instances.json, are named in errors."""
     if annotation.get("image_id") != image["id"]:
         raise DataError(
             f"{where}: its image_id is {image['id']}, but that of annotation {annotation['id']} in {path} is "
@@ -230,7 +230,7 @@ def _size(image: Mapping[str, Any], where: str) -> tuple[int, int]:
 
 
 def _box(bbox: Any, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
-    """A box that is one: of some size, and inside the picture; None where it is not."""
+    """Return a box that is one: of some size, and inside the picture; None where it is not."""
     if not _is_four_numbers(bbox):
         return None
     x, y, width, height = map(float, bbox)

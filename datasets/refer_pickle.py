@@ -51,7 +51,7 @@ _BYTES_OF_TEXT = 5  # for each byte of the file: itself, and four of a text with
 
 
 def load(path: Path) -> list[dict[str, Any]]:
-    """The refs of a `refs(*).p` file, which Python 2 or 3 may have written.
+    """Return the refs of a `refs(*).p` file, which Python 2 or 3 may have written.
 
     Args:
         path: the file.
@@ -143,7 +143,7 @@ class _PlainUnpickler(pickle._Unpickler):
         raise EOFError
 
     def find_class(self, module: str, name: str) -> NoReturn:
-        """Refuses: plain data needs no class and no function."""
+        """Refuse: plain data needs no class and no function."""
         raise pickle.UnpicklingError(f"asks for {_shown(module)}.{_shown(name)}, which was not run")
 
     def _decode_string(self, value: bytes) -> str:
@@ -153,7 +153,7 @@ class _PlainUnpickler(pickle._Unpickler):
             return value.decode("latin-1")
 
     def _load_frame(self) -> None:
-        """Passes over a frame's length: frames only cut a file into pieces for reading, and this one is in memory."""
+        """Pass over a frame's length: frames only cut a file into pieces for reading, and this one is in memory."""
         self.read(8)
 
     def _load_dict(self) -> None:
@@ -169,7 +169,7 @@ class _PlainUnpickler(pickle._Unpickler):
         self._store((key, value))
 
     def _store(self, items: Sequence[Any]) -> None:
-        """Puts keys and values, which come by turns, into the dict on top of the stack.
+        """Put keys and values, which come by turns, into the dict on top of the stack.
 
         Only text may be a key: to hash tuples within tuples, Python recurses in C, and crashes where they are deep.
         """
@@ -186,12 +186,12 @@ class _PlainUnpickler(pickle._Unpickler):
 
 
 def _shown(name: str) -> str:
-    """A name as a terminal can show it."""
+    """Return a name as a terminal can show it."""
     return name[:80].encode("unicode_escape").decode("ascii")
 
 
 def _check_tree(refs: object, most: int) -> None:
-    """Refuses what cannot be walked in a time that the file's size bounds: cycles, and lists that double by reference.
+    """Refuse what cannot be walked in a time that the file's size bounds: cycles, and lists that double by reference.
 
     Each value takes up a byte or more of the file unless it is referred to again; so an honest file has, counted
     through every reference, at most as many values as bytes, but for the few containers that Python shares.

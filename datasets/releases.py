@@ -40,7 +40,7 @@ class Card:
     mirrors: tuple[str, ...] = ()
 
     def missing(self, root: Path) -> list[str]:
-        """What is needed below `root` and not there; of several places the first is named."""
+        """Return what is needed below `root` and not there; of several places the first is named."""
         return [places[0] for places in self.needs if not any((root / place).exists() for place in places)]
 
 
@@ -116,7 +116,7 @@ _REFER_ARCHIVE = "https://web.archive.org/web/{time}/https://bvisionweb1.cs.unc.
 
 
 def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[int, int, int]) -> Card:
-    """The card of a data set of the RefCOCO family; `split_by` made the split file that most papers use.
+    """Return the card of a data set of the RefCOCO family; `split_by` made the split file that most papers use.
 
     Of each split the expressions, objects and images.
     """
@@ -209,12 +209,12 @@ RELEASES: dict[str, Card] = {
 
 
 def parts(task: str) -> list[str]:
-    """The names of the releases that a task's name stands for: of `refcoco+refcocog:box`, refcoco and refcocog."""
+    """Return the names of the releases that a task's name stands for: of `refcoco+refcocog:box`, refcoco and refcocog."""
     return task.partition(":")[0].split("+")
 
 
 def describe(name: str) -> str:
-    """What is known of a release, for a terminal; `name` is a key of `RELEASES`."""
+    """Return what is known of a release, for a terminal; `name` is a key of `RELEASES`."""
     from tabulate import tabulate  # not needed where only names and places are
 
     card = RELEASES[name]

@@ -34,7 +34,7 @@ _JITTER = Fraction(1, 100)  # seconds by which the times of consecutive pieces o
 
 
 def check_library() -> None:
-    """Makes sure that PyAV is installed.
+    """Make sure that PyAV is installed.
 
     Raises:
         BenchError: it is not.
@@ -63,7 +63,7 @@ class Clip:
 
 
 def extract(video: Path, sample: str, seconds: int, frames: Path, sound: Path, timing: Path) -> None:
-    """Writes what stands for the first seconds of a video.
+    """Write what stands for the first seconds of a video.
 
     Each is written whole or not at all; what is there already is left.
 
@@ -92,7 +92,7 @@ def extract(video: Path, sample: str, seconds: int, frames: Path, sound: Path, t
 
 
 def length(video: Path, sample: str) -> float:
-    """How long a video with pictures and sound is by its header, in seconds. The errors are those of `extract`."""
+    """Return how long a video with pictures and sound is by its header, in seconds. The errors are those of `extract`."""
     import av
 
     for kind in ("audio", "video"):
@@ -102,7 +102,7 @@ def length(video: Path, sample: str) -> float:
 
 
 def read_clip(video: Path, sample: str, seconds: int) -> Clip:
-    """What stands for the first seconds of a video. The errors are those of `extract`."""
+    """Return what stands for the first seconds of a video. The errors are those of `extract`."""
     starts, pictures_end = _frame_times(video, sample)
     order = sorted(range(len(starts)), key=starts.__getitem__)  # as presented, should a decoder give them otherwise
     wave, heard, rate, origin, sound_end = _read_sound(video, sample, starts[order[0]], seconds)
@@ -117,7 +117,7 @@ def read_clip(video: Path, sample: str, seconds: int) -> Clip:
 
 
 def read_frames(video: Path, sample: str, places: Sequence[int]) -> list[Image]:
-    """The frames at these places in the order of decoding. The errors are those of `extract`."""
+    """Return the frames at these places in the order of decoding. The errors are those of `extract`."""
     wanted = {*places}
     with _opened(video, sample, "video") as (container, stream):
         frames = {place: frame.to_image() for place, frame in enumerate(container.decode(stream)) if place in wanted}
@@ -159,7 +159,7 @@ def _frame_times(video: Path, sample: str) -> tuple[list[Fraction], Fraction]:
 def _read_sound(
     video: Path, sample: str, first_frame: Fraction, seconds: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_], int, Fraction, Fraction]:
-    """The sound of the first seconds after the earlier of the first frame and the first sound.
+    """Return the sound of the first seconds after the earlier of the first frame and the first sound.
 
     Returns:
         The wave, (seconds * rate,), silent where there is none; where there is some, (seconds * rate,); its rate; and,
@@ -200,7 +200,7 @@ def _time(frame: Any, otherwise: Fraction) -> Fraction:
 
 @contextmanager
 def _opened(video: Path, sample: str, kind: str) -> Iterator[tuple[Any, Any]]:
-    """The file, opened, and its main stream of that kind; what PyAV raises is told with the sample."""
+    """Yield the file, opened, and its main stream of that kind; what PyAV raises is told with the sample."""
     import av
 
     try:

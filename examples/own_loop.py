@@ -18,7 +18,7 @@ SAMPLES, CLASSES, STEPS = 8, 3, 10
 
 
 def build() -> tuple[MultiStream, Method]:
-    """Two encoders side by side, frozen, and the method attached: what is trainable now is the method's."""
+    """Return two encoders side by side, frozen, and the method attached: what is trainable now is the method's."""
     # A folder or a hub id of a ViT, DINOv2, AST or BERT checkpoint does as well as these small embedded ones.
     model = MultiStream({"vision": load_stream("embedded:vision-v2"), "audio": load_stream("embedded:audio-v1")})
     method = make_method("cola", r=4, reduction=8)  # or "lora", "dora", "cola+peft:ia3", ...
@@ -27,13 +27,13 @@ def build() -> tuple[MultiStream, Method]:
 
 
 def features(model: MultiStream, inputs: dict[str, Tensor]) -> Tensor:
-    """The class tokens of both streams, one after the other: (samples, width of vision + width of audio)."""
+    """Return the class tokens of both streams, one after the other: (samples, width of vision + width of audio)."""
     tokens = model(inputs)  # by the name of the stream: (samples, tokens, width)
     return torch.cat([tokens[name][:, 0] for name in model.streams], dim=1)
 
 
 def main() -> None:
-    """Trains, saves, loads and merges."""
+    """Train, saves, loads and merges."""
     torch.manual_seed(0)
     model, method = build()
     # Of real media, `model.streams["vision"].input.normalise(images)` makes the inputs.

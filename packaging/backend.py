@@ -32,7 +32,7 @@ _spec.loader.exec_module(sys.modules[__name__])
 def build_editable(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Builds the wheel of an editable installation in a folder, and returns its name."""
+    """Build the wheel of an editable installation in a folder, and returns its name."""
     name: str = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
     path = Path(wheel_directory, name)
     with ZipFile(path) as wheel:

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def report(device: torch.device, rounds: int, run: bool) -> str:
-    """All tables, in Markdown."""
+    """Return all tables, in Markdown."""
     gpu = device.type == "cuda"
     size = Size("ViT-B", reduction=16, videos=4) if gpu else Size("mini", reduction=8, videos=8)
     steps, merged, costs = sections.of_step(size, device, rounds)

@@ -72,7 +72,7 @@ class Cost:
 def of_step(
     size: Size, device: torch.device, rounds: int, r: int = R
 ) -> tuple[dict[str, Ratio], dict[str, Ratio], dict[str, Cost]]:
-    """A whole training step, scoring with what merges merged, and the cost of a step, of each method."""
+    """Return a whole training step, scoring with what merges merged, and the cost of a step, of each method."""
     subjects = {name: Subject(size, make, device) for name, make in methods(r, size.reduction).items()}
     steps = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)
     costs = {name: Cost(memory(subject), *work(subject)) for name, subject in subjects.items()}
@@ -113,7 +113,7 @@ def memory(subject: Subject) -> int:
 
 
 def of_growth(size: Size, device: torch.device, rounds: int) -> list[Row]:
-    """How a step of CoLA grows, and its ratio to LoRA's, with rank, tokens, batch and depth."""
+    """Return how a step of CoLA grows, and its ratio to LoRA's, with rank, tokens, batch and depth."""
     start = replace(size, videos=2, depth=4 if size.name == "mini" else 12, pixels=56 if size.name == "mini" else 224)
     changes: list[tuple[str, Size, int]] = [
         ("as a start", start, R),
@@ -144,7 +144,7 @@ def of_growth(size: Size, device: torch.device, rounds: int) -> list[Row]:
 
 
 def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
-    """The harness's training against a loop written out by hand: same model, data, steps and validation."""
+    """Return the harness's training against a loop written out by hand: same model, data, steps and validation."""
     recipe = Recipe(epochs=1, batch_size=size.videos, eval_batch_size=size.videos, **_RATES)
     make = methods(R, size.reduction)["CoLA"]
     subject = Subject(size, make, device)
@@ -262,7 +262,7 @@ _KINDS = {
 
 
 def of_parts(size: Size, device: torch.device) -> list[Row]:
-    """The share of each kind of operation in a training step, of LoRA and of CoLA, in percent."""
+    """Return the share of each kind of operation in a training step, of LoRA and of CoLA, in percent."""
     shares = []
     for name in ("LoRA", "CoLA"):
         subject = Subject(size, methods(R, size.reduction)[name], device)

@@ -35,7 +35,7 @@ class PlainCoLA(CoLA):
 
 
 def with_layers_of_peft(kind: type[PeftMethod], **settings: Any) -> Callable[[], Method]:
-    """Makes the method with each linear evaluated by PEFT's layer in its place, rather than in the fused form."""
+    """Make the method with each linear evaluated by PEFT's layer in its place, rather than in the fused form."""
 
     class Written(kind):  # type: ignore[misc,valid-type]
         def attach(self, model: MultiStream) -> None:
@@ -47,7 +47,7 @@ def with_layers_of_peft(kind: type[PeftMethod], **settings: Any) -> Callable[[],
 
 
 def methods(r: int, reduction: int) -> dict[str, Callable[[], Method]]:
-    """What is compared, by name; CoLA's name is `CoLA`, and `LoRA` is the base."""
+    """Return what is compared, by name; CoLA's name is `CoLA`, and `LoRA` is the base."""
     return {
         "LoRA": partial(LoRA, r=r),
         "LoRA, PEFT's layers": with_layers_of_peft(LoRA, r=r),
@@ -138,7 +138,7 @@ class Subject:
         self.optimiser = torch.optim.AdamW(self.trained, lr=1e-4, fused=True)
 
     def loss(self) -> Tensor:
-        """The loss of the batch; in bfloat16 on a GPU."""
+        """Return the loss of the batch; in bfloat16 on a GPU."""
         with torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             return self.task.loss(self.model(self.batch), self.batch)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bench.config.plan import RunRequest
 from bench.errors import UsageError, shortened
-from bench.system.cpus import MOST_JOBS
+from bench.system.cpus import MAX_JOBS
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -75,8 +75,8 @@ def jobs(text: str) -> int:
         UsageError: the text is no number of processes that a machine may have.
     """
     count = whole(text, "--jobs")
-    if count > MOST_JOBS:
-        raise UsageError(f"--jobs is a whole number from 1 to {MOST_JOBS}, not {count}")
+    if count > MAX_JOBS:
+        raise UsageError(f"--jobs is a whole number from 1 to {MAX_JOBS}, not {count}")
     return count
 
 

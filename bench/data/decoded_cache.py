@@ -89,7 +89,7 @@ def prepare(
 
 
 def _private(cache: Path) -> Path | None:
-    """The folder for decoded samples that no other user can write to: of the cache, or else of the user's own.
+    """Return the folder for decoded samples that no other user can write to: of the cache, or else of the user's own.
 
     Raises:
         OSError: it cannot be made.
@@ -114,7 +114,7 @@ def _opened(folder: Path, count: int, key: str) -> TensorDataset | None:
         manifest = read_json(folder / _MANIFEST, MEBIBYTE)
         if manifest["key"] != key or not manifest["arrays"] or writable_by_others(folder / _MANIFEST) is not None:
             return None
-        with checksums.remembered(folder) as checksum:
+        with checksums.cached_checksums(folder) as checksum:
             columns = {
                 name: _mapped(folder / f"{name}.npy", expected, checksum)
                 for name, expected in manifest["arrays"].items()
@@ -154,7 +154,7 @@ def _described(array: np.ndarray) -> dict[str, object]:
 
 
 def _mapped(path: Path, expected: Mapping[str, object], checksum: checksums.Checksum) -> Tensor:
-    """A file's array, read as it is needed. It is mapped as private: what is written to it stays in memory.
+    """Return a file's array, read as it is needed. It is mapped as private: what is written to it stays in memory.
 
     Raises:
         ValueError: it is not the one that is expected, or another user could change it.

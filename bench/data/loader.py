@@ -118,7 +118,7 @@ def decoding_workers() -> int:
 
 
 def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """The batches of a loader, where it puts them.
+    """Yield the batches of a loader, where it puts them.
 
     Raises:
         DataError: a sample cannot be read. From a worker it comes with the worker's traceback around it, which is
@@ -138,13 +138,13 @@ def _as_tensors(batch: Batch) -> Batch:
 
 
 def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """The batches of a loader on a device, which need not wait for them where they are pinned; errors as `batches`."""
+    """Yield the batches of a loader on a device, which need not wait for them where they are pinned; errors as `batches`."""
     for batch in batches(loader):
         yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
 
 
 def _collate(batch: Any) -> Mapping[str, Tensor | np.ndarray]:
-    """What `Columns` gives is a batch already; other samples are stacked."""
+    """Return what `Columns` gives is a batch already; other samples are stacked."""
     if isinstance(batch, dict):
         return batch
     stacked = {name: torch.stack([each[name] for each in batch]) for name in batch[0]}
@@ -152,7 +152,7 @@ def _collate(batch: Any) -> Mapping[str, Tensor | np.ndarray]:
 
 
 def _to_send(batch: dict[str, Tensor]) -> Mapping[str, Tensor | np.ndarray]:
-    """A worker's batch in shared memory; where that is full, as arrays, which go through a pipe and take longer.
+    """Return a worker's batch in shared memory; where that is full, as arrays, which go through a pipe and take longer.
 
     A container has 64 MB of it in /dev/shm unless it is given more. PyTorch would find out where nobody hears of it,
     and the batch would be waited for without end.

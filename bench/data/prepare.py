@@ -10,7 +10,7 @@ from bench.config.preflight import check_official
 
 
 def decode(suite: str, task: str, root: Path) -> dict[str, int]:
-    """Decodes the samples of a release for the streams of a suite, into the cache that runs take them from.
+    """Decode the samples of a release for the streams of a suite, into the cache that runs take them from.
 
     What is there already is left.
 

@@ -105,7 +105,7 @@ def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:
     every = sorted({path for paths in files.values() for path in paths})
     # Where the release itself lies, in the data root or above it, is no part of its contents.
     base = Path(os.path.commonpath([path.parent for path in every])) if every else root
-    with checksums.remembered(root) as checksum:
+    with checksums.cached_checksums(root) as checksum:
         lines = {
             path: (_relative(path, base), checksum(path))
             for path in bar(every, f"checking {task.benchmark}", unit="file")

@@ -61,7 +61,7 @@ def open_splits(
     inputs: Mapping[str, Input],
     train_share: float = 1.0,
 ) -> Splits:
-    """The task's splits, from the official release or the embedded generator.
+    """Return the task's splits, from the official release or the embedded generator.
 
     Runs that ask for the same data, as those of one task in one command do, share it.
 
@@ -91,14 +91,14 @@ def open_splits(
 def open_samples(
     task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
 ) -> Samples:
-    """One split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
+    """Return one split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
     samples = task.samples(release.locate(task, source, data_root)[0], split, inputs)
     _left_out(source, [samples])
     return samples
 
 
 def _left_out(source: Mapping[str, Any], splits: Iterable[Samples]) -> list[str]:
-    """What is wrong with entries of the annotations, which are no samples therefore; the same of several splits once.
+    """Return what is wrong with entries of the annotations, which are no samples therefore; the same of several splits once.
 
     Raises:
         DataError: with the first, unless the specification's `data` says that they are to be skipped.
@@ -144,7 +144,7 @@ def _open(
 
 
 def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]:
-    """What decoded samples depend on besides the release: the task and its code, what streams read, and tokenizers."""
+    """Return what decoded samples depend on besides the release: the task and its code, what streams read, and tokenizers."""
     texts = [each for each in inputs.values() if isinstance(each, TextInput)]
     tokenizers = [encoder_checksum(text.tokenizer, weights=False) for text in texts]
     return task, code_of(type(task)).checksum, inputs, tokenizers
@@ -153,7 +153,7 @@ def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]
 def _without(
     datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
 ) -> dict[str, Dataset[dict[str, Tensor]]]:
-    """The splits, in which these columns hold for every input of every sample what they do for training's first one.
+    """Return the splits, in which these columns hold for every input of every sample what they do for training's first one.
 
     For every input the same: the ten seconds of one video would tell of each second which one it is.
     """
@@ -167,12 +167,12 @@ def _without(
 
 
 def _repeated(values: Tensor, like: Tensor) -> Tensor:
-    """The first of values (T, ...), as often as `like` (T, ...) holds one; a lone number as it is."""
+    """Return the first of values (T, ...), as often as `like` (T, ...) holds one; a lone number as it is."""
     return values[:1].expand(len(like), *values.shape[1:]) if values.ndim else values
 
 
 def share(samples: Samples, of_all: float) -> Sequence[int]:
-    """Which samples make up a share of a split, in the split's order: what they are taken from, drawn by its name.
+    """Return which samples make up a share of a split, in the split's order: what they are taken from, drawn by its name.
 
     So the draw depends on no seed and no order, and a larger share holds all of a smaller one.
 

@@ -128,7 +128,7 @@ def _together(
         options = replace(options, claimed_by=claims.token if claims else None)
         while True:
             spec = waiting.take() if waiting else None
-            spec, elsewhere = distributed.agreed((spec, bool(waiting and waiting.specs)))
+            spec, elsewhere = distributed.broadcast((spec, bool(waiting and waiting.specs)))
             if spec:
                 yield _done_together(execute(spec, options), spec, results, options, claims)
             if waiting:

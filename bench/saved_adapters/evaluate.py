@@ -53,7 +53,7 @@ class Evaluation:
     changed: list[str]
 
     def recorded(self, split: str) -> dict[str, float]:
-        """What the record says of a split; nothing where it says nothing."""
+        """Return what the record says of a split; nothing where it says nothing."""
         scores = self.record.scores
         if scores is None:
             return {}
@@ -81,7 +81,7 @@ class Evaluation:
         return 100 * (1 / max(1, items) + share)
 
     def check(self) -> None:
-        """Compares the scores with the recorded ones, of those splits that the record tells of.
+        """Compare the scores with the recorded ones, of those splits that the record tells of.
 
         Raises:
             BenchError: with every score that is not the recorded one.
@@ -109,7 +109,7 @@ def evaluate(
     *,
     other_encoders: bool = False,
 ) -> Evaluation:
-    """Scores a saved adapter on the task and the data that it was trained for.
+    """Score a saved adapter on the task and the data that it was trained for.
 
     Args:
         folder: of the saved adapter.
@@ -152,7 +152,7 @@ def _here(setup: Setup) -> Environment:
 
 
 def _precision(of: Environment) -> str:
-    """The precision; of an older record, which does not tell, what `auto` comes to on its device."""
+    """Return the precision; of an older record, which does not tell, what `auto` comes to on its device."""
     return of.precision or ("no" if of.device == "cpu" else "bf16")
 
 

@@ -14,7 +14,7 @@ from bench.text import escape, markdown
 
 
 def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
-    """The card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
+    """Return the card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
 
     Args:
         record: of the finished run that trained it.
@@ -83,12 +83,12 @@ def _metadata(record: Record, base: list[str], of_peft: bool) -> str:
 
 
 def _model(encoder: Encoder) -> str:
-    """What `load_stream` is given for an encoder, as Python."""
+    """Return what `load_stream` is given for an encoder, as Python."""
     return '"DIR"' if encoder.is_path else json.dumps(encoder.name)
 
 
 def _given(encoders: Mapping[str, Encoder]) -> str:
-    """What `load_adapter` has to be told of encoders that lie in folders, as Python."""
+    """Return what `load_adapter` has to be told of encoders that lie in folders, as Python."""
     places = ", ".join(f'{json.dumps(name)}: "DIR"' for name, encoder in encoders.items() if encoder.is_path)
     return f", encoders={{{places}}}" if places else ""
 

@@ -21,17 +21,17 @@ _TASK_TYPES = {"ave": "video-classification", "miou": "image-segmentation", "acc
 
 
 def model_index_text(record: Record) -> str:
-    """A card's metadata that holds nothing but the `model-index` of one finished record, as YAML."""
+    """Return a card's metadata that holds nothing but the `model-index` of one finished record, as YAML."""
     return metadata(card_data(record)) + "\n"
 
 
 def metadata(card: ModelCardData) -> str:
-    """A card's metadata as YAML, each text of it in one line."""
+    """Return a card's metadata as YAML, each text of it in one line."""
     return yaml_dump(escape.values(card.to_dict()), sort_keys=False).strip()
 
 
 def card_data(record: Record, **more: Any) -> ModelCardData:
-    """A card's metadata with the `model-index` of one finished record.
+    """Return a card's metadata with the `model-index` of one finished record.
 
     Args:
         record: of the run.
@@ -43,7 +43,7 @@ def card_data(record: Record, **more: Any) -> ModelCardData:
 
 
 def eval_results(record: Record) -> list[EvalResult]:
-    """The test scores of a finished record, a result a split and metric; after several splits, of all of them together.
+    """Return the test scores of a finished record, a result a split and metric; after several splits, of all of them together.
 
     Generated data goes by a type and a name of its own, never by the benchmark's. Scores that are not finite are left
     out.

@@ -46,7 +46,7 @@ _NAMED = 3  # tensors that a message names
 
 
 def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, guard: Guard = nullcontext) -> None:
-    """Writes a trained adapter, whole or not at all, in place of an earlier one.
+    """Write a trained adapter, whole or not at all, in place of an earlier one.
 
     What was written is loaded into streams of their own, to see that it makes the same model.
 
@@ -73,7 +73,7 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, 
 
 
 def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> schema.Record:
-    """The record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
+    """Return the record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
     streams = {
         name: {**source, "model": encoders[name].name} if encoders[name].on_hub else source
         for name, source in record.spec["streams"].items()
@@ -84,7 +84,7 @@ def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> sc
 def open_adapter(
     folder: Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
 ) -> tuple[schema.Record, Spec]:
-    """The record of the run that trained a saved adapter, and its specification with the encoders as they lie here.
+    """Return the record of the run that trained a saved adapter, and its specification with the encoders as they lie here.
 
     Args:
         folder: of the saved adapter.
@@ -108,7 +108,7 @@ def open_adapter(
 
 
 def load(folder: Path, model: TaskModel, method: Method) -> None:
-    """Reads a saved adapter and its head into a model that the method is attached to.
+    """Read a saved adapter and its head into a model that the method is attached to.
 
     Raises:
         BenchError: they are missing, broken, or not those of this model, which is then left as it was.
@@ -127,7 +127,7 @@ def load(folder: Path, model: TaskModel, method: Method) -> None:
 def load_adapter(
     folder: str | Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
 ) -> MultiStream:
-    """The streams of a saved adapter with its adapters in place, without the head, in evaluation mode.
+    """Return the streams of a saved adapter with its adapters in place, without the head, in evaluation mode.
 
     Args:
         folder: as `bench run --save-adapters` writes it.
@@ -154,7 +154,7 @@ def load_adapter(
 
 @contextmanager
 def _drawing_as_trained(seed: int) -> Iterator[None]:
-    """Draws as `bench.training.setup.build_model` does: some methods draw what they neither train nor save."""
+    """Draw as `bench.training.setup.build_model` does: some methods draw what they neither train nor save."""
     of_python, of_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:
@@ -167,7 +167,7 @@ def _drawing_as_trained(seed: int) -> Iterator[None]:
 
 @contextmanager
 def _all_set(model: nn.Module, folder: Path) -> Iterator[None]:
-    """Checks that every trained parameter is set by what is done within; where not, none is."""
+    """Check that every trained parameter is set by what is done within; where not, none is."""
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     before = {name: parameter.detach().clone() for name, parameter in trained.items()}
     try:
@@ -185,7 +185,7 @@ def _all_set(model: nn.Module, folder: Path) -> Iterator[None]:
 
 
 def _check_whole(folder: Path, streams: MultiStream, method: Method, models: Mapping[str, str]) -> None:
-    """Checks that a saved adapter, loaded as anybody would, makes the streams that were trained.
+    """Check that a saved adapter, loaded as anybody would, makes the streams that were trained.
 
     All parameters and buffers are compared, since a method may change what is not trainable now, or not at all.
 
@@ -208,7 +208,7 @@ def _check_whole(folder: Path, streams: MultiStream, method: Method, models: Map
 
 
 def _same(loaded: Tensor, trained: Tensor) -> bool:
-    """Whether a tensor is as it was: to the bit, but for a frozen weight to rounding.
+    """Return whether a tensor is as it was: to the bit, but for a frozen weight to rounding.
 
     A frozen weight may have been put into a smaller type, or have had a part taken out by a random decomposition, as
     PiSSA's fast one is.

@@ -10,7 +10,7 @@ from bench.files import MEBIBYTE, read_json
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
 from bench.streams.sources import find_encoder
-from bench.system.checksums import remembered
+from bench.system.checksums import cached_checksums
 
 _WEIGHTS = "model*.safetensors"
 
@@ -81,5 +81,5 @@ def _loaded_from(folder: Path) -> EncoderName | None:
 
 
 def _weights(folder: Path) -> dict[str, str]:
-    with remembered(folder) as checksum:
+    with cached_checksums(folder) as checksum:
         return {path.name: checksum(path) for path in folder.glob(_WEIGHTS)}

@@ -10,7 +10,7 @@ from bench.errors import UsageError
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
 from bench.streams.encoder_files import Fault, faults
-from bench.system.checksums import combined, remembered
+from bench.system.checksums import cached_checksums, combined
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 SHAPES = Path(__file__).parent / "shapes"
@@ -88,7 +88,7 @@ def file_checksums(model: str, *, weights: bool = True) -> dict[str, str]:
     """
     folder = find_encoder(model, weights=weights)
     files = {path for pattern in _FILES for path in folder.glob(pattern) if path.is_file()}
-    with remembered(folder) as checksum:
+    with cached_checksums(folder) as checksum:
         return {path.name: checksum(path) for path in sorted(files)}
 
 

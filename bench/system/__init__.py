@@ -1,1 +1,1 @@
-"""What the machine offers: CPUs, threads, processes, checksums of files."""
+"""The operating system's side: CPUs, threads, processes, signals, checksums of files."""

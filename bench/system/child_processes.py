@@ -1,6 +1,6 @@
-"""Processes that this one starts: none outlives it, and what they cannot do is told in one message.
+"""Child processes that never outlive this one, and whose failures are reported in one message.
 
-Needs no heavy import.
+Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from bench.errors import BenchError, UsageError
 from bench.system.standard_streams import tolerate
 
 NOT_STARTED = (
-    "a worker process cannot be started; it may have told above why. "
-    'In a script, put what runs below `if __name__ == "__main__":`'
+    "a worker process could not be started; the reason may be printed above. "
+    'In a script, put the code that runs below `if __name__ == "__main__":`'
 )
 
-_PR_SET_PDEATHSIG = 1  # of <linux/prctl.h>
+_PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
 
 
 def begin() -> None:
-    """Make this child process end with its parent, leave ^C to the parent, and print whether or not anybody reads.
+    """Make this child process end with its parent, leave ^C to the parent, and survive closed output streams.
 
-    To be called first in every process that `multiprocessing` or a `DataLoader` starts.
+    Call this first in every process that `multiprocessing` or a `DataLoader` starts.
     """
-    for name in ("SIGINT", "SIGHUP"):  # ^C, and a terminal that is closed, reach all processes of the terminal
+    for name in ("SIGINT", "SIGHUP"):  # ^C, or closing the terminal, signals every process of the terminal
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
     tolerate()
@@ -43,13 +43,13 @@ def begin() -> None:
 
 
 def _end_with(parent: BaseProcess) -> None:
-    """End this process with its parent, however that ends."""
+    """End this process when its parent ends, for whatever reason."""
     if sys.platform == "linux":
-        # The kernel's signal also ends a process that is stopped, or holds Python's lock. It comes when the *thread*
-        # ends that started this process: children are started by the thread that waits for them.
+        # The kernel's signal also ends a process that is stopped or that holds Python's global lock. It is sent when
+        # the *thread* that started this process ends, so children are started by the thread that waits for them.
         with suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent.pid:  # it ended before the kernel was asked
+        if os.getppid() != parent.pid:  # the parent ended before the call above
             os._exit(1)
 
     def wait() -> None:
@@ -61,28 +61,28 @@ def _end_with(parent: BaseProcess) -> None:
 
 @contextmanager
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of fresh interpreters that end with this process; forking one that holds torch's threads is not safe.
+    """Yield a pool of fresh interpreters that end with this process; forking a process with torch's threads is unsafe.
 
     Args:
-        workers: number of processes.
+        workers: Number of processes.
 
     Raises:
-        UsageError: a process cannot be started: as no other will, this ends every run.
-        BenchError: a process was killed.
+        UsageError: No process could be started, so no run can work.
+        BenchError: A process was killed.
     """
     refuse_unguarded()
     context = multiprocessing.get_context("spawn")
     try:
         begun = context.Event()
     except OSError as error:
-        raise BenchError(f"worker processes need semaphores, which lie in /dev/shm: {error}") from error
+        raise BenchError(f"worker processes need semaphores, which are in /dev/shm: {error}") from error
     try:
         with ProcessPoolExecutor(workers, context, initializer=_begin_in_pool, initargs=(begun,)) as pool:
             yield pool
     except BrokenProcessPool:
         if not begun.is_set():
             raise UsageError(NOT_STARTED) from None
-        raise BenchError("out of memory, as it seems: a worker process was killed") from None
+        raise BenchError("a worker process was killed, probably because memory ran out") from None
 
 
 def _begin_in_pool(begun: Event) -> None:
@@ -91,7 +91,7 @@ def _begin_in_pool(begun: Event) -> None:
 
 
 def has_semaphores() -> bool:
-    """Return whether processes can share semaphores, without which no queue connects them; they lie in /dev/shm."""
+    """Return whether processes can share semaphores (in /dev/shm on Linux), which queues between processes need."""
     try:
         multiprocessing.get_context("spawn").Lock()
     except OSError:
@@ -100,12 +100,12 @@ def has_semaphores() -> bool:
 
 
 def refuse_unguarded() -> None:
-    """End a child process that is only just importing the script of its parent, and was about to do the parent's work.
+    """End a child process that would do its parent's work because the parent's script has no main guard.
 
-    It would wait for the parent, which waits for it.
+    Otherwise the child would wait for the parent, which waits for the child.
 
     Raises:
-        SystemExit: with a message for stderr.
+        SystemExit: With a message for stderr.
     """
-    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself looks
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # multiprocessing's own check
         raise SystemExit('bench: a worker process imports this script, which has no `if __name__ == "__main__":`')

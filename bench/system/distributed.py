@@ -14,22 +14,22 @@ _T = TypeVar("_T")
 
 
 def count() -> int:
-    """How many processes do this command together: 1 unless a launcher started it."""
+    """Return the number of processes that share this command: 1 unless a launcher started it."""
     return max(1, int(os.environ.get("WORLD_SIZE") or 1))
 
 
 def local_count() -> int:
-    """How many of them are on this machine."""
+    """Return how many of them are on this machine."""
     return max(1, int(os.environ.get("LOCAL_WORLD_SIZE") or 1))
 
 
 def is_main() -> bool:
-    """Whether this process is the one that writes and prints."""
+    """Return whether this process is the one that writes and prints."""
     return int(os.environ.get("RANK") or 0) == 0
 
 
 def connect(device: str) -> None:
-    """Connects the processes of a launcher, so that they can agree on something.
+    """Connect the processes of a launcher, so that they can exchange values.
 
     Args:
         device: "auto", "cpu" or "cuda", as for runs.
@@ -40,8 +40,8 @@ def connect(device: str) -> None:
     PartialState(cpu=device == "cpu" or not torch.cuda.is_available())
 
 
-def agreed(value: _T) -> _T:
-    """What the main process says, in all of them once they are connected; each waits for it."""
+def broadcast(value: _T) -> _T:
+    """Return the main process's value in all connected processes; each waits for it."""
     from accelerate.utils import broadcast_object_list
 
     return broadcast_object_list([value])[0]
@@ -64,7 +64,7 @@ def refuse_missing_processes() -> None:
 
 
 def refuse_several(what: str) -> None:
-    """Ends a command that a launcher started several times.
+    """End a command that a launcher started several times.
 
     Args:
         what: it cannot do so, in a few words.
@@ -77,11 +77,11 @@ def refuse_several(what: str) -> None:
 
 
 def rows(samples: int, index: int, processes: int) -> range:
-    """Which samples of a batch are a process's own: an even share, or none where there are fewer than processes.
+    """Return which samples of a batch belong to a process: an even share, possibly none in a small batch.
 
     Args:
-        samples: of the batch, of all processes together.
-        index: number of the process.
-        processes: how many there are.
+        samples: Number of samples in the whole batch.
+        index: Number of the process, from 0.
+        processes: Number of processes.
     """
     return range(samples * index // processes, samples * (index + 1) // processes)

@@ -1,4 +1,4 @@
-"""Signals that ask this process to end: raised where it can stop, held back where it must finish what it has begun."""
+"""Signals that ask this process to end: raised as exceptions, or deferred while it must finish what it has begun."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from bench.errors import Terminated
 
 ASKING_TO_END = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
-_SAME = 2.0  # seconds in which several signals count as one: a scheduler sends them to a process and to its group
-_AGAIN = 0.05  # seconds until a signal whose exception was lost is sent again
+# Seconds. A scheduler signals both a process and its group, so signals this close together count as one.
+_DUPLICATE_WINDOW = 2.0
+_RESEND_DELAY = 0.05  # seconds until a signal whose exception was lost is sent again
 
 _Handler = Callable[[int, FrameType | None], Any]
 
@@ -26,26 +27,26 @@ _Handler = Callable[[int, FrameType | None], Any]
 def raised(kind: type[BaseException] = Terminated) -> Iterator[None]:
     """Raise the first signal that asks this process to end as an exception; a much later one ends it at once.
 
-    What the process ignores when it is started, as below `nohup`, it goes on ignoring.
+    Signals that are ignored from the start, as with `nohup`, stay ignored.
 
     Args:
-        kind: of exception for other signals than ^C, which is always a KeyboardInterrupt.
+        kind: Type of exception for all signals but ^C, which is always a KeyboardInterrupt.
     """
-    ending = _Ending(kind)
-    reported = sys.unraisablehook
-    with _handled_by(ending):
-        sys.unraisablehook = ending.on_lost_exception
+    handler = _ExceptionRaiser(kind)
+    unraisable_hook = sys.unraisablehook
+    with _handled_by(handler):
+        sys.unraisablehook = handler.on_lost_exception
         try:
             yield
         finally:
-            sys.unraisablehook = reported
+            sys.unraisablehook = unraisable_hook
 
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Let no signal interrupt the block: the first one that came is delivered after it.
+    """Let no signal interrupt the block; deliver the first one that arrived after it.
 
-    Where the block raises an error that is dropped: the error ends the work, and is not to be hidden.
+    If the block raises an error, the signal is dropped: the error ends the work anyway and must not be hidden.
     """
     arrived: list[int] = []
     with _handled_by(lambda number, _: arrived.append(number)):
@@ -54,46 +55,46 @@ def held_back() -> Iterator[None]:
         signal.raise_signal(arrived[0])
 
 
-class _Ending:
-    """Handles signals that ask the process to end."""
+class _ExceptionRaiser:
+    """A handler that turns the first signal into an exception."""
 
     def __init__(self, kind: type[BaseException]) -> None:
         self._kind = kind
         self._number = 0
-        self._since: float | None = None
-        self._reported = sys.unraisablehook
+        self._first_at: float | None = None
+        self._unraisable_hook = sys.unraisablehook
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        now = time.monotonic()
-        if self._since is None:
-            self._since, self._number = now, number
+        time_s = time.monotonic()
+        if self._first_at is None:
+            self._first_at, self._number = time_s, number
             name = f"signal {number}, {signal.strsignal(number)}"
             raise KeyboardInterrupt if number == signal.SIGINT else self._kind(name)
-        if now - self._since > _SAME:
+        if time_s - self._first_at > _DUPLICATE_WINDOW:
             os.write(2, b"bench: stopped at once\n")
             os._exit(1)
 
-    def on_lost_exception(self, lost: Any) -> None:
-        """Send a signal again that came where Python drops exceptions, as in `__del__`; others are reported as ever."""
-        if isinstance(lost.exc_value, KeyboardInterrupt | Terminated) and self._since is not None:
-            self._since = None
-            threading.Timer(_AGAIN, os.kill, (os.getpid(), self._number)).start()
+    def on_lost_exception(self, unraisable: Any) -> None:
+        """Resend a signal that arrived where Python drops exceptions, as in `__del__`; report other exceptions."""
+        if isinstance(unraisable.exc_value, KeyboardInterrupt | Terminated) and self._first_at is not None:
+            self._first_at = None
+            threading.Timer(_RESEND_DELAY, os.kill, (os.getpid(), self._number)).start()
         else:
-            self._reported(lost)
+            self._unraisable_hook(unraisable)
 
 
 @contextmanager
 def _handled_by(handler: _Handler) -> Iterator[None]:
-    """Handle signals that ask to end, unless they are ignored; only the main thread may say how."""
+    """Handle the signals that ask to end, except ignored ones; outside the main thread, which alone may, do nothing."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before: dict[int, Any] = {}
+    replaced: dict[int, Any] = {}
     try:
         for number in ASKING_TO_END:
             if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                before[number] = signal.signal(number, handler)
+                replaced[number] = signal.signal(number, handler)
         yield
     finally:
-        for number, earlier in before.items():
-            signal.signal(number, earlier)
+        for number, earlier_handler in replaced.items():
+            signal.signal(number, earlier_handler)

@@ -1,4 +1,4 @@
-"""Standard output and error of a process whose work goes on where nobody reads them any more."""
+"""Standard output and error that may fail without stopping the process."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class _Tolerant(io.FileIO):
-    """A file that takes whatever it is given, also where it cannot be written; `error` is the first reason."""
+    """A file that accepts every write even if it fails; `error` is the first failure."""
 
     error: OSError | None = None
 
-    def write(self, data: Buffer, /) -> int | None:  # type: ignore[override]  # as its superclass has it
+    def write(self, data: Buffer, /) -> int | None:  # type: ignore[override]  # the superclass's signature
         try:
             return super().write(data)
         except OSError as error:
@@ -26,10 +26,10 @@ class _Tolerant(io.FileIO):
 
 
 def tolerate() -> None:
-    """Let what is printed never stop this process.
+    """Make sure that printing never stops this process.
 
-    A reader that is gone, a full disk and a stream that was closed lose the output only. What the encoding of the
-    streams does not have is replaced.
+    If the reader is gone, the disk is full or a stream was closed, only the output is lost. Characters that the
+    streams' encoding lacks are replaced.
     """
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         _open_if_closed(descriptor)
@@ -39,7 +39,7 @@ def tolerate() -> None:
 
 
 def write_error() -> OSError | None:
-    """Return why standard output could not be written; None where it was, or where its reader wanted no more."""
+    """Return why writing to standard output failed; None if it did not, or if the reader closed the pipe."""
     with suppress(OSError, ValueError):
         sys.stdout.flush()
     raw = _raw(sys.stdout)
@@ -48,14 +48,17 @@ def write_error() -> OSError | None:
 
 
 def _open_if_closed(descriptor: int) -> None:
-    """Otherwise the next file that is opened would take its place, and what is printed would end up in there."""
+    """Open a closed descriptor to the null device.
+
+    Otherwise the next file that is opened would get this descriptor, and printed output would end up in it.
+    """
     try:
         os.fstat(descriptor)
     except OSError:
-        nowhere = os.open(os.devnull, os.O_RDWR)
-        if nowhere != descriptor:
-            os.dup2(nowhere, descriptor)
-            os.close(nowhere)
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != descriptor:
+            os.dup2(null, descriptor)
+            os.close(null)
         os.set_inheritable(descriptor, True)
 
 
@@ -64,7 +67,7 @@ def _raw(stream: TextIO | None) -> object:
 
 
 def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO | None:
-    """The stream, tolerant; as it is where it is another's, as in a notebook."""
+    """Return a tolerant replacement for a stream; the stream itself if it was replaced already, as in a notebook."""
     if stream is None:
         encoding, errors, lines, through = "utf-8", "replace", False, False
     elif type(stream) is io.TextIOWrapper and stream.fileno() == descriptor:

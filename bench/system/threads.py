@@ -1,8 +1,8 @@
-"""How torch's threads wait, and how many there are: variables that its OpenMP runtime reads as it is loaded.
+"""Environment variables for the number of torch's threads and how they wait, read when its OpenMP runtime is loaded.
 
-A thread that has done its part of an operation spins while it waits for the next one. Alone that saves waking it up; on
-a machine that does something else too it takes the time that the thread it waits for would need. perf/README.md has the
-measurements. Needs no heavy import.
+A thread that has finished its part of an operation spins until the next one. On an idle machine this saves the time to
+wake it up; on a busy machine it takes CPU time from the very thread that it is waiting for. perf/README.md has the
+measurements. Imports nothing heavy.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ WAITING = {
 
 
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Sets how OpenMP's threads wait, and how many there are where this process may not use the whole machine.
+    """Set how OpenMP's threads wait, and their number if this process may not use the whole machine.
 
-    What the user has set stays. It counts from when torch is loaded. Where torch is there already the waiting is set
-    all the same, for processes that are started from here; the number of threads is then that program's affair.
+    Variables that the user has set are left alone. The settings take effect when torch is loaded. If it is loaded
+    already, the waiting is still set, for processes started from here; the number of threads is then up to the program
+    that loaded torch.
 
     Args:
-        environ: the environment.
+        environ: The environment.
     """
     if "OMP_WAIT_POLICY" not in environ:
         for name, value in WAITING.items():
             environ.setdefault(name, value)
     if "torch" in sys.modules or "OMP_NUM_THREADS" in environ or "MKL_NUM_THREADS" in environ:
         return
-    # On a whole machine the libraries count for themselves: MKL takes one thread a core, not one a hyperthread.
+    # With the whole machine, the libraries choose better: MKL starts one thread per core, not per hyperthread.
     if (cpus := available_cpus()) < (os.cpu_count() or 1):
-        environ["OMP_NUM_THREADS"] = str(cpus)  # MKL and OpenBLAS follow it too
+        environ["OMP_NUM_THREADS"] = str(cpus)  # MKL and OpenBLAS read it too

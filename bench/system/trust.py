@@ -1,4 +1,4 @@
-"""Whether what lies in a folder can have been put there by another user of the machine."""
+"""Whether another user of the machine can change a file or folder."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pathlib import Path
 
 
 def writable_by_others(path: Path) -> Path | None:
-    """Return which part of a path another user could change, so that something else would be found there.
+    """Return the part of a path that another user could change or replace; None if there is none.
 
-    That is the file or folder itself, or a folder above it, if it belongs to another user than this one and root, or
-    others may write to it. Folders above may be sticky, as /tmp is: there nobody can rename what is another's.
+    That is the file or folder itself, or a folder above it, if it belongs to neither this user nor root, or if others
+    may write to it. A sticky folder above, such as /tmp, is safe: nobody can rename another user's entries in it.
 
     Args:
-        path: a file or folder; links are followed. Of one that is not there, the nearest folder above counts.
+        path: A file or folder; links are followed. If it does not exist, the nearest existing folder above counts.
 
     Raises:
-        OSError: it cannot be looked at.
+        OSError: The path's permissions cannot be read.
     """
-    place = path.resolve()
-    while not place.exists():
-        place = place.parent
-    for part in (place, *place.parents):
+    existing = path.resolve()
+    while not existing.exists():
+        existing = existing.parent
+    for part in (existing, *existing.parents):
         status = part.stat()
         if status.st_uid not in (0, os.getuid()):
             return part
-        sticky = part != place and status.st_mode & stat.S_ISVTX
+        sticky = part != existing and status.st_mode & stat.S_ISVTX
         if not sticky and (status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and _shared(status.st_gid))):
             return part
     return None
@@ -37,7 +37,7 @@ def writable_by_others(path: Path) -> Path | None:
 
 @lru_cache
 def _shared(group: int) -> bool:
-    """Whether a group can have other members than this user and root; on many systems each user has one of its own."""
+    """Return whether a group may have members besides this user and root: many systems give each user its own group."""
     try:
         entry, user = grp.getgrgid(group), pwd.getpwuid(os.getuid()).pw_name
     except KeyError:

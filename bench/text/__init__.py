@@ -1,1 +1,1 @@
-"""Text that is shown as it is, whoever wrote it: on a terminal, in Markdown, CSV and HTML."""
+"""Escaping of untrusted text for a terminal, Markdown, CSV and HTML."""

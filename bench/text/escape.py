@@ -1,7 +1,7 @@
-"""Text from files of others, as records are, made harmless for each place that it is shown in: one function for each.
+"""Escape untrusted text, such as that of records, for each place where it is shown: one function per format.
 
-All of them first write what cannot be seen, or is obeyed by what shows it, as Python's escapes: control characters with
-those that begin a terminal's commands, characters of no width, and those that turn the direction of writing round.
+Every function first replaces unprintable characters with Python's escapes: control characters, including those that
+begin terminal commands, zero-width characters, and those that change the direction of writing.
 """
 
 from __future__ import annotations
@@ -13,51 +13,51 @@ from xml.etree.ElementTree import Element
 
 # Where HTML begins a tag or a character reference (whatwg.org, HTML, "Tokenization").
 _OPENS = re.compile(r"<(?=[A-Za-z/!?])|&(?=[A-Za-z#])")
-# What begins something in a line of Markdown (CommonMark 0.31, GitHub's tables, strikethrough and formulas). A bracket
-# does so only before a target; an underscore only at the edge of a word.
+# Markup within a line of Markdown (CommonMark 0.31, GitHub's tables, strikethrough and formulas). A bracket counts only
+# before a target; an underscore only at the edge of a word.
 _INLINE = re.compile(r"[\\`*~$|]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])")
-# What begins something at the start of a block: headings, quotations, lists, tasks, rules.
+# Markup at the start of a block: headings, quotations, lists, tasks, rules.
 _BLOCK = re.compile(r"#{1,6}(?=\s|$)|>|[-+](?=\s|$)|\[(?=[ xX]\])|=+$|-{2,}$|\d{1,9}(?=[.)](?:\s|$))")
-# What makes a spreadsheet take a cell for a formula (OWASP, "CSV Injection"), full-width forms too.
+# Characters that make a spreadsheet read a cell as a formula (OWASP, "CSV Injection"), including full-width forms.
 _FORMULA = re.compile("[=+\\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 def terminal(text: str) -> str:
-    """Text of any number of lines for a terminal."""
+    """Return text, of any number of lines, escaped for a terminal."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() or char == "\n" else repr(char)[1:-1] for char in text)
 
 
 def line(text: str) -> str:
-    """Text in one line, for a terminal or wherever else nothing but the line's end could be taken for a command."""
+    """Return text in a single line, for a terminal or any other place where only a line break has a meaning."""
     return terminal(" ".join(text.split()))
 
 
 def markdown(text: str) -> str:
-    """Text for a line, a heading or a cell of a table of Markdown, which is shown as it is.
+    """Return text escaped for a line, a heading or a table cell of Markdown, where it appears literally.
 
-    What can open nothing stays as it is, since tables are read in a terminal too: "<0.001", "audio>vision", "lr_head".
-    A web address may become a link: it shows where it leads.
+    Characters that are not markup where they stand are left alone, since tables are read in a terminal too: "<0.001",
+    "audio>vision", "lr_head". A web address may still become a link, because a reader sees where it leads.
     """
-    escaped = _INLINE.sub(lambda found: f"\\{found[0]}", line(text))
-    return _OPENS.sub(lambda found: html.escape(found[0]), escaped)
+    escaped = _INLINE.sub(lambda match: f"\\{match[0]}", line(text))
+    return _OPENS.sub(lambda match: html.escape(match[0]), escaped)
 
 
 def markdown_block(text: str) -> str:
-    """The same for the start of a paragraph or of a list's item, where more is taken for a beginning."""
+    """Return text escaped for the start of a paragraph or list item, where more characters are markup."""
     text = markdown(text)
-    found = _BLOCK.match(text)
-    if not found:
+    match = _BLOCK.match(text)
+    if not match:
         return text
-    return f"{found[0]}\\{text[found.end() :]}" if found[0].isdecimal() else f"\\{text}"
+    return f"{match[0]}\\{text[match.end() :]}" if match[0].isdecimal() else f"\\{text}"
 
 
 def csv_cell(value: Any) -> Any:
-    """A cell of a CSV file: text that a spreadsheet would take for a formula has an apostrophe before it.
+    """Return a value for a CSV cell, with an apostrophe before text that a spreadsheet would run as a formula.
 
-    Numbers stay numbers, and so does text that is one.
+    Numbers, and text that is a number, are left as they are.
     """
     if not isinstance(value, str):
         return value
@@ -66,7 +66,7 @@ def csv_cell(value: Any) -> Any:
 
 
 def json_text(text: str) -> str:
-    """JSON that holds the same, in which what cannot be seen is written as JSON's escapes."""
+    """Return equivalent JSON in which unprintable characters are written as JSON's escapes."""
 
     def escaped(char: str) -> str:
         units = char.encode("utf-16-be", "surrogatepass")
@@ -76,7 +76,7 @@ def json_text(text: str) -> str:
 
 
 def values(value: Any) -> Any:
-    """Plain values in lists and tables, each text of them in one line; for formats that escape what they must."""
+    """Return nested plain values with every text in a single line, for formats that do their own escaping."""
     if isinstance(value, str):
         return line(value)
     if isinstance(value, dict):
@@ -85,9 +85,9 @@ def values(value: Any) -> Any:
 
 
 def html_tree(element: Element) -> Element:
-    """An element whose texts and attributes, and those of all in it, are in one line each; returns it."""
-    for each in element.iter():
-        each.text, each.tail = (text and line(text) for text in (each.text, each.tail))
-        for name, text in each.attrib.items():
-            each.set(name, line(text))
+    """Put every text and attribute of an element and its descendants in a single line, in place; return the element."""
+    for node in element.iter():
+        node.text, node.tail = (text and line(text) for text in (node.text, node.tail))
+        for name, text in node.attrib.items():
+            node.set(name, line(text))
     return element

@@ -1,4 +1,4 @@
-"""Markdown out of plain text: whatever is written in it is shown as it is, and begins nothing."""
+"""Markdown from plain text, which is escaped so that it appears literally."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from bench.text import escape
 
 
 def heading(level: int, text: str) -> str:
-    """A heading of this level, from 1."""
+    """Return a heading; the top level is 1."""
     return f"{'#' * level} {escape.markdown(text)}"
 
 
 def bullets(texts: Iterable[str]) -> str:
-    """A list, an item a text."""
+    """Return a bulleted list of the texts."""
     return "\n".join(f"- {escape.markdown_block(text)}" for text in texts)
 
 
 def paragraph(text: str) -> str:
-    """A paragraph."""
+    """Return a paragraph."""
     return escape.markdown_block(text)
 
 
 def code(language: str, text: str) -> str:
-    """Lines of code of which none begins with a backquote."""
+    """Return a fenced code block; no line of the text may begin with a backquote."""
     return f"```{language}\n{escape.terminal(text)}\n```"
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]], align: str = "lr") -> str:
-    """A table.
+    """Return a table.
 
     Args:
-        header: of the columns.
-        lines: cells.
-        align: a letter a column, l or r; the last one is that of all others too.
+        header: The columns' names.
+        lines: The rows, each a sequence of cells.
+        align: The columns' alignment, one letter each, l or r; the last letter also applies to all further columns.
     """
     return tabulate(
         [[escape.markdown(cell) for cell in line] for line in lines],
@@ -47,5 +47,5 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], align: str = "l
 
 
 def sides(align: str, columns: int) -> list[str]:
-    """How columns stand, for `tabulate`: a letter each, l or r, of which the last is that of all others too."""
+    """Return the alignment of columns for `tabulate`, from letters as in `table`."""
     return [{"l": "left", "r": "right"}[letter] for letter in align.ljust(columns, align[-1])]

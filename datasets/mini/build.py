@@ -42,12 +42,12 @@ class Manifest:
 
 
 def folder(cache: Path, benchmark: str, seed: int) -> Path:
-    """Where the benchmark of this generator version and seed lies under a cache folder."""
+    """Return where the benchmark of this generator version and seed lies under a cache folder."""
     return cache / f"mini-v{VERSION}-seed{seed}" / benchmark
 
 
 def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | None = None) -> tuple[Path, Manifest]:
-    """The folder of the built benchmark (a key of `LAYOUTS`) and its manifest; builds it if it is not there yet.
+    """Return the folder of the built benchmark (a key of `LAYOUTS`) and its manifest; builds it if it is not there yet.
 
     Another process may build the same one at the same time: the first to finish stays, the other's copy is dropped.
 
@@ -79,7 +79,7 @@ def build(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Writes a benchmark under `root`; `videos` overrides how many each split holds.
+    """Write a benchmark under `root`; `videos` overrides how many each split holds.
 
     The same version, seed and counts give the same pictures, sounds and truth, whatever the number of `workers` and
     whichever x86-64 processor; see `elementary`.

@@ -14,7 +14,7 @@ _PALE = 0.25  # most saturation of a background
 
 
 def colour(rng: np.random.Generator, hue: float, spread: float, saturation: tuple[float, float]) -> Colour:
-    """A bright colour within `spread` of a hue (both in degrees), its saturation within a range from 0 to 1."""
+    """Return a bright colour within `spread` of a hue (both in degrees), its saturation within a range from 0 to 1."""
     return _rgb(((hue + rng.uniform(-spread, spread)) % 360) / 360, rng.uniform(*saturation), rng.uniform(0.75, 1))
 
 
@@ -24,7 +24,7 @@ def grey(rng: np.random.Generator) -> Colour:
 
 
 def background(rng: np.random.Generator, clutter: int, grain: float) -> Background:
-    """A pale field with at most `clutter` lines over it and noise of at most `grain`."""
+    """Return a pale field with at most `clutter` lines over it and noise of at most `grain`."""
     first, second = (_rgb(rng.random(), rng.uniform(0, _PALE), rng.uniform(0.25, 0.75)) for _ in range(2))
     return Background(
         colours=(first, second),

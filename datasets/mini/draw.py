@@ -100,7 +100,7 @@ SHAPES: dict[str, list[NDArray[np.float64]]] = {
 
 @lru_cache(maxsize=1024)
 def _texture(name: str, side: int) -> NDArray[np.float32]:
-    """How much of the second colour a texture shows, (side, side, 1), with a period of about a third of the object."""
+    """Return how much of the second colour a texture shows, (side, side, 1), with a period of about a third of the object."""
     v, u = np.mgrid[0:side, 0:side] / side * 2 * np.pi * 3
     share = {
         "plain": lambda: np.zeros((side, side)),
@@ -119,7 +119,7 @@ TEXTURES = ("plain", "bars", "stripes", "checks", "dots", "slant", "grid", "shad
 
 
 def coverage(thing: Thing, side: int) -> tuple[NDArray[np.float32], int, int]:
-    """How much of each pixel of an image, `side` pixels wide, the object covers.
+    """Return how much of each pixel of an image, `side` pixels wide, the object covers.
 
     Returns:
         The patch (h, w) of shares from 0 to 1 and its left and top edge. It may reach over the edges of the image.
@@ -140,7 +140,7 @@ def coverage(thing: Thing, side: int) -> tuple[NDArray[np.float32], int, int]:
 
 
 def paint_background(background: Background, side: int) -> NDArray[np.float32]:
-    """The (side, side, 3) picture behind the objects, 0..255."""
+    """Return the (side, side, 3) picture behind the objects, 0..255."""
     rng = np.random.default_rng(background.seed)
     field = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
     smooth = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None]
@@ -154,13 +154,13 @@ def paint_background(background: Background, side: int) -> NDArray[np.float32]:
 
 
 def _mixed(colours: Colours, share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first colour where `share` (..., 1) is 0, the second where it is 1: (..., 3)."""
+    """Return the first colour where `share` (..., 1) is 0, the second where it is 1: (..., 3)."""
     first, second = (np.array(colour, dtype=np.float32) for colour in colours)
     return first + share * (second - first)
 
 
 def paint(things: Sequence[Thing], backdrop: NDArray[np.float32]) -> tuple[Pixels, list[Mask]]:
-    """Paints the objects over a (side, side, 3) backdrop, the last one in front.
+    """Paint the objects over a (side, side, 3) backdrop, the last one in front.
 
     Returns the picture (side, side, 3) and, for each object, the mask (side, side) of what is seen of it.
     """

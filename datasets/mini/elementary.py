@@ -31,7 +31,7 @@ _RISE = _constants("0x1.d0a994p-5", "0x1.ebe2d6p-3", "0x1.62e444p-1")
 
 
 def sin(x: Floats) -> Floats:
-    """The sine of angles in radians, of some thousands at most."""
+    """Return the sine of angles in radians, of some thousands at most."""
     quarters = np.rint(x * np.float32(_QUARTERS))
     rest = _less(x, quarters, _QUARTER)
     square = rest * rest
@@ -42,14 +42,14 @@ def sin(x: Floats) -> Floats:
 
 
 def exp(x: Floats) -> Floats:
-    """The exponential of numbers from -80 to 80."""
+    """Return the exponential of numbers from -80 to 80."""
     octaves = np.rint(x * np.float32(_OCTAVES))
     rest = _less(x, octaves, _OCTAVE)
     return np.ldexp(_polynomial(_ABOVE, rest) / _polynomial(_BELOW, rest), octaves.astype(np.int32))
 
 
 def exp2(x: Floats) -> Floats:
-    """Two to the power of numbers from -120 to 120."""
+    """Return two to the power of numbers from -120 to 120."""
     steps = np.floor(x * np.float32(_STEPS)).astype(np.int32)
     exact = x.astype(np.float64) - steps / _STEPS
     rest = exact.astype(np.float32)
@@ -59,7 +59,7 @@ def exp2(x: Floats) -> Floats:
 
 
 def _less(x: Floats, count: Floats, parts: list[float]) -> Floats:
-    """What is left of x without so many of a number, of which the parts are given."""
+    """Return what is left of x without so many of a number, of which the parts are given."""
     for part in parts:
         x = _multiply_add(count, -part, x)
     return x
@@ -74,5 +74,5 @@ def _polynomial(coefficients: tuple[float, ...], x: Floats) -> Floats:
 
 
 def _multiply_add(a: Floats, b: Floats | float, c: Floats | float) -> Floats:
-    """A * b + c: the product is exact in float64, and the sum is rounded to float32."""
+    """Return a * b + c: the product is exact in float64, and the sum is rounded to float32."""
     return (np.multiply(a, b, dtype=np.float64) + c).astype(np.float32)

@@ -39,7 +39,7 @@ def expressions(rng: np.random.Generator, scene: Scene, item: Item, manner: Mann
 
 
 def find_phrase(rng: np.random.Generator, scene: Scene, item: Item, manner: Manner) -> Phrase:
-    """A phrase that means this object of the scene alone."""
+    """Return a phrase that means this object of the scene alone."""
     by = rng.random()
     if by < manner.places + manner.relations:
         for _ in range(_TRIES):
@@ -54,7 +54,7 @@ def find_phrase(rng: np.random.Generator, scene: Scene, item: Item, manner: Mann
 
 
 def find_kind(rng: np.random.Generator, scene: Scene, item: Item) -> Kind:
-    """A kind that this object of the scene alone is of. The longer one is looked for, the more is told of it."""
+    """Return a kind that this object of the scene alone is of. The longer one is looked for, the more is told of it."""
     for attempt in range(_TRIES):
         kind = _some_of(rng, item, share=0.3 + 0.7 * attempt / _TRIES)
         if refers(Phrase(kind), scene, item):
@@ -63,20 +63,20 @@ def find_kind(rng: np.random.Generator, scene: Scene, item: Item) -> Kind:
 
 
 def _some_of(rng: np.random.Generator, item: Item, share: float) -> Kind:
-    """Some of what an object is like: its category mostly, colour and size as often as said, texture less often."""
+    """Return some of what an object is like: its category mostly, colour and size as often as said, texture less often."""
     shares = (max(0.85, share), share, share, share * share)
     return Kind(*(word if rng.random() < often else None for word, often in zip(item.look, shares, strict=True)))
 
 
 def random_places(rng: np.random.Generator) -> tuple[str, ...]:
-    """A side of the picture, its middle or a corner."""
+    """Return a side of the picture, its middle or a corner."""
     if rng.random() < 0.2:
         return (any_of(rng, ("top", "bottom")), any_of(rng, ("left", "right")))
     return ("middle",) if rng.random() < 0.15 else (any_of(rng, DIRECTIONS),)
 
 
 def random_relations(rng: np.random.Generator, scene: Scene, item: Item) -> tuple[tuple[str, Kind], ...]:
-    """The object in a direction, by chance, from another object, or now and then two."""
+    """Return the object in a direction, by chance, from another object, or now and then two."""
     others = [other for other in scene.items if other is not item]
     first = int(rng.random() * len(others))
     anchors = [others[first], others[first - 1]][: 2 if rng.random() < 0.3 else 1]

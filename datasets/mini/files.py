@@ -43,7 +43,7 @@ class Layout:
 
 
 def save(root: Path, path: Path, content: bytes, digests: dict[str, str]) -> None:
-    """Writes a file of a benchmark at `path` under its `root`, and notes its digest."""
+    """Write a file of a benchmark at `path` under its `root`, and notes its digest."""
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
@@ -51,7 +51,7 @@ def save(root: Path, path: Path, content: bytes, digests: dict[str, str]) -> Non
 
 
 def encode_image(pixels: Pixels | Mask, kind: str) -> bytes:
-    """A picture as "png" or "jpeg"; a mask is white where it is True."""
+    """Return a picture as "png" or "jpeg"; a mask is white where it is True."""
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels)
     if kind == "png":

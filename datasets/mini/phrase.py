@@ -29,7 +29,7 @@ class Kind(NamedTuple):
     texture: str | None = None
 
     def fits(self, item: Item) -> bool:
-        """Whether the object looks like that."""
+        """Return whether the object looks like that."""
         category, colour, size, texture = item.look
         return (
             self.category in (None, category)
@@ -55,12 +55,12 @@ class Phrase:
 
 
 def refers(phrase: Phrase, scene: Scene, item: Item) -> bool:
-    """Whether the phrase means this object and no other, however narrowly or generously it is read."""
+    """Return whether the phrase means this object and no other, however narrowly or generously it is read."""
     return referents(phrase, scene, narrow=True) == [item] == referents(phrase, scene, narrow=False)
 
 
 def referents(phrase: Phrase, scene: Scene, narrow: bool) -> list[Item]:
-    """The objects that the phrase may mean; none where one of its anchors is not a single object.
+    """Return the objects that the phrase may mean; none where one of its anchors is not a single object.
 
     Read narrowly, "left of" asks for a clear distance that is mostly sideways; read generously, for any. A place always
     asks for a clear distance from all others of the kind.
@@ -82,7 +82,7 @@ def _lies(direction: str, item: Item, anchor: Item, narrow: bool) -> bool:
 
 
 def _is_at(place: str, item: Item, fitting: Sequence[Item]) -> bool:
-    """Whether an object lies in its part of the picture, and clearly more so than all others that fit."""
+    """Return whether an object lies in its part of the picture, and clearly more so than all others that fit."""
 
     def far(one: Item) -> float:
         if place == "middle":

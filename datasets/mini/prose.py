@@ -18,7 +18,7 @@ _SENTENCES = 4  # at most
 
 
 def passage(rng: np.random.Generator, scene: Scene) -> str:
-    """One to four sentences of a scene, of at most MOST_WORDS words in all, each ended by a full stop set apart."""
+    """Return one to four sentences of a scene, of at most MOST_WORDS words in all, each ended by a full stop set apart."""
     item = any_of(rng, scene.items)
     said: list[str] = []
     for _ in range(1 + int(rng.random() * _SENTENCES)):
@@ -32,7 +32,7 @@ def passage(rng: np.random.Generator, scene: Scene) -> str:
 
 
 def _sentence(rng: np.random.Generator, scene: Scene, item: Item) -> str:
-    """An expression for the object, or something that is true of it, or a list of what there is."""
+    """Return an expression for the object, or something that is true of it, or a list of what there is."""
     chance = rng.random()
     if chance < 0.5:
         manner = any_of(rng, list(MANNERS.values()))
@@ -45,7 +45,7 @@ def _sentence(rng: np.random.Generator, scene: Scene, item: Item) -> str:
 
 
 def _fact(rng: np.random.Generator, scene: Scene, item: Item) -> Phrase:
-    """What is true of the object alone: where it is, how it lies to others, or else what it looks like."""
+    """Return what is true of the object alone: where it is, how it lies to others, or else what it looks like."""
     for _ in range(3):
         for phrase in (
             Phrase(Kind(), places=random_places(rng)),

@@ -19,7 +19,7 @@ def pictures(video: Video) -> list[tuple[Pixels, list[Mask]]]:
 
 
 def waveform(video: Video, rng: np.random.Generator) -> Wave:
-    """The sound of the whole video: (seconds * RATE,)."""
+    """Return the sound of the whole video: (seconds * RATE,)."""
     sounded = {moment: _second(moment, rng) for moment in dict.fromkeys(video.moments)}
     return np.concatenate([sounded[moment] for moment in video.moments])
 

@@ -75,7 +75,7 @@ TASKS = Variety(CATEGORIES, ("red", "yellow", "green", "blue"), textures=1)
 
 
 def random_scene(rng: np.random.Generator, variety: Variety = TASKS) -> Scene:
-    """A scene of objects of one or two categories, all else by chance."""
+    """Return a scene of objects of one or two categories, all else by chance."""
     groups = list(_GROUPS)[rng.choice(len(_GROUPS), p=list(_GROUPS.values()))]
     names = [str(name) for name in rng.choice(variety.categories, len(groups), replace=False)]
     members = [name for name, count in zip(names, groups, strict=True) for _ in range(count)]
@@ -93,7 +93,7 @@ def random_scene(rng: np.random.Generator, variety: Variety = TASKS) -> Scene:
 
 
 def render(scene: Scene) -> tuple[Pixels, list[Mask]]:
-    """The picture (height, width, 3) and, for each object, the mask (height, width) of what is seen of it."""
+    """Return the picture (height, width, 3) and, for each object, the mask (height, width) of what is seen of it."""
     window = (slice(scene.height), slice(scene.width))
     pixels, masks = paint([item.thing for item in scene.items], paint_background(scene.background, SIDE))
     return pixels[window], [mask[window] for mask in masks]
@@ -113,7 +113,7 @@ def _looks(rng: np.random.Generator, members: Sequence[str], variety: Variety) -
 
 
 def _things(rng: np.random.Generator, looks: Sequence[Look], width: int, height: int) -> list[Thing] | None:
-    """The objects, apart from one another and within the picture; None where chance finds no place for one."""
+    """Return the objects, apart from one another and within the picture; None where chance finds no place for one."""
     diameters = np.array([rng.uniform(*DIAMETERS[size]) * _STRETCH.get(category, 1) for category, _, size, _ in looks])
     centres = np.full((len(looks), 2), np.inf)
     for index in np.argsort(diameters)[::-1]:  # what is large finds its place first

@@ -60,7 +60,7 @@ class Source:
 
 
 def synthesise(source: Source, seconds: int) -> Wave:
-    """The source's waveform, (seconds * RATE,), at its loudness (root mean square)."""
+    """Return the source's waveform, (seconds * RATE,), at its loudness (root mean square)."""
     timbre = TIMBRES[source.timbre]
     rng = np.random.default_rng(source.seed)
     time = np.arange(seconds * RATE, dtype=np.float32) / np.float32(RATE)
@@ -87,17 +87,17 @@ def synthesise(source: Source, seconds: int) -> Wave:
 
 
 def hum(level: float, seconds: int, rng: np.random.Generator) -> Wave:
-    """What a microphone hears when nothing sounds: noise that falls off with frequency, of deviation `level`."""
+    """Return what a microphone hears when nothing sounds: noise that falls off with frequency, of deviation `level`."""
     return _excerpt(_dull_noise(), seconds * RATE, rng) * np.float32(level)
 
 
 def _fraction(values: Wave) -> Wave:
-    """Each value less its whole part; several times faster than `% 1`."""
+    """Return each value less its whole part; several times faster than `% 1`."""
     return values - np.floor(values)
 
 
 def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
-    """The sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
+    """Return the sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
     heard = tuple((k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2)
     wave = _period(heard)[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
     for k, amplitude in heard:
@@ -109,7 +109,7 @@ def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
 
 @lru_cache
 def _period(partials: tuple[tuple[float, float], ...]) -> Wave:
-    """One period of the partials that are whole multiples, (_TABLE,)."""
+    """Return one period of the partials that are whole multiples, (_TABLE,)."""
     turns = np.arange(_TABLE) / _TABLE * 2 * np.pi
     table = np.zeros(_TABLE, dtype=np.float32)
     for k, amplitude in partials:

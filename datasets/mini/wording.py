@@ -64,14 +64,14 @@ OTHER_WORDS = ("the", "a", "an", "that", "which", "is", "and", "corner", "there"
 
 
 def vocabulary() -> list[str]:
-    """Every word that an expression or a description can hold, each once."""
+    """Return every word that an expression or a description can hold, each once."""
     tables: tuple[Mapping[str, tuple[str, ...]], ...] = (NOUNS, COLOURS, SIZES, TEXTURES, BEFORE, AFTER, FROM)
     wordings = [wording for table in tables for choices in table.values() for wording in choices]
     return sorted({word for wording in (*wordings, *THINGS, *OTHER_WORDS) for word in wording.split()})
 
 
 def word(rng: np.random.Generator, phrase: Phrase) -> str:
-    """A phrase in few words: "left ring", "the small red ring above the blue star"."""
+    """Return a phrase in few words: "left ring", "the small red ring above the blue star"."""
     name = named(rng, phrase.kind)
     if phrase.places and rng.random() < 0.5:
         name = f"{_place_before(rng, phrase.places)} {name}"
@@ -81,7 +81,7 @@ def word(rng: np.random.Generator, phrase: Phrase) -> str:
 
 
 def word_at_length(rng: np.random.Generator, phrase: Phrase) -> str:
-    """A phrase as a whole statement: "the red ring that is small and above the star with dots"."""
+    """Return a phrase as a whole statement: "the red ring that is small and above the star with dots"."""
     later = [name for name in _ADJECTIVES if rng.random() < 0.4]
     said = Kind(**{name: getattr(phrase.kind, name) for name in later})
     name = named(rng, phrase.kind._replace(**dict.fromkeys(later)))
@@ -96,7 +96,7 @@ def state(rng: np.random.Generator, kind: Kind, phrase: Phrase) -> str:
 
 
 def with_a(name: str) -> str:
-    """The name with the indefinite article."""
+    """Return the name with the indefinite article."""
     return f"an {name}" if name[0] in "aeiou" else f"a {name}"
 
 
@@ -112,14 +112,14 @@ def named(rng: np.random.Generator, kind: Kind) -> str:
 
 
 def _is(rng: np.random.Generator, phrase: Phrase) -> list[str]:
-    """All that can come after "is": adjectives, a place, relations."""
+    """Return all that can come after "is": adjectives, a place, relations."""
     told = [table[value] for name, table in _ADJECTIVES.items() if (value := getattr(phrase.kind, name))]
     adjectives = [any_of(rng, [text for text in choices if " " not in text]) for choices in told]
     return adjectives + _lies(rng, phrase)
 
 
 def _lies(rng: np.random.Generator, phrase: Phrase) -> list[str]:
-    """A place and relations, as they come after a noun."""
+    """Return a place and relations, as they come after a noun."""
     said = [f"{any_of(rng, FROM[direction])} the {named(rng, anchor)}" for direction, anchor in phrase.relations]
     if len(phrase.places) == 1:
         said.append(any_of(rng, AFTER[phrase.places[0]]))
@@ -133,5 +133,5 @@ def _place_before(rng: np.random.Generator, places: Sequence[str]) -> str:
 
 
 def any_of(rng: np.random.Generator, choices: Sequence[T]) -> T:
-    """One of them by chance."""
+    """Return one of them by chance."""
     return choices[int(rng.random() * len(choices))]  # several times as fast as rng.choice

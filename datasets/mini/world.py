@@ -73,7 +73,7 @@ class Video:
 
 
 def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: tuple[float, float]) -> Thing:
-    """A thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
+    """Return a thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
     size = rng.uniform(*sizes)
     x, y = rng.uniform(size / 2, 1 - size / 2, 2)
     shape, texture, _ = CLASSES[category]
@@ -91,7 +91,7 @@ def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: t
 
 
 def random_source(rng: np.random.Generator, category: str) -> Source:
-    """A source of a category's timbre, its pitch (two octaves) and loudness (12 dB) by chance."""
+    """Return a source of a category's timbre, its pitch (two octaves) and loudness (12 dB) by chance."""
     return Source(
         timbre=CLASSES[category][2],
         pitch=float(150 * 2 ** rng.uniform(0, 2)),
@@ -101,7 +101,7 @@ def random_source(rng: np.random.Generator, category: str) -> Source:
 
 
 def random_background(rng: np.random.Generator, style: Style) -> Background:
-    """A background in a style."""
+    """Return a background in a style."""
     return background(rng, style.clutter, style.grain)
 
 
@@ -130,7 +130,7 @@ def apart(rng: np.random.Generator, categories: Sequence[str], style: Style, siz
 def moment(
     rng: np.random.Generator, seen: Sequence[str], heard: Sequence[str], style: Style, sizes: tuple[float, float]
 ) -> Moment:
-    """A second with these categories seen, in an order by chance, and heard; all else about it by chance.
+    """Return a second with these categories seen, in an order by chance, and heard; all else about it by chance.
 
     The seconds of a video are shots of their own, so that a small set of videos is not a small set of pictures.
     """
@@ -151,7 +151,7 @@ _LENGTHS = (4, 7)  # seconds of an event, fewest and most
 
 
 def ave_video(rng: np.random.Generator, style: Style = AVE_STYLE) -> Video:
-    """An event of one category that is seen and heard for some seconds of ten.
+    """Return an event of one category that is seen and heard for some seconds of ten.
 
     In every second one thing is seen and one is heard. Outside the event its category falls silent, or leaves the
     picture, or both, and another takes its place there. So neither modality tells alone when there is an event.

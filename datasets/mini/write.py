@@ -22,7 +22,7 @@ SPLITS = ("train", "val", "test")
 
 
 def _generator(seed: int, benchmark: int, split: str, index: int) -> np.random.Generator:
-    """The random numbers of one video: a stream of its own, so that videos can be written in any order."""
+    """Return the random numbers of one video: a stream of its own, so that videos can be written in any order."""
     return np.random.default_rng([seed, benchmark, SPLITS.index(split), index])
 
 

@@ -36,7 +36,7 @@ _SENTENCES = 2  # at most, for each
 
 
 def split_of(dataset: str, split: str, index: int) -> str:
-    """The data set's own name for the split of a picture that RefCOCO has in `split`.
+    """Return the data set's own name for the split of a picture that RefCOCO has in `split`.
 
     RefCOCOg has one test split. As in the releases, some pictures that it tests on are trained on in the others, and
     some that it trains on are tested on there.
@@ -95,7 +95,7 @@ def run_lengths(mask: Mask) -> list[int]:
 
 
 def outline(mask: Mask) -> list[float] | None:
-    """The corners x, y, x, y, ... of the polygon that runs along the edges of a mask's pixels.
+    """Return the corners x, y, x, y, ... of the polygon that runs along the edges of a mask's pixels.
 
     COCO's tools decode it to exactly the mask. None where one polygon does not do: with holes or several parts.
     """
@@ -119,7 +119,7 @@ def outline(mask: Mask) -> list[float] | None:
 def _refs(
     dataset: str, scene: Scene, annotations: list[dict[str, Any]], split: str, numbers: list[int]
 ) -> list[dict[str, Any]]:
-    """The data set's references to some objects of a picture, without the numbers that run over all pictures."""
+    """Return the data set's references to some objects of a picture, without the numbers that run over all pictures."""
     rng = np.random.default_rng([*numbers, list(MANNERS).index(dataset)])
     refs = []
     for number in rng.permutation(len(scene.items))[:_REFERRED].tolist():

@@ -12,7 +12,7 @@ from bench.errors import DataError
 
 
 def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, published: bool = True) -> Report:
-    """Looks for what is wrong with a release.
+    """Look for what is wrong with a release.
 
     Args:
         name: a key of `RELEASES`.
@@ -35,7 +35,7 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
 
 
 def _walk(name: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
-    """What walks a release, and returns the file that its samples are counted in, None if nothing can be counted."""
+    """Return what walks a release, and returns the file that its samples are counted in, None if nothing can be counted."""
     if name == "ave":
         from bench.datasets.verify.ave import walk
 

@@ -16,7 +16,7 @@ _PREPARE = "`bench data prepare ave` extracts it, or says what is wrong with the
 
 
 def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
-    """Notes what is wrong below `root`; returns the file that the samples are counted in."""
+    """Note what is wrong below `root`; returns the file that the samples are counted in."""
     problems: list[DataError] = []
     releases = {split: Release(root, split, problems) for split in ave.SPLITS}
     report.take(problems)

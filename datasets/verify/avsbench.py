@@ -19,12 +19,12 @@ Seen = list[tuple[str, NDArray]]
 
 
 def walk_s4(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
-    """Notes what is wrong with S4 below `root`; returns the file that the samples are counted in."""
+    """Note what is wrong with S4 below `root`; returns the file that the samples are counted in."""
     return _walk(Release, root, report, progress, quick)
 
 
 def walk_ms3(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
-    """The same for MS3."""
+    """Return the same for MS3."""
     return _walk(MultiRelease, root, report, progress, quick)
 
 
@@ -56,7 +56,7 @@ def _walk(kind: type[Release], root: Path, report: Report, progress: Progress, q
 
 
 def _check_video(release: Release, video: Video, faults: Faults, seen: Seen, quick: bool) -> int:
-    """Returns how many files it looked at; `seen` gets the masks, of which a quick look decodes the first only."""
+    """Return how many files it looked at; `seen` gets the masks, of which a quick look decodes the first only."""
     masks: list[NDArray | None] = []
     for frame, mask in zip(release.frame_paths(video), release.mask_paths(video), strict=True):
         size = check_picture(frame, video.name, faults, quick)

@@ -25,7 +25,7 @@ _OFF = 1.0  # seconds by which a recording may not be too long or short: from th
 def check_all(
     samples: Sequence[T], check: Callable[[T, Faults], int], report: Report, progress: Progress, unit: str
 ) -> None:
-    """Checks samples side by side, and notes their faults in the samples' order.
+    """Check samples side by side, and notes their faults in the samples' order.
 
     Args:
         samples: whatever `check` takes.
@@ -47,7 +47,7 @@ def check_all(
 
 
 def check_header(path: Path, entry: str, faults: Faults) -> tuple[int, int] | None:
-    """Height and width of a picture or mask; None where it is not there or no picture, which is a fault."""
+    """Return height and width of a picture or mask; None where it is not there or no picture, which is a fault."""
     return faults.attempt(lambda: media.image_size(path, entry)) if faults.is_there(path, entry) else None
 
 
@@ -59,7 +59,7 @@ def check_alike(masks: Iterable[tuple[str, NDArray]], file: Path, split: str, re
 
 
 def check_picture(path: Path, entry: str, faults: Faults, quick: bool) -> tuple[int, int] | None:
-    """The same of a picture that, unless `quick`, can be decoded too."""
+    """Return the same of a picture that, unless `quick`, can be decoded too."""
     size = check_header(path, entry, faults)
     if size and not quick:
         faults.attempt(lambda: media.read_image(path, entry, _SIDE))

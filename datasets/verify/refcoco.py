@@ -36,12 +36,12 @@ _QUICK = 100  # masks of a split that a quick look decodes
 
 
 def walker(dataset: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
-    """What walks the release of a data set."""
+    """Return what walks the release of a data set."""
     return partial(_walk, dataset)
 
 
 def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
-    """Notes what is wrong below `root`; returns the file that the samples are counted in, None if there are none."""
+    """Note what is wrong below `root`; returns the file that the samples are counted in, None if there are none."""
     problems: list[DataError] = []
     split_by, splits = next(iter(DATASETS[dataset].splits.items()))
     try:
@@ -83,7 +83,7 @@ def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: b
 
 
 def _note_absent(paths: tuple[Path, Path, Path], error: DataError, report: Report) -> None:
-    """Notes all that keeps a release from being read: files that are missing, and what the others lack."""
+    """Note all that keeps a release from being read: files that are missing, and what the others lack."""
     absent = absent_in(*paths[:2])
     if not all(path.exists() for path in paths) or not absent:
         report.found.append(Fault(MISSING, str(error)))
@@ -130,7 +130,7 @@ def _some(expressions: list[Expression]) -> list[Expression]:
 
 
 def _check_mask(release: Release, expression: Expression, faults: Faults, seen: dict[int, NDArray]) -> int:
-    """The mask can be decoded, has a pixel, and the box lies around it; `seen` gets its values, each once."""
+    """Return the mask can be decoded, has a pixel, and the box lies around it; `seen` gets its values, each once."""
     mask = faults.attempt(lambda: release.mask(expression), MALFORMED)
     if mask is None:
         return 0
@@ -146,7 +146,7 @@ def _check_mask(release: Release, expression: Expression, faults: Faults, seen: 
 
 
 def _check_picture(release: Release, expression: Expression, faults: Faults, quick: bool) -> int:
-    """The picture is there, can be decoded, and is as large as instances.json says."""
+    """Return the picture is there, can be decoded, and is as large as instances.json says."""
     path, entry = release.picture_path(expression), f"image {expression.image_id}"
     if not faults.is_there(path, entry):
         return 1

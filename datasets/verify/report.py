@@ -50,11 +50,11 @@ class Faults:
     found: list[Fault] = field(default_factory=list)
 
     def add(self, kind: str, file: Path, entry: str, wrong: str) -> None:
-        """Notes one."""
+        """Note one."""
         self.found.append(Fault(kind, f"{file}: {entry}: {wrong}"))
 
     def attempt(self, read: Callable[[], T], kind: str = UNREADABLE) -> T | None:
-        """What `read` returns; where it raises a DataError, which names file and entry, None."""
+        """Return what `read` returns; where it raises a DataError, which names file and entry, None."""
         try:
             return read()
         except DataError as error:
@@ -62,7 +62,7 @@ class Faults:
             return None
 
     def is_there(self, path: Path, entry: str) -> bool:
-        """Whether a file exists; where not, that is a fault."""
+        """Return whether a file exists; where not, that is a fault."""
         if not path.is_file():
             self.add(MISSING, path, entry, "is missing")
         return path.is_file()
@@ -89,11 +89,11 @@ class Report(Faults):
     checked: int = 0
 
     def take(self, problems: Iterable[DataError]) -> None:
-        """Notes what a reader left out; the same only once, since the readers of several splits share files."""
+        """Note what a reader left out; the same only once, since the readers of several splits share files."""
         self.found += [Fault(MALFORMED, text) for text in dict.fromkeys(map(str, problems))]
 
     def compare(self, card: Card, file: Path) -> None:
-        """Compares counts and categories with the published ones; `file` is what they were found in."""
+        """Compare counts and categories with the published ones; `file` is what they were found in."""
         for split, its in card.counts.items():
             for kind, count in its.items():
                 found = self.counts.get(split, {}).get(kind, 0)
@@ -104,7 +104,7 @@ class Report(Faults):
             self.add(CATEGORY, file, f"category {name!r}", f"none of the {len(card.categories)} published ones{close}")
 
     def text(self) -> str:
-        """All of it for a terminal; of each kind of fault the first, and how many there are."""
+        """Return all of it for a terminal; of each kind of fault the first, and how many there are."""
         counted = "; ".join(
             f"{split} " + ", ".join(f"{count:,} {kind}" for kind, count in its.items())
             for split, its in self.counts.items()

@@ -44,12 +44,12 @@ class Measured:
         return found
 
     def scores(self, command: Command) -> dict[tuple[str, str], dict[int, float]]:
-        """The same, with the primary test score in place of the record."""
+        """Return the same, with the primary test score in place of the record."""
         return {key: {seed: primary(record) for seed, record in its.items()} for key, its in self.runs(command).items()}
 
 
 def check_data(records: Sequence[Record]) -> None:
-    """Ends the program where runs of a task saw different data, or none of some samples: they do not compare."""
+    """End the program where runs of a task saw different data, or none of some samples: they do not compare."""
     for task in dict.fromkeys(record.spec["task"] for record in records):
         data = [record.data for record in records if record.spec["task"] == task and record.data]
         if len({each.fingerprint for each in data}) > 1 or any(each.skipped for each in data):
@@ -57,7 +57,7 @@ def check_data(records: Sequence[Record]) -> None:
 
 
 def primary(record: Record) -> float:
-    """The primary test score."""
+    """Return the primary test score."""
     assert record.scores
     return record.scores.test[record.scores.metric]
 
@@ -86,7 +86,7 @@ def order(measured: Measured) -> Iterator[Line]:
 
 
 def modalities(measured: Measured) -> Iterator[Line]:
-    """A model that sees one modality only is clearly worse."""
+    """Yield a model that sees one modality only is clearly worse."""
     whole = measured.scores((("lora",), TASKS, FIVE, ()))
     for command in STAGES["controls"]:
         control = measured.scores(command)
@@ -144,7 +144,7 @@ def _last_tenth(record: Record) -> float:
 
 
 def stable(measured: Measured) -> Iterator[Line]:
-    """Two disjoint sets of five seeds put the methods in the same order, with ties where intervals overlap."""
+    """Yield two disjoint sets of five seeds put the methods in the same order, with ties where intervals overlap."""
     scores = measured.scores((MOST, TASKS, TEN, ()))
     if any(len(scores.get((task, method), {})) < len(TEN) for task in TASKS for method in MOST):
         yield None, f"order of {', '.join(MOST)} in two sets of five seeds: ten seeds each"
@@ -159,7 +159,7 @@ def stable(measured: Measured) -> Iterator[Line]:
 
 
 def _sign(a: Mapping[int, float], b: Mapping[int, float], seeds: Sequence[int]) -> int:
-    """Which of two methods is better, 0 where the interval of their paired difference holds 0."""
+    """Return which of two methods is better, 0 where the interval of their paired difference holds 0."""
     low, high, _ = paired_test([a[seed] - b[seed] for seed in seeds]) or (0.0, 0.0, 1.0)
     return (low > 0) - (high < 0)
 
@@ -172,7 +172,7 @@ def kendall(signs: Sequence[tuple[int, int]]) -> float:
 
 
 def times(measured: Measured) -> Iterator[Line]:
-    """Runs are short: counted for two cores, whether a run had both or two runs one each."""
+    """Run are short: counted for two cores, whether a run had both or two runs one each."""
     for task in TASKS:
         seconds = [
             record.times.total * record.environment.threads / CORES
@@ -189,7 +189,7 @@ def times(measured: Measured) -> Iterator[Line]:
 
 
 def main() -> int:
-    """Prints every condition; returns the exit code."""
+    """Print every condition; returns the exit code."""
     measured, all_hold = Measured(), True
     for part in (order, modalities, settled, stable, times):
         print(part.__doc__.splitlines()[0])  # type: ignore[union-attr]

@@ -70,13 +70,13 @@ Runs = Mapping[tuple[str, str], Mapping[int, Record]]
 
 
 def runs(measured: Measured, side: Side) -> Runs:
-    """The records of one side of a question, of all tasks."""
+    """Return the records of one side of a question, of all tasks."""
     method, more = side
     return measured.runs(((method,), TASKS, TEN, more))
 
 
 def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
-    """One comparison a task, and one of all tasks: the mean over tasks, on the seeds that every task has."""
+    """Return one comparison a task, and one of all tasks: the mean over tasks, on the seeds that every task has."""
     found = []
     for task in TASKS:
         its = (one.get((task, question.one[0]), {}), other.get((task, question.other[0]), {}))
@@ -93,7 +93,7 @@ def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
 
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """What CoLA loses or gains by each change, on each task that has been run with them, and what one path adds."""
+    """Yield what CoLA loses or gains by each change, on each task that has been run with them, and what one path adds."""
     for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
         whole, lora = (measured.runs(((m,), (task,), FIVE, ())).get((task, m), {}) for m in ("cola", "lora"))
         changed = {
@@ -114,7 +114,7 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
 
 
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """Whether CoLA's gain is one of speed: CoLA over LoRA with twice the epochs, and what each gains from these."""
+    """Yield whether CoLA's gain is one of speed: CoLA over LoRA with twice the epochs, and what each gains from these."""
     between, gained = [], []
     for methods, tasks, seeds, more in STAGES["longer"]:
         for task in tasks:
@@ -131,7 +131,7 @@ def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
 
 
 def together(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """The same questions of one model that learns all grounding tasks."""
+    """Yield the same questions of one model that learns all grounding tasks."""
     found = []
     for question in QUESTIONS:
         sides = (
@@ -145,7 +145,7 @@ def together(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
 
 
 def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -> Compared | None:
-    """Two methods by seed, on those that both have; None without any."""
+    """Return two methods by seed, on those that both have; None without any."""
     seeds = sorted(one.keys() & other.keys())
     if not seeds:
         return None
@@ -154,7 +154,7 @@ def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -
 
 
 def table(found: Sequence[Compared]) -> str:
-    """The comparisons as Markdown; p is of the paired t-test, after Holm's correction over the table."""
+    """Return the comparisons as Markdown; p is of the paired t-test, after Holm's correction over the table."""
     tests = [paired_test(each.differences) for each in found]
     corrected = iter(holm([test[2] for test in tests if test]))
     lines = []
@@ -172,7 +172,7 @@ def table(found: Sequence[Compared]) -> str:
 
 
 def tables(measured: Measured) -> str:
-    """All tables that there are records for, each under its title."""
+    """Return all tables that there are records for, each under its title."""
     parts = []
     sides = {side: runs(measured, side) for each in QUESTIONS for side in (each.one, each.other)}
     for question in QUESTIONS:
@@ -191,7 +191,7 @@ RESOLVED = (
 
 
 def resolution(measured: Measured) -> str:
-    """The true gains that the paired t-test finds with probability 0.8, as Markdown, from the deviations recorded."""
+    """Return the true gains that the paired t-test finds with probability 0.8, as Markdown, from the deviations recorded."""
     lines = []
     for question in RESOLVED:
         found = answers(question, runs(measured, question.one), runs(measured, question.other))

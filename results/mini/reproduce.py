@@ -99,7 +99,7 @@ def tune_arguments(command: Command) -> list[str]:
 
 
 def settings_of(tasks: Sequence[str], more: Sequence[str]) -> Path:
-    """The file of the learning rates that runs of these tasks, with these arguments of `bench run`, have."""
+    """Return the file of the learning rates that runs of these tasks, with these arguments of `bench run`, have."""
     together = "-together" if TOGETHER in tasks else ""
     size = "-cola-size" if "--budget" in more else ""
     return HERE / f"tuned{together}{size}.toml"
@@ -117,7 +117,7 @@ def _named(command: Command) -> list[str]:
 
 
 def specs(command: Command) -> list[Spec]:
-    """The runs of a command, by which their records are found."""
+    """Return the runs of a command, by which their records are found."""
     methods, tasks, seeds, more = command
     changes = [change for name, *changes in _options(more) if name == "--set" for change in changes]
     changes += [f'data.streams=["{values[0]}"]' for name, *values in _options(more) if name == "--streams"]

@@ -37,7 +37,7 @@ USUAL = (
 
 
 def differences(recorded: Record, again: Record) -> list[str]:
-    """What a second run measured otherwise than the first, a line each."""
+    """Return what a second run measured otherwise than the first, a line each."""
     if recorded.scores is None or again.scores is None:
         return [f"status: {recorded.status}, now {again.status}: {again.reason}"]
     old, new = asdict(recorded.scores), asdict(again.scores)
@@ -58,12 +58,12 @@ def gain(recorded: Record, again: Record) -> float | None:
 
 
 def is_chance(gains: Sequence[float]) -> bool:
-    """Whether the mean of the differences is within three standard errors of 0; of fewer than three, always."""
+    """Return whether the mean of the differences is within three standard errors of 0; of fewer than three, always."""
     return len(gains) < 3 or abs(fmean(gains)) <= 3 * stdev(gains) / len(gains) ** 0.5
 
 
 def summary(gains: Sequence[float]) -> str:
-    """The differences in a sentence."""
+    """Return the differences in a sentence."""
     if len(gains) < 2:
         return ""
     sizes = [abs(each) for each in gains]
@@ -74,7 +74,7 @@ def summary(gains: Sequence[float]) -> str:
 
 
 def main(results: Path, count: int, seed: int | None, tolerance: float | None = None) -> int:
-    """Does `count` of the folder's runs again and prints what came of each; returns the exit code."""
+    """Do `count` of the folder's runs again and prints what came of each; returns the exit code."""
     records = sorted((each for each in read_all(results) if each.status == "ok"), key=lambda each: each.id)
     chosen = random.Random(seed).sample(records, min(count, len(records)))
     print(f"{len(chosen)} of {len(records)} records of {results}")

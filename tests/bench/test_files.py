@@ -23,7 +23,7 @@ FORMS = ("file", "folder")
 
 @contextmanager
 def writing(form: str, folder: Path, name: str = "it", **options: object):
-    """Writes a file, or a folder with a file in it; gives what is written to."""
+    """Write a file, or a folder with a file in it; gives what is written to."""
     if form == "file":
         with atomic_file(folder / name, **options) as file:
             yield file
@@ -42,7 +42,7 @@ def mode(path: Path) -> int:
 
 @contextmanager
 def another_process(form: str, folder: Path):
-    """A process that is in the middle of writing, until it is killed."""
+    """Yield a process that is in the middle of writing, until it is killed."""
     code = (
         "import sys, time; from pathlib import Path; sys.path.insert(0, sys.argv[1]); from test_files import writing\n"
         "with writing(sys.argv[2], Path(sys.argv[3])) as file:\n"
@@ -195,6 +195,6 @@ def test_a_folder_that_another_process_has_put_there_stays(tmp_path):
 def test_a_pipe_or_a_device_is_left_alone(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="something else than a regular file"):
+    with pytest.raises(OSError, match="exists and is not a regular file"):
         write_text(pipe, "text")
     assert stat.S_ISFIFO(pipe.lstat().st_mode) and list(tmp_path.iterdir()) == [pipe]

@@ -38,7 +38,7 @@ def disk(request, tmp_path):
 
 @pytest.fixture
 def seeds(disk, monkeypatch):
-    """Runs of which that of seed 1 leaves the disk full."""
+    """Run of which that of seed 1 leaves the disk full."""
     done = []
 
     def execute(spec, options):
@@ -57,7 +57,7 @@ def asked(suite, results):
 
 
 def printed(text):
-    """The record that a message begins with, in lines of its own."""
+    """Return the record that a message begins with, in lines of its own."""
     return json.loads(text[text.index("\n{") : text.index("\nthe record of")])
 
 

@@ -22,7 +22,7 @@ _REFS = {"refcoco": "refcoco/refs(unc).p", "refcoco_plus": "refcoco+/refs(unc).p
 
 
 def write_official(root: Path, name: str) -> Path:
-    """A release of the benchmark in a new folder `root`, which is returned."""
+    """Return a release of the benchmark in a new folder `root`, which is returned."""
     layout = {**LAYOUTS, "avs_ms3": MS3_LAYOUT}[name]
     counts = _PICTURES if name in _REFS else _VIDEOS
     written = [layout.write_video(root, 5, split, index) for split, count in counts.items() for index in range(count)]
@@ -65,7 +65,7 @@ def _ms3(root: Path) -> None:
 
 
 def _refer(name: str, protocol: int) -> Any:
-    """A pickle as Python 2 wrote it, with byte strings; polygons, and run lengths in both forms."""
+    """Return a pickle as Python 2 wrote it, with byte strings; polygons, and run lengths in both forms."""
 
     def change(root: Path) -> None:
         path = root / _REFS[name]

@@ -12,7 +12,7 @@ from PIL import Image
 
 
 def python2_pickle(value: Any, protocol: int) -> bytes:
-    """What Python 2 writes: `bytes` here are its byte strings, `str` its unicode."""
+    """Return what Python 2 writes: `bytes` here are its byte strings, `str` its unicode."""
     return (b"\x80\x02" if protocol == 2 else b"") + _instructions(value, protocol) + b"."
 
 
@@ -48,7 +48,7 @@ def _instructions(value: Any, protocol: int) -> bytes:
 def ref(
     number: int, split: Any = "train", sents: tuple[bytes, ...] = (b"the red one",), **keys: Any
 ) -> dict[bytes, Any]:
-    """A ref to object 10 * number of image `number`; a key that is None is left out."""
+    """Return a ref to object 10 * number of image `number`; a key that is None is left out."""
     made = {
         "ref_id": number,
         "ann_id": 10 * number,
@@ -67,7 +67,7 @@ def ref(
 
 
 def image(number: int, **keys: Any) -> dict[str, Any]:
-    """An image, 40 wide and 30 high."""
+    """Return an image, 40 wide and 30 high."""
     return {"id": number, "file_name": f"COCO_train2014_{number:012d}.jpg", "height": 30, "width": 40, **keys}
 
 
@@ -95,7 +95,7 @@ def write_release(
     protocol: int = 0,
     pictures: str = "images/train2014",
 ) -> Path:
-    """A release with three images, or those given, and one object in each; each image 40 x 30 and of its own grey."""
+    """Return a release with three images, or those given, and one object in each; each image 40 x 30 and of its own grey."""
     images = [image(number) for number in (1, 2, 3)] if images is None else images
     annotations = [annotation(number) for number in (1, 2, 3)] if annotations is None else annotations
     (root / folder).mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ sizes = st.tuples(st.integers(1, 12), st.integers(1, 12))
 
 
 def run_lengths(mask) -> list[int]:
-    """Lengths of the runs of False and True by turns, down the columns, beginning with False."""
+    """Return lengths of the runs of False and True by turns, down the columns, beginning with False."""
     counts, value = [0], False
     for pixel in mask.T.ravel().tolist():
         if pixel == value:

@@ -23,7 +23,7 @@ def other_datasets(tmp_path) -> Path:
 
 
 def python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
-    """Runs code in the checkout's folder, without what is installed beside this project but `path`."""
+    """Run code in the checkout's folder, without what is installed beside this project but `path`."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     return subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False

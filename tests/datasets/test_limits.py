@@ -29,7 +29,7 @@ from bench.files import read_bytes, read_json, read_text
 
 @contextmanager
 def little(most=8_000_000, seconds=5):
-    """Fails where more memory or time is taken."""
+    """Fail where more memory or time is taken."""
     tracemalloc.start()
     started = time.perf_counter()
     try:
@@ -41,7 +41,7 @@ def little(most=8_000_000, seconds=5):
 
 
 def png(width, height):
-    """A picture of so many pixels in a few bytes, as far as its header goes."""
+    """Return a picture of so many pixels in a few bytes, as far as its header goes."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100)))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
@@ -130,9 +130,9 @@ def test_an_error_without_words_is_told_by_its_name(monkeypatch, tmp_path):
 def test_pipes_and_devices_are_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a")
     for path in (tmp_path / "a", tmp_path):
-        with pytest.raises(DataError, match="cannot be read: it is no regular file"):
+        with pytest.raises(DataError, match="cannot be read: it is not a regular file"):
             media.read_image(path, "s1", 16)
-        with pytest.raises(ValueError, match="no regular file"):
+        with pytest.raises(ValueError, match="not a regular file"):
             read_bytes(path, 10)
 
 
@@ -242,7 +242,7 @@ def test_json_that_goes_too_deep_is_told(tmp_path):
 
 
 def pretending(content: bytes, name: bytes, samples: int) -> bytes:
-    """A video whose table of that name says that there are so many samples, each of a byte."""
+    """Return a video whose table of that name says that there are so many samples, each of a byte."""
     at = content.index(name)
     return content[: at + 8] + struct.pack(">II", 1, samples) + content[at + 16 :]
 

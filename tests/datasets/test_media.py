@@ -47,7 +47,7 @@ INSIDE = np.array([[False, False, False], [False, True, True]])
 
 
 def mask_file(mode: str, inside: object, outside: object, **options: object) -> Image.Image:
-    """A mask as a file of this mode holds it."""
+    """Return a mask as a file of this mode holds it."""
     image = Image.new(mode, (3, 2), outside)
     for row, column in np.argwhere(INSIDE).tolist():
         image.putpixel((column, row), inside)

@@ -205,7 +205,7 @@ def test_media_are_the_same_to_the_bit_on_every_processor(features):
 
 
 def dispatched() -> list[str]:
-    """What numpy looks for, in this version's names."""
+    """Return what numpy looks for, in this version's names."""
     from numpy._core._multiarray_umath import __cpu_dispatch__
 
     return __cpu_dispatch__

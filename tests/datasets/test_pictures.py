@@ -21,7 +21,7 @@ from bench.errors import DataError
 
 
 def png(height: int, width: int, rows: int, *, bits: int = 8, colours: int = 0, value: int = 200) -> bytes:
-    """A PNG of one value whose header says `height`, and that ends properly after so many rows."""
+    """Return a PNG of one value whose header says `height`, and that ends properly after so many rows."""
     header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
     row = b"\0" + value.to_bytes(bits // 8, "big") * (width * {0: 1, 2: 3, 6: 4}[colours])
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(row * rows)), (b"IEND", b"")]
@@ -99,7 +99,7 @@ def test_pictures_of_other_modes_become_rgb(tmp_path, mode, colour):
 
 
 def turned(orientation: int, format: str) -> bytes:
-    """A picture whose upper half is white once it is turned as its EXIF says; 16 wide and 8 high then."""
+    """Return a picture whose upper half is white once it is turned as its EXIF says; 16 wide and 8 high then."""
     upright = Image.new("L", (16, 8))
     upright.paste(255, (0, 0, 16, 4))
     back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}

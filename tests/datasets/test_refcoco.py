@@ -434,7 +434,7 @@ def test_a_box_that_is_none_matters_only_where_boxes_are_needed(tmp_path):
 
 
 def bare(*keys):
-    """A release of which these keys are left out everywhere."""
+    """Return a release of which these keys are left out everywhere."""
 
     def strip(value):
         if isinstance(value, dict):

@@ -78,7 +78,7 @@ def broken_mask_file(root: Path) -> None:
 
 
 def annotated(**changes: object) -> Callable[[Path], None]:
-    """Changes the annotation of the first ref, which is of the training split."""
+    """Change the annotation of the first ref, which is of the training split."""
 
     def plant(root: Path) -> None:
         path = first(root, "instances.json")

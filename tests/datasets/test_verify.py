@@ -145,7 +145,7 @@ def video_in_two_splits(root: Path) -> list[str]:
 
 
 def annotation(**changed: object) -> Callable[[Path], list[str]]:
-    """Changes the annotation of the first ref; what is named for the key stands below `named`."""
+    """Change the annotation of the first ref; what is named for the key stands below `named`."""
     named = changed.pop("named")
 
     def plant(root: Path) -> list[str]:
@@ -160,7 +160,7 @@ def annotation(**changed: object) -> Callable[[Path], list[str]]:
 
 
 def without(key: str, named: str) -> Callable[[Path], list[str]]:
-    """Takes the image, or the annotation, of the first ref out of instances.json."""
+    """Take the image, or the annotation, of the first ref out of instances.json."""
 
     def plant(root: Path) -> list[str]:
         path, refs = first(root, "instances.json"), first(root, "refs(*).p")

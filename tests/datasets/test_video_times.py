@@ -98,7 +98,7 @@ def prepared(released, tmp_path_factory) -> Path:
 
 
 def expected_frame(frames: list[float], second: int) -> float:
-    """The frame that stands for a second: of those that begin in it the last up to its middle, or the first."""
+    """Return the frame that stands for a second: of those that begin in it the last up to its middle, or the first."""
     own = [at for at in frames if second <= at < second + 1]
     if own:
         return max((at for at in own if at <= second + 0.5), default=own[0])

@@ -72,7 +72,7 @@ class Video:
 
 
 def _bar_code(seconds: float) -> NDArray[np.uint8]:
-    """A frame (32, width, 3) that says when it is presented; at negative times, 20 s are added."""
+    """Return a frame (32, width, 3) that says when it is presented; at negative times, 20 s are added."""
     ticks = round((seconds if seconds >= 0 else seconds + 20) * _CLOCK)
     bits = [255 * (ticks >> place & 1) for place in range(_BITS)]
     return np.broadcast_to(np.repeat(np.array(bits, np.uint8), _BAR)[None, :, None], (32, _BITS * _BAR, 3)).copy()
@@ -86,12 +86,12 @@ def shown(frame: NDArray[np.uint8]) -> float:
 
 
 def _tone(times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The sound at these times, which tells them by its pitch."""
+    """Return the sound at these times, which tells them by its pitch."""
     return (0.5 * np.sin(2 * np.pi * (_LOWEST * times + _RISE * times**2 / 2))).astype(np.float32)
 
 
 def heard(wave: NDArray[np.float32], rate: int, at: float) -> float | None:
-    """Which time the sound at a place of a recording tells, in seconds; None where it is silent."""
+    """Return which time the sound at a place of a recording tells, in seconds; None where it is silent."""
     middle, half = round(at * rate), rate // 25
     piece = wave[middle - half : middle + half]
     if np.abs(piece).max() < 0.01:

@@ -10,7 +10,7 @@ from bench.system.checksums import combined
 
 
 def gives_fingerprint(root: Path, manifest: Manifest) -> bool:
-    """Whether the files under `root` give the manifest's fingerprint."""
+    """Return whether the files under `root` give the manifest's fingerprint."""
     files = [path for path in root.rglob("*") if path.is_file()]
     digests = ((path.relative_to(root).as_posix(), sha256(path.read_bytes()).hexdigest()) for path in files)
     return combined(digests) == manifest.fingerprint

@@ -12,7 +12,7 @@ from bench.streams.lockstep import MultiStream
 
 
 def trained(suite: str, task: str, name: str, *sets: str) -> tuple[MultiStream, int]:
-    """The task's streams with the method attached, and how many parameters it trains."""
+    """Return the task's streams with the method attached, and how many parameters it trains."""
     (spec,) = make_plan(RunRequest(suite, [name], [task], [0], sets))
     model = MultiStream({stream: outline_stream(**source) for stream, source in spec.streams.items()})
     method = validate.build(registry.load("methods", name), spec.settings, name)

@@ -64,7 +64,7 @@ PICKLE = Form(pickle.loads, lambda document: pickle.dumps(document, 2))  # it re
 
 
 def mutant(random: Random, seeds: Sequence[bytes], form: Form | None = None) -> bytes:
-    """One of some valid files after up to four changes; half of the time, where it has a form, to its values."""
+    """Return one of some valid files after up to four changes; half of the time, where it has a form, to its values."""
     content = random.choice(seeds)
     if form and random.random() < 0.5:
         document = [form.loads(content)]
@@ -77,7 +77,7 @@ def mutant(random: Random, seeds: Sequence[bytes], form: Form | None = None) -> 
 
 
 def _change_value(random: Random, document: list[Any]) -> None:
-    """Puts another for a value, takes it away, or doubles it."""
+    """Put another for a value, takes it away, or doubles it."""
     places = list(_places(document))
     holder, key = random.choice(places)
     kind = random.choice(("value", "value", "value", "other", "out", "more"))
@@ -95,7 +95,7 @@ def _change_value(random: Random, document: list[Any]) -> None:
 
 
 def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
-    """Where values are in lists and tables in one another: what holds each, and its key there."""
+    """Yield where values are in lists and tables in one another: what holds each, and its key there."""
     if isinstance(holder, MutableMapping | MutableSequence):
         for key in holder if isinstance(holder, MutableMapping) else range(len(holder)):
             yield holder, key
@@ -104,7 +104,7 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
 
 @lru_cache(maxsize=64)
 def _words(content: bytes) -> list[tuple[int, int]]:
-    """Where words, numbers, and quoted texts are in what is, or as if it were, text."""
+    """Return where words, numbers, and quoted texts are in what is, or as if it were, text."""
     return [found.span() for found in re.finditer(rb'"[^"\n]*"|[\w.+-]+', content)]
 
 

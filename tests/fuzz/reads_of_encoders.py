@@ -10,7 +10,7 @@ import valid_encoders
 
 
 def encoder(place: Path, name: str) -> None:
-    """Loads the encoder in `place`, of which one file is damaged and the others are as they should be.
+    """Load the encoder in `place`, of which one file is damaged and the others are as they should be.
 
     Args:
         place: folder of the folder.
@@ -28,7 +28,7 @@ def encoder(place: Path, name: str) -> None:
 
 
 def tokenizer(place: Path, name: str) -> None:
-    """Loads the tokenizer of an encoder likewise, and not the rest of it, which takes longer."""
+    """Load the tokenizer of an encoder likewise, and not the rest of it, which takes longer."""
     from bench.streams import inputs
 
     words = inputs.TextInput(str(_completed(place, name)), length=8)

@@ -13,7 +13,7 @@ _SOME = 1000  # samples of a file with a hundred thousand, whose paths are looke
 
 
 def inside(root: Path, path: Path) -> None:
-    """Fails where a path leads out of a folder, on whatever system."""
+    """Fail where a path leads out of a folder, on whatever system."""
     assert path.resolve().is_relative_to(root.resolve()), f"{path} leads out of {root}"
     assert "\0" not in str(path) and "\\" not in str(path.relative_to(root)) and ":" not in str(path.relative_to(root))
 

@@ -9,7 +9,7 @@ import zlib
 
 
 def png(content: bytes) -> bytes:
-    """A PNG file with each chunk's checksum as it should be, as far as its lengths can be followed."""
+    """Return a PNG file with each chunk's checksum as it should be, as far as its lengths can be followed."""
     fixed, at = bytearray(content), 8
     while at + 12 <= len(fixed):
         length = int.from_bytes(fixed[at : at + 4], "big")
@@ -22,13 +22,13 @@ def png(content: bytes) -> bytes:
 
 
 def tensors(content: bytes) -> bytes:
-    """A safetensors file whose first number is the length of its header, padded."""
+    """Return a safetensors file whose first number is the length of its header, padded."""
     end = content.rfind(b"}") + 1
     return struct.pack("<Q", max(end - 8, 0)) + content[8:] if end else content
 
 
 def archive(content: bytes) -> bytes:
-    """A ZIP archive with the checksum of each of its files as it should be, where the directory can be read."""
+    """Return a ZIP archive with the checksum of each of its files as it should be, where the directory can be read."""
     fixed = bytearray(content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as opened:

@@ -51,12 +51,12 @@ class Target:
         return self.told or Path(self.file).name
 
     def damaged(self, random: Random) -> bytes:
-        """One of the files after some damage, repaired half of the time where it can be."""
+        """Return one of the files after some damage, repaired half of the time where it can be."""
         content = mutant(random, self.seeds, self.form)
         return self.repair(content) if self.repair and random.random() < 0.5 else content
 
     def take(self, folder: Path, content: bytes) -> None:
-        """Reads `content` as the file."""
+        """Read `content` as the file."""
         path = folder / self.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

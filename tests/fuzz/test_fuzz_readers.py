@@ -41,7 +41,7 @@ def little_memory() -> Iterator[None]:
 
 
 def check(target: Target, folder: Path, content: bytes) -> None:
-    """Reads a damaged file, and looks at what is told of it."""
+    """Read a damaged file, and looks at what is told of it."""
     started = time.perf_counter()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

@@ -68,7 +68,7 @@ def records() -> list[bytes]:
 
 
 def baselines() -> list[bytes]:
-    """The repository's own with two methods of one task: it is small."""
+    """Return the repository's own with two methods of one task: it is small."""
     document = json.loads((REPOSITORY / "results/mini/baseline.json").read_bytes())
     task = document["tasks"]["ave"]
     task["methods"] = {name: task["methods"][name] for name in ("lora", "cola")}
@@ -118,7 +118,7 @@ def efficiency() -> list[bytes]:
 
 
 def claim_file() -> str:
-    """Where the claim of the run lies."""
+    """Return where the claim of the run lies."""
     from bench.records.schema import stem
 
     return f"claims/{stem(spec())}.json"
@@ -160,7 +160,7 @@ def arrays() -> list[bytes]:
 
 
 def manifest_of(array: bytes, names: tuple[str, ...] = ("image", "label")) -> bytes:
-    """The manifest of decoded samples whose arrays are all this one, which may be damaged."""
+    """Return the manifest of decoded samples whose arrays are all this one, which may be damaged."""
     try:
         read = np.load(io.BytesIO(array), allow_pickle=False)
         described: dict[str, object] = {"dtype": read.dtype.str, "shape": [*read.shape]}

@@ -28,16 +28,16 @@ WORST: dict[str, Worst] = {}
 
 
 def add(reader: str, files: dict[str, Callable[[], bytes]]) -> None:
-    """Adds files for a reader, by what they are."""
+    """Add files for a reader, by what they are."""
     WORST.update({f"{reader}: {name}": Worst(reader, content) for name, content in files.items()})
 
 
 def repeated(part: bytes, size: int, first: bytes = b"", last: bytes = b"") -> Callable[[], bytes]:
-    """A content of up to `size` bytes: a part over and over."""
+    """Return a content of up to `size` bytes: a part over and over."""
     return lambda: first + part * ((size - len(first) - len(last)) // len(part)) + last
 
 
 def numbered(part: str, size: int, first: str = "", last: str = "") -> Callable[[], bytes]:
-    """A content of up to `size` bytes: a part with another number each time."""
+    """Return a content of up to `size` bytes: a part with another number each time."""
     count = size // len(part.format(10**6))
     return lambda: (first + "".join(map(part.format, range(count))) + last).encode()

@@ -16,7 +16,7 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 def _png(
     width: int, height: int, bits: int = 8, colours: int = 6, more: bytes = b"", interlaced: bool = False
 ) -> bytes:
-    """A picture of zeros: a thousand times as large as its file."""
+    """Return a picture of zeros: a thousand times as large as its file."""
     header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, interlaced)
     row = 1 + width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours] // 8
     packer, packed = zlib.compressobj(9), []

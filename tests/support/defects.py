@@ -82,7 +82,7 @@ def _relabelled(change: Callable[[np.ndarray, int], np.ndarray]) -> AbstractCont
 
 @contextmanager
 def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
-    """The runner trains by `train(real, test split, model, method, task, recipe, splits, ...)`."""
+    """Yield the runner trains by `train(real, test split, model, method, task, recipe, splits, ...)`."""
     measure, real = bench.execution.single_run.measure, bench.execution.single_run.train
 
     def measured(spec: Any, setup: Any, start: float) -> Any:
@@ -98,7 +98,7 @@ def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
 
 
 def _validated_on_test() -> AbstractContextManager[object]:
-    """The test split takes the place of the validation split in training."""
+    """Return the test split takes the place of the validation split in training."""
 
     def train(real: Callable[..., Any], test: Any, *given: Any) -> Any:
         model, method, task, recipe, splits, *rest = given
@@ -108,7 +108,7 @@ def _validated_on_test() -> AbstractContextManager[object]:
 
 
 def _chosen_by_test() -> AbstractContextManager[object]:
-    """The curve tells the validation scores, but the best epoch is picked by the test scores."""
+    """Return the curve tells the validation scores, but the best epoch is picked by the test scores."""
 
     def train(real: Callable[..., Any], test: Any, *given: Any) -> Any:
         score, seen = bench.training.trainer.score, []
@@ -152,7 +152,7 @@ DEFECTS = {
 
 
 def main() -> int:
-    """A check of AVE without and with each defect; 0 where the first passes and the others fail for their reasons."""
+    """Return a check of AVE without and with each defect; 0 where the first passes and the others fail for their reasons."""
     lines, right = [], True
     for name, defect in {"none": Defect(nullcontext, "lora,dora,cola", ""), **DEFECTS}.items():
         rows: list[Any] = []
@@ -173,7 +173,7 @@ def main() -> int:
 
 @contextmanager
 def _telling(rows: list[Any]) -> Iterator[None]:
-    """Collects the rows that a check tells."""
+    """Collect the rows that a check tells."""
     tell = bench.cli.check._tell
 
     def collect(found: Sequence[Any], *rest: Any) -> int:

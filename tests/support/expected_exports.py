@@ -15,7 +15,7 @@ from bench.streams.load import load_stream
 
 
 def leaves(value: Any, *path: Any) -> dict[tuple[Any, ...], Any]:
-    """The values in nested tables and lists, by the keys that lead to them; empty ones are values too."""
+    """Return the values in nested tables and lists, by the keys that lead to them; empty ones are values too."""
     if isinstance(value, Mapping | list | tuple) and value:
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         return {place: leaf for key, inner in pairs for place, leaf in leaves(inner, *path, key).items()}

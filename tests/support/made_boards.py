@@ -23,7 +23,7 @@ METHODS = {  # by name: score, parameters, MB while training, samples a second
 
 
 def spec(method: str, task: str = "ave", seed: int = 0, **changes: object) -> Spec:
-    """The specification of a run; `changes` are of the method's settings."""
+    """Return the specification of a run; `changes` are of the method's settings."""
     return Spec(
         suite="mini",
         task=task,
@@ -38,7 +38,7 @@ def spec(method: str, task: str = "ave", seed: int = 0, **changes: object) -> Sp
 
 
 def record(run: Spec, epochs: int = 8) -> Record:
-    """A finished run: scores grow by half a point a seed, and LoRA's spread is as large as that of others."""
+    """Return a finished run: scores grow by half a point a seed, and LoRA's spread is as large as that of others."""
     score, adapter, megabytes, speed = METHODS.get(run.method, METHODS["lora"])
     score += run.seed / 2 - (20 if run.task == "avs" else 0)
     made = mocks.record(dataclasses.replace(run, task=run.task if run.task in ("ave", "avs") else "ave"), score)
@@ -57,12 +57,12 @@ def record(run: Spec, epochs: int = 8) -> Record:
 
 
 def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Record]:
-    """The records of all methods."""
+    """Return the records of all methods."""
     return [record(spec(method, task, seed)) for task in tasks for seed in range(seeds) for method in METHODS]
 
 
 def judged(found: Sequence[Record]) -> list[SectionBoard]:
-    """The records with places, intervals and gains that are made up too: the first two cannot be told apart."""
+    """Return the records with places, intervals and gains that are made up too: the first two cannot be told apart."""
     return [
         SectionBoard(section, [TaskBoard(table, _standings(table)) for table in section.tables], _ranks(section.tables))
         for section in sections(found)

@@ -148,7 +148,7 @@ METRICS = {"ave": ("accuracy", "f1"), "avs": ("miou", "f_score")}  # other tasks
 
 
 def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
-    """The record of a finished run with this primary score on the test split."""
+    """Return the record of a finished run with this primary score on the test split."""
     metric, other = METRICS.get(spec.task, ("accuracy@0.5", "miou"))
     adapter = 1000 * spec.settings.get("r", 1)
     made = Record(
@@ -192,13 +192,13 @@ def full_disk(room: int = 0) -> Iterator[None]:
 
 
 def failed(spec: Spec, reason: str = "the loss is not finite at step 3") -> Record:
-    """The record of a run that failed while training."""
+    """Return the record of a run that failed while training."""
     none = dict.fromkeys(("scores", "parameters", "memory", "throughput", "times", "data"))
     return record(spec, status="failed", reason=reason, traceback="Traceback ...", **none)
 
 
 def trial(spec: Spec) -> Record:
-    """The record of a run of `bench tune`: the nearer an adapter's rate is to 3e-4, the better.
+    """Return the record of a run of `bench tune`: the nearer an adapter's rate is to 3e-4, the better.
 
     It fails above 6e-3. Seeds differ by a point, and the best of three epochs is the second.
     """

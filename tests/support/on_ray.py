@@ -41,7 +41,7 @@ def dozed(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """The process of seed 0 dies."""
+    """Return the process of seed 0 dies."""
     if spec.seed == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return slept(spec, options, threads, 0.0)

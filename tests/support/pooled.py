@@ -30,19 +30,19 @@ held: list[object] = []
 
 
 def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """A finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
+    """Return a finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
     assert options.data_root
     (options.data_root / f"{spec.seed}").write_text("")
     return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
 
 
 def counted(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """A finished run whose record says, as its threads, how many CPUs its process may use."""
+    """Return a finished run whose record says, as its threads, how many CPUs its process may use."""
     return noted(spec, options, cpus.available_cpus())
 
 
 def met(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Ends only when its neighbour, of the pair of seeds 0 and 1 or 2 and 3, has begun too."""
+    """End only when its neighbour, of the pair of seeds 0 and 1 or 2 and 3, has begun too."""
     record = noted(spec, options, threads)
     _until((options.data_root / f"{spec.seed ^ 1}").exists)
     logging.getLogger("bench").warning("warned by %s", spec.seed)
@@ -86,14 +86,14 @@ def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def brief(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """A run that is done soon, and says so where anybody may have stopped to read."""
+    """Return a run that is done soon, and says so where anybody may have stopped to read."""
     time.sleep(0.1)
     print("loading", file=sys.stderr, flush=True)
     return noted(spec, options, threads)
 
 
 def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """A run that takes its time to end."""
+    """Return a run that takes its time to end."""
     try:
         noted(spec, options, threads)
         time.sleep(60)
@@ -103,7 +103,7 @@ def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Every run but that of seed 0 takes a gigabyte."""
+    """Return every run but that of seed 0 takes a gigabyte."""
     record = noted(spec, options, threads)
     if spec.seed:
         held.append(b"x" * 10**9)
@@ -112,7 +112,7 @@ def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def tried(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """A run of a trial."""
+    """Return a run of a trial."""
     assert options.validate_only and options.results is None
     return mocks.trial(spec)
 
@@ -125,7 +125,7 @@ def _until(happened: Callable[[], bool]) -> None:
 
 
 def slow(write: Callable[[Path], object], begun: Path) -> Callable[[Path], object]:
-    """What writes the leaderboard, but slowly."""
+    """Return what writes the leaderboard, but slowly."""
 
     def write_slowly(results: Path) -> object:
         begun.touch()

@@ -26,7 +26,7 @@ ALONE = "alone"
 
 
 def main(results: Path, suite: str, folder: Path, count: int) -> int:
-    """Goes through the sweep; returns how many processes failed."""
+    """Go through the sweep; returns how many processes failed."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     launched = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}

@@ -173,7 +173,7 @@ class Ran:
 
 
 def watch(method: str, options: RunOptions, results: Path) -> Ran:
-    """Does a run of `RUNS`, as `bench run --track wandb --save-adapters` does it."""
+    """Do a run of `RUNS`, as `bench run --track wandb --save-adapters` does it."""
     task, *changes = RUNS[method]
     (spec,) = make_plan(RunRequest("mini", [method], [task], [0], [*FEW, *changes]))
     made: list[Setup] = []

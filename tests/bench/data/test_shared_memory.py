@@ -55,7 +55,7 @@ def test_batches_are_shared_where_there_is_room(monkeypatch):
 
 
 def mounted(size: str, code: str) -> subprocess.CompletedProcess[str]:
-    """Runs Python where /dev/shm has so much room, and nobody else sees it."""
+    """Run Python where /dev/shm has so much room, and nobody else sees it."""
     words = ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size={size} tmpfs /dev/shm && exec "$@"', "sh"]
     return subprocess.run(
         [*words, sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False

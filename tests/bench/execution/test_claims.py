@@ -445,7 +445,7 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
         lambda spec, options: mocks.failed(spec) if spec.seed else mocks.record(spec),
     )
     said = ((spec, True) for spec in plan)  # by the main process
-    monkeypatch.setattr("bench.system.distributed.agreed", lambda _: next(said))
+    monkeypatch.setattr("bench.system.distributed.broadcast", lambda _: next(said))
     monkeypatch.setattr("bench.system.distributed.connect", lambda _: None)
     with pytest.raises(BenchError, match="failed in a process that the others wait for"):
         list(sweep(plan, tmp_path, RunOptions()))

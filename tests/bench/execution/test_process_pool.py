@@ -131,7 +131,7 @@ def test_workers_that_do_not_start_are_told_of(runs, monkeypatch):
     nowhere = ModuleType("nowhere")  # workers cannot import it
     exec("def execute(spec, options, threads): ...", vars(nowhere))
     monkeypatch.setitem(sys.modules, "nowhere", nowhere)
-    with pytest.raises(BenchError, match="a worker process cannot be started"):
+    with pytest.raises(BenchError, match="a worker process could not be started"):
         list(runs(nowhere.execute, 2))
 
 

@@ -100,10 +100,10 @@ def spoil(results: Path, name: str) -> str:
     path = folder / "zzz.json"
     if name == "a pipe":
         os.mkfifo(path)
-        return "it is no regular file"
+        return "it is not a regular file"
     if name == "a folder":
         path.mkdir()
-        return "no regular file"
+        return "not a regular file"
     if name == "a link to nothing":
         path.symlink_to(folder / "nothing")
         return "No such file"

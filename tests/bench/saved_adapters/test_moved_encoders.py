@@ -30,7 +30,7 @@ HUB_NAME = "someone/sounds"
 
 
 def snapshot(cache: Path, commit: str = COMMIT, *, main: bool = True) -> Path:
-    """Puts the embedded encoder of sounds into the cache, as `hf download` does."""
+    """Put the embedded encoder of sounds into the cache, as `hf download` does."""
     repository = cache / f"models--{HUB_NAME.replace('/', '--')}"
     folder = repository / "snapshots" / commit
     shutil.copytree(WEIGHTS / "audio-v1", folder)

@@ -108,7 +108,7 @@ def spec(method: str, *changes: str) -> Spec:
 
 @pytest.fixture(scope="module")
 def trained(options, tmp_path_factory):
-    """Trains and saves a method, once; what it returns has the record, the folder, the model and the method."""
+    """Train and saves a method, once; what it returns has the record, the folder, the model and the method."""
     results = tmp_path_factory.mktemp("results")
     runs: dict[str, SimpleNamespace] = {}
     save = save_load.save
@@ -341,7 +341,7 @@ def test_buffers_are_those_of_the_best_epoch(options, monkeypatch):
 
 
 def altered(folder: Path, points: float, **environment) -> list[str]:
-    """Moves the scores in an adapter's record, and says where it was made; returns the arguments that evaluate it.
+    """Move the scores in an adapter's record, and says where it was made; returns the arguments that evaluate it.
 
     Without its manifest, as an older one: else it would be refused.
     """

@@ -20,17 +20,17 @@ def reads(monkeypatch):
 
 
 def checksum_of(folder, *names):
-    with checksums.remembered(folder) as checksum:
+    with checksums.cached_checksums(folder) as checksum:
         return [checksum(folder / name) for name in names]
 
 
 def old(path):
-    """Makes a file look as if it was written an hour ago: what is new is not remembered."""
+    """Make a file look as if it was written an hour ago: what is new is not cached_checksums."""
     os.utime(path, (path.stat().st_mtime - 3600,) * 2)
 
 
 def test_a_file_is_read_once_until_it_changes(tmp_path, reads, monkeypatch):
-    monkeypatch.setattr(checksums, "_SETTLED", 0.0)
+    monkeypatch.setattr(checksums, "_MIN_AGE", 0.0)
     path = tmp_path / "labels.txt"
     path.write_text("dog&0&5")
     digest = hashlib.sha256(b"dog&0&5").hexdigest()

@@ -63,6 +63,6 @@ def test_a_script_without_a_guard_is_told_so(tmp_path, jobs):
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1, done.stderr
-    assert "UsageError: a worker process cannot be started" in done.stderr
-    assert 'put what runs below `if __name__ == "__main__":`' in done.stderr
+    assert "UsageError: a worker process could not be started" in done.stderr
+    assert 'put the code that runs below `if __name__ == "__main__":`' in done.stderr
     assert not [*tmp_path.glob("out/claims/*"), *tmp_path.glob("data/*/.*")]

@@ -27,7 +27,7 @@ OTHERS = "22 27 0:21 / /proc rw,relatime - proc proc rw\n27 1 254:0 / / rw,relat
 
 @pytest.fixture
 def machine(tmp_path):
-    """Makes a process of that cgroup, those mounts, and those files of cgroups; returns what `cpus` takes."""
+    """Make a process of that cgroup, those mounts, and those files of cgroups; returns what `cpus` takes."""
 
     def make(cgroup: str, mount: str, files: dict[str, str]) -> dict[str, Path]:
         proc = tmp_path / "proc"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from bench.system import trust
-from bench.system.checksums import remembered
+from bench.system.checksums import cached_checksums
 from bench.system.trust import writable_by_others
 
 
@@ -44,21 +44,21 @@ def test_a_group_of_ones_own_is_no_other_user(tmp_path, monkeypatch, name, membe
 
 def test_checksums_that_others_could_have_written_are_not_believed(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
-    monkeypatch.setattr("bench.system.checksums._SETTLED", -1e9)
+    monkeypatch.setattr("bench.system.checksums._MIN_AGE", -1e9)
     path = tmp_path / "a"
     path.write_text("a")
-    with remembered(tmp_path) as checksum:
+    with cached_checksums(tmp_path) as checksum:
         right = checksum(path)
     (place,) = (tmp_path / "cache/checksums").iterdir()
     place.write_text(place.read_text().replace(right, "0" * 64))
-    with remembered(tmp_path) as checksum:
+    with cached_checksums(tmp_path) as checksum:
         assert checksum(path) == "0" * 64, "in the user's own folder they are believed"
     place.parent.chmod(0o777)
-    with remembered(tmp_path) as checksum:
+    with cached_checksums(tmp_path) as checksum:
         assert checksum(path) == right
 
 
 def test_a_pipe_has_no_checksum(tmp_path):
     os.mkfifo(tmp_path / "a")
-    with remembered(tmp_path) as checksum:
+    with cached_checksums(tmp_path) as checksum:
         assert checksum(tmp_path / "a") == "missing"

@@ -72,7 +72,7 @@ PAYLOADS = [
 
 
 def filled(hint: Any, text: str) -> Any:
-    """A value of a type in which every text, also every key, is `text`."""
+    """Return a value of a type in which every text, also every key, is `text`."""
     origin, args = get_origin(hint), get_args(hint)
     if hint is Record:
         return record(text)
@@ -92,7 +92,7 @@ def filled(hint: Any, text: str) -> Any:
 
 
 def record(text: str, seed: int = 0, **changes: Any) -> Record:
-    """A record of which every text that the schema allows is `text`, but for those that have another form."""
+    """Return a record of which every text that the schema allows is `text`, but for those that have another form."""
     spec = dataclasses.asdict(filled(Spec, text)) | {
         "seed": seed,
         "recipe": mocks.RECIPE | {text: text},
@@ -112,7 +112,7 @@ def efficiency_record(text: str) -> efficiency.Efficiency:
 
 
 def made(text: str) -> list[Record]:
-    """Two seeds that ended, and one that failed."""
+    """Return two seeds that ended, and one that failed."""
     nothing = dict.fromkeys(("scores", "parameters", "memory", "throughput", "times", "data"))
     return [record(text), record(text, 1), record(text, 2, status="failed", **nothing)]
 
@@ -181,7 +181,7 @@ MARKS = [
 
 
 def structure(kind: str, text: str, payload: str) -> Any:
-    """What a reader of the output makes of it besides its texts."""
+    """Return what a reader of the output makes of it besides its texts."""
     if kind == "message":  # of several lines
         return None
     if kind == "terminal":

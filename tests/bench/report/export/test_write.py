@@ -186,7 +186,7 @@ def test_a_link_of_the_users_is_followed_and_a_pipe_is_left_alone(results, tmp_p
     export(results, form, link)
     assert link.is_symlink() and target.read_bytes() != b"earlier"
     os.mkfifo(pipe)
-    with pytest.raises(BenchError, match=r"something else than a regular file.*choose another place with --out"):
+    with pytest.raises(BenchError, match=r"exists and is not a regular file.*choose another place with --out"):
         export(results, form, pipe)
     assert pipe.is_fifo()
 
