@@ -131,7 +131,7 @@ class MultiRelease(Release):
     columns = (("name", "video_id"),)
 
     def frame_paths(self, video: Video) -> list[Path]:
-        """Return the files of `frames`, which lie in one folder for all splits and keep the video's ending in their names."""
+        """The files of `frames`, which lie in one folder for all splits and keep the video's ending in their names."""
         folder = self.media / "visual_frames" / video.name
         return [folder / f"{video.name}.mp4_{number}.png" for number in range(1, SECONDS + 1)]
 

@@ -67,7 +67,7 @@ def decode_json(text: bytes | None, size: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _runs(part: Any, size: tuple[int, int]) -> NDArray[np.int64]:
-    """Return lengths of the runs of background and foreground by turns, down the columns, of a polygon or of run lengths."""
+    """Lengths of the runs of background and foreground by turns, down the columns, of a polygon or of run lengths."""
     height, width = size
     if isinstance(part, list):
         return _uncompressed(mask.frPyObjects([part], height, width)[0]["counts"])

@@ -13,7 +13,7 @@ _LONGEST = 200  # bytes of a name, in UTF-8: file systems take 255, and the read
 
 
 def is_plain(name: str) -> bool:
-    """Return whether a name in an annotation can only be that of a file or folder in the very folder where it is looked for.
+    """Whether a name in an annotation can only be that of a file or folder in the very folder where it is looked for.
 
     Annotations come from the internet, and a name in them must not lead out of the data root. So it has no slash of
     either kind, no colon (a drive, or a stream of a file, on Windows), nothing that cannot be printed (NUL ends a path,

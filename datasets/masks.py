@@ -36,7 +36,7 @@ def foreground(image: Image.Image) -> NDArray[np.bool_]:
 
 
 def all_alike(masks: Iterable[tuple[_T, Any]]) -> tuple[_T, Literal["empty", "full"]] | None:
-    """Return whether no mask has a foreground pixel, or none a background pixel: then they are none, or were read wrongly.
+    """Whether no mask has a foreground pixel, or none a background pixel: then they are none, or were read wrongly.
 
     Args:
         masks: arrays or tensors of any shape, not 0 in the foreground, each with what tells it from others. As many

@@ -98,7 +98,7 @@ def read_image(path: Path, sample: str, size: int) -> NDArray[np.uint8]:
 
 
 def decoded(image: Image.Image, stored: tuple[int, int] | None = None) -> Image.Image:
-    """Return an open image in RGB, turned upright as viewers do; not turned where it is stored in the size that it must have.
+    """An open image in RGB, turned upright as viewers do; not turned where it is stored in the size that it must have.
 
     Args:
         image: as `opened_image` gives it.
@@ -113,7 +113,7 @@ def _upright(image: Image.Image, turn: Image.Transpose | None) -> Image.Image:
 
 
 def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
-    """Return the mask resized to a square (nearest): (size, size), True where it is foreground, as `masks.foreground` says.
+    """The mask resized to a square (nearest): (size, size), True where it is foreground, as `masks.foreground` says.
 
     Raises:
         DataError: the file is missing, broken or too large.
@@ -124,7 +124,7 @@ def read_mask(path: Path, sample: str, size: int) -> NDArray[np.bool_]:
 
 
 def image_size(path: Path, sample: str, stored: tuple[int, int] | None = None) -> tuple[int, int]:
-    """Return height and width of an image in pixels as `decoded` gives it, by its header: the rest of the file may be broken.
+    """Height and width of an image in pixels as `decoded` gives it, by its header: the rest of the file may be broken.
 
     Raises:
         DataError: the file is missing, no image, or one too large.

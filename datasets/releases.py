@@ -209,7 +209,7 @@ RELEASES: dict[str, Card] = {
 
 
 def parts(task: str) -> list[str]:
-    """Return the names of the releases that a task's name stands for: of `refcoco+refcocog:box`, refcoco and refcocog."""
+    """The names of the releases that a task's name stands for: of `refcoco+refcocog:box`, refcoco and refcocog."""
     return task.partition(":")[0].split("+")
 
 

@@ -92,7 +92,7 @@ def extract(video: Path, sample: str, seconds: int, frames: Path, sound: Path, t
 
 
 def length(video: Path, sample: str) -> float:
-    """Return how long a video with pictures and sound is by its header, in seconds. The errors are those of `extract`."""
+    """How long a video with pictures and sound is by its header, in seconds. The errors are those of `extract`."""
     import av
 
     for kind in ("audio", "video"):

@@ -138,7 +138,7 @@ def _as_tensors(batch: Batch) -> Batch:
 
 
 def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """Yield the batches of a loader on a device, which need not wait for them where they are pinned; errors as `batches`."""
+    """The batches of a loader on a device, which need not wait for them where they are pinned; errors as `batches`."""
     for batch in batches(loader):
         yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
 

@@ -91,14 +91,14 @@ def open_splits(
 def open_samples(
     task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
 ) -> Samples:
-    """Return one split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
+    """One split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
     samples = task.samples(release.locate(task, source, data_root)[0], split, inputs)
     _left_out(source, [samples])
     return samples
 
 
 def _left_out(source: Mapping[str, Any], splits: Iterable[Samples]) -> list[str]:
-    """Return what is wrong with entries of the annotations, which are no samples therefore; the same of several splits once.
+    """What is wrong with entries of the annotations, which are no samples therefore; the same of several splits once.
 
     Raises:
         DataError: with the first, unless the specification's `data` says that they are to be skipped.
@@ -144,7 +144,7 @@ def _open(
 
 
 def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]:
-    """Return what decoded samples depend on besides the release: the task and its code, what streams read, and tokenizers."""
+    """What decoded samples depend on besides the release: the task and its code, what streams read, and tokenizers."""
     texts = [each for each in inputs.values() if isinstance(each, TextInput)]
     tokenizers = [encoder_checksum(text.tokenizer, weights=False) for text in texts]
     return task, code_of(type(task)).checksum, inputs, tokenizers
@@ -153,7 +153,7 @@ def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]
 def _without(
     datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
 ) -> dict[str, Dataset[dict[str, Tensor]]]:
-    """Return the splits, in which these columns hold for every input of every sample what they do for training's first one.
+    """The splits, in which these columns hold for every input of every sample what they do for training's first one.
 
     For every input the same: the ten seconds of one video would tell of each second which one it is.
     """
@@ -172,7 +172,7 @@ def _repeated(values: Tensor, like: Tensor) -> Tensor:
 
 
 def share(samples: Samples, of_all: float) -> Sequence[int]:
-    """Return which samples make up a share of a split, in the split's order: what they are taken from, drawn by its name.
+    """Which samples make up a share of a split, in the split's order: what they are taken from, drawn by its name.
 
     So the draw depends on no seed and no order, and a larger share holds all of a smaller one.
 

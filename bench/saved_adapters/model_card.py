@@ -14,7 +14,7 @@ from bench.text import escape, markdown
 
 
 def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
-    """Return the card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
+    """The card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
 
     Args:
         record: of the finished run that trained it.

@@ -43,7 +43,7 @@ def card_data(record: Record, **more: Any) -> ModelCardData:
 
 
 def eval_results(record: Record) -> list[EvalResult]:
-    """Return the test scores of a finished record, a result a split and metric; after several splits, of all of them together.
+    """The test scores of a finished record, a result a split and metric; after several splits, of all of them together.
 
     Generated data goes by a type and a name of its own, never by the benchmark's. Scores that are not finite are left
     out.

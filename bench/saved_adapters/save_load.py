@@ -73,7 +73,7 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, 
 
 
 def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> schema.Record:
-    """Return the record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
+    """The record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
     streams = {
         name: {**source, "model": encoders[name].name} if encoders[name].on_hub else source
         for name, source in record.spec["streams"].items()
@@ -84,7 +84,7 @@ def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> sc
 def open_adapter(
     folder: Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
 ) -> tuple[schema.Record, Spec]:
-    """Return the record of the run that trained a saved adapter, and its specification with the encoders as they lie here.
+    """The record of the run that trained a saved adapter, and its specification with the encoders as they lie here.
 
     Args:
         folder: of the saved adapter.

@@ -100,7 +100,7 @@ SHAPES: dict[str, list[NDArray[np.float64]]] = {
 
 @lru_cache(maxsize=1024)
 def _texture(name: str, side: int) -> NDArray[np.float32]:
-    """Return how much of the second colour a texture shows, (side, side, 1), with a period of about a third of the object."""
+    """How much of the second colour a texture shows, (side, side, 1), with a period of about a third of the object."""
     v, u = np.mgrid[0:side, 0:side] / side * 2 * np.pi * 3
     share = {
         "plain": lambda: np.zeros((side, side)),

@@ -63,7 +63,7 @@ def find_kind(rng: np.random.Generator, scene: Scene, item: Item) -> Kind:
 
 
 def _some_of(rng: np.random.Generator, item: Item, share: float) -> Kind:
-    """Return some of what an object is like: its category mostly, colour and size as often as said, texture less often."""
+    """Some of what an object is like: its category mostly, colour and size as often as said, texture less often."""
     shares = (max(0.85, share), share, share, share * share)
     return Kind(*(word if rng.random() < often else None for word, often in zip(item.look, shares, strict=True)))
 

@@ -18,7 +18,7 @@ _SENTENCES = 4  # at most
 
 
 def passage(rng: np.random.Generator, scene: Scene) -> str:
-    """Return one to four sentences of a scene, of at most MOST_WORDS words in all, each ended by a full stop set apart."""
+    """One to four sentences of a scene, of at most MOST_WORDS words in all, each ended by a full stop set apart."""
     item = any_of(rng, scene.items)
     said: list[str] = []
     for _ in range(1 + int(rng.random() * _SENTENCES)):

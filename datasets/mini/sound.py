@@ -97,7 +97,7 @@ def _fraction(values: Wave) -> Wave:
 
 
 def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
-    """Return the sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
+    """The sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
     heard = tuple((k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2)
     wave = _period(heard)[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
     for k, amplitude in heard:

@@ -73,7 +73,7 @@ class Video:
 
 
 def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: tuple[float, float]) -> Thing:
-    """Return a thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
+    """A thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
     size = rng.uniform(*sizes)
     x, y = rng.uniform(size / 2, 1 - size / 2, 2)
     shape, texture, _ = CLASSES[category]

@@ -35,7 +35,7 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
 
 
 def _walk(name: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
-    """Return what walks a release, and returns the file that its samples are counted in, None if nothing can be counted."""
+    """What walks a release, and returns the file that its samples are counted in, None if nothing can be counted."""
     if name == "ave":
         from bench.datasets.verify.ave import walk
 

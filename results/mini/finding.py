@@ -93,7 +93,7 @@ def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
 
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """Yield what CoLA loses or gains by each change, on each task that has been run with them, and what one path adds."""
+    """What CoLA loses or gains by each change, on each task that has been run with them, and what one path adds."""
     for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
         whole, lora = (measured.runs(((m,), (task,), FIVE, ())).get((task, m), {}) for m in ("cola", "lora"))
         changed = {
@@ -114,7 +114,7 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
 
 
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """Yield whether CoLA's gain is one of speed: CoLA over LoRA with twice the epochs, and what each gains from these."""
+    """Whether CoLA's gain is one of speed: CoLA over LoRA with twice the epochs, and what each gains from these."""
     between, gained = [], []
     for methods, tasks, seeds, more in STAGES["longer"]:
         for task in tasks:
@@ -191,7 +191,7 @@ RESOLVED = (
 
 
 def resolution(measured: Measured) -> str:
-    """Return the true gains that the paired t-test finds with probability 0.8, as Markdown, from the deviations recorded."""
+    """The true gains that the paired t-test finds with probability 0.8, as Markdown, from the deviations recorded."""
     lines = []
     for question in RESOLVED:
         found = answers(question, runs(measured, question.one), runs(measured, question.other))

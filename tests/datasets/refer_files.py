@@ -95,7 +95,7 @@ def write_release(
     protocol: int = 0,
     pictures: str = "images/train2014",
 ) -> Path:
-    """Return a release with three images, or those given, and one object in each; each image 40 x 30 and of its own grey."""
+    """A release with three images, or those given, and one object in each; each image 40 x 30 and of its own grey."""
     images = [image(number) for number in (1, 2, 3)] if images is None else images
     annotations = [annotation(number) for number in (1, 2, 3)] if annotations is None else annotations
     (root / folder).mkdir(parents=True, exist_ok=True)

@@ -68,7 +68,7 @@ OTHERS = {
 
 
 def meant(sentence: str, scene: Scene) -> list[Item]:
-    """Return the objects that fit the words: a part of them for the object itself, and one for each that it lies beside."""
+    """The objects that fit the words: a part of them for the object itself, and one for each that it lies beside."""
     head, *rest = re.split(r"\b(left of|right of|above|over|below|under)\b", sentence)
     fitting, places = look_up(head, scene)
     for side, anchor in zip(rest[::2], rest[1::2], strict=True):

@@ -152,7 +152,7 @@ DEFECTS = {
 
 
 def main() -> int:
-    """Return a check of AVE without and with each defect; 0 where the first passes and the others fail for their reasons."""
+    """A check of AVE without and with each defect; 0 where the first passes and the others fail for their reasons."""
     lines, right = [], True
     for name, defect in {"none": Defect(nullcontext, "lora,dora,cola", ""), **DEFECTS}.items():
         rows: list[Any] = []

@@ -30,7 +30,7 @@ held: list[object] = []
 
 
 def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Return a finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
+    """A finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
     assert options.data_root
     (options.data_root / f"{spec.seed}").write_text("")
     return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
