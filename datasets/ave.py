@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
-from bench.datasets.layout import LARGEST_TABLE, is_plain, locate, note
+from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.files import read_text
@@ -154,7 +154,7 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
         DataError: the file cannot be read, or holds no events.
     """
     try:
-        lines = read_text(path, LARGEST_TABLE).splitlines()
+        lines = read_text(path, MAX_TABLE_BYTES).splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from error
     events = []

@@ -8,7 +8,7 @@ The multi-source set MS3 is Multi-sources/ms3_meta_data.csv and, under ms3_data/
 <name>/<name>.mp4_<n>.png, gt_masks with <split>/<name>/<name>_<n>.png, and audio_wav with <split>/<name>.wav. All five
 frames are annotated in every split.
 
-The masks of copies are stored as grey values, colours, palettes or 0 and 1: whatever is not black is foreground.
+The masks of copies are stored as gray values, colors, palettes or 0 and 1: whatever is not black is foreground.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import LARGEST_TABLE, is_plain, locate, note
+from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, note
 from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.files import read_text
@@ -144,7 +144,7 @@ def _read_table(
 ) -> list[tuple[Video, str]]:
     """Return the videos of a table, each with its split."""
     try:
-        reader = csv.reader(io.StringIO(read_text(path, LARGEST_TABLE), newline=""))
+        reader = csv.reader(io.StringIO(read_text(path, MAX_TABLE_BYTES), newline=""))
         header = [name.strip() for name in next(reader, ())]
         rows = [row for row in reader if row]
     except (OSError, ValueError, csv.Error) as error:

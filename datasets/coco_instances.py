@@ -15,13 +15,13 @@ from typing import Any
 
 import msgspec
 
-from bench.datasets.layout import MOST_PROBLEMS
+from bench.datasets.layout import MAX_PROBLEMS
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
-LARGEST = 384 * MEBIBYTE  # bytes; all of COCO's training annotations of 2014 have 333 million
-MOST_ENTRIES = 800_000  # tables in it; all of COCO's training annotations of 2014 have 698,000
-_LONGEST = 1_000  # bytes of a value that is no segmentation
+MAX_BYTES = 384 * MEBIBYTE  # bytes; all of COCO's training annotations of 2014 have 333 million
+MAX_ENTRIES = 800_000  # tables in it; all of COCO's training annotations of 2014 have 698,000
+_MAX_VALUE_BYTES = 1_000  # bytes of a value that is no segmentation
 _ABSENT = msgspec.Raw()
 _NEEDED = {"images": ("id", "file_name", "height", "width"), "annotations": ("id", "image_id")}
 OPTIONAL = ("bbox", "segmentation", "category_id")
@@ -83,9 +83,9 @@ def read_instances(path: Path, images: Container[int], annotations: Container[in
         DataError: the file cannot be read, or an entry of it has a value that is too long or, unlike others, no number.
     """
     try:
-        content = read_bytes(path, LARGEST).removeprefix(b"\xef\xbb\xbf")
-        if (entries := content.count(b"{")) > MOST_ENTRIES:
-            raise ValueError(f"it has {entries:,} tables, more than {MOST_ENTRIES:,}")
+        content = read_bytes(path, MAX_BYTES).removeprefix(b"\xef\xbb\xbf")
+        if (entries := content.count(b"{")) > MAX_ENTRIES:
+            raise ValueError(f"it has {entries:,} tables, more than {MAX_ENTRIES:,}")
         document = msgspec.json.decode(content, type=_Document)
     except RecursionError:
         raise DataError(f"{path}: cannot be read as JSON: lists and tables lie too deep in one another") from None
@@ -149,7 +149,7 @@ class _Wanted:
             how = f", with {'the same' if same else 'other'} contents"
             if not same:
                 self.ambiguous.add(number)
-        if len(self.repeated) < MOST_PROBLEMS:
+        if len(self.repeated) < MAX_PROBLEMS:
             self.repeated.append(f"{self.name}: id {number} is there twice{how}")
 
 
@@ -172,8 +172,8 @@ def _number(entry: _Image | _Annotation, where: str) -> int:
 def _value(raw: msgspec.Raw, where: str) -> Any:
     text = bytes(raw)
     try:
-        if len(text) > _LONGEST:
-            raise ValueError(f"{len(text):,} bytes, more than {_LONGEST:,}")
+        if len(text) > _MAX_VALUE_BYTES:
+            raise ValueError(f"{len(text):,} bytes, more than {_MAX_VALUE_BYTES:,}")
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{where} cannot be read: {error}") from error

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask
 
-LARGEST = 4 * 2**20  # bytes of an object's segmentation; COCO's have some thousand
-MOST_PARTS = 10_000  # polygons and run lengths of one object; COCO's have a few hundred at most
-LONGEST = 1_000_000  # pixels of all outlines of one object; pycocotools makes room for five points in each
+MAX_BYTES = 4 * 2**20  # bytes of an object's segmentation; COCO's have some thousand
+MAX_PARTS = 10_000  # polygons and run lengths of one object; COCO's have a few hundred at most
+MAX_OUTLINE_PIXELS = 1_000_000  # pixels of all outlines of one object; pycocotools makes room for five points in each
 
 # A run length is written in characters of five bits each, of which all but the last have a sixth bit.
 _COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])+")
@@ -39,13 +39,13 @@ def decode(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
         ValueError: the segmentation is none of these, or does not fit the picture.
     """
     parts = segmentation if isinstance(segmentation, list) else [segmentation]
-    if len(parts) > MOST_PARTS:
-        raise ValueError(f"{len(parts):,} parts, more than {MOST_PARTS:,}")
+    if len(parts) > MAX_PARTS:
+        raise ValueError(f"{len(parts):,} parts, more than {MAX_PARTS:,}")
     # A polygon of one or two points covers nothing, and pycocotools would take two for a box.
     parts = [part for part in parts if not (isinstance(part, list) and len(part) < 6)]
     outlines = [_outline(part, size) for part in parts if isinstance(part, list)]
-    if sum(outlines) > LONGEST:
-        raise ValueError(f"outlines of {sum(outlines):,.0f} pixels, more than {LONGEST:,}")
+    if sum(outlines) > MAX_OUTLINE_PIXELS:
+        raise ValueError(f"outlines of {sum(outlines):,.0f} pixels, more than {MAX_OUTLINE_PIXELS:,}")
     runs = [_runs(part, size) for part in parts]
     if not runs:
         raise ValueError("no polygon of three points or more, and no run lengths")
@@ -58,8 +58,8 @@ def decode_json(text: bytes | None, size: tuple[int, int]) -> NDArray[np.bool_]:
     Raises:
         ValueError: it is too large, or as for `decode`.
     """
-    if text is not None and len(text) > LARGEST:
-        raise ValueError(f"{len(text):,} bytes, more than {LARGEST:,}")
+    if text is not None and len(text) > MAX_BYTES:
+        raise ValueError(f"{len(text):,} bytes, more than {MAX_BYTES:,}")
     try:
         return decode(json.loads(text or b"null"), size)
     except RecursionError:

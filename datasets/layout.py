@@ -7,9 +7,9 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.files import MEBIBYTE
 
-LARGEST_TABLE = 2 * MEBIBYTE  # bytes of an annotation file that is a table; the releases' have less than one
-MOST_PROBLEMS = 10_000  # wrong entries of a file that are kept; of a file with more, something else is wrong
-_LONGEST = 200  # bytes of a name, in UTF-8: file systems take 255, and the readers add endings
+MAX_TABLE_BYTES = 2 * MEBIBYTE  # bytes of an annotation file that is a table; the releases' have less than one
+MAX_PROBLEMS = 10_000  # wrong entries of a file that are kept; of a file with more, something else is wrong
+_MAX_NAME_BYTES = 200  # bytes of a name, in UTF-8: file systems take 255, and the readers add endings
 
 
 def is_plain(name: str) -> bool:
@@ -25,7 +25,7 @@ def is_plain(name: str) -> bool:
     """
     if not name.strip(". ") or not name.isprintable() or set(name) & {*"/\\:"}:
         return False
-    return len(name.encode("utf-8")) <= _LONGEST
+    return len(name.encode("utf-8")) <= _MAX_NAME_BYTES
 
 
 def locate(root: Path, folder: str, landmark: str) -> Path:
@@ -48,6 +48,6 @@ def note(error: DataError, problems: list[DataError] | None) -> None:
     Raises:
         DataError: `error`, where none is, or more are in it than anybody would read.
     """
-    if problems is None or len(problems) >= MOST_PROBLEMS:
+    if problems is None or len(problems) >= MAX_PROBLEMS:
         raise error
     problems.append(error)

@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 
 def foreground(image: Image.Image) -> NDArray[np.bool_]:
-    """Return the foreground of a mask, (height, width): whatever is not black, in colours, greys, a palette or 0 and 1.
+    """Return the foreground of a mask, (height, width): whatever is not black, in colors, grays, a palette or 0 and 1.
 
     Where some of it is transparent, that is background; and where all the rest is black, the rest is foreground: a
     black shape over nothing. JPEG keeps no black exactly, so there foreground is what is brighter than half.
@@ -31,8 +31,8 @@ def foreground(image: Image.Image) -> NDArray[np.bool_]:
     lit, seen = np.asarray(values[..., :-1].any(axis=2)), values[..., -1] > 0
     if seen.all() or not seen.any():
         return lit
-    coloured = lit & seen
-    return coloured if coloured.any() else seen
+    colored = lit & seen
+    return colored if colored.any() else seen
 
 
 def all_alike(masks: Iterable[tuple[_T, Any]]) -> tuple[_T, Literal["empty", "full"]] | None:
@@ -55,14 +55,14 @@ def all_alike(masks: Iterable[tuple[_T, Any]]) -> tuple[_T, Literal["empty", "fu
 
 
 def box_elsewhere(
-    box: tuple[float, float, float, float], mask: NDArray[np.bool_], least_iou: float
+    box: tuple[float, float, float, float], mask: NDArray[np.bool_], min_iou: float
 ) -> list[float] | None:
     """Return the box around a mask where an object's own box is another one.
 
     Args:
         box: x, y, width and height, in pixels.
         mask: (height, width).
-        least_iou: what the IoU of the two boxes must be at least, unless they differ by rounding only.
+        min_iou: what the IoU of the two boxes must be at least, unless they differ by rounding only.
 
     Returns:
         x, y, width and height of the box around the mask; None where the two agree, or the mask is empty.
@@ -73,7 +73,7 @@ def box_elsewhere(
     around = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
     x, y, width, height = box
     own = np.array([x, y, x + width, y + height])
-    if _iou(own, around) >= least_iou or np.abs(own - around).max() <= _ROUNDING:
+    if _iou(own, around) >= min_iou or np.abs(own - around).max() <= _ROUNDING:
         return None
     left, top, right, bottom = around.tolist()
     return [left, top, right - left, bottom - top]

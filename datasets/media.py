@@ -22,14 +22,14 @@ from bench.datasets.masks import foreground
 from bench.errors import DataError, wording
 from bench.files import MEBIBYTE, check_file, read_bytes
 
-LARGEST_PICTURE = 32 * MEBIBYTE  # bytes of a file; pictures of the benchmarks have less than one
-LARGEST_RECORDING = 256 * MEBIBYTE  # bytes of a file
-MOST_PIXELS = 2**25  # of a picture: as many as a frame of 8K video, 40 times those of any picture of the benchmarks
-LONGEST_SIDE = 2**16 - 1  # pixels, as in a JPEG; to resize a longer one takes 32 bytes for each
-MOST_SAMPLES = 2**26  # of a recording, over all its channels: twenty minutes of mono at 48 kHz
-MOST_SECONDS = 600  # of a recording, which decides how large it becomes at another rate; the benchmarks' have 10
+MAX_PICTURE_BYTES = 32 * MEBIBYTE  # bytes of a file; pictures of the benchmarks have less than one
+MAX_RECORDING_BYTES = 256 * MEBIBYTE  # bytes of a file
+MAX_PIXELS = 2**25  # of a picture: as many as a frame of 8K video, 40 times those of any picture of the benchmarks
+MAX_SIDE = 2**16 - 1  # pixels, as in a JPEG; to resize a longer one takes 32 bytes for each
+MAX_AUDIO_SAMPLES = 2**26  # of a recording, over all its channels: twenty minutes of mono at 48 kHz
+MAX_AUDIO_SECONDS = 600  # of a recording, which decides how large it becomes at another rate; the benchmarks' have 10
 RATES = (1_000, 384_000)  # Hz
-LOUDEST = 1_000.0  # of a sample of a recording in floats, where 1 is full scale
+MAX_AMPLITUDE = 1_000.0  # of a sample of a recording in floats, where 1 is full scale
 _BEFORE_END = 0.1  # seconds from the last window's end to the recording's
 _FORMATS = ("JPEG", "PNG")  # Pillow knows dozens, and runs a program to read one of them
 
@@ -56,10 +56,10 @@ def opened_image(path: Path, sample: str, what: str = "image") -> Iterator[Image
     Pillow gets all of the file, not its path: it makes room for whatever length a PNG names, if the file may have it.
 
     Raises:
-        DataError: the file is missing or broken, is neither PNG nor JPEG, or has more than `MOST_PIXELS`.
+        DataError: the file is missing or broken, is neither PNG nor JPEG, or has more than `MAX_PIXELS`.
     """
     with _decoding(path, sample, what):
-        content = read_bytes(path, LARGEST_PICTURE)
+        content = read_bytes(path, MAX_PICTURE_BYTES)
         with _open(io.BytesIO(content)) as image:
             pictures.check_rows(content)
             yield image
@@ -74,14 +74,14 @@ def _open(source: Path | io.BytesIO) -> Image.Image:
     return image
 
 
-def check_pixels(height: int, width: int, most: int = MOST_PIXELS) -> None:
+def check_pixels(height: int, width: int, most: int = MAX_PIXELS) -> None:
     """Refuse pictures that would take too much memory.
 
     Raises:
         ValueError: this is one.
     """
-    if max(height, width) > LONGEST_SIDE:
-        raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than {LONGEST_SIDE:,} along a side")
+    if max(height, width) > MAX_SIDE:
+        raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than {MAX_SIDE:,} along a side")
     if height * width > most:
         raise ValueError(f"{height:,} x {width:,} pixels (height x width), more than the {most:,} allowed")
 
@@ -130,7 +130,7 @@ def image_size(path: Path, sample: str, stored: tuple[int, int] | None = None) -
         DataError: the file is missing, no image, or one too large.
     """
     with _decoding(path, sample, "image"):
-        check_file(path, LARGEST_PICTURE)
+        check_file(path, MAX_PICTURE_BYTES)
         with _open(path) as image:
             size = image.height, image.width
             return size[::-1] if size != stored and pictures.is_on_its_side(image) else size
@@ -154,8 +154,8 @@ def decode_audio(path: Path, sample: str) -> tuple[NDArray[np.float32], int]:
     """
     with _opened_audio(path, sample) as file:
         wave = file.read(dtype="float32", always_2d=True)
-        if not np.abs(wave).max(initial=0) <= LOUDEST:  # a number that is none fails too
-            raise ValueError(f"it has samples that are no numbers, or beyond {LOUDEST:,.0f} times full scale")
+        if not np.abs(wave).max(initial=0) <= MAX_AMPLITUDE:  # a number that is none fails too
+            raise ValueError(f"it has samples that are no numbers, or beyond {MAX_AMPLITUDE:,.0f} times full scale")
         return wave.mean(axis=1), file.samplerate
 
 
@@ -173,7 +173,7 @@ def audio_seconds(path: Path, sample: str) -> float:
 def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
     """Yield a recording of which the header is read, and which is not too large."""
     with _decoding(path, sample, "audio"):
-        check_file(path, LARGEST_RECORDING)
+        check_file(path, MAX_RECORDING_BYTES)
         # Bytes: of a text it would not take a name that is no UTF-8.
         with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
             if not file.frames:
@@ -195,10 +195,10 @@ def check_audio(frames: int, channels: int, rate: int) -> None:
     """
     if not RATES[0] <= rate <= RATES[1]:
         raise ValueError(f"{rate:,} samples a second, expected are {RATES[0]:,} to {RATES[1]:,}")
-    if frames > MOST_SECONDS * rate or frames * channels > MOST_SAMPLES:
+    if frames > MAX_AUDIO_SECONDS * rate or frames * channels > MAX_AUDIO_SAMPLES:
         raise ValueError(
-            f"{frames:,} samples in {channels} channels at {rate:,} Hz, more than {MOST_SECONDS} seconds or than "
-            f"{MOST_SAMPLES:,} samples"
+            f"{frames:,} samples in {channels} channels at {rate:,} Hz, more than {MAX_AUDIO_SECONDS} seconds or than "
+            f"{MAX_AUDIO_SAMPLES:,} samples"
         )
 
 

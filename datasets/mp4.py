@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bench.files import MEBIBYTE, check_file
 
-LARGEST = 128 * MEBIBYTE  # bytes of a file; AVE's videos have a few MiB
-LARGEST_HEADER = 2 * MEBIBYTE  # bytes of all that is not media; ten minutes of it have one
-MOST_BOXES = 10_000  # outermost ones; a file has four, or two for each fragment
-MOST_TRACKS = 100  # FFmpeg ends at 1,000, and says then that memory has run out; a video has two
-MOST_SAMPLES = 2_000_000  # frames of picture and packets of sound; ten minutes have 100,000
+MAX_BYTES = 128 * MEBIBYTE  # bytes of a file; AVE's videos have a few MiB
+MAX_HEADER_BYTES = 2 * MEBIBYTE  # bytes of all that is not media; ten minutes of it have one
+MAX_BOXES = 10_000  # outermost ones; a file has four, or two for each fragment
+MAX_TRACKS = 100  # FFmpeg ends at 1,000, and says then that memory has run out; a video has two
+MAX_SAMPLES = 2_000_000  # frames of picture and packets of sound; ten minutes have 100,000
 
 _MEDIA = (b"mdat", b"free", b"skip", b"wide")
 # Tables that say in a few bytes how many samples there are, and where behind the box's name that number stands.
@@ -31,13 +31,13 @@ def check(path: Path) -> None:
         OSError: there is no such file.
         ValueError: it is no regular file, too large, or has too large a header, or too many tracks or samples.
     """
-    if not check_file(path, LARGEST):
+    if not check_file(path, MAX_BYTES):
         raise ValueError("it is empty")
     header = samples = tracks = 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for number, (kind, start, end) in enumerate(_boxes(content)):
-            if number == MOST_BOXES:
-                raise ValueError(f"it has more than {MOST_BOXES:,} boxes")
+            if number == MAX_BOXES:
+                raise ValueError(f"it has more than {MAX_BOXES:,} boxes")
             if kind == b"mdat":
                 continue
             header += 0 if kind in _MEDIA else end - start
@@ -50,12 +50,12 @@ def check(path: Path) -> None:
                 at = found.end() + _COUNTS[found[0]]
                 if at + 4 <= end:
                     samples += struct.unpack_from(">I", content, at)[0]
-    if header > LARGEST_HEADER:
-        raise ValueError(f"it has {header:,} bytes that are no media, more than {LARGEST_HEADER:,}")
-    if tracks > MOST_TRACKS:
-        raise ValueError(f"it has {tracks:,} tracks, more than {MOST_TRACKS:,}")
-    if samples > MOST_SAMPLES:
-        raise ValueError(f"it has {samples:,} frames and packets, more than {MOST_SAMPLES:,}")
+    if header > MAX_HEADER_BYTES:
+        raise ValueError(f"it has {header:,} bytes that are no media, more than {MAX_HEADER_BYTES:,}")
+    if tracks > MAX_TRACKS:
+        raise ValueError(f"it has {tracks:,} tracks, more than {MAX_TRACKS:,}")
+    if samples > MAX_SAMPLES:
+        raise ValueError(f"it has {samples:,} frames and packets, more than {MAX_SAMPLES:,}")
 
 
 def _boxes(content: mmap.mmap) -> Iterator[tuple[bytes, int, int]]:

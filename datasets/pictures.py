@@ -1,4 +1,4 @@
-"""What a picture's file shows: whether all of its rows are there, which way is up, and its colours as RGB."""
+"""What a picture's file shows: whether all of its rows are there, which way is up, and its colors as RGB."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _PNG = b"\x89PNG\r\n\x1a\n"
-_VALUES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the colour type of a PNG
+_VALUES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the color type of a PNG
 _PASSES = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -67,7 +67,7 @@ def is_on_its_side(image: Image.Image) -> bool:
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Return a picture of any mode in RGB: 16 bits of grey as 8, and black where it is transparent."""
+    """Return a picture of any mode in RGB: 16 bits of gray as 8, and black where it is transparent."""
     if image.mode.startswith("I"):  # Pillow would make white of all that is above 255
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -110,11 +110,11 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _unpacked_size(header: bytes) -> int:
     """Return how many bytes the rows of a PNG have before they are packed: each begins with one for its filter."""
-    width, height, bits, colours, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
+    width, height, bits, colors, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     size = 0
     for left, top, step_x, step_y in passes:
         columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
         if columns > 0 and rows > 0:
-            size += rows * (1 + -(-columns * bits * _VALUES[colours] // 8))
+            size += rows * (1 + -(-columns * bits * _VALUES[colors] // 8))
     return size

@@ -20,7 +20,7 @@ from bench.datasets.refer_entries import Expression, read_entries
 from bench.errors import DataError, UsageError
 
 PICTURES = ("images/train2014", "images/mscoco/images/train2014")
-_LEAST_IOU = 0.1  # of a box and the one around its mask, below which they can only be of different objects
+_MIN_IOU = 0.1  # of a box and the one around its mask, below which they can only be of different objects
 _UNC = ("train", "val", "testA", "testB")
 
 
@@ -157,7 +157,7 @@ class Release:
         Raises:
             DataError: it does.
         """
-        if expected := box_elsewhere(self.box(expression), mask, _LEAST_IOU):
+        if expected := box_elsewhere(self.box(expression), mask, _MIN_IOU):
             raise DataError(
                 f"{self.instances}: annotation {expression.ann_id}: bbox {list(self.box(expression))} and segmentation "
                 f"do not belong together: the box around its mask is {expected} (x, y, width, height)"

@@ -16,9 +16,9 @@ from bench.datasets.layout import is_plain, note
 from bench.datasets.refer_keys import absent_in_refs
 from bench.errors import DataError
 
-MOST_EXPRESSIONS = 500_000  # refs and sentences; the largest data set has 192,000
-LONGEST = 10_000  # characters of a sentence; the longest of the releases have some hundred
-LARGEST_SIDE = 10_000  # pixels; COCO's pictures have at most 640
+MAX_EXPRESSIONS = 500_000  # refs and sentences; the largest data set has 192,000
+MAX_CHARACTERS = 10_000  # characters of a sentence; the longest of the releases have some hundred
+MAX_SIDE = 10_000  # pixels; COCO's pictures have at most 640
 OVERHANG = 5.0  # pixels that a box, drawn by hand and rounded, may reach beyond its picture
 _KINDS = {int: "a whole number", str: "text", list: "a list"}
 _T = TypeVar("_T", int, str, "list[Any]")
@@ -178,8 +178,8 @@ def _check_count(refs: list[dict[str, Any]], path: Path) -> None:
     """Refuse more refs and sentences than a data set can have; a pickle may name one sentence millions of times."""
     sentences = (ref.get("sentences") for ref in refs)
     count = len(refs) + sum(len(each) for each in sentences if isinstance(each, list))
-    if count > MOST_EXPRESSIONS:
-        raise DataError(f"{path}: {count:,} refs and sentences, more than {MOST_EXPRESSIONS:,}")
+    if count > MAX_EXPRESSIONS:
+        raise DataError(f"{path}: {count:,} refs and sentences, more than {MAX_EXPRESSIONS:,}")
 
 
 def _expressions(
@@ -205,8 +205,8 @@ def _expressions(
         place = f"{where}: sentence {number}"
         sent_id = _take(sentence, "sent_id", int, place)
         text = _take(sentence, "sent" if sentence.get("sent") else "raw", str, place)
-        if len(text) > LONGEST:
-            raise DataError(f"{place}: {len(text):,} characters, more than {LONGEST:,}")
+        if len(text) > MAX_CHARACTERS:
+            raise DataError(f"{place}: {len(text):,} characters, more than {MAX_CHARACTERS:,}")
         yield Expression(
             dataset,
             sent_id,
@@ -224,8 +224,8 @@ def _expressions(
 
 def _size(image: Mapping[str, Any], where: str) -> tuple[int, int]:
     height, width = _take(image, "height", int, where), _take(image, "width", int, where)
-    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise DataError(f"{where}: height and width should be 1 to {LARGEST_SIDE} pixels, found {height} and {width}")
+    if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
+        raise DataError(f"{where}: height and width should be 1 to {MAX_SIDE} pixels, found {height} and {width}")
     return height, width
 
 
@@ -242,7 +242,7 @@ def _is_four_numbers(bbox: Any) -> bool:
     if not isinstance(bbox, list) or len(bbox) != 4:
         return False
     # A comparison, unlike a conversion, also stands numbers that are too large for float, and is False for NaN.
-    return all(type(part) in (int, float) and abs(part) <= LARGEST_SIDE for part in bbox)
+    return all(type(part) in (int, float) and abs(part) <= MAX_SIDE for part in bbox)
 
 
 def _wrong_box(annotation: Mapping[str, Any], size: tuple[int, int], path: Path) -> DataError:

@@ -21,9 +21,9 @@ from typing import Any, NoReturn
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
-LARGEST = 64 * MEBIBYTE  # bytes; one as large as the releases' has 40 million
-ROOM = 900_000_000  # bytes of memory that reading may take; one as large as the releases' takes a third
-DEEPEST = 16  # containers within containers; the releases' go 5 deep: list, ref, sentences, sentence, tokens
+MAX_BYTES = 64 * MEBIBYTE  # bytes; one as large as the releases' has 40 million
+MAX_MEMORY = 900_000_000  # bytes of memory that reading may take; one as large as the releases' takes a third
+MAX_DEPTH = 16  # containers within containers; the releases' go 5 deep: list, ref, sentences, sentence, tokens
 
 # What Python writes for plain data, and the three that name a class or function: those are read to tell which.
 _KNOWN = (
@@ -64,12 +64,12 @@ def load(path: Path) -> list[dict[str, Any]]:
         DataError: the file is missing, broken or too large, or holds anything but plain data.
     """
     try:
-        content = read_bytes(path, LARGEST)
+        content = read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     try:
         file = BytesIO(content)
-        refs = _PlainUnpickler(file).load_within(ROOM - _BYTES_OF_TEXT * len(content))
+        refs = _PlainUnpickler(file).load_within(MAX_MEMORY - _BYTES_OF_TEXT * len(content))
         if file.read(1):
             raise pickle.UnpicklingError("something follows its end")
         _check_tree(refs, len(content))
@@ -201,7 +201,7 @@ def _check_tree(refs: object, most: int) -> None:
         most: how many values it may have, counted once for each reference.
     """
     level, count = [refs], 1
-    for _ in range(DEEPEST + 1):
+    for _ in range(MAX_DEPTH + 1):
         if any(type(value) is int and value.bit_length() > 64 for value in level):
             raise pickle.UnpicklingError("holds a number of more than 64 bits")
         containers = [value for value in level if isinstance(value, (list, tuple, dict))]
@@ -211,4 +211,4 @@ def _check_tree(refs: object, most: int) -> None:
         if count > most:
             raise pickle.UnpicklingError("refers to the same lists over and over")
         level = [part for each in containers for part in (each.values() if isinstance(each, dict) else each)]
-    raise pickle.UnpicklingError(f"nests lists or dicts more than {DEEPEST} deep")
+    raise pickle.UnpicklingError(f"nests lists or dicts more than {MAX_DEPTH} deep")

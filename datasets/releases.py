@@ -1,4 +1,4 @@
-"""What is known of each official release: where it is to be had, its licence, its layout, and what is published of it.
+"""What is known of each official release: where it is to be had, its license, its layout, and what is published of it.
 
 Only text and numbers, so that a command can tell a user what is missing before anything heavy is imported.
 """
@@ -22,7 +22,7 @@ class Card:
         paper: where it was published.
         pages: where its authors tell how to get it.
         mirrors: where else it is to be had, as a copy that others keep.
-        licence: as far as it is known.
+        license: as far as it is known.
         layout: what lies below the folder that is named as --data-root, as a tree.
         counts: as published.
         needs: what must be there to read it: of each line any one of the paths below --data-root.
@@ -32,7 +32,7 @@ class Card:
     title: str
     paper: str
     pages: tuple[str, ...]
-    licence: str
+    license: str
     layout: str
     counts: Counts
     needs: tuple[tuple[str, ...], ...]
@@ -93,7 +93,7 @@ _ON_YOUTUBE = "see the page; the videos are YouTube's, under the terms of those 
 _AVSBENCH = {
     "paper": 'Zhou et al., "Audio-Visual Segmentation", ECCV 2022, https://arxiv.org/abs/2207.05042',
     "pages": ("https://opennlplab.github.io/AVSBench", "https://github.com/OpenNLPLab/AVSBench"),
-    "licence": f"{_ON_YOUTUBE} (the authors' code: Apache-2.0)",
+    "license": f"{_ON_YOUTUBE} (the authors' code: Apache-2.0)",
 }
 _KAZEMZADEH = 'Kazemzadeh et al., "ReferItGame", EMNLP 2014; Yu et al., "Modeling Context in Referring Expressions"'
 _YU = f"{_KAZEMZADEH}, ECCV 2016"
@@ -126,7 +126,7 @@ def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[i
         title=f"{title}, referring expressions",
         paper=paper,
         pages=("https://github.com/lichengunc/refer", "https://cocodataset.org/#download (2014 Train images)"),
-        licence="see the pages; COCO's annotations are CC BY 4.0, its images under the terms of Flickr's users",
+        license="see the pages; COCO's annotations are CC BY 4.0, its images under the terms of Flickr's users",
         layout=_REFER_LAYOUT.format(folder=folder, split_by=split_by),
         counts={**counts, "all": {kind: sum(its[kind] for its in counts.values()) for kind in kinds}},
         needs=(
@@ -147,7 +147,7 @@ RELEASES: dict[str, Card] = {
         paper='Tian et al., "Audio-Visual Event Localization in Unconstrained Videos", ECCV 2018, '
         "https://arxiv.org/abs/1803.08842",
         pages=("https://sites.google.com/view/audiovisualresearch", "https://github.com/YapengTian/AVE-ECCV18"),
-        licence=_ON_YOUTUBE,
+        license=_ON_YOUTUBE,
         layout=_AVE_LAYOUT,
         counts={
             "train": {"events": 3339},
@@ -227,7 +227,7 @@ def describe(name: str) -> str:
             f"  paper:    {card.paper}",
             *(f"  {'to get:' if not place else '':<10}{page}" for place, page in enumerate(card.pages)),
             *(f"  {'mirrors:' if not place else '':<10}{mirror}" for place, mirror in enumerate(card.mirrors)),
-            f"  licence:  {card.licence}",
+            f"  license:  {card.license}",
             "",
             "  below --data-root:",
             *(f"    {line}" for line in card.layout.splitlines()),

@@ -23,9 +23,9 @@ from bench.files import atomic_file, atomic_folder, write_text
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-MOST_PIXELS = 2**23  # of a frame: one of 4K video; a frame for each second is in memory
-MOST_FRAMES = 100_000  # ten minutes at 160 a second
-MOST_DECODED = 2**32  # pixels of all frames together: ten seconds of 4K at 50 a second
+MAX_PIXELS = 2**23  # of a frame: one of 4K video; a frame for each second is in memory
+MAX_FRAMES = 100_000  # ten minutes at 160 a second
+MAX_DECODED_PIXELS = 2**32  # pixels of all frames together: ten seconds of 4K at 50 a second
 
 _QUALITY = 95  # of the frames' JPEG
 _FORMAT = "mp4"  # FFmpeg knows hundreds; some are lists of other files and addresses, which it would open
@@ -137,9 +137,9 @@ def _frame_times(video: Path, sample: str) -> tuple[list[Fraction], Fraction]:
             for frame in packet.decode():
                 starts.append(_time(frame, end))
                 decoded += frame.width * frame.height
-                if decoded > MOST_DECODED or len(starts) > MOST_FRAMES:
+                if decoded > MAX_DECODED_PIXELS or len(starts) > MAX_FRAMES:
                     raise ValueError(
-                        f"more than {MOST_FRAMES:,} frames, or than {MOST_DECODED:,} pixels in all of them together"
+                        f"more than {MAX_FRAMES:,} frames, or than {MAX_DECODED_PIXELS:,} pixels in all of them together"
                     )
                 # Where the file does not say how long the frame lasts, it lasts as long as the one before.
                 lasting = (
@@ -211,8 +211,8 @@ def _opened(video: Path, sample: str, kind: str) -> Iterator[tuple[Any, Any]]:
                 raise DataError(f"sample {sample}: {video} has no {kind} stream")
             stream.thread_count = 1  # videos are read side by side
             if kind == "video":
-                check_pixels(stream.height, stream.width, MOST_PIXELS)
-                stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # of each frame by itself
+                check_pixels(stream.height, stream.width, MAX_PIXELS)
+                stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # of each frame by itself
             yield container, stream
     except FileNotFoundError as error:
         raise DataError(f"sample {sample}: video {video} is missing") from error

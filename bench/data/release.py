@@ -147,7 +147,7 @@ def _generated_fingerprint(root: Path, checksum: checksums.Checksum) -> str:
     Raises:
         DataError: they do not.
     """
-    manifest, files = build.written(root)
+    manifest, files = build.manifest_and_files(root)
     found = checksums.combined((_relative(path, root), checksum(path)) for path in files)
     if found != manifest.fingerprint:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Builds the embedded data once, in a cache folder: whole or not at all, with a checksum."""
+"""Builds the generated data once, atomically, in a cache folder, with a checksum."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from bench.datasets.mini.files import Written
+from bench.datasets.mini.files import WrittenSample
 from bench.datasets.mini.floors import FLOORS
 from bench.datasets.mini.write import LAYOUTS
 from bench.errors import DataError
@@ -19,18 +19,23 @@ from bench.system.checksums import combined
 from bench.system.child_processes import process_pool
 from bench.system.cpus import available_cpus
 
-VERSION = 3  # goes up with every change of what is written
+VERSION = 3  # increases with every change of the generated data
 _MANIFEST = "manifest.json"
 
-Progress = Callable[[Iterable[Written], int], Iterable[Written]]
+Progress = Callable[[Iterable[WrittenSample], int], Iterable[WrittenSample]]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a built benchmark holds.
+    """A summary of a built benchmark.
 
-    `fingerprint` is a digest over the names and contents of all its files, `counts` the videos or pictures of each
-    split, `floors` the primary scores in percent that need not both modalities.
+    Attributes:
+        benchmark: Its name, a key of `LAYOUTS`.
+        version: The generator's version.
+        seed: The generator's seed.
+        fingerprint: A checksum of the names and contents of all its files.
+        counts: Number of videos or pictures of each split.
+        floors: Primary scores, in percent, that are possible without using both modalities, by name.
     """
 
     benchmark: str
@@ -42,32 +47,32 @@ class Manifest:
 
 
 def folder(cache: Path, benchmark: str, seed: int) -> Path:
-    """Return where the benchmark of this generator version and seed lies under a cache folder."""
+    """Return the folder of a benchmark of this generator version and seed within a cache folder."""
     return cache / f"mini-v{VERSION}-seed{seed}" / benchmark
 
 
 def ensure(cache: Path, benchmark: str, seed: int = 0, *, progress: Progress | None = None) -> tuple[Path, Manifest]:
-    """Return the folder of the built benchmark (a key of `LAYOUTS`) and its manifest; builds it if it is not there yet.
+    """Return the folder and manifest of a benchmark (a key of `LAYOUTS`), building it if necessary.
 
-    Another process may build the same one at the same time: the first to finish stays, the other's copy is dropped.
+    If several processes build the same benchmark at the same time, the first copy to be finished is kept.
 
     Raises:
-        OSError: the cache folder cannot be written.
-        DataError: its manifest is broken.
+        OSError: The cache folder cannot be written.
+        DataError: The manifest is broken.
     """
-    place = folder(cache, benchmark, seed)
+    root = folder(cache, benchmark, seed)
     if not is_built(cache, benchmark, seed):
-        with atomic_folder(place) as scratch:
+        with atomic_folder(root) as scratch:
             manifest = build(scratch, benchmark, seed, progress=progress)
             (scratch / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
-    return place, _read_manifest(place / _MANIFEST)
+    return root, _read_manifest(root / _MANIFEST)
 
 
 def _read_manifest(path: Path) -> Manifest:
     try:
         return msgspec.json.decode(read_bytes(path, MEBIBYTE), type=Manifest)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise DataError(f"{path}: cannot be read: {error}; delete {path.parent}, and it is generated anew") from error
+        raise DataError(f"{path}: cannot be read: {error}; delete {path.parent} to have it generated again") from error
 
 
 def build(
@@ -79,24 +84,32 @@ def build(
     workers: int | None = None,
     progress: Progress | None = None,
 ) -> Manifest:
-    """Write a benchmark under `root`; `videos` overrides how many each split holds.
+    """Write a benchmark and return its manifest.
 
-    The same version, seed and counts give the same pictures, sounds and truth, whatever the number of `workers` and
-    whichever x86-64 processor; see `elementary`.
+    The same version, seed and counts produce the same bits for any number of workers and on any x86-64 processor; see
+    `elementary`.
+
+    Args:
+        root: The folder to write to.
+        benchmark: A key of `LAYOUTS`.
+        seed: The seed.
+        videos: Number of videos or pictures by split; None for the layout's own.
+        workers: Number of processes; None for one per CPU.
+        progress: Wraps the samples as they are written, for a progress bar.
     """
     layout = LAYOUTS[benchmark]
     videos = videos or layout.videos
     jobs = [(split, index) for split, count in videos.items() for index in range(count)]
     with process_pool(workers or available_cpus()) as pool:
-        running: Iterable[Written] = pool.map(partial(_write, root, benchmark, seed), jobs, chunksize=8)
-        written = list(progress(running, len(jobs)) if progress else running)
-    digests = layout.write_annotations(root, written)
-    for video in written:
-        digests.update(video.digests)
-    return Manifest(benchmark, VERSION, seed, combined(digests.items()), dict(videos), FLOORS[benchmark](written))
+        results: Iterable[WrittenSample] = pool.map(partial(_write, root, benchmark, seed), jobs, chunksize=8)
+        samples = list(progress(results, len(jobs)) if progress else results)
+    digests = layout.write_annotations(root, samples)
+    for sample in samples:
+        digests.update(sample.digests)
+    return Manifest(benchmark, VERSION, seed, combined(digests.items()), dict(videos), FLOORS[benchmark](samples))
 
 
-def _write(root: Path, benchmark: str, seed: int, job: tuple[str, int]) -> Written:
+def _write(root: Path, benchmark: str, seed: int, job: tuple[str, int]) -> WrittenSample:
     return LAYOUTS[benchmark].write_video(root, seed, *job)
 
 
@@ -105,11 +118,11 @@ def is_built(cache: Path, benchmark: str, seed: int) -> bool:
     return (folder(cache, benchmark, seed) / _MANIFEST).is_file()
 
 
-def written(root: Path) -> tuple[Manifest, list[Path]]:
-    """Return the manifest of a built benchmark, and the files that its fingerprint is of: all but itself.
+def manifest_and_files(root: Path) -> tuple[Manifest, list[Path]]:
+    """Return the manifest of a built benchmark, and the files that its fingerprint covers: all but the manifest.
 
     Raises:
-        DataError: its manifest is broken.
+        DataError: The manifest is broken.
     """
-    path = root / _MANIFEST
-    return _read_manifest(path), [each for each in root.rglob("*") if each.is_file() and each != path]
+    manifest = root / _MANIFEST
+    return _read_manifest(manifest), [path for path in root.rglob("*") if path.is_file() and path != manifest]

@@ -1,4 +1,4 @@
-"""Pictures of the small world: textured shapes over backgrounds, painted back to front."""
+"""Pictures of the small world: textured shapes on backgrounds, painted back to front."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from PIL import Image, ImageDraw
 
 Pixels = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
-Colours = tuple[tuple[int, int, int], tuple[int, int, int]]
+Colors = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 SUPERSAMPLE = 3  # shapes are drawn this much larger and averaged down, for smooth edges
 
 
 @dataclass(frozen=True)
 class Thing:
-    """One object of a scene. `x`, `y` (centre) and `size` (diameter) are fractions of the image's side.
+    """One object of a scene.
 
-    `angle` is in radians.
+    Attributes:
+        shape: A key of `SHAPES`.
+        texture: One of `TEXTURES`.
+        colors: The two colors of its texture.
+        size: Its diameter, as a share of the image's side.
+        x: Its center from the left, as a share of the image's side.
+        y: Its center from the top, as a share of the image's side.
+        angle: Its rotation, in radians.
     """
 
     shape: str
     texture: str
-    colours: Colours
+    colors: Colors
     size: float
     x: float
     y: float
@@ -35,16 +42,16 @@ class Thing:
 
 @dataclass(frozen=True)
 class Background:
-    """A smooth two-colour field under `clutter` thin lines; `grain` is the deviation of the pixel noise (0-255)."""
+    """A smooth two-color field under `clutter` thin lines; `grain` is the deviation of the pixel noise (0-255)."""
 
-    colours: Colours
+    colors: Colors
     clutter: int
     grain: float
     seed: int
 
 
 def _regular(corners: int, inner: float = 1.0, turn: float = 0.0) -> NDArray[np.float64]:
-    """Corners of a regular polygon, or of a star when every second corner is drawn in to radius `inner`; (n, 2)."""
+    """Return the corners (n, 2) of a regular polygon, or of a star if every other corner is at radius `inner` < 1."""
     count = corners * 2 if inner < 1.0 else corners
     angles = np.arange(count) * 2 * np.pi / count + turn - np.pi / 2
     radius = np.where(np.arange(count) % 2 == 1, inner, 1.0) if inner < 1.0 else np.ones(count)
@@ -85,7 +92,7 @@ def _heart() -> NDArray[np.float64]:
     return np.stack([x, -y], axis=1) / 16
 
 
-# Each shape is a list of outlines in the unit circle; the second one, where there is one, is a hole.
+# Each shape is a list of outlines in the unit circle; a second outline is a hole.
 SHAPES: dict[str, list[NDArray[np.float64]]] = {
     "disc": [_regular(32)],
     "square": [_regular(4, turn=np.pi / 4)],
@@ -100,7 +107,7 @@ SHAPES: dict[str, list[NDArray[np.float64]]] = {
 
 @lru_cache(maxsize=1024)
 def _texture(name: str, side: int) -> NDArray[np.float32]:
-    """How much of the second colour a texture shows, (side, side, 1), with a period of about a third of the object."""
+    """Return a texture's share of the second color per pixel, (side, side, 1); its period is a third of the side."""
     v, u = np.mgrid[0:side, 0:side] / side * 2 * np.pi * 3
     share = {
         "plain": lambda: np.zeros((side, side)),
@@ -119,32 +126,32 @@ TEXTURES = ("plain", "bars", "stripes", "checks", "dots", "slant", "grid", "shad
 
 
 def coverage(thing: Thing, side: int) -> tuple[NDArray[np.float32], int, int]:
-    """Return how much of each pixel of an image, `side` pixels wide, the object covers.
+    """Return how much of each pixel an object covers, in an image of `side` by `side` pixels.
 
     Returns:
-        The patch (h, w) of shares from 0 to 1 and its left and top edge. It may reach over the edges of the image.
+        A patch (h, w) of shares from 0 to 1, and its left and top edge in pixels. It may extend beyond the image.
     """
     radius = thing.size * side / 2
     half = int(np.ceil(radius * 1.15)) + 1
     left, top = round(thing.x * side) - half, round(thing.y * side) - half
-    centre = np.array([thing.x * side - left, thing.y * side - top])
+    center = np.array([thing.x * side - left, thing.y * side - top])
     right, down = np.array([[np.cos(thing.angle), np.sin(thing.angle)], [-np.sin(thing.angle), np.cos(thing.angle)]])
     canvas = Image.new("L", (2 * half * SUPERSAMPLE,) * 2)
     pen = ImageDraw.Draw(canvas)
     for outline, ink in zip(SHAPES[thing.shape], (255, 0), strict=False):
-        turned = outline[:, :1] * right + outline[:, 1:] * down  # a product of matrices is rounded as a machine likes
-        points = (turned * radius + centre) * SUPERSAMPLE
+        rotated = outline[:, :1] * right + outline[:, 1:] * down  # a matrix product's rounding would vary by machine
+        points = (rotated * radius + center) * SUPERSAMPLE
         pen.polygon([(float(x), float(y)) for x, y in points], fill=ink)
     patch = canvas.resize((2 * half,) * 2, Image.Resampling.BOX)
     return np.asarray(patch, dtype=np.float32) / np.float32(255), left, top
 
 
 def paint_background(background: Background, side: int) -> NDArray[np.float32]:
-    """Return the (side, side, 3) picture behind the objects, 0..255."""
+    """Return the picture behind the objects: (side, side, 3), from 0 to 255."""
     rng = np.random.default_rng(background.seed)
     field = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
     smooth = np.asarray(field.resize((side, side), Image.Resampling.BICUBIC), dtype=np.float32)[..., None]
-    canvas = Image.fromarray(_mixed(background.colours, smooth / np.float32(255)).astype(np.uint8))
+    canvas = Image.fromarray(_mixed(background.colors, smooth / np.float32(255)).astype(np.uint8))
     pen = ImageDraw.Draw(canvas)
     for _ in range(background.clutter):
         ends = [(float(x), float(y)) for x, y in rng.uniform(0, side, (2, 2))]
@@ -153,16 +160,17 @@ def paint_background(background: Background, side: int) -> NDArray[np.float32]:
     return np.asarray(canvas, dtype=np.float32) + noise
 
 
-def _mixed(colours: Colours, share: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the first colour where `share` (..., 1) is 0, the second where it is 1: (..., 3)."""
-    first, second = (np.array(colour, dtype=np.float32) for colour in colours)
+def _mixed(colors: Colors, share: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a blend of two colors (..., 3): the first where `share` (..., 1) is 0, the second where it is 1."""
+    first, second = (np.array(color, dtype=np.float32) for color in colors)
     return first + share * (second - first)
 
 
 def paint(things: Sequence[Thing], backdrop: NDArray[np.float32]) -> tuple[Pixels, list[Mask]]:
-    """Paint the objects over a (side, side, 3) backdrop, the last one in front.
+    """Paint objects over a backdrop (side, side, 3), the last one in front.
 
-    Returns the picture (side, side, 3) and, for each object, the mask (side, side) of what is seen of it.
+    Returns:
+        The picture (side, side, 3) and, for each object, the mask (side, side) of its visible pixels.
     """
     picture = backdrop.copy()
     side = picture.shape[0]
@@ -173,11 +181,11 @@ def paint(things: Sequence[Thing], backdrop: NDArray[np.float32]) -> tuple[Pixel
         columns = slice(max(left, 0), max(min(left + patch.shape[1], side), 0))
         inside = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))
         alpha = patch[inside]
-        ink = _mixed(thing.colours, _texture(thing.texture, patch.shape[0])[inside])
+        ink = _mixed(thing.colors, _texture(thing.texture, patch.shape[0])[inside])
         picture[rows, columns] += alpha[..., None] * (ink - picture[rows, columns])
         mask = np.zeros((side, side), dtype=bool)
         mask[rows, columns] = alpha > 0.5
-        for behind in masks:
-            behind &= ~mask
+        for hidden_mask in masks:
+            hidden_mask &= ~mask
         masks.append(mask)
     return np.clip(picture, 0, 255).astype(np.uint8), masks

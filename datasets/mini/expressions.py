@@ -1,6 +1,6 @@
-"""Which expressions are found for an object of a scene, in the manner of each data set.
+"""Referring expressions for the objects of a scene, in the style of each data set.
 
-RefCOCO's are short and often name a place; RefCOCO+'s name none; RefCOCOg's are longer and relate objects.
+RefCOCO's are short and often name a place; RefCOCO+'s never do; RefCOCOg's are longer and relate objects.
 """
 
 from __future__ import annotations
@@ -14,12 +14,18 @@ from bench.datasets.mini.phrase import DIRECTIONS, Kind, Phrase, refers
 from bench.datasets.mini.scene import Item, Scene
 from bench.datasets.mini.wording import any_of, word, word_at_length
 
-_TRIES = 12  # for a phrase as a manner asks for, before one of appearance alone is taken
+_TRIES = 12  # to find a phrase by place or relation, before falling back to appearance
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How people of a data set refer: how often by a place, how often by relations, and with what words."""
+    """The style of a data set's expressions.
+
+    Attributes:
+        places: The share of expressions that name a place.
+        relations: The share that relate the object to others.
+        say: Puts a phrase into words.
+    """
 
     places: float
     relations: float
@@ -34,17 +40,17 @@ MANNERS = {
 
 
 def expressions(rng: np.random.Generator, scene: Scene, item: Item, manner: Manner, count: int) -> list[str]:
-    """Up to `count` different expressions, one at least, each of which means this object of the scene alone."""
+    """Return 1 to `count` different expressions, each of which refers to this object only."""
     return list(dict.fromkeys(manner.say(rng, find_phrase(rng, scene, item, manner)) for _ in range(count)))
 
 
 def find_phrase(rng: np.random.Generator, scene: Scene, item: Item, manner: Manner) -> Phrase:
-    """Return a phrase that means this object of the scene alone."""
-    by = rng.random()
-    if by < manner.places + manner.relations:
+    """Return a phrase that refers to this object only."""
+    choice = rng.random()
+    if choice < manner.places + manner.relations:
         for _ in range(_TRIES):
-            kind = _some_of(rng, item, share=0.3)
-            if by < manner.places:
+            kind = _partial_look(rng, item, share=0.3)
+            if choice < manner.places:
                 phrase = Phrase(kind, places=random_places(rng))
             else:
                 phrase = Phrase(kind, relations=random_relations(rng, scene, item))
@@ -54,30 +60,30 @@ def find_phrase(rng: np.random.Generator, scene: Scene, item: Item, manner: Mann
 
 
 def find_kind(rng: np.random.Generator, scene: Scene, item: Item) -> Kind:
-    """Return a kind that this object of the scene alone is of. The longer one is looked for, the more is told of it."""
+    """Return a kind that fits this object only; each further attempt specifies more of its look."""
     for attempt in range(_TRIES):
-        kind = _some_of(rng, item, share=0.3 + 0.7 * attempt / _TRIES)
+        kind = _partial_look(rng, item, share=0.3 + 0.7 * attempt / _TRIES)
         if refers(Phrase(kind), scene, item):
             return kind
     return Kind(*item.look)
 
 
-def _some_of(rng: np.random.Generator, item: Item, share: float) -> Kind:
-    """Some of what an object is like: its category mostly, colour and size as often as said, texture less often."""
+def _partial_look(rng: np.random.Generator, item: Item, share: float) -> Kind:
+    """Return part of an object's look: mostly its category, color and size with probability `share`, texture less."""
     shares = (max(0.85, share), share, share, share * share)
     return Kind(*(word if rng.random() < often else None for word, often in zip(item.look, shares, strict=True)))
 
 
 def random_places(rng: np.random.Generator) -> tuple[str, ...]:
-    """Return a side of the picture, its middle or a corner."""
+    """Return a random place: a side of the picture, its middle, or a corner (two sides)."""
     if rng.random() < 0.2:
         return (any_of(rng, ("top", "bottom")), any_of(rng, ("left", "right")))
     return ("middle",) if rng.random() < 0.15 else (any_of(rng, DIRECTIONS),)
 
 
 def random_relations(rng: np.random.Generator, scene: Scene, item: Item) -> tuple[tuple[str, Kind], ...]:
-    """Return the object in a direction, by chance, from another object, or now and then two."""
-    others = [other for other in scene.items if other is not item]
-    first = int(rng.random() * len(others))
-    anchors = [others[first], others[first - 1]][: 2 if rng.random() < 0.3 else 1]
+    """Return random relations, true or not, of an object to one or two other objects."""
+    candidates = [candidate for candidate in scene.items if candidate is not item]
+    first = int(rng.random() * len(candidates))
+    anchors = [candidates[first], candidates[first - 1]][: 2 if rng.random() < 0.3 else 1]
     return tuple((any_of(rng, DIRECTIONS), find_kind(rng, scene, anchor)) for anchor in anchors)

@@ -1,4 +1,4 @@
-"""What the writers of all layouts share: saving a file with its digest, and what a written sample leaves behind."""
+"""What the writers of all layouts share: saving a file with its digest, and the description of a written sample."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from bench.datasets.mini.draw import Mask, Pixels
 
 
 @dataclass(frozen=True)
-class Written:
-    """What one sample (a video, or a picture) left behind.
+class WrittenSample:
+    """A sample (a video or a picture) that has been written.
 
     Attributes:
-        split: the split that it was made for.
-        line: what the annotation files say of it: a line of them, or JSON to make them from.
-        digests: its files' digests by their paths.
-        truth: what the floors are computed from. For AVE, one (label, seen, heard) a second; for AVS, one (mask of what
-            sounds, mask of all that is seen) a frame; for grounding, one (split of its data set, objects in the
-            picture, those of them of the right category) an expression.
+        split: The split that it belongs to.
+        line: Its annotation: a line of the annotation files, or JSON from which they are made.
+        digests: SHA-256 of its files, by path.
+        truth: The ground truth from which the floors are computed. For AVE, (label, visible categories, audible
+            categories) per second; for AVS, (mask of the sounding object, mask of all objects) per frame; for
+            grounding, (split of the data set, number of objects, number of objects of the right category) per
+            expression.
     """
 
     split: str
@@ -35,15 +36,21 @@ class Written:
 
 @dataclass(frozen=True)
 class Layout:
-    """One benchmark's layout: how many samples a split holds, what writes one, and what writes the annotation files."""
+    """A benchmark's layout.
+
+    Attributes:
+        videos: Number of samples of each split.
+        write_video: Writes a sample, given the root, the seed, the split and the sample's number in it.
+        write_annotations: Writes the annotation files, given the root and all samples; returns the files' digests.
+    """
 
     videos: dict[str, int]
-    write_video: Callable[[Path, int, str, int], Written]
-    write_annotations: Callable[[Path, list[Written]], dict[str, str]]
+    write_video: Callable[[Path, int, str, int], WrittenSample]
+    write_annotations: Callable[[Path, list[WrittenSample]], dict[str, str]]
 
 
 def save(root: Path, path: Path, content: bytes, digests: dict[str, str]) -> None:
-    """Write a file of a benchmark at `path` under its `root`, and notes its digest."""
+    """Write a file of a benchmark at `path` under `root`, and add its SHA-256 to `digests`."""
     target = root / path
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
@@ -51,7 +58,7 @@ def save(root: Path, path: Path, content: bytes, digests: dict[str, str]) -> Non
 
 
 def encode_image(pixels: Pixels | Mask, kind: str) -> bytes:
-    """Return a picture as "png" or "jpeg"; a mask is white where it is True."""
+    """Return a picture, or a mask (white where True), encoded as "png" or "jpeg"."""
     buffer = io.BytesIO()
     picture = Image.fromarray(pixels.astype(np.uint8) * 255 if pixels.dtype == bool else pixels)
     if kind == "png":

@@ -1,7 +1,7 @@
-"""Texts about scenes that nobody sees: what a text encoder is pretrained on.
+"""Texts about scenes that are never drawn, to pretrain text encoders on.
 
-A text says several things of one scene, so that words that mean the same stand in the same company: expressions for one
-object, what it looks like, where it is, what lies beside it.
+A text makes several statements about one scene, so that synonyms occur in the same contexts: expressions for an object,
+its look, its place, its neighbors.
 """
 
 from __future__ import annotations
@@ -13,39 +13,39 @@ from bench.datasets.mini.phrase import Kind, Phrase, refers
 from bench.datasets.mini.scene import Item, Scene
 from bench.datasets.mini.wording import any_of, named, state, with_a
 
-MOST_WORDS = 38  # 40 tokens with the two special ones
+MAX_WORDS = 38  # 40 tokens with the two special tokens
 _SENTENCES = 4  # at most
 
 
 def passage(rng: np.random.Generator, scene: Scene) -> str:
-    """One to four sentences of a scene, of at most MOST_WORDS words in all, each ended by a full stop set apart."""
+    """Return one to four sentences about a scene, at most MAX_WORDS words in all; " ." ends each sentence."""
     item = any_of(rng, scene.items)
-    said: list[str] = []
+    sentences: list[str] = []
     for _ in range(1 + int(rng.random() * _SENTENCES)):
         sentence = f"{_sentence(rng, scene, item)} ."
-        if len(" ".join([*said, sentence]).split()) > MOST_WORDS:
+        if len(" ".join([*sentences, sentence]).split()) > MAX_WORDS:
             break
-        said.append(sentence)
+        sentences.append(sentence)
         if rng.random() < 0.25:
             item = any_of(rng, scene.items)
-    return " ".join(said)
+    return " ".join(sentences)
 
 
 def _sentence(rng: np.random.Generator, scene: Scene, item: Item) -> str:
-    """Return an expression for the object, or something that is true of it, or a list of what there is."""
+    """Return an expression for the object, a true statement about it, or a list of some of the scene's objects."""
     chance = rng.random()
     if chance < 0.5:
         manner = any_of(rng, list(MANNERS.values()))
         return manner.say(rng, find_phrase(rng, scene, item, manner))
     if chance < 0.6:
         count = 2 + int(rng.random() * 2)
-        *most, last = (with_a(named(rng, Kind(*one.look))) for one in scene.items[:count])
-        return f"there is {', '.join(most)} and {last}"
+        *names, last_name = (with_a(named(rng, Kind(*item.look))) for item in scene.items[:count])
+        return f"there is {', '.join(names)} and {last_name}"
     return state(rng, find_kind(rng, scene, item), _fact(rng, scene, item))
 
 
 def _fact(rng: np.random.Generator, scene: Scene, item: Item) -> Phrase:
-    """Return what is true of the object alone: where it is, how it lies to others, or else what it looks like."""
+    """Return a phrase that is true of this object only: its place, its relations to others, or else its look."""
     for _ in range(3):
         for phrase in (
             Phrase(Kind(), places=random_places(rng)),

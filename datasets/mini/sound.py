@@ -1,4 +1,4 @@
-"""Sounds of the small world: one source a class, told apart by timbre and rhythm and not by pitch or loudness."""
+"""Sounds of the small world: classes differ in timbre and rhythm, not in pitch or loudness."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _TABLE = 2048  # samples in one stored period of a tone
 
 @dataclass(frozen=True)
 class Timbre:
-    """How a source sounds.
+    """The sound of a source.
 
     Attributes:
-        partials: (multiple of the pitch, amplitude) of its tone; a multiple that is no whole number is inharmonic.
-        noise: share of noise.
-        band: frequencies of the noise, in Hz.
-        beat: events a second, 0 for a steady sound.
-        decay: seconds in which an event dies away, 0 for an even swell.
-        sweep: octaves that the pitch rises in an event.
+        partials: Pairs of a multiple of the pitch and an amplitude; a non-integer multiple is inharmonic.
+        noise: The share of noise, from 0 to 1.
+        band: The noise's lowest and highest frequency, in Hz.
+        beat: Events per second; 0 for a steady sound.
+        decay: Seconds in which an event dies away; 0 for a swell over its whole length.
+        sweep: Octaves by which the pitch rises during an event.
     """
 
     partials: tuple[tuple[float, float], ...] = ()
@@ -51,7 +51,14 @@ TIMBRES: dict[str, Timbre] = {
 
 @dataclass(frozen=True)
 class Source:
-    """One sounding thing: its timbre, its pitch (Hz), its loudness (amplitude) and a seed for its noise and timing."""
+    """A sound source.
+
+    Attributes:
+        timbre: A key of `TIMBRES`.
+        pitch: Its pitch, in Hz.
+        loudness: The root mean square of its waveform, where 1 is full scale.
+        seed: Seed of its noise and timing.
+    """
 
     timbre: str
     pitch: float
@@ -59,15 +66,15 @@ class Source:
     seed: int
 
 
-def synthesise(source: Source, seconds: int) -> Wave:
-    """Return the source's waveform, (seconds * RATE,), at its loudness (root mean square)."""
+def synthesize(source: Source, seconds: int) -> Wave:
+    """Return a source's waveform, (seconds * RATE,)."""
     timbre = TIMBRES[source.timbre]
     rng = np.random.default_rng(source.seed)
     time = np.arange(seconds * RATE, dtype=np.float32) / np.float32(RATE)
     beat = timbre.beat * rng.uniform(0.85, 1.15)
     place = _fraction(
         (time * np.float32(beat) + np.float32(rng.uniform())).astype(np.float32)
-    )  # where in its event, 0..1
+    )  # position within the event, from 0 to 1
     wave = np.zeros_like(time)
     if timbre.partials:
         vibrato, start = rng.uniform(2, 9), rng.uniform(0, 6)  # radians a second, radians
@@ -87,20 +94,20 @@ def synthesise(source: Source, seconds: int) -> Wave:
 
 
 def hum(level: float, seconds: int, rng: np.random.Generator) -> Wave:
-    """Return what a microphone hears when nothing sounds: noise that falls off with frequency, of deviation `level`."""
+    """Return background noise (seconds * RATE,) that falls off with frequency, with standard deviation `level`."""
     return _excerpt(_dull_noise(), seconds * RATE, rng) * np.float32(level)
 
 
 def _fraction(values: Wave) -> Wave:
-    """Return each value less its whole part; several times faster than `% 1`."""
+    """Return the fractional part of each value, several times faster than `% 1`."""
     return values - np.floor(values)
 
 
 def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
-    """The sum of the partials below the Nyquist frequency. Whole multiples share one stored period, which is fast."""
-    heard = tuple((k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2)
-    wave = _period(heard)[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
-    for k, amplitude in heard:
+    """Return the sum of the partials below the Nyquist frequency; integer multiples share a stored, fast period."""
+    partials = tuple((k, a) for k, a in timbre.partials if k * pitch * 2 ** (timbre.sweep / 2) < RATE / 2)
+    wave = _period(partials)[(phase * _TABLE).astype(np.int64) & (_TABLE - 1)]
+    for k, amplitude in partials:
         if not float(k).is_integer():
             cycles = k * phase
             wave += np.float32(amplitude) * elementary.sin((2 * np.pi * (cycles - np.floor(cycles))).astype(np.float32))
@@ -109,7 +116,7 @@ def _tone(timbre: Timbre, phase: NDArray[np.float64], pitch: float) -> Wave:
 
 @lru_cache
 def _period(partials: tuple[tuple[float, float], ...]) -> Wave:
-    """Return one period of the partials that are whole multiples, (_TABLE,)."""
+    """Return one period (_TABLE,) of the partials that are integer multiples of the pitch."""
     turns = np.arange(_TABLE) / _TABLE * 2 * np.pi
     table = np.zeros(_TABLE, dtype=np.float32)
     for k, amplitude in partials:
@@ -118,7 +125,7 @@ def _period(partials: tuple[tuple[float, float], ...]) -> Wave:
     return table
 
 
-# Filtering noise costs more than all else, so each kind is made once, long and without a seam, and cut from anywhere.
+# Filtering noise is the slowest part. So each kind is made once, long and seamless, and excerpts are taken at random.
 _NOISE_SAMPLES = 1 << 20  # 65 s
 
 
@@ -129,7 +136,7 @@ def _excerpt(noise: Wave, count: int, rng: np.random.Generator) -> Wave:
 
 @lru_cache
 def _band_noise(band: tuple[float, float]) -> Wave:
-    """White noise kept to a band of frequencies (Hz), with deviation 1."""
+    """Return white noise limited to a band of frequencies (Hz), with standard deviation 1."""
     rng = np.random.default_rng(int(band[1]))
     spectrum = np.fft.rfft(rng.standard_normal(_NOISE_SAMPLES, dtype=np.float32))
     frequency = np.fft.rfftfreq(_NOISE_SAMPLES, 1 / RATE)
@@ -140,7 +147,7 @@ def _band_noise(band: tuple[float, float]) -> Wave:
 
 @lru_cache
 def _dull_noise() -> Wave:
-    """Noise that falls off with frequency, with deviation 1."""
+    """Return noise that falls off with frequency, with standard deviation 1."""
     white = np.random.default_rng(0).standard_normal(_NOISE_SAMPLES + 1, dtype=np.float32)
     dull = white[1:] + np.float32(0.9) * white[:-1]
     return dull / dull.std()

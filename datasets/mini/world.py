@@ -1,8 +1,7 @@
-"""What happens in the small world: which things are seen and heard, second by second.
+"""What happens in the small world: which objects are visible and audible, second by second.
 
-Eight classes, each with a shape and a sound of its own, and a texture and a hue that its things often have; the tasks
-are about six of them. A scene does not give its answer to one modality: of what is seen some is silent, and of what is
-heard some is out of sight.
+There are eight classes, each with its own shape and timbre and a typical texture and hue; the tasks use six of them.
+One modality alone does not reveal the answer: some visible objects are silent, some audible ones are out of sight.
 """
 
 from __future__ import annotations
@@ -12,11 +11,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.datasets.mini.colours import background, colour, grey
+from bench.datasets.mini.colors import background, color, gray
 from bench.datasets.mini.draw import TEXTURES, Background, Thing
 from bench.datasets.mini.sound import Source
 
-# category name: (shape, typical texture, timbre). One name holds a comma, as some of AVE's do.
+# category name: (shape, typical texture, timbre). One name contains a comma, as some of AVE's do.
 CLASSES: dict[str, tuple[str, str, str]] = {
     "Crescent": ("crescent", "shade", "wind"),
     "Cross": ("cross", "grid", "rattle"),
@@ -28,31 +27,49 @@ CLASSES: dict[str, tuple[str, str, str]] = {
     "Triangle": ("triangle", "stripes", "buzz"),
 }
 CATEGORIES = ("Crescent", "Cross", "Disc", "Ring", "Star, five points", "Triangle")
-"""The classes that the tasks' media hold. Encoders are pretrained on media of all."""
+"""The classes that the tasks use. Encoders are pretrained on all classes."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How the world is rendered. The media that encoders are pretrained on differ in style from the tasks' media."""
+    """How the world is rendered. Pretraining media and the tasks' media differ in style.
 
-    typical_texture: float  # share of things with the texture of their category; the others have any
-    typical_hue: float  # share of things with a hue near their category's; the others have any
-    saturation: tuple[float, float]  # of things; backgrounds are paler
-    clutter: int  # most lines drawn over a background
-    grain: float  # most pixel noise, 0-255
-    hum: float  # most noise under the sounds; sources have loudness 0.04 to 0.16
+    Attributes:
+        typical_texture: Share of objects with their category's texture; the others have a random one.
+        typical_hue: Share of objects with a hue near their category's; the others have a random one.
+        saturation: Range of the objects' saturation, within 0 to 1; backgrounds are paler.
+        clutter: The largest number of lines drawn over a background.
+        grain: The largest standard deviation of the pixel noise, of 255.
+        hum: The largest standard deviation of the background noise; sources have loudness 0.04 to 0.16.
+    """
+
+    typical_texture: float
+    typical_hue: float
+    saturation: tuple[float, float]
+    clutter: int
+    grain: float
+    hum: float
 
 
 PRETRAINING = Style(typical_texture=0.4, typical_hue=0.0, saturation=(0.3, 0.9), clutter=1, grain=4.0, hum=0.01)
 TASKS = Style(typical_texture=0.9, typical_hue=1.0, saturation=(0.6, 1.0), clutter=1, grain=6.0, hum=0.01)
-AVE_STYLE = replace(TASKS, typical_texture=0.8, typical_hue=0.85)  # a second of its videos holds little else
+AVE_STYLE = replace(TASKS, typical_texture=0.8, typical_hue=0.85)  # its seconds show a single object, an easier task
 
 _HUE_SPREAD = 15  # degrees
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One second: the things seen (back to front) with their categories, and the sources heard with theirs."""
+    """One second of a video.
+
+    Attributes:
+        things: The visible objects, back to front.
+        seen: Their categories.
+        sources: The audible sources.
+        heard: Their categories.
+        background: The background.
+        hum: The standard deviation of the background noise.
+    """
 
     things: tuple[Thing, ...]
     seen: tuple[str, ...]
@@ -73,7 +90,7 @@ class Video:
 
 
 def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: tuple[float, float]) -> Thing:
-    """A thing of a category, all else about it by chance; its diameter in `sizes`, as a share of the image's side."""
+    """Return a random object of a category, with a diameter within `sizes` (shares of the image's side)."""
     size = rng.uniform(*sizes)
     x, y = rng.uniform(size / 2, 1 - size / 2, 2)
     shape, texture, _ = CLASSES[category]
@@ -82,7 +99,7 @@ def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: t
     return Thing(
         shape=shape,
         texture=texture if rng.random() < style.typical_texture else str(rng.choice(TEXTURES)),
-        colours=(colour(rng, hue, _HUE_SPREAD, style.saturation), grey(rng)),
+        colors=(color(rng, hue, _HUE_SPREAD, style.saturation), gray(rng)),
         size=float(size),
         x=float(x),
         y=float(y),
@@ -91,7 +108,7 @@ def random_thing(rng: np.random.Generator, category: str, style: Style, sizes: t
 
 
 def random_source(rng: np.random.Generator, category: str) -> Source:
-    """Return a source of a category's timbre, its pitch (two octaves) and loudness (12 dB) by chance."""
+    """Return a source of a category's timbre, with random pitch (over two octaves) and loudness (over 12 dB)."""
     return Source(
         timbre=CLASSES[category][2],
         pitch=float(150 * 2 ** rng.uniform(0, 2)),
@@ -101,28 +118,30 @@ def random_source(rng: np.random.Generator, category: str) -> Source:
 
 
 def random_background(rng: np.random.Generator, style: Style) -> Background:
-    """Return a background in a style."""
+    """Return a random background in a style."""
     return background(rng, style.clutter, style.grain)
 
 
-_PLACES = 30  # tried for each thing
-_APART = 0.4  # distance of two centres, in units of their summed sizes, from which little is hidden
+_PLACES = 30  # tried for each object
+_CLEAR_DISTANCE = 0.4  # between two centers, relative to the sum of the sizes, from which on little is hidden
 
 
-def apart(rng: np.random.Generator, categories: Sequence[str], style: Style, sizes: tuple[float, float]) -> list[Thing]:
-    """Things of these categories, each at the first of some places by chance at which little is hidden.
+def separate_things(
+    rng: np.random.Generator, categories: Sequence[str], style: Style, sizes: tuple[float, float]
+) -> list[Thing]:
+    """Return objects of these categories, each at the first random place where little is hidden.
 
-    Where every place hides more, at the one that hides least.
+    If there is no such place among those tried, the object is at the one that hides least.
     """
     things: list[Thing] = []
     for category in categories:
         thing = random_thing(rng, category, style, sizes)
         places = rng.uniform(thing.size / 2, 1 - thing.size / 2, (_PLACES, 2))
         gap = np.full(_PLACES, 1.0)
-        for other in things:
-            distance = np.hypot(places[:, 0] - other.x, places[:, 1] - other.y)
-            gap = np.minimum(gap, distance / (thing.size + other.size))
-        x, y = places[int(np.argmax(np.minimum(gap, _APART)))]
+        for placed in things:
+            distance = np.hypot(places[:, 0] - placed.x, places[:, 1] - placed.y)
+            gap = np.minimum(gap, distance / (thing.size + placed.size))
+        x, y = places[int(np.argmax(np.minimum(gap, _CLEAR_DISTANCE)))]
         things.append(replace(thing, x=float(x), y=float(y)))
     return things
 
@@ -130,13 +149,13 @@ def apart(rng: np.random.Generator, categories: Sequence[str], style: Style, siz
 def moment(
     rng: np.random.Generator, seen: Sequence[str], heard: Sequence[str], style: Style, sizes: tuple[float, float]
 ) -> Moment:
-    """Return a second with these categories seen, in an order by chance, and heard; all else about it by chance.
+    """Return a random second with these visible categories, in random order, and these audible ones.
 
-    The seconds of a video are shots of their own, so that a small set of videos is not a small set of pictures.
+    Every second of a video is a new shot, so that a small set of videos is not a small set of pictures.
     """
     seen = [str(name) for name in rng.permutation(list(seen))]
     return Moment(
-        things=tuple(apart(rng, seen, style, sizes)),
+        things=tuple(separate_things(rng, seen, style, sizes)),
         seen=tuple(seen),
         sources=tuple(random_source(rng, name) for name in heard),
         heard=tuple(heard),
@@ -147,26 +166,26 @@ def moment(
 
 AVE_SECONDS = 10
 AVE_SIZES = (0.4, 0.6)
-_LENGTHS = (4, 7)  # seconds of an event, fewest and most
+_LENGTHS = (4, 7)  # shortest and longest event, in seconds
 
 
 def ave_video(rng: np.random.Generator, style: Style = AVE_STYLE) -> Video:
-    """Return an event of one category that is seen and heard for some seconds of ten.
+    """Return a video of ten seconds, in some of which the event's category is both visible and audible.
 
-    In every second one thing is seen and one is heard. Outside the event its category falls silent, or leaves the
-    picture, or both, and another takes its place there. So neither modality tells alone when there is an event.
+    In every second one object is visible and one is audible. Outside the event, its category is silent, or not in the
+    picture, or both, and another category takes its place. So neither modality alone shows when the event happens.
     """
     category = str(rng.choice(CATEGORIES))
-    others = [name for name in CATEGORIES if name != category]
+    distractors = [name for name in CATEGORIES if name != category]
     length = int(rng.integers(_LENGTHS[0], _LENGTHS[1] + 1))
     start = int(rng.integers(0, AVE_SECONDS - length + 1))
     moments = []
     for second in range(AVE_SECONDS):
-        first, other = (str(name) for name in rng.choice(others, 2, replace=False))
-        seen, heard = [(category, first), (first, category), (first, other)][int(rng.integers(3))]
+        a, b = (str(name) for name in rng.choice(distractors, 2, replace=False))
+        visible, audible = [(category, a), (a, category), (a, b)][int(rng.integers(3))]
         if start <= second < start + length:
-            seen = heard = category
-        moments.append(moment(rng, [seen], [heard], style, AVE_SIZES))
+            visible = audible = category
+        moments.append(moment(rng, [visible], [audible], style, AVE_SIZES))
     return Video(tuple(moments), category, start, start + length)
 
 
@@ -176,9 +195,9 @@ AVS_SIZES = (0.34, 0.44)
 
 
 def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = False) -> Video:
-    """Four things of different categories, one of which sounds throughout; each as likely as the others to be it.
+    """Return a video of four objects of different categories, one of which, chosen at random, sounds throughout.
 
-    A still video repeats its first second: that serves where only the first one is annotated, and is made faster.
+    A still video repeats its first second: it is faster to make, and enough if only the first second is annotated.
     """
     names = [str(name) for name in rng.choice(CATEGORIES, AVS_THINGS, replace=False)]
     shots = 1 if still else AVS_SECONDS
@@ -187,7 +206,7 @@ def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = F
 
 
 def ms3_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
-    """Four things of different categories, of which in each second two sound, or one, or none; in the first, two."""
+    """Return a video of four objects of different categories: two sound in the first second, zero to two in others."""
     names = [str(name) for name in rng.choice(CATEGORIES, AVS_THINGS, replace=False)]
     sounding = [2, *rng.integers(0, 3, AVS_SECONDS - 1).tolist()]
     moments = tuple(moment(rng, names, names[:count], style, AVS_SIZES) for count in sounding)

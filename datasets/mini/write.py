@@ -1,6 +1,6 @@
-"""Writes the small world's videos in the layouts of the official releases: AVE, and AVSBench's sets S4 and MS3.
+"""Writes the small world's videos in the layouts of the official releases of AVE and of AVSBench's S4 and MS3.
 
-`LAYOUTS` holds every benchmark that the generator writes; those of grounding are in `write_refer`.
+`LAYOUTS` lists every benchmark that the generator writes; those for grounding are in `write_refer`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.mini.files import Layout, Written, encode_image, save
+from bench.datasets.mini.files import Layout, WrittenSample, encode_image, save
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, Wave
 from bench.datasets.mini.world import Moment, Video, ave_video, avs_video, ms3_video
@@ -22,7 +22,7 @@ SPLITS = ("train", "val", "test")
 
 
 def _generator(seed: int, benchmark: int, split: str, index: int) -> np.random.Generator:
-    """Return the random numbers of one video: a stream of its own, so that videos can be written in any order."""
+    """Return a random number generator for one video, so that videos can be written in any order."""
     return np.random.default_rng([seed, benchmark, SPLITS.index(split), index])
 
 
@@ -37,11 +37,11 @@ def _wav(samples: Wave) -> bytes:
 
 
 def ave_labels(video: Video) -> list[str]:
-    """For each second the event's category, or "" for background."""
+    """Return the event's category for each second, "" for background."""
     return [video.category if video.start <= s < video.end else "" for s in range(len(video.moments))]
 
 
-def _write_ave_video(root: Path, seed: int, split: str, index: int) -> Written:
+def _write_ave_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
     rng = _generator(seed, 0, split, index)
     video = ave_video(rng)
     name = f"{split}{index:06d}"
@@ -50,10 +50,10 @@ def _write_ave_video(root: Path, seed: int, split: str, index: int) -> Written:
         save(root, Path("AVE_Dataset/video_frames", name, f"{number:04d}.jpg"), encode_image(pixels, "jpeg"), digests)
     save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), _wav(waveform(video, rng)), digests)
     truth = [(label, m.seen, m.heard) for label, m in zip(ave_labels(video), video.moments, strict=True)]
-    return Written(split, f"{video.category}&{name}&good&{video.start}&{video.end}", digests, truth)
+    return WrittenSample(split, f"{video.category}&{name}&good&{video.start}&{video.end}", digests, truth)
 
 
-def _write_ave_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
+def _write_ave_annotations(root: Path, videos: list[WrittenSample]) -> dict[str, str]:
     lines = {split: [video.line for video in videos if video.split == split] for split in SPLITS}
     files = {f"{split}Set.txt": lines[split] for split in SPLITS}
     files["Annotations.txt"] = ["Category&VideoID&Quality&StartTime&EndTime", *chain.from_iterable(lines.values())]
@@ -63,7 +63,7 @@ def _write_ave_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
     return digests
 
 
-def _write_avs_video(root: Path, seed: int, split: str, index: int) -> Written:
+def _write_avs_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
     rng = _generator(seed, 1, split, index)
     video = avs_video(rng, still=split == "train")
     name = f"{split}{index:06d}"
@@ -73,26 +73,26 @@ def _write_avs_video(root: Path, seed: int, split: str, index: int) -> Written:
     truth = []
     shots: dict[Moment, bytes] = {}
     for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
-        here = Path(split, category, name, f"{name}_{number}.png")
+        image_name = Path(split, category, name, f"{name}_{number}.png")
         if moment not in shots:
             shots[moment] = encode_image(pixels, "png")
-        save(root, folder / "visual_frames" / here, shots[moment], digests)
+        save(root, folder / "visual_frames" / image_name, shots[moment], digests)
         sounding = masks[moment.seen.index(video.category)]
         if number == 1 or split != "train":  # the release annotates only the first frame of a training video
-            save(root, folder / "gt_masks" / here, encode_image(sounding, "png"), digests)
+            save(root, folder / "gt_masks" / image_name, encode_image(sounding, "png"), digests)
             truth.append((sounding, np.logical_or.reduce(masks)))
     save(root, folder / "audio_wav" / split / category / f"{name}.wav", _wav(waveform(video, rng)), digests)
-    return Written(split, f"{name},{index},{category},{split}", digests, truth)
+    return WrittenSample(split, f"{name},{index},{category},{split}", digests, truth)
 
 
-def _write_avs_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
+def _write_avs_annotations(root: Path, videos: list[WrittenSample]) -> dict[str, str]:
     digests: dict[str, str] = {}
     lines = ["name,video_id,category,split", *(video.line for video in videos)]
     save(root, Path("Single-source/s4_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
     return digests
 
 
-def _write_ms3_video(root: Path, seed: int, split: str, index: int) -> Written:
+def _write_ms3_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
     rng = _generator(seed, 3, split, index)
     video = ms3_video(rng)
     name = f"{split}{index:06d}"
@@ -106,20 +106,20 @@ def _write_ms3_video(root: Path, seed: int, split: str, index: int) -> Written:
         save(root, shot, encode_image(pixels, "png"), digests)
         save(root, folder / "gt_masks" / split / name / f"{name}_{number}.png", encode_image(sounding, "png"), digests)
     save(root, folder / "audio_wav" / split / f"{name}.wav", _wav(waveform(video, rng)), digests)
-    return Written(split, f"{name},{split}", digests, [])
+    return WrittenSample(split, f"{name},{split}", digests, [])
 
 
-def _write_ms3_annotations(root: Path, videos: list[Written]) -> dict[str, str]:
+def _write_ms3_annotations(root: Path, videos: list[WrittenSample]) -> dict[str, str]:
     digests: dict[str, str] = {}
     lines = ["video_id,split", *(video.line for video in videos)]
     save(root, Path("Multi-sources/ms3_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
     return digests
 
 
-# AVSBench's multi-source set is none of `LAYOUTS`: no run is scored on it, and so it has no floors.
+# AVSBench's multi-source set is not one of `LAYOUTS`: no run is scored on it, so it has no floors.
 MS3_LAYOUT = Layout({"train": 300, "val": 60, "test": 60}, _write_ms3_video, _write_ms3_annotations)
 
-# Scored: 200 x 10 segments of AVE, 300 x 5 frames of AVS.
+# Test sets: 200 x 10 seconds of AVE, 300 x 5 frames of AVS.
 LAYOUTS: dict[str, Layout] = {
     "ave": Layout({"train": 400, "val": 60, "test": 200}, _write_ave_video, _write_ave_annotations),
     "avs": Layout({"train": 1500, "val": 60, "test": 300}, _write_avs_video, _write_avs_annotations),

@@ -1,8 +1,8 @@
-"""Writes RefCOCO, RefCOCO+ and RefCOCOg in the layout that their releases unpack to, over pictures that they share.
+"""Writes RefCOCO, RefCOCO+ and RefCOCOg, which share their pictures, in the layout of their releases.
 
-images/train2014/COCO_train2014_<image id>.jpg and, in the folder of each data set, instances.json (COCO's format) and
-refs(unc).p or refs(umd).p. A seed gives the same pictures, and each data set the same expressions, whichever of the
-three are written; so the layout "refer" is the union of the other three.
+The files are images/train2014/COCO_train2014_<image id>.jpg and, in the folder of each data set, instances.json (COCO's
+format) and refs(unc).p or refs(umd).p. For a given seed, the pictures and each data set's expressions are the same
+whichever of the three are written; so the layout "refer" is the union of the other three.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ import numpy as np
 
 from bench.datasets.mini.draw import Mask
 from bench.datasets.mini.expressions import MANNERS, expressions
-from bench.datasets.mini.files import Layout, Written, encode_image, save
+from bench.datasets.mini.files import Layout, WrittenSample, encode_image, save
 from bench.datasets.mini.scene import TASKS, Scene, random_scene, render
 from bench.datasets.mini.wording import NOUNS
 from bench.datasets.mini.world import CATEGORIES
 
-# RefCOCO's testA is of one group of categories (people), its testB of the others. Here: curved and cornered ones.
+# RefCOCO's testA has one group of categories (people), its testB the others. Here: curved and cornered shapes.
 CURVED = ("Crescent", "Disc", "Ring")
 CORNERED = tuple(category for category in CATEGORIES if category not in CURVED)
-_CATEGORIES = {"testA": CURVED, "testB": CORNERED}  # of a split; of the others all
+_CATEGORIES = {"testA": CURVED, "testB": CORNERED}  # by split; the other splits have all categories
 
-_SPLITS = ("train", "val", "testA", "testB", "test")  # only ever added to: a split's place is in its random numbers
+_SPLITS = ("train", "val", "testA", "testB", "test")  # append only: a split's index is part of its seed
 _REFS_FILES = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(umd).p"}
-_REFERRED = 2  # objects of a picture that each data set refers to
-_SENTENCES = 2  # at most, for each
+_REFERRED = 2  # objects per picture to which each data set refers
+_SENTENCES = 2  # per object, at most
 
 
 def split_of(dataset: str, split: str, index: int) -> str:
-    """Return the data set's own name for the split of a picture that RefCOCO has in `split`.
+    """Return the split in which a data set has the picture that RefCOCO has in `split`.
 
-    RefCOCOg has one test split. As in the releases, some pictures that it tests on are trained on in the others, and
-    some that it trains on are tested on there.
+    RefCOCOg has one test split. As in the releases, some of its test pictures are training pictures of the other data
+    sets, and the other way round.
     """
     if dataset != "refcocog":
         return split
@@ -48,7 +48,7 @@ def split_of(dataset: str, split: str, index: int) -> str:
     return split if split == "val" else ("train" if index % 6 == 0 else "test")
 
 
-def _write_picture(datasets: Sequence[str], root: Path, seed: int, split: str, index: int) -> Written:
+def _write_picture(datasets: Sequence[str], root: Path, seed: int, split: str, index: int) -> WrittenSample:
     numbers = [seed, 2, _SPLITS.index(split), index]
     variety = replace(TASKS, categories=_CATEGORIES.get(split, CATEGORIES))
     scene = random_scene(np.random.default_rng(numbers), variety)
@@ -65,15 +65,15 @@ def _write_picture(datasets: Sequence[str], root: Path, seed: int, split: str, i
     annotations = [_annotation(image_id, number, scene, mask) for number, mask in enumerate(masks)]
     refs = {name: _refs(name, scene, annotations, split_of(name, split, index), numbers) for name in datasets}
     truth = []
-    for ref in (ref for its in refs.values() for ref in its):
-        alike = sum(other["category_id"] == ref["category_id"] for other in annotations)
-        truth += [(ref["split"], len(annotations), alike)] * len(ref["sentences"])
+    for ref in (ref for dataset_refs in refs.values() for ref in dataset_refs):
+        same_category = sum(annotation["category_id"] == ref["category_id"] for annotation in annotations)
+        truth += [(ref["split"], len(annotations), same_category)] * len(ref["sentences"])
     line = json.dumps({"image": image, "annotations": annotations, "refs": refs})
-    return Written(split, line, digests, truth)
+    return WrittenSample(split, line, digests, truth)
 
 
 def _annotation(image_id: int, number: int, scene: Scene, mask: Mask) -> dict[str, Any]:
-    """COCO's entry for an object; every second one is a polygon where it has one outline, the others run lengths."""
+    """Return COCO's entry for an object: every other one as a polygon if a single outline is enough, or run lengths."""
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     corners = outline(mask) if number % 2 == 0 else None
     return {
@@ -88,23 +88,23 @@ def _annotation(image_id: int, number: int, scene: Scene, mask: Mask) -> dict[st
 
 
 def run_lengths(mask: Mask) -> list[int]:
-    """COCO's uncompressed code of a mask: lengths of runs down the columns, of False and True in turn."""
+    """Return COCO's uncompressed run lengths of a mask: down the columns, alternating False and True."""
     flat = np.concatenate([[False], mask.ravel(order="F")])
     changes = np.flatnonzero(flat[1:] != flat[:-1])
     return np.diff([0, *changes, mask.size]).tolist()
 
 
 def outline(mask: Mask) -> list[float] | None:
-    """Return the corners x, y, x, y, ... of the polygon that runs along the edges of a mask's pixels.
+    """Return the corners x, y, x, y, ... of the polygon along the edges of a mask's pixels.
 
-    COCO's tools decode it to exactly the mask. None where one polygon does not do: with holes or several parts.
+    COCO's tools decode it to exactly the mask. None if a single polygon is not enough: for holes or several parts.
     """
     pixels = np.pad(mask, 1).astype(int)
-    before, after = pixels[:-1, :-1], pixels[1:, 1:]
-    around = before + pixels[:-1, 1:] + pixels[1:, :-1] + after  # of the four pixels at each point between pixels
-    if ((around == 2) & (before == after)).any():
+    upper_left, lower_right = pixels[:-1, :-1], pixels[1:, 1:]
+    covered = upper_left + pixels[:-1, 1:] + pixels[1:, :-1] + lower_right  # of the four pixels around each grid point
+    if ((covered == 2) & (upper_left == lower_right)).any():
         return None  # two of the mask's pixels touch at a point only
-    points = np.argwhere(around % 2)  # the corners, row by row: two by two they end the horizontal edges
+    points = np.argwhere(covered % 2)  # the corners row by row: pairs of them end the horizontal edges,
     columns = np.lexsort(points.T)  # and column by column the vertical ones
     vertical = np.empty(len(points), dtype=int)
     vertical[columns] = columns[np.arange(len(points)) ^ 1]
@@ -119,30 +119,30 @@ def outline(mask: Mask) -> list[float] | None:
 def _refs(
     dataset: str, scene: Scene, annotations: list[dict[str, Any]], split: str, numbers: list[int]
 ) -> list[dict[str, Any]]:
-    """Return the data set's references to some objects of a picture, without the numbers that run over all pictures."""
+    """Return a data set's references to some objects of a picture, without the ids that count across all pictures."""
     rng = np.random.default_rng([*numbers, list(MANNERS).index(dataset)])
     refs = []
     for number in rng.permutation(len(scene.items))[:_REFERRED].tolist():
         annotation = annotations[number]
         count = 1 + int(rng.random() * _SENTENCES)
-        found = expressions(rng, scene, scene.items[number], MANNERS[dataset], count)
+        sentences = expressions(rng, scene, scene.items[number], MANNERS[dataset], count)
         refs.append(
             {
                 "ann_id": annotation["id"],
                 "category_id": annotation["category_id"],
                 "image_id": annotation["image_id"],
-                # Not the file's name: the releases, too, put the number of the annotation into it.
+                # Not the file's name: like the releases, it contains the annotation's id.
                 "file_name": f"COCO_train2014_{annotation['image_id']:012d}_{annotation['id']}.jpg",
                 "split": split,
                 "sentences": [
-                    {"raw": f"{sent[0].upper()}{sent[1:]}.", "sent": sent, "tokens": sent.split()} for sent in found
+                    {"raw": f"{sent[0].upper()}{sent[1:]}.", "sent": sent, "tokens": sent.split()} for sent in sentences
                 ],
             }
         )
     return refs
 
 
-def _write_annotations(datasets: Sequence[str], root: Path, pictures: list[Written]) -> dict[str, str]:
+def _write_annotations(datasets: Sequence[str], root: Path, pictures: list[WrittenSample]) -> dict[str, str]:
     entries = [json.loads(picture.line) for picture in pictures]
     instances = {
         "info": {"description": "generated scenes in the format of COCO"},

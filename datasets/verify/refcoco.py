@@ -31,7 +31,7 @@ from bench.datasets.verify.report import (
 )
 from bench.errors import DataError
 
-_LEAST_IOU = 0.75  # of a box and the one around its mask
+_MIN_IOU = 0.75  # of a box and the one around its mask
 _QUICK = 100  # masks of a split that a quick look decodes
 
 
@@ -139,7 +139,7 @@ def _check_mask(release: Release, expression: Expression, faults: Faults, seen: 
     if not mask.any():
         faults.add(EMPTY, release.instances, entry, "its mask has no pixel")
         return 0
-    if expression.box and (around := box_elsewhere(expression.box, mask, _LEAST_IOU)):
+    if expression.box and (around := box_elsewhere(expression.box, mask, _MIN_IOU)):
         expected = f"{around} (x, y, width, height), the box around its mask"
         faults.add(BOX, release.instances, entry, f"bbox {list(expression.box)}, expected is about {expected}")
     return 0

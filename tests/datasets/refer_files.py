@@ -95,7 +95,7 @@ def write_release(
     protocol: int = 0,
     pictures: str = "images/train2014",
 ) -> Path:
-    """A release with three images, or those given, and one object in each; each image 40 x 30 and of its own grey."""
+    """A release with three images, or those given, and one object in each; each image 40 x 30 and of its own gray."""
     images = [image(number) for number in (1, 2, 3)] if images is None else images
     annotations = [annotation(number) for number in (1, 2, 3)] if annotations is None else annotations
     (root / folder).mkdir(parents=True, exist_ok=True)
@@ -104,6 +104,6 @@ def write_release(
     (root / folder / refs_name).write_bytes(python2_pickle(refs, protocol))
     (root / pictures).mkdir(parents=True, exist_ok=True)
     for number in (1, 2, 3):
-        grey = Image.fromarray(np.full((30, 40), 50 * number, dtype=np.uint8))
-        grey.convert("RGB").save(root / pictures / f"COCO_train2014_{number:012d}.jpg", quality=95)
+        gray = Image.fromarray(np.full((30, 40), 50 * number, dtype=np.uint8))
+        gray.convert("RGB").save(root / pictures / f"COCO_train2014_{number:012d}.jpg", quality=95)
     return root

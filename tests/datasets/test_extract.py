@@ -22,15 +22,15 @@ FPS, RATE, SECONDS = 5, 44_100, 10
 
 
 def make_video(path: Path, sound: bool = True) -> None:
-    """Ten seconds: frame n is of grey 5 n; left a tone of 440 Hz, right none."""
+    """Ten seconds: frame n is of gray 5 n; left a tone of 440 Hz, right none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         pictures = container.add_stream("mpeg4", rate=FPS)
         pictures.width, pictures.height, pictures.pix_fmt, pictures.bit_rate = 64, 48, "yuv420p", 2_000_000
         tone = container.add_stream("aac", rate=RATE, layout="stereo") if sound else None
         for number in range(FPS * SECONDS):
-            grey = np.full((48, 64, 3), 5 * number, dtype=np.uint8)
-            container.mux(pictures.encode(av.VideoFrame.from_ndarray(grey)))
+            gray = np.full((48, 64, 3), 5 * number, dtype=np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(gray)))
         container.mux(pictures.encode(None))
         if tone:
             wave = np.zeros((2, SECONDS * RATE), dtype=np.float32)

@@ -112,7 +112,7 @@ def test_a_recording_beyond_the_limits_is_refused(tmp_path, kind, what):
 
 
 def test_a_recording_of_many_channels_is_refused(monkeypatch, tmp_path):
-    monkeypatch.setattr(media, "MOST_SAMPLES", 1000)
+    monkeypatch.setattr(media, "MAX_AUDIO_SAMPLES", 1000)
     (tmp_path / "a.wav").write_bytes(wav(frames=501, channels=2))
     with pytest.raises(DataError, match="501 samples in 2 channels"):
         media.decode_audio(tmp_path / "a.wav", "s1")
@@ -211,7 +211,7 @@ def test_a_video_that_is_a_list_of_others_opens_none(tmp_path):
 def test_a_video_of_too_many_pixels_is_not_decoded(tmp_path, monkeypatch):
     write_video(tmp_path / "a.mp4", 64)
     assert len(videos.read_frames(tmp_path / "a.mp4", "a", [0])) == 1
-    monkeypatch.setattr(videos, "MOST_PIXELS", 64 * 64 - 1)
+    monkeypatch.setattr(videos, "MAX_PIXELS", 64 * 64 - 1)
     with pytest.raises(DataError, match="64 x 64 pixels"):
         videos.read_frames(tmp_path / "a.mp4", "a", [0])
 
@@ -273,7 +273,7 @@ def test_names_of_tables_within_the_media_are_none(tmp_path):
     mp4.check(tmp_path / "a.mp4")
 
 
-@pytest.mark.parametrize("limit", ["MOST_FRAMES", "MOST_DECODED"])
+@pytest.mark.parametrize("limit", ["MAX_FRAMES", "MAX_DECODED_PIXELS"])
 def test_a_video_that_is_decoded_for_hours_is_given_up(tmp_path, monkeypatch, limit):
     write_video(tmp_path / "a.mp4", 16)
     monkeypatch.setattr(videos, limit, 4)
@@ -291,7 +291,7 @@ def test_a_table_of_many_columns_takes_no_more_than_its_size(tmp_path):
 
 
 def test_a_file_that_is_wrong_in_every_line_is_given_up(tmp_path, monkeypatch):
-    monkeypatch.setattr(layout, "MOST_PROBLEMS", 5)
+    monkeypatch.setattr(layout, "MAX_PROBLEMS", 5)
     folder = tmp_path / "Single-source"
     folder.mkdir()
     (folder / "s4_meta_data.csv").write_text("name,category,split\n" + "a,..,train\n" * 10)

@@ -51,8 +51,8 @@ def mask_file(mode: str, inside: object, outside: object, **options: object) -> 
     image = Image.new(mode, (3, 2), outside)
     for row, column in np.argwhere(INSIDE).tolist():
         image.putpixel((column, row), inside)
-    if colours := options.get("palette"):
-        image.putpalette(colours)
+    if colors := options.get("palette"):
+        image.putpalette(colors)
     return image
 
 
@@ -89,16 +89,16 @@ def test_whatever_is_not_black_is_foreground(tmp_path, image):
     assert np.array_equal(media.read_mask(tmp_path / "m.png", "m", 6), INSIDE.repeat(2, 1).repeat(3, 0))
 
 
-def test_a_transparent_colour_of_a_mask_is_background(tmp_path):
-    mask_file("L", 255, 7).save(tmp_path / "grey.png", transparency=7)
+def test_a_transparent_color_of_a_mask_is_background(tmp_path):
+    mask_file("L", 255, 7).save(tmp_path / "gray.png", transparency=7)
     mask_file("P", 1, 0, palette=[255, 255, 255, 0, 0, 0]).save(tmp_path / "palette.png", transparency=0)
-    for name in ("grey.png", "palette.png"):
+    for name in ("gray.png", "palette.png"):
         assert media.read_mask(tmp_path / name, "m", 6).mean() == pytest.approx(INSIDE.mean())
 
 
 def test_masks_with_nothing_in_them_are_empty(tmp_path):
-    for mode, colour in (("L", 0), ("RGB", (0, 0, 0)), ("RGBA", (0, 0, 0, 255)), ("RGBA", (0, 0, 0, 0))):
-        Image.new(mode, (4, 4), colour).save(tmp_path / "m.png")
+    for mode, color in (("L", 0), ("RGB", (0, 0, 0)), ("RGBA", (0, 0, 0, 255)), ("RGBA", (0, 0, 0, 0))):
+        Image.new(mode, (4, 4), color).save(tmp_path / "m.png")
         assert not media.read_mask(tmp_path / "m.png", "m", 4).any()
 
 

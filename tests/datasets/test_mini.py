@@ -15,7 +15,7 @@ from bench.datasets.mini import unlabelled
 from bench.datasets.mini.build import build, ensure, folder
 from bench.datasets.mini.draw import SHAPES, TEXTURES, Background, Thing, paint, paint_background
 from bench.datasets.mini.render import pictures, waveform
-from bench.datasets.mini.sound import RATE, TIMBRES, Source, synthesise
+from bench.datasets.mini.sound import RATE, TIMBRES, Source, synthesize
 from bench.datasets.mini.world import AVS_THINGS, CATEGORIES, CLASSES, ave_video, avs_video
 from bench.datasets.mini.write import LAYOUTS, ave_labels
 
@@ -50,7 +50,7 @@ def test_avs_every_thing_is_as_likely_to_sound():
 
 
 def test_what_is_in_front_hides_what_is_behind():
-    looks = {"texture": "plain", "colours": ((255, 0, 0), (0, 0, 0)), "size": 0.5, "y": 0.5, "angle": 0.0}
+    looks = {"texture": "plain", "colors": ((255, 0, 0), (0, 0, 0)), "size": 0.5, "y": 0.5, "angle": 0.0}
     behind, front = Thing(shape="disc", x=0.4, **looks), Thing(shape="square", x=0.6, **looks)
     backdrop = paint_background(Background(((0, 0, 0), (0, 0, 0)), 0, 0.0, 0), 80)
     picture, (seen_behind, seen_front) = paint([behind, front], backdrop)
@@ -67,7 +67,7 @@ def test_every_class_has_a_shape_and_a_sound_of_its_own():
 
 @pytest.mark.parametrize("timbre", TIMBRES)
 def test_sounds_have_their_loudness(timbre):
-    wave = synthesise(Source(timbre, 300.0, 0.1, 0), 2)
+    wave = synthesize(Source(timbre, 300.0, 0.1, 0), 2)
     assert len(wave) == 2 * RATE
     assert np.sqrt(np.mean(wave**2)) == pytest.approx(0.1, rel=1e-3)
 
@@ -77,7 +77,7 @@ def test_each_second_sounds_by_itself():
     wave = waveform(video, np.random.default_rng(0))
     assert wave.shape == (10 * RATE,) and np.abs(wave).max() <= 1
     for second, moment in enumerate(video.moments):
-        alone = sum(synthesise(source, 1) for source in moment.sources)
+        alone = sum(synthesize(source, 1) for source in moment.sources)
         heard = wave[second * RATE : (second + 1) * RATE]
         assert np.corrcoef(alone, heard)[0, 1] > 0.7
 
@@ -131,10 +131,10 @@ def _writers(benchmark):
 
 def test_floors_are_those_of_the_truth():
     from bench.datasets.mini.floors import ave_floors, avs_floors
-    from bench.datasets.mini.write import Written
+    from bench.datasets.mini.write import WrittenSample
 
     def second(split, label, seen, heard):
-        return Written(split, "", {}, [(label, seen, heard)])
+        return WrittenSample(split, "", {}, [(label, seen, heard)])
 
     ave = [second("train", "a", ("a", "b"), ("a", "c"))] * 3 + [second("train", "", ("a", "b"), ("c", "d"))]
     ave += [second("test", "a", ("a", "b"), ("a", "c")), second("test", "", ("a", "b"), ("c", "d"))]
@@ -150,8 +150,8 @@ def test_floors_are_those_of_the_truth():
         m[:, list(columns)] = True
         return m
 
-    avs = [Written("train", "", {}, [(mask(0), mask(0, 1))])] * 2
-    avs += [Written("test", "", {}, [(mask(0), mask(0, 1)), (mask(1), mask(0, 1))])]
+    avs = [WrittenSample("train", "", {}, [(mask(0), mask(0, 1))])] * 2
+    avs += [WrittenSample("test", "", {}, [(mask(0), mask(0, 1)), (mask(1), mask(0, 1))])]
     floors = avs_floors(avs)
     assert floors["sees all, hears nothing"] == 50.0  # everything seen is twice too much
     assert floors["hears all, sees nothing"] == 50.0  # the column of training: all of one frame, none of the other

@@ -16,7 +16,7 @@ from pycocotools import mask as coco
 from written import gives_fingerprint
 
 from bench.datasets.mini.build import build
-from bench.datasets.mini.files import Written
+from bench.datasets.mini.files import WrittenSample
 from bench.datasets.mini.floors import refer_floors
 from bench.datasets.mini.scene import random_scene, render
 from bench.datasets.mini.world import CATEGORIES
@@ -150,9 +150,9 @@ def test_another_seed_gives_other_pictures(tmp_path):
 
 def test_floors_are_those_of_the_truth():
     pictures = [
-        Written("train", "", {}, [("train", 3, 3)] * 5),
-        Written("testA", "", {}, [("testA", 4, 2), ("testA", 4, 4)]),
-        Written("testB", "", {}, [("testB", 5, 2), ("train", 3, 3)]),
+        WrittenSample("train", "", {}, [("train", 3, 3)] * 5),
+        WrittenSample("testA", "", {}, [("testA", 4, 2), ("testA", 4, 4)]),
+        WrittenSample("testB", "", {}, [("testB", 5, 2), ("train", 3, 3)]),
     ]
     floors = refer_floors(pictures)
     assert floors["guesses an object"] == pytest.approx(100 * (1 / 4 + 1 / 4 + 1 / 5) / 3)

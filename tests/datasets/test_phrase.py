@@ -172,16 +172,16 @@ def test_the_manners_differ_as_the_data_sets_do():
     assert places["refcoco+"] == 0 and places["refcoco"] > 0.4 and places["refcocog"] > 0.4
 
 
-def item(category: str, x: float, y: float, colour: str = "red", size: str = "small") -> Item:
+def item(category: str, x: float, y: float, color: str = "red", size: str = "small") -> Item:
     thing = Thing("disc", "plain", ((255, 0, 0), (0, 0, 0)), 0.25, x, y, 0.0)
-    return Item((category, colour, size, "plain"), (x, y), thing)
+    return Item((category, color, size, "plain"), (x, y), thing)
 
 
 def scene_of(*items: Item) -> Scene:
     return Scene(items, Background(((0, 0, 0), (0, 0, 0)), 0, 0.0, 0), SIDE, SIDE)
 
 
-RING, STAR, RED = Kind("Ring"), Kind("Star, five points"), Kind(colour="red")
+RING, STAR, RED = Kind("Ring"), Kind("Star, five points"), Kind(color="red")
 
 
 def test_beside_needs_a_clear_distance_and_no_rival_that_is_there_by_a_generous_reading():

@@ -20,10 +20,10 @@ from bench.datasets.verify import verify
 from bench.errors import DataError
 
 
-def png(height: int, width: int, rows: int, *, bits: int = 8, colours: int = 0, value: int = 200) -> bytes:
+def png(height: int, width: int, rows: int, *, bits: int = 8, colors: int = 0, value: int = 200) -> bytes:
     """Return a PNG of one value whose header says `height`, and that ends properly after so many rows."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
-    row = b"\0" + value.to_bytes(bits // 8, "big") * (width * {0: 1, 2: 3, 6: 4}[colours])
+    header = struct.pack(">IIBBBBB", width, height, bits, colors, 0, 0, 0)
+    row = b"\0" + value.to_bytes(bits // 8, "big") * (width * {0: 1, 2: 3, 6: 4}[colors])
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(row * rows)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
@@ -73,9 +73,7 @@ def read(tmp_path, content: bytes | Image.Image, size: int = 8, **options: objec
 @pytest.mark.parametrize("value", [0, 255, 256, 30_000, 65_535])
 def test_sixteen_bits_of_grey_are_scaled(tmp_path, value):
     assert (read(tmp_path, png(8, 8, 8, bits=16, value=value)) == value >> 8).all()
-    assert (read(tmp_path, png(8, 8, 8, bits=16, colours=2, value=value)) == value >> 8).all(), (
-        "as those of colours are"
-    )
+    assert (read(tmp_path, png(8, 8, 8, bits=16, colors=2, value=value)) == value >> 8).all(), "as those of colors are"
 
 
 def test_what_is_transparent_is_black(tmp_path):
@@ -90,9 +88,9 @@ def test_what_is_transparent_is_black(tmp_path):
     assert read(tmp_path, Image.new("LA", (8, 8), (77, 255)))[:, 0, 0].tolist() == [77, 77, 77]
 
 
-@pytest.mark.parametrize(("mode", "colour"), [("L", 90), ("CMYK", (0, 255, 255, 0)), ("1", 1)])
-def test_pictures_of_other_modes_become_rgb(tmp_path, mode, colour):
-    made = Image.new(mode, (8, 8), colour)
+@pytest.mark.parametrize(("mode", "color"), [("L", 90), ("CMYK", (0, 255, 255, 0)), ("1", 1)])
+def test_pictures_of_other_modes_become_rgb(tmp_path, mode, color):
+    made = Image.new(mode, (8, 8), color)
     expected = {"L": (90, 90, 90), "CMYK": (255, 0, 0), "1": (255, 255, 255)}[mode]
     pixels = read(tmp_path, made, format="JPEG" if mode == "CMYK" else "PNG")
     assert np.abs(pixels[:, 4, 4].astype(int) - expected).max() <= 3
@@ -171,7 +169,7 @@ def test_missing_rows_and_empty_sound_are_found_by_verify_and_by_a_run(tmp_path)
     root = write_official(tmp_path / "avs", "avs")
     frame = sorted(root.rglob("visual_frames/val/*/*/*_3.png"))[0]
     size = media.image_size(frame, "a")
-    frame.write_bytes(png(*size, size[0] - 1, colours=2))
+    frame.write_bytes(png(*size, size[0] - 1, colors=2))
     sound = sorted(root.rglob("audio_wav/test/*/*.wav"))[0]
     soundfile.write(sound, np.zeros(0), 16_000)
     report = verify("avs", root, lambda items, *_: items, published=False)

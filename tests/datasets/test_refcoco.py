@@ -332,12 +332,12 @@ def test_a_value_that_is_too_long_is_told(tmp_path, harm, message):
 def test_more_entries_or_sentences_than_a_data_set_can_have_are_refused(tmp_path, monkeypatch):
     write_release(tmp_path, [ref(1), ref(2)])
     for module, limit, message in (
-        (coco_instances, "MOST_ENTRIES", "it has 8 tables, more than 6"),
-        (refer_entries, "MOST_EXPRESSIONS", "4 refs and sentences, more than 3"),
+        (coco_instances, "MAX_ENTRIES", "it has 8 tables, more than 6"),
+        (refer_entries, "MAX_EXPRESSIONS", "4 refs and sentences, more than 3"),
     ):
         refer_entries._read.cache_clear()
         with monkeypatch.context() as patch:
-            patch.setattr(module, limit, {"MOST_ENTRIES": 6, "MOST_EXPRESSIONS": 3}[limit])
+            patch.setattr(module, limit, {"MAX_ENTRIES": 6, "MAX_EXPRESSIONS": 3}[limit])
             with pytest.raises(DataError, match=message):
                 Release(tmp_path, "refcoco", "train")
     write_release(tmp_path, [ref(1, sents=(b"a" * 10_001,))])

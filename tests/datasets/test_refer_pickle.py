@@ -246,7 +246,7 @@ def test_numbers_beyond_64_bits_are_refused(load, number):
 
 def test_a_file_that_is_too_large_is_not_read(tmp_path):
     with (tmp_path / "refs(unc).p").open("wb") as file:
-        file.truncate(refer_pickle.LARGEST + 1)
+        file.truncate(refer_pickle.MAX_BYTES + 1)
     with pytest.raises(DataError, match="more than the"):
         refer_pickle.load(tmp_path / "refs(unc).p")
 
@@ -296,21 +296,21 @@ def test_any_bytes_are_read_or_refused(load, data):
 )
 def test_what_is_read_takes_no_more_memory_than_there_is_room_for(load, monkeypatch, part):
     """Megabytes of one instruction, which makes many times their size, with as much less room than in earnest."""
-    monkeypatch.setattr(refer_pickle, "ROOM", refer_pickle.ROOM // 64)
+    monkeypatch.setattr(refer_pickle, "MAX_MEMORY", refer_pickle.MAX_MEMORY // 64)
     content = b"\x80\x04](" + (b")" if part == b"\x85" else b"")
-    content += part * ((refer_pickle.LARGEST // 64 - len(content)) // len(part)) + b"e."
+    content += part * ((refer_pickle.MAX_BYTES // 64 - len(content)) // len(part)) + b"e."
     tracemalloc.start()
     try:
         with pytest.raises(DataError, match="more values than there is memory for"):
             load(content)
-        assert tracemalloc.get_traced_memory()[1] < refer_pickle.ROOM
+        assert tracemalloc.get_traced_memory()[1] < refer_pickle.MAX_MEMORY
     finally:
         tracemalloc.stop()
 
 
 def test_a_file_as_large_as_the_releases_has_room(load, monkeypatch):
     """RefCOCO has 50,000 refs with 142,000 sentences in the oldest protocol; here a hundredth, and of the room too."""
-    monkeypatch.setattr(refer_pickle, "ROOM", refer_pickle.ROOM // 100)
+    monkeypatch.setattr(refer_pickle, "MAX_MEMORY", refer_pickle.MAX_MEMORY // 100)
     refs = [
         {
             **{"ref_id": number, "ann_id": 10**6 + number, "image_id": 5 * 10**5 + number, "category_id": number % 90},

@@ -32,7 +32,7 @@ def test_the_cards_of_grounding_have_the_splits_that_are_read(name):
 @pytest.mark.parametrize("name", RELEASES)
 def test_a_description_has_all_that_one_needs(name):
     card, text = RELEASES[name], describe(name)
-    assert card.paper in text and card.licence in text and all(page in text for page in card.pages)
+    assert card.paper in text and card.license in text and all(page in text for page in card.pages)
     assert all(f"    {line}" in text for line in card.layout.splitlines())
     assert all(f"{count:,}" in text for its in card.counts.values() for count in its.values())
 

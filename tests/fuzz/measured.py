@@ -23,7 +23,7 @@ from worst_files import WORST
 
 from bench.errors import BenchError
 
-MOST_BYTES, MOST_SECONDS = 1_000_000_000, 60
+MAX_BYTES, MAX_SECONDS = 1_000_000_000, 60
 _GUARD = 6 * 2**30, 180  # bytes of address space and seconds after which a reader is ended, for the machine's sake
 
 

@@ -82,7 +82,7 @@ def _picture(folder: Path, name: str) -> None:
     from bench.datasets import media
 
     size = media.image_size(folder / name, "s1")
-    assert size[0] * size[1] <= media.MOST_PIXELS
+    assert size[0] * size[1] <= media.MAX_PIXELS
     assert media.read_image(folder / name, "s1", 16).shape == (3, 16, 16)
     assert media.read_mask(folder / name, "s1", 16).shape == (16, 16)
 
@@ -92,7 +92,7 @@ def recording(folder: Path) -> None:
     from bench.datasets.logmel import log_mel
 
     path = folder / "a.wav"
-    assert media.audio_seconds(path, "s1") <= media.MOST_SECONDS
+    assert media.audio_seconds(path, "s1") <= media.MAX_AUDIO_SECONDS
     wave = media.read_audio(path, "s1", 16_000)
     assert np.isfinite(log_mel(media.seconds(wave, 16_000, 1), 16_000, 128, 98)).all()
 
@@ -106,4 +106,4 @@ def video(folder: Path) -> None:
     assert media.RATES[0] <= clip.rate <= media.RATES[1] and clip.wave.shape == (10 * clip.rate,)
     assert np.isfinite(clip.wave).all()
     pictures = videos.read_frames(path, "s1", clip.places)
-    assert len(pictures) == 10 and all(each.width * each.height <= media.MOST_PIXELS for each in pictures)
+    assert len(pictures) == 10 and all(each.width * each.height <= media.MAX_PIXELS for each in pictures)

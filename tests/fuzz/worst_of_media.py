@@ -13,12 +13,10 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _png(
-    width: int, height: int, bits: int = 8, colours: int = 6, more: bytes = b"", interlaced: bool = False
-) -> bytes:
+def _png(width: int, height: int, bits: int = 8, colors: int = 6, more: bytes = b"", interlaced: bool = False) -> bytes:
     """Return a picture of zeros: a thousand times as large as its file."""
-    header = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, interlaced)
-    row = 1 + width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colours] // 8
+    header = struct.pack(">IIBBBBB", width, height, bits, colors, 0, 0, interlaced)
+    row = 1 + width * bits * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colors] // 8
     packer, packed = zlib.compressobj(9), []
     for _ in range(height):
         packed.append(packer.compress(bytes(row)))

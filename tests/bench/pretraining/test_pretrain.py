@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from bench.datasets.mini.build import VERSION
 from bench.datasets.mini.expressions import MANNERS, expressions
 from bench.datasets.mini.scene import random_scene
-from bench.datasets.mini.wording import COLOURS, NOUNS, SIZES
+from bench.datasets.mini.wording import COLORS, NOUNS, SIZES
 from bench.pretraining.masked_autoencoder import MaskedAutoencoder, patch_values
 from bench.pretraining.masked_language_model import SPECIAL, MaskedLanguageModel, new_text_stream
 from bench.pretraining.pretrain import RECIPES, pretrain
@@ -125,7 +125,7 @@ def test_the_embedded_text_encoder_tells_what_is_said_of_the_object():
     mask = stream.mask(ids)[..., None]
     states = ((stream(ids) * mask).sum(1) / mask.sum(1)).double()
     states = torch.cat([states, torch.ones(len(states), 1)], dim=1)
-    for part, words in enumerate((NOUNS, COLOURS, SIZES)):
+    for part, words in enumerate((NOUNS, COLORS, SIZES)):
         named = torch.tensor(
             [
                 any(word in sentence.split() for word in words[look[part]])
