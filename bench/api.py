@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import registry
 from bench.config.describe import setting
@@ -14,17 +14,15 @@ from bench.config.run_options import RunOptions
 from bench.config.tuned_settings import read_tuned
 from bench.config.validate import build
 from bench.errors import UsageError
+from bench.execution.executor import LOCAL, Executor, make_executor
 from bench.execution.finished_runs import look_up
+from bench.execution.local_executor import LocalExecutor
 from bench.execution.planning import plan_runs
 from bench.execution.sweep import sweep
 from bench.methods.base import Method
 from bench.records import store
 from bench.records.schema import Record
 from bench.system import child_processes
-from bench.system.cpus import MAX_JOBS
-
-if TYPE_CHECKING:
-    pass
 
 
 def run(
@@ -40,6 +38,7 @@ def run(
     data_root: str | Path | None = None,
     device: str = "auto",
     jobs: int = 1,
+    executor: str | Executor = LOCAL,
     save_adapters: bool = False,
     rerun: bool = False,
 ) -> list[Record]:
@@ -56,8 +55,10 @@ def run(
         results: folder for the records.
         data_root: where official releases lie, or generated data is to be kept; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
-        jobs: runs at a time, each in a process of its own with its share of the CPU's threads. More than one takes
-            methods by their names only.
+        jobs: runs at a time on this machine, each in its own process with an equal share of the CPU threads. With more
+            than one, methods must be names.
+        executor: what does the runs: a name, as for `bench run --executor`, or an executor with its options, for
+            example `bench.execution.ray_executor.RayExecutor(gpus=0.5)`. With any but "local", methods must be names.
         save_adapters: keep adapters and heads, below `results/adapters`.
         rerun: do runs again that have a record.
 
@@ -72,10 +73,11 @@ def run(
     child_processes.refuse_unguarded()
     if device not in ("auto", "cpu", "cuda"):
         raise UsageError(f"device is auto, cpu or cuda, not {device}")
-    if not 1 <= jobs <= MAX_JOBS:
-        raise UsageError(f"jobs is a whole number from 1 to {MAX_JOBS}, not {jobs}")
+    if jobs != 1 and executor != LOCAL:
+        raise UsageError(f"jobs={jobs}: only with executor={LOCAL!r}")
+    executor = make_executor(executor, **({"jobs": jobs} if executor == LOCAL else {}))
     methods = list(_several(methods))
-    if jobs > 1 and (own := [method.__name__ for method in methods if isinstance(method, type)]):
+    if executor != LocalExecutor() and (own := [method.__name__ for method in methods if isinstance(method, type)]):
         raise UsageError(f"other processes do not know the class {own[0]}: jobs=1, or give it a name by an entry point")
     names = [_name(method) for method in methods]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
@@ -88,7 +90,7 @@ def run(
     done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(root, device, folder, save_adapters, tuned)
-    for record in sweep(todo, folder, options, jobs, superseded=existing.superseded):
+    for record in sweep(todo, folder, options, executor, superseded=existing.superseded):
         done[record.id] = record
     return [done[spec.id] for spec in plan]
 

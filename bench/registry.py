@@ -19,9 +19,9 @@ from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError
 
-Kind = Literal["methods", "tasks"]
+Kind = Literal["methods", "tasks", "executors"]
 
-_added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}}
+_added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}, "executors": {}}
 
 
 def entry_points(group: str) -> metadata.EntryPoints:

@@ -25,7 +25,7 @@ COMMANDS = {
     "status": "tell what of a results folder is done, what failed, and what is under way",
     "eval": "score an adapter that `bench run --save-adapters` saved",
     "show": "draw samples of a run, with what is true and what it predicted, into one picture",
-    "list": "list the methods, tasks or suites that exist, or the types that peft:<type> takes",
+    "list": "list methods, tasks, suites, executors, or the types that peft:<type> takes",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
     "power": "tell from recorded variance how many seeds a gain needs",
     "profile": "measure what methods cost at full size, on random weights and samples: no data, no score",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, add_place, words
 from bench.config.plan import RunRequest
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 METHODS = ("lora", "dora", "cola", "cola-dora")
 TASKS = ("ave", "avs")
 SEEDS = 10  # of a new baseline
+JOBS = 2  # runs at a time
 ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # in which the methods take turns
 
 
@@ -50,13 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="take runs that have a record, of the same code, rather than do them again",
     )
     add_place(parser)
-    parser.set_defaults(results=Path("results/check"), jobs=2)
+    add_executor(parser, jobs=JOBS)
+    parser.set_defaults(results=Path("results/check"))
 
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; 1 where anything is outside its margin."""
     from bench.check.baseline import read
 
+    args.executor = executor_of(args, jobs=JOBS)
     baseline = None if args.update else read(args.baseline)
     methods, tasks = words(args.methods) or [*METHODS], words(args.tasks) or [*TASKS]
     seeds = words(args.seeds) or ([str(max(baseline.seeds) + 1)] if baseline else [str(n) for n in range(SEEDS)])
@@ -96,7 +100,7 @@ def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
     done = existing.done
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(args.data_root, args.device)
-    sweeping = sweep(todo, args.results, options, args.jobs, superseded=existing.superseded)
+    sweeping = sweep(todo, args.results, options, args.executor, superseded=existing.superseded)
     for number, record in enumerate(sweeping, start=1):
         done[record.id] = record
         if not args.quiet:
@@ -124,7 +128,7 @@ def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Names
         costs[task] = costs_of(list(own.values()), options, rounds)
     environment = done[0].environment
     assert environment, "every run that came to its end has one"
-    environment = replace(environment, threads=torch.get_num_threads(), jobs=args.jobs)
+    environment = replace(environment, threads=torch.get_num_threads())
     return gather(done, costs, seen, environment, processor())
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.printing import print
-from bench.cli.shared_arguments import jobs
 from bench.errors import UsageError
 from bench.registry import did_you_mean
 from bench.system.cpus import available_cpus
+from bench.text.quantities import jobs
 
 T = TypeVar("T")
 

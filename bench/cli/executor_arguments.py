@@ -1,80 +1,75 @@
-"""Where runs are done: in this process, or on a Ray cluster."""
+"""Where runs are done: on this machine, on a Ray cluster, or by an executor of another package."""
 
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from typing import Any
 
-from bench.cli.shared_arguments import size, whole
-from bench.errors import UsageError, shortened
-from bench.execution.ray_resources import Cluster, check_installed
+from bench.errors import BenchError, UsageError
+from bench.execution.executor import LOCAL, Executor, Option, executor_class, executor_names, make_executor, options_of
 
 
-def add_executor(parser: argparse.ArgumentParser) -> None:
-    """Adds what does the runs, and what each takes of it."""
+def add_executor(parser: argparse.ArgumentParser, **defaults: Any) -> None:
+    """Add `--executor` and the options that each executor declares.
+
+    Args:
+        parser: the command's parser.
+        defaults: the command's own defaults of the local executor's options.
+    """
     parser.add_argument(
         "--executor",
-        choices=("process", "ray"),
-        default="process",
-        help="process: this one, or as many as --jobs says; ray: a Ray cluster (default: %(default)s)",
+        default=LOCAL,
+        metavar="NAME",
+        help=f"what does the runs: {', '.join(executor_names())} (default: %(default)s)",
     )
-    ray = parser.add_argument_group("with --executor ray")
-    ray.add_argument(
-        "--address",
-        metavar="WHERE",
-        help="auto: the cluster that runs here, or that RAY_ADDRESS names; local: start one on this machine; or "
-        "ray://HOST:PORT (default: auto)",
-    )
-    ray.add_argument(
-        "--gpus-per-run",
-        type=_gpus,
-        metavar="N",
-        help="may be a part of one, as in 0.5 (default: 1 where the cluster has any, and not with --device cpu)",
-    )
-    ray.add_argument(
-        "--cpus-per-run", type=lambda text: whole(text, "--cpus-per-run"), metavar="N", help="and threads (default: 1)"
-    )
-    ray.add_argument(
-        "--memory-per-run",
-        type=lambda text: size(text, "--memory-per-run"),
-        metavar="SIZE",
-        help="as in 8GB (default: --memory-limit; or on CPUs what `bench profile` measured, where RESULTS has it)",
-    )
+    for name in executor_names():
+        group = parser.add_argument_group(f"with --executor {name}")
+        for option in _options(name):
+            default = defaults.get(option.name, option.default) if name == LOCAL else option.default
+            group.add_argument(
+                option.flag,
+                dest=_destination(name, option),
+                type=partial(_convert, option),
+                metavar=option.metavar,
+                help=option.help if default is None else f"{option.help} (default: {default})",
+            )
 
 
-def cluster_of(args: argparse.Namespace) -> Cluster | None:
-    """The cluster that a command asks for; None for none.
+def executor_of(args: argparse.Namespace, **defaults: Any) -> Executor:
+    """Return the executor that the arguments of `add_executor` request.
+
+    Args:
+        args: the command's arguments.
+        defaults: as for `add_executor`.
 
     Raises:
-        UsageError: options that do not go together, or Ray is not installed.
+        UsageError: There is no executor of that name, it cannot be used, or options are those of another one.
+        BenchError: It cannot be imported.
     """
-    of_ray = {
-        "address": args.address,
-        "gpus": args.gpus_per_run,
-        "cpus": args.cpus_per_run,
-        "memory": args.memory_per_run,
-    }
-    given = {name: value for name, value in of_ray.items() if value is not None}
-    if args.executor != "ray":
-        if given:
-            names = ", ".join(f"--{name}" if name == "address" else f"--{name}-per-run" for name in given)
-            raise UsageError(f"{names}: only with --executor ray")
-        return None
-    if args.jobs > 1:
-        raise UsageError(f"--jobs {args.jobs}: a Ray cluster does as many runs at a time as --cpus-per-run, ... allow")
-    check_installed()
-    return Cluster(**given)
+    executor_class(args.executor)
+    for name in executor_names():
+        flags = [option.flag for option in _options(name) if getattr(args, _destination(name, option)) is not None]
+        if flags and name != args.executor:
+            raise UsageError(f"{', '.join(flags)}: only with --executor {name}")
+    values = dict(defaults) if args.executor == LOCAL else {}
+    for option in _options(args.executor):
+        value = getattr(args, _destination(args.executor, option))
+        if value is not None:
+            values[option.name] = value
+    return make_executor(args.executor, **values)
 
 
-def _gpus(text: str) -> float:
-    """A number of GPUs.
-
-    Raises:
-        UsageError: it is neither a whole number nor a part of one.
-    """
+def _options(name: str) -> list[Option]:
     try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not (0 <= number <= 1 or (number > 1 and number.is_integer())):
-        raise UsageError(f"--gpus-per-run is a whole number or a part of 1, as in 0.5, not {shortened(text)}")
-    return number
+        return options_of(executor_class(name))
+    except BenchError:  # its package is broken, which matters only where it is requested
+        return []
+
+
+def _convert(option: Option, text: str) -> Any:
+    return option.parse(text, option.flag)
+
+
+def _destination(name: str, option: Option) -> str:
+    return f"{name}.{option.name}"

@@ -1,4 +1,4 @@
-"""`bench list methods|tasks|suites|peft`."""
+"""`bench list methods|tasks|suites|executors|peft`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.cli.printing import print
 from bench.config import suite
 from bench.errors import UsageError
 
-_KINDS = ("methods", "tasks", "suites", "peft")
+_KINDS = ("methods", "tasks", "suites", "executors", "peft")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
-from bench.cli.shared_arguments import number, whole
 from bench.errors import BenchError, Mistakes
 from bench.text import escape
+from bench.text.quantities import number, whole
 
 _LEGEND = """
 Paired t-test over seeds, two-sided, at 0.05 over a table's comparisons; a gain is found with probability {power:g}.

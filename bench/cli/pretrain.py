@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
-from bench.cli.shared_arguments import whole
+from bench.text.quantities import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from bench import files
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_list, whole, words
+from bench.cli.shared_arguments import add_list, words
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders
 from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.records import store
 from bench.system import distributed
+from bench.text.quantities import whole
 
 if TYPE_CHECKING:
     from bench.profiling.record import Efficiency

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.executor_arguments import add_executor, cluster_of
+from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, run_request, seconds, size, words
+from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, run_request, words
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.config.tuned_settings import read_tuned
@@ -25,6 +25,7 @@ from bench.records import store
 from bench.records.schema import Record
 from bench.system import distributed
 from bench.system.signals import held_back
+from bench.text.quantities import seconds, size
 
 if TYPE_CHECKING:
     from bench.config.budget import Fit
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
     tuned = read_tuned(args.settings) if args.settings else None
-    cluster = cluster_of(args)
+    executor = executor_of(args)
     tracking.check(words(args.track))
     args.quiet = args.quiet or not distributed.is_main()
     request = replace(run_request(args), tuned=tuned)
@@ -106,9 +107,7 @@ def main(args: argparse.Namespace) -> int:
     )
     interrupted = shown = False
     try:
-        for number, record in enumerate(
-            sweep(todo, args.results, options, args.jobs, cluster, existing.superseded), start=1
-        ):
+        for number, record in enumerate(sweep(todo, args.results, options, executor, existing.superseded), start=1):
             done[record.id] = record
             if not args.quiet:
                 print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)

@@ -10,8 +10,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from bench import __version__
+from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_place, add_plan, run_request, whole
+from bench.cli.shared_arguments import add_budget, add_place, add_plan, run_request
 from bench.config.describe import assignments, data_title
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
@@ -20,6 +21,7 @@ from bench.execution.planning import plan_runs
 from bench.records import store
 from bench.report.formatting import NONE
 from bench.report.text_table import text_table
+from bench.text.quantities import whole
 from bench.tuning.search import FOLDER, Search, Trial, searches, tune
 
 
@@ -41,10 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="FILE", help="where to write the settings (default: RESULTS/tuned.toml)"
     )
     add_place(parser)
+    add_executor(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; 1 where no trial of some method came to its end."""
+    executor = executor_of(args)
     request = run_request(args)
     epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
     plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
@@ -62,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
         print("Chosen by validation score; no test split is scored.", flush=True)
     ended = 0
     try:
-        for trial in tune(found, args.trials, results, RunOptions(args.data_root, args.device), args.jobs):
+        for trial in tune(found, args.trials, results, RunOptions(args.data_root, args.device), executor):
             ended += 1
             if not args.quiet:
                 print(f"[{ended}/{total}] {_outcome(trial)}", flush=True)

@@ -10,7 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,9 +33,28 @@ _RETRIES = 3  # of a run that was lost with its node or its process
 _TIDYING = 10.0  # seconds that a run has from the request to end until its process is killed
 
 
+@dataclass(frozen=True)
+class RayExecutor(Cluster):
+    """Executor on a Ray cluster; see `bench.execution.ray_resources.Cluster` for the attributes."""
+
+    def check(self) -> None:
+        """Check that Ray is installed.
+
+        Raises:
+            UsageError: It is not.
+        """
+        check_installed()
+
+    def execute(
+        self, take: Callable[[], Spec | None], options: RunOptions, specs: Sequence[Spec]
+    ) -> Generator[Record, None, None]:
+        """Do the runs; see `bench.execution.executor.Executor.execute`, and `run_all` for what a cluster must share."""
+        return run_all(take, options, self, specs)
+
+
 def run_all(
     take: Callable[[], Spec | None], options: RunOptions, cluster: Cluster, specs: Sequence[Spec]
-) -> Generator[Record]:
+) -> Generator[Record, None, None]:
     """Does the runs that `take` gives on a Ray cluster; yields each record as it comes back.
 
     As many are in flight as the cluster has resources for, and two more. A run lost with its node is done again. One

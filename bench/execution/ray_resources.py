@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.config.spec import Spec
 from bench.errors import UsageError
+from bench.execution.executor import option
+from bench.text import quantities
 
 if TYPE_CHECKING:
     from bench.config.run_options import RunOptions
@@ -22,20 +24,38 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cluster:
-    """A Ray cluster, and what each run takes of it.
+    """A Ray cluster, and the resources that each run takes.
 
     Attributes:
-        address: "auto" for the one that runs here or that RAY_ADDRESS names, "local" to start one on this machine for
-            as long as the runs take, or where it is, as in ray://head:10001.
-        gpus: of a run, also a part of one; None for 1 where there are any and the device may be one, else 0.
-        cpus: of a run, and its threads.
-        memory: bytes that a run takes of its node's; None for its limit, or else what `bench profile` measured.
+        address: "auto" for the cluster that runs here or that RAY_ADDRESS names, "local" to start one on this machine
+            for these runs only, or its address, for example ray://head:10001.
+        gpus: GPUs of a run, also a part of one; None for 1 if the cluster has any and the device may be one, else 0.
+        cpus: CPUs of a run, and the number of its threads.
+        memory: Bytes of memory that a run takes; None for its memory limit, or else what `bench profile` measured.
     """
 
-    address: str = "auto"
-    gpus: float | None = None
-    cpus: int = 1
-    memory: int | None = None
+    address: str = option(
+        "auto",
+        "--address",
+        "ADDRESS",
+        "auto: the cluster that runs here or that RAY_ADDRESS names; local: start one on this machine; ray://HOST:PORT",
+        lambda text, flag: text,
+    )
+    gpus: float | None = option(
+        None,
+        "--gpus-per-run",
+        "N",
+        "also a part of one, as in 0.5 (default: 1 if the cluster has GPUs, 0 with --device cpu)",
+        quantities.gpus,
+    )
+    cpus: int = option(1, "--cpus-per-run", "N", "CPUs, and as many threads", quantities.whole)
+    memory: int | None = option(
+        None,
+        "--memory-per-run",
+        "SIZE",
+        "as in 8GB (default: --memory-limit, or on CPUs what `bench profile` measured, if RESULTS has it)",
+        quantities.size,
+    )
 
 
 def check_installed() -> None:
@@ -45,7 +65,7 @@ def check_installed() -> None:
         UsageError: it is not installed.
     """
     if not find_spec("ray"):
-        raise UsageError('Ray is not installed: pip install "crossmodal-bench[ray]"')
+        raise UsageError('Ray is not installed: pip install "ray[client]"')
 
 
 def need_of(

@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from bench.config.run_options import MEASURED, RunOptions
+from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
-from bench.errors import BenchError, Terminated
+from bench.errors import BenchError
 from bench.execution.claims import ClaimLostError, Claims
+from bench.execution.executor import Executor
+from bench.execution.local_executor import LocalExecutor
 from bench.execution.run_queue import Waiting
 from bench.records import schema, store
 from bench.records.schema import Record
 from bench.system import child_processes, distributed
 from bench.system.signals import held_back
-
-if TYPE_CHECKING:
-    from bench.execution.ray_resources import Cluster
 
 _log = logging.getLogger(__name__)
 
@@ -32,8 +30,7 @@ def sweep(
     specs: Sequence[Spec],
     results: Path,
     options: RunOptions,
-    jobs: int = 1,
-    cluster: Cluster | None = None,
+    executor: Executor | None = None,
     superseded: Mapping[str, Record | None] | None = None,
 ) -> Iterator[Record]:
     """Does the runs, begun in their order; yields each record when it is written.
@@ -46,9 +43,7 @@ def sweep(
         specs: the runs.
         results: folder for the records.
         options: what the command says of its runs.
-        jobs: runs that are done at a time: one in this process, or several in as many others (see
-            `bench.execution.process_pool`).
-        cluster: a Ray cluster that does them instead (see `bench.execution.ray_executor`).
+        executor: does the runs; None to do one after another in this process.
         superseded: records, by id, of runs that are done again; one that another command has written since counts.
 
     Raises:
@@ -57,10 +52,10 @@ def sweep(
             several processes did together: the others wait for this one, and go no further.
     """
     child_processes.refuse_unguarded()
-    if jobs > 1:
-        distributed.refuse_several(f"--jobs {jobs}")
-    if cluster:
-        distributed.refuse_several("--executor ray")
+    executor = executor or LocalExecutor()
+    if executor != LocalExecutor():
+        name = f"--jobs {executor.jobs}" if isinstance(executor, LocalExecutor) else type(executor).__name__
+        distributed.refuse_several(name)
     if distributed.count() > 1:
         yield from _together(specs, results, options, superseded)
         return
@@ -68,10 +63,10 @@ def sweep(
         options = replace(options, claimed_by=claims.token)
         waiting = Waiting(specs, results, claims, superseded)
         while waiting.specs:
-            with closing(_run_all(waiting, options, jobs, cluster)) as done:
+            with closing(executor.execute(waiting.take, options, waiting.specs)) as done:
                 for record in done:
                     with held_back():
-                        kept = _keep_if_claimed(record, results, options, jobs, claims, waiting)
+                        kept = _keep_if_claimed(record, results, options, claims, waiting)
                     if kept:
                         yield kept
             yield from waiting.elsewhere()
@@ -81,27 +76,27 @@ def sweep(
 
 
 def _keep_if_claimed(
-    record: Record, results: Path, options: RunOptions, jobs: int, claims: Claims, waiting: Waiting
+    record: Record, results: Path, options: RunOptions, claims: Claims, waiting: Waiting
 ) -> Record | None:
     """Keep a record, unless another command has taken its run over and does it: then its record counts."""
     spec = Spec(**record.spec)
     try:
         with claims.holder(spec).writing():
-            record = _keep(record, results, options, jobs)
+            record = _keep(record, results, options)
     except ClaimLostError as lost:
         _log.warning("%s", lost)
         waiting.give_back(spec)
         if record.status == "failed" or not waiting.take_this(spec):
             return None
-        record = _keep(record, results, options, jobs)  # nobody does it any more, and it is measured
+        record = _keep(record, results, options)  # nobody does it any more, and it is measured
     claims.release(spec)
     return record
 
 
-def _keep(record: Record, results: Path, options: RunOptions, jobs: int) -> Record:
+def _keep(record: Record, results: Path, options: RunOptions) -> Record:
     """Writes a record, and lets go of what a run needs no more once it is there."""
     if record.environment:
-        record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or jobs))
+        record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or 1))
     if options.tuned:
         record = replace(record, tuned=options.tuned.told(Spec(**record.spec)))
     try:
@@ -146,7 +141,7 @@ def _done_together(record: Record, spec: Spec, results: Path, options: RunOption
     failed = record.status == "failed"
     if failed or claims:
         with claims.holder(spec).writing() if claims else nullcontext():
-            record = _keep(record, results, options, jobs=1)
+            record = _keep(record, results, options)
     if failed:
         raise BenchError(
             f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
@@ -155,30 +150,3 @@ def _done_together(record: Record, spec: Spec, results: Path, options: RunOption
     if claims:
         claims.release(spec)
     return record
-
-
-def _run_all(waiting: Waiting, options: RunOptions, jobs: int, cluster: Cluster | None) -> Generator[Record]:
-    # Heavy imports: not needed where everything is finished.
-    if cluster:
-        from bench.execution import ray_executor
-
-        yield from ray_executor.run_all(waiting.take, options, cluster, waiting.specs)
-        return
-    if jobs > 1 or options.limits:
-        from bench.execution.process_pool import run_all
-
-        yield from run_all(waiting.take, options, jobs, waiting.specs)
-        return
-    while spec := waiting.take():
-        from bench.execution.single_run import execute
-
-        started = schema.now()
-        try:
-            record = execute(spec, options)
-        except (KeyboardInterrupt, Terminated) as asked:
-            if measured := getattr(asked, MEASURED, None):
-                yield measured
-            elif isinstance(asked, Terminated):
-                yield Record.failed(spec, started, f"{schema.STOPPED}{asked}")
-            raise
-        yield record

@@ -18,6 +18,7 @@ from bench.config.plan import with_values
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.errors import Mistakes, UsageError
+from bench.execution.executor import Executor
 from bench.execution.finished_runs import look_up
 from bench.execution.sweep import sweep
 from bench.records.copies import made_otherwise
@@ -168,18 +169,20 @@ def searches(plan: Sequence[Spec]) -> list[Search]:
     return found
 
 
-def tune(found: Sequence[Search], trials: int, results: Path, options: RunOptions, jobs: int = 1) -> Iterator[Trial]:
+def tune(
+    found: Sequence[Search], trials: int, results: Path, options: RunOptions, executor: Executor | None = None
+) -> Iterator[Trial]:
     """Does the trials, the first of every search, then the second of each, and so on; yields them as they end.
 
     Runs that have a record are not done again, so what was interrupted goes on where it was. A trial depends on those
-    of its own search only: the results are the same whatever `jobs` is.
+    of its own search only: the results are the same whatever the executor does first.
 
     Args:
         found: the searches.
         trials: of each search.
         results: results folder for the records of the trials' runs.
         options: what the command says of its runs; their test splits are not scored in any case.
-        jobs: runs at a time, of one trial or of several searches.
+        executor: does the runs, of one trial or of several searches; None for this process.
 
     Raises:
         DataError, UsageError: the data or the device is not there.
@@ -191,7 +194,7 @@ def tune(found: Sequence[Search], trials: int, results: Path, options: RunOption
         existing = look_up(runs, results, options.data_root, trials=True)
         done = existing.done
         todo = [spec for spec in runs if spec.id not in done]
-        for record in sweep(todo, results, options, jobs, superseded=existing.superseded):
+        for record in sweep(todo, results, options, executor, superseded=existing.superseded):
             done[record.id] = record
         for search in found:
             yield search.tell(done)

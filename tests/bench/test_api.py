@@ -47,7 +47,7 @@ def done(monkeypatch) -> list[str]:
         return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec, 70.0 + spec.seed)
 
     monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))
-    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}})
+    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
     return labels
 
 

@@ -126,7 +126,7 @@ def test_what_is_no_member_of_a_family(families, name, told):
 
 @pytest.fixture
 def nothing_added(monkeypatch):
-    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}})
+    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
 
 
 @pytest.mark.usefixtures("nothing_added")

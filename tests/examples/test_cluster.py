@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bench import cli
-from bench.cli.executor_arguments import cluster_of
+from bench.cli.executor_arguments import executor_of
 
 FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
 
@@ -67,4 +67,4 @@ def _check(command: str) -> None:
     """The command is one of `bench`, and uses a Ray cluster."""
     python, dash_m, bench, *arguments = shlex.split(command)
     assert (python, dash_m, bench) == ("python", "-m", "bench")
-    assert cluster_of(cli._parser("run").parse_args(arguments))
+    assert executor_of(cli._parser("run").parse_args(arguments))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from typing import Any, ClassVar, Literal
 
+from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
+from bench.errors import UsageError
+from bench.execution.executor import option
 from bench.methods.base import Method
 from bench.records.schema import (
     SCHEMA,
@@ -72,6 +75,26 @@ class AVS:
     window_s: float = 1.0
 
 
+@dataclass(frozen=True)
+class Signed:
+    """An executor, made up: every record has the option `name` as its device."""
+
+    name: str = option("nobody", "--signed-by", "NAME", "who does the runs", lambda text, flag: text)
+
+    def check(self) -> None:
+        if not self.name:
+            raise UsageError("--signed-by is a name")
+
+    def execute(
+        self, take: Callable[[], Spec | None], options: RunOptions, specs: Sequence[Spec]
+    ) -> Generator[Record, None, None]:
+        from bench.execution import process_pool
+
+        while spec := take():
+            made = process_pool.execute_run(spec, options, 1)
+            yield dataclasses.replace(made, environment=dataclasses.replace(ENVIRONMENT, device=self.name))
+
+
 ENTRY_POINTS = {
     "bench.methods": [
         EntryPoint("lora", "mocks:LoRA", "bench.methods"),
@@ -79,6 +102,11 @@ ENTRY_POINTS = {
         EntryPoint("gone", "no_such_package.gone:Gone", "bench.methods"),
     ],
     "bench.tasks": [EntryPoint("ave", "mocks:AVE", "bench.tasks"), EntryPoint("avs", "mocks:AVS", "bench.tasks")],
+    "bench.executors": [
+        EntryPoint("local", "bench.execution.local_executor:LocalExecutor", "bench.executors"),
+        EntryPoint("ray", "bench.execution.ray_executor:RayExecutor", "bench.executors"),
+        EntryPoint("signed", "mocks:Signed", "bench.executors"),
+    ],
 }
 
 FEW = {"train": 6, "val": 2, "test": 3}

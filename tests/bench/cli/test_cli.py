@@ -69,7 +69,10 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
     ("argv", "told"),
     [
         (["rnu"], "unknown command rnu: did you mean run?"),
-        (["list", "method"], "cannot list method: did you mean methods? known: methods, peft, suites, tasks"),
+        (
+            ["list", "method"],
+            "cannot list method: did you mean methods? known: executors, methods, peft, suites, tasks",
+        ),
         (["run", "--method", "lora", "--taks=ave"], "unknown option --method: did you mean --methods?"),
         (["run", "--method", "lora", "--taks=ave"], "unknown option --taks: did you mean --tasks or --track?"),
         (["list", "methods", "more"], "unknown option more"),

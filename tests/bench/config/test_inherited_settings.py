@@ -62,7 +62,7 @@ class Other(Method):
 @pytest.fixture(autouse=True)
 def own_names(monkeypatch):
     """Methods that are registered here are known here only; and what was told once is told again."""
-    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}})
+    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
     inherited_settings._tell.cache_clear()
 
 

@@ -23,6 +23,7 @@ from bench.errors import BenchError
 from bench.execution import claims
 from bench.execution.claims import ClaimLostError, Claims
 from bench.execution.finished_runs import look_up
+from bench.execution.local_executor import LocalExecutor
 from bench.execution.sweep import sweep
 from bench.records import schema, store
 
@@ -456,4 +457,4 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
 def test_a_launcher_s_processes_do_no_runs_side_by_side(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(BenchError, match="--jobs 2 does not go over the 2 processes"):
-        list(sweep(plan, tmp_path, replace(RunOptions()), jobs=2))
+        list(sweep(plan, tmp_path, replace(RunOptions()), LocalExecutor(2)))

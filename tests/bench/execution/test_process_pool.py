@@ -24,6 +24,7 @@ from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import BenchError, DataError, UsageError
 from bench.execution import process_pool
+from bench.execution.local_executor import LocalExecutor
 from bench.execution.sweep import sweep
 from bench.records import schema, store
 
@@ -36,7 +37,7 @@ def runs(mock_suite, tmp_path, monkeypatch):
         monkeypatch.setattr(process_pool, "execute_run", execute)
         monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
         plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(seeds)))
-        return sweep(plan, tmp_path / "out", RunOptions(tmp_path), jobs=2)
+        return sweep(plan, tmp_path / "out", RunOptions(tmp_path), LocalExecutor(2))
 
     yield begin
     assert not multiprocessing.active_children()
@@ -215,7 +216,7 @@ def test_real_runs_score_the_same(options, tmp_path):
     torch.set_num_threads(1)
     try:
         alone = {spec.id: execute(spec, options) for spec in plan}
-        done = list(sweep(plan, tmp_path, replace(options, results=tmp_path), jobs=2))
+        done = list(sweep(plan, tmp_path, replace(options, results=tmp_path), LocalExecutor(2)))
     finally:
         torch.set_num_threads(threads)
     assert len(done) == 2

@@ -18,11 +18,11 @@ from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import Terminated, UsageError
 from bench.execution import process_pool, ray_executor
-from bench.execution.ray_resources import Cluster
+from bench.execution.ray_executor import RayExecutor
 from bench.execution.sweep import sweep
 from bench.records import store
 
-pytest.importorskip("ray", reason='pip install "crossmodal-bench[ray]"')
+pytest.importorskip("ray", reason='pip install "ray[client]"')
 
 NODES = 4
 NODE = {"num_cpus": 1, "object_store_memory": 80_000_000}
@@ -38,10 +38,10 @@ def nodes() -> Iterator[list[object]]:
             "PYTHONPATH", os.pathsep.join([str(Path(on_ray.__file__).parent), os.environ.get("PYTHONPATH", "")])
         )
         import ray
-        from ray.cluster_utils import Cluster as LocalCluster
+        from ray.cluster_utils import Cluster
 
         soon = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_failure_threshold": 3}
-        local = LocalCluster(initialize_head=True, head_node_args={**NODE, "_system_config": soon})
+        local = Cluster(initialize_head=True, head_node_args={**NODE, "_system_config": soon})
         added = [local.add_node(wait=False, **NODE) for _ in range(NODES - 1)]
         local.wait_for_nodes()
         ray.init(local.address, logging_level=logging.ERROR, log_to_driver=False)
@@ -56,11 +56,11 @@ def nodes() -> Iterator[list[object]]:
 def runs(nodes, mock_suite, tmp_path, monkeypatch):
     """Begins made-up runs of so many seeds on the cluster; yields their records."""
 
-    def begin(execute, count, cluster=Cluster(), options=None):  # noqa: B008 - it is frozen
+    def begin(execute, count, cluster=RayExecutor(), options=None):  # noqa: B008 - it is frozen
         monkeypatch.setattr(process_pool, "execute_run", execute)
         monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
         plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(count)))
-        return sweep(plan, tmp_path / "out", options or RunOptions(tmp_path), cluster=cluster)
+        return sweep(plan, tmp_path / "out", options or RunOptions(tmp_path), cluster)
 
     return begin
 
@@ -154,8 +154,8 @@ def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monke
     with monkeypatch.context() as patch:  # no run waits for a place, and one node alone has any
         patch.setattr(ray_executor, "_BEYOND", 0)
         patch.setattr(ray_executor, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == here))
-        of_one, _ = most_at_a_time(Cluster(), 6)
-    of_four, used = most_at_a_time(Cluster(), 6 + 8 * NODES)
+        of_one, _ = most_at_a_time(RayExecutor(), 6)
+    of_four, used = most_at_a_time(RayExecutor(), 6 + 8 * NODES)
     assert len(used) == NODES
     assert of_four >= 3 * of_one > 0
 

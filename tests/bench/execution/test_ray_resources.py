@@ -65,7 +65,7 @@ def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypat
     monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)
     assert list(ray_executor.run_all(lambda: None, RunOptions(), Cluster(), [])) == []
     plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
-    with pytest.raises(UsageError, match=r'pip install "crossmodal-bench\[ray\]"'):
+    with pytest.raises(UsageError, match=r'pip install "ray\[client\]'):
         next(ray_executor.run_all(iter(plan).__next__, RunOptions(), Cluster(), plan))
 
 
@@ -73,11 +73,11 @@ def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypat
     ("options", "told"),
     [
         ("--address local --cpus-per-run 2", "--address, --cpus-per-run: only with --executor ray"),
-        ("--executor ray --jobs 2", "--jobs 2: a Ray cluster does as many"),
+        ("--executor ray --jobs 2", "--jobs: only with --executor local"),
         ("--executor ray --gpus-per-run 1.5", "--gpus-per-run is a whole number or a part of 1, as in 0.5, not 1.5"),
         ("--executor ray --cpus-per-run 0", "--cpus-per-run is a whole number from 1, not 0"),
         ("--executor ray --memory-per-run 8", "--memory-per-run is a size, as in 500MB, 8GB or 8GiB, not 8"),
-        ("--executor ray", 'Ray is not installed: pip install "crossmodal-bench[ray]"'),
+        ("--executor ray", 'Ray is not installed: pip install "ray[client]'),
     ],
 )
 def test_mistakes_in_a_command_are_told_before_anything_runs(options, told, mock_suite, tmp_path, monkeypatch, capsys):

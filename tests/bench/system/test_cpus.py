@@ -15,6 +15,7 @@ from bench.config.run_options import RunOptions
 from bench.data import loader
 from bench.datasets.mini import build
 from bench.execution import process_pool
+from bench.execution.local_executor import LocalExecutor
 from bench.execution.sweep import sweep
 from bench.pretraining import pretrain
 from bench.system import cpus
@@ -136,5 +137,5 @@ def test_processes_of_jobs_share_the_cpus(monkeypatch, mock_suite, tmp_path):
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     monkeypatch.setattr(process_pool.cpus, "available_cpus", lambda: 2)
     plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(2)))
-    done = list(sweep(plan, tmp_path / "out", RunOptions(tmp_path), jobs=2))
+    done = list(sweep(plan, tmp_path / "out", RunOptions(tmp_path), LocalExecutor(2)))
     assert [record.environment.threads for record in done] == [1, 1]

@@ -21,6 +21,7 @@ from bench.config.plan import RunRequest, make_plan, with_values
 from bench.config.run_options import RunOptions
 from bench.errors import UsageError
 from bench.execution import process_pool
+from bench.execution.local_executor import LocalExecutor
 from bench.methods.cola import CrossModal
 from bench.methods.head import HeadOnly
 from bench.methods.search_space import Choice, Range
@@ -79,7 +80,7 @@ def search(tmp_path, runs):
 
     def do(plan, trials, folder="tuning", jobs=1, **options):
         found = searches(plan)
-        list(tune(found, trials, tmp_path / folder, RunOptions(**options), jobs))
+        list(tune(found, trials, tmp_path / folder, RunOptions(**options), LocalExecutor(jobs)))
         return found
 
     return do

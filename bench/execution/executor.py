@@ -1,0 +1,133 @@
+"""What does the runs of a sweep: this machine (`local`), a Ray cluster (`ray`), or an executor of another package.
+
+A new executor is one file with a class that follows `Executor`, and one entry point in the group `bench.executors`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from bench import registry
+from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
+from bench.errors import UsageError
+from bench.records.schema import Record
+
+LOCAL = "local"
+"""Name of the executor that is used if no other one is requested."""
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Does runs. A dataclass whose fields are its options; those declared with `option` are command-line flags too.
+
+    Its module is imported to parse a command line, so heavy libraries are imported in its methods.
+    """
+
+    def check(self) -> None:
+        """Check that this executor can be used here, before any run is planned.
+
+        Raises:
+            UsageError: A package is missing, or options contradict each other.
+        """
+
+    def execute(
+        self, take: Callable[[], Spec | None], options: RunOptions, specs: Sequence[Spec]
+    ) -> Generator[Record, None, None]:
+        """Do the runs that `take` returns, and yield the record of each as soon as the run has ended.
+
+        A run that fails yields a failed record, and the others go on. An executor does not write records. Whatever ends
+        the generator early must also end the runs in progress.
+
+        Args:
+            take: Claims the next run and returns it; returns None if there is none to begin now. Call it only when the
+                run can begin.
+            options: Options that do not affect results. `bench.execution.single_run.execute` applies all but the
+                limits, which the executor has to enforce.
+            specs: The runs that `take` may return.
+
+        Yields:
+            The records, in the order in which the runs end. `environment.jobs` is the number of runs that shared the
+            machine; None counts as 1.
+
+        Raises:
+            UsageError: Something is missing that every run needs, such as the device.
+        """
+        ...
+
+
+class Option(NamedTuple):
+    """An option of an executor on the command line."""
+
+    name: str
+    """The field of the executor."""
+    flag: str
+    metavar: str
+    help: str
+    parse: Callable[[str, str], Any]
+    """Converts the text on the command line; its second argument is the flag, for error messages."""
+    default: Any
+
+
+def option(default: Any, flag: str, metavar: str, help: str, parse: Callable[[str, str], Any]) -> Any:
+    """Return a dataclass field that is an option on the command line too.
+
+    Args:
+        default: The default; None if it depends on something, which `help` then says.
+        flag: The flag, for example `--gpus-per-run`.
+        metavar: What stands for the value in the help.
+        help: A few words for the help.
+        parse: Converts the text on the command line, and raises a UsageError for what it does not accept; its second
+            argument is the flag.
+    """
+    return dataclasses.field(
+        default=default, metadata={"option": {"flag": flag, "metavar": metavar, "help": help, "parse": parse}}
+    )
+
+
+def options_of(cls: type[Executor]) -> list[Option]:
+    """Return the command-line options that an executor declares."""
+    return [
+        Option(name=field.name, default=field.default, **field.metadata["option"])
+        for field in dataclasses.fields(cls)  # type: ignore[arg-type]  # every executor is a dataclass
+        if "option" in field.metadata
+    ]
+
+
+def executor_names() -> list[str]:
+    """Return the names of all installed executors, the default one first."""
+    return list(dict.fromkeys([LOCAL, *registry.names("executors")]))
+
+
+def executor_class(name: str) -> type[Executor]:
+    """Return the executor of that name.
+
+    Raises:
+        UsageError: There is none.
+        BenchError: It cannot be imported.
+    """
+    if name == LOCAL:
+        from bench.execution.local_executor import LocalExecutor
+
+        return LocalExecutor
+    return registry.load("executors", name)
+
+
+def make_executor(executor: str | Executor = LOCAL, **options: Any) -> Executor:
+    """Return an executor that can be used here.
+
+    Args:
+        executor: A name, or an executor.
+        options: Fields of the executor of that name.
+
+    Raises:
+        UsageError: There is none of that name, or it cannot be used.
+        BenchError: It cannot be imported.
+    """
+    made = executor_class(executor)(**options) if isinstance(executor, str) else executor
+    if not isinstance(made, Executor) or isinstance(made, type):
+        raise UsageError(f"{executor!r} is no executor: pass one of {', '.join(executor_names())}, or an object")
+    made.check()
+    return made
