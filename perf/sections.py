@@ -8,7 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -240,7 +240,7 @@ def of_leaderboard(count: int) -> float:
             measured = replace(
                 nothing,
                 id=spec.id,
-                spec=asdict(spec),
+                spec=spec,
                 status="ok",
                 scores=scores,
                 parameters=Parameters(30_000, 60_000, 90_000, 900_000, 480_000, 6.25),

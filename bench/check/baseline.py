@@ -16,12 +16,12 @@ from bench.check.reader_probe import Seen
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, read_bytes, write_text
 from bench.records.checks import LARGEST
-from bench.records.schema import Environment, Parameters, Record
+from bench.records.schema import PARAMETERS_1, Environment, Parameters, Record, renamed
 
-SCHEMA = 1
+SCHEMA = 2
 _LARGEST = 8 * MEBIBYTE  # bytes of a file
 _PEAKS = {"train peak": "train_peak", "score peak": "score_peak"}
-_COUNTS = ("adapter", "head", "trainable", "total", "streams", "idle")
+_COUNTS = ("adapter", "head", "trainable", "total", "streams", "no_gradient")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class OfMethod:
 
     Attributes:
         spec: the runs' specification without the seed.
-        parameters: how many there are of each kind, `idle` those that no gradient reached.
+        parameters: how many there are of each kind, `no_gradient` those that no gradient reached.
         scores: the test and validation scores of the best epoch and the loss of the last, and how much more than LoRA's
             they are, by name, a value a seed.
         memory: peaks while training and while scoring, in bytes, a value a seed.
@@ -94,15 +94,15 @@ def gather(
     tasks: dict[str, OfTask] = {}
     for task, of_methods in costs.items():
         own = {
-            method: [record for record in records if (record.spec["task"], record.spec["method"]) == (task, method)]
+            method: [record for record in records if (record.spec.task, record.spec.method) == (task, method)]
             for method in of_methods
         }
         methods = {name: _of_method(group, of_methods[name]) for name, group in own.items() if group}
         tasks[task] = OfTask(seen[task], _with_gains(methods))
     return Baseline(
         schema=SCHEMA,
-        suite=records[0].spec["suite"],
-        seeds=sorted({record.spec["seed"] for record in records}),
+        suite=records[0].spec.suite,
+        seeds=sorted({record.spec.seed for record in records}),
         written=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         environment=environment,
         processor=processor,
@@ -111,11 +111,11 @@ def gather(
 
 
 def _of_method(records: Sequence[Record], step: Cost) -> OfMethod:
-    records = sorted(records, key=lambda record: record.spec["seed"])
+    records = sorted(records, key=lambda record: record.spec.seed)
     measured = [_scores(record) for record in records]
     peaks = [record.memory for record in records if record.memory]
     return OfMethod(
-        spec={key: value for key, value in records[0].spec.items() if key != "seed"},
+        spec={key: value for key, value in asdict(records[0].spec).items() if key != "seed"},
         parameters=counts(records[0].parameters),
         scores={name: [scores[name] for scores in measured] for name in measured[0]},
         memory={name: [getattr(memory, attribute) for memory in peaks] for name, attribute in _PEAKS.items()},
@@ -183,15 +183,34 @@ def read(path: Path) -> Baseline:
     try:
         content = msgspec.json.decode(read_bytes(path, _LARGEST))
         schema = content.get("schema") if isinstance(content, dict) else None
-        if schema != SCHEMA:
-            raise ValueError(f"schema is {schema}, and this version of bench reads {SCHEMA}; --update writes it anew")
+        if schema not in (1, SCHEMA):
+            raise ValueError(
+                f"schema is {schema}, and this version of bench reads up to {SCHEMA}; --update writes it anew"
+            )
         baseline = msgspec.convert(content, Baseline)
+        if schema == 1:
+            baseline = _upgraded(baseline)
         _check(baseline)
     except FileNotFoundError as error:
         raise UsageError(f"there is no baseline {path}: `bench check --update` writes one") from error
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"{path} is no readable baseline: {error}") from error
     return baseline
+
+
+def _upgraded(baseline: Baseline) -> Baseline:
+    """Return a baseline of schema 1 as of schema 2."""
+    tasks = {
+        name: replace(
+            task,
+            methods={
+                method: replace(own, parameters=renamed(own.parameters, PARAMETERS_1))
+                for method, own in task.methods.items()
+            },
+        )
+        for name, task in baseline.tasks.items()
+    }
+    return replace(baseline, schema=SCHEMA, tasks=tasks)
 
 
 def _check(baseline: Baseline) -> None:

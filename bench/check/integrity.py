@@ -28,7 +28,7 @@ def check_records(records: Sequence[Record]) -> list[Row]:
 
 
 def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
-    task, method, seed = (record.spec[key] for key in ("task", "method", "seed"))
+    task, method, seed = record.spec.task, record.spec.method, record.spec.seed
     rows: list[Row] = []
 
     def wrong(what: str, expected: object, found: object) -> None:
@@ -54,7 +54,7 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
         # Shares of unlike numbers of samples may be equal by chance.
         if split != "val" and values == scores.splits["val"] and sizes.get(split) == sizes.get("val"):
             wrong(f"validation scores are those of {split}", "others", values)
-    same = next(other for other in records if (other.spec["task"], other.spec["method"]) == (task, method))
+    same = next(other for other in records if (other.spec.task, other.spec.method) == (task, method))
     if counts(record.parameters) != counts(same.parameters):
         wrong("parameters of all seeds", counts(same.parameters), counts(record.parameters))
     return rows or [

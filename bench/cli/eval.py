@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
         for metric, value in scores.items()
     ]
     header = ["split", "metric", "score", "recorded"]
-    print(f"{found.record.label}, suite {found.record.spec['suite']}\n")
+    print(f"{found.record.label}, suite {found.record.spec.suite}\n")
     print(text_table(header, rows, "llr"), flush=True)
     found.check()
     return 0

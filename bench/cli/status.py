@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
     for spec in plan or ():
         rows.setdefault((spec.task, spec.method), Counter())["planned"] += 1
     for record in found:
-        rows.setdefault((record.spec["task"], record.spec["method"]), Counter())[record.outcome] += 1
+        rows.setdefault((record.spec.task, record.spec.method), Counter())[record.outcome] += 1
     if rows:
         lines = _lines(rows if plan else dict(sorted(rows.items())), plan)
         print(text_table([*lines[0]], [[*line.values()] for line in lines], "llr"))

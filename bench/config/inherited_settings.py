@@ -17,7 +17,7 @@ from bench.config.suite import Suite
 _log = logging.getLogger(__name__)
 
 
-def of_method(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
+def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
     """What a suite says of a method on a task, with what it inherits; a warning says what that is.
 
     A table of the method's name, the suite's or the task's, is all that counts. Otherwise the settings of the nearest
@@ -30,7 +30,7 @@ def of_method(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
         cls: its class.
         task: name of the task.
     """
-    own = suite.of_method(name, task)
+    own = suite.method_settings(name, task)
     named = name in suite.methods or name in suite.task(task).methods
     if named or not registry.is_foreign("methods", name) or (base := _base(cls)) is None:
         return own
@@ -38,7 +38,7 @@ def of_method(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
     defaults = _defaults(cls)
     inherited = {
         key: value
-        for key, value in of_method(suite, base_name, base_class, task).items()
+        for key, value in method_settings(suite, base_name, base_class, task).items()
         if key not in own and (key in PER_METHOD or defaults.get(key, cls) == _defaults(base_class).get(key))
     }
     if inherited:

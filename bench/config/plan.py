@@ -210,7 +210,7 @@ def _task_runs(
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
         of_file = tuned.of(task, name) if tuned else {}
-        own, of_recipe = split_method(cls, {**inherited_settings.of_method(suite, name, cls, task), **of_file})
+        own, of_recipe = split_method(cls, {**inherited_settings.method_settings(suite, name, cls, task), **of_file})
         method_settings[name] = plain(name, cls, own, changed(name, cls))
         with mistakes.gathered():
             _check_streams(validate.build(cls, method_settings[name], name), name, list(entry.sources))

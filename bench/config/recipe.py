@@ -102,6 +102,6 @@ def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
     return {field.name: field.default for field in fields(Recipe) if field.default is not MISSING} | dict(recipe)
 
 
-def of_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """What a method may have for itself of a recipe in plain values, as a specification holds it."""
+def per_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a recipe, in plain values, that a method may set for itself."""
     return {name: recipe[name] for name in PER_METHOD if name in recipe}

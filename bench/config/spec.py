@@ -47,7 +47,7 @@ class Spec:
         return f"{self.task} {self.method} seed {self.seed}"
 
     @property
-    def of_method(self) -> dict[str, Any]:
+    def method_settings(self) -> dict[str, Any]:
         """What may differ between methods: the settings, and of the recipe what a method may have for itself."""
         recipe = Recipe(**self.recipe)
         return {**{name: getattr(recipe, name) for name in PER_METHOD}, **self.settings}

@@ -139,7 +139,7 @@ class Suite:
                 return self.tasks[pattern]
         raise UsageError(f"suite {self.name} has no task {name}: known: {', '.join(self.tasks)}")
 
-    def of_method(self, name: str, task: str) -> dict[str, Any]:
+    def method_settings(self, name: str, task: str) -> dict[str, Any]:
         """What the suite says of a method on a task: its settings and, of the recipe, what methods may have for
         themselves. The more particular table counts: a task's before the suite's, a name before a pattern.
         """

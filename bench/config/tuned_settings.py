@@ -105,7 +105,7 @@ class Tuned:
     def told(self, spec: Spec) -> dict[str, Any] | None:
         """What the run's record says of the file; None where the run has not, or not only, the file's values."""
         values = self.of(spec.task, spec.method)
-        if not values or any(spec.of_method[name] != value for name, value in values.items()):
+        if not values or any(spec.method_settings[name] != value for name, value in values.items()):
             return None
         return {"file": self.file, "sha256": self.sha256, "tuning": _plain(asdict(self.tuning))}
 

@@ -92,7 +92,7 @@ def profiled_memory(specs: Sequence[Spec], results: Path) -> int | None:
     wanted = {replace(spec, seed=0).id: spec for spec in specs}
     found = []
     for measured in read_all(results):
-        spec = wanted.get(replace(Spec(**measured.spec), seed=0).id)
+        spec = wanted.get(replace(measured.spec, seed=0).id)
         if spec and measured.environment.device == "cpu":
             batch = spec.recipe.get("micro_batch") or spec.recipe["batch_size"]
             found.append(measured.memory.resident + measured.memory.step * batch / measured.batch_size + _OF_PROCESS)

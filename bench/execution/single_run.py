@@ -138,7 +138,7 @@ def _save_results(
     Raises:
         ClaimLostError: another command does the run by now, and saves these.
     """
-    spec, results = Spec(**record.spec), options.results
+    spec, results = record.spec, options.results
     assert results
     guard = _guard(spec, options)
     folder = Path(save_load.FOLDER) / schema.stem(spec)
@@ -241,7 +241,9 @@ def _validate(
 def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: float) -> dict[str, Any]:
     """The parts of a record that every run has which was trained; `scoring` took so many seconds."""
     return {
-        "parameters": replace(setup.parameters, effective=setup.method.active_parameters(), idle=trained.no_gradient),
+        "parameters": replace(
+            setup.parameters, active=setup.method.active_parameters(), no_gradient=trained.no_gradient
+        ),
         "times": schema.Times(
             data=setup.seconds["data"],
             model=setup.seconds["model"],

@@ -79,7 +79,7 @@ def _keep_if_claimed(
     record: Record, results: Path, options: RunOptions, claims: Claims, waiting: Waiting
 ) -> Record | None:
     """Keep a record, unless another command has taken its run over and does it: then its record counts."""
-    spec = Spec(**record.spec)
+    spec = record.spec
     try:
         with claims.holder(spec).writing():
             record = _keep(record, results, options)
@@ -98,7 +98,7 @@ def _keep(record: Record, results: Path, options: RunOptions) -> Record:
     if record.environment:
         record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or 1))
     if options.tuned:
-        record = replace(record, tuned=options.tuned.told(Spec(**record.spec)))
+        record = replace(record, tuned=options.tuned.told(record.spec))
     try:
         store.write(record, results)
     except OSError as error:
@@ -107,7 +107,7 @@ def _keep(record: Record, results: Path, options: RunOptions) -> Record:
         ) from error
     if record.status == "ok":  # what failed may go on from there
         with suppress(OSError):
-            store.checkpoint(results, Spec(**record.spec)).unlink(missing_ok=True)
+            store.checkpoint(results, record.spec).unlink(missing_ok=True)
     return record
 
 

@@ -6,7 +6,6 @@ import logging
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
 from functools import lru_cache, partial
 
 import torch
@@ -82,7 +81,7 @@ def measure(
             kind="efficiency",
             schema=SCHEMA,
             id=record_id(spec, here.device, size),
-            spec=asdict(spec),
+            spec=spec,
             started=started,
             finished=now(),
             batch_size=size,

@@ -17,11 +17,11 @@ from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, name_aside, read_bytes, write_text
 from bench.records.checks import check_spec, check_values
-from bench.records.schema import Count, Environment, Ordinal, Parameters, doc
+from bench.records.schema import PARAMETERS_1, Count, Environment, Ordinal, Parameters, doc, renamed
 
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
-SCHEMA = 1
+SCHEMA = 2
 FOLDER = "efficiency"
 _LARGEST = 8 * MEBIBYTE  # bytes of a file
 
@@ -83,9 +83,7 @@ class Efficiency:
     kind: Literal["efficiency"] = doc("What this file is.")
     schema: int = doc("Version of this schema.")
     id: str = doc("Hash of the specification, the device and the batch size.")
-    spec: dict[str, Any] = doc(
-        "The specification, with the keys of `bench.config.spec.Spec`; weights and samples are random."
-    )
+    spec: Spec = doc("The specification, with the keys of `bench.config.spec.Spec`; weights and samples are random.")
     started: str = doc("When it began: UTC, ISO 8601.")
     finished: str = doc("When it ended: UTC, ISO 8601.")
     batch_size: Ordinal = doc("Samples of a step, and of what is scored at a time.")
@@ -100,7 +98,7 @@ class Efficiency:
     @property
     def stem(self) -> str:
         """What the file is called, without a suffix: task, method, device and id."""
-        parts = self.spec["task"], self.spec["method"], self.environment.device, self.id
+        parts = self.spec.task, self.spec.method, self.environment.device, self.id
         return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))
 
 
@@ -140,17 +138,25 @@ def read(path: Path) -> Efficiency:
         BenchError: it is none of this schema, to the last key.
     """
     try:
-        content = msgspec.json.decode(read_bytes(path, _LARGEST))
+        content = _upgraded(msgspec.json.decode(read_bytes(path, _LARGEST)))
         record = msgspec.convert(content, Efficiency)
         check_values(vars(record))
         check_spec(record.spec)
         if record.schema != SCHEMA:
-            raise ValueError(f"schema is {record.schema}, and this version of bench reads {SCHEMA}")
+            raise ValueError(f"schema is {record.schema}, and this version of bench reads up to {SCHEMA}")
         if unknown := set(_keys(content)) - set(_keys(asdict(record))):
             raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"{path} is no efficiency record: {error}") from error
     return record
+
+
+def _upgraded(content: Any) -> Any:
+    """Return the content of a file of schema 1 as of schema 2, and any other as it is."""
+    if not isinstance(content, dict) or content.get("schema") != 1 or not isinstance(content.get("parameters"), dict):
+        return content
+    parameters = renamed(content["parameters"], PARAMETERS_1)
+    return content | {"schema": SCHEMA, "parameters": parameters}
 
 
 def read_all(results: Path) -> list[Efficiency]:

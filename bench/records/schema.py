@@ -11,6 +11,7 @@ import json
 import math
 import re
 import reprlib
+from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass
 from datetime import datetime, timezone
 from types import NoneType
@@ -23,7 +24,7 @@ from bench.config.spec import Spec
 
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
-SCHEMA = 1
+SCHEMA = 2
 STOPPED = "stopped by "  # begins the reason of a run that a signal ended
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -76,10 +77,8 @@ class Parameters:
     total: Count = doc("All parameters, trained or frozen.")
     streams: Count = doc("Parameters of the streams' encoders, without what the method added.")
     percent: float = doc("The method's trained parameters in percent of the streams'.")
-    effective: Count | None = doc(
-        "Of the method's trained parameters those in use at the end; AdaLoRA masks some.", None
-    )
-    idle: Count | None = doc("Trained parameters in tensors that no gradient ever reached.", None)
+    active: Count | None = doc("The method's trained parameters in use at the end; AdaLoRA masks some.", None)
+    no_gradient: Count | None = doc("Trained parameters in tensors that no gradient ever reached.", None)
 
 
 @dataclass(frozen=True)
@@ -195,7 +194,7 @@ class Record:
 
     schema: int = doc("Version of this schema.")
     id: str = doc("Hash of the specification: equal for equal runs.")
-    spec: dict[str, Any] = doc("The specification, with the keys of `bench.config.spec.Spec`.")
+    spec: Spec = doc("The specification, with the keys of `bench.config.spec.Spec`.")
     status: Literal["ok", "failed"] = doc("Whether the run came to its end.")
     reason: str | None = doc("Why it failed, in one line.")
     traceback: str | None = doc("Where it failed, for a bug report.")
@@ -224,7 +223,7 @@ class Record:
         return cls(
             schema=SCHEMA,
             id=spec.id,
-            spec=asdict(spec),
+            spec=spec,
             status="failed",
             reason=reason,
             started=started,
@@ -241,7 +240,7 @@ class Record:
     @property
     def label(self) -> str:
         """The run in a few words, as in "ave lora seed 0"."""
-        return Spec(**self.spec).label
+        return self.spec.label
 
     @property
     def is_trial(self) -> bool:
@@ -281,16 +280,16 @@ class Record:
     @property
     def stem(self) -> str:
         """What the run's files and folders are called, without a suffix."""
-        return _stem(self.spec["task"], self.spec["method"], self.spec["seed"], self.id)
+        return _stem(self.spec, self.id)
 
 
 def stem(spec: Spec) -> str:
-    """What the run's files and folders are called, without a suffix."""
-    return _stem(spec.task, spec.method, spec.seed, spec.id)
+    """Return the name of a run's files and folders, without a suffix."""
+    return _stem(spec, spec.id)
 
 
-def _stem(task: str, method: str, seed: int, run_id: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", f"{task}-{method}-s{seed}-{run_id}")
+def _stem(spec: Spec, run_id: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", f"{spec.task}-{spec.method}-s{spec.seed}-{run_id}")
 
 
 def dumps(record: Record) -> str:
@@ -313,32 +312,68 @@ def plain(value: Any) -> Any:
     return plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
 
 
+PARAMETERS_1 = {"effective": "active", "idle": "no_gradient"}
+"""Keys of `Parameters` that schema 1 had other names for: its names, and today's."""
+
+
+def renamed(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a table with other names for some of its keys."""
+    return {names.get(key, key): value for key, value in table.items()}
+
+
 @dataclass(frozen=True)
-class _Versioned:
+class _Parameters1(Parameters):
+    """Parameters as in schema 1."""
+
+    effective: Count | None = None
+    idle: Count | None = None
+
+    def upgraded(self) -> Parameters:
+        values = {name: value for name, value in vars(self).items() if name not in PARAMETERS_1.values()}
+        return Parameters(**renamed(values, PARAMETERS_1))
+
+
+@dataclass(frozen=True)
+class _Record1(Record):
+    """A record as in schema 1."""
+
+    parameters: _Parameters1 | None = doc("How many parameters it has.")
+
+    def upgraded(self) -> Record:
+        parameters = self.parameters and self.parameters.upgraded()
+        return Record(**vars(self) | {"schema": SCHEMA, "parameters": parameters})
+
+
+class _Header(msgspec.Struct):
     schema: Any = None
+    spec: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-_VERSIONED = msgspec.json.Decoder(_Versioned)
-_RECORD = msgspec.json.Decoder(Record)
+_HEADER = msgspec.json.Decoder(_Header)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SPEC_KEYS = {field.name for field in dataclasses.fields(Spec)}
+_VERSIONS: dict[int, type[Record]] = {1: _Record1, SCHEMA: Record}
+_DECODERS = {schema: msgspec.json.Decoder(cls) for schema, cls in _VERSIONS.items()}
 
 
 def decode(content: bytes) -> Record:
-    """The record in a file's bytes.
+    """Return the record in a file's bytes, in this version's schema.
 
     Raises:
-        ValueError: it has another schema.
+        ValueError: it has an unknown schema, or an unknown key in its specification.
         msgspec.MsgspecError: it is no JSON, or no record.
     """
+    header = _HEADER.decode(content)
+    if header.schema not in (*_VERSIONS,):
+        raise ValueError(f"schema is {reprlib.repr(header.schema)}, and this version of bench reads up to {SCHEMA}")
     try:
-        record = _RECORD.decode(content)
-        if record.schema == SCHEMA:
-            return record
+        record = _DECODERS[header.schema].decode(content)
     except msgspec.ValidationError:
-        pass
-    schema = _VERSIONED.decode(content).schema
-    if schema != SCHEMA:
-        raise ValueError(f"schema is {reprlib.repr(schema)}, and this version of bench reads {SCHEMA}")
-    return msgspec.convert(_with_nan(msgspec.json.decode(content), Record), Record)
+        cls = _VERSIONS[header.schema]
+        record = msgspec.convert(_with_nan(msgspec.json.decode(content), cls), cls)
+    if unknown := _KEYS.decode(header.spec).keys() - _SPEC_KEYS:  # a run that this version cannot tell from others
+        raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
+    return record.upgraded() if isinstance(record, _Record1) else record
 
 
 def _with_nan(value: Any, hint: Any) -> Any:

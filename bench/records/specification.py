@@ -29,7 +29,7 @@ def specification(record: Record, where: str | Path) -> Spec:
     Raises:
         BenchError: with the file and each key that is missing, unknown or wrong.
     """
-    spec = Spec(**record.spec)
+    spec = record.spec
     mistakes = Mistakes()
     data = Data()
     if not 0 <= spec.seed <= _MOST_SEED:

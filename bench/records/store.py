@@ -41,7 +41,7 @@ def write(record: Record, results: Path) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    spec = Spec(**record.spec)
+    spec = record.spec
     path = _path(results, spec)
     set_aside(results, spec, record)
     write_text(path, dumps(within_limits(record)))

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from bench.config.describe import assignments, data_title
-from bench.config.recipe import PER_METHOD, of_method
+from bench.config.recipe import PER_METHOD, per_method
 from bench.records.provenance import scoring
 from bench.records.schema import Record, Scores
 from bench.report.held import Held, Seen
@@ -140,12 +140,12 @@ class Section:
 def sections(records: Iterable[Record]) -> list[Section]:
     """The records by suite, data, condition and task."""
     found = []
-    for of_data in _grouped(records, lambda record: _key([record.spec["suite"], record.spec["data"]])):
+    for of_data in _grouped(records, lambda record: _key([record.spec.suite, record.spec.data])):
         spec = of_data[0].spec
         of_tasks = _grouped(sorted(of_data, key=_task), _task)
         tables = sorted((table for of_task in of_tasks for table in _tables(of_task)), key=_changed)  # "" comes first
         for of_change in _grouped(tables, _changed):
-            found.append(Section(spec["suite"], spec["data"], of_change[0].changed, of_change))
+            found.append(Section(spec.suite, spec.data, of_change[0].changed, of_change))
     return _with_controls(found)
 
 
@@ -214,9 +214,9 @@ def _tables(records: list[Record]) -> list[Table]:
 def _rows(records: list[Record]) -> list[Row]:
     """The rows of one table."""
     rows = []
-    for its in _grouped(records, lambda record: record.spec["method"]):
-        method = its[0].spec["method"]
-        told = _told_apart(its, _of_method)
+    for its in _grouped(records, lambda record: record.spec.method):
+        method = its[0].spec.method
+        told = _told_apart(its, _method_settings)
         whole = [_label(method, changes) for _, _, changes in told]
         short = [_label(method, _without_tuned(changes, group)) for group, _, changes in told]
         for (group, settings, _), name, long in zip(told, short, whole, strict=True):
@@ -247,9 +247,9 @@ def _told_apart(
     return [(group, chosen, _changes(chosen, usual)) for group, chosen in zip(groups, choices, strict=True)]
 
 
-def _of_method(record: Record) -> dict[str, Any]:
+def _method_settings(record: Record) -> dict[str, Any]:
     """The settings of the run's method, and what it has of the recipe for itself."""
-    return {**record.spec["settings"], **of_method(record.spec["recipe"])}
+    return {**record.spec.settings, **per_method(record.spec.recipe)}
 
 
 def _condition(record: Record) -> dict[str, Any]:
@@ -260,10 +260,10 @@ def _condition(record: Record) -> dict[str, Any]:
     spec = record.spec
     rule = scoring(record.provenance)
     return {
-        **({f"{spec['task']}.scoring_rule": rule} if rule > 1 else {}),
-        **{f"streams.{name}.{key}": value for name, table in spec["streams"].items() for key, value in table.items()},
-        **{f"{spec['task']}.{key}": value for key, value in spec["task_settings"].items()},
-        **{f"train.{key}": value for key, value in spec["recipe"].items() if key not in PER_METHOD},
+        **({f"{spec.task}.scoring_rule": rule} if rule > 1 else {}),
+        **{f"streams.{name}.{key}": value for name, table in spec.streams.items() for key, value in table.items()},
+        **{f"{spec.task}.{key}": value for key, value in spec.task_settings.items()},
+        **{f"train.{key}": value for key, value in spec.recipe.items() if key not in PER_METHOD},
     }
 
 
@@ -278,7 +278,7 @@ def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, A
 
 
 def _task(record: Record) -> str:
-    return record.spec["task"]
+    return record.spec.task
 
 
 def _changed(table: Table) -> str:

@@ -33,7 +33,7 @@ _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on val
 
 _COSTS = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),
-    ("in use", "parameters", "effective", 1, ",.0f"),
+    ("in use", "parameters", "active", 1, ",.0f"),
     ("head", "parameters", "head", 1, ",.0f"),
     ("% of streams", "parameters", "percent", 1, ".2f"),
     ("train MB", "memory", "train_peak", 1e6, ",.0f"),

@@ -52,5 +52,5 @@ def _same_test(one: Held | None, other: Held | None) -> bool:
 
 
 def _by_seed(row: Row, metric: str) -> dict[int, float]:
-    found = {r.spec["seed"]: r.scores.test.get(metric, math.nan) for r in row.records if r.scores}
+    found = {r.spec.seed: r.scores.test.get(metric, math.nan) for r in row.records if r.scores}
     return {seed: score for seed, score in found.items() if math.isfinite(score)}

@@ -20,7 +20,7 @@ def notes(table: Table) -> list[str]:
     """A line each, as plain text."""
     records = table.records
     lines = [f"All rows: {assignments(table.condition)}"]
-    deviations = dict.fromkeys(words for record in records for words in record.spec.get("deviations", ()))
+    deviations = dict.fromkeys(words for record in records for words in record.spec.deviations)
     lines += [f"Otherwise than in the protocol that the suite follows: {words}" for words in deviations]
     environments = [record.environment for record in records if record.environment]
     machines = sorted(

@@ -49,7 +49,7 @@ def _machines(records: Sequence[Record]) -> Iterator[str]:
 
 def _code(records: Sequence[Record]) -> Iterator[str]:
     """Code of each method, of the task, and encoders by stream."""
-    told = [(record.spec["method"], record.provenance) for record in records if record.provenance]
+    told = [(record.spec.method, record.provenance) for record in records if record.provenance]
     for method in dict.fromkeys(name for name, _ in told):
         yield from _of_code(method, [each.method for name, each in told if name == method])
     yield from _of_code("the task", [each.task for _, each in told])

@@ -18,5 +18,5 @@ def places(records: Sequence[Record]) -> list[tuple[str, str]]:
         for table in section.tables:
             for row in (*table.rows, *table.controls):
                 found |= {id(record): (section.title, row.label) for record in row.records}
-            found |= {id(record): (section.title, record.spec["method"]) for record in table.failed}
+            found |= {id(record): (section.title, record.spec.method) for record in table.failed}
     return [found[id(record)] for record in records]

@@ -62,25 +62,25 @@ def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[tuple[str, str], li
     groups: dict[tuple[str, str, str, int, str], list[Efficiency]] = {}
     for record in records:
         spec = record.spec
-        key = spec["task"], spec["suite"], record.environment.device, record.batch_size, _common(record)
+        key = spec.task, spec.suite, record.environment.device, record.batch_size, _common(record)
         groups.setdefault(key, []).append(record)
     for (task, suite, device, size, common), own in sorted(groups.items()):
         title = f"{task} of suite {suite} on {device}, {size} {'sample' if size == 1 else 'samples'} a step"
-        yield (title, common), sorted(own, key=lambda record: record.spec["method"] != record.against.method)
+        yield (title, common), sorted(own, key=lambda record: record.spec.method != record.against.method)
 
 
 def _common(record: Efficiency) -> str:
     """What of the specification costs depend on besides the method."""
-    streams = [f"{name}: {assignments(source)}" for name, source in record.spec["streams"].items()]
-    recipe = {name: value for name, value in record.spec["recipe"].items() if name in _OF_RECIPE}
+    streams = [f"{name}: {assignments(source)}" for name, source in record.spec.streams.items()]
+    recipe = {name: value for name, value in record.spec.recipe.items() if name in _OF_RECIPE}
     return "; ".join([*streams, f"recipe: {assignments(recipe)}"])
 
 
 def _labels(records: Sequence[Efficiency]) -> list[str]:
     """What each is called: its method, with all settings where there are several of that method."""
-    methods = [record.spec["method"] for record in records]
+    methods = [record.spec.method for record in records]
     return [
-        f"{method} ({assignments(record.spec['settings'])})" if methods.count(method) > 1 else method
+        f"{method} ({assignments(record.spec.settings)})" if methods.count(method) > 1 else method
         for method, record in zip(methods, records, strict=True)
     ]
 

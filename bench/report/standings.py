@@ -151,7 +151,7 @@ class _RowScores:
 
     def __init__(self, row: Row, results: Path | None) -> None:
         self.row = row
-        self.by_seed = {r.spec["seed"]: score for r in row.records if (score := r.test_score) is not None}
+        self.by_seed = {r.spec.seed: score for r in row.records if (score := r.test_score) is not None}
         self._results = results
 
     def seeds_with(self, *others: _RowScores) -> list[int]:
@@ -193,7 +193,7 @@ class _RowScores:
                     *(self._results / FOLDER / stem, mean, record.test_score or math.nan),
                 )
                 return {}
-            found[record.spec["seed"]] = kept
+            found[record.spec.seed] = kept
         return found
 
 

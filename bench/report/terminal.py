@@ -35,7 +35,7 @@ def _section(section: Section) -> str:
 
 def _task_lines(table: Table) -> list[list[str]]:
     lines = [_run_line(table.task, row.label, record) for row in table.rows for record in row.records]
-    lines += [_run_line(table.task, record.spec["method"], record) for record in table.failed]
+    lines += [_run_line(table.task, record.spec.method, record) for record in table.failed]
     for name, value in table.beneath:
         lines.append([table.task, name, "", "", table.metrics[0], score([value]), *[""] * 6])
     return lines
@@ -43,12 +43,12 @@ def _task_lines(table: Table) -> list[list[str]]:
 
 def _run_line(task: str, method: str, record: Record) -> list[str]:
     """One run; a dash stands for what a failed run did not come to."""
-    line = [task, method, str(record.spec["seed"]), record.outcome]
+    line = [task, method, str(record.spec.seed), record.outcome]
     line += [record.scores.metric if record.scores else NONE]
     line.append(number(record.test_score, ".2f"))
     if parameters := record.parameters:
-        masked = parameters.effective not in (None, parameters.adapter)
-        in_use = f" ({parameters.effective:,})" if masked else ""
+        masked = parameters.active not in (None, parameters.adapter)
+        in_use = f" ({parameters.active:,})" if masked else ""
         line += [f"{parameters.adapter:,}{in_use}", f"{parameters.head:,}", number(parameters.percent, ".2f")]
     else:
         line += [NONE] * 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 from bench.config.describe import data_title
@@ -30,10 +31,10 @@ def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
     ]
     parts = [
         _metadata(record, [encoder.name for encoder in encoders.values() if encoder.on_hub], bool(of_peft)),
-        markdown.heading(1, f"{spec['method']} on {spec['task']}, seed {spec['seed']}"),
+        markdown.heading(1, f"{spec.method} on {spec.task}, seed {spec.seed}"),
         markdown.paragraph(
             f"Adapters for {' and '.join(named)}, trained by the run {record.id} of crossmodal-bench, "
-            f"suite {spec['suite']}, {data_title(spec['data'])}."
+            f"suite {spec.suite}, {data_title(spec.data)}."
         ),
         "## Scores",
         markdown.table(["test split", "score"], [[name, f"{value:.4f}"] for name, value in scores.test.items()]),
@@ -50,7 +51,7 @@ def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
         "Their other files must be the same too; `manifest.json` has the checksums.",
         "## How to load it",
         "The scores again, exactly on a machine like that of the record, elsewhere but for rounding:",
-        markdown.code("sh", f"bench eval THIS_FOLDER --task {shlex.quote(escape.line(spec['task']))}{''.join(places)}"),
+        markdown.code("sh", f"bench eval THIS_FOLDER --task {shlex.quote(escape.line(spec.task))}{''.join(places)}"),
         "The streams with their adapters, as a torch module:",
         markdown.code(
             "python", f'from bench import load_adapter\n\nstreams = load_adapter("THIS_FOLDER"{_given(encoders)})'
@@ -68,8 +69,8 @@ def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
                 f"PeftModel.from_pretrained(encoder, {json.dumps(f'THIS_FOLDER/{name}')})",
             ),
         ]
-    streams = {name: {**source, "model": encoders[name].name} for name, source in spec["streams"].items()}
-    text = escape.json_text(json.dumps({**spec, "streams": streams}, indent=2, ensure_ascii=False))
+    streams = {name: {**source, "model": encoders[name].name} for name, source in spec.streams.items()}
+    text = escape.json_text(json.dumps({**asdict(spec), "streams": streams}, indent=2, ensure_ascii=False))
     parts += ["## Specification", markdown.code("json", text)]
     return "\n\n".join(parts) + "\n"
 
@@ -78,7 +79,7 @@ def _metadata(record: Record, base: list[str], of_peft: bool) -> str:
     from bench.saved_adapters.model_index import card_data, metadata
 
     library = "peft" if of_peft else "transformers"
-    tags = ["crossmodal-bench", record.spec["method"], record.spec["task"]]
+    tags = ["crossmodal-bench", record.spec.method, record.spec.task]
     return f"---\n{metadata(card_data(record, library_name=library, base_model=base or None, tags=tags))}\n---"
 
 

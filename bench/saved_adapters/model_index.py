@@ -38,7 +38,7 @@ def card_data(record: Record, **more: Any) -> ModelCardData:
         more: what else the metadata tells, with the arguments of `ModelCardData`.
     """
     spec = record.spec
-    name = f"{spec['method']} on {spec['task']}, seed {spec['seed']}"
+    name = f"{spec.method} on {spec.task}, seed {spec.seed}"
     return ModelCardData(model_name=name, eval_results=eval_results(record), **more)
 
 
@@ -53,7 +53,7 @@ def eval_results(record: Record) -> list[EvalResult]:
     splits = {name: of_split for name, of_split in (scores.splits or {}).items() if name != "val"}
     if len(splits) != 1:
         splits["+".join(splits) or "test"] = scores.test
-    task, data = spec["task"], spec["data"]
+    task, data = spec.task, spec.data
     return [
         EvalResult(
             task_type=_TASK_TYPES.get(task) or _TASK_TYPES.get(scores.metric, "other"),

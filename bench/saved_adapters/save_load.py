@@ -61,7 +61,7 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, 
         OSError: it cannot be written.
         BenchError: what the method writes does not make the same model again; names what differs.
     """
-    models = {name: source["model"] for name, source in record.spec["streams"].items()}
+    models = {name: source["model"] for name, source in record.spec.streams.items()}
     encoders = encoders_of(models)
     with atomic_folder(folder, replace=True, guard=guard) as scratch:
         method.save(scratch)
@@ -76,9 +76,9 @@ def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> sc
     """The record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
     streams = {
         name: {**source, "model": encoders[name].name} if encoders[name].on_hub else source
-        for name, source in record.spec["streams"].items()
+        for name, source in record.spec.streams.items()
     }
-    return replace(record, spec={**record.spec, "streams": streams})
+    return replace(record, spec=replace(record.spec, streams=streams))
 
 
 def open_adapter(

@@ -59,7 +59,7 @@ class Trained:
         best_epoch: the epoch whose weights the model now has.
         validation: what was measured of each validation sample at its end.
         throughput: samples a second.
-        idle: trained parameters in tensors that no gradient ever reached.
+        no_gradient: trained parameters in tensors that no gradient ever reached.
         seconds: how long it took, with what was done before the run was killed.
         seconds_before: how much of that was before.
         ends: of those seconds, how many had gone by at the end of each epoch.

@@ -116,7 +116,7 @@ class Search:
         failed = [record for record, score in zip(records, scores, strict=True) if score is None]
         if failed:
             reason = failed[0].reason or "its validation score is not finite"
-            trial = replace(trial, reason=f"seed {failed[0].spec['seed']}: {reason}")
+            trial = replace(trial, reason=f"seed {failed[0].spec.seed}: {reason}")
         elif records and records[0].scores:
             mean = statistics.fmean(score for score in scores if score is not None)
             # Rounded, so that as many right answers are equal however they were summed: of equals the first is best.

@@ -87,8 +87,8 @@ def dimensions(spec: Spec) -> list[Dimension]:
     if not method.search:
         mistakes.add(f"{spec.method} declares nothing to be searched")
     for name, declared in method.search.items():
-        if name not in spec.of_method:
-            known = registry.did_you_mean(name, spec.of_method)
+        if name not in spec.method_settings:
+            known = registry.did_you_mean(name, spec.method_settings)
             mistakes.add(f"{spec.method} declares a search of {name}, which it has not: {known}")
             continue
         with mistakes.gathered():
@@ -101,7 +101,7 @@ def dimensions(spec: Spec) -> list[Dimension]:
 
 
 def _dimension(spec: Spec, name: str, declared: Range | Choice) -> Dimension:
-    start = spec.of_method[name]
+    start = spec.method_settings[name]
     if isinstance(declared, Choice):
         options = (start, *(value for value in declared.values if value != start))
         return Dimension(name, start, options, CategoricalDistribution(range(len(options))))

@@ -50,8 +50,8 @@ class Measured:
 
 def check_data(records: Sequence[Record]) -> None:
     """End the program where runs of a task saw different data, or none of some samples: they do not compare."""
-    for task in dict.fromkeys(record.spec["task"] for record in records):
-        data = [record.data for record in records if record.spec["task"] == task and record.data]
+    for task in dict.fromkeys(record.spec.task for record in records):
+        data = [record.data for record in records if record.spec.task == task and record.data]
         if len({each.fingerprint for each in data}) > 1 or any(each.skipped for each in data):
             sys.exit(f"the records of {task} are of different data, or samples were left out: they do not compare")
 

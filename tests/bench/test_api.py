@@ -83,7 +83,7 @@ def test_finished_runs_are_skipped_and_returned(run, done):
 def test_a_class_is_a_method_under_its_name_in_lower_case(run, done):
     _, record = run(["lora", MyMethod], "ave", settings={"mymethod.width": 5})
     assert done == ["ave lora seed 0", "ave mymethod seed 0"]
-    assert record.spec["method"] == "mymethod" and record.spec["settings"] == {"width": 5}
+    assert record.spec.method == "mymethod" and record.spec.settings == {"width": 5}
     assert run(MyMethod, "ave", settings={"mymethod.width": 5}) == [record]
     assert len(done) == 2
     assert "mymethod" in registry.names("methods")
@@ -106,17 +106,17 @@ def test_a_class_that_cannot_be_one_is_refused(run, done, cls, told):
 def test_settings_of_every_kind_reach_the_run(run):
     changed = {"cola.r": 8, "cola.inter_scale": 0.5, "cola.summary": "mean", "cola.targets": ("q", "k", "v")}
     (record,) = run("cola", "ave", settings={**changed, "train.epochs": 2, "ave.lr_head": 1e-4})
-    assert record.spec["settings"] == {
+    assert record.spec.settings == {
         **{"r": 8, "alpha": 8.0, "inter_scale": 0.5, "summary": "mean"},
         "targets": ["q", "k", "v"],
     }
-    assert (record.spec["recipe"]["epochs"], record.spec["recipe"]["lr_head"]) == (2, 1e-4)
+    assert (record.spec.recipe["epochs"], record.spec.recipe["lr_head"]) == (2, 1e-4)
 
 
 def test_none_and_the_empty_tuple_are_settings_too(run):
     (record,) = run("cola", "ave", settings={"cola.inter_scale": None, "cola.targets": ()})
-    assert record.spec["settings"]["inter_scale"] is None  # the suite says 0.1
-    assert record.spec["settings"]["targets"] == []
+    assert record.spec.settings["inter_scale"] is None  # the suite says 0.1
+    assert record.spec.settings["targets"] == []
 
 
 def test_all_mistakes_are_told_at_once(run, done, tmp_path):
@@ -199,7 +199,7 @@ def test_the_example_prints_a_row_a_method(done, tmp_path, monkeypatch, capsys):
     runpy.run_path(str(COMPARE), run_name="__main__")
     kept = store.read_all(tmp_path / "results")
     assert len(done) == len(kept) == 6
-    assert {record.spec["settings"]["r"] for record in kept if record.spec["method"] == "lora"} != {4}  # the budget's
+    assert {record.spec.settings["r"] for record in kept if record.spec.method == "lora"} != {4}  # the budget's
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(row[-4], row[-3:]) for row in rows[-2:]] == [(name, ["71.0", "1.0", "3"]) for name in ("cola", "lora")]
 

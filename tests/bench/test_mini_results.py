@@ -98,7 +98,7 @@ def test_records_of_different_data_are_not_compared(scripts):
     one, *others = (mocks.record(spec) for spec in reproduce.specs(reproduce.STAGES["main"][0])[:3])
     audit.check_data([one, *others])
     for change in ({"fingerprint": "other"}, {"skipped": 1}):
-        with pytest.raises(SystemExit, match=f"records of {one.spec['task']} are of different data"):
+        with pytest.raises(SystemExit, match=f"records of {one.spec.task} are of different data"):
             audit.check_data([replace(one, data=replace(one.data, **change)), *others])
 
 
@@ -147,7 +147,7 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
     assert told(audit.times(bad), "a run takes") is False
     for key, record in bad.records.items():
-        if record.spec["method"] == "cola-dora":
+        if record.spec.method == "cola-dora":
             (only,) = record.scores.validation
             rising = [replace(only, epoch=1 + n, scores={record.scores.metric: 60.0 + 2 * n}) for n in range(10)]
             bad.records[key] = replace(record, scores=replace(record.scores, validation=rising))

@@ -72,10 +72,10 @@ def test_its_method_is_run_by_itself_and_with_the_inter_modal_path(installed, ca
     given = ["--methods", "bitfit,cola+bitfit", "--tasks", "ave", "--set", "ave.epochs=1", "cola+bitfit.inter_r=2"]
     given += ["--data-root", str(cache), "--results", str(tmp_path), "--device", "cpu", "--save-adapters"]
     assert cli.main(["run", *given]) == 0
-    found = {record.spec["method"]: record for record in store.read_all(tmp_path)}
+    found = {record.spec.method: record for record in store.read_all(tmp_path)}
     # q, k, v, o, fc2 and two norms; fc1; and outside of the blocks the patches' projection and the final norm.
     biases = 2 * (BLOCKS * (7 * WIDTH + INNER) + 2 * WIDTH)
-    assert found["bitfit"].parameters.adapter == found["bitfit"].parameters.effective == biases
+    assert found["bitfit"].parameters.adapter == found["bitfit"].parameters.active == biases
     r, hidden = 2, WIDTH // 8
     low_rank = 2 * BLOCKS * (4 * r * 2 * WIDTH + 2 * r * (WIDTH + INNER))
     hyper = WIDTH * hidden + 3 * hidden + hidden * r * r + 3 * r * r

@@ -33,7 +33,7 @@ def test_every_benchmark_trains_on_full_from_its_official_layout(task, release, 
     for record in found:
         assert record.data.source == "official" and record.data.skipped == 0
         assert record.scores.test[record.scores.metric] >= 0
-        assert record.spec["streams"]["vision"]["size"] == size
+        assert record.spec.streams["vision"]["size"] == size
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_the_authors_settings_run_and_their_deviations_are_in_the_record(suite, 
         changed.append("vision.size=112")
     assert run(suite, task, release, encoders, tmp_path, *changed, "--methods", "cola") == 0
     (record,) = store.read_all(tmp_path)
-    assert record.spec["deviations"] == list(load_suite(suite).task(task).deviations) != []
+    assert record.spec.deviations == list(load_suite(suite).task(task).deviations) != []
 
 
 def of_paper(suite, task, monkeypatch):

@@ -45,7 +45,7 @@ def suite(folder: Path) -> None:
 
     suite = load_suite(str(folder / "a.toml"))
     for task in suite.tasks:
-        suite.of_method("cola", task)
+        suite.method_settings("cola", task)
 
 
 def tuned(folder: Path) -> None:

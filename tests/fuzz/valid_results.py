@@ -101,7 +101,7 @@ def efficiency() -> list[bytes]:
             kind="efficiency",
             schema=SCHEMA,
             id="0123456789ab",
-            spec=asdict(spec()),
+            spec=spec(),
             started="2026-01-01T00:00:00+00:00",
             finished="2026-01-01T00:01:00+00:00",
             batch_size=4,

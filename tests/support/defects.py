@@ -136,9 +136,9 @@ def _dropout_left_on() -> AbstractContextManager[object]:
 
 DEFECTS = {
     "s_c frozen at 0": Defect(lambda: _frozen(CrossModal, "scale", 0.0), "cola", "parameters: adapter"),
-    "s_c multiplied by 0": Defect(_silenced, "cola", "parameters: idle"),
+    "s_c multiplied by 0": Defect(_silenced, "cola", "parameters: no_gradient"),
     "DoRA's magnitude frozen": Defect(lambda: _frozen(DoRA, "magnitude"), "dora", "parameters: adapter"),
-    "DoRA's magnitude not optimised": Defect(lambda: _not_optimised("magnitude"), "dora", "parameters: idle"),
+    "DoRA's magnitude not optimised": Defect(lambda: _not_optimised("magnitude"), "dora", "parameters: no_gradient"),
     "labels one category further": Defect(
         lambda: _relabelled(lambda labels, last: (labels + 1) % (last + 1)), "lora", "samples: targets.train"
     ),

@@ -59,15 +59,15 @@ def expected_peft(ran: Ran) -> dict[str, Any]:
     ]
     saved = [p for p in (ran.results / record.adapter).rglob("*.safetensors") if p.name != "head.safetensors"]
     versions = record.environment.versions
-    title = f"{spec['task']}, generated data v{spec['data']['version']} (seed {spec['data']['seed']}), not the "
+    title = f"{spec.task}, generated data v{spec.data['version']} (seed {spec.data['seed']}), not the "
     return {
         "run_info": {
             "created_at": record.started,
             "total_time": record.times.total,
-            "experiment_name": f"{spec['method']}/{spec['task']}-s0-{record.id}",
+            "experiment_name": f"{spec.method}/{spec.task}-s0-{record.id}",
             "peft_branch": None,
             "train_config": {
-                "model_id": " + ".join(stream["model"] for stream in spec["streams"].values()),
+                "model_id": " + ".join(stream["model"] for stream in spec.streams.values()),
                 "dtype": ran.frozen_type,
                 "batch_size": max(sum(step.parts) for step in ran.loop.did),
                 "batch_size_eval": recipe.eval_batch_size,
@@ -87,7 +87,7 @@ def expected_peft(ran: Ran) -> dict[str, Any]:
             },
             "peft_config": peft_config(ran),
             "error_msg": "",
-            "spec": spec,
+            "spec": asdict(spec),
         },
         "train_info": {
             "accelerator_memory_reserved_avg": None,
@@ -126,7 +126,7 @@ def expected_peft(ran: Ran) -> dict[str, Any]:
 
 
 def peft_config(ran: Ran) -> dict[str, Any] | None:
-    method = ran.record.spec["method"]
+    method = ran.record.spec.method
     if method == "full":
         return None
     named = {"dora": {"peft_type": "LORA", "use_dora": True}, "peft:ia3": {"peft_type": "IA3"}}
@@ -136,11 +136,11 @@ def peft_config(ran: Ran) -> dict[str, Any] | None:
 def expected_row(ran: Ran) -> dict[str, Any]:
     record, spec, setup = ran.record, ran.record.spec, ran.setup
     here, scores, trained = record.environment, record.scores, ran.trained
-    encoders = sum(p.numel() for source in spec["streams"].values() for p in load_stream(**source).parameters())
-    data = f"generated data v{spec['data']['version']} (seed {spec['data']['seed']}), not the benchmark's own"
+    encoders = sum(p.numel() for source in spec.streams.values() for p in load_stream(**source).parameters())
+    data = f"generated data v{spec.data['version']} (seed {spec.data['seed']}), not the benchmark's own"
     return {
-        **{"condition": f"suite {spec['suite']}, {data}", "label": spec["method"]},
-        **{key: spec[key] for key in ("suite", "task", "method", "seed")},
+        **{"condition": f"suite {spec.suite}, {data}", "label": spec.method},
+        **{key: getattr(spec, key) for key in ("suite", "task", "method", "seed")},
         **{"id": record.id, "status": "ok", "reason": None, "started": record.started, "tuned": "tuned.toml"},
         **{"metric": setup.task.metric, "score": scores.test[setup.task.metric], "best_epoch": scores.best_epoch},
         **{"epochs": len(ran.epochs), "steps": len(ran.loop.did)},
@@ -151,18 +151,18 @@ def expected_row(ran: Ran) -> dict[str, Any]:
         "parameters.total": sum(p.numel() for p in setup.model.parameters()),
         "parameters.streams": encoders,
         "parameters.percent": 100 * trained["adapter"] / encoders,
-        "parameters.effective": setup.method.active_parameters(),
-        "parameters.idle": ran.loop.no_gradient(),
+        "parameters.active": setup.method.active_parameters(),
+        "parameters.no_gradient": ran.loop.no_gradient(),
         **{f"memory.{name}": value for name, value in asdict(record.memory).items()},
         **{f"throughput.{name}": value for name, value in asdict(record.throughput).items()},
         **{f"times.{name}": value for name, value in asdict(record.times).items()},
         **{"environment.device": "cpu", "environment.precision": ran.precision},
         **{"environment.threads": torch.get_num_threads(), "environment.jobs": 3, "environment.processes": 1},
         **{"environment.commit": here.commit, "environment.dirty": here.dirty},
-        **{f"data.{key}": value for key, value in spec["data"].items()},
+        **{f"data.{key}": value for key, value in spec.data.items()},
         **{"data.fingerprint": setup.data.fingerprint, "data.skipped": setup.data.skipped},
         **{f"setting.{name}": getattr(setup.method, name) for name in setup.method.to_config()},
-        **{f"task_setting.{name}": getattr(setup.task, name) for name in spec["task_settings"]},
+        **{f"task_setting.{name}": getattr(setup.task, name) for name in spec.task_settings},
         **{f"recipe.{each.name}": getattr(setup.recipe, each.name) for each in fields(Recipe)},
-        **{f"stream.{name}": source["model"] for name, source in spec["streams"].items()},
+        **{f"stream.{name}": source["model"] for name, source in spec.streams.items()},
     }

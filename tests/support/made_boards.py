@@ -48,9 +48,9 @@ def record(run: Spec, epochs: int = 8) -> Record:
     return dataclasses.replace(
         made,
         id=run.id,
-        spec=dataclasses.asdict(run),
+        spec=run,
         scores=dataclasses.replace(made.scores, validation=curve),
-        parameters=Parameters(adapter, 2500, adapter + 2500, 900_000, 800_000, adapter / 8000, effective=adapter),
+        parameters=Parameters(adapter, 2500, adapter + 2500, 900_000, 800_000, adapter / 8000, active=adapter),
         memory=Memory("resident size", megabytes * 10**6, 500 * 10**6),
         throughput=Throughput(speed, 3 * speed),
     )

@@ -182,7 +182,7 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
     made = Record(
         schema=SCHEMA,
         id=spec.id,
-        spec=dataclasses.asdict(spec),
+        spec=spec,
         status="ok",
         reason=None,
         traceback=None,
@@ -197,7 +197,7 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
             floors={"constant answer": 30.0, "sound alone": 41.5},
         ),
         parameters=Parameters(
-            adapter, 2500, adapter + 2500, total=900_000, streams=800_000, percent=2.0, effective=adapter, idle=0
+            adapter, 2500, adapter + 2500, total=900_000, streams=800_000, percent=2.0, active=adapter, no_gradient=0
         ),
         memory=Memory(kind="resident size", train_peak=812_000_000, score_peak=640_000_000),
         throughput=Throughput(train=151.25, score=420.0, score_unmerged=400.0, score_merged=500.0),

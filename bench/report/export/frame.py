@@ -54,7 +54,7 @@ def to_row(record: Record) -> dict[str, Any]:
     what is not finite is None.
     """
     spec = record.spec
-    row = {key: spec[key] for key in ("suite", "task", "method", "seed")}
+    row = {key: getattr(spec, key) for key in ("suite", "task", "method", "seed")}
     row |= {"id": record.id, "status": record.outcome, "reason": record.failure, "started": record.started}
     row |= {"tuned": record.tuned.get("file") if record.tuned else None, "steps": record.step}
     if scores := record.scores:
@@ -68,13 +68,13 @@ def to_row(record: Record) -> dict[str, Any]:
     if environment := record.environment:
         names = ("device", "precision", "threads", "jobs", "processes", "commit", "dirty")
         row |= {f"environment.{name}": getattr(environment, name) for name in names}
-    row |= {f"data.{key}": value for key, value in spec["data"].items()}
+    row |= {f"data.{key}": value for key, value in spec.data.items()}
     if record.data:
         row |= {"data.fingerprint": record.data.fingerprint, "data.skipped": record.data.skipped}
-    parts = {"setting": spec["settings"], "task_setting": spec["task_settings"], "recipe": complete(spec["recipe"])}
+    parts = {"setting": spec.settings, "task_setting": spec.task_settings, "recipe": complete(spec.recipe)}
     for column, values in parts.items():
         row |= {f"{column}.{name}": value for name, value in values.items()}
-    row |= {f"stream.{name}": source["model"] for name, source in spec["streams"].items()}
+    row |= {f"stream.{name}": source["model"] for name, source in spec.streams.items()}
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()
     }

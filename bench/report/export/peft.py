@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -53,18 +54,18 @@ def peft_result(record: Record, results: Path) -> dict[str, Any]:
         "run_info": {
             "created_at": record.started,
             "total_time": times.total if times else None,
-            "experiment_name": f"{spec['method']}/{spec['task']}-s{spec['seed']}-{record.id}",
+            "experiment_name": f"{spec.method}/{spec.task}-s{spec.seed}-{record.id}",
             "peft_branch": None,
             "train_config": _train_config(record),
-            "peft_config": _peft_config(spec["method"], spec["settings"]),
+            "peft_config": _peft_config(spec.method, spec.settings),
             "error_msg": "",
-            "spec": spec,
+            "spec": asdict(spec),
         },
         "train_info": _train_info(record, results),
         "meta_info": {
             "model_info": {"sha": None, "created_at": None},
             "dataset_info": {
-                f"{spec['task']}, {data_title(spec['data'])}": {
+                f"{spec.task}, {data_title(spec.data)}": {
                     "sha": None,
                     "created_at": None,
                     "fingerprint": data.fingerprint if data else None,
@@ -88,12 +89,12 @@ def _train_config(record: Record) -> dict[str, Any]:
     schedules are called as in the recipe, and rise over the share `warmup` of the steps before; PEFT's own are `cosine`
     and null, which is constant. `dtype` is that of the frozen linears and convolutions; adapters are always float32.
     """
-    spec, recipe, precision = record.spec, complete(record.spec["recipe"]), _precision(record)
+    spec, recipe, precision = record.spec, complete(record.spec.recipe), _precision(record)
     head_alone = record.parameters is not None and record.parameters.adapter == 0
     epochs = recipe["head_first"] + recipe["head_factor"] * recipe["epochs"] if head_alone else recipe["epochs"]
     curve = record.scores.validation if record.scores else []
     return {
-        "model_id": " + ".join(name_in_text(source["model"]) for source in spec["streams"].values()),
+        "model_id": " + ".join(name_in_text(source["model"]) for source in spec.streams.values()),
         "dtype": _dtype(record),
         "batch_size": recipe["batch_size"],
         "batch_size_eval": recipe["eval_batch_size"],
@@ -101,7 +102,7 @@ def _train_config(record: Record) -> dict[str, Any]:
         "eval_steps": curve[0].step if curve else None,
         "compile": recipe["compile"],
         "use_gc": recipe["gradient_checkpointing"],
-        "seed": spec["seed"],
+        "seed": spec.seed,
         "grad_norm_clip": recipe["clip"],
         "optimizer_type": "AdamW",
         "optimizer_kwargs": {
@@ -119,7 +120,7 @@ def _train_config(record: Record) -> dict[str, Any]:
 
 def _precision(record: Record) -> str | None:
     """The mixed precision that was used; None where an older record does not tell what `auto` took."""
-    environment, asked = record.environment, record.spec["recipe"]["precision"]
+    environment, asked = record.environment, record.spec.recipe["precision"]
     if environment and environment.precision:
         return environment.precision
     if asked == "auto":
@@ -131,7 +132,7 @@ def _dtype(record: Record) -> str | None:
     """The type that most frozen weights were kept in."""
     parameters, precision = record.parameters, _precision(record)
     all_trained = parameters is not None and parameters.trainable == parameters.total
-    if all_trained or not record.spec["recipe"].get("low_precision_frozen"):
+    if all_trained or not record.spec.recipe.get("low_precision_frozen"):
         return "float32"
     return None if precision is None else _TYPES.get(precision, "float32")
 
@@ -181,7 +182,7 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
     scores = record.scores
     assert scores
     samples = record.data.counts.get("train") if record.data else None
-    in_epoch = None if samples is None else samples * complete(record.spec["recipe"])["passes"]
+    in_epoch = None if samples is None else samples * complete(record.spec.recipe)["passes"]
     entries = [
         {
             "step": epoch.step,

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.files import atomic_file, write_text
 from bench.records.schema import Record, stem
@@ -121,4 +120,4 @@ def _writer(form: str, results: Path) -> tuple[str, Callable[[Record], str]]:
 
 def _write_each(records: Sequence[Record], folder: Path, suffix: str, text: Callable[[Record], str]) -> None:
     for record in records:
-        write_text(folder / f"{stem(Spec(**record.spec))}{suffix}", text(record))
+        write_text(folder / f"{stem(record.spec)}{suffix}", text(record))

@@ -114,11 +114,11 @@ def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
     records = row.records
     return {
         "label": row.label,
-        "method": records[0].spec["method"],
+        "method": records[0].spec.method,
         "mean": _short(standing.mean),
         "interval": [_short(interval.low), _short(interval.high)] if interval else None,
         "parameters": _short(mean_of(row, "parameters", "adapter")),
-        "in_use": _short(mean_of(row, "parameters", "effective")),
+        "in_use": _short(mean_of(row, "parameters", "active")),
         "memory": _short(mean_of(row, "memory", "train_peak", 1e6)),
         "speed": _short(mean_of(row, "throughput", "train")),
         "seconds": _short(mean_of(row, "times", "train")),
@@ -133,7 +133,7 @@ def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
 
 def _run(record: Record) -> list[Any]:
     """Seed, id and primary score."""
-    return [record.spec["seed"], record.id, _short(record.test_score)]
+    return [record.spec.seed, record.id, _short(record.test_score)]
 
 
 def _curve(row: Row, metric: str) -> list[list[float | None]]:
@@ -206,7 +206,7 @@ def _counted(boards: Sequence[SectionBoard]) -> str:
     tables = [task.table for board in boards for task in board.tasks]
     records = [record for table in tables for record in (*table.records, *table.failed)]
     failed = sum(len(table.failed) for table in tables)
-    methods = len({record.spec["method"] for record in records})
+    methods = len({record.spec.method for record in records})
     tasks = len({table.task for table in tables})
     last = max((record.finished for record in records), default="never")
     counts = ((len(records), "run"), (methods, "method"), (tasks, "task"), (len(tables), "table"))

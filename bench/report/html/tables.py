@@ -114,7 +114,7 @@ def _place(standing: Standing) -> Cell:
 
 
 def _parameters(standing: Standing) -> Cell:
-    trained, in_use = (mean_of(standing.row, "parameters", name) for name in ("adapter", "effective"))
+    trained, in_use = (mean_of(standing.row, "parameters", name) for name in ("adapter", "active"))
     cell = _number(trained, ",.0f")
     return cell if in_use in (None, trained) else Cell(f"{cell.text} ({in_use:,.0f} in use)", cell.value)
 

@@ -23,7 +23,6 @@ from bench.check.integrity import check_records
 from bench.check.reader_probe import Seen
 from bench.check.table import markdown, terminal, verdict
 from bench.config.plan import RunRequest, make_plan
-from bench.config.spec import Spec
 from bench.records import store
 
 SEEN = Seen("abc", {"train": 90}, {"constant answer": 30.0}, {"train": "12ab"}, {"train.vision": 100.0}, 0, [])
@@ -139,12 +138,12 @@ def test_what_must_be_equal_is_told_by_its_key(made):
     base = made([[70.0, 71.0]])
     own = base.tasks["ave"].methods["lora"]
     recipe = {**own.spec["recipe"], "epochs": 9}
-    changed = replace(own, parameters={**own.parameters, "idle": 64}, spec={**own.spec, "recipe": recipe})
+    changed = replace(own, parameters={**own.parameters, "no_gradient": 64}, spec={**own.spec, "recipe": recipe})
     data = replace(SEEN, counts={"train": 91}, inputs={"train.vision": 104.0})
     rows = compare(base, replace(base, tasks={"ave": baselines.OfTask(data, {"lora": changed})}), [])
     assert {(row.method, row.what, row.baseline, row.found) for row in rows if row.failed} == {
         ("lora", "specification: recipe.epochs", "4", "9"),
-        ("lora", "parameters: idle", "0", "64"),
+        ("lora", "parameters: no_gradient", "0", "64"),
         ("", "samples: counts.train", "90", "91"),
         ("", "mean of train.vision", "100", "104"),
     }
@@ -186,10 +185,18 @@ def test_a_baseline_is_read_back_as_it_was_written(made, tmp_path):
     assert baselines.read(tmp_path / "new" / "baseline.json") == base
 
 
+def test_a_baseline_of_schema_1_stays_readable(made, tmp_path):
+    base = made([[70.25, 71.5]])
+    path = tmp_path / "baseline.json"
+    baselines.write(base, path)
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 1').replace('"no_gradient"', '"idle"'))
+    assert '"idle"' in path.read_text() and baselines.read(path) == base
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda c: c.update(schema=2), "schema is 2, and this version of bench reads 1"),
+        (lambda c: c.update(schema=3), "schema is 3, and this version of bench reads up to 2"),
         (lambda c: c["tasks"]["ave"].pop("data"), r"missing required field `data` - at `\$.tasks\[...\]`"),
         (lambda c: c.update(seeds="0,1"), r"Expected `array`, got `str` - at `\$.seeds`"),
         (lambda c: c.update(seeds=[0]), "seeds holds 1, and a spread takes 2"),
@@ -232,7 +239,7 @@ def _scores(**changes):
             lambda r: _scores(splits=dict.fromkeys(("val", "test"), r.scores.splits["val"]))(r),
             "validation scores are those of test",
         ),
-        (lambda r: mocks.failed(Spec(**r.spec)), "run"),
+        (lambda r: mocks.failed(r.spec), "run"),
         (_scores(test={"accuracy": math.nan}), "run"),
     ],
 )
@@ -264,7 +271,7 @@ def test_splits_of_unlike_sizes_may_have_equal_scores(mock_suite):
 
 def test_tables_tell_what_failed_and_escape_what_is_no_markdown():
     rows = [
-        Row("exact", "ave", "<script>", "parameters: idle", "0", "64", "+64", "none", math.inf),
+        Row("exact", "ave", "<script>", "parameters: no_gradient", "0", "64", "+64", "none", math.inf),
         Row("scores", "ave", "lora", "test accuracy", "70", "71", "+1", "±5", 0.2),
     ]
     told = terminal(rows)

@@ -42,7 +42,7 @@ def measured(options, method, seen):
     """What a check compares of a run of a method on AVS; nothing is wrong in its record."""
     (spec,) = make_plan(RunRequest("check", [method], ["avs"], [0], ["avs.epochs=1", "avs.batch_size=2"]))
     record = execute(spec, options)
-    done = [record, replace(record, spec={**record.spec, "seed": 1})]  # a spread, of 0, takes two
+    done = [record, replace(record, spec=replace(record.spec, seed=1))]  # a spread, of 0, takes two
     assert failures(check_records(done)) == set()
     return gather(done, {"avs": {method: Cost(1.0, 1.0, 1.0, bytes=100)}}, seen, HERE, "a processor")
 

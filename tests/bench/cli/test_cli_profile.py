@@ -23,7 +23,7 @@ def profiled(tmp_path_factory):
 
 
 def test_a_record_a_method_and_a_page_and_no_score(profiled):
-    found = {record.spec["method"]: record for record in efficiency.read_all(profiled)}
+    found = {record.spec.method: record for record in efficiency.read_all(profiled)}
     assert found.keys() == {"cola", "lora", "head"}
     assert store.read_all(profiled) == []
     assert {path.name for path in profiled.iterdir()} <= {"efficiency", "efficiency.md", "records"}
@@ -32,7 +32,7 @@ def test_a_record_a_method_and_a_page_and_no_score(profiled):
     for record in found.values():
         assert record.against.method == "lora" and record.batch_size == 1 and record.rounds == 2
         assert record.speed.train.low <= record.speed.train.median <= record.speed.train.high
-        assert (record.speed.score_merged is None) == (record.spec["method"] == "head")
+        assert (record.speed.score_merged is None) == (record.spec.method == "head")
     base = found["lora"]
     assert (base.against.train.median, base.against.memory, base.against.score_operations) == (1, 1, 1)
     assert found["cola"].against.score_operations == found["cola"].operations.score / base.operations.score > 1
@@ -41,7 +41,7 @@ def test_a_record_a_method_and_a_page_and_no_score(profiled):
 
 def test_the_parameters_are_those_of_a_run(profiled):
     """Those of the suite mini's recorded runs (README)."""
-    found = {record.spec["method"]: record.parameters for record in efficiency.read_all(profiled)}
+    found = {record.spec.method: record.parameters for record in efficiency.read_all(profiled)}
     assert (found["lora"].adapter, found["lora"].head, found["lora"].total) == (36_864, 62_928, 581_904)
 
 
@@ -58,7 +58,7 @@ def test_a_method_that_cannot_be_measured_leaves_the_others(tmp_path, capsys, mo
     assert cli.main(["profile", *arguments, "--results", str(tmp_path)]) == 1
     assert "avs head failed: ZeroDivisionError" in capsys.readouterr().out
     (record,) = efficiency.read_all(tmp_path)
-    assert record.spec["method"] == record.against.method == "full"
+    assert record.spec.method == record.against.method == "full"
 
 
 def test_the_largest_batch_is_told_in_a_line_each(tmp_path, capsys):

@@ -44,7 +44,7 @@ def wait_for(happened):
 
 
 def seeds(tmp_path: Path) -> set[int]:
-    return {record.spec["seed"] for record in store.read_all(tmp_path / "out") if record.status == "ok"}
+    return {record.spec.seed for record in store.read_all(tmp_path / "out") if record.status == "ok"}
 
 
 @pytest.mark.parametrize("jobs", ["1", "2"])

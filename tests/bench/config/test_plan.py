@@ -186,7 +186,7 @@ def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
     mock_suite.write_text(mocks.SUITE + '\n[tasks.ave.methods."c*"]\nhead_factor = 8\n')
     plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"]))
     assert [spec.id == before.id for spec, before in zip(plan, plain, strict=True)] == [True, False, True, True]
-    assert [spec.of_method["head_factor"] for spec in plan] == [1, 8, 1, 1]
+    assert [spec.method_settings["head_factor"] for spec in plan] == [1, 8, 1, 1]
 
 
 @pytest.mark.parametrize(

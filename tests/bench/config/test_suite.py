@@ -129,15 +129,17 @@ r = 5
 def test_patterns_stand_for_several_methods_and_the_more_particular_table_counts(mock_suite):
     mock_suite.write_text(mocks.SUITE + PATTERNS)
     loaded = suite.load_suite(str(mock_suite))
-    assert loaded.of_method("lora", "ave") == {"alpha": 1.0, "r": 1}
-    assert loaded.of_method("colander", "avs") == {"alpha": 3.0, "r": 5}, "of patterns the later, of tables the task's"
-    assert loaded.of_method("cola", "avs")["r"] == 5, "a task's pattern counts before the suite's name"
-    assert loaded.of_method("cola", "ave") == {"alpha": 3.0, "r": 2, "inter_scale": 0.1, "summary": "mean"}
+    assert loaded.method_settings("lora", "ave") == {"alpha": 1.0, "r": 1}
+    assert loaded.method_settings("colander", "avs") == {"alpha": 3.0, "r": 5}, (
+        "of patterns the later, of tables the task's"
+    )
+    assert loaded.method_settings("cola", "avs")["r"] == 5, "a task's pattern counts before the suite's name"
+    assert loaded.method_settings("cola", "ave") == {"alpha": 3.0, "r": 2, "inter_scale": 0.1, "summary": "mean"}
 
 
 def test_a_pattern_is_checked_where_it_is_used(mock_suite):
     mock_suite.write_text(mocks.SUITE + '\n[methods."c*"]\nrr = 3\n')
-    assert suite.load_suite(str(mock_suite)).of_method("lora", "ave") == {}
+    assert suite.load_suite(str(mock_suite)).method_settings("lora", "ave") == {}
     make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     with pytest.raises(UsageError, match=r"unknown key cola\.rr: did you mean r"):
         make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"]))

@@ -241,7 +241,7 @@ def bench_run(mock_suite, runs, file, tmp_path):
 
 
 def kept(tmp_path):
-    return {(r.spec["task"], r.spec["method"]): r for r in store.read_all(tmp_path / "out")}
+    return {(r.spec.task, r.spec.method): r for r in store.read_all(tmp_path / "out")}
 
 
 def test_records_name_the_file_they_have_settings_of(bench_run, file, tmp_path, caplog):
@@ -295,9 +295,9 @@ def test_mistakes_in_the_file_are_told_in_one_message(bench_run, file, capsys, r
 def test_from_python(mock_suite, runs, file, tmp_path):
     asked = {"suite": mock_suite, "results": tmp_path / "out", "settings_file": file}
     (record,) = bench.run("lora", "ave", **asked)
-    assert record.spec["recipe"]["lr_adapter"] == 0.0123 and record.tuned["file"] == "tuned.toml"
+    assert record.spec.recipe["lr_adapter"] == 0.0123 and record.tuned["file"] == "tuned.toml"
     (record,) = bench.run("lora", "ave", settings={"lora.lr_adapter": 0.5}, **asked)
-    assert record.spec["recipe"]["lr_adapter"] == 0.5 and record.tuned is None
+    assert record.spec.recipe["lr_adapter"] == 0.5 and record.tuned is None
 
 
 def test_a_budget_keeps_tuned_rates(tmp_path):

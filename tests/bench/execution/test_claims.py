@@ -214,9 +214,9 @@ def test_whoever_waits_says_for_whom(plan, tmp_path, runs, fast, caplog):
         assert other.take(plan[0])
         (tmp_path / "claims" / f"{schema.stem(plan[1])}.json").touch()  # as older versions left it on a full disk
         swept = sweep(plan[:3], tmp_path, RunOptions())
-        assert [next(swept).spec["seed"] for _ in range(2)] == [2, 1], "nothing touches the empty one"
+        assert [next(swept).spec.seed for _ in range(2)] == [2, 1], "nothing touches the empty one"
         other.release(plan[0])
-        assert next(swept).spec["seed"] == 0
+        assert next(swept).spec.seed == 0
     first, second = (each.message for each in caplog.records)
     assert first.startswith(f"waiting for ave lora seed 0: process {os.getpid()} on ")
     assert second.startswith("waiting for ave lora seed 1: its claim cannot be read; it is taken over after ")
@@ -272,7 +272,7 @@ def test_a_measured_record_is_kept_where_its_claim_is_gone_and_nobody_does_the_r
         return mocks.record(spec, 99.0)
 
     monkeypatch.setattr("bench.execution.single_run.execute", execute)
-    assert [record.spec["seed"] for record in sweep(plan[:2], tmp_path, RunOptions())] == [0, 1]
+    assert [record.spec.seed for record in sweep(plan[:2], tmp_path, RunOptions())] == [0, 1]
     assert len(store.read_all(tmp_path)) == 2
 
 
@@ -362,10 +362,10 @@ def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
 
 def test_a_record_of_a_later_version_is_not_written_over(plan, tmp_path, runs):
     path = store.write(mocks.record(plan[0]), tmp_path)
-    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
-    with pytest.raises(BenchError, match="schema is 2, and this version of bench reads 1"):
+    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
+    with pytest.raises(BenchError, match="schema is 3, and this version of bench reads up to 2"):
         look_up(plan[:1], tmp_path)
-    with pytest.raises(BenchError, match="schema is 2"):
+    with pytest.raises(BenchError, match="schema is 3"):
         list(sweep(plan[:1], tmp_path, RunOptions()))
     assert '"schema": 2' in path.read_text() and not runs.done
 
@@ -428,7 +428,7 @@ def test_a_run_that_a_signal_ends_has_failed(mock_suite, plan, tmp_path, monkeyp
         assert cli.main(["run", *arguments, "--results", str(tmp_path)]) == 1
     finally:
         signal.signal(signal.SIGTERM, before)
-    by_seed = {record.spec["seed"]: record for record in store.read_all(tmp_path)}
+    by_seed = {record.spec.seed: record for record in store.read_all(tmp_path)}
     assert sorted(by_seed) == [0, 1] and by_seed[0].status == "ok"
     assert by_seed[1].reason == "stopped by signal 15, Terminated"
     told = capsys.readouterr().err
@@ -451,7 +451,7 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
     with pytest.raises(BenchError, match="failed in a process that the others wait for"):
         list(sweep(plan, tmp_path, RunOptions()))
     (kept,) = store.read_all(tmp_path)
-    assert kept.spec["seed"] == 1, "what went well the main process writes"
+    assert kept.spec.seed == 1, "what went well the main process writes"
 
 
 def test_a_launcher_s_processes_do_no_runs_side_by_side(plan, tmp_path, monkeypatch):

@@ -56,7 +56,7 @@ def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_su
     asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2,3,4"]
     asked += ["--results", str(tmp_path), "--device", "cpu"]
     assert cli.main(asked) == 1
-    found = {record.spec["seed"]: record for record in store.read_all(tmp_path)}
+    found = {record.spec.seed: record for record in store.read_all(tmp_path)}
     assert [found[seed].status for seed in range(5)] == ["failed"] * 3 + ["ok"] * 2
     assert found[0].reason.startswith("out of memory: CUDA out of memory") and "micro_batch" in found[0].reason
     assert (found[1].reason, found[1].step) == ("the loss is nan at step 7: lower the learning rate", 20)
@@ -74,7 +74,7 @@ def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, 
     monkeypatch.setattr(single_run.Tracking, "end", lambda *_: signal.raise_signal(number))
     asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "3,4"]
     assert cli.main([*asked, "--results", str(tmp_path), "--device", "cpu"]) == 1
-    assert [(record.spec["seed"], record.status) for record in store.read_all(tmp_path)] == [(3, "ok")]
+    assert [(record.spec.seed, record.status) for record in store.read_all(tmp_path)] == [(3, "ok")]
     assert troubled == [3]
 
 

@@ -48,7 +48,7 @@ def begun(folder: Path) -> set[int]:
 
 
 def seeds(done: list[schema.Record]) -> set[int]:
-    return {record.spec["seed"] for record in done}
+    return {record.spec.seed for record in done}
 
 
 def test_two_at_a_time_in_two_processes_that_share_the_threads(runs, tmp_path, capfd, monkeypatch):
@@ -85,7 +85,7 @@ def limited(mock_suite, tmp_path, monkeypatch):
         monkeypatch.setattr(process_pool, "execute_run", execute)
         monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
         plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(2)))
-        return {r.spec["seed"]: r for r in sweep(plan, tmp_path / "out", RunOptions(tmp_path, **limits))}
+        return {r.spec.seed: r for r in sweep(plan, tmp_path / "out", RunOptions(tmp_path, **limits))}
 
     return begin
 
@@ -108,7 +108,7 @@ def test_every_mistake_of_a_usage_error_comes_back(runs):
 
 
 def test_a_run_whose_process_dies_is_recorded_as_failed_and_the_others_go_on(runs, tmp_path, capfd):
-    done = {record.spec["seed"]: record for record in runs(pooled.killed, 5)}
+    done = {record.spec.seed: record for record in runs(pooled.killed, 5)}
     assert [done[seed].status for seed in range(5)] == ["failed", "ok", "failed", "ok", "ok"]
     assert done[0].reason == (
         "out of memory, as it seems: its worker process ended by signal 9, Killed; fewer --jobs need less, and "
@@ -121,7 +121,7 @@ def test_a_run_whose_process_dies_is_recorded_as_failed_and_the_others_go_on(run
 
 def test_no_process_is_left_where_the_records_are_no_longer_asked_for(runs):
     under_way = runs(pooled.linger, 3)
-    assert next(under_way).spec["seed"] == 0
+    assert next(under_way).spec.seed == 0
     start = time.monotonic()
     under_way.close()
     assert not multiprocessing.active_children()
@@ -236,7 +236,7 @@ def test_the_api_takes_jobs(mock_suite, tmp_path, monkeypatch):
     monkeypatch.setattr(process_pool, "execute_run", pooled.noted)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     done = bench.run("lora", "ave", seeds=[1, 0], jobs=2, **asked)
-    assert [record.spec["seed"] for record in done] == [1, 0]
+    assert [record.spec.seed for record in done] == [1, 0]
     with pytest.raises(UsageError, match="whole number from 1 to 1024, not 0"):
         bench.run("lora", "ave", jobs=0, **asked)
     with pytest.raises(UsageError, match="do not know the class Own"):

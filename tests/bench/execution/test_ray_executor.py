@@ -72,7 +72,7 @@ def left(folder: Path) -> set[int]:
 def test_a_run_that_raises_is_a_failed_record_and_the_others_go_on(runs, tmp_path):
     (tmp_path / "raises").mkdir()
     (tmp_path / "raises" / "3").write_text("")
-    done = {record.spec["seed"]: record for record in runs(on_ray.slept, 2 * NODES)}
+    done = {record.spec.seed: record for record in runs(on_ray.slept, 2 * NODES)}
     assert {seed for seed, record in done.items() if record.status == "failed"} == {3}
     assert done[3].reason == "ZeroDivisionError: a mistake in the code"
     assert "on_ray.py" in done[3].traceback
@@ -82,7 +82,7 @@ def test_a_run_that_raises_is_a_failed_record_and_the_others_go_on(runs, tmp_pat
 
 def test_a_run_whose_process_dies_is_a_failed_record_too(runs, monkeypatch):
     monkeypatch.setattr(ray_executor, "_RETRIES", 0)
-    done = {record.spec["seed"]: record for record in runs(on_ray.killed, 3)}
+    done = {record.spec.seed: record for record in runs(on_ray.killed, 3)}
     assert [done[seed].status for seed in range(3)] == ["failed", "ok", "ok"]
     assert done[0].reason.startswith("its worker on the Ray cluster was lost")
 
@@ -131,7 +131,7 @@ def test_at_a_signal_the_runs_under_way_are_failed_records_as_without_ray(runs, 
     finally:
         asking.join(1.0)
         signal.signal(signal.SIGUSR1, before)
-    found = {record.spec["seed"]: record for record in store.read_all(tmp_path / "out")}
+    found = {record.spec.seed: record for record in store.read_all(tmp_path / "out")}
     assert found.keys() == left(tmp_path / "begun"), "those that waited for a place have no record"
     assert {(record.status, record.reason) for record in found.values()} == {("failed", "stopped by signal 10")}
     assert not list((tmp_path / "out").glob("claims/*.json"))
@@ -167,7 +167,7 @@ def test_64_runs_and_a_node_killed_half_way(runs, nodes, tmp_path):
         done.append(record)
         if len(done) == 32:
             local.remove_node(added.pop(), allow_graceful=False)
-    assert {record.spec["seed"] for record in done} == set(range(64)) and len(done) == 64
+    assert {record.spec.seed for record in done} == set(range(64)) and len(done) == 64
     assert {record.status for record in done} == {"ok"}
     kept = [path.name for path in (tmp_path / "out" / "records").iterdir()]
     assert len(kept) == 64 and all(name.endswith(".json") for name in kept), "nothing partial, none twice"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -102,7 +102,7 @@ def test_profiled_memory_is_that_of_the_largest_run_on_a_cpu(mock_suite, tmp_pat
     def measured(spec, device, step):
         memory = SimpleNamespace(resident=100, step=step)
         environment = SimpleNamespace(device=device)
-        return SimpleNamespace(spec=asdict(spec), environment=environment, memory=memory, batch_size=2)
+        return SimpleNamespace(spec=spec, environment=environment, memory=memory, batch_size=2)
 
     lora, cola = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [3]))
     other = make_plan(RunRequest(str(mock_suite), ["lora"], ["avs"]))[0]

@@ -59,7 +59,7 @@ def test_a_record_holds_what_was_measured(options, tmp_path):
 @pytest.mark.parametrize("method", ["head", "cola-adalora"])
 def test_every_trained_parameter_gets_a_gradient_and_scoring_again_gives_the_same(options, method):
     record = execute(spec("ave", method), options)
-    assert record.parameters.idle == 0 and record.scores.repeated <= REPEATED
+    assert record.parameters.no_gradient == 0 and record.scores.repeated <= REPEATED
 
 
 def test_parameters_that_nothing_reaches_are_counted(options, monkeypatch):
@@ -70,7 +70,7 @@ def test_parameters_that_nothing_reaches_are_counted(options, monkeypatch):
         model.unused = nn.Parameter(torch.ones(7))
 
     monkeypatch.setattr(LoRA, "attach", attach_more)
-    assert execute(spec("ave", "lora", "ave.epochs=1"), options).parameters.idle == 7
+    assert execute(spec("ave", "lora", "ave.epochs=1"), options).parameters.no_gradient == 7
 
 
 def test_parameters_are_those_of_the_formulas(options):

@@ -89,8 +89,8 @@ BAD = {
     "an adapter that lies elsewhere": (changed("adapter", value="/"), "adapter"),
     "an adapter above": (changed("adapter", value="adapters/.."), "adapter"),
     "splits without validation": (changed("scores", "splits", value={"test": {}}), r"scores\.splits"),
-    "a later schema": (changed("schema", value=2), "schema is 2"),
-    "a schema in words": (changed("schema", value="1"), "schema is '1', and this version of bench reads 1"),
+    "a later schema": (changed("schema", value=3), "schema is 3"),
+    "a schema in words": (changed("schema", value="1"), "schema is '1', and this version of bench reads up to 2"),
 }
 
 

@@ -56,7 +56,7 @@ def strategy(hint):
     if dataclasses.is_dataclass(hint):
         parts = {name: strategy(each) for name, each in validate.hints(hint).items()}
         if hint is schema.Record:
-            parts |= {"schema": st.just(schema.SCHEMA), "spec": st.just(dataclasses.asdict(SPEC))}
+            parts |= {"schema": st.just(schema.SCHEMA), "spec": st.just(SPEC)}
         return st.builds(hint, **parts)
     if get_origin(hint) is dict:
         return st.dictionaries(st.text(), strategy(get_args(hint)[1]))
@@ -136,12 +136,30 @@ def test_every_key_has_a_sentence():
 
 def test_files_of_schema_1_stay_readable():
     old = Path(__file__).parents[2] / "data"  # made by the first version of the program, from made-up measures
-    ok, failed = sorted(store.read_all(old / "records_v1"), key=lambda record: record.spec["seed"])
+    ok, failed = sorted(store.read_all(old / "records_v1"), key=lambda record: record.spec.seed)
     assert (ok.status, failed.status) == ("ok", "failed")
     assert ok.scores.test["accuracy"] == 71.25
     assert ok.label == "ave cola seed 0"
     assert failed.reason == "the loss is not finite at step 3"
-    assert all(store.find(old / "records_v1", Spec(**record.spec)) for record in (ok, failed))
+    assert all(store.find(old / "records_v1", record.spec) for record in (ok, failed))
+
+
+@pytest.mark.parametrize("loss", [0.5, None])
+def test_names_of_schema_1_become_those_of_today(tmp_path, loss):
+    record = mocks.record(SPEC)
+    path = store.write(
+        dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, no_gradient=64)), tmp_path
+    )
+    today = store.read(path)
+    content = json.loads(path.read_text())
+    content["schema"] = 1
+    content["parameters"]["effective"] = content["parameters"].pop("active")
+    content["parameters"]["idle"] = content["parameters"].pop("no_gradient")
+    content["scores"]["validation"][0]["train_loss"] = loss  # null, for one that is not finite, is read by other code
+    path.write_text(json.dumps(content))
+    read = store.read(path)
+    assert (read.schema, read.parameters, read.spec) == (2, today.parameters, SPEC)
+    assert read.parameters.no_gradient == 64 and type(read) is schema.Record
 
 
 def test_numbers_that_are_not_finite_do_not_lose_the_record(tmp_path):
@@ -209,7 +227,7 @@ def test_no_folder_holds_no_records(tmp_path):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda content: content.update(schema=2), "schema is 2, and this version of bench reads 1"),
+        (lambda content: content.update(schema=3), "schema is 3, and this version of bench reads up to 2"),
         (lambda content: content.pop("schema"), "schema is None"),
         (lambda content: content.pop("times"), "missing required field `times`"),
         (lambda content: content["spec"].update(sede=1), "unknown in spec: sede"),

@@ -122,7 +122,7 @@ def test_a_control_stands_below_runs_that_saw_the_same_data(plan, mock_suite):
 def test_one_model_for_all_is_compared_on_the_same_test_samples_only(plan, edited, seeds):
     def record(spec, task, splits):
         made = mocks.record(spec, data=data(splits=splits))
-        return dataclasses.replace(made, spec={**made.spec, "task": task})
+        return dataclasses.replace(made, spec=dataclasses.replace(made.spec, task=task))
 
     lora = [spec for spec in plan if spec.method == "lora"][:2]
     records = [

@@ -82,7 +82,7 @@ def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured)
             make_plan(RunRequest(str(mock_suite), ["lora"], [task], [seed], [f'data.streams=["{stream}"]']))[0], score
         )
 
-    streams = measured[0].spec["streams"]
+    streams = measured[0].spec.streams
     first, second = list(streams)[:2]
     of_one = [control("ave", seed, first, 50.0 + 4 * seed) for seed in (0, 1)]
     found = tables(leaderboard([*measured, *of_one]))
@@ -103,14 +103,14 @@ def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured)
 
 
 def test_one_seed_ranks_nothing(measured):
-    found = tables(leaderboard([record for record in measured if record.spec["seed"] == 0]))
+    found = tables(leaderboard([record for record in measured if record.spec.seed == 0]))
     scores = next(iter(found.values()))
     assert scores["cola"] == ["≈ best", "80.00", NONE, "1", "+10.00", NONE, "+14.3", NONE, NONE, "no"]
     assert scores["lora"] == ["≈ best", "70.00", NONE, "1", *[NONE] * 6]
 
 
 def test_a_method_without_all_tasks_has_no_rank(measured):
-    found = tables(leaderboard([r for r in measured if (r.spec["method"], r.spec["task"]) != ("cola", "avs")]))
+    found = tables(leaderboard([r for r in measured if (r.spec.method, r.spec.task) != ("cola", "avs")]))
     overall = next(rows for (heading, _), rows in found.items() if "All tasks" in heading)
     assert overall["cola"] == ["80.50 ± 0.71", NONE, NONE, NONE, NONE, NONE]
 
@@ -161,7 +161,7 @@ def test_what_does_not_compare_is_said(measured):
 
 
 def test_where_a_suite_departs_from_a_protocol_is_said(measured):
-    spec = measured[0].spec | {"deviations": ["another audio stream"]}
+    spec = dataclasses.replace(measured[0].spec, deviations=["another audio stream"])
     there = dataclasses.replace(measured[0].environment, processes=4)
     page = leaderboard([dataclasses.replace(measured[0], spec=spec, environment=there), *measured[1:]])
     assert page.count("Otherwise than in the protocol that the suite follows: another audio stream") == 1

@@ -17,7 +17,7 @@ def plan(mock_suite):
 
 def renamed(record, task, test, splits=None):
     scores = dataclasses.replace(record.scores, metric=next(iter(test)), test=test, splits=splits)
-    return dataclasses.replace(record, spec={**record.spec, "task": task}, scores=scores)
+    return dataclasses.replace(record, spec=dataclasses.replace(record.spec, task=task), scores=scores)
 
 
 def rows(text, heading):

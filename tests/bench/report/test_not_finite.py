@@ -32,7 +32,7 @@ from bench.saved_adapters.model_index import model_index_text
 
 NUMBERS = (math.nan, math.inf, -math.inf)
 WORD = re.compile(r"(?<![a-z])(nan|inf)(?![a-z])", re.IGNORECASE)
-MADE = [each for each in made_boards.records() if each.spec["method"] != made_boards.EVIL]
+MADE = [each for each in made_boards.records() if each.spec.method != made_boards.EVIL]
 
 
 def places(value, path=()):
@@ -159,6 +159,6 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
     ],
 )
 def test_what_is_left_out_is_named(path, name):
-    first, *others = (each for each in MADE if each.spec["task"] == "ave")
+    first, *others = (each for each in MADE if each.spec.task == "ave")
     (board,) = boards([with_number(first, path, math.nan), *others])
     assert f"Left out, as they are not finite: {first.label}: {name}" in notes(board.tasks[0].table)

@@ -39,7 +39,7 @@ TASKS = {
 
 
 def show(results, options, task, out, *more):
-    (record,) = [record for record in store.read_all(results) if record.spec["task"] == task]
+    (record,) = [record for record in store.read_all(results) if record.spec.task == task]
     given = ["--run", record.id[:8], "--results", str(results), "--data-root", str(options.data_root)]
     return cli.main(["show", *given, "--out", str(out), *more])
 
@@ -59,7 +59,7 @@ def test_a_picture_of_each_task(results, options, tmp_path, task):
 
 def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (record,) = [record for record in store.read_all(results) if record.spec["task"] == "avs"]
+    (record,) = [record for record in store.read_all(results) if record.spec.task == "avs"]
     given = ["--results", str(results), "--data-root", str(options.data_root), "--n", "1"]
     assert cli.main(["show", "--run", record.id, *given]) == 0
     path = results / "pictures" / f"{record.id}.png"
@@ -68,7 +68,7 @@ def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkey
 
 
 def test_the_predictions_are_those_of_the_test_split(results):
-    (record,) = [record for record in store.read_all(results) if record.spec["task"] == "refcoco"]
+    (record,) = [record for record in store.read_all(results) if record.spec.task == "refcoco"]
     (spec,) = make_plan(
         RunRequest(
             "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", "refcoco.hidden=16"]
@@ -81,7 +81,7 @@ def test_the_predictions_are_those_of_the_test_split(results):
 
 
 def test_joined_data_sets_are_scored_one_by_one(results):
-    (record,) = [record for record in store.read_all(results) if record.spec["task"] == JOINED]
+    (record,) = [record for record in store.read_all(results) if record.spec.task == JOINED]
     assert list(record.scores.splits) == [
         "val",
         *("refcoco.testA", "refcoco.testB", "refcoco_plus.testA", "refcoco_plus.testB", "refcocog.test"),

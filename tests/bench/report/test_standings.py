@@ -41,7 +41,7 @@ def keep(scores, results):
     """Keeps scores (methods, seeds, samples) beside records whose scores are their means."""
     made = records([scores.mean(2)])
     for each in made:
-        of_samples = scores[METHODS.index(each.spec["method"]), each.spec["seed"]]
+        of_samples = scores[METHODS.index(each.spec.method), each.spec.seed]
         sample_scores.keep(
             {"testA": {"accuracy": of_samples[:40]}, "testB": {"accuracy": of_samples[40:]}}, results, each.stem
         )
@@ -136,7 +136,7 @@ def test_no_gains_without_lora_nor_percent_of_nothing():
 
 def test_gains_are_over_lora_with_its_usual_settings():
     other = record("lora", 90.0, 0)
-    other = dataclasses.replace(other, spec={**other.spec, "settings": {"r": 54}}, id="other")
+    other = dataclasses.replace(other, spec=dataclasses.replace(other.spec, settings={"r": 54}), id="other")
     (board,) = boards([*records([[[70, 71], [75, 76]]]), other])
     gains = {standing.row.label: standing.gain for standing in board.tasks[0].standings}
     assert gains["lora"] is None

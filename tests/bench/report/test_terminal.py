@@ -29,5 +29,5 @@ def test_a_line_a_run_with_floors_and_failures(mock_suite):
 def test_masked_parameters_are_told(mock_suite):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     record = mocks.record(spec)
-    masked = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, effective=12_000))
+    masked = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, active=12_000))
     assert "16,000 (12,000)" in run_table([masked])

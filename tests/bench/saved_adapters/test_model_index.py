@@ -22,7 +22,7 @@ def record(mock_suite):
 
 
 def of_data(record, **data):
-    return dataclasses.replace(record, spec={**record.spec, "data": data})
+    return dataclasses.replace(record, spec=dataclasses.replace(record.spec, data=data))
 
 
 def with_splits(record, **splits):
@@ -71,7 +71,7 @@ def test_every_test_split_and_all_together(record):
 
 @pytest.mark.parametrize("task", ["refcoco:box", "refcoco+refcoco_plus+refcocog", "<script>"])
 def test_ids_have_the_hubs_letters(record, task):
-    named = dataclasses.replace(record, spec={**record.spec, "task": task})
+    named = dataclasses.replace(record, spec=dataclasses.replace(record.spec, task=task))
     (index,) = yaml.safe_load(model_index_text(named))["model-index"]
     (result,) = index["results"]
     assert re.fullmatch(r"[\w.-]+", result["dataset"]["type"])

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -162,7 +162,7 @@ def test_a_folder_holds_card_record_head_and_adapters(trained, name, parts):
     assert run.record.adapter == f"adapters/{schema.stem(spec(name))}"
     saved = load_file(run.folder / "head.safetensors")
     assert saved.keys() == run.model.head.state_dict().keys()
-    assert json.loads((run.folder / "method.json").read_text())["settings"] == run.record.spec["settings"]
+    assert json.loads((run.folder / "method.json").read_text())["settings"] == run.record.spec.settings
     assert not list(run.folder.parent.glob(".*")), "what it was written into is left over"
 
 
@@ -435,7 +435,7 @@ def test_the_card_tells_scores_specification_and_how_to_load(trained, name, of_p
     for metric, value in run.record.scores.test.items():
         assert any(metric in line and f"{value:.4f}" in line for line in card.splitlines())
     assert f"{run.record.parameters.adapter:,} in the adapters" in card
-    assert json.dumps(run.record.spec, indent=2) in card
+    assert json.dumps(asdict(run.record.spec), indent=2) in card
     assert 'load_adapter("THIS_FOLDER")' in card and "bench eval THIS_FOLDER --task avs" in card
     assert ("`inter_modal`" in card) == (name == "cola-adalora")
     blocks = re.findall("```python\n(.*?)```", card, re.DOTALL)

@@ -93,12 +93,13 @@ def filled(hint: Any, text: str) -> Any:
 
 def record(text: str, seed: int = 0, **changes: Any) -> Record:
     """Return a record of which every text that the schema allows is `text`, but for those that have another form."""
-    spec = dataclasses.asdict(filled(Spec, text)) | {
-        "seed": seed,
-        "recipe": mocks.RECIPE | {text: text},
-        "streams": {text: {"model": text, text: text}},
-        "data": {"source": "generated", "version": 1, "seed": 0, "streams": [text], text: text},
-    }
+    spec = dataclasses.replace(
+        filled(Spec, text),
+        seed=seed,
+        recipe=mocks.RECIPE | {text: text},
+        streams={text: {"model": text, text: text}},
+        data={"source": "generated", "version": 1, "seed": 0, "streams": [text], text: text},
+    )
     parts = {name: filled(hint, text) for name, hint in validate.hints(Record).items()}
     parts |= {"schema": SCHEMA, "id": f"{seed:012x}", "spec": spec, "status": "ok", "adapter": "adapters/a"}
     parts["tuned"] = {"file": text, text: text}
@@ -108,7 +109,9 @@ def record(text: str, seed: int = 0, **changes: Any) -> Record:
 
 def efficiency_record(text: str) -> efficiency.Efficiency:
     spec = record(text).spec
-    return dataclasses.replace(filled(efficiency.Efficiency, text), spec=spec, kind="efficiency", schema=1, id="a")
+    return dataclasses.replace(
+        filled(efficiency.Efficiency, text), spec=spec, kind="efficiency", schema=efficiency.SCHEMA, id="a"
+    )
 
 
 def made(text: str) -> list[Record]:
@@ -153,7 +156,7 @@ def outputs(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> dict
         "json peft": next((folder / "peft").glob("*.json")).read_text(),
         "csv records": (folder / "records.csv").read_text(),
         "html page": (folder / "leaderboard.html").read_text(),
-        "json tracking": json.dumps(_flat(found[0].spec), ensure_ascii=False),
+        "json tracking": json.dumps(_flat(dataclasses.asdict(found[0].spec)), ensure_ascii=False),
     }
 
 

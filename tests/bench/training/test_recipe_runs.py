@@ -27,7 +27,7 @@ def test_gradients_of_parts_of_a_batch_add_up_to_its_own(options):
     whole, _ = losses(options, method="adalora")
     parts, record = losses(options, "train.micro_batch=3", method="adalora")  # 3 and 1
     assert parts == pytest.approx(whole, abs=1e-4)
-    assert record.spec["recipe"]["micro_batch"] == 3
+    assert record.spec.recipe["micro_batch"] == 3
 
 
 def test_gradient_checkpointing_changes_no_number(options):

@@ -289,7 +289,7 @@ def test_settings_of_every_kind(search, planned, add, runs):
             "0",
             *(
                 f"wide.{name}={value!r}".replace("'", '"')
-                for name, value in spec.of_method.items()
+                for name, value in spec.method_settings.items()
                 if name in values[0]
             ),
         )

@@ -70,7 +70,7 @@ def plan(mock_suite):
 
 
 def renamed(record, method):
-    return dataclasses.replace(record, spec={**record.spec, "method": method})
+    return dataclasses.replace(record, spec=dataclasses.replace(record.spec, method=method))
 
 
 def test_it_is_read_as_peft_reads_its_own(plan, tmp_path):
@@ -123,7 +123,7 @@ def test_the_curve_and_the_epoch_that_was_scored(plan, tmp_path):
     config = found["run_info"]["train_config"]
     assert (config["max_steps"], config["eval_steps"], config["optimizer_kwargs"]["lr"]) == (40, 10, 1e-3)
     assert config["optimizer_kwargs"]["betas"] == [0.9, 0.999]
-    record.spec["recipe"]["beta2"] = 0.95
+    record.spec.recipe["beta2"] = 0.95
     assert peft_result(record, tmp_path)["run_info"]["train_config"]["optimizer_kwargs"]["betas"] == [0.9, 0.95]
 
 
@@ -158,7 +158,7 @@ def test_generated_data_is_named_so(plan, tmp_path):
     found = peft_result(mocks.record(plan[0]), tmp_path)
     (name,) = found["meta_info"]["dataset_info"]
     assert name == "ave, generated data v3 (seed 7), not the benchmark's own"
-    assert found["run_info"]["spec"] == mocks.record(plan[0]).spec
+    assert found["run_info"]["spec"] == dataclasses.asdict(plan[0])
 
 
 # Keys that `int` takes, which is what PEFT's `load_df` casts to, only where they are not null.
@@ -226,7 +226,7 @@ def test_samples_of_every_pass_count(plan, tmp_path):
 
 def test_the_head_alone_has_its_own_rate_and_epochs(plan, tmp_path):
     record = renamed(mocks.record(plan[0]), "head")
-    record.spec["recipe"] |= {"head_factor": 5, "head_first": 2}
+    record.spec.recipe.update(head_factor=5, head_first=2)
     record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, adapter=0))
     config = peft_result(record, tmp_path)["run_info"]["train_config"]
     assert (config["optimizer_kwargs"]["lr"], config["lr_head"]) == (2e-3, 2e-3)

@@ -114,8 +114,8 @@ TASK_TYPES = {"ave": "video-classification", "avs": "image-segmentation", "refco
 
 
 def test_model_index(ran):
-    record, scores, task, data = ran.record, ran.record.scores, ran.setup.task, ran.record.spec["data"]
-    name = record.spec["task"]
+    record, scores, task, data = ran.record, ran.record.scores, ran.setup.task, ran.record.spec.data
+    name = record.spec.task
     splits = {split: scores.splits[split] for split in task.test_splits}
     if len(splits) > 1:
         splits["+".join(splits)] = scores.test
@@ -137,7 +137,7 @@ def test_model_index(ran):
         for split, values in splits.items()
     ]
     (path,) = export(ran.results, "model-index")[0].iterdir()
-    index = {"name": f"{record.spec['method']} on {name}, seed 0", "results": results}
+    index = {"name": f"{record.spec.method} on {name}, seed 0", "results": results}
     assert_same(yaml.safe_load(path.read_text(encoding="utf-8")), {"model-index": [index]})
 
 
@@ -147,7 +147,7 @@ def test_what_a_tracker_is_told(ran):
     assert (tracker.project, tracker.name) == ("crossmodal-bench", record.stem)
     here = {**asdict(record.environment), "jobs": None}  # which the command writes into the record afterwards
     settings = json.loads(json.dumps(setup.method.to_config()))
-    told = {**spec, "settings": settings, "recipe": asdict(setup.recipe), "environment": here}
+    told = {**asdict(spec), "settings": settings, "recipe": asdict(setup.recipe), "environment": here}
     assert tracker.configuration == {".".join(place): str(value) for place, value in dotted(told).items()}
     assert [step for step, _ in tracker.logged] == [*(did["step"] for did in ran.epochs), ran.epochs[-1]["step"]]
     for number, (did, (_, values)) in enumerate(zip(ran.epochs, tracker.logged, strict=False), start=1):

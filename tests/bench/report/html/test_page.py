@@ -189,7 +189,7 @@ def test_a_task_table(judged):
 
 def test_masked_parameters_are_told(judged):
     record = made_boards.records(["ave"], seeds=1)[0]
-    record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, effective=9000))
+    record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, active=9000))
     head, bodies = cells(task_table(made_boards.judged([record])[0].tasks[0], "caption"))
     assert bodies["rows"][0][head.index("trained")] == "13,900 (9,000 in use)"
 
@@ -213,7 +213,7 @@ def test_the_table_over_all_tasks(judged):
 
 
 def test_a_method_without_all_tasks_has_no_rank():
-    found = [r for r in made_boards.records() if (r.spec["task"], r.spec["method"]) != ("avs", "head")]
+    found = [r for r in made_boards.records() if (r.spec.task, r.spec.method) != ("avs", "head")]
     [board] = made_boards.judged(found)
     board = dataclasses.replace(board, ranks=board.ranks[:-1])
     _, bodies = cells(overall_table(board, "caption"))
