@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import task_of
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.data.splits import Splits, open_samples
-from bench.tasks.base import Samples, Task
+from bench.tasks.base import Samples
 from bench.training.setup import set_up
 
 FEW = 8  # samples of each split: a fault of a reader is in all of them
@@ -55,7 +54,7 @@ def see(spec: Spec, options: RunOptions) -> Seen:
     whole = replace(spec, recipe={**spec.recipe, "train_share": 1.0})  # of which the first samples are compared
     setup = set_up(whole, options)
     inputs = {name: stream.input for name, stream in setup.model.streams.streams.items()}
-    task: Task = validate.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+    task = task_of(spec)
     targets: dict[str, str] = {}
     means: dict[str, float] = {}
     stale: list[str] = []

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from bench import registry
-from bench.config import validate
 from bench.config.describe import assignments
+from bench.config.instantiate import method_of
 from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError, shortened
@@ -197,8 +197,7 @@ def _bisect(trained: Callable[[int], int | None], target: int, last: tuple[int, 
 
 
 def _build(spec: Spec, values: dict[str, Any]) -> Method:
-    method: Method = validate.build(registry.load("methods", spec.method), values, spec.method)
-    return method
+    return method_of(replace(spec, settings=values))
 
 
 class _Outlines:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import task_of
 from bench.config.preflight import check_official
 
 
@@ -37,5 +36,5 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
     from bench.streams.load import outline_stream
 
     inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
-    built = validate.build(registry.load("tasks", task), spec.task_settings, task)
+    built = task_of(spec)
     return open_splits(built, spec.data, root, inputs).counts

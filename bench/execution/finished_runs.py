@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import task_of
 from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.records import provenance, store
@@ -19,7 +18,6 @@ from bench.records.schema import Record
 
 if TYPE_CHECKING:
     from bench.data.release import Contents
-    from bench.tasks.base import Task
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +119,6 @@ class _Today:
 
         key = json.dumps([spec.task, spec.task_settings, spec.data], sort_keys=True)
         if key not in self._known:
-            task: Task = validate.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+            task = task_of(spec)
             self._known[key] = release.present_contents(task, spec.data, self._data_root)
         return self._known[key]  # type: ignore[return-value]

@@ -13,8 +13,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import task_of
 from bench.config.spec import Spec
 from bench.errors import BenchError, Terminated, UsageError
 from bench.progress import set_quiet
@@ -105,7 +104,7 @@ def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
 
     for spec in {spec.task: spec for spec in specs if spec.data["source"] == "generated"}.values():
         with suppress(BenchError):  # the run meets it again, and it is the run's to tell
-            task = validate.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+            task = task_of(spec)
             release.generated(task, spec.data, options.data_root)
 
 

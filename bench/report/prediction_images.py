@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import task_of
 from bench.data.splits import open_samples
 from bench.errors import BenchError, UsageError
 from bench.records import predictions, store
@@ -16,7 +15,6 @@ from bench.records.schema import Record
 from bench.records.specification import specification
 from bench.streams.load import outline_stream
 from bench.tasks import draw
-from bench.tasks.base import Task
 from bench.text import escape
 
 FOLDER = "pictures"
@@ -39,7 +37,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     record = _find(run, results)
     spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
     kept = predictions.read(results, spec)
-    task: Task = validate.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
+    task = task_of(spec)
     inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
     split = task.test_splits[0]
     samples = open_samples(task, spec.data, data_root, inputs, split)

@@ -23,8 +23,7 @@ import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import method_of
 from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.files import Guard, atomic_folder
@@ -144,7 +143,7 @@ def load_adapter(
     folder = Path(folder)
     _, spec = open_adapter(folder, encoders, other_encoders=other_encoders)
     model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
-    method: Method = validate.build(registry.load("methods", spec.method), spec.settings, spec.method)
+    method = method_of(spec)
     with _drawing_as_trained(spec.seed):
         method.attach(model)
     with _all_set(model, folder):

@@ -16,8 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from bench import registry
-from bench.config import validate
+from bench.config.instantiate import method_of, task_of
 from bench.config.recipe import Recipe
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
@@ -84,8 +83,8 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
 
 def build_parts(spec: Spec) -> tuple[Task, Method, Recipe]:
     """The task, the method and the recipe of a specification."""
-    task: Task = validate.build(registry.load("tasks", spec.task), spec.task_settings, spec.task)
-    method: Method = validate.build(registry.load("methods", spec.method), spec.settings, spec.method)
+    task = task_of(spec)
+    method = method_of(spec)
     return task, method, Recipe(**spec.recipe)
 
 

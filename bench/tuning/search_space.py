@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from bench import registry
-from bench.config import validate
+from bench.config.instantiate import method_of
 from bench.config.plan import with_values
 from bench.config.spec import Spec
 from bench.errors import Mistakes, UsageError
@@ -81,7 +81,7 @@ def dimensions(spec: Spec) -> list[Dimension]:
     Raises:
         UsageError: with everything in the declaration that cannot be.
     """
-    method = validate.build(registry.load("methods", spec.method), spec.settings, spec.method)
+    method = method_of(spec)
     mistakes = Mistakes()
     found = []
     if not method.search:

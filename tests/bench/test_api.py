@@ -17,7 +17,7 @@ from snippets import snippets
 
 import bench
 from bench import registry
-from bench.config import validate
+from bench.config.instantiate import method_of
 from bench.errors import BenchError, UsageError
 from bench.methods.base import Method
 from bench.records import store
@@ -43,7 +43,7 @@ def done(monkeypatch) -> list[str]:
 
     def execute(spec, options):
         labels.append(spec.label)
-        validate.build(registry.load("methods", spec.method), spec.settings, spec.method)
+        method_of(spec)
         return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec, 70.0 + spec.seed)
 
     monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))

@@ -367,7 +367,7 @@ def test_a_record_of_a_later_version_is_not_written_over(plan, tmp_path, runs):
         look_up(plan[:1], tmp_path)
     with pytest.raises(BenchError, match="schema is 3"):
         list(sweep(plan[:1], tmp_path, RunOptions()))
-    assert '"schema": 2' in path.read_text() and not runs.done
+    assert '"schema": 3' in path.read_text() and not runs.done
 
 
 def test_a_full_disk_loses_no_record(plan, tmp_path, monkeypatch):
