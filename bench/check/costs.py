@@ -12,7 +12,8 @@ from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.data.loader import batches, load
 from bench.measurement.memory import bytes_of_step
-from bench.measurement.speed import Ratio, by_turns
+from bench.measurement.speed import by_turns
+from bench.measurement.spread import Spread
 from bench.training.optimizer import make_optimiser
 from bench.training.setup import set_up
 from bench.training.step import take_step
@@ -65,10 +66,10 @@ def costs_of(specs: Sequence[Spec], options: RunOptions, rounds: int) -> dict[st
         times = by_turns({name: subject.step for name, subject in subjects.items()}, BASE, rounds, device)
     finally:
         torch.set_num_threads(threads)
-    return {name: _cost(subjects[name], time) for name, time in times.items()}
+    return {name: _cost(subjects[name], ratio.times) for name, ratio in times.items()}
 
 
-def _cost(subject: _Subject, time: Ratio) -> Cost:
+def _cost(subject: _Subject, time: Spread) -> Cost:
     setup = subject.setup
     memory = bytes_of_step(subject.loss, subject.step, setup.model.parameters(), setup.accelerator.device)
     return Cost(round(time.median, 4), round(time.low, 4), round(time.high, 4), memory)

@@ -12,21 +12,25 @@ from typing import TypeVar
 import torch
 
 from bench.measurement.denormals import denormals_flushed
+from bench.measurement.spread import Spread
 
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long as the base an alternative takes: median and quartiles over rounds; seconds likewise."""
+    """How many times as long as the base an alternative takes, and its seconds.
 
-    median: float
-    low: float
-    high: float
+    Attributes:
+        times: over the rounds, the ratio within each.
+        seconds: median over the rounds.
+    """
+
+    times: Spread
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.median:.2f} ({self.low:.2f}-{self.high:.2f})"
+        return str(self.times)
 
 
 def by_turns(
@@ -81,8 +85,7 @@ def turns(
 
 def _ratio(values: list[float], base: list[float]) -> Ratio:
     ratios = [value / other for value, other in zip(values, base, strict=True)]
-    low, median, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-    return Ratio(median, low, high, statistics.median(values))
+    return Ratio(Spread.of(ratios), statistics.median(values))
 
 
 def _wait(device: torch.device) -> None:

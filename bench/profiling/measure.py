@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import statistics
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import lru_cache, partial
+from functools import lru_cache
 
 import torch
 from accelerate import Accelerator
@@ -16,7 +15,8 @@ from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.measurement.memory import release_memory
 from bench.measurement.speed import turns
-from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory, record_id
+from bench.measurement.spread import Spread
+from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, StepMemory, record_id
 from bench.profiling.shared_weights import SharedStreams
 from bench.profiling.subject import Batch, Subject, examples
 from bench.records.environment import environment, processor
@@ -139,7 +139,9 @@ def _times(subjects: Mapping[str, Subject], rounds: int, device: torch.device) -
 
 
 def _speed(seconds: Mapping[_Key, list[float]], method: str, size: int) -> Speed:
-    rate = partial(_spread, over=lambda time: size / time)
+    def rate(times: Sequence[float]) -> Spread:
+        return Spread.of([size / time for time in times])
+
     merged = seconds.get((method, "score_merged"))
     return Speed(rate(seconds[method, "train"]), rate(seconds[method, "score"]), rate(merged) if merged else None)
 
@@ -154,7 +156,7 @@ def _against(
         if (method, what) not in seconds or (base, what) not in seconds:
             return None
         pairs = zip(seconds[base, what], seconds[method, what], strict=True)
-        return _spread([other / own for other, own in pairs])
+        return Spread.of([other / own for other, own in pairs])
 
     train, score = faster("train"), faster("score")
     assert train and score
@@ -168,12 +170,6 @@ def _against(
         train_operations=operations.train / base_operations.train,
         score_operations=operations.score / base_operations.score,
     )
-
-
-def _spread(values: Sequence[float], over: Callable[[float], float] = lambda value: value) -> Spread:
-    found = [over(value) for value in values]
-    low, _, high = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
-    return Spread(statistics.median(found), low, high)
 
 
 def _reason(error: Exception, size: int) -> str:

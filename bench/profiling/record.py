@@ -16,6 +16,7 @@ import msgspec
 from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, name_aside, read_bytes, write_text
+from bench.measurement.spread import Spread
 from bench.records.checks import check_spec, check_values
 from bench.records.schema import PARAMETERS_1, Count, Environment, Ordinal, Parameters, doc, renamed
 
@@ -26,15 +27,6 @@ FOLDER = "efficiency"
 _LARGEST = 8 * MEBIBYTE  # bytes of a file
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Spread:
-    """What was measured in several rounds."""
-
-    median: float = doc("The median over the rounds.")
-    low: float = doc("The first quartile.")
-    high: float = doc("The third quartile.")
 
 
 @dataclass(frozen=True)

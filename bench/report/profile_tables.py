@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bench.config.describe import assignments
-from bench.profiling.record import Efficiency, Spread
+from bench.measurement.spread import Spread
+from bench.profiling.record import Efficiency
 from bench.report.formatting import NONE
 from bench.report.published import published
 from bench.report.text_table import text_table

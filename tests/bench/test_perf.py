@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from bench.measurement.speed import by_turns
+from bench.measurement.spread import Spread
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parents[2])  # `perf` is not installed
@@ -32,9 +33,8 @@ def test_ratios_are_those_of_the_times(monkeypatch):
     monkeypatch.setattr("bench.measurement.speed.time.perf_counter", lambda: now[0])
     threes = iter((9.0, 3.0, 2.0, 4.0, 3.0))  # the first round does not count
     found = by_turns({"one": lambda: take(1.0), "three": lambda: take(next(threes))}, "one", 4, CPU)
-    assert found["one"].median == found["one"].low == found["one"].high == 1
-    assert found["three"].median == found["three"].seconds == 3
-    assert found["three"].low == 2.25 and found["three"].high == 3.75
+    assert found["one"].times == Spread(1, 1, 1)
+    assert found["three"].times == Spread(median=3, low=2.75, high=3.25) and found["three"].seconds == 3
 
 
 def test_what_is_compared_computes_the_same():

@@ -91,7 +91,8 @@ def spec() -> Spec:
 
 
 def efficiency() -> list[bytes]:
-    from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, Spread, StepMemory
+    from bench.measurement.spread import Spread
+    from bench.profiling.record import SCHEMA, Against, Efficiency, Operations, Speed, StepMemory
     from bench.records.schema import Environment, Parameters
 
     spread = Spread(2.0, 1.5, 2.5)

@@ -13,8 +13,9 @@ import pytest
 from bench import cli
 from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError
+from bench.measurement.spread import Spread
 from bench.profiling import record as efficiency
-from bench.profiling.record import Against, Efficiency, Operations, Speed, Spread, StepMemory
+from bench.profiling.record import Against, Efficiency, Operations, Speed, StepMemory
 from bench.records import schema, store
 from bench.report.profile_tables import page, terminal
 
