@@ -11,6 +11,7 @@ from bench import registry
 from bench.config.describe import setting
 from bench.config.plan import RunRequest
 from bench.config.run_options import RunOptions
+from bench.config.shipped import tuned_path
 from bench.config.tuned_settings import read_tuned
 from bench.config.validate import build
 from bench.errors import UsageError
@@ -51,7 +52,8 @@ def run(
         suite: a name, or the path of a suite's file.
         settings: what to change, as in `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
         budget: `2%`, `400k`, or the name of a method: each method's size is chosen for so many trained parameters.
-        settings_file: tuned settings that `bench tune` wrote: before the suite's, `settings` before them.
+        settings_file: tuned settings: a .toml file that `bench tune` wrote, or a name, for example "mini", for those of
+            this package. They override the suite's settings, and `settings` overrides them.
         results: folder for the records.
         data_root: where official releases lie, or generated data is to be kept; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
@@ -82,7 +84,7 @@ def run(
     names = [_name(method) for method in methods]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
-    tuned = read_tuned(Path(settings_file)) if settings_file else None
+    tuned = read_tuned(tuned_path(settings_file)) if settings_file else None
     request = RunRequest(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, tuned)
     plan, _ = plan_runs(request, root)
     store.check_writable(folder)

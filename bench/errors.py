@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from bench.text import escape
@@ -92,3 +93,12 @@ class Mistakes:
         """
         if self.problems:
             raise UsageError(self.problems)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return the names nearest to an unknown one, then all, as in "did you mean lora? known: cola, lora"."""
+    known = sorted(known)
+    by_lower_case = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, cutoff=0.65)
+    question = f"did you mean {' or '.join(by_lower_case[match] for match in matches)}? " if matches else ""
+    return f"{question}known: {', '.join(known) or 'none'}"

@@ -7,9 +7,7 @@ and its class has a class method `named` that returns the class for the rest of 
 from __future__ import annotations
 
 import ast
-import difflib
 import sys
-from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from importlib.metadata import EntryPoint
@@ -17,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, did_you_mean
 
 Kind = Literal["methods", "tasks", "executors"]
 
@@ -104,15 +102,6 @@ def summary(kind: Kind, name: str) -> str:
         if isinstance(node, ast.ClassDef) and node.name == entry.attr:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """What to tell after an unknown name: the nearest ones, then all, as in "did you mean lora? known: cola, lora"."""
-    known = sorted(known)
-    by_lower_case = {each.lower(): each for each in known}
-    near = [by_lower_case[each] for each in difflib.get_close_matches(name.lower(), by_lower_case, cutoff=0.65)]
-    question = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{question}known: {', '.join(known) or 'none'}"
 
 
 def _registered(kind: Kind) -> dict[str, EntryPoint]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, did_you_mean
 from bench.methods import peft_refused
 from bench.methods.base import Method
 from bench.methods.peft_method import PeftMethod
-from bench.registry import did_you_mean
 
 if TYPE_CHECKING:
     from peft import PeftConfig

@@ -1,8 +1,11 @@
-"""Builds this project with setuptools; an editable installation gets a file of its own besides.
+"""Builds this project with setuptools, and adds files to the wheel that setuptools does not.
 
-setuptools finds the packages of an editable installation after all folders of sys.path were looked through. There a
-folder `bench` that is no package, as one of results, would be taken for ours. So a file stands in for the package
-where a regular installation has it, and hands over to the checkout.
+A wheel gets the tuned settings and the baseline of `results/`, which are kept once in the repository. A folder of a
+package would bring the scripts beside them too.
+
+An editable installation gets a file that stands in for the package. setuptools finds the packages of an editable
+installation after all folders of sys.path were searched. There a folder `bench` that is no package, as one of results,
+would be taken for ours. So the file is where a regular installation has the package, and hands over to the checkout.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from zipfile import ZIP_DEFLATED, ZipFile
 from setuptools import build_meta
 from setuptools.build_meta import *  # noqa: F403 - all other hooks are those of setuptools
 
-PACKAGE = Path(__file__).resolve().parents[1] / "bench"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "bench"
+SHIPPED = ("*/tuned*.toml", "*/baseline.json")
+"""Files of `results/` that a wheel has in `bench/results/`."""
 STAND_IN = f'''\
 """Stands in for the package in a checkout: see its packaging/backend.py."""
 
@@ -29,19 +35,34 @@ _spec.loader.exec_module(sys.modules[__name__])
 '''
 
 
+def build_wheel(
+    wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
+) -> str:
+    """Build the wheel of a regular installation in a folder, and return its name."""
+    name: str = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
+    paths = [path for pattern in SHIPPED for path in sorted((ROOT / "results").glob(pattern))]
+    shipped = {f"{PACKAGE.name}/{path.relative_to(ROOT).as_posix()}": path.read_bytes() for path in paths}
+    _add(Path(wheel_directory, name), shipped)
+    return name
+
+
 def build_editable(
     wheel_directory: str, config_settings: dict[str, Any] | None = None, metadata_directory: str | None = None
 ) -> str:
-    """Build the wheel of an editable installation in a folder, and returns its name."""
+    """Build the wheel of an editable installation in a folder, and return its name."""
     name: str = build_meta.build_editable(wheel_directory, config_settings, metadata_directory)
-    path = Path(wheel_directory, name)
-    with ZipFile(path) as wheel:
-        files = {each: wheel.read(each) for each in wheel.namelist()}
-    (record,) = (each for each in files if each.endswith(".dist-info/RECORD"))
-    place, content = f"{PACKAGE.name}/__init__.py", STAND_IN.encode()
-    checksum = urlsafe_b64encode(sha256(content).digest()).rstrip(b"=").decode()
-    files[record] = f"{place},sha256={checksum},{len(content)}\n".encode() + files[record]
-    with ZipFile(path, "w", ZIP_DEFLATED) as wheel:
-        for each, held in {place: content, **files}.items():
-            wheel.writestr(each, held)
+    _add(Path(wheel_directory, name), {f"{PACKAGE.name}/__init__.py": STAND_IN.encode()})
     return name
+
+
+def _add(path: Path, added: dict[str, bytes]) -> None:
+    """Add files to a wheel, and to its record of them."""
+    with ZipFile(path) as wheel:
+        files = {name: wheel.read(name) for name in wheel.namelist()}
+    (record,) = (name for name in files if name.endswith(".dist-info/RECORD"))
+    for name, content in added.items():
+        checksum = urlsafe_b64encode(sha256(content).digest()).rstrip(b"=").decode()
+        files[record] = f"{name},sha256={checksum},{len(content)}\n".encode() + files[record]
+    with ZipFile(path, "w", ZIP_DEFLATED) as wheel:
+        for name, content in {**added, **files}.items():
+            wheel.writestr(name, content)

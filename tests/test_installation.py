@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tarfile
 import venv
+from configparser import ConfigParser
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -16,7 +17,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 SOURCES = ("bench", "methods", "datasets", "packaging", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE")
 HOOK = "import sys; sys.path.insert(0, 'packaging'); import backend; print(getattr(backend, sys.argv[1])(sys.argv[2]))"
-SCRIPT = "import sys; from bench.__main__ import main; sys.exit(main())\n"  # as pip writes it
+SCRIPT = "import sys; from {0} import {1}; sys.exit({1}())\n"  # as pip writes it
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,9 @@ def source(tmp_path_factory) -> Path:
             shutil.copytree(CHECKOUT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
             shutil.copy(CHECKOUT / name, copy)
+    (copy / "results" / "mini").mkdir(parents=True)
+    for path in (CHECKOUT / "results" / "mini").glob("*.*"):
+        shutil.copy(path, copy / "results" / "mini")
     return copy
 
 
@@ -50,7 +54,10 @@ def python(request, source, tmp_path_factory) -> Path:
     with ZipFile(built(source, request.param, place)) as wheel:
         wheel.extractall(site)
     (site / "borrowed.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
-    (binaries / "bench-script").write_text(SCRIPT)
+    entry_points = ConfigParser(delimiters="=")
+    entry_points.read(next(site.glob("*.dist-info")) / "entry_points.txt")
+    for name, target in entry_points["console_scripts"].items():
+        (binaries / f"{name}-script").write_text(SCRIPT.format(*target.split(":")))
     return binaries / "python"
 
 
@@ -73,15 +80,36 @@ def said(where: Path, *command: str | Path) -> str:
 
 def test_commands_start_where_a_folder_is_called_bench(python, crowded):
     assert "cola-adalora" in said(crowded, python, "-m", "bench", "list", "methods")
-    assert "cola-adalora" in said(crowded, python, python.with_name("bench-script"), "list", "methods")
+    for script in ("bench-script", "crossmodal-bench-script"):
+        assert "refcocog" in said(crowded, python, python.with_name(script), "list", "tasks")
     code = "import bench, bench.datasets.ave, bench.methods.lora; print(len(bench.__path__), bench.__spec__.origin)"
     assert said(crowded, python, "-c", code).startswith("1 ")
+
+
+SHIPPED = """
+from bench.check.baseline import read
+from bench.config.shipped import baseline_path, tuned_files, tuned_path
+from bench.config.tuned_settings import read_tuned
+from pathlib import Path
+
+tuned = [read_tuned(tuned_path(name)) for name in ("mini", "mini-cola-size")]
+print(*sorted(tuned_files()), tuned[0].tuning.suite, len(tuned[1].values))
+path = baseline_path(Path("results/mini/baseline.json"))
+print(path, read(path).suite)
+"""
+
+
+def test_tuned_settings_and_the_baseline_are_part_of_the_installation(python, crowded):
+    tuned, baseline = said(crowded, python, "-c", SHIPPED).splitlines()
+    assert tuned == "mini mini-cola-size mini-together mini-together-cola-size mini 15"
+    path, suite = baseline.split()
+    assert suite == "check" and Path(path).is_file() and not path.startswith(str(crowded))
 
 
 WORKER = """
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from bench.registry import did_you_mean
+from bench.errors import did_you_mean
 
 if __name__ == "__main__":
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
@@ -99,3 +127,4 @@ def test_the_source_distribution_can_be_built_from(source, tmp_path):
     with tarfile.open(built(source, "build_sdist", tmp_path)) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"pyproject.toml", "packaging/backend.py", "methods/cola.py", "datasets/ave.py"} <= names
+    assert {"results/mini/tuned.toml", "results/mini/baseline.json"} <= names

@@ -15,9 +15,8 @@ from importlib import import_module
 
 import bench
 from bench.cli.printing import LogFormatter, print
-from bench.errors import BenchError, Terminated, UsageError
+from bench.errors import BenchError, Terminated, UsageError, did_you_mean
 from bench.progress import set_quiet
-from bench.registry import did_you_mean
 from bench.system import distributed, memory_errors, signals
 
 COMMANDS = {

@@ -14,6 +14,7 @@ from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, add_place, words
 from bench.config.plan import RunRequest
 from bench.config.run_options import RunOptions
+from bench.config.shipped import baseline_path
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError
 from bench.execution.finished_runs import look_up
@@ -36,7 +37,11 @@ ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # in which the methods take turns
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to run, what to compare it with, and where to write what was found."""
     parser.add_argument(
-        "--baseline", type=Path, default=Path("results/mini/baseline.json"), metavar="FILE", help="default: %(default)s"
+        "--baseline",
+        type=Path,
+        default=Path("results/mini/baseline.json"),
+        metavar="FILE",
+        help="default: %(default)s; if there is none in this folder, the one of this package",
     )
     add_list(parser, "--methods", "NAME", f"by commas or spaces (default: {','.join(METHODS)})")
     add_list(parser, "--tasks", "NAME", f"by commas or spaces (default: {','.join(TASKS)})")
@@ -61,6 +66,8 @@ def main(args: argparse.Namespace) -> int:
     from bench.check.baseline import read
 
     args.executor = executor_of(args, jobs=JOBS)
+    if not args.update:
+        args.baseline = baseline_path(args.baseline)
     baseline = None if args.update else read(args.baseline)
     methods, tasks = words(args.methods) or [*METHODS], words(args.tasks) or [*TASKS]
     seeds = words(args.seeds) or ([str(max(baseline.seeds) + 1)] if baseline else [str(n) for n in range(SEEDS)])

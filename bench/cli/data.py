@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.printing import print
-from bench.errors import UsageError
-from bench.registry import did_you_mean
+from bench.errors import UsageError, did_you_mean
 from bench.system.cpus import available_cpus
 from bench.text.quantities import jobs
 

@@ -8,7 +8,7 @@ from typing import cast
 from bench import registry
 from bench.cli.printing import print
 from bench.config import suite
-from bench.errors import UsageError
+from bench.errors import UsageError, did_you_mean
 
 _KINDS = ("methods", "tasks", "suites", "executors", "peft")
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Prints a line a name."""
     if args.kind not in _KINDS:
-        raise UsageError(f"cannot list {args.kind}: {registry.did_you_mean(args.kind, _KINDS)}")
+        raise UsageError(f"cannot list {args.kind}: {did_you_mean(args.kind, _KINDS)}")
     if args.kind == "suites":
         about = {name: suite.suite_summary(name) for name in suite.suite_names()}
     elif args.kind == "peft":

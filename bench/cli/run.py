@@ -14,6 +14,7 @@ from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, run_request, words
 from bench.config.run_options import RunOptions
+from bench.config.shipped import tuned_path
 from bench.config.spec import Spec
 from bench.config.tuned_settings import read_tuned
 from bench.errors import BenchError, Terminated
@@ -46,9 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_budget(parser)
     parser.add_argument(
         "--settings",
-        type=Path,
-        metavar="FILE",
-        help="tuned settings that `bench tune` wrote; they count before the suite's, and --set before them",
+        metavar="NAME|FILE",
+        help="tuned settings: a .toml file that `bench tune` wrote, or a name, as in mini, for those of this package; "
+        "they override the suite's settings, and --set overrides them",
     )
     add_place(parser)
     add_executor(parser)
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Does what the command asks for; see `bench.cli` for the exit code."""
-    tuned = read_tuned(args.settings) if args.settings else None
+    tuned = read_tuned(tuned_path(args.settings)) if args.settings else None
     executor = executor_of(args)
     tracking.check(words(args.track))
     args.quiet = args.quiet or not distributed.is_main()

@@ -13,8 +13,7 @@ from bench.config import inherited_settings, validate
 from bench.config.recipe import PER_METHOD, Recipe
 from bench.config.spec import Spec
 from bench.config.suite import Data, StreamSource, Suite, load_suite, parse_value, split_method
-from bench.errors import Mistakes, UsageError, shortened
-from bench.registry import did_you_mean
+from bench.errors import Mistakes, UsageError, did_you_mean, shortened
 
 if TYPE_CHECKING:
     from bench.config.tuned_settings import Tuned

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.config import toml, validate
 from bench.config.recipe import PER_METHOD, Recipe
-from bench.errors import Mistakes, UsageError
+from bench.errors import Mistakes, UsageError, did_you_mean
 from bench.files import KIBIBYTE, read_text
 from bench.streams import limits
 
@@ -183,7 +183,7 @@ def load_suite(name_or_path: str) -> Suite:
     path = Path(name_or_path) if name_or_path.endswith(".toml") else _FOLDER / f"{name_or_path}.toml"
     if not path.is_file():
         if path.parent == _FOLDER:
-            known = registry.did_you_mean(name_or_path, suite_names())
+            known = did_you_mean(name_or_path, suite_names())
             raise UsageError(f"unknown suite {name_or_path}: {known}; or give the path of a .toml file")
         raise UsageError(f"there is no suite file {path}")
     content = read_toml(path)
@@ -219,7 +219,7 @@ def check_method(method: str, values: Mapping[str, Any], where: str) -> dict[str
     mistakes = Mistakes()
     for name, value in values.items():
         if name not in owners:
-            mistakes.add(f"unknown key {where}.{method}.{name}: {registry.did_you_mean(name, owners)}")
+            mistakes.add(f"unknown key {where}.{method}.{name}: {did_you_mean(name, owners)}")
             continue
         with mistakes.gathered():
             checked |= validate.check(owners[name], {name: value}, f"{where}.{method}")
@@ -274,7 +274,7 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
     mistakes = Mistakes()
     for stream in task.sources.values():
         if stream not in known_streams:
-            mistakes.add(f"{where}.streams: unknown stream {stream}: {registry.did_you_mean(stream, known_streams)}")
+            mistakes.add(f"{where}.streams: unknown stream {stream}: {did_you_mean(stream, known_streams)}")
     with mistakes.gathered():
         validate.check(Recipe, task.train, f"{where}.train")
     if "*" not in name:

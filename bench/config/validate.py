@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from bench.errors import Mistakes, UsageError
-from bench.registry import did_you_mean
+from bench.errors import Mistakes, UsageError, did_you_mean
 
 T = TypeVar("T")
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import Mistakes, UsageError
+from bench.errors import Mistakes, UsageError, did_you_mean
 from bench.records.schema import Provenance
-from bench.registry import did_you_mean
 from bench.saved_adapters.manifest import Encoder, Manifest, differences, short
 from bench.streams import hub_cache
 from bench.streams.sources import encoder_checksum, fetching, find_encoder

@@ -11,12 +11,11 @@ import torch
 
 from bench.config.preflight import check_encoders
 from bench.config.run_options import RunOptions
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, did_you_mean
 from bench.measurement.denormals import denormals_flushed
 from bench.records import provenance
 from bench.records.environment import environment
 from bench.records.schema import Environment, Record
-from bench.registry import did_you_mean
 from bench.saved_adapters import save_load
 from bench.system import distributed
 from bench.training.evaluation import concatenate, score

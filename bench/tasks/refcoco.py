@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
-from bench.errors import UsageError
-from bench.registry import did_you_mean
+from bench.errors import UsageError, did_you_mean
 from bench.tasks.grounding import BOX, BOX_METRICS, MASK, MASK_METRICS, Grounding
 
 

@@ -12,7 +12,7 @@ from bench import registry
 from bench.config.instantiate import method_of
 from bench.config.plan import with_values
 from bench.config.spec import Spec
-from bench.errors import Mistakes, UsageError
+from bench.errors import Mistakes, UsageError, did_you_mean
 from bench.methods.search_space import Choice, Range
 
 EDGE = 0.05
@@ -88,7 +88,7 @@ def dimensions(spec: Spec) -> list[Dimension]:
         mistakes.add(f"{spec.method} declares nothing to be searched")
     for name, declared in method.search.items():
         if name not in spec.method_settings:
-            known = registry.did_you_mean(name, spec.method_settings)
+            known = did_you_mean(name, spec.method_settings)
             mistakes.add(f"{spec.method} declares a search of {name}, which it has not: {known}")
             continue
         with mistakes.gathered():

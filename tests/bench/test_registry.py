@@ -7,7 +7,7 @@ import mocks
 import pytest
 
 from bench import registry
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, did_you_mean
 
 INSTALLED = registry.entry_points
 pytestmark = pytest.mark.usefixtures("mock_registry")
@@ -63,11 +63,11 @@ def test_two_plugins_with_one_name_are_told_apart(monkeypatch):
     ],
 )
 def test_did_you_mean(name, told):
-    assert registry.did_you_mean(name, ["lora", "cola"]) == told
+    assert did_you_mean(name, ["lora", "cola"]) == told
 
 
 def test_did_you_mean_where_nothing_exists():
-    assert registry.did_you_mean("x", []) == "known: none"
+    assert did_you_mean("x", []) == "known: none"
 
 
 @dataclass

@@ -59,7 +59,7 @@ def test_the_ray_file_is_one_and_its_command_is_there():
     assert config["min_workers"] == config["max_workers"] == len(workers)
     said = re.sub(r"\\?\n#\s*", " ", text)
     _check(re.search(r"(python -m bench .*?)\"", said)[1])
-    util = pytest.importorskip("ray.autoscaler._private.util", reason='pip install "crossmodal-bench[ray]"')
+    util = pytest.importorskip("ray.autoscaler._private.util", reason='pip install "ray[client]"')
     util.validate_config(util.prepare_config(config))
 
 

@@ -8,11 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, did_you_mean
 from bench.files import atomic_file, write_text
 from bench.records.schema import Record, stem
 from bench.records.store import FOLDER, read_some
-from bench.registry import did_you_mean
 from bench.report.export.frame import to_rows
 from bench.text import escape
 

@@ -356,10 +356,10 @@ def test_a_method_is_compared_without_lora(bench_check):
 
 
 def test_what_the_baseline_does_not_hold_is_told(bench_check, capsys):
+    assert bench_check("--baseline", "none.json") == 2
+    assert "there is no baseline none.json: `bench check --update` writes one" in capsys.readouterr().err
     assert bench_check() == 2
-    assert (
-        "there is no baseline results/mini/baseline.json: `bench check --update` writes one" in capsys.readouterr().err
-    )
+    assert "results/mini/baseline.json is a baseline of suite check, not of mock" in capsys.readouterr().err
     bench_check("--update", "--seeds", "0,1", methods="lora")
     assert bench_check() == 2
     assert "has no cola on ave: leave it out" in capsys.readouterr().err

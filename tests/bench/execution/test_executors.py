@@ -54,7 +54,7 @@ def test_every_executor_does_each_run_once(name, made_up_runs, mock_suite, tmp_p
     executor = make_executor(EXECUTORS[name])
     plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(4)))
     done = list(sweep(plan, tmp_path / "out", RunOptions(tmp_path, "cpu"), executor))
-    assert sorted(record.spec["seed"] for record in done) == [0, 1, 2, 3]
+    assert sorted(record.spec.seed for record in done) == [0, 1, 2, 3]
     assert {record.status for record in done} == {"ok"}
     assert {record.id: record for record in store.read_all(tmp_path / "out")} == {record.id: record for record in done}
     assert {path.name for path in tmp_path.iterdir() if path.name.isdigit()} == {"0", "1", "2", "3"}, "each was done"
