@@ -211,6 +211,7 @@ def check(place: Place, snippet: Snippet, names: dict[str, Any], patch: pytest.M
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_snippets(page: Path, place: Place, execute: object, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
+    (place.folder / "results" / "tuned.toml").unlink(missing_ok=True)  # another page tuned with other trials
     for snippet in snippets.snippets(page):
         assert not snippet.problems, snippet.problems
         check(place, snippet, names, monkeypatch)
