@@ -6,9 +6,11 @@ shows the file as it is now, so they need no address on the internet, and a link
 
 from __future__ import annotations
 
+import ast
 import posixpath
 import re
 import shutil
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ DOCS = ROOT / "docs"
 LANGUAGES = {".py": "python", ".toml": "toml", ".yml": "yaml", ".yaml": "yaml", ".sh": "bash", ".svg": "xml"}
 COPIED = {".html", ".svg", ".png", ".json"}
 
+_CODE = re.compile(r"<!-- code: (?P<path>\S+) (?P<names>.+?) -->")
 _LINK = re.compile(r"(?<=\]\()(?P<target>(?!https?:|mailto:|#)[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
@@ -56,6 +59,7 @@ def on_files(files: Files, config: Any) -> Files:
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Turn links to files of the repository into links to their pages."""
     source = page.file.src_uri
+    markdown = _CODE.sub(_code, markdown)
 
     def page_of(match: re.Match[str]) -> str:
         path = _outside(source, match["target"])
@@ -64,6 +68,18 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         return posixpath.relpath(_uri(path), posixpath.dirname(source)) + (match["anchor"] or "")
 
     return _LINK.sub(page_of, markdown)
+
+
+def _code(match: re.Match[str]) -> str:
+    """Return the source of functions as a fence, in place of `<!-- code: FILE CLASS.FUNCTION ... -->`."""
+    text = (ROOT / match["path"]).read_text(encoding="utf-8")
+    sources = []
+    for name in match["names"].split():
+        node: ast.AST = ast.parse(text)
+        for part in name.split("."):
+            (node,) = (child for child in getattr(node, "body", ()) if getattr(child, "name", None) == part)
+        sources.append(textwrap.dedent(ast.get_source_segment(text, node, padded=True) or ""))
+    return "```python\n" + "\n\n".join(sources) + "\n```"
 
 
 def _outside(source: str, target: str) -> Path | None:

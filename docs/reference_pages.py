@@ -8,14 +8,13 @@ import dataclasses
 import importlib
 import inspect
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args, get_type_hints
 
 from bench import cli, registry
 from bench.config.recipe import PER_METHOD, Recipe
 from bench.config.suite import Data, StreamSource, SuiteTask, suite_names, suite_summary
 from bench.records.schema import Record
-from bench.text.markdown import table
 
 
 def command_line() -> str:
@@ -53,6 +52,7 @@ def _command(name: str) -> Iterator[str]:
         if "--help" in action.option_strings:
             continue
         metavar = action.metavar or ("|".join(map(str, action.choices)) if action.choices else "")
+        metavar = metavar or action.dest.upper()
         takes = f" {metavar if isinstance(metavar, str) else ' '.join(metavar)}" if action.nargs != 0 else ""
         names = ", ".join(f"`{option}{takes}`" for option in action.option_strings) or f"`{metavar or action.dest}`"
         rows.append((names, parser._get_formatter()._expand_help(action) if action.help else ""))
@@ -183,6 +183,12 @@ def _attributes(docstring: str) -> dict[str, str]:
         elif name:
             texts[name] += f" {line.strip()}"
     return {name: text.strip() for name, text in texts.items()}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table of cells that are Markdown themselves."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _default(field: dataclasses.Field[Any]) -> str:

@@ -1,0 +1,81 @@
+"""Links between pages and to files of the repository lead somewhere, and the reference names what there is."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import snippets
+import yaml
+from snippets import ROOT
+
+from bench import cli
+from bench.config.recipe import Recipe
+from bench.records.schema import Record
+
+LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)")
+WRITTEN = {"reference/command-line.md", "reference/settings.md", "reference/records.md", "changelog.md"}
+"""Pages that docs/hooks.py makes."""
+
+
+def is_there(page: Path, target: str) -> bool:
+    path = (page.parent / target).resolve()
+    return path.exists() or (path.is_relative_to(ROOT / "docs") and str(path.relative_to(ROOT / "docs")) in WRITTEN)
+
+
+@pytest.mark.parametrize("page", [*snippets.pages(), ROOT / "CHANGELOG.md"], ids=lambda path: path.stem)
+def test_links_lead_to_files(page):
+    assert [target for target in LINK.findall(page.read_text()) if not is_there(page, target)] == []
+
+
+def test_a_link_to_nothing_is_found():
+    assert not is_there(ROOT / "README.md", "docs/none.md") and is_there(ROOT / "README.md", "docs/index.md")
+
+
+def test_modules_of_the_changelog_exist():
+    rows = re.findall(r"^\| `(bench[\w.]+)` \| `(bench[\w.]+)` \|$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert len(rows) > 50
+    assert [new for _, new in rows if not importlib.util.find_spec(new)] == []
+
+
+def test_every_page_is_in_the_navigation():
+    text = (ROOT / "mkdocs.yml").read_text()
+    listed = set(re.findall(r":\s+([\w/.-]+\.md)$", text, re.MULTILINE))
+    written = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert listed == written | WRITTEN
+
+
+@pytest.fixture(scope="module")
+def reference():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs"))
+        import reference_pages
+    return reference_pages
+
+
+def test_the_reference_names_every_option_setting_and_key(reference):
+    command_line = reference.command_line()
+    for name in cli.COMMANDS:
+        assert f"## bench {name}" in command_line
+    assert "`--budget SIZE`" in command_line and "argparse" not in command_line
+    settings = reference.settings()
+    documented = re.findall(r"^\| `(\w+)` \|.*\| (.*?) ?\|$", settings, re.MULTILINE)
+    assert {*Recipe.__dataclass_fields__} <= {name for name, _ in documented}
+    assert [name for name, meaning in documented if not meaning] == [], "every setting has a sentence"
+    records = reference.records()
+    assert all(f"`{field.name}`" in records for field in fields(Record))
+    assert "## scores.validation" in records and "## environment" in records
+
+
+@pytest.mark.parametrize("path", [ROOT / "CITATION.cff", *(ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")])
+def test_files_for_github_are_readable(path):
+    content = yaml.safe_load(path.read_text())
+    if path.name == "CITATION.cff":
+        import bench
+
+        assert content["version"] == bench.__version__ and content["cff-version"] == "1.2.0"
+    elif path.name != "config.yml":
+        assert {"name", "description", "body"} <= {*content}
