@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
-from bench.check.costs import BASE, Cost
+from bench.check.costs import Cost
 from bench.check.reader_probe import Seen
+from bench.config.reference import REFERENCE
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, read_bytes, write_text
 from bench.records.checks import LARGEST
@@ -128,14 +129,14 @@ def _with_gains(methods: Mapping[str, OfMethod]) -> dict[str, OfMethod]:
 
     Runs of one seed share the order of the data and the head's start, which most of a score's spread comes from.
     """
-    if BASE not in methods:
+    if REFERENCE not in methods:
         return dict(methods)
-    base = methods[BASE].scores
-    with_gains = {BASE: methods[BASE]}
+    base = methods[REFERENCE].scores
+    with_gains = {REFERENCE: methods[REFERENCE]}
     for name, own in methods.items():
-        if name != BASE:
+        if name != REFERENCE:
             gains = {
-                f"{score} over {BASE}": [value - other for value, other in zip(values, base[score], strict=True)]
+                f"{score} over {REFERENCE}": [value - other for value, other in zip(values, base[score], strict=True)]
                 for score, values in own.scores.items()
             }
             with_gains[name] = replace(own, scores={**own.scores, **gains})

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from scipy import stats
 
 from bench.check.baseline import Baseline, OfMethod, OfTask
-from bench.check.costs import BASE
 from bench.check.reader_probe import Seen
+from bench.config.reference import REFERENCE
 
 FALSE_ALARMS = 0.001
 PEAK = 0.35
@@ -97,9 +97,9 @@ def compare(baseline: Baseline, found: Baseline, skip: Collection[str]) -> list[
             if "bytes" not in skip:
                 sizes = base.step.bytes, own.step.bytes
                 rows.append(_not_more("memory", task, method, "memory of a step, MB", *sizes, STEP_BYTES, 1e6))
-            if "time" not in skip and method != BASE:
+            if "time" not in skip and method != REFERENCE:
                 times = base.step.time, own.step.time
-                rows.append(_not_more("speed", task, method, f"step time, {BASE} is 1", *times, STEP_TIME, 1))
+                rows.append(_not_more("speed", task, method, f"step time, {REFERENCE} is 1", *times, STEP_TIME, 1))
     return rows
 
 

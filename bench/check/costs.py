@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.data.loader import batches, load
@@ -18,7 +19,6 @@ from bench.training.optimizer import make_optimiser
 from bench.training.setup import set_up
 from bench.training.step import take_step
 
-BASE = "lora"
 SHARE = 4  # the part of a batch that is taken: more and shorter turns are disturbed less
 _STEPS = 1000  # that a method is told to expect; AdaLoRA plans by it
 
@@ -59,11 +59,11 @@ def costs_of(specs: Sequence[Spec], options: RunOptions, rounds: int) -> dict[st
         BenchError: an encoder cannot be loaded, or a method cannot adapt it.
     """
     subjects = {spec.method: _Subject(spec, options) for spec in specs}
-    device = subjects[BASE].setup.accelerator.device
+    device = subjects[REFERENCE].setup.accelerator.device
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        times = by_turns({name: subject.step for name, subject in subjects.items()}, BASE, rounds, device)
+        times = by_turns({name: subject.step for name, subject in subjects.items()}, REFERENCE, rounds, device)
     finally:
         torch.set_num_threads(threads)
     return {name: _cost(subjects[name], ratio.times) for name, ratio in times.items()}

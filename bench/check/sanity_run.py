@@ -17,8 +17,8 @@ from datetime import datetime, timezone
 import torch
 from torch import Tensor
 
-from bench.check.costs import BASE
 from bench.config.plan import with_values
+from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.data.loader import TensorDataset
@@ -31,7 +31,7 @@ from bench.training.setup import Setup, set_up
 
 SAMPLES = 2
 EPOCHS = 10
-NAME = f"{BASE}, trap"
+NAME = f"{REFERENCE}, trap"
 
 
 def run_trap(spec: Spec, options: RunOptions) -> Record:

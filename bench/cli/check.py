@@ -13,6 +13,7 @@ from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, add_place, words
 from bench.config.plan import RunRequest
+from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
 from bench.config.shipped import baseline_path
 from bench.config.spec import Spec
@@ -141,10 +142,8 @@ def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Names
 
 def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
     """A run of LoRA for each task, whether or not it is among those asked for."""
-    from bench.check.costs import BASE
-
     tasks = list(dict.fromkeys(spec.task for spec in plan))
-    bases, _ = plan_runs(RunRequest(args.suite, [BASE], tasks, [plan[0].seed]), args.data_root)
+    bases, _ = plan_runs(RunRequest(args.suite, [REFERENCE], tasks, [plan[0].seed]), args.data_root)
     return {spec.task: spec for spec in bases}
 
 

@@ -7,6 +7,7 @@ import gc
 from pathlib import Path
 
 from bench.cli.printing import print
+from bench.cli.shared_arguments import add_reference
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,6 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--published", action="store_true", help="show figures that others have published too, in a part of their own"
     )
+    add_reference(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -23,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
 
     gc.disable()  # it would take longer than reading thousands of records, and the command is over soon
     try:
-        for path in write_leaderboard(args.results, args.published):
+        for path in write_leaderboard(args.results, args.published, args.reference):
             print(f"leaderboard: {path}")
     finally:
         gc.enable()

@@ -6,13 +6,14 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
+from bench.cli.shared_arguments import add_reference
 from bench.errors import BenchError, Mistakes
 from bench.text import escape
 from bench.text.quantities import number, whole
 
 _LEGEND = """
 Paired t-test over seeds, two-sided, at 0.05 over a table's comparisons; a gain is found with probability {power:g}.
-deviation: of the differences to lora, in points
+deviation: of the differences to {reference}, in points
 for {gain:g}: seeds for a gain of so many points; between: the same for the ends of the deviation's 95% interval
 with N: the smallest gain, in points, that N seeds show"""
 
@@ -25,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=lambda text: number(text, "--gain"),
         default=1.0,
         metavar="POINTS",
-        help="true gain over lora, in points (default: %(default)s)",
+        help="true gain over the reference, in points (default: %(default)s)",
     )
     parser.add_argument(
         "--power",
@@ -37,8 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--comparisons",
         metavar="N",
-        help="methods that are compared with lora in one table, for Holm's correction (default: as many as it has)",
+        help="methods that are compared with the reference in one table, for Holm's correction (default: as many as it "
+        "has)",
     )
+    add_reference(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -46,16 +49,18 @@ def main(args: argparse.Namespace) -> int:
     from bench.records.store import FOLDER, read_all
     from bench.report.formatting import NONE
     from bench.report.power import SEEDS, powers
-    from bench.report.standings import boards
+    from bench.report.standings import boards, check_reference
     from bench.report.text_table import text_table
 
     comparisons = _checked(args)
-    found = list(powers(boards(read_all(args.results)), args.gain, args.power, comparisons))
+    judged = boards(read_all(args.results), reference=args.reference)
+    check_reference(judged, args.reference)
+    found = list(powers(judged, args.gain, args.power, comparisons))
     if not found:
         folder = escape.line(str(args.results / FOLDER))
         raise BenchError(
-            f"no variance to tell from in {folder}: it takes lora and another method with two seeds or more "
-            "of one task: bench run --methods lora,... --seeds 0,1,2"
+            f"{folder} has no variance to go by: it takes two seeds or more of {args.reference} and another method on "
+            f"one task: bench run --methods {args.reference},... --seeds 0,1,2"
         )
 
     def told(seeds: int | None) -> str:
@@ -76,7 +81,7 @@ def main(args: argparse.Namespace) -> int:
     header = ["task", "method", "seeds", "deviation", f"for {args.gain:g}", "between"]
     header += [f"with {seeds}" for seeds in SEEDS]
     print(text_table(header, lines, "llr"))
-    print(_LEGEND.format(gain=args.gain, power=args.power))
+    print(_LEGEND.format(reference=args.reference, gain=args.gain, power=args.power))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import files
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_list, words
+from bench.cli.shared_arguments import add_list, add_reference, words
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders
 from bench.config.spec import Spec
@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--suggest-batch", action="store_true", help="tell the largest batch of which a training step fits; no records"
     )
+    add_reference(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
 
 
@@ -71,7 +72,7 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
         specs = [spec for spec in plan if spec.task == task]
         if not args.quiet:
             print(f"{task}: {', '.join(spec.method for spec in specs)} by turns, rounds: {args.rounds}", flush=True)
-        found, failed = measure(specs, args.device, args.rounds, args.batch)
+        found, failed = measure(specs, args.device, args.rounds, args.batch, args.reference)
         failures += [f"{task} {method} failed: {reason}" for method, reason in failed.items()]
         if found:
             print(f"\n{terminal(found)}\n", flush=True)

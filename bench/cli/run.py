@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench import registry
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, run_request, words
+from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, words
+from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
 from bench.config.shipped import tuned_path
 from bench.config.spec import Spec
@@ -51,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="tuned settings: a .toml file that `bench tune` wrote, or a name, as in mini, for those of this package; "
         "they override the suite's settings, and --set overrides them",
     )
+    add_reference(parser)
     add_place(parser)
     add_executor(parser)
     parser.add_argument("--save-adapters", action="store_true", help="keep adapters and heads, below RESULTS/adapters")
@@ -83,6 +86,8 @@ def main(args: argparse.Namespace) -> int:
         only = f"data.streams={json.dumps(words(args.streams))}"
         request = replace(request, overrides=[*request.overrides, only])
     plan, fits = plan_runs(request, args.data_root)
+    if args.reference != REFERENCE:
+        registry.load("methods", args.reference.partition(" (")[0])  # a row's label may add settings to the name
     store.check_writable(args.results)
     existing = look_up(
         plan,
@@ -117,7 +122,7 @@ def main(args: argparse.Namespace) -> int:
     finally:
         if distributed.is_main():
             with held_back():
-                shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results)
+                shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results, args.reference)
     failed = [record for record in done.values() if record.outcome == "failed"]
     if failed and distributed.is_main():
         named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
@@ -159,7 +164,7 @@ def _outcome(record: Record) -> str:
     return f"{record.label}: {record.scores.metric} {record.test_score:.2f}"
 
 
-def _conclude(finished: Sequence[Record], results: Path) -> bool:
+def _conclude(finished: Sequence[Record], results: Path, reference: str) -> bool:
     """Show the finished runs and bring the leaderboard up to date; return whether that went well.
 
     It raises nothing for a leaderboard that cannot be written: the error that ended the runs holds what was measured.
@@ -171,7 +176,7 @@ def _conclude(finished: Sequence[Record], results: Path) -> bool:
 
     print(f"\n{run_table(finished)}\n\nrecords: {results / store.FOLDER}", flush=True)
     try:
-        leaderboard = ", ".join(map(str, write_leaderboard(results)))
+        leaderboard = ", ".join(map(str, write_leaderboard(results, reference=reference)))
     except (BenchError, OSError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return False

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.config.plan import RunRequest
+from bench.config.reference import REFERENCE
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -25,6 +26,16 @@ def add_budget(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="choose each method's rank for so many trained adapter parameters: 2%% (of the streams'), 400k, or a "
         "method, as in cola: as many as it has",
+    )
+
+
+def add_reference(parser: argparse.ArgumentParser) -> None:
+    """Add the method that the others are compared with."""
+    parser.add_argument(
+        "--reference",
+        default=REFERENCE,
+        metavar="METHOD",
+        help="the method that the others are compared with (default: %(default)s)",
     )
 
 

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 
 from bench.config.recipe import Recipe
+from bench.config.reference import REFERENCE
 from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.measurement.memory import release_memory
@@ -27,23 +28,22 @@ from bench.streams.lockstep import MultiStream
 from bench.system import memory_errors
 from bench.training.setup import build_parts, device_name, make_accelerator
 
-BASE = "lora"
-
 _log = logging.getLogger(__name__)
 
 _Key = tuple[str, str]  # a method, and "train", "score" or "score_merged"
 
 
 def measure(
-    specs: Sequence[Spec], device: str, rounds: int, batch_size: int | None = None
+    specs: Sequence[Spec], device: str, rounds: int, batch_size: int | None = None, reference: str = REFERENCE
 ) -> tuple[list[Efficiency], dict[str, str]]:
-    """What each method costs on one task, as ratios to LoRA, or else to the first method, too.
+    """Return what each method costs on one task, also as ratios to a reference method.
 
     Args:
         specs: a run of each method, all of one task and suite.
         device: "auto", "cpu" or "cuda".
         rounds: how often each method takes its turn.
         batch_size: samples of a step; None for the recipe's on a GPU, and for 1 elsewhere.
+        reference: name of the method that ratios are to; the first one where it is not among `specs`.
 
     Returns:
         The records, in the order of `specs`; and why others cannot be measured, by method.
@@ -75,7 +75,7 @@ def measure(
         return [], failed
     seconds = _times(subjects, rounds, accelerator.device)
     here = environment(_name(accelerator), torch.get_num_threads())
-    base = BASE if BASE in subjects else next(iter(subjects))
+    base = reference if reference in subjects else next(iter(subjects))
     records = [
         Efficiency(
             kind="efficiency",

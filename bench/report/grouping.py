@@ -25,7 +25,6 @@ from bench.records.provenance import scoring
 from bench.records.schema import Record, Scores
 from bench.report.held import Held, Seen
 
-REFERENCE = "lora"  # what gains are measured against
 RATES = ("lr_adapter", "lr_head")  # what names no row where it was tuned
 
 T = TypeVar("T")

@@ -7,8 +7,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from bench.config.reference import REFERENCE
 from bench.report.formatting import NONE, average, number, p_value, score
-from bench.report.grouping import REFERENCE, Row, Table
+from bench.report.grouping import Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.published import published_notes
@@ -16,10 +17,10 @@ from bench.report.standings import Gain, Interval, SectionBoard, Standing, TaskB
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.text import escape, markdown
 
-_LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
+_LEGEND = """- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
   95% interval over seeds (Student's t).
-- **Gain**: over {REFERENCE}, on the seeds that both have: the mean of the differences, since methods share data, its
-  order and the head's start seed by seed. Its interval is that of the paired t-test; its percentage is of {REFERENCE}'s
+- **Gain**: over {reference}, on the seeds that both have: the mean of the differences, since methods share data, its
+  order and the head's start seed by seed. Its interval is that of the paired t-test; its percentage is of {reference}'s
   mean. *With samples*: a bootstrap interval over seeds and test samples, where scores of samples were kept. *p*: of the
   paired t-test, after Holm's correction over the table. A gain *stands* where p is below 0.05 and no interval holds 0.
 - **≈ best**: by the same rule it cannot be told apart from the best mean, and is not ranked. With one seed nothing can.
@@ -27,7 +28,7 @@ _LEGEND = f"""- **Score**: of all test samples, at the epoch that is best on val
 - **Parameters**: those trained, of which some methods mask a part: the rest is in use at the end. Their percentage is
   the method's in those of the streams. Memory is the peak in MB, speed in samples per second; merged is how many times
   as fast scoring is once the method is folded into the encoders as far as it goes.
-{{trade_offs}}
+{trade_offs}
 - **Floor**: what needs not both modalities: a constant answer, or an oracle of one of them. **Control**: a method that
   is trained and scored with one modality only; the other is the same for every sample."""
 
@@ -44,22 +45,22 @@ _COSTS = (  # heading, part of the record, its key, unit, format
 _SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
 
 
-def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = ()) -> str:
+def leaderboard(
+    boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
+) -> str:
     """Judged records as Markdown. Tables never mix suites, data sources, recipes or settings.
 
     Args:
         boards: of the records.
         published: rows of `bench.report.published`, for a part of their own.
+        reference: the row that gains are over, as for `bench.report.standings.boards`.
     """
     tables = [task.table for board in boards for task in board.tasks]
     failed = sum(len(table.failed) for table in tables)
     done = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
     runs = len(done) + failed
-    formulas = "\n".join(
-        f"- **{name}**: {escape.markdown(formula)}, here the method's." for name, formula in FORMULAS.items()
-    )
     counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
-    parts = ["# Leaderboard", counts, _LEGEND.replace("{trade_offs}", formulas)]
+    parts = ["# Leaderboard", counts, _legend(reference)]
     for board in boards:
         parts += _section(board)
     if published:
@@ -70,6 +71,13 @@ def leaderboard(boards: Sequence[SectionBoard], published: Sequence[Mapping[str,
         parts += map(markdown.paragraph, published_notes(published))
         parts.append(_published_table(published))
     return "\n\n".join(parts) + "\n"
+
+
+def _legend(reference: str) -> str:
+    formulas = "\n".join(
+        f"- **{name}**: {escape.markdown(formula)}, here the method's." for name, formula in FORMULAS.items()
+    )
+    return _LEGEND.replace("{trade_offs}", formulas).replace("{reference}", escape.markdown(reference))
 
 
 def _section(board: SectionBoard) -> list[str]:

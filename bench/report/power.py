@@ -14,7 +14,7 @@ SEEDS = (3, 5, 10)
 
 @dataclass(frozen=True)
 class Power:
-    """What the differences of one method and LoRA on one task say of the seeds that a comparison needs.
+    """What the differences of one method and the reference on one task say of the seeds that a comparison needs.
 
     Attributes:
         task: name of the task, with what its table changes.
@@ -38,14 +38,14 @@ class Power:
 def powers(
     boards: Sequence[SectionBoard], gain: float, wanted: float = 0.8, comparisons: int | None = None
 ) -> Iterator[Power]:
-    """What every method of every table needs that shares two seeds or more with LoRA.
+    """What every method of every table needs that shares two seeds or more with the reference of the boards.
 
     Args:
         boards: of the records.
-        gain: true gain over LoRA, in points.
+        gain: true gain over the reference, in points.
         wanted: how probably it is to be found by the paired t-test.
-        comparisons: methods that are compared with LoRA in one table: the test's level is 0.05 divided by it, the first
-            step of Holm's correction; None for as many as the table has.
+        comparisons: methods that are compared with the reference in one table: the test's level is 0.05 divided by it,
+            the first step of Holm's correction; None for as many as the table has.
     """
     for board in boards:
         for task in board.tasks:

@@ -13,12 +13,14 @@ from typing import Literal
 
 import numpy as np
 
-from bench.errors import BenchError
+from bench.config.reference import REFERENCE
+from bench.errors import BenchError, UsageError
 from bench.records import sample_scores
 from bench.records.schema import Record
 from bench.records.store import FOLDER
+from bench.registry import did_you_mean
 from bench.report import stats
-from bench.report.grouping import REFERENCE, Row, Section, Table, sections
+from bench.report.grouping import Row, Section, Table, sections
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +39,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a method gains over the reference (LoRA) on one task, over the seeds that both have: differences are paired.
+    """What a method gains over the reference on one task, over the seeds that both have: differences are paired.
 
     Attributes:
         points: mean difference of the primary score, in points.
@@ -115,19 +117,31 @@ class SectionBoard:
     ranks: list[Rank]
 
 
-def boards(records: Iterable[Record], results: Path | None = None) -> list[SectionBoard]:
+def boards(records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE) -> list[SectionBoard]:
     """The records judged, as the leaderboard tells them.
 
     Args:
         records: of whatever runs.
         results: their results folder, where the scores of single samples lie; None to go without these.
+        reference: label of the row that gains are over; tables without it have none.
     """
     found = []
     for section in sections(records):
         scores = {table.task: [_RowScores(row, results) for row in table.rows] for table in section.tables}
-        tasks = [TaskBoard(table, _standings(scores[table.task])) for table in section.tables]
+        tasks = [TaskBoard(table, _standings(scores[table.task], reference)) for table in section.tables]
         found.append(SectionBoard(section, tasks, _ranks(list(scores.values()))))
     return found
+
+
+def check_reference(boards: Sequence[SectionBoard], reference: str) -> None:
+    """Check that some table has the reference, unless it is the default one.
+
+    Raises:
+        UsageError: no row has this label.
+    """
+    labels = {standing.row.label for board in boards for task in board.tasks for standing in task.standings}
+    if reference not in (REFERENCE, *labels):
+        raise UsageError(f"--reference {reference}: no finished runs have this name: {did_you_mean(reference, labels)}")
 
 
 @dataclass(frozen=True)
@@ -197,11 +211,11 @@ class _RowScores:
         return found
 
 
-def _standings(rows: Sequence[_RowScores]) -> list[Standing]:
+def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
     """The rows of one table, the best first."""
     ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
-    reference = next((row for row in ordered if row.row.label == REFERENCE), None)
-    gains = _gains([row for row in ordered if row is not reference], reference) if reference else {}
+    base = next((row for row in ordered if row.row.label == reference), None)
+    gains = _gains([row for row in ordered if row is not base], base) if base else {}
     others = _gains(ordered[1:], ordered[0]) if ordered else {}
     tied = {row.row.label for row in ordered[1:] if row.row.label not in others or _open(others[row.row.label])}
     standings = []

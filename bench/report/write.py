@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.config.reference import REFERENCE
 from bench.errors import BenchError
 from bench.files import write_text
 from bench.records.store import read_some
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.published import published
-from bench.report.standings import boards
+from bench.report.standings import boards, check_reference
 
 
-def write_leaderboard(results: Path, reported_elsewhere: bool = False) -> list[Path]:
+def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference: str = REFERENCE) -> list[Path]:
     """Writes `leaderboard.md` and `leaderboard.html` from all records of a results folder, each whole or not at all.
 
     Equal records give equal files.
@@ -21,16 +22,19 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False) -> list[P
     Args:
         results: the folder.
         reported_elsewhere: show published figures of others too, in a part of their own.
+        reference: the row that gains are over, as for `bench.report.standings.boards`.
 
     Raises:
+        UsageError: no finished runs have the name of the reference.
         BenchError: there are no records, or a file cannot be written.
     """
-    judged = boards(read_some(results), results)
+    judged = boards(read_some(results), results, reference)
+    check_reference(judged, reference)
     others = published() if reported_elsewhere else []
     paths = []
     try:
         for name, form in (("leaderboard.md", leaderboard), ("leaderboard.html", page)):
-            write_text(results / name, form(judged, others))
+            write_text(results / name, form(judged, others, reference))
             paths.append(results / name)
     except OSError as error:
         raise BenchError(f"the leaderboard cannot be written: {error}") from error

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 
 import mocks
 
+from bench.config.reference import REFERENCE
 from bench.config.spec import Spec
 from bench.records.schema import Epoch, Memory, Parameters, Record, Throughput
-from bench.report.grouping import REFERENCE, Row, Table, sections
+from bench.report.grouping import Row, Table, sections
 from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
 
 EVIL = "<script>window.ran = true</script>"

@@ -21,8 +21,9 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 import msgspec
 
+from bench.config.reference import REFERENCE
 from bench.records.schema import Record
-from bench.report.grouping import REFERENCE, Row
+from bench.report.grouping import Row
 from bench.report.html.tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
 from bench.report.published import published_notes
 from bench.report.standings import SectionBoard, Standing, TaskBoard
@@ -33,13 +34,16 @@ _FOLDER = Path(__file__).parent
 _SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts
 
 
-def page(boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = ()) -> str:
+def page(
+    boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
+) -> str:
     """The leaderboard as one HTML file; equal input gives equal text.
 
     Args:
         boards: what was measured, as `bench.report.standings.boards` judges it.
         published: numbers of others, shown in a table of their own: `task`, `metric`, `method`, `score`, `setting` and
             `source` of each.
+        reference: the row that gains are over, as for `bench.report.standings.boards`.
     """
     template, style, *scripts = (
         (_FOLDER / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *_SCRIPTS)
@@ -53,15 +57,15 @@ def page(boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] 
         style=style,
         counted=html.escape(escape.line(_counted(boards))),
         trade_offs=html.escape("; ".join(f"{name}: {formula}" for name, formula in FORMULAS.items())),
-        reference=html.escape(REFERENCE),
-        boards="".join(_markup(_section(board, number)) for number, board in enumerate(boards)),
+        reference=html.escape(escape.line(reference)),
+        boards="".join(_markup(_section(board, number, reference)) for number, board in enumerate(boards)),
         published=_markup(_published(published)) if published else "",
-        data=_json(plain(boards)),
+        data=_json(plain(boards, reference)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
 
 
-def plain(boards: Sequence[SectionBoard]) -> dict[str, Any]:
+def plain(boards: Sequence[SectionBoard], reference: str = REFERENCE) -> dict[str, Any]:
     """What the figures are drawn from, in plain values.
 
     Returns:
@@ -75,7 +79,7 @@ def plain(boards: Sequence[SectionBoard]) -> dict[str, Any]:
         for name, task in _named(board, number)
         if task.standings
     }
-    return {"reference": REFERENCE, "tasks": tasks, "facts": facts.values}
+    return {"reference": reference, "tasks": tasks, "facts": facts.values}
 
 
 class _Facts:
@@ -172,13 +176,13 @@ def _named(board: SectionBoard, number: int) -> Iterator[tuple[str, TaskBoard]]:
     return ((f"section-{number}-task-{place}", task) for place, task in enumerate(board.tasks))
 
 
-def _section(board: SectionBoard, number: int) -> Element:
+def _section(board: SectionBoard, number: int, reference: str) -> Element:
     section = Element("section", {"class": "board"})
     SubElement(section, "h2").text = section_title(board)
     for name, task in _named(board, number):
         article = _article(section, name, task.table.task)
         if task.standings:
-            article.append(task_table(task, f"{name}-caption"))
+            article.append(task_table(task, f"{name}-caption", reference))
         article.append(notes_list(task.table))
     if len(board.tasks) > 1 and any(task.standings for task in board.tasks):
         name = f"section-{number}-all"

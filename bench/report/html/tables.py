@@ -9,7 +9,7 @@ from typing import Any, Literal
 from xml.etree.ElementTree import Element, SubElement
 
 from bench.report.formatting import NONE
-from bench.report.grouping import REFERENCE, Row, Table
+from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, table
 from bench.report.notes import notes, row_notes
 from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
@@ -24,8 +24,14 @@ def section_title(board: SectionBoard) -> str:
     return title[0].upper() + title[1:]
 
 
-def task_table(board: TaskBoard, name: str) -> Element:
-    """The task's methods, one a row, and below them floors and controls. `name` becomes the id of the caption."""
+def task_table(board: TaskBoard, name: str, reference: str) -> Element:
+    """Return the table of a task: its methods, one a row, and below them floors and controls.
+
+    Args:
+        board: the task's.
+        name: id of the caption.
+        reference: the row that gains are over.
+    """
     metrics, splits = board.table.metrics, board.table.splits
     by_split = [(metric, split) for metric in metrics[:_SPLIT_METRICS] for split in splits if len(splits) > 2]
     columns: list[Column[Standing]] = [
@@ -34,7 +40,7 @@ def task_table(board: TaskBoard, name: str) -> Element:
         Column("score", metrics[0], "descending", lambda standing: _number(standing.mean, ".2f")),
         Column("score", "95% interval", "descending", lambda standing: _interval(standing.interval, ".2f")),
         Column("score", "seeds", "descending", lambda standing: _number(len(standing.row.records), "d")),
-        *_gain_columns(),
+        *_gain_columns(reference),
         *_measure_columns(),
         *(Column("trade-off", name, "descending", _trade_off(name)) for name in TRADE_OFFS),
         *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
@@ -86,8 +92,8 @@ def notes_list(of: Table) -> Element:
     return found
 
 
-def _gain_columns() -> Iterator[Column[Standing]]:
-    group = f"gain over {REFERENCE}"
+def _gain_columns(reference: str) -> Iterator[Column[Standing]]:
+    group = f"gain over {reference}"
 
     def column(heading: str, cell: Callable[[Gain], Cell], first: Literal["ascending", "descending"]) -> Column:
         return Column(group, heading, first, lambda each: cell(each.gain) if each.gain else Cell(NONE))

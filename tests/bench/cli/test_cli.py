@@ -63,6 +63,8 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
     assert capsys.readouterr().out == "".join(
         f"leaderboard: {tmp_path / f'leaderboard.{form}'}\n" for form in ("md", "html")
     )
+    assert cli.main(["leaderboard", "--results", str(tmp_path), "--reference", "dora"]) == 2
+    assert "--reference dora: no finished runs have this name" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

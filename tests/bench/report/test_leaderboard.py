@@ -6,12 +6,13 @@ import mocks
 import pytest
 
 from bench.config.plan import RunRequest, make_plan
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 from bench.records import store
 from bench.report.formatting import NONE
+from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard as markdown
 from bench.report.published import published
-from bench.report.standings import boards
+from bench.report.standings import boards, check_reference
 from bench.report.write import write_leaderboard
 from bench.text import escape
 
@@ -113,6 +114,22 @@ def test_a_method_without_all_tasks_has_no_rank(measured):
     found = tables(leaderboard([r for r in measured if (r.spec.method, r.spec.task) != ("cola", "avs")]))
     overall = next(rows for (heading, _), rows in found.items() if "All tasks" in heading)
     assert overall["cola"] == ["80.50 ± 0.71", NONE, NONE, NONE, NONE, NONE]
+
+
+def test_gains_are_over_the_reference_that_is_chosen(measured):
+    judged = boards(measured, reference="cola")
+    text = markdown(judged, reference="cola")
+    scores = tables(text)["### ave: suite mock, generated data v3 (seed 7), not the benchmark's own", 0]
+    assert scores["lora"][4:6] == ["-9.50", "-15.85 to -3.15"] and scores["cola"][4] == NONE
+    assert "- **Gain**: over cola, on the seeds" in text and "over lora" not in text
+    html = page(judged, reference="cola")
+    assert "gain over cola" in html and "gain over lora" not in html
+
+
+def test_a_reference_that_no_row_has_is_refused(measured):
+    check_reference(boards([record for record in measured if record.spec.method == "cola"]), "lora")
+    with pytest.raises(UsageError, match="--reference colla: no finished runs have this name: did you mean cola"):
+        check_reference(boards(measured), "colla")
 
 
 def test_published_figures_stand_by_themselves(measured):

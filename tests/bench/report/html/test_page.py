@@ -162,7 +162,7 @@ def test_numbers_that_are_not_there_are_null(judged):
 
 
 def test_a_task_table(judged):
-    head, bodies = cells(task_table(judged[0].tasks[0], "caption"))
+    head, bodies = cells(task_table(judged[0].tasks[0], "caption", "lora"))
     assert head == [
         *("place", "method", "accuracy", "95% interval", "seeds"),
         *("points", "percent", "95%, over seeds", "95%, seeds and samples", "p after Holm", "verdict"),
@@ -190,7 +190,7 @@ def test_a_task_table(judged):
 def test_masked_parameters_are_told(judged):
     record = made_boards.records(["ave"], seeds=1)[0]
     record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, active=9000))
-    head, bodies = cells(task_table(made_boards.judged([record])[0].tasks[0], "caption"))
+    head, bodies = cells(task_table(made_boards.judged([record])[0].tasks[0], "caption", "lora"))
     assert bodies["rows"][0][head.index("trained")] == "13,900 (9,000 in use)"
 
 
@@ -198,7 +198,7 @@ def test_columns_that_hold_nothing_are_left_out():
     [board] = made_boards.judged(
         [record for record in made_boards.records(["ave"], seeds=1) if "lora" not in record.label]
     )
-    head, _ = cells(task_table(board.tasks[0], "caption"))
+    head, _ = cells(task_table(board.tasks[0], "caption", "lora"))
     assert "95% interval" not in head
     assert "verdict" not in head
 

@@ -1,0 +1,3 @@
+"""The method that the others are compared with, where nothing else is chosen."""
+
+REFERENCE = "lora"
