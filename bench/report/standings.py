@@ -46,7 +46,6 @@ class Gain:
         percent: the same, in percent of the reference's mean over these seeds; None where that is 0.
         seeds: how many seeds both have.
         interval: of `points`, over seeds (paired t); None with fewer than two seeds.
-        percent_interval: `interval`, in percent of the reference's mean.
         over_samples: of `points`, over seeds and test samples (paired bootstrap); None where scores of single samples
             were not kept.
         p: two-sided p-value of the paired t-test over seeds; None with fewer than two seeds.
@@ -59,7 +58,6 @@ class Gain:
     percent: float | None
     seeds: int
     interval: Interval | None = None
-    percent_interval: Interval | None = None
     over_samples: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
@@ -261,7 +259,6 @@ def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
         percent=100 * points / level if level else None,
         seeds=len(seeds),
         interval=_interval(bounds),
-        percent_interval=_interval([100 * bound / level for bound in bounds]) if bounds and level else None,
         over_samples=_over_samples(row, base, seeds),
         p=test[2] if test else None,
         deviation=float(np.std(differences, ddof=1)) if test else None,

@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from bench import registry
 from bench.config.instantiate import method_of
 from bench.config.plan import with_values
 from bench.config.spec import Spec

@@ -16,7 +16,6 @@ from bench.datasets.mini.scene import Item, Scene
 MARGIN = 0.15  # share of the picture's width or height by which places must differ to be distinguished in words
 _MIDDLE = 0.2  # largest distance from the center at which an object is "in the middle", as such a share
 DIRECTIONS = ("left", "right", "top", "bottom")
-PLACES = (*DIRECTIONS, "middle")
 _AXES = {"left": (0, -1), "right": (0, 1), "top": (1, -1), "bottom": (1, 1)}  # axis of the picture, and sign
 
 
@@ -45,7 +44,7 @@ class Phrase:
 
     Attributes:
         kind: Its look.
-        places: Items of `PLACES`; two of them are a corner.
+        places: Items of `DIRECTIONS`, or "middle"; two of them are a corner.
         relations: Pairs of a direction and the kind of the object from which it is counted.
     """
 

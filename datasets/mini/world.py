@@ -203,11 +203,3 @@ def avs_video(rng: np.random.Generator, style: Style = TASKS, *, still: bool = F
     shots = 1 if still else AVS_SECONDS
     moments = tuple(moment(rng, names, names[:1], style, AVS_SIZES) for _ in range(shots))
     return Video(moments * (AVS_SECONDS // shots), names[0], 0, AVS_SECONDS)
-
-
-def ms3_video(rng: np.random.Generator, style: Style = TASKS) -> Video:
-    """Return a video of four objects of different categories: two sound in the first second, zero to two in others."""
-    names = [str(name) for name in rng.choice(CATEGORIES, AVS_THINGS, replace=False)]
-    sounding = [2, *rng.integers(0, 3, AVS_SECONDS - 1).tolist()]
-    moments = tuple(moment(rng, names, names[:count], style, AVS_SIZES) for count in sounding)
-    return Video(moments, "", 0, AVS_SECONDS)

@@ -1,4 +1,4 @@
-"""Writes the small world's videos in the layouts of the official releases of AVE and of AVSBench's S4 and MS3.
+"""Writes the small world's videos in the layouts of the official releases of AVE and of AVSBench's S4.
 
 `LAYOUTS` lists every benchmark that the generator writes; those for grounding are in `write_refer`.
 """
@@ -15,18 +15,19 @@ import numpy as np
 from bench.datasets.mini.files import Layout, WrittenSample, encode_image, save
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, Wave
-from bench.datasets.mini.world import Moment, Video, ave_video, avs_video, ms3_video
+from bench.datasets.mini.world import Moment, Video, ave_video, avs_video
 from bench.datasets.mini.write_refer import REFER_LAYOUTS
 
 SPLITS = ("train", "val", "test")
 
 
-def _generator(seed: int, benchmark: int, split: str, index: int) -> np.random.Generator:
+def video_generator(seed: int, benchmark: int, split: str, index: int) -> np.random.Generator:
     """Return a random number generator for one video, so that videos can be written in any order."""
     return np.random.default_rng([seed, benchmark, SPLITS.index(split), index])
 
 
-def _wav(samples: Wave) -> bytes:
+def encode_wav(samples: Wave) -> bytes:
+    """Return a sound as a WAV file of 16 bits."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as file:
         file.setnchannels(1)
@@ -42,13 +43,13 @@ def ave_labels(video: Video) -> list[str]:
 
 
 def _write_ave_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
-    rng = _generator(seed, 0, split, index)
+    rng = video_generator(seed, 0, split, index)
     video = ave_video(rng)
     name = f"{split}{index:06d}"
     digests: dict[str, str] = {}
     for number, (pixels, _) in enumerate(pictures(video), start=1):
         save(root, Path("AVE_Dataset/video_frames", name, f"{number:04d}.jpg"), encode_image(pixels, "jpeg"), digests)
-    save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), _wav(waveform(video, rng)), digests)
+    save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), encode_wav(waveform(video, rng)), digests)
     truth = [(label, m.seen, m.heard) for label, m in zip(ave_labels(video), video.moments, strict=True)]
     return WrittenSample(split, f"{video.category}&{name}&good&{video.start}&{video.end}", digests, truth)
 
@@ -64,7 +65,7 @@ def _write_ave_annotations(root: Path, videos: list[WrittenSample]) -> dict[str,
 
 
 def _write_avs_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
-    rng = _generator(seed, 1, split, index)
+    rng = video_generator(seed, 1, split, index)
     video = avs_video(rng, still=split == "train")
     name = f"{split}{index:06d}"
     category = video.category.lower().replace(", ", "_").replace(" ", "_")
@@ -81,7 +82,7 @@ def _write_avs_video(root: Path, seed: int, split: str, index: int) -> WrittenSa
         if number == 1 or split != "train":  # the release annotates only the first frame of a training video
             save(root, folder / "gt_masks" / image_name, encode_image(sounding, "png"), digests)
             truth.append((sounding, np.logical_or.reduce(masks)))
-    save(root, folder / "audio_wav" / split / category / f"{name}.wav", _wav(waveform(video, rng)), digests)
+    save(root, folder / "audio_wav" / split / category / f"{name}.wav", encode_wav(waveform(video, rng)), digests)
     return WrittenSample(split, f"{name},{index},{category},{split}", digests, truth)
 
 
@@ -91,33 +92,6 @@ def _write_avs_annotations(root: Path, videos: list[WrittenSample]) -> dict[str,
     save(root, Path("Single-source/s4_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
     return digests
 
-
-def _write_ms3_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
-    rng = _generator(seed, 3, split, index)
-    video = ms3_video(rng)
-    name = f"{split}{index:06d}"
-    folder = Path("Multi-sources/ms3_data")
-    digests: dict[str, str] = {}
-    for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
-        sounding = np.zeros_like(masks[0])
-        for category in moment.heard:
-            sounding |= masks[moment.seen.index(category)]
-        shot = folder / "visual_frames" / name / f"{name}.mp4_{number}.png"
-        save(root, shot, encode_image(pixels, "png"), digests)
-        save(root, folder / "gt_masks" / split / name / f"{name}_{number}.png", encode_image(sounding, "png"), digests)
-    save(root, folder / "audio_wav" / split / f"{name}.wav", _wav(waveform(video, rng)), digests)
-    return WrittenSample(split, f"{name},{split}", digests, [])
-
-
-def _write_ms3_annotations(root: Path, videos: list[WrittenSample]) -> dict[str, str]:
-    digests: dict[str, str] = {}
-    lines = ["video_id,split", *(video.line for video in videos)]
-    save(root, Path("Multi-sources/ms3_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
-    return digests
-
-
-# AVSBench's multi-source set is not one of `LAYOUTS`: no run is scored on it, so it has no floors.
-MS3_LAYOUT = Layout({"train": 300, "val": 60, "test": 60}, _write_ms3_video, _write_ms3_annotations)
 
 # Test sets: 200 x 10 seconds of AVE, 300 x 5 frames of AVS.
 LAYOUTS: dict[str, Layout] = {

@@ -9,10 +9,11 @@ from typing import Any
 
 import soundfile
 import soxr
+from ms3_files import MS3_LAYOUT
 from pycocotools import mask as coco
 from refer_files import python2_pickle
 
-from bench.datasets.mini.write import LAYOUTS, MS3_LAYOUT
+from bench.datasets.mini.write import LAYOUTS
 from bench.datasets.refer_pickle import load
 
 NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog")

@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,10 +175,11 @@ KNOWN = "3df4b881ce8b3178"
 GENERATED = """
 from hashlib import sha256
 import numpy as np
+from ms3_files import ms3_video
 from bench.datasets.mini import render, scene, world
 
 digest = sha256()
-for make in (world.ave_video, world.avs_video, world.ms3_video):
+for make in (world.ave_video, world.avs_video, ms3_video):
     for index in range(3):
         rng = np.random.default_rng([0, index])
         video = make(rng)
@@ -197,7 +199,8 @@ print(digest.hexdigest()[:16])
 @pytest.mark.parametrize("features", ["all", "none"])
 def test_media_are_the_same_to_the_bit_on_every_processor(features):
     """Of the instructions that a processor has, and that numpy looks for, it may use all or none here."""
-    environ = os.environ | {"NPY_DISABLE_CPU_FEATURES": "" if features == "all" else " ".join(dispatched())}
+    disabled = "" if features == "all" else " ".join(dispatched())
+    environ = os.environ | {"NPY_DISABLE_CPU_FEATURES": disabled, "PYTHONPATH": str(Path(__file__).parent)}
     asked = [sys.executable, "-W", "ignore", "-c", GENERATED]
     done = subprocess.run(asked, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
