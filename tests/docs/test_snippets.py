@@ -185,7 +185,7 @@ def installs(arguments: Sequence[str]) -> None:
         if extras := re.search(r"\[([\w,-]+)\]$", word):
             assert {*extras[1].split(",")} <= {*project["optional-dependencies"]}, f"no such extra: {word}"
         path = word.partition("[")[0]
-        if path.startswith("./") or path.endswith(".txt"):
+        if (path.startswith("./") and not path.endswith(".whl")) or path.endswith(".txt"):
             assert (ROOT / path).exists(), f"there is no {path}"
         assert not word.startswith(project["name"]), "that name is not on the package index: write a folder or a wheel"
 
