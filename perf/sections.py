@@ -159,7 +159,7 @@ def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
 
     def harness() -> None:
         chosen = subjects["harness"]
-        train(chosen.model, chosen.method, chosen.task, recipe, splits, accelerator, 0, "")
+        train(chosen.model, chosen.method, chosen.task, recipe, splits, accelerator, seed=0, label="")
 
     def by_hand() -> None:
         _loop(subjects["by hand"], recipe, splits, device)

@@ -96,10 +96,12 @@ def compare(baseline: Baseline, found: Baseline, skip: Collection[str]) -> list[
             rows += [_of_score(task, method, name, known, own, level) for name in base.scores if name in own.scores]
             if "bytes" not in skip:
                 sizes = base.step.bytes, own.step.bytes
-                rows.append(_not_more("memory", task, method, "memory of a step, MB", *sizes, STEP_BYTES, 1e6))
+                rows.append(
+                    _not_more("memory", task, method, "memory of a step, MB", sizes, margin=STEP_BYTES, unit=1e6)
+                )
             if "time" not in skip and method != REFERENCE:
                 times = base.step.time, own.step.time
-                rows.append(_not_more("speed", task, method, f"step time, {REFERENCE} is 1", *times, STEP_TIME, 1))
+                rows.append(_not_more("speed", task, method, f"step time, {REFERENCE} is 1", times, margin=STEP_TIME))
     return rows
 
 
@@ -126,7 +128,12 @@ def _of_data(task: str, base: Seen, found: Seen) -> list[Row]:
     """Whether the samples are the same."""
     means = [
         _within(
-            "exact", task, "", f"mean of {name}", value, found.inputs.get(name, math.nan), INPUTS * max(abs(value), 0.1)
+            "exact",
+            task,
+            "",
+            f"mean of {name}",
+            (value, found.inputs.get(name, math.nan)),
+            margin=INPUTS * max(abs(value), 0.1),
         )
         for name, value in base.inputs.items()
     ]
@@ -140,7 +147,7 @@ def _of_score(task: str, method: str, name: str, known: OfTask, own: OfMethod, l
         values, [other.scores[name] for other in known.methods.values() if name in other.scores]
     )
     margin = float(stats.t.isf(level / 2, freedom)) * deviation * math.sqrt(1 / len(values) + 1 / len(fresh))
-    return _within("scores", task, method, name, statistics.fmean(values), statistics.fmean(fresh), margin)
+    return _within("scores", task, method, name, (statistics.fmean(values), statistics.fmean(fresh)), margin=margin)
 
 
 def spread(values: Sequence[float], groups: Sequence[Sequence[float]]) -> tuple[float, int]:
@@ -166,16 +173,27 @@ def _of_peaks(task: str, known: OfTask, found: OfTask) -> list[Row]:
             usual = statistics.median(known.methods[method].memory[name])
             ratios.setdefault(name, []).extend(value / usual for value in values)
     return [
-        _not_more("memory", task, "", f"{name}, median", 1.0, statistics.median(of_all), PEAK, 1)
+        _not_more("memory", task, "", f"{name}, median", (1.0, statistics.median(of_all)), margin=PEAK)
         for name, of_all in ratios.items()
         if len(of_all) >= _FEWEST
     ]
 
 
 def _not_more(
-    kind: Kind, task: str, method: str, what: str, base: float, found: float, margin: float, unit: float
+    kind: Kind, task: str, method: str, what: str, values: tuple[float, float], *, margin: float, unit: float = 1
 ) -> Row:
-    """A value that may be larger by a share `margin` of the baseline, and smaller by any."""
+    """Compare a value that may be larger than the baseline's by the fraction `margin`, and smaller by any amount.
+
+    Args:
+        kind: as in `Row`, as are the next three.
+        task: name of the task.
+        method: name of the method.
+        what: what is compared.
+        values: the baseline's and the fresh one.
+        margin: fraction of the baseline's.
+        unit: that both are shown in.
+    """
+    base, found = values
     off = found / base - 1 if base else math.inf
     there, here = (f"{value / unit:,.2f}" for value in (base, found))
     return Row(
@@ -183,8 +201,9 @@ def _not_more(
     )
 
 
-def _within(kind: Kind, task: str, method: str, what: str, base: float, found: float, margin: float) -> Row:
-    """A value that may differ by `margin` either way."""
+def _within(kind: Kind, task: str, method: str, what: str, values: tuple[float, float], *, margin: float) -> Row:
+    """Compare a value, the baseline's and the fresh one, that may differ by `margin` either way."""
+    base, found = values
     off = found - base
     share = abs(off) / margin if margin else (math.inf if off else 0.0)
     return Row(

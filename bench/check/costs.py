@@ -91,7 +91,7 @@ class _Subject:
     def step(self) -> None:
         setup = self.setup
         part = self.model, setup.method, setup.task, self.batch, self.optimiser, setup.accelerator
-        take_step(*part, setup.recipe.clip, self.taken)
+        take_step(*part, clip=setup.recipe.clip, step=self.taken)
         self.taken += 1
 
     def loss(self) -> Tensor:

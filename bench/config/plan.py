@@ -78,7 +78,9 @@ def make_plan(request: RunRequest) -> list[Spec]:
     plan: list[Spec] = []
     for task in task_classes if loaded else ():
         with mistakes.gathered():
-            plan += _task_runs(loaded, task, task_classes[task], method_classes, seed_numbers, changes, tuned)
+            plan += _task_runs(
+                loaded, task, task_classes[task], method_classes, seeds=seed_numbers, changes=changes, tuned=tuned
+            )
     mistakes.raise_if_any()
     return plan
 
@@ -179,6 +181,7 @@ def _task_runs(
     task: str,
     task_class: type,
     methods: Mapping[str, type],
+    *,
     seeds: Sequence[int],
     changes: _Changes,
     tuned: Tuned | None,

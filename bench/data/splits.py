@@ -84,7 +84,9 @@ def open_splits(
         _kept.clear()  # a plan runs task by task: what another task needed is not needed again
         # A release is never written to; generated data and what is made of it lie together.
         cache = data_root if data_root and source["source"] == "generated" else checksums.user_cache()
-        _kept[key] = _open(task, source, root, contents, floors, cache, inputs, train_share)
+        _kept[key] = _open(
+            task, source, root, contents, floors=floors, cache=cache, inputs=inputs, train_share=train_share
+        )
     return _kept[key]
 
 
@@ -117,6 +119,7 @@ def _open(
     source: Mapping[str, Any],
     root: Path,
     contents: release.Contents,
+    *,
     floors: Mapping[str, float],
     cache: Path,
     inputs: Mapping[str, Input],

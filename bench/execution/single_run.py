@@ -274,11 +274,11 @@ def _train(
         setup.recipe,
         seen,
         setup.accelerator,
-        spec.seed,
-        spec.label,
-        checkpoint,
-        peak,
-        callback,
+        seed=spec.seed,
+        label=spec.label,
+        checkpoint=checkpoint,
+        peak=peak,
+        callback=callback,
     )
 
 

@@ -69,9 +69,9 @@ class Subject:
             self.train,
             self.optimiser,
             self.accelerator,
-            self.recipe.clip,
-            self._taken,
-            self.recipe.micro_batch,
+            clip=self.recipe.clip,
+            step=self._taken,
+            micro_batch=self.recipe.micro_batch,
         )
         self._taken += 1
 

@@ -21,6 +21,7 @@ def take_step(
     batch: dict[str, Tensor],
     optimiser: torch.optim.Optimizer,
     accelerator: Accelerator,
+    *,
     clip: float,
     step: int,
     micro_batch: int | None = None,

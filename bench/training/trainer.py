@@ -89,6 +89,7 @@ def train(
     recipe: Recipe,
     splits: Mapping[str, Samples],
     accelerator: Accelerator,
+    *,
     seed: int,
     label: str,
     checkpoint: Checkpoint | None = None,
@@ -124,8 +125,8 @@ def train(
         splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
         recipe = replace(recipe, epochs=recipe.head_first + recipe.head_factor * recipe.epochs)
     elif recipe.head_first and not kept:
-        _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed, label)
-    training = _Training(model, method, task, recipe, splits["train"], accelerator, seed, augment)
+        _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed=seed, label=label)
+    training = _Training(model, method, task, recipe, splits["train"], accelerator, seed=seed, augment=augment)
     if kept:
         training.restore(kept["training"])
         ends = kept["ends"]
@@ -171,6 +172,7 @@ def _train_head(
     recipe: Recipe,
     splits: Mapping[str, Samples],
     accelerator: Accelerator,
+    *,
     seed: int,
     label: str,
 ) -> None:
@@ -179,7 +181,7 @@ def _train_head(
     for parameter in trained:
         parameter.requires_grad_(False)
     splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
-    training = _Training(model, HeadOnly(), task, recipe, splits["train"], accelerator, seed, augment)
+    training = _Training(model, HeadOnly(), task, recipe, splits["train"], accelerator, seed=seed, augment=augment)
     with bar(range(training.steps), f"{label}: head", unit="step") as progress:
         while not training.is_done():
             loss = training.epoch(progress.update)
@@ -213,6 +215,7 @@ class _Training:
         recipe: Recipe,
         samples: Samples,
         accelerator: Accelerator,
+        *,
         seed: int,
         augment: Augment,
     ) -> None:
@@ -341,9 +344,9 @@ class _Training:
             batch,
             self.optimiser,
             self.accelerator,
-            self.recipe.clip,
-            self.step,
-            self.recipe.micro_batch,
+            clip=self.recipe.clip,
+            step=self.step,
+            micro_batch=self.recipe.micro_batch,
         )
 
 

@@ -81,7 +81,16 @@ def trained(make_model, make_inputs):
         samples = make_inputs(streams, batch=2 * steps)
         split = [{name: values[i] for name, values in samples.items()} for i in range(2 * steps)]
         recipe = Recipe(1, 2, 2, 1e-2, 1e-2, 0.0, 0.0, 1.0, "no")
-        train(Model(streams), method, Task(), recipe, {"train": split, "val": split}, Accelerator(cpu=True), 0, "")
+        train(
+            Model(streams),
+            method,
+            Task(),
+            recipe,
+            {"train": split, "val": split},
+            Accelerator(cpu=True),
+            seed=0,
+            label="",
+        )
         return method
 
     return run

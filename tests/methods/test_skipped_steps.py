@@ -94,7 +94,7 @@ def trained(make_model, make_inputs):
         method.attach(streams)
         samples = make_inputs(streams, batch=2 * steps)
         split = [{name: values[i] for name, values in samples.items()} for i in range(2 * steps)]
-        train(Model(streams), method, Task(bad), RECIPE, {"train": split, "val": split}, accelerator, 0, "")
+        train(Model(streams), method, Task(bad), RECIPE, {"train": split, "val": split}, accelerator, seed=0, label="")
         return method
 
     return run
@@ -138,7 +138,7 @@ def test_a_head_that_was_trained_before_gets_its_gradients_unscaled_once(make_mo
         if before:
             accelerator.prepare(torch.optim.AdamW(model.head.parameters(), fused=True))
         wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, RECIPE))
-        take_step(wrapped, method, Task(), inputs, optimiser, accelerator, 0.1, 0)
+        take_step(wrapped, method, Task(), inputs, optimiser, accelerator, clip=0.1, step=0)
         state = optimiser.state[model.head.weight]
         found.append(state["exp_avg"].clone())
     assert found[0].any()

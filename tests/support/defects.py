@@ -87,7 +87,7 @@ def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
 
     def measured(spec: Any, setup: Any, start: float) -> Any:
         test = setup.data.datasets[setup.task.test_splits[0]]
-        with patch.object(bench.execution.single_run, "train", lambda *given: train(real, test, *given)):
+        with patch.object(bench.execution.single_run, "train", lambda *args, **rest: train(real, test, *args, **rest)):
             return measure(spec, setup, start)
 
     with (
@@ -100,9 +100,9 @@ def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
 def _validated_on_test() -> AbstractContextManager[object]:
     """Return the test split takes the place of the validation split in training."""
 
-    def train(real: Callable[..., Any], test: Any, *given: Any) -> Any:
-        model, method, task, recipe, splits, *rest = given
-        return real(model, method, task, recipe, {**splits, "val": test}, *rest)
+    def train(real: Callable[..., Any], test: Any, *args: Any, **rest: Any) -> Any:
+        model, method, task, recipe, splits, accelerator = args
+        return real(model, method, task, recipe, {**splits, "val": test}, accelerator, **rest)
 
     return _with_test_split(train)
 
@@ -110,7 +110,7 @@ def _validated_on_test() -> AbstractContextManager[object]:
 def _chosen_by_test() -> AbstractContextManager[object]:
     """Return the curve tells the validation scores, but the best epoch is picked by the test scores."""
 
-    def train(real: Callable[..., Any], test: Any, *given: Any) -> Any:
+    def train(real: Callable[..., Any], test: Any, *args: Any, **rest: Any) -> Any:
         score, seen = bench.training.trainer.score, []
 
         def score_both(model: Any, task: Any, split: Any, *rest: Any) -> Any:
@@ -124,7 +124,7 @@ def _chosen_by_test() -> AbstractContextManager[object]:
             patch.object(bench.training.trainer, "score", score_both),
             patch.object(bench.training.trainer, "best_epoch", best),
         ):
-            return real(*given)
+            return real(*args, **rest)
 
     return _with_test_split(train)
 

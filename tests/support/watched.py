@@ -53,8 +53,8 @@ class Watched(training._Training):
 
     made: ClassVar[list[Watched]] = []
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **rest: Any) -> None:
+        super().__init__(*args, **rest)
         self.did: list[Step] = []
         self.made.append(self)
 

@@ -98,9 +98,9 @@ def starts(monkeypatch):
     found = []
     real = _Training.__init__
 
-    def noted(self, model, *rest):
+    def noted(self, model, *rest, **named):
         found.append({name: value.clone() for name, value in model.state_dict().items()})
-        real(self, model, *rest)
+        real(self, model, *rest, **named)
 
     monkeypatch.setattr(_Training, "__init__", noted)
     return found
