@@ -79,3 +79,13 @@ def test_files_for_github_are_readable(path):
         assert content["version"] == bench.__version__ and content["cff-version"] == "1.2.0"
     elif path.name != "config.yml":
         assert {"name", "description", "body"} <= {*content}
+
+
+@pytest.mark.parametrize(("page", "cls"), [("method", "Method"), ("task", "Task")])
+def test_members_that_a_page_names_exist(page, cls):
+    import bench
+
+    rows = re.findall(r"^\| (`.+?) \|", (ROOT / "docs" / "extend" / f"{page}.md").read_text(), re.MULTILINE)
+    members = re.findall(r"`(\w+)", " ".join(rows))
+    known = {*dir(getattr(bench, cls)), *getattr(bench, cls).__annotations__}
+    assert len(members) > 8 and [member for member in members if member not in known] == []

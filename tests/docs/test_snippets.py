@@ -120,7 +120,9 @@ def run(place: Place, argv: Sequence[str]) -> None:
     args = parsed(argv)
     if args.command in ("run", "tune"):
         argv = without(argv, NOT_HERE)
-        argv += ["--set", *ONE_EPOCH] if place.trains else []
+        if place.trains:
+            few = [*(["--seeds", "0,1"] if args.seeds else []), *(["--trials", "2"] if args.command == "tune" else [])]
+            argv = [*without(argv, {"--seeds", "--trials"}), *few, "--set", *ONE_EPOCH]
     if args.command == "profile":
         argv += ["--rounds", "1"]
     assert cli.main(argv) == 0, argv
