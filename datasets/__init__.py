@@ -1,7 +1,7 @@
-"""The readers of the benchmarks' releases, one file each, imported as `bench.datasets`."""
+"""Readers of the benchmarks' releases, one file each, imported as `bench.datasets`."""
 
 if __name__ == "datasets":
-    # Python runs in the checkout's folder, where this one shadows Hugging Face's `datasets`: import that in our place.
+    # Python runs in the checkout's folder, where this package shadows Hugging Face's `datasets`: import that instead.
     import importlib
     import sys
     from pathlib import Path

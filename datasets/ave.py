@@ -1,7 +1,7 @@
-"""AVE, audio-visual event localization (Tian et al., ECCV 2018), as its official release unpacks.
+"""AVE, audio-visual event localization (Tian et al., ECCV 2018), in the layout of its official release.
 
-AVE_Dataset/Annotations.txt and {train,val,test}Set.txt with lines `category&video id&quality&start&end`, and the frames
-and sound of each video, extracted to video_frames/<video id>/<number>.jpg (.jpeg, .png) and raw_audio/<video id>.wav.
+AVE_Dataset contains Annotations.txt and {train,val,test}Set.txt, with lines `category&video id&quality&start&end`, and
+each video's frames and sound, as video_frames/<video id>/<number>.jpg (or .jpeg, .png) and raw_audio/<video id>.wav.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS = 10
 FOLDER = "AVE_Dataset"
 ANNOTATIONS = "Annotations.txt"
 FRAMES, SOUNDS, VIDEOS = "video_frames", "raw_audio", "AVE"
-TIMINGS = "extracted"  # where `bench data prepare` notes what each video has of each second
+TIMINGS = "extracted"  # the folder in which `bench data prepare` records each video's timing
 SPLITS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 
 
@@ -31,8 +31,11 @@ SPLITS = {"train": "trainSet.txt", "val": "valSet.txt", "test": "testSet.txt"}
 class Event:
     """One sample: a line of the annotation files. Two events of one video are two samples that share its files.
 
-    The event `category` is seen and heard from second `start` up to, not including, second `end`. Where these are the
-    same it is nowhere: the release has one such line.
+    Attributes:
+        video: The video's id.
+        category: The event's category, which is visible and audible during the event.
+        start: The first second of the event.
+        end: The second after the event. It equals `start` in one line of the release, whose event is empty.
     """
 
     video: str
@@ -45,37 +48,37 @@ class Release:
     """One split of the release.
 
     Args:
-        root: the folder that holds AVE_Dataset, or AVE_Dataset itself.
+        root: The folder that contains AVE_Dataset, or AVE_Dataset itself.
         split: "train", "val" or "test".
-        problems: gets what is wrong with lines, which are then left out; None to raise the first.
+        problems: A list that collects the errors of invalid lines, which are then skipped; None to raise the first.
 
     Attributes:
-        categories: all event categories of the release, sorted; a segment's label is its category's place among them,
-            or `len(categories)` for background.
-        events: the samples of the split, in the order of its file.
-        annotations: the files that these are read from.
-        left_out: what is wrong with lines of the split, if `problems` is given.
+        categories: All event categories of the release, sorted; a second's label is the index of its category, or
+            `len(categories)` for background.
+        events: The samples of the split, in the order of its file.
+        annotations: The annotation files.
+        left_out: Errors of invalid lines of the split, if `problems` is given.
 
     Raises:
-        DataError: an annotation file is missing or a line of it is not as it should be.
+        DataError: An annotation file is missing, or a line of it is invalid.
     """
 
     def __init__(self, root: Path, split: str, problems: list[DataError] | None = None) -> None:
         self.folder = locate(root, FOLDER, ANNOTATIONS)
-        everything = read_events(self.folder / ANNOTATIONS, problems)
-        self.categories = tuple(sorted({event.category for event in everything}))
+        all_events = read_events(self.folder / ANNOTATIONS, problems)
+        self.categories = tuple(sorted({event.category for event in all_events}))
         path = self.folder / SPLITS[split]
         self.annotations = (self.folder / ANNOTATIONS, path)
         self.events = []
         self.left_out: list[DataError] = []
-        gathered = None if problems is None else self.left_out
-        self._numbers = {category: number for number, category in enumerate(self.categories)}
-        for event in read_events(path, gathered):
-            if event.category in self._numbers:
+        split_problems = None if problems is None else self.left_out
+        self._labels = {category: label for label, category in enumerate(self.categories)}
+        for event in read_events(path, split_problems):
+            if event.category in self._labels:
                 self.events.append(event)
             else:
-                unknown = f"category {event.category!r}, which {ANNOTATIONS} has not"
-                note(DataError(f"{path}: video {event.video}: {unknown}"), gathered)
+                message = f"category {event.category!r} does not occur in {ANNOTATIONS}"
+                note(DataError(f"{path}: video {event.video}: {message}"), split_problems)
         if problems is not None:
             problems += self.left_out
 
@@ -83,40 +86,41 @@ class Release:
         """Return the label of each second: (SECONDS,)."""
         seconds = np.arange(SECONDS)
         inside = (seconds >= event.start) & (seconds < event.end)
-        return np.where(inside, self._numbers[event.category], len(self.categories))
+        return np.where(inside, self._labels[event.category], len(self.categories))
 
     def frames(self, event: Event, size: int) -> NDArray[np.uint8]:
-        """Return one frame a second, at places spread evenly over the frames that exist: (SECONDS, 3, size, size)."""
+        """Return one frame per second, spread evenly over the existing frames: (SECONDS, 3, size, size)."""
         return np.stack([media.read_image(path, event.video, size) for path in self.frame_paths(event)])
 
     def log_mels(
         self, event: Event, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
     ) -> NDArray[np.float32]:
-        """Return the log-mel energies of each second by itself: (SECONDS, frames, bins).
+        """Return the log-mel energies of each second separately: (SECONDS, frames, bins).
 
         Args:
-            event: whose sound.
-            rate: samples a second.
-            bins: of the filter bank.
-            frames: length.
-            window_s: seconds of each of the windows (`media.windows`) that stand for the seconds; None for these.
-            filler: what shorter spectrograms are filled up with.
+            event: The sample.
+            rate: Sample rate to which the sound is resampled, in Hz.
+            bins: Number of mel bins.
+            frames: Number of frames per second of sound.
+            window_s: Length in seconds of the windows (`media.windows`) that represent the seconds; None to use the
+                seconds themselves.
+            filler: The padding value of shorter spectrograms.
         """
         wave = media.read_audio(self.sound_path(event), event.video, rate)
         return log_mel(media.pieces(wave, rate, SECONDS, window_s), rate, bins, frames, filler)
 
     def files(self) -> Iterator[Path]:
-        """Yield the files that the split is read from, annotations and media; a folder where it holds no frames."""
+        """Yield the files of the split, annotations and media; a frames folder itself if it has no frames."""
         yield from self.annotations
         for event in self.events:
             yield from self._frames(event) or [self.folder / FRAMES / event.video]
             yield self.sound_path(event)
 
     def frame_paths(self, event: Event) -> list[Path]:
-        """Return the files of `frames`: one for each second, the same one again where there are fewer.
+        """Return the file of each second's frame; files repeat if there are fewer frames than seconds.
 
         Raises:
-            DataError: there are none.
+            DataError: There are no frames.
         """
         if not (paths := self._frames(event)):
             endings = ", ".join(pictures.ENDINGS)
@@ -125,33 +129,31 @@ class Release:
 
     def _frames(self, event: Event) -> list[Path]:
         paths = pictures.numbered(self.folder / FRAMES / event.video)
-        return [paths[place] for place in spread(len(paths))] if paths else []
+        return [paths[index] for index in spread(len(paths))] if paths else []
 
     def sound_path(self, event: Event) -> Path:
-        """Return the file of `log_mels`."""
+        """Return the file of the event's sound."""
         return self.folder / SOUNDS / f"{event.video}.wav"
 
     def timing_path(self, event: Event) -> Path:
-        """Return the file that says what the video has of each second, where `bench data prepare` took it apart."""
+        """Return the file of the video's timing, written by `bench data prepare`."""
         return self.folder / TIMINGS / f"{event.video}.json"
 
 
 def spread(count: int) -> list[int]:
-    """Return which of `count` frames stand for the seconds: SECONDS places, spread evenly."""
+    """Return the indices, spread evenly, of SECONDS frames out of `count`."""
     return ((np.arange(SECONDS) + 0.5) * count / SECONDS).astype(int).tolist()
 
 
 def read_events(path: Path, problems: list[DataError] | None = None) -> list[Event]:
     """Return the events of an annotation file, with or without a header line.
 
-    An event may end where it starts, as one of the release does: then all of its video's seconds are background.
-
     Args:
-        path: the file.
-        problems: gets what is wrong with lines, which are then left out; None to raise the first.
+        path: The file.
+        problems: A list that collects the errors of invalid lines, which are then skipped; None to raise the first.
 
     Raises:
-        DataError: the file cannot be read, or holds no events.
+        DataError: The file cannot be read, or contains no events.
     """
     try:
         lines = read_text(path, MAX_TABLE_BYTES).splitlines()
@@ -166,20 +168,20 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
         except DataError as error:
             note(error, problems)
     if not events:
-        raise DataError(f"{path}: holds no events")
+        raise DataError(f"{path}: contains no events")
     return events
 
 
-def _event(line: str, where: str) -> Event:
+def _event(line: str, location: str) -> Event:
     try:
-        # Copies have spaces before or behind a field: `Bark ` would be a category of its own.
+        # Some copies have spaces around fields: `Bark ` must not become another category.
         category, video, _, start, end = (" ".join(field.split()) for field in line.split("&"))
         event = Event(video, category, int(start), int(end))
     except ValueError:
-        raise DataError(f"{where}: expected category&video id&quality&start&end, found {line[:200]!r}") from None
-    # The category is no part of a path, but goes to the terminal.
+        raise DataError(f"{location}: expected category&video id&quality&start&end, found {line[:200]!r}") from None
+    # The category is not part of a path, but it is printed on the terminal.
     if not is_plain(video) or not category or not category.isprintable():
-        raise DataError(f"{where}: expected a category, and a video id without slashes, found {line[:200]!r}")
+        raise DataError(f"{location}: expected a category and a video id without slashes, found {line[:200]!r}")
     if not 0 <= event.start <= event.end <= SECONDS:
-        raise DataError(f"{where}: expected 0 <= start <= end <= {SECONDS}, found {line[:200]!r}")
+        raise DataError(f"{location}: expected 0 <= start <= end <= {SECONDS}, found {line[:200]!r}")
     return event

@@ -1,14 +1,14 @@
-"""AVSBench, audio-visual segmentation (Zhou et al., ECCV 2022), as its releases unpack.
+"""AVSBench, audio-visual segmentation (Zhou et al., ECCV 2022), in the layout of its releases.
 
-A video has five frames, one a second. The single-source set S4 is Single-source/s4_meta_data.csv and, under s4_data/,
-visual_frames and gt_masks, both with files <split>/<category>/<name>/<name>_<n>.png, and audio_wav with
-<split>/<category>/<name>.wav. Of a training video only the first frame is annotated.
+A video has five frames, one per second. The single-source set S4 consists of Single-source/s4_meta_data.csv and, under
+s4_data/, of visual_frames and gt_masks, both with files <split>/<category>/<name>/<name>_<n>.png, and audio_wav with
+<split>/<category>/<name>.wav. In a training video only the first frame is annotated.
 
-The multi-source set MS3 is Multi-sources/ms3_meta_data.csv and, under ms3_data/, visual_frames with files
+The multi-source set MS3 consists of Multi-sources/ms3_meta_data.csv and, under ms3_data/, of visual_frames with files
 <name>/<name>.mp4_<n>.png, gt_masks with <split>/<name>/<name>_<n>.png, and audio_wav with <split>/<name>.wav. All five
 frames are annotated in every split.
 
-The masks of copies are stored as gray values, colors, palettes or 0 and 1: whatever is not black is foreground.
+Different copies store masks as gray values, colors, palettes or 0 and 1: every pixel that is not black is foreground.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bench.errors import DataError
 from bench.files import read_text
 
 SECONDS = 5
-MASK_SIZE = 224  # pixels a side at which masks are compared
+MASK_SIZE = 224  # pixels per side at which masks are compared
 SPLITS = ("train", "val", "test")
 
 
@@ -46,30 +46,31 @@ class Release:
     """One split of the single-source set.
 
     Args:
-        root: the folder that holds Single-source, or Single-source itself.
+        root: The folder that contains Single-source, or Single-source itself.
         split: "train", "val" or "test".
-        problems: gets what is wrong with rows of the table, which are then left out; None to raise the first.
+        problems: A list that collects the errors of invalid rows, which are then skipped; None to raise the first.
 
     Attributes:
-        table: the table's file.
-        videos: the samples of the split, in the order of the table.
-        annotated: how many of a video's first frames have a mask: 1 in training, 5 else.
+        table: The table's file.
+        videos: The samples of the split, in the order of the table.
+        annotated: Number of annotated frames per video, from the first one: 1 in training, 5 otherwise.
 
     Raises:
-        DataError: the table is missing or a row of it is not as it should be.
+        DataError: The table is missing, or a row of it is invalid.
     """
 
     folder_name: ClassVar[str] = "Single-source"
     table_name: ClassVar[str] = "s4_meta_data.csv"
     media_name: ClassVar[str] = "s4_data"
     columns: ClassVar[Sequence[Sequence[str]]] = (("name",), ("category",))
-    """What a `Video` is made of: of each, the names that its column may have."""
+    """The possible column names for each field of `Video`."""
 
     def __init__(self, root: Path, split: str, problems: list[DataError] | None = None) -> None:
         self.table = locate(root, self.folder_name, self.table_name) / self.table_name
         self.media = self.table.parent / self.media_name
         self.split = split
-        self.videos = [video for video, its in _read_table(self.table, self.columns, problems) if its == split]
+        rows = _read_table(self.table, self.columns, problems)
+        self.videos = [video for video, video_split in rows if video_split == split]
         self.annotated = self._annotated()
 
     def frames(self, video: Video, size: int) -> NDArray[np.uint8]:
@@ -77,27 +78,28 @@ class Release:
         return np.stack([media.read_image(path, video.name, size) for path in self.frame_paths(video)])
 
     def masks(self, video: Video) -> NDArray[np.bool_]:
-        """Their masks: (annotated, MASK_SIZE, MASK_SIZE)."""
+        """Return the masks of the annotated frames: (annotated, MASK_SIZE, MASK_SIZE)."""
         return np.stack([media.read_mask(path, video.name, MASK_SIZE) for path in self.mask_paths(video)])
 
     def log_mels(
         self, video: Video, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
     ) -> NDArray[np.float32]:
-        """Return the log-mel energies of the second that each annotated frame stands for: (annotated, frames, bins).
+        """Return the log-mel energies of each annotated frame's second: (annotated, frames, bins).
 
         Args:
-            video: whose sound.
-            rate: samples a second.
-            bins: of the filter bank.
-            frames: length.
-            window_s: seconds of each of the windows (`media.windows`) that stand for the seconds; None for these.
-            filler: what shorter spectrograms are filled up with.
+            video: The sample.
+            rate: Sample rate to which the sound is resampled, in Hz.
+            bins: Number of mel bins.
+            frames: Number of frames per second of sound.
+            window_s: Length in seconds of the windows (`media.windows`) that represent the seconds; None to use the
+                seconds themselves.
+            filler: The padding value of shorter spectrograms.
         """
         wave = media.read_audio(self.sound_path(video), video.name, rate)
         return log_mel(media.pieces(wave, rate, SECONDS, window_s)[: self.annotated], rate, bins, frames, filler)
 
     def files(self) -> Iterator[Path]:
-        """Yield the files that the split is read from: the table and the media."""
+        """Yield the files of the split: the table and the media."""
         yield self.table
         for video in self.videos:
             yield from self.frame_paths(video)
@@ -105,17 +107,17 @@ class Release:
             yield self.sound_path(video)
 
     def frame_paths(self, video: Video) -> list[Path]:
-        """Return the files of `frames`."""
+        """Return the files of the annotated frames."""
         folder = self.media / "visual_frames" / self.split / video.category / video.name
         return [folder / f"{video.name}_{number}.png" for number in range(1, self.annotated + 1)]
 
     def mask_paths(self, video: Video) -> list[Path]:
-        """Return the files of `masks`."""
+        """Return the files of the masks."""
         folder = self.media / "gt_masks" / self.split / video.category / video.name
         return [folder / f"{video.name}_{number}.png" for number in range(1, self.annotated + 1)]
 
     def sound_path(self, video: Video) -> Path:
-        """Return the file of `log_mels`."""
+        """Return the file of the video's sound."""
         return self.media / "audio_wav" / self.split / video.category / f"{video.name}.wav"
 
     def _annotated(self) -> int:
@@ -123,7 +125,7 @@ class Release:
 
 
 class MultiRelease(Release):
-    """One split of the multi-source set: as `Release`, but all five frames are annotated in every split."""
+    """One split of the multi-source set: like `Release`, but with all five frames annotated in every split."""
 
     folder_name = "Multi-sources"
     table_name = "ms3_meta_data.csv"
@@ -131,7 +133,7 @@ class MultiRelease(Release):
     columns = (("name", "video_id"),)
 
     def frame_paths(self, video: Video) -> list[Path]:
-        """The files of `frames`, which lie in one folder for all splits and keep the video's ending in their names."""
+        """Return the files of the frames, which share one folder for all splits and have ".mp4" in their names."""
         folder = self.media / "visual_frames" / video.name
         return [folder / f"{video.name}.mp4_{number}.png" for number in range(1, SECONDS + 1)]
 
@@ -150,13 +152,13 @@ def _read_table(
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
     if missing := [" or ".join(names) for names in (*columns, ("split",)) if not {*names} & {*header}]:
-        raise DataError(f"{path}: has no column {', '.join(missing)}: its first line has {', '.join(header)[:200]}")
+        raise DataError(f"{path}: column {', '.join(missing)} is missing: the first line has {', '.join(header)[:200]}")
     videos = []
-    places = {name: place for place, name in enumerate(header)}
+    indices = {name: index for index, name in enumerate(header)}
 
-    def value(row: Sequence[str], name: str) -> str:  # a dict of each row would have all columns of the header
-        place = places.get(name, len(row))
-        return row[place].strip() if place < len(row) else ""
+    def value(row: Sequence[str], name: str) -> str:  # cheaper than a dict per row with all columns of the header
+        index = indices.get(name, len(row))
+        return row[index].strip() if index < len(row) else ""
 
     for number, row in enumerate(rows, start=2):
         if not any(map(str.strip, row)):
@@ -166,15 +168,15 @@ def _read_table(
         if split in SPLITS and all(map(is_plain, parts)):
             videos.append((Video(*parts), split))
             continue
-        found = ", ".join(f"{names[0]} {part[:200]!r}" for names, part in zip(columns, parts, strict=True))
-        wanted = " and ".join(" or ".join(names) for names in columns)
+        actual = ", ".join(f"{names[0]} {part[:200]!r}" for names, part in zip(columns, parts, strict=True))
+        expected = " and ".join(" or ".join(names) for names in columns)
         note(
             DataError(
-                f"{path}, line {number}: columns {wanted} without slashes, and split, one of {', '.join(SPLITS)}; "
-                f"found {found}, split {split[:200]!r}"
+                f"{path}, line {number}: expected columns {expected} without slashes, and split, one of "
+                f"{', '.join(SPLITS)}; found {actual}, split {split[:200]!r}"
             ),
             problems,
         )
     if not videos:
-        raise DataError(f"{path}: holds no videos")
+        raise DataError(f"{path}: contains no videos")
     return videos

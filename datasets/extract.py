@@ -1,4 +1,4 @@
-"""AVE's videos, as released, taken apart into the frames and the sound that its reader reads, in another folder."""
+"""Extracts the frames and the sound of AVE's released videos, for AVE's reader, into another folder."""
 
 from __future__ import annotations
 
@@ -17,66 +17,65 @@ from bench.system.child_processes import process_pool
 _FRAMES = {f"{number:04d}.jpg" for number in range(1, ave.SECONDS + 1)}
 
 Progress = Callable[[Iterable[str], int, str], Iterable[str]]
-"""Wraps what is gone through, given how many there are and what one is called."""
+"""Wraps an iterable for a progress bar, given the number of items and the name of one."""
 
 
 def extract_ave(root: Path, out: Path, jobs: int, progress: Progress) -> list[str]:
-    """Extract all videos that are not extracted yet. The release is only read.
+    """Extract all videos that are not extracted yet. The release itself is never written to.
 
     Args:
-        root: the folder that holds AVE_Dataset with the videos, or AVE_Dataset itself.
-        out: the folder that gets another AVE_Dataset, with the annotation files, frames and sound: a --data-root.
-        jobs: processes that extract.
-        progress: wraps the videos.
+        root: The folder that contains AVE_Dataset with the videos, or AVE_Dataset itself.
+        out: The output folder, for an AVE_Dataset with annotation files, frames and sound; usable as --data-root.
+        jobs: Number of processes.
+        progress: Wraps the videos, for a progress bar.
 
     Returns:
-        What is wrong with the videos that could not be extracted.
+        Messages about the videos that could not be extracted.
 
     Raises:
-        DataError: an annotation file is missing or wrong.
-        UsageError: `out` lies in the release, or the release in `out`.
+        DataError: An annotation file is missing or invalid.
+        UsageError: `out` is inside the release, or the release inside `out`.
         BenchError: PyAV is not installed.
     """
     videos.check_library()
     release, target = locate(root, ave.FOLDER, ave.ANNOTATIONS), out / ave.FOLDER
-    places = [release.resolve(), target.resolve()]
-    if places[0] in (places[1], *places[1].parents) or places[1] in places[0].parents:
-        raise UsageError(f"--out {out} is where the release lies, which is never written to: name another folder")
+    source_path, target_path = release.resolve(), target.resolve()
+    if source_path in (target_path, *target_path.parents) or target_path in source_path.parents:
+        raise UsageError(f"--out {out} overlaps the release, which is never written to: pass another folder")
     names = {event.video for split in ave.SPLITS for event in ave.Release(root, split).events}
     target.mkdir(parents=True, exist_ok=True)
     for file in (ave.ANNOTATIONS, *ave.SPLITS.values()):
         _copy(release / file, target / file)
-    wrong = []
-    todo = []
+    problems = []
+    pending = []
     for name in sorted(names):
         try:
             if not _is_extracted(release, target, name):
-                todo.append(name)
+                pending.append(name)
         except DataError as error:
-            wrong.append(str(error))
+            problems.append(str(error))
     with process_pool(jobs) as pool:
-        problems = pool.map(partial(_extract, release, target), todo)
-        return [*wrong, *(problem for problem in progress(problems, len(todo), "video") if problem)]
+        messages = pool.map(partial(_extract, release, target), pending)
+        return [*problems, *(message for message in progress(messages, len(pending), "video") if message)]
 
 
 def _is_extracted(release: Path, target: Path, name: str) -> bool:
-    """Return whether a video is extracted whole, as this version of the program does it.
+    """Return whether a video is completely extracted by this version of the program.
 
-    What an earlier version extracted is removed, so that frames of both are never used together: those that are still
-    to be made are missing.
+    Output of an earlier version is removed, so that frames of both versions are never mixed.
 
     Raises:
-        DataError: there are files that the program did not write.
+        DataError: There are files that the program did not write.
     """
-    frames, sound, timing = _places(target, name)
+    frames, sound, timing = _outputs(target, name)
     if not frames.is_dir() and not sound.is_file():
         return False
     if read_timing(timing, name):
         return frames.is_dir() and sound.is_file()
     if frames.is_dir() and {path.name for path in frames.iterdir()} != _FRAMES:
         raise DataError(
-            f"sample {name}: {frames} holds frames that `bench data prepare` did not write: use this folder as it is, "
-            "as --data-root, or name another one as --out"
+            f"sample {name}: {frames} contains frames that `bench data prepare` did not write: use this folder as it "
+            "is, as --data-root, or pass another one as --out"
         )
     if (release / ave.VIDEOS / f"{name}.mp4").is_file():
         shutil.rmtree(frames, ignore_errors=True)
@@ -84,13 +83,13 @@ def _is_extracted(release: Path, target: Path, name: str) -> bool:
     return False
 
 
-def _places(target: Path, name: str) -> tuple[Path, Path, Path]:
-    """Return where a video's frames, its sound and its timing go."""
+def _outputs(target: Path, name: str) -> tuple[Path, Path, Path]:
+    """Return the paths of a video's frames, sound and timing."""
     return target / ave.FRAMES / name, target / ave.SOUNDS / f"{name}.wav", target / ave.TIMINGS / f"{name}.json"
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, unless its copy is there: what depends on when it was changed stays as it is."""
+    """Copy a file unless an equal copy exists, whose modification time is then preserved."""
     content = source.read_bytes()
     if not target.is_file() or target.read_bytes() != content:
         with atomic_file(target) as file:
@@ -98,10 +97,10 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _extract(release: Path, target: Path, name: str) -> str:
-    """Extract one video; returns what is wrong with it, or ""."""
+    """Extract one video; return a message if that fails, else ""."""
     video = release / ave.VIDEOS / f"{name}.mp4"
     try:
-        videos.extract(video, name, ave.SECONDS, *_places(target, name))
+        videos.extract(video, name, ave.SECONDS, *_outputs(target, name))
     except DataError as error:
         return str(error)
     return ""

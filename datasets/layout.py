@@ -1,4 +1,4 @@
-"""What the readers share: where a release lies, which names may lead to files, and what becomes of a wrong entry."""
+"""What the readers share: locating a release, checking names in annotations, and reporting invalid entries."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.files import MEBIBYTE
 
-MAX_TABLE_BYTES = 2 * MEBIBYTE  # bytes of an annotation file that is a table; the releases' have less than one
-MAX_PROBLEMS = 10_000  # wrong entries of a file that are kept; of a file with more, something else is wrong
-_MAX_NAME_BYTES = 200  # bytes of a name, in UTF-8: file systems take 255, and the readers add endings
+MAX_TABLE_BYTES = 2 * MEBIBYTE  # of a tabular annotation file; those of the releases have less than one
+MAX_PROBLEMS = 10_000  # invalid entries collected per file; a file with more of them is the wrong file
+_MAX_NAME_BYTES = 200  # in UTF-8: file systems allow 255, and the readers add extensions
 
 
 def is_plain(name: str) -> bool:
-    """Whether a name in an annotation can only be that of a file or folder in the very folder where it is looked for.
+    """Return whether a name in an annotation is a plain file name, which cannot lead out of its folder.
 
-    Annotations come from the internet, and a name in them must not lead out of the data root. So it has no slash of
-    either kind, no colon (a drive, or a stream of a file, on Windows), nothing that cannot be printed (NUL ends a path,
-    the rest would reach a terminal), is no `..`, also none with spaces behind it, which Windows drops, and is not too
-    long for a file system.
+    Annotations come from the internet, so a name in them must not point outside the data root. A plain name contains no
+    slash or backslash, no colon (a drive or an alternate stream on Windows) and no unprintable character (NUL ends a
+    path, others would reach a terminal). It is not `..`, even with trailing spaces, which Windows drops, and it is not
+    too long for a file system.
 
-    Links on the disk are followed wherever they lead: who lays out a release links its folders to other disks, and no
-    annotation can make a link. Nothing is ever written through one: what is made goes to a folder of its own.
+    Links on disk are followed: users link a release's folders to other disks, and no annotation can create a link.
+    Nothing is ever written through a link; output goes to separate folders.
     """
     if not name.strip(". ") or not name.isprintable() or set(name) & {*"/\\:"}:
         return False
@@ -29,24 +29,24 @@ def is_plain(name: str) -> bool:
 
 
 def locate(root: Path, folder: str, landmark: str) -> Path:
-    """Return the release's own folder: `root/folder`, or `root` itself, whichever holds the file `landmark`.
+    """Return the release's folder: `root/folder` or `root`, whichever contains the file `landmark`.
 
     Raises:
-        DataError: neither does.
+        DataError: Neither contains it.
     """
-    for place in (root / folder, root):
-        if (place / landmark).is_file():
-            return place
+    for candidate in (root / folder, root):
+        if (candidate / landmark).is_file():
+            return candidate
     raise DataError(
-        f"no {landmark} in {root / folder} nor in {root}: name the folder that holds {folder} as --data-root"
+        f"there is no {landmark} in {root / folder} or in {root}: pass the folder that contains {folder} as --data-root"
     )
 
 
 def note(error: DataError, problems: list[DataError] | None) -> None:
-    """Keep what is wrong with an entry, where a list is given to keep it in.
+    """Add an invalid entry's error to a list; raise it if there is no list, or if the list is full.
 
     Raises:
-        DataError: `error`, where none is, or more are in it than anybody would read.
+        DataError: `error`, if `problems` is None or has `MAX_PROBLEMS` items.
     """
     if problems is None or len(problems) >= MAX_PROBLEMS:
         raise error

@@ -1,4 +1,4 @@
-"""Kaldi's log-mel filter bank, as AST's feature extractor computes it, over many waveforms at once."""
+"""Kaldi's log-mel filter bank, as computed by AST's feature extractor, for batches of waveforms."""
 
 from __future__ import annotations
 
@@ -14,10 +14,20 @@ Matrix = NDArray[np.float32]
 
 
 def log_mel(waves: Matrix, rate: int, bins: int, frames: int, filler: float = 0.0) -> Matrix:
-    """Log-mel energies of waveforms (count, samples): (count, frames, bins).
+    """Return the log-mel energies of waveforms.
 
-    The mean of each waveform is removed. Hann window of 25 ms, shift of 10 ms, no dither, frames wholly inside the
-    waveform only. Longer results are cut to `frames`, shorter ones filled up with `filler`; AST takes 0.
+    The mean of each waveform is removed. The Hann window is 25 ms long, the hop is 10 ms; there is no dither, and only
+    frames entirely within the waveform are used.
+
+    Args:
+        waves: Waveforms, (count, samples).
+        rate: Sample rate, in Hz.
+        bins: Number of mel bins.
+        frames: Number of frames of the result; longer spectrograms are cut, shorter ones padded.
+        filler: The padding value; AST uses 0.
+
+    Returns:
+        Energies, (count, frames, bins).
     """
     window, shift = round(0.025 * rate), round(0.010 * rate)
     waves = waves - waves.mean(axis=1, keepdims=True)
@@ -37,23 +47,23 @@ def _fft_size(window: int) -> int:
 
 @lru_cache
 def _transform(window: int) -> tuple[Matrix, Matrix]:
-    """Kaldi's steps from a frame to its spectrum, all linear and so one matrix: real and imaginary, (window, bands).
+    """Return the matrix of Kaldi's steps from a frame to its spectrum: real and imaginary parts, each (window, bands).
 
-    A frame loses its mean, then its low frequencies (each sample less 0.97 of the one before), is windowed, padded to a
-    power of two and Fourier-transformed.
+    All steps are linear, so one matrix represents them: remove the mean, apply preemphasis (subtract 0.97 of the
+    preceding sample), multiply by the window, pad to a power of two, apply the Fourier transform.
     """
     frames = np.eye(window) - 1 / window
-    before = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
-    spectra = np.fft.rfft((frames - PREEMPHASIS * before) * np.hanning(window), _fft_size(window))
+    preceding = np.concatenate([frames[:, :1], frames[:, :-1]], axis=1)
+    spectra = np.fft.rfft((frames - PREEMPHASIS * preceding) * np.hanning(window), _fft_size(window))
     return spectra.real.astype(np.float32), spectra.imag.astype(np.float32)
 
 
 @lru_cache
 def _filters(rate: int, bins: int, window: int) -> Matrix:
-    """Triangles evenly spaced on Kaldi's mel scale from 20 Hz to half the rate: (bands, bins)."""
+    """Return triangular filters, evenly spaced on Kaldi's mel scale from 20 Hz to half the rate: (bands, bins)."""
     from transformers.audio_utils import mel_filter_bank
 
-    with warnings.catch_warnings():  # with 128 bins some low triangles hold no band: so it is in Kaldi and AST too
+    with warnings.catch_warnings():  # with 128 bins some low triangles contain no band, as in Kaldi and AST
         warnings.simplefilter("ignore", UserWarning)
         filters = mel_filter_bank(
             num_frequency_bins=_fft_size(window) // 2 + 1,

@@ -1,4 +1,4 @@
-"""What masks say: which pixels of a mask's file are foreground, and whether those of a split can be masks at all."""
+"""Interpretation of masks: which pixels of a mask's file are foreground, and whether a split's masks are plausible."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_ROUNDING = 2.0  # pixels that a side of one box may be off the other's, however small they are
+_ROUNDING = 2.0  # pixels by which the sides of two boxes may differ, however small the boxes are
 _T = TypeVar("_T")
 
 
 def foreground(image: Image.Image) -> NDArray[np.bool_]:
-    """Return the foreground of a mask, (height, width): whatever is not black, in colors, grays, a palette or 0 and 1.
+    """Return the foreground of a mask, (height, width): all pixels that are not black, in any color mode.
 
-    Where some of it is transparent, that is background; and where all the rest is black, the rest is foreground: a
-    black shape over nothing. JPEG keeps no black exactly, so there foreground is what is brighter than half.
+    Transparent pixels are background. If all opaque pixels are black, they are the foreground: a black shape on a
+    transparent background. JPEG does not preserve black exactly, so there pixels brighter than half are foreground.
     """
     if image.format == "JPEG":
         return np.asarray(image.convert("L")) > 127
@@ -28,58 +28,58 @@ def foreground(image: Image.Image) -> NDArray[np.bool_]:
         return values > 0
     if image.getbands()[-1] != "A":
         return np.asarray(values.any(axis=2))
-    lit, seen = np.asarray(values[..., :-1].any(axis=2)), values[..., -1] > 0
-    if seen.all() or not seen.any():
-        return lit
-    colored = lit & seen
-    return colored if colored.any() else seen
+    nonblack, opaque = np.asarray(values[..., :-1].any(axis=2)), values[..., -1] > 0
+    if opaque.all() or not opaque.any():
+        return nonblack
+    colored = nonblack & opaque
+    return colored if colored.any() else opaque
 
 
 def all_alike(masks: Iterable[tuple[_T, Any]]) -> tuple[_T, Literal["empty", "full"]] | None:
-    """Whether no mask has a foreground pixel, or none a background pixel: then they are none, or were read wrongly.
+    """Return whether all masks are empty or all are full; then they are not masks, or were read wrongly.
 
     Args:
-        masks: arrays or tensors of any shape, not 0 in the foreground, each with what tells it from others. As many
-            are taken as it needs: of sound masks one.
+        masks: Pairs of a name and an array or tensor of any shape that is nonzero in the foreground. They are consumed
+            only until the answer is clear: one valid mask is enough.
 
     Returns:
-        What tells the first from others, and what all of them are; None where they differ, or there are none.
+        The name of the first mask, and what all of them are; None if they differ, or if there are none.
     """
-    found: tuple[_T, Literal["empty", "full"]] | None = None
+    first: tuple[_T, Literal["empty", "full"]] | None = None
     for name, mask in masks:
         kind: Literal["empty", "full"] = "full" if mask.any() else "empty"
-        if (kind == "full" and not mask.all()) or (found and kind != found[1]):
+        if (kind == "full" and not mask.all()) or (first and kind != first[1]):
             return None
-        found = found or (name, kind)
-    return found
+        first = first or (name, kind)
+    return first
 
 
 def box_elsewhere(
     box: tuple[float, float, float, float], mask: NDArray[np.bool_], min_iou: float
 ) -> list[float] | None:
-    """Return the box around a mask where an object's own box is another one.
+    """Return the bounding box of a mask if it disagrees with the object's annotated box.
 
     Args:
-        box: x, y, width and height, in pixels.
-        mask: (height, width).
-        min_iou: what the IoU of the two boxes must be at least, unless they differ by rounding only.
+        box: The annotated box: x, y, width and height, in pixels.
+        mask: The mask, (height, width).
+        min_iou: The smallest IoU at which the boxes agree. They also agree if they differ only by rounding.
 
     Returns:
-        x, y, width and height of the box around the mask; None where the two agree, or the mask is empty.
+        X, y, width and height of the mask's bounding box; None if the boxes agree, or if the mask is empty.
     """
     if not mask.any():
         return None
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    around = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
+    bounds = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], dtype=float)
     x, y, width, height = box
-    own = np.array([x, y, x + width, y + height])
-    if _iou(own, around) >= min_iou or np.abs(own - around).max() <= _ROUNDING:
+    annotated = np.array([x, y, x + width, y + height])
+    if _iou(annotated, bounds) >= min_iou or np.abs(annotated - bounds).max() <= _ROUNDING:
         return None
-    left, top, right, bottom = around.tolist()
-    return [left, top, right - left, bottom - top]
+    x_min, y_min, x_max, y_max = bounds.tolist()
+    return [x_min, y_min, x_max - x_min, y_max - y_min]
 
 
-def _iou(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the IoU of two boxes, each left, top, right, bottom."""
-    common = np.clip(np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2]), 0, None).prod()
-    return float(common / ((one[2:] - one[:2]).prod() + (other[2:] - other[:2]).prod() - common))
+def _iou(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Return the IoU of two boxes, each given by left, top, right and bottom."""
+    intersection = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
+    return float(intersection / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - intersection))

@@ -1,4 +1,4 @@
-"""What a picture's file shows: whether all of its rows are there, which way is up, and its colors as RGB."""
+"""Details of picture files: whether all rows are present, the orientation, and conversion to RGB."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _PNG = b"\x89PNG\r\n\x1a\n"
-_VALUES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # of a pixel, by the color type of a PNG
+_VALUES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # values per pixel, by the color type of a PNG
 _PASSES = (
     (0, 0, 8, 8),
     (4, 0, 8, 8),
@@ -33,42 +33,42 @@ _PASSES = (
     (0, 2, 2, 4),
     (1, 0, 2, 2),
     (0, 1, 1, 2),
-)  # x, y, steps
-_PIECE = 2**20  # bytes of a PNG's pixels that are unpacked at a time
+)  # of an interlaced PNG: first x, first y, step in x, step in y
+_PIECE = 2**20  # bytes of a PNG's pixels that are decompressed at a time
 
 
 def numbered(folder: Path) -> list[Path]:
-    """List the pictures in a folder by the numbers in their names: `2.jpg` before `10.jpg`.
+    """Return the pictures in a folder, sorted by the numbers in their names: `2.jpg` before `10.jpg`.
 
-    Hidden files, as macOS leaves them (`._0001.jpg`), and files with another ending are none.
+    Hidden files, such as macOS's `._0001.jpg`, and files with other extensions are ignored.
     """
-    names = (path for path in folder.glob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-    return sorted(names, key=lambda path: (_natural(path.stem), path.name))
+    paths = (path for path in folder.glob("*") if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+    return sorted(paths, key=lambda path: (_natural(path.stem), path.name))
 
 
 def _natural(name: str) -> list[str | int]:
-    """Split a name into text and numbers by turns."""
-    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"(\d+)", name))]
+    """Split a name into alternating text and numbers."""
+    return [int(part) if index % 2 else part for index, part in enumerate(re.split(r"(\d+)", name))]
 
 
-def turn(image: Image.Image) -> Image.Transpose | None:
-    """Return how a picture must be turned or mirrored to be upright, by its EXIF; None if it is, or that is broken."""
+def orientation(image: Image.Image) -> Image.Transpose | None:
+    """Return the transposition that makes a picture upright, by its EXIF; None if it needs none or EXIF is broken."""
     if "exif" not in image.info:
         return None
     try:
         return _TURNS.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # it says nothing of the pixels, which may be sound
+    except Exception:  # the pixels may still be sound
         return None
 
 
 def is_on_its_side(image: Image.Image) -> bool:
-    """Return whether height and width change places when the picture is turned upright."""
-    return turn(image) in [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
+    """Return whether making a picture upright swaps its height and width."""
+    return orientation(image) in [_TURNS[tag] for tag in (5, 6, 7, 8)]
 
 
 def rgb(image: Image.Image) -> Image.Image:
-    """Return a picture of any mode in RGB: 16 bits of gray as 8, and black where it is transparent."""
-    if image.mode.startswith("I"):  # Pillow would make white of all that is above 255
+    """Return a picture of any mode in RGB; 16-bit gray becomes 8-bit, transparent pixels become black."""
+    if image.mode.startswith("I"):  # Pillow would turn every value above 255 white
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -77,44 +77,46 @@ def rgb(image: Image.Image) -> Image.Image:
 
 
 def check_rows(content: bytes) -> None:
-    """Refuse a PNG that holds fewer rows than its header says: Pillow leaves the others black without a word.
+    """Refuse a PNG with fewer rows than its header says, since Pillow silently leaves the missing ones black.
 
     Args:
-        content: the bytes of a file, a PNG or not; its header has been found to be one.
+        content: The bytes of a file whose header is valid; files other than PNGs are accepted.
 
     Raises:
-        ValueError: rows are missing.
+        ValueError: Rows are missing.
     """
     if not content.startswith(_PNG):
         return
-    needed, found = 0, 0
-    unpacked = zlib.decompressobj()
+    expected_bytes, pixel_bytes = 0, 0
+    decompressor = zlib.decompressobj()
     for kind, data in _chunks(content):
         if kind == b"IHDR":
-            needed = _unpacked_size(data)
-        while kind == b"IDAT" and data and found < needed and not unpacked.eof:
-            found += len(unpacked.decompress(data, _PIECE))
-            data = unpacked.unconsumed_tail
-    if found < needed:
-        raise ValueError(f"rows are missing: it holds {found:,} bytes of pixels, its header asks for {needed:,}")
+            expected_bytes = _decompressed_size(data)
+        while kind == b"IDAT" and data and pixel_bytes < expected_bytes and not decompressor.eof:
+            pixel_bytes += len(decompressor.decompress(data, _PIECE))
+            data = decompressor.unconsumed_tail
+    if pixel_bytes < expected_bytes:
+        raise ValueError(
+            f"rows are missing: it has {pixel_bytes:,} bytes of pixels, but its header says {expected_bytes:,}"
+        )
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and the data of each chunk of a PNG that is there whole."""
-    place = len(_PNG)
-    while place + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        yield kind, content[place + 8 : place + 8 + length]
-        place += length + 12
+    """Yield the kind and the data of each chunk of a PNG."""
+    offset = len(_PNG)
+    while offset + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, offset)
+        yield kind, content[offset + 8 : offset + 8 + length]
+        offset += length + 12
 
 
-def _unpacked_size(header: bytes) -> int:
-    """Return how many bytes the rows of a PNG have before they are packed: each begins with one for its filter."""
+def _decompressed_size(header: bytes) -> int:
+    """Return the number of bytes of a PNG's decompressed rows, each of which starts with a byte for its filter."""
     width, height, bits, colors, _, _, interlaced = struct.unpack_from(">IIBBBBB", header)
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
     size = 0
-    for left, top, step_x, step_y in passes:
-        columns, rows = -(-(width - left) // step_x), -(-(height - top) // step_y)
+    for x, y, step_x, step_y in passes:
+        columns, rows = -(-(width - x) // step_x), -(-(height - y) // step_y)
         if columns > 0 and rows > 0:
             size += rows * (1 + -(-columns * bits * _VALUES[colors] // 8))
     return size

@@ -1,7 +1,7 @@
-"""RefCOCO, RefCOCO+ (Yu et al., ECCV 2016) and RefCOCOg (Mao et al., CVPR 2016), as their releases unpack.
+"""RefCOCO, RefCOCO+ (Yu et al., ECCV 2016) and RefCOCOg (Mao et al., CVPR 2016), in the layout of their releases.
 
-<root>/images/train2014 (or images/mscoco/images/train2014) holds COCO's pictures, and <root>/<folder of the data set>
-holds instances.json, the objects in COCO's format, and refs(<who split it>).p, the expressions, as pickles.
+<root>/images/train2014 (or images/mscoco/images/train2014) contains COCO's pictures. <root>/<folder of the data set>
+contains instances.json, the objects in COCO's format, and refs(<author of the split>).p, the expressions, as pickles.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.datasets.refer_entries import Expression, read_entries
 from bench.errors import DataError, UsageError
 
 PICTURES = ("images/train2014", "images/mscoco/images/train2014")
-_MIN_IOU = 0.1  # of a box and the one around its mask, below which they can only be of different objects
+_MIN_IOU = 0.1  # of a box and its mask's bounding box; below it, they must belong to different objects
 _UNC = ("train", "val", "testA", "testB")
 
 
@@ -29,16 +29,16 @@ class DataSet:
     """One data set of the family.
 
     Attributes:
-        folder: the folder of its release.
-        splits: the splits of each of its split files, by who made them; the first is the default.
+        folder: The folder of its release.
+        splits: The splits of each split file, by the file's author; the first one is the default.
     """
 
     folder: str
     splits: Mapping[str, tuple[str, ...]]
 
 
-# The google files divide objects, not images: a training image may hold a validation object. That of RefCOCOg has no
-# test split: it was never released.
+# The google files split objects, not images: a training image may contain a validation object. RefCOCOg's google file
+# has no test split, which was never released.
 DATASETS = {
     "refcoco": DataSet("refcoco", {"unc": _UNC, "google": ("train", "val", "test")}),
     "refcoco_plus": DataSet("refcoco+", {"unc": _UNC}),
@@ -47,7 +47,7 @@ DATASETS = {
 
 
 def places(root: Path, dataset: str, split_by: str) -> tuple[Path, Path, Path]:
-    """Return where instances.json, the refs and the pictures of a data set lie, or should."""
+    """Return the paths of a data set's instances.json, refs and pictures, whether or not they exist."""
     folder = root / DATASETS[dataset].folder
     pictures = next((root / name for name in PICTURES if (root / name).is_dir()), root / PICTURES[0])
     return folder / "instances.json", folder / f"refs({split_by}).p", pictures
@@ -57,21 +57,21 @@ class Release:
     """One split of one data set.
 
     Args:
-        root: the folder that holds the data set's own folder and images.
-        dataset: a key of `DATASETS`.
-        split: one of the splits that `DATASETS` has for it.
-        split_by: who made the split file: "unc", "umd" or "google"; by default the one that most papers use.
-        problems: gets what is wrong with refs, which are then left out, and that none is left; None to raise the first.
-        boxes: whether boxes are needed: refs to objects without a sound one are then wrong.
+        root: The folder that contains the data set's folder and the images.
+        dataset: A key of `DATASETS`.
+        split: One of the data set's splits in `DATASETS`.
+        split_by: The author of the split file: "unc", "umd" or "google"; by default the one that most papers use.
+        problems: A list that collects the errors of invalid refs, which are then skipped; None to raise the first.
+        boxes: Whether boxes are needed; refs to objects without a valid box are then invalid.
 
     Attributes:
-        expressions: the samples of the split, one a sentence, in the order of the file.
-        test_images: the ids of the images of the data set's test splits, whatever `split` is.
-        instances, refs: the files that it is read from.
+        expressions: The samples of the split, one per sentence, in the order of the file.
+        test_images: The ids of all images of the data set's test splits, whatever `split` is.
+        instances, refs: The annotation files.
 
     Raises:
-        UsageError: there is no such data set, split file or split.
-        DataError: a file is missing, or an entry of it is not as it should be.
+        UsageError: There is no such data set, split file or split.
+        DataError: A file is missing, or an entry of it is invalid.
     """
 
     def __init__(
@@ -84,19 +84,18 @@ class Release:
         boxes: bool = True,
     ) -> None:
         if dataset not in DATASETS:
-            raise UsageError(f"no data set {dataset!r}: there are {', '.join(DATASETS)}")
+            raise UsageError(f"unknown data set {dataset!r}: choose one of {', '.join(DATASETS)}")
         known = DATASETS[dataset]
         split_by = split_by or next(iter(known.splits))
         if split_by not in known.splits:
-            raise UsageError(f"{dataset} is not split by {split_by!r}, only by {', '.join(known.splits)}")
+            raise UsageError(f"{dataset} has no split file by {split_by!r}: choose one of {', '.join(known.splits)}")
         if split not in known.splits[split_by]:
-            raise UsageError(
-                f"{dataset} split by {split_by} has no split {split!r}: it has {', '.join(known.splits[split_by])}"
-            )
+            splits = ", ".join(known.splits[split_by])
+            raise UsageError(f"{dataset} split by {split_by} has no split {split!r}: choose one of {splits}")
         self.instances, self.refs, self.pictures = places(root, dataset, split_by)
         if missing := [path for path in (self.instances, self.refs, self.pictures) if not path.exists()]:
             raise DataError(
-                f"missing: {', '.join(map(str, missing))}. Name as --data-root the folder that holds "
+                f"missing: {', '.join(map(str, missing))}. Pass as --data-root the folder that contains "
                 f"{known.folder}/instances.json, {known.folder}/refs({split_by}).p and {' or '.join(PICTURES)}"
             )
         entries = read_entries(dataset, self.instances, self.refs, problems)
@@ -106,17 +105,17 @@ class Release:
             for problem in entries.box_problems():
                 note(problem, problems)
         if not self.expressions:
-            note(DataError(f"{self.refs}: holds no expressions of split {split}"), problems)
+            note(DataError(f"{self.refs}: contains no expressions of split {split}"), problems)
         self._segmentations = entries.segmentations
         self.test_images = frozenset(
             expression.image_id
-            for name, its in entries.expressions.items()
+            for name, expressions in entries.expressions.items()
             if name not in ("train", "val")
-            for expression in its
+            for expression in expressions
         )
 
     def files(self) -> Iterator[Path]:
-        """Yield the files that the split is read from: both annotation files and the pictures."""
+        """Yield the files of the split: both annotation files and the pictures."""
         yield from (self.instances, self.refs)
         yield from dict.fromkeys(map(self.picture_path, self.expressions))
 
@@ -125,10 +124,10 @@ class Release:
         return self.pictures / expression.file_name
 
     def image(self, expression: Expression) -> NDArray[np.uint8]:
-        """Return the picture in RGB, (height, width, 3), as large as it is.
+        """Return the picture in RGB and full size, (height, width, 3).
 
         Raises:
-            DataError: the file is missing, broken or too large, or of another size than instances.json says.
+            DataError: The file is missing, broken or too large, or its size differs from that in instances.json.
         """
         path = self.picture_path(expression)
         sample = f"{expression.sent_id} of {expression.dataset}"
@@ -145,29 +144,29 @@ class Release:
         """Return the object's box: x, y, width and height, in pixels.
 
         Raises:
-            DataError: instances.json has none that is one.
+            DataError: instances.json has no valid box for it.
         """
         if expression.box is None:
-            raise DataError(f"{self.instances}: annotation {expression.ann_id} has no box that is one")
+            raise DataError(f"{self.instances}: annotation {expression.ann_id} has no valid box")
         return expression.box
 
     def check_together(self, expression: Expression, mask: NDArray[np.bool_]) -> None:
-        """Refuse a mask (height, width) that lies elsewhere than the box: they are not of one object.
+        """Check that the object's box agrees with its mask (height, width): otherwise they are of different objects.
 
         Raises:
-            DataError: it does.
+            DataError: They disagree.
         """
         if expected := box_elsewhere(self.box(expression), mask, _MIN_IOU):
             raise DataError(
                 f"{self.instances}: annotation {expression.ann_id}: bbox {list(self.box(expression))} and segmentation "
-                f"do not belong together: the box around its mask is {expected} (x, y, width, height)"
+                f"do not match: the mask's bounding box is {expected} (x, y, width, height)"
             )
 
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
-        """Return the object's pixels: (height, width), True inside.
+        """Return the object's mask: (height, width), True inside.
 
         Raises:
-            DataError: its segmentation in instances.json cannot be decoded.
+            DataError: Its segmentation in instances.json cannot be decoded.
         """
         try:
             return coco_mask.decode_json(self._segmentations[expression.ann_id], expression.size)
@@ -177,63 +176,63 @@ class Release:
 
 @dataclass(frozen=True)
 class Mixed:
-    """Expressions of several data sets, to be used as those of one `Release` are.
+    """Expressions of several data sets, with the interface of a single `Release`.
 
     Attributes:
-        releases: where each data set's images and masks are, by its name.
-        expressions: the samples.
+        releases: The release of each data set, by its name.
+        expressions: The samples.
     """
 
     releases: Mapping[str, Release]
     expressions: Sequence[Expression]
 
     def files(self) -> Iterator[Path]:
-        """As `Release.files`, of all data sets."""
+        """Yield the files of all data sets, as `Release.files` does."""
         for release in self.releases.values():
             yield from (release.instances, release.refs)
-        pictures = (self.releases[each.dataset].picture_path(each) for each in self.expressions)
+        pictures = (self.releases[expression.dataset].picture_path(expression) for expression in self.expressions)
         yield from dict.fromkeys(pictures)
 
     def image(self, expression: Expression) -> NDArray[np.uint8]:
-        """As `Release.image`."""
+        """Return the picture, as `Release.image` does."""
         return self.releases[expression.dataset].image(expression)
 
     def box(self, expression: Expression) -> tuple[float, float, float, float]:
-        """As `Release.box`."""
+        """Return the object's box, as `Release.box` does."""
         return self.releases[expression.dataset].box(expression)
 
     def check_together(self, expression: Expression, mask: NDArray[np.bool_]) -> None:
-        """As `Release.check_together`."""
+        """Check that the object's box agrees with its mask, as `Release.check_together` does."""
         self.releases[expression.dataset].check_together(expression, mask)
 
     def mask(self, expression: Expression) -> NDArray[np.bool_]:
-        """As `Release.mask`."""
+        """Return the object's mask, as `Release.mask` does."""
         return self.releases[expression.dataset].mask(expression)
 
 
 def mixed(root: Path, datasets: Sequence[str], problems: list[DataError] | None = None, boxes: bool = True) -> Mixed:
-    """Return the training expressions of several data sets, less every image that any of them has in a test split.
+    """Return the training expressions of several data sets, without the images of any of their test splits.
 
-    The data sets share COCO's images and divide them differently: what one trains on, another may test on.
+    The data sets share COCO's images and split them differently: one may train on images that another tests on.
 
     Args:
-        root: as for `Release`.
-        datasets: keys of `DATASETS`; their default split files are read.
-        problems: as for `Release`.
-        boxes: as for `Release`.
+        root: As for `Release`.
+        datasets: Keys of `DATASETS`; their default split files are read.
+        problems: As for `Release`.
+        boxes: As for `Release`.
 
     Raises:
-        UsageError: one of them does not exist.
-        DataError: as for `Release`, or no image is left.
+        UsageError: One of the data sets does not exist.
+        DataError: As for `Release`, or no image remains.
     """
     releases = {name: Release(root, name, "train", problems=problems, boxes=boxes) for name in datasets}
     held_out = frozenset[int]().union(*(release.test_images for release in releases.values()))
-    left = [
+    expressions = [
         expression
         for release in releases.values()
         for expression in release.expressions
         if expression.image_id not in held_out
     ]
-    if not left:
+    if not expressions:
         raise DataError(f"{root}: every training image of {', '.join(releases)} is in a test split of one of them")
-    return Mixed(releases, left)
+    return Mixed(releases, expressions)

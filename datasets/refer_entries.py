@@ -1,4 +1,4 @@
-"""The entries of a RefCOCO release: what its refs say, together with the objects and images that they name."""
+"""The entries of a RefCOCO release: its refs, combined with the objects and images that they refer to."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bench.datasets.refer_keys import absent_in_refs
 from bench.errors import DataError
 
 MAX_EXPRESSIONS = 500_000  # refs and sentences; the largest data set has 192,000
-MAX_CHARACTERS = 10_000  # characters of a sentence; the longest of the releases have some hundred
+MAX_CHARACTERS = 10_000  # of a sentence; the longest ones of the releases have some hundred
 MAX_SIDE = 10_000  # pixels; COCO's pictures have at most 640
-OVERHANG = 5.0  # pixels that a box, drawn by hand and rounded, may reach beyond its picture
+OVERHANG = 5.0  # pixels by which a box, drawn by hand and rounded, may extend beyond its picture
 _KINDS = {int: "a whole number", str: "text", list: "a list"}
 _T = TypeVar("_T", int, str, "list[Any]")
 
@@ -29,13 +29,13 @@ class Expression:
     """One sample: a sentence about one object of one picture.
 
     Attributes:
-        dataset: name of its data set, a key of `DATASETS`.
-        sent_id, ref_id, ann_id, image_id: the release's own numbers.
-        category_id: that of the ref, None where it is none: only `verify` reads it.
-        text: the sentence, as cleaned by the release's authors.
-        file_name: the picture's.
-        box: x, y, width and height of the object, in pixels; None where the annotation has none that is one.
-        size: height and width of the picture, in pixels.
+        dataset: The name of its data set, a key of `DATASETS`.
+        sent_id, ref_id, ann_id, image_id: The release's ids.
+        category_id: The ref's category id, None if it is missing or invalid; used by `verify` only.
+        text: The sentence, as cleaned by the release's authors.
+        file_name: The picture's file name.
+        box: X, y, width and height of the object, in pixels; None if the annotation has no valid box.
+        size: Height and width of the picture, in pixels.
     """
 
     dataset: str
@@ -52,17 +52,17 @@ class Expression:
 
 @dataclass(frozen=True)
 class Entries:
-    """What a data set's two files hold.
+    """The contents of a data set's two annotation files.
 
     Attributes:
-        expressions: by split.
-        segmentations: by number of annotation, as JSON; None where it has none.
-        categories: by number of annotation, the number of the category that it is of; None where it has none.
-        known_categories: the numbers of those that instances.json has.
-        problems: what is wrong with refs, which are left out.
-        wrong_boxes: by number of annotation, what is wrong with its box.
-        absent: the keys of `coco_instances.OPTIONAL` that no annotation has.
-        repeated: numbers that are there twice, in words, each with its file.
+        expressions: The expressions, by split.
+        segmentations: Segmentations as JSON, by annotation id; None for an annotation without one.
+        categories: Category ids, by annotation id; None for an annotation without one.
+        known_categories: The ids of the categories in instances.json.
+        problems: Errors of invalid refs, which are skipped.
+        wrong_boxes: Errors of invalid boxes, by annotation id.
+        absent: The keys of `coco_instances.OPTIONAL` that no annotation has.
+        repeated: Pairs of a file and a message about an id that occurs twice in it.
     """
 
     expressions: dict[str, list[Expression]] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Entries:
     repeated: list[tuple[Path, str]] = field(default_factory=list)
 
     def box_problems(self) -> list[DataError]:
-        """Return what is wrong with boxes; in one message where there is none at all."""
+        """Return the errors of invalid boxes; a single one if no annotation has a box."""
         problems = list(self.wrong_boxes.values())
         if problems and "bbox" in self.absent:
             return [DataError(f"{problems[0]}; no annotation of the file has one")]
@@ -83,16 +83,16 @@ class Entries:
 
 
 def read_entries(dataset: str, instances: Path, refs: Path, problems: list[DataError] | None = None) -> Entries:
-    """Read both files; only once a process, as long as their times and sizes stay what they are.
+    """Read both files; the result is cached within the process until a file's time or size changes.
 
     Args:
-        dataset: the name that the expressions are given.
-        instances: objects and images in COCO's format. It holds more than the refs name: the rest is dropped.
-        refs: the refs, each with its sentences, as a pickle.
-        problems: gets what is wrong with refs, which are then left out; None to raise the first.
+        dataset: The data set's name, for the expressions.
+        instances: Objects and images in COCO's format; those that no ref refers to are ignored.
+        refs: The refs, each with its sentences, as a pickle.
+        problems: A list that collects the errors of invalid refs, which are then skipped; None to raise the first.
 
     Raises:
-        DataError: an entry is not as it should be: the message names its file, its number and the key.
+        DataError: An entry is invalid; the message names its file, its id and the key.
     """
     entries = _read(dataset, instances, refs, _stamp(instances), _stamp(refs))
     for problem in entries.problems:
@@ -108,27 +108,25 @@ def _stamp(path: Path) -> tuple[int, int]:
 def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -> Entries:
     all_refs = refer_pickle.load(refs)
     _check_count(all_refs, refs)
-    found = read_instances(instances, _numbers(all_refs, "image_id"), _numbers(all_refs, "ann_id"))
-    absent = [f"{instances}: {what}" for what in found.absent]
-    absent += [f"{refs}: {what}" for what in absent_in_refs(all_refs)]
+    content = read_instances(instances, _ids(all_refs, "image_id"), _ids(all_refs, "ann_id"))
+    absent = [f"{instances}: {message}" for message in content.absent]
+    absent += [f"{refs}: {message}" for message in absent_in_refs(all_refs)]
     if absent:
         raise DataError(". ".join(absent))
-    entries = Entries(
-        known_categories=found.categories,
-        absent=found.optional,
-        repeated=[*((instances, what) for what in found.repeated), *((refs, what) for what in _repeated(all_refs))],
-    )
-    for number, ref in enumerate(all_refs):
+    repeated = [(instances, message) for message in content.repeated]
+    repeated += [(refs, message) for message in _repeated(all_refs)]
+    entries = Entries(known_categories=content.categories, absent=content.optional, repeated=repeated)
+    for index, ref in enumerate(all_refs):
         try:
-            where = f"{refs}: ref {_take(ref, 'ref_id', int, f'{refs}: ref at place {number}')}"
-            ann_id, image_id = _take(ref, "ann_id", int, where), _take(ref, "image_id", int, where)
-            _check_named(where, instances, "ann_id", ann_id, found.annotations, found.ambiguous[1])
-            _check_named(where, instances, "image_id", image_id, found.images, found.ambiguous[0])
-            annotation = found.annotations[ann_id]
-            expressions = list(_expressions(dataset, ref, where, annotation, found.images[image_id], instances))
-            entries.expressions.setdefault(_take(ref, "split", str, where), []).extend(expressions)
+            location = f"{refs}: ref {_take(ref, 'ref_id', int, f'{refs}: ref number {index}')}"
+            ann_id, image_id = _take(ref, "ann_id", int, location), _take(ref, "image_id", int, location)
+            _check_reference(location, instances, "ann_id", ann_id, content.annotations, content.ambiguous[1])
+            _check_reference(location, instances, "image_id", image_id, content.images, content.ambiguous[0])
+            annotation = content.annotations[ann_id]
+            expressions = list(_expressions(dataset, ref, location, annotation, content.images[image_id], instances))
+            entries.expressions.setdefault(_take(ref, "split", str, location), []).extend(expressions)
         except DataError as error:
-            entries.problems.append(DataError(str(error)))  # without the traceback, since it is kept
+            entries.problems.append(DataError(str(error)))  # a new error, so that the traceback is not kept in memory
         else:
             entries.segmentations[ann_id] = annotation.get("segmentation")
             entries.categories[ann_id] = annotation.get("category_id")
@@ -138,7 +136,7 @@ def _read(dataset: str, instances: Path, refs: Path, *stamps: tuple[int, int]) -
 
 
 def absent_in(instances: Path, refs: Path) -> list[DataError]:
-    """Return what those of the two files lack that are there: all of it, or that they cannot be read."""
+    """Return errors about all required keys that the two files lack, if they exist, or that they cannot be read."""
 
     def absent(path: Path) -> Iterable[str]:
         return absent_in_refs(refer_pickle.load(path)) if path == refs else read_instances(path, (), ()).absent
@@ -146,38 +144,38 @@ def absent_in(instances: Path, refs: Path) -> list[DataError]:
     problems = []
     for path in (instances, refs):
         try:
-            problems += [DataError(f"{path}: {what}") for what in absent(path)] if path.exists() else []
+            problems += [DataError(f"{path}: {message}") for message in absent(path)] if path.exists() else []
         except DataError as error:
             problems.append(error)
     return problems
 
 
-def _check_named(
-    where: str, path: Path, key: str, number: int, known: Container[int], ambiguous: Container[int]
+def _check_reference(
+    location: str, path: Path, key: str, number: int, known: Container[int], ambiguous: Container[int]
 ) -> None:
-    """Make sure that an image or annotation that a ref names is there, and once only."""
+    """Check that an image or annotation that a ref refers to exists and is unambiguous."""
     if number not in known:
-        raise DataError(f"{where}: {key} {number} is not in {path}: the two files are not of one release")
+        raise DataError(f"{location}: {key} {number} is not in {path}: the two files are from different releases")
     if number in ambiguous:
         raise DataError(
-            f"{where}: {key} {number} is there twice in {path}, with other contents, and which is meant cannot be told"
+            f"{location}: {key} {number} occurs twice in {path} with different contents, so the reference is ambiguous"
         )
 
 
 def _repeated(refs: list[dict[str, Any]]) -> Iterator[str]:
     for ref_id, count in Counter(ref["ref_id"] for ref in refs if type(ref.get("ref_id")) is int).items():
         if count > 1:
-            yield f"ref_id {ref_id} is there {count} times, expected once"
+            yield f"ref_id {ref_id} occurs {count} times, expected once"
 
 
-def _numbers(refs: list[dict[str, Any]], key: str) -> set[int]:
+def _ids(refs: list[dict[str, Any]], key: str) -> set[int]:
     return {number for ref in refs if type(number := ref.get(key)) is int}
 
 
 def _check_count(refs: list[dict[str, Any]], path: Path) -> None:
-    """Refuse more refs and sentences than a data set can have; a pickle may name one sentence millions of times."""
-    sentences = (ref.get("sentences") for ref in refs)
-    count = len(refs) + sum(len(each) for each in sentences if isinstance(each, list))
+    """Refuse more refs and sentences than a data set can have; a pickle may repeat one sentence millions of times."""
+    lists = (ref.get("sentences") for ref in refs)
+    count = len(refs) + sum(len(sentences) for sentences in lists if isinstance(sentences, list))
     if count > MAX_EXPRESSIONS:
         raise DataError(f"{path}: {count:,} refs and sentences, more than {MAX_EXPRESSIONS:,}")
 
@@ -185,28 +183,28 @@ def _check_count(refs: list[dict[str, Any]], path: Path) -> None:
 def _expressions(
     dataset: str,
     ref: Mapping[str, Any],
-    where: str,
+    location: str,
     annotation: Mapping[str, Any],
     image: Mapping[str, Any],
     path: Path,
 ) -> Iterator[Expression]:
-    """Yield one expression for each sentence of a ref; `where` and `path`, of instances.json, are named in errors."""
+    """Yield one expression per sentence of a ref; errors name `location`, of the ref, and `path`, of instances.json."""
     if annotation.get("image_id") != image["id"]:
         raise DataError(
-            f"{where}: its image_id is {image['id']}, but that of annotation {annotation['id']} in {path} is "
+            f"{location}: its image_id is {image['id']}, but that of annotation {annotation['id']} in {path} is "
             f"{reprlib.repr(annotation.get('image_id'))}"
         )
     size = _size(image, f"{path}: image {image['id']}")
     file_name = _take(image, "file_name", str, f"{path}: image {image['id']}")
     if not is_plain(file_name):
-        raise DataError(f"{path}: image {image['id']}: file_name is no plain name of a file: {reprlib.repr(file_name)}")
+        raise DataError(f"{path}: image {image['id']}: file_name is not a plain file name: {reprlib.repr(file_name)}")
     box = _box(annotation.get("bbox"), size)
-    for number, sentence in enumerate(_take(ref, "sentences", list, where)):
-        place = f"{where}: sentence {number}"
-        sent_id = _take(sentence, "sent_id", int, place)
-        text = _take(sentence, "sent" if sentence.get("sent") else "raw", str, place)
+    for number, sentence in enumerate(_take(ref, "sentences", list, location)):
+        sentence_location = f"{location}: sentence {number}"
+        sent_id = _take(sentence, "sent_id", int, sentence_location)
+        text = _take(sentence, "sent" if sentence.get("sent") else "raw", str, sentence_location)
         if len(text) > MAX_CHARACTERS:
-            raise DataError(f"{place}: {len(text):,} characters, more than {MAX_CHARACTERS:,}")
+            raise DataError(f"{sentence_location}: {len(text):,} characters, more than {MAX_CHARACTERS:,}")
         yield Expression(
             dataset,
             sent_id,
@@ -214,7 +212,7 @@ def _expressions(
             ref["ann_id"],
             ref["image_id"],
             category if type(category := ref.get("category_id")) is int else None,
-            # Python 2 wrote what lies beyond 16 bits as two halves.
+            # Python 2 wrote characters beyond 16 bits as two surrogates.
             text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"),
             file_name,
             box,
@@ -222,15 +220,15 @@ def _expressions(
         )
 
 
-def _size(image: Mapping[str, Any], where: str) -> tuple[int, int]:
-    height, width = _take(image, "height", int, where), _take(image, "width", int, where)
+def _size(image: Mapping[str, Any], location: str) -> tuple[int, int]:
+    height, width = _take(image, "height", int, location), _take(image, "width", int, location)
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
-        raise DataError(f"{where}: height and width should be 1 to {MAX_SIDE} pixels, found {height} and {width}")
+        raise DataError(f"{location}: height and width should be 1 to {MAX_SIDE} pixels, found {height} and {width}")
     return height, width
 
 
 def _box(bbox: Any, size: tuple[int, int]) -> tuple[float, float, float, float] | None:
-    """Return a box that is one: of some size, and inside the picture; None where it is not."""
+    """Return a valid box, which is not empty and inside the picture; None if it is invalid."""
     if not _is_four_numbers(bbox):
         return None
     x, y, width, height = map(float, bbox)
@@ -241,26 +239,26 @@ def _box(bbox: Any, size: tuple[int, int]) -> tuple[float, float, float, float] 
 def _is_four_numbers(bbox: Any) -> bool:
     if not isinstance(bbox, list) or len(bbox) != 4:
         return False
-    # A comparison, unlike a conversion, also stands numbers that are too large for float, and is False for NaN.
+    # Unlike a conversion, a comparison works for integers that are too large for float, and it is False for NaN.
     return all(type(part) in (int, float) and abs(part) <= MAX_SIDE for part in bbox)
 
 
 def _wrong_box(annotation: Mapping[str, Any], size: tuple[int, int], path: Path) -> DataError:
-    where, bbox = f"{path}: annotation {annotation['id']}", annotation.get("bbox")
+    location, bbox = f"{path}: annotation {annotation['id']}", annotation.get("bbox")
     if not _is_four_numbers(bbox):
-        return DataError(f"{where}: bbox should be x, y, width and height in pixels, found {reprlib.repr(bbox)}")
+        return DataError(f"{location}: bbox should be x, y, width and height in pixels, found {reprlib.repr(bbox)}")
     return DataError(
-        f"{where}: bbox {bbox} (x, y, width, height) should have some width and height and lie inside the picture, "
-        f"which is {size[1]} wide and {size[0]} high"
+        f"{location}: bbox {bbox} (x, y, width, height) should have a positive width and height and be inside the "
+        f"picture, which is {size[1]} wide and {size[0]} high"
     )
 
 
-def _take(entry: Any, key: str, kind: type[_T], where: str) -> _T:
-    """`entry[key]`, which must be there and of that kind."""
+def _take(entry: Any, key: str, kind: type[_T], location: str) -> _T:
+    """Return `entry[key]`, which must exist and be of a type."""
     if not isinstance(entry, dict):
-        raise DataError(f"{where}: should be a dict, found {reprlib.repr(entry)}")
+        raise DataError(f"{location}: should be a dict, found {reprlib.repr(entry)}")
     value = entry.get(key)
     if type(value) is not kind:
-        found = reprlib.repr(value) if key in entry else "nothing"
-        raise DataError(f"{where}: {key} should be {_KINDS[kind]}, found {found}")
+        actual = reprlib.repr(value) if key in entry else "nothing"
+        raise DataError(f"{location}: {key} should be {_KINDS[kind]}, found {actual}")
     return value

@@ -1,6 +1,6 @@
-"""What is known of each official release: where it is to be had, its license, its layout, and what is published of it.
+"""Facts about each official release: where to get it, its license, its layout and its published counts.
 
-Only text and numbers, so that a command can tell a user what is missing before anything heavy is imported.
+The module contains only text and numbers, so that a command can report what is missing before heavy imports.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Counts = Mapping[str, Mapping[str, int]]
-"""By split, or "all" for all of them together: how many there are of each kind of thing."""
+"""Numbers of videos, events, expressions and the like, by split; "all" stands for all splits together."""
 
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a release.
+    """Facts about a release.
 
     Attributes:
-        title: the benchmark's name.
-        paper: where it was published.
-        pages: where its authors tell how to get it.
-        mirrors: where else it is to be had, as a copy that others keep.
-        license: as far as it is known.
-        layout: what lies below the folder that is named as --data-root, as a tree.
-        counts: as published.
-        needs: what must be there to read it: of each line any one of the paths below --data-root.
-        categories: the names of all categories, where they are part of the annotations.
+        title: The benchmark's name.
+        paper: Its publication.
+        pages: The authors' pages with instructions to get it.
+        license: Its license, as far as known.
+        layout: The files within the folder that is passed as --data-root, as a tree.
+        counts: The published counts.
+        required: The paths below --data-root that are needed to read it: any one of each tuple.
+        categories: The names of all categories, if they are part of the annotations.
+        mirrors: Copies hosted by others.
     """
 
     title: str
@@ -35,22 +35,22 @@ class Card:
     license: str
     layout: str
     counts: Counts
-    needs: tuple[tuple[str, ...], ...]
+    required: tuple[tuple[str, ...], ...]
     categories: tuple[str, ...] = ()
     mirrors: tuple[str, ...] = ()
 
     def missing(self, root: Path) -> list[str]:
-        """Return what is needed below `root` and not there; of several places the first is named."""
-        return [places[0] for places in self.needs if not any((root / place).exists() for place in places)]
+        """Return the required paths that are missing below `root`; of several alternatives, the first."""
+        return [paths[0] for paths in self.required if not any((root / path).exists() for path in paths)]
 
 
 _AVE_LAYOUT = """\
 AVE_Dataset/
-  Annotations.txt  trainSet.txt  valSet.txt  testSet.txt    category&video id&quality&start&end, a header or none
-  AVE/<video id>.mp4                       as released; `bench data prepare ave` makes of them, in a folder of its own:
-  video_frames/<video id>/0001.jpg ...     10 or more, spread evenly over the ten seconds; ordered by number
-  raw_audio/<video id>.wav                 of any sample rate, mono or stereo
-  extracted/<video id>.json                what the video has of each second; written by `prepare`, read by `verify`"""
+  Annotations.txt  trainSet.txt  valSet.txt  testSet.txt    category&video id&quality&start&end, header optional
+  AVE/<video id>.mp4                       as released; from these `bench data prepare ave` makes, in another folder:
+  video_frames/<video id>/0001.jpg ...     10 or more, spread evenly over the ten seconds, ordered by number
+  raw_audio/<video id>.wav                 any sample rate, mono or stereo
+  extracted/<video id>.json                timing of frames and sound; written by `prepare`, read by `verify`"""
 
 _AVE_CATEGORIES = (
     *("Accordion", "Acoustic guitar", "Baby cry, infant cry", "Banjo", "Bark", "Bus", "Cat", "Chainsaw", "Church bell"),
@@ -64,7 +64,7 @@ Single-source/
   s4_meta_data.csv                         columns name, category, split (train, val, test); others are not read
   s4_data/
     visual_frames/<split>/<category>/<name>/<name>_1.png ... _5.png
-    gt_masks/<split>/<category>/<name>/<name>_1.png ... _5.png    of training videos only the first
+    gt_masks/<split>/<category>/<name>/<name>_1.png ... _5.png    for training videos only the first
     audio_wav/<split>/<category>/<name>.wav"""
 
 _MS3_LAYOUT = """\
@@ -77,7 +77,7 @@ Multi-sources/
 
 _REFER_LAYOUT = """\
 images/train2014/                          (or images/mscoco/images/train2014/), shared by all three data sets
-  COCO_train2014_000000581857.jpg ...      COCO's own names: the image id, filled up with zeros to 12 digits
+  COCO_train2014_000000581857.jpg ...      COCO's names: the image id, zero-padded to 12 digits
 {folder}/
   instances.json                           objects in COCO's format
     images:       id, file_name, height, width
@@ -86,10 +86,10 @@ images/train2014/                          (or images/mscoco/images/train2014/),
     categories:   id
   refs({split_by}).p                              the expressions, as a pickle: a list of dicts
     each ref:       ref_id, ann_id, image_id, split, sentences; category_id
-    each sentence:  sent_id, sent (or raw, if sent is empty or not there)
-  category_id and categories are read by `verify` only; other keys may be there, and are not read"""
+    each sentence:  sent_id, sent (or raw, if sent is empty or missing)
+  category_id and categories are read by `verify` only; other keys are ignored"""
 
-_ON_YOUTUBE = "see the page; the videos are YouTube's, under the terms of those who uploaded them"
+_ON_YOUTUBE = "see the page; the videos are from YouTube, under their uploaders' terms"
 _AVSBENCH = {
     "paper": 'Zhou et al., "Audio-Visual Segmentation", ECCV 2022, https://arxiv.org/abs/2207.05042',
     "pages": ("https://opennlplab.github.io/AVSBench", "https://github.com/OpenNLPLab/AVSBench"),
@@ -100,25 +100,30 @@ _YU = f"{_KAZEMZADEH}, ECCV 2016"
 _MAO = 'Mao et al., "Generation and Comprehension of Unambiguous Object Descriptions", CVPR 2016'
 
 
-def _videos(train: int, val: int, test: int, **together: int) -> Counts:
+def _videos(train: int, val: int, test: int, **totals: int) -> Counts:
     return {
         "train": {"videos": train},
         "val": {"videos": val},
         "test": {"videos": test},
-        "all": {"videos": train + val + test, **together},
+        "all": {"videos": train + val + test, **totals},
     }
 
 
-# When the Internet Archive copied the data sets' archives, whose own server has been down since 2022: see
+# When the Internet Archive copied the data sets, whose server has been down since 2022: see
 # https://github.com/lichengunc/refer/issues/14 and /26.
 _ARCHIVED = {"refcoco": "20220413011718", "refcoco+": "20220413011656", "refcocog": "20220413012904"}
 _REFER_ARCHIVE = "https://web.archive.org/web/{time}/https://bvisionweb1.cs.unc.edu/licheng/referit/data/{folder}.zip"
 
 
 def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[int, int, int]) -> Card:
-    """Return the card of a data set of the RefCOCO family; `split_by` made the split file that most papers use.
+    """Return the card of a data set of the RefCOCO family.
 
-    Of each split the expressions, objects and images.
+    Args:
+        title: The data set's name.
+        paper: Its publication.
+        folder: The name of its folder.
+        split_by: The author of the split file that most papers use.
+        **splits: Numbers of expressions, objects and images, by split.
     """
     kinds = ("expressions", "objects", "images")
     counts = {split: dict(zip(kinds, numbers, strict=True)) for split, numbers in splits.items()}
@@ -126,16 +131,16 @@ def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[i
         title=f"{title}, referring expressions",
         paper=paper,
         pages=("https://github.com/lichengunc/refer", "https://cocodataset.org/#download (2014 Train images)"),
-        license="see the pages; COCO's annotations are CC BY 4.0, its images under the terms of Flickr's users",
+        license="see the pages; COCO's annotations are CC BY 4.0, its images are under their Flickr users' terms",
         layout=_REFER_LAYOUT.format(folder=folder, split_by=split_by),
-        counts={**counts, "all": {kind: sum(its[kind] for its in counts.values()) for kind in kinds}},
-        needs=(
+        counts={**counts, "all": {kind: sum(split[kind] for split in counts.values()) for kind in kinds}},
+        required=(
             (f"{folder}/instances.json",),
             (f"{folder}/refs({split_by}).p",),
             ("images/train2014", "images/mscoco/images/train2014"),
         ),
         mirrors=(
-            f"{_REFER_ARCHIVE.format(time=_ARCHIVED[folder], folder=folder)} (the links of the page above are dead)",
+            f"{_REFER_ARCHIVE.format(time=_ARCHIVED[folder], folder=folder)} (the links on the page above are dead)",
             "http://images.cocodataset.org/zips/train2014.zip (the images)",
         ),
     )
@@ -155,7 +160,7 @@ RELEASES: dict[str, Card] = {
             "test": {"events": 402},
             "all": {"events": 4143, "videos": 4097, "categories": 28},
         },
-        needs=(
+        required=(
             ("AVE_Dataset/Annotations.txt", "Annotations.txt"),
             ("AVE_Dataset/video_frames", "video_frames"),
             ("AVE_Dataset/raw_audio", "raw_audio"),
@@ -166,14 +171,14 @@ RELEASES: dict[str, Card] = {
         title="AVSBench S4, segmentation of a single source",
         layout=_S4_LAYOUT,
         counts=_videos(3452, 740, 740, categories=23),
-        needs=(("Single-source/s4_meta_data.csv", "s4_meta_data.csv"), ("Single-source/s4_data", "s4_data")),
+        required=(("Single-source/s4_meta_data.csv", "s4_meta_data.csv"), ("Single-source/s4_data", "s4_data")),
         **_AVSBENCH,  # type: ignore[arg-type]
     ),
     "avs_ms3": Card(
         title="AVSBench MS3, segmentation of multiple sources",
         layout=_MS3_LAYOUT,
         counts=_videos(296, 64, 64),
-        needs=(("Multi-sources/ms3_meta_data.csv", "ms3_meta_data.csv"), ("Multi-sources/ms3_data", "ms3_data")),
+        required=(("Multi-sources/ms3_meta_data.csv", "ms3_meta_data.csv"), ("Multi-sources/ms3_data", "ms3_data")),
         **_AVSBENCH,  # type: ignore[arg-type]
     ),
     "refcoco": _refer(
@@ -214,19 +219,19 @@ def parts(task: str) -> list[str]:
 
 
 def describe(name: str) -> str:
-    """Return what is known of a release, for a terminal; `name` is a key of `RELEASES`."""
-    from tabulate import tabulate  # not needed where only names and places are
+    """Return a description of a release for the terminal; `name` is a key of `RELEASES`."""
+    from tabulate import tabulate  # imported late, since most users of this module do not need it
 
     card = RELEASES[name]
-    kinds = list(dict.fromkeys(kind for its in card.counts.values() for kind in its))
-    rows = [[split, *(its.get(kind) for kind in kinds)] for split, its in card.counts.items()]
+    kinds = list(dict.fromkeys(kind for counts in card.counts.values() for kind in counts))
+    rows = [[split, *(counts.get(kind) for kind in kinds)] for split, counts in card.counts.items()]
     table = tabulate(rows, ["split", *kinds], tablefmt="simple", intfmt=",")
     return "\n".join(
         [
             f"{name}: {card.title}",
             f"  paper:    {card.paper}",
-            *(f"  {'to get:' if not place else '':<10}{page}" for place, page in enumerate(card.pages)),
-            *(f"  {'mirrors:' if not place else '':<10}{mirror}" for place, mirror in enumerate(card.mirrors)),
+            *(f"  {'get it:' if not index else '':<10}{page}" for index, page in enumerate(card.pages)),
+            *(f"  {'mirrors:' if not index else '':<10}{mirror}" for index, mirror in enumerate(card.mirrors)),
             f"  license:  {card.license}",
             "",
             "  below --data-root:",

@@ -98,7 +98,7 @@ def _verify(args: argparse.Namespace, names: list[str]) -> int:
         progress = partial(_progress, f"verifying {name}")
         reports.append(verify(name, args.root, progress, quick=args.quick, published=args.counts == "published"))
         print(reports[-1].text(), flush=True)
-    return int(any(report.found for report in reports))
+    return int(any(report.faults for report in reports))
 
 
 def _prepare(args: argparse.Namespace, names: list[str]) -> int:

@@ -64,17 +64,17 @@ class Moment:
 
     Attributes:
         things: The visible objects, back to front.
-        seen: Their categories.
+        visible: Their categories.
         sources: The audible sources.
-        heard: Their categories.
+        audible: Their categories.
         background: The background.
         hum: The standard deviation of the background noise.
     """
 
     things: tuple[Thing, ...]
-    seen: tuple[str, ...]
+    visible: tuple[str, ...]
     sources: tuple[Source, ...]
-    heard: tuple[str, ...]
+    audible: tuple[str, ...]
     background: Background
     hum: float
 
@@ -147,18 +147,18 @@ def separate_things(
 
 
 def moment(
-    rng: np.random.Generator, seen: Sequence[str], heard: Sequence[str], style: Style, sizes: tuple[float, float]
+    rng: np.random.Generator, visible: Sequence[str], audible: Sequence[str], style: Style, sizes: tuple[float, float]
 ) -> Moment:
     """Return a random second with these visible categories, in random order, and these audible ones.
 
     Every second of a video is a new shot, so that a small set of videos is not a small set of pictures.
     """
-    seen = [str(name) for name in rng.permutation(list(seen))]
+    visible = [str(name) for name in rng.permutation(list(visible))]
     return Moment(
-        things=tuple(separate_things(rng, seen, style, sizes)),
-        seen=tuple(seen),
-        sources=tuple(random_source(rng, name) for name in heard),
-        heard=tuple(heard),
+        things=tuple(separate_things(rng, visible, style, sizes)),
+        visible=tuple(visible),
+        sources=tuple(random_source(rng, name) for name in audible),
+        audible=tuple(audible),
         background=random_background(rng, style),
         hum=float(rng.uniform(0, style.hum)),
     )

@@ -50,7 +50,7 @@ def _write_ave_video(root: Path, seed: int, split: str, index: int) -> WrittenSa
     for number, (pixels, _) in enumerate(pictures(video), start=1):
         save(root, Path("AVE_Dataset/video_frames", name, f"{number:04d}.jpg"), encode_image(pixels, "jpeg"), digests)
     save(root, Path("AVE_Dataset/raw_audio", f"{name}.wav"), encode_wav(waveform(video, rng)), digests)
-    truth = [(label, m.seen, m.heard) for label, m in zip(ave_labels(video), video.moments, strict=True)]
+    truth = [(label, m.visible, m.audible) for label, m in zip(ave_labels(video), video.moments, strict=True)]
     return WrittenSample(split, f"{video.category}&{name}&good&{video.start}&{video.end}", digests, truth)
 
 
@@ -78,7 +78,7 @@ def _write_avs_video(root: Path, seed: int, split: str, index: int) -> WrittenSa
         if moment not in shots:
             shots[moment] = encode_image(pixels, "png")
         save(root, folder / "visual_frames" / image_name, shots[moment], digests)
-        sounding = masks[moment.seen.index(video.category)]
+        sounding = masks[moment.visible.index(video.category)]
         if number == 1 or split != "train":  # the release annotates only the first frame of a training video
             save(root, folder / "gt_masks" / image_name, encode_image(sounding, "png"), digests)
             truth.append((sounding, np.logical_or.reduce(masks)))

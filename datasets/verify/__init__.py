@@ -1,4 +1,4 @@
-"""Looks for what is wrong with a release on disk: `verify` walks all of it, reading each file as the readers do."""
+"""Checks a release on disk for faults: `verify` goes through all of it and reads each file as the readers do."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from bench.errors import DataError
 
 
 def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, published: bool = True) -> Report:
-    """Look for what is wrong with a release.
+    """Check a release for faults and return a report.
 
     Args:
-        name: a key of `RELEASES`.
-        root: the folder that would be named as --data-root.
-        progress: wraps the samples that are gone through, given what they are called.
-        quick: read headers of pictures and recordings only, and decode few masks: of each video of AVSBench the first,
-            of each split of the RefCOCO family a hundred. That shows what is the same in all.
-        published: compare counts and names of categories with the published ones; not so for a part of a release, or
+        name: A key of `RELEASES`.
+        root: The folder that would be passed as --data-root.
+        progress: Wraps the samples, for a progress bar.
+        quick: Read only the headers of pictures and recordings, and decode only a few masks: the first of each video of
+            AVSBench, a hundred per split of the RefCOCO family. This finds faults that all files share.
+        published: Compare counts and category names with the published ones. Pass False for a part of a release, or for
             generated data.
     """
     report = Report(name=name, root=root)
     try:
         file = _walk(name)(root, report, progress, quick)
-    except DataError as error:  # without this file there is nothing to go on with
-        report.found.append(Fault(MISSING, str(error)))
+    except DataError as error:  # nothing can be checked without this file
+        report.faults.append(Fault(MISSING, str(error)))
     else:
         if published and file:
             report.compare(RELEASES[name], file)
@@ -35,7 +35,7 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
 
 
 def _walk(name: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
-    """What walks a release, and returns the file that its samples are counted in, None if nothing can be counted."""
+    """Return the function that checks a release and returns the file with its counts, None if nothing was counted."""
     if name == "ave":
         from bench.datasets.verify.ave import walk
 

@@ -1,4 +1,4 @@
-"""What can be wrong with AVE's release."""
+"""Checks of AVE's release."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from bench.datasets.verify.media import Progress, check_all, check_length, check
 from bench.datasets.verify.report import MISSING, TIMING, TWICE, Faults, Report
 from bench.errors import BenchError, DataError
 
-_PREPARE = "`bench data prepare ave` extracts it, or says what is wrong with the video"
+_PREPARE = "`bench data prepare ave` extracts it, or reports why it cannot"
 
 
 def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
-    """Note what is wrong below `root`; returns the file that the samples are counted in."""
+    """Add the faults of the release below `root` to a report; return the file with the counts."""
     problems: list[DataError] = []
     releases = {split: Release(root, split, problems) for split in ave.SPLITS}
     report.take(problems)
     release = next(iter(releases.values()))
     file = release.folder / ave.ANNOTATIONS
-    everything = ave.read_events(file, [])
-    events = {split: its.events for split, its in releases.items()}
-    report.counts = {split: {"events": len(its)} for split, its in events.items()}
+    all_events = ave.read_events(file, [])
+    events = {split: split_release.events for split, split_release in releases.items()}
+    report.counts = {split: {"events": len(split_events)} for split, split_events in events.items()}
     report.categories = frozenset(release.categories)
     report.counts["all"] = {
-        "events": len(everything),
-        "videos": len({event.video for event in everything}),
+        "events": len(all_events),
+        "videos": len({event.video for event in all_events}),
         "categories": len(release.categories),
     }
-    _check_splits(release.folder, everything, events, report)
+    _check_splits(release.folder, all_events, events, report)
     check = _check_extracted
     if not (release.folder / ave.FRAMES).is_dir():
         check = _check_video
-        report.remarks.append("frames and sound are not extracted yet: `bench data prepare ave` does it")
+        report.remarks.append("frames and sound are not extracted yet: run `bench data prepare ave`")
         try:
             videos.check_library()
         except BenchError as error:
@@ -43,35 +43,36 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
             check = _check_presence
     elif not (release.folder / ave.TIMINGS).is_dir():
         report.remarks.append(
-            "nothing says which seconds the frames are of: if an earlier version of `bench data prepare` extracted "
-            "them, prepare them again, as it took frames by their place"
+            "the times of the frames are unknown: if an earlier version of `bench data prepare` extracted them, "
+            "prepare them again, since it chose frames by number instead of time"
         )
-    samples = list({event.video: event for its in events.values() for event in its}.values())
+    samples = list({event.video: event for split_events in events.values() for event in split_events}.values())
     check_all(samples, lambda event, faults: check(release, event, faults, quick), report, progress, "video")
     return file
 
 
-def _check_splits(folder: Path, everything: list[Event], events: dict[str, list[Event]], report: Report) -> None:
-    """No event in two splits; what the release itself is known to have of such things is only remarked."""
-    places = defaultdict(list)
-    of_videos = defaultdict(set)
-    for split, its in events.items():
-        for event in its:
-            places[event].append(split)
-            of_videos[event.video].add(split)
-    for event, splits in places.items():
+def _check_splits(folder: Path, all_events: list[Event], events: dict[str, list[Event]], report: Report) -> None:
+    """Add faults for events in two splits, and remarks for irregularities that the official release has, too."""
+    event_splits = defaultdict(list)
+    video_splits = defaultdict(set)
+    for split, split_events in events.items():
+        for event in split_events:
+            event_splits[event].append(split)
+            video_splits[event.video].add(split)
+    for event, splits in event_splits.items():
         if len(splits) > 1:
-            wrong = f"{event.category} from {event.start} to {event.end} is in {' and '.join(splits)}, expected once"
-            report.add(TWICE, folder / ave.SPLITS[splits[1]], f"video {event.video}", wrong)
-    if shared := sum(len(splits) > 1 for splits in of_videos.values()):
+            message = f"{event.category} from {event.start} to {event.end} is in {' and '.join(splits)}, expected once"
+            report.add(TWICE, folder / ave.SPLITS[splits[1]], f"video {event.video}", message)
+    if shared := sum(len(splits) > 1 for splits in video_splits.values()):
         report.remarks.append(f"{shared:,} videos have events in several splits")
-    if nowhere := [event.video for event in everything if event.start == event.end]:
-        report.remarks.append(f"events that end where they start, so that all is background: {', '.join(nowhere)}")
-    known = set(everything)
-    for split, its in events.items():
-        if strange := [event.video for event in its if event not in known]:
+    if empty := [event.video for event in all_events if event.start == event.end]:
+        report.remarks.append(f"events that end when they start, so all seconds are background: {', '.join(empty)}")
+    annotated = set(all_events)
+    for split, split_events in events.items():
+        if additional := [event.video for event in split_events if event not in annotated]:
             report.remarks.append(
-                f"{ave.SPLITS[split]}: {len(strange):,} lines that {ave.ANNOTATIONS} has not, as of {strange[0]}"
+                f"{ave.SPLITS[split]}: {len(additional):,} lines do not occur in {ave.ANNOTATIONS}, such as that of "
+                f"{additional[0]}"
             )
 
 
@@ -82,22 +83,22 @@ def _check_extracted(release: Release, event: Event, faults: Faults, quick: bool
         return 1
     paths = faults.attempt(lambda: release.frame_paths(event), MISSING) or []
     if paths and len(set(paths)) < ave.SECONDS:
-        wrong = f"{len(set(paths))} frames, expected are {ave.SECONDS} or more"
-        faults.add(MISSING, paths[0].parent, f"sample {event.video}", wrong)
+        message = f"{len(set(paths))} frames, expected at least {ave.SECONDS}"
+        faults.add(MISSING, paths[0].parent, f"sample {event.video}", message)
     for path in dict.fromkeys(paths):
         check_picture(path, event.video, faults, quick)
     check_sound(sound, event.video, faults, ave.SECONDS, quick)
-    known = len(faults.found)
+    fault_count = len(faults.faults)
     if timing := faults.attempt(lambda: read_timing(timing_file, event.video)):
         _check_timing(frames, event, timing, faults)
-    elif timing_file.parent.is_dir() and len(faults.found) == known and paths and sound.is_file():
-        wrong = f"frames were not extracted by this version, unlike those of other videos: {_PREPARE}"
-        faults.add(TIMING, timing_file, f"sample {event.video}", wrong)
+    elif timing_file.parent.is_dir() and len(faults.faults) == fault_count and paths and sound.is_file():
+        message = f"frames were not extracted by this version, unlike those of other videos: {_PREPARE}"
+        faults.add(TIMING, timing_file, f"sample {event.video}", message)
     return len(set(paths)) + 1
 
 
 def _check_presence(release: Release, event: Event, faults: Faults, quick: bool) -> int:
-    faults.is_there(_video_path(release, event), event.video)
+    faults.check_exists(_video_path(release, event), event.video)
     return 1
 
 
@@ -111,7 +112,7 @@ def _video_path(release: Release, event: Event) -> Path:
 
 def _check_video(release: Release, event: Event, faults: Faults, quick: bool) -> int:
     path = _video_path(release, event)
-    if not faults.is_there(path, event.video):
+    if not faults.check_exists(path, event.video):
         return 1
     if quick:
         seconds = faults.attempt(lambda: videos.length(path, event.video))
@@ -123,7 +124,7 @@ def _check_video(release: Release, event: Event, faults: Faults, quick: bool) ->
 
 
 def _check_timing(path: Path, event: Event, timing: Timing, faults: Faults) -> None:
-    """The video is about as long as it should be, and each second has a frame and sound of its own."""
+    """Check that a video has about the expected length, and that each second has its own frame and sound."""
     check_length(path, event.video, faults, timing.end, ave.SECONDS)
     for deviation in timing.deviations():
         faults.add(TIMING, path, f"sample {event.video}", deviation)

@@ -1,4 +1,4 @@
-"""What the checks of files share: samples go side by side in threads, and each kind of file has its own questions."""
+"""Checks of media files, shared by all releases; samples are checked in parallel threads."""
 
 from __future__ import annotations
 
@@ -16,50 +16,50 @@ from bench.system.cpus import available_cpus
 
 T = TypeVar("T")
 Progress = Callable[[Iterable[tuple[int, list[Fault]]], int, str], Iterable[tuple[int, list[Fault]]]]
-"""Wraps what is gone through, given how many there are and what one is called."""
+"""Wraps an iterable for a progress bar, given the number of items and the name of one."""
 
-_SIDE = 16  # pixels to which decoded pictures are made smaller, which costs least
-_OFF = 1.0  # seconds by which a recording may not be too long or short: from there on a whole one is silent or lost
+_SIDE = 16  # pixels to which decoded pictures are resized, the cheapest size
+_MAX_DEVIATION = 1.0  # seconds; if a recording is this much too short or too long, a whole second is silent or lost
 
 
 def check_all(
     samples: Sequence[T], check: Callable[[T, Faults], int], report: Report, progress: Progress, unit: str
 ) -> None:
-    """Check samples side by side, and notes their faults in the samples' order.
+    """Check samples in parallel, and add their faults to a report in the samples' order.
 
     Args:
-        samples: whatever `check` takes.
-        check: notes the faults of one sample and returns how many files it looked at. It runs in a thread.
-        report: gets the faults.
-        progress: wraps the samples.
-        unit: what one sample is called.
+        samples: The samples, of any type.
+        check: Adds the faults of one sample and returns the number of files checked. It runs in a thread.
+        report: The report.
+        progress: Wraps the samples, for a progress bar.
+        unit: The name of one sample.
     """
 
     def checked(sample: T) -> tuple[int, list[Fault]]:
         faults = Faults()
-        return check(sample, faults), faults.found
+        return check(sample, faults), faults.faults
 
-    # Decoders let go of Python's lock. Results of `map` come in order, and what is waiting is only a list of samples.
+    # Decoders release Python's global lock. The results of `map` arrive in order, and pending tasks take little memory.
     with ThreadPoolExecutor(min(available_cpus(), 8)) as threads:
-        for files, found in progress(threads.map(checked, samples), len(samples), unit):
+        for files, faults in progress(threads.map(checked, samples), len(samples), unit):
             report.checked += files
-            report.found += found
+            report.faults += faults
 
 
 def check_header(path: Path, entry: str, faults: Faults) -> tuple[int, int] | None:
-    """Return height and width of a picture or mask; None where it is not there or no picture, which is a fault."""
-    return faults.attempt(lambda: media.image_size(path, entry)) if faults.is_there(path, entry) else None
+    """Return height and width of a picture or mask; if it is missing or not a picture, add a fault and return None."""
+    return faults.attempt(lambda: media.image_size(path, entry)) if faults.check_exists(path, entry) else None
 
 
 def check_alike(masks: Iterable[tuple[str, NDArray]], file: Path, split: str, report: Report) -> None:
-    """Of a split's masks, given what each belongs to, one is not empty and one not full: else they cannot be masks."""
-    if found := all_alike(masks):
-        wrong = f"all masks that were looked at are {found[1]}, as that of {found[0]}"
-        report.add(ALIKE, file, f"split {split}", wrong)
+    """Add a fault if all of a split's masks, given with the names of their entries, are empty or all are full."""
+    if alike := all_alike(masks):
+        entry, kind = alike
+        report.add(ALIKE, file, f"split {split}", f"all masks that were checked are {kind}, such as that of {entry}")
 
 
 def check_picture(path: Path, entry: str, faults: Faults, quick: bool) -> tuple[int, int] | None:
-    """Return the same of a picture that, unless `quick`, can be decoded too."""
+    """Check a picture as `check_header` does and, unless `quick`, that it can be decoded."""
     size = check_header(path, entry, faults)
     if size and not quick:
         faults.attempt(lambda: media.read_image(path, entry, _SIDE))
@@ -67,8 +67,8 @@ def check_picture(path: Path, entry: str, faults: Faults, quick: bool) -> tuple[
 
 
 def check_sound(path: Path, entry: str, faults: Faults, seconds: int, quick: bool) -> None:
-    """A recording is there and as long as it should be; unless `quick`, it is read whole."""
-    if not faults.is_there(path, entry):
+    """Check that a recording exists and has the expected length; unless `quick`, decode all of it."""
+    if not faults.check_exists(path, entry):
         return
 
     def length() -> float:
@@ -77,12 +77,12 @@ def check_sound(path: Path, entry: str, faults: Faults, seconds: int, quick: boo
         wave, rate = media.decode_audio(path, entry)
         return len(wave) / rate
 
-    found = faults.attempt(length)
-    if found is not None:
-        check_length(path, entry, faults, found, seconds)
+    actual_s = faults.attempt(length)
+    if actual_s is not None:
+        check_length(path, entry, faults, actual_s, seconds)
 
 
-def check_length(path: Path, entry: str, faults: Faults, found: float, seconds: int) -> None:
-    """A recording of `found` seconds is about as long as it should be."""
-    if abs(found - seconds) >= _OFF:
-        faults.add(LENGTH, path, f"sample {entry}", f"{found:.1f} seconds, expected are {seconds}")
+def check_length(path: Path, entry: str, faults: Faults, actual_s: float, seconds: int) -> None:
+    """Add a fault if a recording's length in seconds is not about the expected one."""
+    if abs(actual_s - seconds) >= _MAX_DEVIATION:
+        faults.add(LENGTH, path, f"sample {entry}", f"{actual_s:.1f} seconds, expected {seconds}")

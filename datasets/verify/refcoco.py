@@ -1,4 +1,4 @@
-"""What can be wrong with the releases of the RefCOCO family."""
+"""Checks of the releases of the RefCOCO family."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from bench.datasets.verify.report import (
 )
 from bench.errors import DataError
 
-_MIN_IOU = 0.75  # of a box and the one around its mask
-_QUICK = 100  # masks of a split that a quick look decodes
+_MIN_IOU = 0.75  # of a box and its mask's bounding box
+_QUICK = 100  # masks per split that a quick check decodes
 
 
 def walker(dataset: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
-    """Return what walks the release of a data set."""
+    """Return the function that checks the release of a data set."""
     return partial(_walk, dataset)
 
 
 def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
-    """Note what is wrong below `root`; returns the file that the samples are counted in, None if there are none."""
+    """Add the faults of the release below `root` to a report; return the file with the counts, None if unusable."""
     problems: list[DataError] = []
     split_by, splits = next(iter(DATASETS[dataset].splits.items()))
     try:
@@ -52,45 +52,49 @@ def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: b
     release = next(iter(releases.values()))
     entries = read_entries(dataset, release.instances, release.refs, [])
     report.take([*problems, *entries.box_problems()])
-    for file, twice in entries.repeated:
-        report.found.append(Fault(TWICE, f"{file}: {twice}"))
+    for file, message in entries.repeated:
+        report.faults.append(Fault(TWICE, f"{file}: {message}"))
     if absent := [key for key in entries.absent if key != "bbox"]:
-        report.found.append(Fault(MALFORMED, f"{release.instances}: no annotation has {', '.join(absent)}"))
-    expressions = {split: its.expressions for split, its in releases.items()}
-    report.counts = {split: _counted(its) for split, its in expressions.items()}
-    everything = [expression for its in expressions.values() for expression in its]
-    report.counts["all"] = _counted(everything)
-    _check_splits(expressions, release.refs, report)
-    objects = list({expression.ann_id: expression for expression in everything}.values())
+        report.faults.append(Fault(MALFORMED, f"{release.instances}: no annotation has {', '.join(absent)}"))
+    by_split = {split: split_release.expressions for split, split_release in releases.items()}
+    report.counts = {split: _count(expressions) for split, expressions in by_split.items()}
+    all_expressions = [expression for expressions in by_split.values() for expression in expressions]
+    report.counts["all"] = _count(all_expressions)
+    _check_splits(by_split, release.refs, report)
+    objects = list({expression.ann_id: expression for expression in all_expressions}.values())
     if "category_id" not in entries.absent:
         for expression in objects:
             _check_category(expression, entries, release, report)
-    for expression in everything:
+    for expression in all_expressions:
         if not re.search(r"\w", expression.text):
-            wrong = f"no word in its text {expression.text[:40]!r}"
-            report.add(WORDLESS, release.refs, f"ref {expression.ref_id}, sent_id {expression.sent_id}", wrong)
-    looked_at = [each for its in expressions.values() for each in _some(its)] if quick else objects
+            message = f"no word in its text {expression.text[:40]!r}"
+            report.add(WORDLESS, release.refs, f"ref {expression.ref_id}, sent_id {expression.sent_id}", message)
+    samples = [sample for expressions in by_split.values() for sample in _subset(expressions)] if quick else objects
     if "segmentation" in entries.absent:
-        looked_at = []
-    seen: dict[int, NDArray] = {}
-    check_all(looked_at, lambda each, faults: _check_mask(release, each, faults, seen), report, progress, "object")
-    for split, its in expressions.items():
-        masks = [(f"annotation {each.ann_id}", seen[each.ann_id]) for each in its if each.ann_id in seen]
-        check_alike(masks, release.instances, split, report)
-    pictures = list({expression.image_id: expression for expression in everything}.values())
-    check_all(pictures, lambda each, faults: _check_picture(release, each, faults, quick), report, progress, "image")
+        samples = []
+    mask_values: dict[int, NDArray] = {}
+    check_all(
+        samples, lambda sample, faults: _check_mask(release, sample, faults, mask_values), report, progress, "object"
+    )
+    for split, expressions in by_split.items():
+        ids = [expression.ann_id for expression in expressions if expression.ann_id in mask_values]
+        check_alike([(f"annotation {id_}", mask_values[id_]) for id_ in ids], release.instances, split, report)
+    pictures = list({expression.image_id: expression for expression in all_expressions}.values())
+    check_all(
+        pictures, lambda sample, faults: _check_picture(release, sample, faults, quick), report, progress, "image"
+    )
     return release.refs
 
 
 def _note_absent(paths: tuple[Path, Path, Path], error: DataError, report: Report) -> None:
-    """Note all that keeps a release from being read: files that are missing, and what the others lack."""
+    """Add everything that makes a release unreadable: missing files, and missing keys in the others."""
     absent = absent_in(*paths[:2])
     if not all(path.exists() for path in paths) or not absent:
-        report.found.append(Fault(MISSING, str(error)))
-    report.found += [Fault(MALFORMED, str(each)) for each in absent]
+        report.faults.append(Fault(MISSING, str(error)))
+    report.faults += [Fault(MALFORMED, str(problem)) for problem in absent]
 
 
-def _counted(expressions: list[Expression]) -> dict[str, int]:
+def _count(expressions: list[Expression]) -> dict[str, int]:
     return {
         "expressions": len(expressions),
         "objects": len({expression.ref_id for expression in expressions}),
@@ -99,61 +103,64 @@ def _counted(expressions: list[Expression]) -> dict[str, int]:
 
 
 def _check_splits(expressions: dict[str, list[Expression]], file: Path, report: Report) -> None:
-    """Every expression once, and every image in one split only."""
-    sentences: dict[int, str] = {}
-    images: dict[int, str] = {}
-    for split, its in expressions.items():
-        for sent_id in (expression.sent_id for expression in its):
-            if sent_id in sentences:
-                report.add(TWICE, file, f"sent_id {sent_id}", f"is in {sentences[sent_id]} and {split}, expected once")
-            sentences[sent_id] = split
-        for image_id in dict.fromkeys(expression.image_id for expression in its):
-            if image_id in images:
-                wrong = f"is in {images[image_id]} and {split}, expected in one split"
-                report.add(TWICE, file, f"image_id {image_id}", wrong)
-            images[image_id] = split
+    """Add faults for expressions that occur twice and for images in several splits."""
+    sentence_splits: dict[int, str] = {}
+    image_splits: dict[int, str] = {}
+    for split, split_expressions in expressions.items():
+        for sent_id in (expression.sent_id for expression in split_expressions):
+            if sent_id in sentence_splits:
+                message = f"is in {sentence_splits[sent_id]} and {split}, expected once"
+                report.add(TWICE, file, f"sent_id {sent_id}", message)
+            sentence_splits[sent_id] = split
+        for image_id in dict.fromkeys(expression.image_id for expression in split_expressions):
+            if image_id in image_splits:
+                message = f"is in {image_splits[image_id]} and {split}, expected in one split"
+                report.add(TWICE, file, f"image_id {image_id}", message)
+            image_splits[image_id] = split
 
 
 def _check_category(expression: Expression, entries: Entries, release: Release, report: Report) -> None:
-    its, of_ref, known = entries.categories[expression.ann_id], expression.category_id, entries.known_categories
-    if known and not (isinstance(its, int) and its in known):
-        wrong = f"category_id {reprlib.repr(its)} is no category of the file, which has {len(known)}"
-        report.add(CATEGORY, release.instances, f"annotation {expression.ann_id}", wrong)
-    elif its != of_ref:
-        wrong = f"category_id {of_ref}, expected is {reprlib.repr(its)}, that of annotation {expression.ann_id}"
-        report.add(CATEGORY, release.refs, f"ref {expression.ref_id}", wrong)
+    annotation_id, ref_id = entries.categories[expression.ann_id], expression.category_id
+    known = entries.known_categories
+    if known and not (isinstance(annotation_id, int) and annotation_id in known):
+        message = f"category_id {reprlib.repr(annotation_id)} is not one of the file's {len(known)} categories"
+        report.add(CATEGORY, release.instances, f"annotation {expression.ann_id}", message)
+    elif annotation_id != ref_id:
+        message = f"category_id {ref_id}, expected {reprlib.repr(annotation_id)} as in annotation {expression.ann_id}"
+        report.add(CATEGORY, release.refs, f"ref {expression.ref_id}", message)
 
 
-def _some(expressions: list[Expression]) -> list[Expression]:
-    """At most `_QUICK` of them, spread evenly."""
+def _subset(expressions: list[Expression]) -> list[Expression]:
+    """Return at most `_QUICK` of the expressions, spread evenly."""
     return expressions[:: -(-len(expressions) // _QUICK) or 1]
 
 
-def _check_mask(release: Release, expression: Expression, faults: Faults, seen: dict[int, NDArray]) -> int:
-    """Return the mask can be decoded, has a pixel, and the box lies around it; `seen` gets its values, each once."""
+def _check_mask(release: Release, expression: Expression, faults: Faults, mask_values: dict[int, NDArray]) -> int:
+    """Check that a mask can be decoded, is not empty and matches its box; add its distinct values to `mask_values`."""
     mask = faults.attempt(lambda: release.mask(expression), MALFORMED)
     if mask is None:
         return 0
-    seen[expression.ann_id] = np.unique(mask)
+    mask_values[expression.ann_id] = np.unique(mask)
     entry = f"annotation {expression.ann_id}"
     if not mask.any():
-        faults.add(EMPTY, release.instances, entry, "its mask has no pixel")
+        faults.add(EMPTY, release.instances, entry, "its mask is empty")
         return 0
-    if expression.box and (around := box_elsewhere(expression.box, mask, _MIN_IOU)):
-        expected = f"{around} (x, y, width, height), the box around its mask"
-        faults.add(BOX, release.instances, entry, f"bbox {list(expression.box)}, expected is about {expected}")
+    if expression.box and (bounds := box_elsewhere(expression.box, mask, _MIN_IOU)):
+        expected = f"{bounds} (x, y, width, height), its mask's bounding box"
+        faults.add(BOX, release.instances, entry, f"bbox {list(expression.box)}, expected about {expected}")
     return 0
 
 
 def _check_picture(release: Release, expression: Expression, faults: Faults, quick: bool) -> int:
-    """Return the picture is there, can be decoded, and is as large as instances.json says."""
+    """Check that a picture exists, has the size that instances.json says and, unless `quick`, can be decoded."""
     path, entry = release.picture_path(expression), f"image {expression.image_id}"
-    if not faults.is_there(path, entry):
+    if not faults.check_exists(path, entry):
         return 1
     size = faults.attempt(lambda: media.image_size(path, entry, expression.size))
     if size and size != expression.size:
-        wrong = f"{size[0]} x {size[1]} pixels (height x width), {release.instances} says {expression.size[0]} x "
-        faults.add(SIZE, path, entry, f"{wrong}{expression.size[1]}")
+        expected = f"{expression.size[0]} x {expression.size[1]}"
+        message = f"{size[0]} x {size[1]} pixels (height x width), but {release.instances} says {expected}"
+        faults.add(SIZE, path, entry, message)
     elif size and not quick:
         faults.attempt(lambda: release.image(expression))
     return 1

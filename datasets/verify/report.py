@@ -1,4 +1,4 @@
-"""What a release is found to hold: counts, faults and remarks, and how they are told."""
+"""The result of checking a release: counts, faults and remarks."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import TypeVar
 from bench.datasets.releases import Card
 from bench.errors import DataError
 
-SHOWN = 20  # faults of a kind; the rest are counted
+MAX_SHOWN = 20  # faults of a kind; the others are only counted
 
-COUNT = "counts that are not the published ones"
-MALFORMED = "entries that are not as they should be"
+COUNT = "counts that differ from the published ones"
+MALFORMED = "invalid entries"
 MISSING = "missing files"
 UNREADABLE = "unreadable files"
-TWICE = "samples that are there twice"
+TWICE = "duplicate samples"
 SIZE = "pictures and masks of the wrong size"
 EMPTY = "empty masks"
 ALIKE = "masks that are all empty or all full"
 LENGTH = "recordings of the wrong length"
-TIMING = "seconds without a frame or sound of their own"
+TIMING = "seconds without their own frame or sound"
 CATEGORY = "wrong categories"
-BOX = "boxes beside their masks"
+BOX = "boxes that do not match their masks"
 WORDLESS = "sentences without a word"
 
 T = TypeVar("T")
@@ -32,11 +32,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that is wrong.
+    """One fault of a release.
 
     Attributes:
-        kind: what it is counted with.
-        text: the file, the entry, what was found there and what was expected, in a line.
+        kind: The kind of fault, one of the constants above.
+        text: The file, the entry, what was found and what was expected, in one line.
     """
 
     kind: str
@@ -45,24 +45,24 @@ class Fault:
 
 @dataclass
 class Faults:
-    """Gathers faults: of one sample, or of a whole release."""
+    """A collection of faults, of one sample or of a whole release."""
 
-    found: list[Fault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
-    def add(self, kind: str, file: Path, entry: str, wrong: str) -> None:
-        """Note one."""
-        self.found.append(Fault(kind, f"{file}: {entry}: {wrong}"))
+    def add(self, kind: str, file: Path, entry: str, message: str) -> None:
+        """Add a fault."""
+        self.faults.append(Fault(kind, f"{file}: {entry}: {message}"))
 
     def attempt(self, read: Callable[[], T], kind: str = UNREADABLE) -> T | None:
-        """Return what `read` returns; where it raises a DataError, which names file and entry, None."""
+        """Return the result of `read`; if it raises a DataError, add that as a fault and return None."""
         try:
             return read()
         except DataError as error:
-            self.found.append(Fault(kind, str(error)))
+            self.faults.append(Fault(kind, str(error)))
             return None
 
-    def is_there(self, path: Path, entry: str) -> bool:
-        """Return whether a file exists; where not, that is a fault."""
+    def check_exists(self, path: Path, entry: str) -> bool:
+        """Return whether a file exists; add a fault if it does not."""
         if not path.is_file():
             self.add(MISSING, path, entry, "is missing")
         return path.is_file()
@@ -70,15 +70,15 @@ class Faults:
 
 @dataclass(kw_only=True)
 class Report(Faults):
-    """What was found in a release.
+    """The result of checking a release.
 
     Attributes:
-        name: of the release, a key of `RELEASES`.
-        root: the folder that was looked into.
-        counts: what it holds.
-        categories: the names of those it has, if the published names are known.
-        remarks: what is worth knowing and no fault.
-        checked: how many files were looked at.
+        name: The release's name, a key of `RELEASES`.
+        root: The folder that was checked.
+        counts: Its counts, as in `Card.counts`.
+        categories: The names of its categories, if the published names are known.
+        remarks: Notes that are not faults.
+        checked: Number of files that were checked.
     """
 
     name: str
@@ -89,32 +89,33 @@ class Report(Faults):
     checked: int = 0
 
     def take(self, problems: Iterable[DataError]) -> None:
-        """Note what a reader left out; the same only once, since the readers of several splits share files."""
-        self.found += [Fault(MALFORMED, text) for text in dict.fromkeys(map(str, problems))]
+        """Add the errors of entries that readers skipped, each once, since several splits share files."""
+        self.faults += [Fault(MALFORMED, text) for text in dict.fromkeys(map(str, problems))]
 
     def compare(self, card: Card, file: Path) -> None:
-        """Compare counts and categories with the published ones; `file` is what they were found in."""
-        for split, its in card.counts.items():
-            for kind, count in its.items():
-                found = self.counts.get(split, {}).get(kind, 0)
-                if found != count:
-                    self.add(COUNT, file, f"split {split}", f"{found:,} {kind}, published are {count:,}")
+        """Compare counts and categories with the published ones; `file` is the file that they come from."""
+        for split, published in card.counts.items():
+            for kind, count in published.items():
+                actual = self.counts.get(split, {}).get(kind, 0)
+                if actual != count:
+                    self.add(COUNT, file, f"split {split}", f"{actual:,} {kind}, expected {count:,} as published")
         for name in sorted(self.categories.difference(card.categories)):
-            close = "".join(f"; is it {known!r}?" for known in get_close_matches(name, card.categories, 1))
-            self.add(CATEGORY, file, f"category {name!r}", f"none of the {len(card.categories)} published ones{close}")
+            hint = "".join(f"; did you mean {match!r}?" for match in get_close_matches(name, card.categories, 1))
+            message = f"is not one of the {len(card.categories)} published ones{hint}"
+            self.add(CATEGORY, file, f"category {name!r}", message)
 
     def text(self) -> str:
-        """Return all of it for a terminal; of each kind of fault the first, and how many there are."""
-        counted = "; ".join(
-            f"{split} " + ", ".join(f"{count:,} {kind}" for kind, count in its.items())
-            for split, its in self.counts.items()
+        """Return the report for the terminal: counts, remarks, the number of faults of each kind and the first ones."""
+        counts = "; ".join(
+            f"{split} " + ", ".join(f"{count:,} {kind}" for kind, count in split_counts.items())
+            for split, split_counts in self.counts.items()
         )
-        lines = [f"{self.name} in {self.root}: {counted or 'nothing could be counted'}; {self.checked:,} files checked"]
+        lines = [f"{self.name} in {self.root}: {counts or 'nothing could be counted'}; {self.checked:,} files checked"]
         lines += [f"note: {remark}" for remark in self.remarks]
-        for kind in dict.fromkeys(fault.kind for fault in self.found):
-            its = [fault.text for fault in self.found if fault.kind == kind]
-            lines += ["", f"{kind}: {len(its):,}", *(f"  {text}" for text in its[:SHOWN])]
-            if len(its) > SHOWN:
-                lines.append(f"  and {len(its) - SHOWN:,} more")
-        total = len(self.found)
+        for kind in dict.fromkeys(fault.kind for fault in self.faults):
+            texts = [fault.text for fault in self.faults if fault.kind == kind]
+            lines += ["", f"{kind}: {len(texts):,}", *(f"  {text}" for text in texts[:MAX_SHOWN])]
+            if len(texts) > MAX_SHOWN:
+                lines.append(f"  and {len(texts) - MAX_SHOWN:,} more")
+        total = len(self.faults)
         return "\n".join([*lines, "", "no faults" if not total else f"{total:,} fault{'s' * (total > 1)}"])

@@ -28,8 +28,8 @@ def _write_ms3_video(root: Path, seed: int, split: str, index: int) -> WrittenSa
     digests: dict[str, str] = {}
     for number, (shown, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
         sounding = np.zeros_like(masks[0])
-        for category in shown.heard:
-            sounding |= masks[shown.seen.index(category)]
+        for category in shown.audible:
+            sounding |= masks[shown.visible.index(category)]
         shot = folder / "visual_frames" / name / f"{name}.mp4_{number}.png"
         save(root, shot, encode_image(pixels, "png"), digests)
         save(root, folder / "gt_masks" / split / name / f"{name}_{number}.png", encode_image(sounding, "png"), digests)

@@ -127,8 +127,10 @@ def test_spaces_around_a_field_are_no_part_of_it(tmp_path):
 def test_categories_that_are_not_published_are_named(tmp_path):
     folder = write_release(tmp_path, ["Bark&a&good&0&10", "Barking&b&good&0&10", "Violin, fiddle&c&good&0&3"])
     (folder / "video_frames").mkdir()
-    faults = verify("ave", tmp_path, lambda items, *_: items).found
+    faults = verify("ave", tmp_path, lambda items, *_: items).faults
     (wrong,) = [fault.text for fault in faults if fault.kind == "wrong categories"]
-    assert wrong.endswith("Annotations.txt: category 'Barking': none of the 28 published ones; is it 'Bark'?")
-    faults = verify("ave", tmp_path, lambda items, *_: items, published=False).found
+    assert wrong.endswith(
+        "Annotations.txt: category 'Barking': is not one of the 28 published ones; did you mean 'Bark'?"
+    )
+    faults = verify("ave", tmp_path, lambda items, *_: items, published=False).faults
     assert not [fault for fault in faults if fault.kind == "wrong categories"], "generated data has others"

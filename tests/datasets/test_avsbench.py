@@ -86,7 +86,7 @@ def test_wrong_rows_are_left_out_where_problems_are_gathered(tmp_path):
     problems: list[DataError] = []
     assert [video.name for video in MultiRelease(tmp_path, "train", problems).videos] == ["b"]
     assert [", line 2" in str(problems[0]), ", line 4" in str(problems[1])] == [True, True]
-    with pytest.raises(DataError, match="line 2: columns name or video_id without slashes"):
+    with pytest.raises(DataError, match="line 2: expected columns name or video_id without slashes"):
         MultiRelease(tmp_path, "train")
 
 
@@ -101,9 +101,9 @@ def test_spaces_in_the_table_are_no_part_of_a_name(tmp_path):
 def test_missing_columns_are_named_at_once(tmp_path):
     (tmp_path / "s4_meta_data.csv").write_text("id,category\n" + "a,dog\n" * 100)
     with pytest.raises(
-        DataError, match=r"s4_meta_data\.csv: has no column name, split: its first line has id, category"
+        DataError, match=r"s4_meta_data\.csv: column name, split is missing: the first line has id, category"
     ):
         Release(tmp_path, "train", [])
     (tmp_path / "ms3_meta_data.csv").write_text("id\na\n")
-    with pytest.raises(DataError, match="has no column name or video_id, split"):
+    with pytest.raises(DataError, match="column name or video_id, split is missing"):
         MultiRelease(tmp_path, "train", [])

@@ -21,7 +21,7 @@ def test_verify_tells_what_it_found_and_ends_with_1_for_faults(tmp_path, capsys)
     assert cli.main(["data", "verify", "avs_ms3", "--root", str(root), "--counts", "any"]) == 0
     assert capsys.readouterr().out.endswith("no faults\n")
     assert cli.main(["data", "verify", "avs_ms3", "--root", str(root), "--quick"]) == 1
-    assert "split train: 3 videos, published are 296" in capsys.readouterr().out
+    assert "split train: 3 videos, expected 296 as published" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -102,10 +102,10 @@ def test_several_run_lengths_in_a_list_add_up():
         ([[]], "no polygon"),
         ([[0, 0, 3, 3]], "no polygon"),
         ([1, 2, 3, 4, 5, 6], "neither a polygon"),
-        ([[0, 0, 3, 0, 3, 3, 1]], "not x, y"),
-        ([[0, 0, 3, 0, 3, "3"]], "not x, y"),
-        ([[0, 0, 3, 0, 3, None]], "not x, y"),
-        ([[0, 0, 3, 0, 3, True]], "not x, y"),
+        ([[0, 0, 3, 0, 3, 3, 1]], "not a list of numbers x, y"),
+        ([[0, 0, 3, 0, 3, "3"]], "not a list of numbers x, y"),
+        ([[0, 0, 3, 0, 3, None]], "not a list of numbers x, y"),
+        ([[0, 0, 3, 0, 3, True]], "not a list of numbers x, y"),
         ([[0, 0, 3, 0, 3, float("nan")]], "outside the picture"),
         ([[0, 0, 3, 0, float("inf"), 3]], "outside the picture"),
         ([[0, 0, 3, 0, 1e9, 3]], "outside the picture"),
@@ -126,9 +126,9 @@ def test_several_run_lengths_in_a_list_add_up():
         ({"size": [4, 5], "counts": "3é"}, "neither numbers nor"),
         ({"size": [4, 5], "counts": "PPP"}, "neither numbers nor"),  # goes on after its end
         ({"size": [4, 5], "counts": "o" * 40 + "0"}, "neither numbers nor"),  # more bits than a number has
-        ({"size": [4, 5], "counts": "39"}, "as COCO writes them"),  # too few pixels
-        ({"size": [4, 5], "counts": "oooo0"}, "as COCO writes them"),  # too many
-        ({"size": [4, 5], "counts": "5O?"}, "as COCO writes them"),  # a run of less than nothing
+        ({"size": [4, 5], "counts": "39"}, "in COCO's encoding"),  # too few pixels
+        ({"size": [4, 5], "counts": "oooo0"}, "in COCO's encoding"),  # too many
+        ({"size": [4, 5], "counts": "5O?"}, "in COCO's encoding"),  # a run of less than nothing
     ],
 )
 def test_anything_else_is_refused(segmentation, what):

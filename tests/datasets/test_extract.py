@@ -76,7 +76,7 @@ def test_frames_are_those_that_the_reader_would_take_of_all(released, tmp_path):
     seen = release.frames(event, 8)[:, :, 4, 4].mean(axis=1)
     np.testing.assert_allclose(seen, [5 * place for place in ave.spread(FPS * SECONDS)], atol=6)
     assert stamps(released) == before, "the release is only read"
-    assert verify("ave", tmp_path / "out", lambda items, total, unit: items, published=False).found == []
+    assert verify("ave", tmp_path / "out", lambda items, total, unit: items, published=False).faults == []
 
 
 def test_sound_is_the_mean_of_its_channels_at_its_own_rate(released, tmp_path):
@@ -112,10 +112,10 @@ def test_broken_videos_are_named_and_the_others_are_extracted(released, tmp_path
     assert "sample d: video" in missing and "d.mp4 is missing" in missing
     assert "sample c: video" in broken and "c.mp4 cannot be read" in broken
     assert sorted(path.name for path in (tmp_path / "out/AVE_Dataset/video_frames").iterdir()) == ["-a_b"]
-    left_out = verify("ave", tmp_path / "out", lambda items, *_: items, published=False).found
+    left_out = verify("ave", tmp_path / "out", lambda items, *_: items, published=False).faults
     assert [fault.kind for fault in left_out] == ["missing files"] * 2, "each once"
     assert all("the video was not extracted" in fault.text for fault in left_out)
-    found = [fault.text for fault in verify("ave", root, lambda items, *_: items, published=False).found]
+    found = [fault.text for fault in verify("ave", root, lambda items, *_: items, published=False).faults]
     assert len(found) == 2 and "c.mp4 cannot be read" in found[0] and "d.mp4: d: is missing" in found[1]
 
 
@@ -125,18 +125,18 @@ def test_what_is_extracted_in_part_is_one_fault(released, tmp_path, gone):
     extracted(released, out)
     name = {"frames": "video_frames/c", "sound": "raw_audio/c.wav", "timing": f"{ave.TIMINGS}/c.json"}[gone]
     (out / "AVE_Dataset" / name).rename(tmp_path / "gone")
-    (fault,) = verify("ave", out, lambda items, *_: items, published=False).found
+    (fault,) = verify("ave", out, lambda items, *_: items, published=False).faults
     assert name in fault.text
     if gone == "timing":
-        assert "`bench data prepare ave` extracts it, or says what is wrong with the video" in fault.text
+        assert "`bench data prepare ave` extracts it, or reports why it cannot" in fault.text
 
 
 def test_a_broken_timing_is_one_fault(released, tmp_path):
     out = tmp_path / "out"
     extracted(released, out)
     (out / "AVE_Dataset" / ave.TIMINGS / "c.json").write_text("{")
-    (fault,) = verify("ave", out, lambda items, *_: items, published=False).found
-    assert "is not as `bench data prepare` wrote it" in fault.text
+    (fault,) = verify("ave", out, lambda items, *_: items, published=False).faults
+    assert "was not written by `bench data prepare`" in fault.text
 
 
 def test_a_video_that_ends_early_is_an_error(released, tmp_path):
@@ -167,7 +167,7 @@ def test_a_video_without_sound_is_an_error(tmp_path):
 @pytest.mark.parametrize("out", [".", "AVE_Dataset", "AVE_Dataset/AVE"])
 def test_the_release_is_never_written_to(released, out):
     before = stamps(released)
-    with pytest.raises(UsageError, match="is where the release lies"):
+    with pytest.raises(UsageError, match="overlaps the release"):
         extracted(released, released / out)
     assert stamps(released) == before
 

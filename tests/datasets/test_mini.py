@@ -30,23 +30,23 @@ def test_ave_has_background_that_no_modality_gives_away():
     background = np.mean([label == "" for label, _ in seconds])
     assert 0.4 < background < 0.5
     for label, moment in seconds:
-        assert len(moment.seen) == len(moment.things) == len(moment.heard) == len(moment.sources) == 1
-        both = set(moment.seen) & set(moment.heard)
+        assert len(moment.visible) == len(moment.things) == len(moment.audible) == len(moment.sources) == 1
+        both = set(moment.visible) & set(moment.audible)
         assert both == ({label} if label else set())
     # Every category is seen, and heard, as often with an event as without.
-    for modality in ("seen", "heard"):
+    for modality in ("visible", "audible"):
         for category in CATEGORIES:
             among = [bool(label) for label, moment in seconds if category in getattr(moment, modality)]
             assert abs(np.mean(among) - (1 - background)) < 0.08
 
 
 def test_avs_every_thing_is_as_likely_to_sound():
-    place = [moment.seen.index(video.category) for video in videos(avs_video) for moment in video.moments]
+    place = [moment.visible.index(video.category) for video in videos(avs_video) for moment in video.moments]
     assert all(abs(place.count(i) / len(place) - 1 / AVS_THINGS) < 0.05 for i in range(AVS_THINGS))
     shares = []
     for video in videos(avs_video, 20):
         for moment, (_, masks) in zip(video.moments, pictures(video), strict=True):
-            shares.append(masks[moment.seen.index(video.category)].mean())
+            shares.append(masks[moment.visible.index(video.category)].mean())
     assert min(shares) > 0.005 and 0.03 < np.mean(shares) < 0.2
 
 
@@ -92,7 +92,7 @@ def test_the_layouts_are_read_as_they_are_meant(built):
     masks = AvsBench(root, "test").masks(AvsBench(root, "test").videos[0])
     video = avs_video(np.random.default_rng([0, 1, 2, 0]))
     rendered = pictures(video)
-    sounding = video.moments[0].seen.index(video.category)
+    sounding = video.moments[0].visible.index(video.category)
     assert masks[0].mean() == pytest.approx(rendered[0][1][sounding].mean(), abs=0.005)
 
 

@@ -130,7 +130,7 @@ def test_the_size_in_the_annotations_says_whether_a_picture_is_turned(tmp_path, 
     picture = release.image(expression)
     assert picture.shape == (*size, 3)
     assert (picture[:3, :6].min() > 200) != is_stored
-    faults = verify("refcoco", tmp_path, lambda items, *_: items, published=False).found
+    faults = verify("refcoco", tmp_path, lambda items, *_: items, published=False).faults
     assert not [fault for fault in faults if "pixels (height x width)" in fault.text]
 
 
@@ -157,8 +157,8 @@ def test_whole_pngs_are_read_interlaced_too(tmp_path, mode, size):
     buffer = io.BytesIO()
     Image.new(mode, size).save(buffer, "PNG")
     pictures.check_rows(buffer.getvalue())
-    assert pictures._unpacked_size(interlaced(8, 8, 8)) == 64 + 15, "Adam7 has 15 rows of an 8 x 8 picture"
-    assert pictures._unpacked_size(interlaced(1, 1, 8)) == 2
+    assert pictures._decompressed_size(interlaced(8, 8, 8)) == 64 + 15, "Adam7 has 15 rows of an 8 x 8 picture"
+    assert pictures._decompressed_size(interlaced(1, 1, 8)) == 2
 
 
 def interlaced(width: int, height: int, bits: int) -> bytes:
@@ -173,10 +173,10 @@ def test_missing_rows_and_empty_sound_are_found_by_verify_and_by_a_run(tmp_path)
     sound = sorted(root.rglob("audio_wav/test/*/*.wav"))[0]
     soundfile.write(sound, np.zeros(0), 16_000)
     report = verify("avs", root, lambda items, *_: items, published=False)
-    assert len(report.found) == 2
-    assert "rows are missing" in report.text() and "there is no sound in it" in report.text()
+    assert len(report.faults) == 2
+    assert "rows are missing" in report.text() and "it has no samples" in report.text()
     quick = verify("avs", root, lambda items, *_: items, published=False, quick=True)
-    assert "there is no sound in it" in quick.text()
-    with pytest.raises(DataError, match="cannot be read: it is empty: there is no sound in it"):
+    assert "it has no samples" in quick.text()
+    with pytest.raises(DataError, match="cannot be read: it is empty: it has no samples"):
         media.read_audio(sound, "s", 16_000)
     shutil.rmtree(root)

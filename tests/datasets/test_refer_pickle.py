@@ -86,7 +86,7 @@ class Calls:
 )
 def test_classes_and_functions_are_refused_by_name(load, tmp_path, monkeypatch, harm, name, protocol):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=rf"refs\(unc\)\.p: asks for {name}"):
+    with pytest.raises(DataError, match=rf"refs\(unc\)\.p: refers to {name}"):
         load(pickle.dumps([{"ref_id": harm}], protocol))
     assert not (tmp_path / "harm").exists()
 
@@ -94,13 +94,13 @@ def test_classes_and_functions_are_refused_by_name(load, tmp_path, monkeypatch, 
 @pytest.mark.parametrize(
     ("data", "name"),
     [
-        (b"cos\nsystem\n(S'touch harm'\ntR.", "asks for os.system"),
-        (b"(S'touch harm'\nios\nsystem\n.", "asks for os.system"),
-        (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0atouch harm\x85R.", "asks for os.system"),
-        (b"(cos\nsystem\nS'touch harm'\no.", "asks for os.system"),
-        (b"c__builtin__\neval\n(S'1'\ntR.", "asks for __builtin__.eval"),
-        (b"\x80\x04\x8c\x02\x1b[\x8c\x01\x07\x93.", r"asks for \\x1b\[\.\\x07"),
-        (b"c" + b"m" * 100_000 + b"\nf\n.", "asks for m{80}.f, "),
+        (b"cos\nsystem\n(S'touch harm'\ntR.", "refers to os.system"),
+        (b"(S'touch harm'\nios\nsystem\n.", "refers to os.system"),
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x0atouch harm\x85R.", "refers to os.system"),
+        (b"(cos\nsystem\nS'touch harm'\no.", "refers to os.system"),
+        (b"c__builtin__\neval\n(S'1'\ntR.", "refers to __builtin__.eval"),
+        (b"\x80\x04\x8c\x02\x1b[\x8c\x01\x07\x93.", r"refers to \\x1b\[\.\\x07"),
+        (b"c" + b"m" * 100_000 + b"\nf\n.", "refers to m{80}.f, "),
         (b"Psome id\n.", "instruction PERSID"),
         (b"N\x51.", "instruction BINPERSID"),
         (b"\x82\x01.", "instruction EXT1"),
@@ -193,7 +193,7 @@ def test_a_file_cut_short_anywhere_is_refused(load, protocol):
 
 @pytest.mark.parametrize("more", [b"\n", b".", b"cos\nsystem\n", pickle.dumps([])])
 def test_what_follows_the_end_is_refused(load, more):
-    with pytest.raises(DataError, match="something follows its end"):
+    with pytest.raises(DataError, match="has data after its end"):
         load(pickle.dumps([{}], 4) + more)
 
 
@@ -301,7 +301,7 @@ def test_what_is_read_takes_no_more_memory_than_there_is_room_for(load, monkeypa
     content += part * ((refer_pickle.MAX_BYTES // 64 - len(content)) // len(part)) + b"e."
     tracemalloc.start()
     try:
-        with pytest.raises(DataError, match="more values than there is memory for"):
+        with pytest.raises(DataError, match="more values than fit in the memory allowed"):
             load(content)
         assert tracemalloc.get_traced_memory()[1] < refer_pickle.MAX_MEMORY
     finally:

@@ -38,7 +38,7 @@ def test_a_description_has_all_that_one_needs(name):
 
 
 def test_what_is_missing_is_named(tmp_path):
-    assert RELEASES["ave"].missing(tmp_path) == [places[0] for places in RELEASES["ave"].needs]
+    assert RELEASES["ave"].missing(tmp_path) == [places[0] for places in RELEASES["ave"].required]
     for name in ("avs", "refcocog"):
         root = write_official(tmp_path / name, name)
         assert RELEASES[name].missing(root) == []
@@ -56,7 +56,7 @@ def test_a_task_stands_for_its_releases():
 def test_a_description_names_every_key_that_is_read(name):
     text = describe(name)
     keys = {*coco_instances.OPTIONAL, *refer_keys.REF, *refer_keys.SENTENCE, *refer_keys.TEXT}
-    keys |= {key for needed in coco_instances._NEEDED.values() for key in needed}
+    keys |= {key for needed in coco_instances._REQUIRED.values() for key in needed}
     assert all(re.search(rf"\b{key}\b", text) for key in keys)
     assert "COCO_train2014_000000581857.jpg" in text
     assert "web.archive.org/web/2022" in text and f"/{DATASETS[name].folder}.zip" in text

@@ -110,21 +110,21 @@ def broken_ref(root: Path) -> None:
 
 BROKEN = [
     ("ave", broken_line, "trainSet.txt, line 1: expected category&video id"),
-    ("ave", unknown_category, "category 'Whale song', which Annotations.txt has not"),
-    ("ave", no_sound, "there is no sound in it"),
+    ("ave", unknown_category, "category 'Whale song' does not occur in Annotations.txt"),
+    ("ave", no_sound, "it has no samples"),
     ("avs", broken_row_of_s4, "split 'nowhere'"),
     ("avs", broken_mask_file, "mask .*cannot be read"),
     ("avs_ms3", broken_mask_file, "mask .*cannot be read"),
-    ("refcoco", annotated(bbox=[0, 0, 900, 9]), "lie inside the picture"),
+    ("refcoco", annotated(bbox=[0, 0, 900, 9]), "be inside the picture"),
     ("refcoco:box", annotated(bbox=None), "bbox should be x, y, width and height"),
     ("refcoco", annotated(segmentation=[[1, "a"] * 4]), "segmentation has a polygon"),
     ("refcoco:mask", annotated(segmentation="none"), "segmentation has neither a polygon"),
     (
         "refcoco",
         annotated(bbox=[0.0, 0.0, 5.0, 5.0], segmentation=[[80, 80, 99, 80, 99, 99]]),
-        "do not belong together",
+        "do not match",
     ),
-    ("refcoco", repeated_annotation, "is there twice in .*instances.json, with other contents"),
+    ("refcoco", repeated_annotation, "occurs twice in .*instances.json with different contents"),
     ("refcoco", broken_ref, "image_id 999 is not in"),
 ]
 

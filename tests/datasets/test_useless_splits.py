@@ -100,7 +100,7 @@ def test_masks_of_objects_that_cover_every_picture_are_refused(release):
     annotate(root, None)
     with pytest.raises(DataError, match=r"of .*all masks are full, as that of annotation"):
         opened("refcoco:mask", root)
-    with pytest.raises(DataError, match=r"annotation \d+: bbox .* and segmentation do not belong together"):
+    with pytest.raises(DataError, match=r"annotation \d+: bbox .* and segmentation do not match"):
         opened("refcoco", root)
 
 

@@ -17,7 +17,7 @@ from refer_files import python2_pickle
 from bench.datasets.refer_pickle import load
 from bench.datasets.releases import RELEASES
 from bench.datasets.verify import verify
-from bench.datasets.verify.report import SHOWN, Report
+from bench.datasets.verify.report import MAX_SHOWN, Report
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in pycocotools, of NumPy 2
 
@@ -41,7 +41,7 @@ def copied(official, tmp_path) -> Callable[[str], Path]:
 def test_sound_releases_are_clean(official, name, quick):
     before = {path: path.stat().st_mtime_ns for path in official[name].rglob("*")}
     report = verified(name, official[name], quick=quick)
-    assert report.found == []
+    assert report.faults == []
     assert report.text().endswith("\nno faults")
     assert report.checked == {"ave": 6 * 11, "avs": 3 * 3 + 3 * 11, "avs_ms3": 6 * 11}.get(name, 36)
     assert {path: path.stat().st_mtime_ns for path in official[name].rglob("*")} == before
@@ -51,17 +51,17 @@ def test_sound_releases_are_clean(official, name, quick):
 def test_counts_are_compared_with_the_published_ones(official, name):
     report = verified(name, official[name], published=True)
     published = [(split, kind) for split, its in RELEASES[name].counts.items() for kind in its]
-    counts = [fault for fault in report.found if fault.kind == "counts that are not the published ones"]
+    counts = [fault for fault in report.faults if fault.kind == "counts that differ from the published ones"]
     assert len(counts) == len(published)
-    others = {fault.kind for fault in report.found if fault not in counts}
+    others = {fault.kind for fault in report.faults if fault not in counts}
     assert others == ({"wrong categories"} if RELEASES[name].categories else set()), "made-up ones"
     count = next(iter(RELEASES[name].counts["train"].values()))
-    assert f"published are {count:,}" in report.found[0].text
+    assert f"expected {count:,} as published" in report.faults[0].text
 
 
 def test_what_the_release_is_known_for_is_remarked(official):
     text = verified("ave", official["ave"]).text()
-    assert "note: events that end where they start, so that all is background: train000000" in text
+    assert "note: events that end when they start, so all seconds are background: train000000" in text
 
 
 # --- what is planted: each changes one thing and tells what must be named
@@ -94,7 +94,7 @@ def lasting(pattern: str, seconds: int, expected: int) -> Callable[[Path], list[
     def plant(root: Path) -> list[str]:
         path = first(root, pattern)
         soundfile.write(path, np.zeros(seconds * 16_000), 16_000)
-        return [str(path), path.stem, f"{seconds}.0 seconds, expected are {expected}"]
+        return [str(path), path.stem, f"{seconds}.0 seconds, expected {expected}"]
 
     return plant
 
@@ -122,7 +122,7 @@ def few_frames(root: Path) -> list[str]:
     folder = sorted(first(root, "video_frames").iterdir())[-1]
     for path in sorted(folder.iterdir())[4:]:
         path.unlink()
-    return [str(folder), "4 frames, expected are 10 or more"]
+    return [str(folder), "4 frames, expected at least 10"]
 
 
 def event_in_two_splits(root: Path) -> list[str]:
@@ -210,16 +210,16 @@ PLANTED = {
     "truncated png": ("avs", cut("visual_frames/val/*/*/*_3.png", 0.5)),
     "truncated mask": ("avs_ms3", cut("gt_masks/val/*/*_3.png", 0.5)),
     "mask of another size": ("avs", mask(32, 255, "32 x 32 pixels", "its frame has 64 x 64")),
-    "empty mask": ("avs", mask(64, 0, "nothing but black in any of its masks")),
+    "empty mask": ("avs", mask(64, 0, "all masks of the video are black")),
     "unknown split": ("avs", replaced("s4_meta_data.csv", b",val\r", b",valid\r", "line 5", "split 'valid'")),
     "video in two splits": ("avs", video_in_two_splits),
     "video of the multi-source set in two splits": ("avs_ms3", video_in_two_splits),
     "frame without its odd name": ("avs_ms3", gone("visual_frames/val000000/val000000.mp4_2.png")),
-    "box outside": ("refcoco", annotation(bbox=[0.0, 0.0, 900.0, 9.0], named="lie inside the picture")),
-    "box beside its mask": ("refcoco", annotation(bbox=[0.0, 0.0, 4.0, 4.0], named="the box around its mask")),
+    "box outside": ("refcoco", annotation(bbox=[0.0, 0.0, 900.0, 9.0], named="be inside the picture")),
+    "box beside its mask": ("refcoco", annotation(bbox=[0.0, 0.0, 4.0, 4.0], named="its mask's bounding box")),
     "mask without a pixel": (
         "refcoco_plus",
-        annotation(segmentation=[[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]], named="its mask has no pixel"),
+        annotation(segmentation=[[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]], named="its mask is empty"),
     ),
     "run lengths of another size": (
         "refcocog",
@@ -227,7 +227,7 @@ PLANTED = {
     ),
     "category that is none": (
         "refcoco",
-        annotation(category_id=99, named="category_id 99 is no category of the file, which has 6"),
+        annotation(category_id=99, named="category_id 99 is not one of the file's 6 categories"),
     ),
     "annotation without image": ("refcoco", without("images", "image_id")),
     "ref without annotation": ("refcocog", without("annotations", "ann_id")),
@@ -253,8 +253,8 @@ def test_a_planted_fault_is_named_with_file_and_entry(copied, planted):
     root = copied(name)
     named = plant(root)
     report = verified(name, root)
-    assert any(all(part in fault.text for part in named) for fault in report.found), (named, report.text())
-    assert len(report.found) <= 3, "and nothing else is"
+    assert any(all(part in fault.text for part in named) for fault in report.faults), (named, report.text())
+    assert len(report.faults) <= 3, "and nothing else is"
 
 
 def every_mask(value: int) -> Callable[[Path], None]:
@@ -277,25 +277,25 @@ def every_annotation(root: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "plant", "named"),
     [
-        ("avs", every_mask(0), "split val: all masks that were looked at are empty, as that of val000000"),
-        ("avs", every_mask(9), "split val: all masks that were looked at are full"),
-        ("avs_ms3", every_mask(0), "split val: all masks that were looked at are empty, as that of val000000"),
-        ("refcoco", every_annotation, "split testA: all masks that were looked at are empty, as that of annotation"),
+        ("avs", every_mask(0), "split val: all masks that were checked are empty, such as that of val000000"),
+        ("avs", every_mask(9), "split val: all masks that were checked are full"),
+        ("avs_ms3", every_mask(0), "split val: all masks that were checked are empty, such as that of val000000"),
+        ("refcoco", every_annotation, "split testA: all masks that were checked are empty, such as that of annotation"),
     ],
 )
 def test_a_quick_look_too_finds_splits_whose_masks_can_be_none(copied, name, plant, named, quick):
     root = copied(name)
     plant(root)
     report = verified(name, root, quick=quick)
-    assert any(named in fault.text for fault in report.found), report.text()
+    assert any(named in fault.text for fault in report.faults), report.text()
 
 
 def test_headers_alone_do_not_show_what_is_broken_further_on(copied):
     root = copied("avs")
     cut("visual_frames/val/*/*/*_3.png", 0.5)(root)
-    assert verified("avs", root, quick=True).found == []
+    assert verified("avs", root, quick=True).faults == []
     gone("visual_frames/val/*/*/*_4.png")(root)
-    assert len(verified("avs", root, quick=True).found) == 1
+    assert len(verified("avs", root, quick=True).faults) == 1
 
 
 def test_of_many_faults_the_first_are_shown_and_all_are_counted(copied):
@@ -304,20 +304,20 @@ def test_of_many_faults_the_first_are_shown_and_all_are_counted(copied):
     (root / "images/train2014").mkdir()
     lines = verified("refcoco", root).text().splitlines()
     assert "missing files: 36" in lines
-    assert f"  and {36 - SHOWN} more" in lines and lines[-1] == "36 faults"
-    assert sum("is missing" in line for line in lines) == SHOWN
+    assert f"  and {36 - MAX_SHOWN} more" in lines and lines[-1] == "36 faults"
+    assert sum("is missing" in line for line in lines) == MAX_SHOWN
 
 
 def test_a_release_that_is_not_there_is_one_fault(tmp_path):
     for name in NAMES:
         report = verified(name, tmp_path, published=True)
-        assert len(report.found) == 1, report.text()
-        assert str(tmp_path) in report.found[0].text
+        assert len(report.faults) == 1, report.text()
+        assert str(tmp_path) in report.faults[0].text
 
 
 def test_released_videos_are_looked_for_until_frames_are_extracted(copied):
     root = copied("ave")
     shutil.rmtree(root / "AVE_Dataset/video_frames")
     report = verified("ave", root)
-    assert len(report.found) == 6 and "AVE/train000000.mp4" in report.found[0].text
+    assert len(report.faults) == 6 and "AVE/train000000.mp4" in report.faults[0].text
     assert "bench data prepare ave" in report.text()

@@ -24,7 +24,7 @@ ROOM = 2**30  # bytes of address space that reading a damaged file may take beyo
 
 @contextmanager
 def little_memory() -> Iterator[None]:
-    """Whoever asks for more than `ROOM` gets a MemoryError. Where the system has no such limit, nobody is watched."""
+    """Whoever refers to more than `ROOM` gets a MemoryError. Where the system has no such limit, nobody is watched."""
     try:
         import resource
 
