@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import mocks
 
@@ -124,13 +125,13 @@ def _until(happened: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def slow(write: Callable[[Path], object], begun: Path) -> Callable[[Path], object]:
+def slow(write: Callable[..., object], begun: Path) -> Callable[..., object]:
     """Return what writes the leaderboard, but slowly."""
 
-    def write_slowly(results: Path) -> object:
+    def write_slowly(results: Path, **options: Any) -> object:
         begun.touch()
         time.sleep(1)
-        return write(results)
+        return write(results, **options)
 
     return write_slowly
 
@@ -138,7 +139,7 @@ def slow(write: Callable[[Path], object], begun: Path) -> Callable[[Path], objec
 if __name__ == "__main__":
     import bench
     from bench import registry
-    from bench.cli import entry
+    from bench.__main__ import run_command
     from bench.execution import process_pool
     from bench.report import write
 
@@ -151,4 +152,4 @@ if __name__ == "__main__":
     )
     if begun := os.environ.get("SLOW_LEADERBOARD"):
         write.write_leaderboard = slow(write.write_leaderboard, Path(begun))
-    sys.exit(entry.main(sys.argv[1:]))
+    sys.exit(run_command(sys.argv[1:]))
