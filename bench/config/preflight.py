@@ -12,7 +12,7 @@ from bench import registry
 from bench.config.spec import Spec
 from bench.datasets.releases import RELEASES
 from bench.errors import Mistakes, UsageError
-from bench.streams.encoder_files import what_is_read
+from bench.streams.encoder_files import input_kind
 from bench.streams.sources import find_encoder
 
 
@@ -37,7 +37,7 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
                 continue
             checked.add((model, expected))
             try:
-                found = what_is_read(find_encoder(model, weights=weights, tokenizer=tokenizer))
+                found = input_kind(find_encoder(model, weights=weights, tokenizer=tokenizer))
             except UsageError as error:
                 mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
             else:

@@ -10,7 +10,7 @@ from bench.errors import Mistakes, UsageError, did_you_mean
 from bench.records.schema import Provenance
 from bench.saved_adapters.manifest import Encoder, Manifest, differences, short
 from bench.streams import hub_cache
-from bench.streams.sources import encoder_checksum, fetching, find_encoder
+from bench.streams.sources import download_command, encoder_checksum, find_encoder
 
 Sources = Mapping[str, Mapping[str, Any]]
 
@@ -96,5 +96,5 @@ def _here(model: str, encoder: Encoder | None) -> str:
         return model
     raise UsageError(
         f"the encoder {encoder} is not here: the Hugging Face cache ({hub_cache.cache()}) holds no copy of it. "
-        f"Fetch it with {fetching(encoder.name, encoder.revision)}"
+        f"Fetch it with {download_command(encoder.name, encoder.revision)}"
     )

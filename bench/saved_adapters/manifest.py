@@ -17,7 +17,7 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, read_bytes
-from bench.streams.encoder_files import is_read, what_is_read
+from bench.streams.encoder_files import affects_output, input_kind
 from bench.streams.encoder_names import EncoderName, encoder_name
 from bench.streams.sources import file_checksums, find_encoder
 from bench.system.checksums import MISSING, combined, file_checksum
@@ -137,8 +137,8 @@ def _weights(files: Mapping[str, str]) -> dict[str, str]:
 
 def _read_files(model: str) -> dict[str, str]:
     """Return the checksums of the files that an encoder is read from: a folder may hold others, as of a tokenizer."""
-    reads = what_is_read(find_encoder(model))
-    return {name: checksum for name, checksum in file_checksums(model).items() if is_read(name, reads)}
+    kind = input_kind(find_encoder(model))
+    return {name: checksum for name, checksum in file_checksums(model).items() if affects_output(name, kind)}
 
 
 def _files(folder: Path, names: Collection[str] | None = None) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A stream: one unimodal encoder, run stage by stage so that streams can exchange summaries on the way.
+"""A stream: one unimodal encoder, run stage by stage so that streams can exchange summaries between stages.
 
 Dimensions in names: B batch, T tokens, D width of the stream, I and O input and output features of a linear.
 """
@@ -18,40 +18,39 @@ from bench.streams.inputs import Input
 SummaryKind: TypeAlias = Literal["cls", "mean"]
 
 LinearEvaluator: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequence[Tensor]]
-"""Evaluates linears of a stage, given by role, for their common input (B, T, I): returns their outputs (B, T, O)."""
+"""Evaluates the linears of a stage, by role, on their common input (B, T, I); returns their outputs (B, T, O)."""
 
 STAGES = {"attend": ("q", "k", "v"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
-"""The linears of each stage of a block, by role; a family has some of them."""
+"""The linears of each stage of a block, by role. No family has all of them."""
 
 
 class Stream(nn.Module, ABC):
-    """One unimodal encoder as stages: embed, then for each block attend, project, feed forward, then finish.
+    """A unimodal encoder as stages: embed; attend, project and feed forward for each block; finish.
 
-    The stages call the encoder's own submodules, looked up at each call, so that what an adapter library puts in their
-    place is used. What a cross-modal method makes of the partners' summaries, and the mask that tells tokens from
-    padding, are arguments of the stages, never state, and so are the same again when gradient checkpointing computes a
-    stage a second time.
+    The stages call the encoder's own submodules and look them up at each call, so layers that an adapter library puts
+    in their place are used. Stages keep no state: a cross-modal method's evaluator and the padding mask are arguments.
+    Gradient checkpointing can therefore compute a stage a second time with the same result.
 
     Attributes:
-        encoder: the model of transformers.
-        input: what the stream reads.
-        width: features of a token at the end.
-        depth: number of blocks.
-        reads: the kind of input.
-        special: number of tokens before the patches or words (class token, distillation token, registers).
-        grid: rows and columns of patches of an input of the stream's own size; of pictures and sounds only.
-        default_evaluator: evaluates linears that read no other stream; None to call each one by itself. An exchange
+        encoder: The transformers model.
+        input: The form of the stream's input.
+        width: Features of a token after the last block.
+        depth: Number of blocks.
+        input_type: The class of its inputs.
+        special: Number of tokens before the patches or words (class token, distillation token, registers).
+        grid: Rows and columns of patches of an input of the stream's own size; for images and sounds only.
+        default_evaluator: Evaluates linears that read no other stream; None to call each one by itself. An exchange
             receives the linears as evaluated by it, unless the exchange does the same work itself (`Exchange.covers`).
     """
 
-    reads: ClassVar[type[Input]]
+    input_type: ClassVar[type[Input]]
     special: int
 
     def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__()
-        if not isinstance(input, self.reads):
+        if not isinstance(input, self.input_type):
             raise BenchError(
-                f"{type(encoder).__name__} reads {self.reads.what}, not what {type(input).__name__} describes"
+                f"{type(encoder).__name__} needs an input of {self.input_type.kind}, not {type(input).__name__}"
             )
         self.encoder = encoder
         self.input = input
@@ -65,12 +64,12 @@ class Stream(nn.Module, ABC):
         """Rows and columns of patches of an input of the stream's own size."""
 
     def width_at(self, block: int) -> int:
-        """Return the features of a token from a block's input on to its end: `width`, unless the encoder has stages."""
+        """Return the features of a token from the input of a block to its end: `width` unless there are stages."""
         return self.width
 
     @abstractmethod
     def linears(self, block: int) -> dict[str, str]:
-        """Return the path within the encoder of each linear of a block, by its role (q, k, v, o, fc1, fc2)."""
+        """Return the path within the encoder of each linear of a block, by role (q, k, v, o, fc1, fc2)."""
 
     def all_linears(self) -> list[str]:
         """Return the paths within the encoder of the linears of all blocks."""
@@ -78,42 +77,42 @@ class Stream(nn.Module, ABC):
 
     @abstractmethod
     def features(self, block: int, role: str) -> tuple[int, int]:
-        """Return the input and output features of a linear, whatever has been put in its place."""
+        """Return the input and output features of a linear, whatever layer has been put in its place."""
 
     @abstractmethod
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return tokens (B, T, D), special ones first, of normalised inputs (as `input.normalise` gives them)."""
+        """Return the tokens (B, T, D), special ones first, of inputs normalized by `input.normalise`."""
 
     def mask(self, inputs: Tensor) -> Tensor | None:
-        """Return where the tokens of normalised inputs are real, not padding, (B, T); None without any padding."""
+        """Return which tokens of normalized inputs are not padding, (B, T); None if there is no padding."""
         return None
 
     @abstractmethod
     def attend(
         self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
     ) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear; no token attends to padding."""
+        """Return the attention output (B, T, D) before its output linear. No token attends to padding."""
 
     @abstractmethod
     def project(
         self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
     ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear and residual."""
+        """Return the state (B, T, D) after the attention's output linear and its residual."""
 
     @abstractmethod
     def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
-        """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
+        """Return the state (B, T, D) after the MLP and its residual, at the end of the block."""
 
     @abstractmethod
     def finish(self, x_BTD: Tensor) -> Tensor:
-        """Return the state after the encoder's final norm."""
+        """Return the state (B, T, D) after the encoder's final norm."""
 
     def summary(self, x_BTD: Tensor, kind: SummaryKind, mask_BT: Tensor | None = None) -> Tensor:
-        """Return one vector (B, D) for all tokens: the class token, or the mean of every token but padding."""
+        """Return one vector (B, D) for all tokens: the class token, or the mean of all tokens but padding."""
         return x_BTD[:, 0] if kind == "cls" else mean_token(x_BTD, mask_BT)
 
     def run(self, blocks: Iterable[int], x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-        """Run whole blocks without exchanging anything."""
+        """Return the state (B, T, D) after whole blocks that exchange nothing with other streams."""
         for block in blocks:
             context_BTD = self.attend(block, x_BTD, mask_BT=mask_BT)
             x_BTD = self.project(block, x_BTD, context_BTD)
@@ -121,21 +120,21 @@ class Stream(nn.Module, ABC):
         return x_BTD
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Run the encoder alone, from normalised inputs to its own `last_hidden_state`."""
+        """Run the encoder by itself, from normalized inputs to its `last_hidden_state` (B, T, D)."""
         return self.finish(self.run(range(self.depth), self.embed(inputs), self.mask(inputs)))
 
     def apply_linears(
         self, block: int, roles: Sequence[str], x_BTI: Tensor, evaluator: LinearEvaluator | None
     ) -> Sequence[Tensor]:
-        """Evaluate the linears of a block that share an input, inter-modal terms included.
+        """Evaluate linears of a block that share an input, inter-modal terms included.
 
         This is the only place where a stream's linears are called.
 
         Args:
-            block: number of the block.
-            roles: which linears.
-            x_BTI: their common input.
-            evaluator: how a cross-modal method evaluates the linears of this stage; None for `default_evaluator`.
+            block: Number of the block.
+            roles: The linears to evaluate.
+            x_BTI: Their common input (B, T, I).
+            evaluator: How a cross-modal method evaluates the linears of this stage; None for `default_evaluator`.
 
         Returns:
             Their outputs (B, T, O), in the order of `roles`.
@@ -146,11 +145,13 @@ class Stream(nn.Module, ABC):
         return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
 
 
-def over(inner: LinearEvaluator, outer: LinearEvaluator) -> LinearEvaluator:
-    """Return an evaluator that has `outer` evaluate linears, each of which gives what `inner` makes of it."""
+def chain_evaluators(inner: LinearEvaluator, outer: LinearEvaluator) -> LinearEvaluator:
+    """Return an evaluator that applies `outer` to linears whose outputs `inner` computes."""
 
     def evaluate(modules: Mapping[str, nn.Module], x_BTI: Tensor) -> Sequence[Tensor]:
-        computed: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}  # by the input, which is kept so that its id stays
+        computed: dict[
+            int, tuple[Tensor, Sequence[Tensor]]
+        ] = {}  # by the input's id; holding the input keeps the id valid
 
         def output(number: int, x_BTI: Tensor) -> Tensor:
             if id(x_BTI) not in computed:
@@ -164,7 +165,7 @@ def over(inner: LinearEvaluator, outer: LinearEvaluator) -> LinearEvaluator:
 
 
 class _StandIn(nn.Module):
-    """A linear that is evaluated by a function; it has no weights to be read past that function."""
+    """A linear that a function evaluates. It has no weights, so that nothing can read them past the function."""
 
     def __init__(self, output: Callable[[Tensor], Tensor]) -> None:
         super().__init__()
@@ -175,7 +176,7 @@ class _StandIn(nn.Module):
 
 
 def mean_token(x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-    """The mean (B, D) of every token (B, T, D), or of every one but padding."""
+    """Return the mean (B, D) of all tokens (B, T, D), or of all but padding."""
     if mask_BT is None:
         return x_BTD.mean(1)
     real_BT1 = mask_BT[..., None].to(x_BTD.dtype)

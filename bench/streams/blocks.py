@@ -1,6 +1,6 @@
-"""What transformer encoders of any form share: where their parts lie, the attention and the MLP.
+"""What transformer encoders of any form share: the paths of their submodules, the attention and the MLP.
 
-Dimensions in names: B batch, T tokens, D width, H heads, K features of a head, I features between the MLP's linears.
+Dimensions in names: B batch, T tokens, D width, H heads, K features of a head, I hidden features of the MLP.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from bench.streams.inputs import Input
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one family, in one naming of transformers', keeps the submodules of a block.
+    """The paths of the submodules of a block, for one family and one version of its names in transformers.
 
     Attributes:
-        blocks: path of the list of blocks within the encoder.
-        norms: of the attention and of the MLP, within the block, as are the rest.
-        linears: by role. An MLP with a gate has roles `gate` and `up`, or an `fc1` that holds both.
-        scales: of the two residual branches, where the family scales them.
-        gated: whether the MLP has a gate.
+        blocks: Path of the list of blocks within the encoder.
+        norms: Paths of the norms of the attention and of the MLP, within the block, like all that follow.
+        linears: Paths of the linears by role. An MLP with a gate has the roles `gate` and `up`, or an `fc1` that
+            contains both.
+        scales: Paths of the scales of the two residual branches, if the family has any.
+        gated: Whether the MLP has a gate.
     """
 
     blocks: str
@@ -46,11 +47,11 @@ BERT_LINEARS = {
     "fc1": "intermediate.dense",
     "fc2": "output.dense",
 }
-"""The linears as BERT's blocks name them, and others after them."""
+"""The names of the linears in BERT's blocks, which other families have adopted."""
 
 
 class BlockStream(Stream):
-    """An encoder whose blocks are an attention and an MLP; where the norms stand is for the subclasses to say."""
+    """An encoder whose blocks are an attention and an MLP. Subclasses decide where the norms go."""
 
     layouts: ClassVar[tuple[Layout, ...]]
 
@@ -59,7 +60,7 @@ class BlockStream(Stream):
         self.layout, self.blocks = _find_layout(encoder, self.layouts, self._paths)
         self.depth = len(self.blocks)
         self.activation = ACT2FN[encoder.config.hidden_act]
-        # Taken while the linears are plain: an adapter library may wrap them.
+        # Read now, while the linears are plain: an adapter library may wrap them later.
         self._features = {
             path: (linear.in_features, linear.out_features)
             for block in range(self.depth)
@@ -68,17 +69,17 @@ class BlockStream(Stream):
         }
 
     def linears(self, block: int) -> dict[str, str]:
-        """Return the path within the encoder of each linear of a block, by its role."""
+        """Return the path within the encoder of each linear of a block, by role."""
         return {role: f"{self.blocks[block]}.{path}" for role, path in self.layout.linears.items()}
 
     def features(self, block: int, role: str) -> tuple[int, int]:
-        """Return the input and output features of a linear, whatever has been put in its place."""
+        """Return the input and output features of a linear, whatever layer has been put in its place."""
         return self._features[self.linears(block)[role]]
 
     def _attention(
         self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None, mask_BT: Tensor | None
     ) -> Tensor:
-        """Return what the tokens gather from each other, from padding nothing, before the output linear."""
+        """Return the attention (B, T, D) before the output linear. No token attends to padding."""
         heads = self.encoder.config.num_attention_heads
         q_BHTK, k_BHTK, v_BHTK = (
             y_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
@@ -89,7 +90,7 @@ class BlockStream(Stream):
         return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, mask_B11T).transpose(1, 2).flatten(2)
 
     def _rotated(self, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and keys rotated by where their tokens lie; as they are where positions are embedded."""
+        """Return queries and keys rotated by the positions of their tokens; unchanged by default."""
         return q_BHTK, k_BHTK
 
     def _mlp(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None) -> Tensor:
@@ -103,31 +104,31 @@ class BlockStream(Stream):
         (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, evaluator)
         return y_BTD
 
-    def _norm(self, block: int, which: int, x_BTD: Tensor) -> Tensor:
-        return self._part(block, self.layout.norms[which])(x_BTD)
+    def _norm(self, block: int, branch: int, x_BTD: Tensor) -> Tensor:
+        return self._part(block, self.layout.norms[branch])(x_BTD)
 
     def _part(self, block: int, path: str) -> nn.Module:
         return self.encoder.get_submodule(f"{self.blocks[block]}.{path}")
 
     @classmethod
     def _paths(cls, config: Any, blocks: str) -> list[str]:
-        """Return the path of every block within the encoder, where its layout says that the blocks lie."""
+        """Return the path of every block within the encoder, given the path of the list of blocks."""
         return [f"{blocks}.{number}" for number in range(config.num_hidden_layers)]
 
 
 def check_square(images: Tensor) -> None:
-    """Refuse images (B, 3, height, width) that are not square, for streams that tell places by the number of tokens.
+    """Check that images (B, 3, height, width) are square, for streams that infer the grid from the token count.
 
     Raises:
-        BenchError: they are not.
+        BenchError: They are not square.
     """
     height, width = images.shape[-2:]
     if height != width:
-        raise BenchError(f"images of {height} x {width} pixels: this stream reads square ones")
+        raise BenchError(f"this stream reads square images, but these have {height} x {width} pixels")
 
 
 def switch_off_dropout(encoder: Any) -> None:
-    """Set to 0 every dropout and drop path of an encoder whose checkpoints come with some, in its configuration too."""
+    """Set every dropout and drop-path rate of an encoder to 0, in its modules and its configuration."""
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"):
         if hasattr(encoder.config, name):
             setattr(encoder.config, name, 0.0)
@@ -141,7 +142,7 @@ def switch_off_dropout(encoder: Any) -> None:
 def _find_layout(
     encoder: Any, layouts: tuple[Layout, ...], paths: Callable[[Any, str], list[str]]
 ) -> tuple[Layout, list[str]]:
-    """Return the layout whose every part the encoder has in every block, and the paths of the blocks."""
+    """Return the layout whose submodules the encoder has in every block, and the paths of the blocks."""
     names = {name for name, _ in encoder.named_modules()}
     for layout in layouts:
         blocks = paths(encoder.config, layout.blocks)
@@ -149,8 +150,8 @@ def _find_layout(
         if names.issuperset(f"{block}.{part}" for block in blocks for part in parts):
             return layout, blocks
     raise BenchError(
-        f"transformers {transformers.__version__} builds or names the blocks of {type(encoder).__name__} in a way "
-        f"that is not known here; versions 5.17 to 5.23 are. Looked for {', '.join(layouts[0].linears.values())} in "
+        f"the blocks of {type(encoder).__name__} in transformers {transformers.__version__} have an unknown structure; "
+        f"install a version from 5.17 to 5.23. Expected {', '.join(layouts[0].linears.values())} in "
         f"{paths(encoder.config, layouts[0].blocks)[0]}"
     )
 
@@ -158,5 +159,5 @@ def _find_layout(
 def _linear(encoder: Any, path: str) -> nn.Linear:
     module = encoder.get_submodule(path)
     if not isinstance(module, nn.Linear):
-        raise BenchError(f"{path} of {type(encoder).__name__} is a {type(module).__name__}, not a plain linear")
+        raise BenchError(f"{path} of {type(encoder).__name__} must be a plain nn.Linear, not {type(module).__name__}")
     return module

@@ -1,4 +1,4 @@
-"""What is made sure of a folder that is said to hold an encoder, before transformers acts on what its files say."""
+"""Checks of the files of an encoder before transformers acts on what they contain."""
 
 from __future__ import annotations
 
@@ -12,80 +12,87 @@ from bench.system.tensor_files import check_header
 CONFIG = "config.json"
 INDEX = "model.safetensors.index.json"
 _ADAPTER = "adapter_config.json"
-_LARGEST = 16 * MEBIBYTE  # bytes of a file of text, as a tokenizer's; those of the known families have less than 4
-_LARGEST_CONFIG = MEBIBYTE  # bytes; they have some thousand
+_MAX_TEXT_BYTES = 16 * MEBIBYTE  # of a text file such as a tokenizer; those of known families have less than 4 MiB
+_MAX_CONFIG_BYTES = MEBIBYTE  # known ones have a few thousand bytes
 _TEXTS = ("*.json", "*.txt", "*.model", "*.jinja")
-_MOST_BLOCKS = 1_000
+_MAX_BLOCKS = 1_000
 _ATTENTION = (None, "eager", "sdpa")
-"""Kinds of attention that need nothing else. Others are packages, or code on the hub, which transformers fetches."""
+"""Attention implementations within torch. Others are packages, or code on the hub that transformers would fetch."""
 
 
 def check_folder(folder: Path) -> None:
-    """Refuses what would make transformers read or run something other than the encoder in the folder.
+    """Check that the files of a folder make transformers load the encoder in it and nothing else.
+
+    Args:
+        folder: A folder as `save_pretrained` writes it.
 
     Raises:
-        OSError: a file cannot be read.
-        ValueError: says which file holds what it must not.
+        OSError: A file cannot be read.
+        ValueError: A file has forbidden content; names the file and the content.
     """
-    if (folder / _ADAPTER).exists():  # it names a base model, which would be loaded in place of this one
-        raise ValueError(f"it holds {_ADAPTER}: an adapter of PEFT is no encoder")
+    if (folder / _ADAPTER).exists():  # it names a base model, which transformers would load instead
+        raise ValueError(f"it contains {_ADAPTER}: it is a PEFT adapter, not an encoder")
     for pattern in _TEXTS:
         for path in folder.glob(pattern):
             _check_text(path)
     for path in folder.glob("*.safetensors"):
         check_header(path)
-    config = _table(folder / CONFIG, _LARGEST_CONFIG)
+    config = _table(folder / CONFIG, _MAX_CONFIG_BYTES)
     attention = [config.get(name) for name in ("attn_implementation", "_attn_implementation")]
-    if any(each not in _ATTENTION for each in attention):
-        raise ValueError(f"{CONFIG} asks for another attention than {' and '.join(filter(None, _ATTENTION))}")
+    if any(kind not in _ATTENTION for kind in attention):
+        raise ValueError(
+            f"{CONFIG} sets an attention implementation other than {' and '.join(filter(None, _ATTENTION))}"
+        )
     for name in ("quantization_config", "configuration_files"):
         if config.get(name) is not None:
-            raise ValueError(f"{CONFIG} has {name}, which no stream can use")
+            raise ValueError(f"{CONFIG} has {name}, which streams do not support")
     depths = config.get("depths")
     for blocks in (config.get("num_hidden_layers"), *(depths if isinstance(depths, list) else ())):
-        if isinstance(blocks, int | float) and not blocks <= _MOST_BLOCKS:
-            raise ValueError(f"{CONFIG} asks for more than {_MOST_BLOCKS} blocks")
+        if isinstance(blocks, int | float) and not blocks <= _MAX_BLOCKS:
+            raise ValueError(f"{CONFIG} has more than {_MAX_BLOCKS} blocks")
     if (folder / INDEX).exists():
-        names = _table(folder / INDEX, _LARGEST).get("weight_map")
-        if not isinstance(names, dict) or not all(lies_within(name) for name in names.values()):
-            raise ValueError(f"{INDEX} has no weight_map of names of files in the folder")
+        names = _table(folder / INDEX, _MAX_TEXT_BYTES).get("weight_map")
+        if not isinstance(names, dict) or not all(is_file_name(name) for name in names.values()):
+            raise ValueError(f"{INDEX} has no weight_map that names files in its folder")
 
 
 def check_size(parameters: int, folder: Path) -> None:
-    """Refuses a configuration of more parameters than the weights can hold: room would be made for all of them.
+    """Check that a configuration has no more parameters than its weights can contain.
+
+    Memory for all parameters would be allocated before the weights are read.
 
     Args:
-        parameters: that the configuration comes to.
-        folder: of the encoder.
+        parameters: Number of parameters of the configuration.
+        folder: Folder of the encoder.
 
     Raises:
-        ValueError: there are more than the files have bytes.
+        ValueError: There are more parameters than the weight files have bytes.
     """
     size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
     if parameters > size:
-        raise ValueError(f"{CONFIG} asks for {parameters:,} parameters, but the weights have {size:,} bytes only")
+        raise ValueError(f"{CONFIG} describes {parameters:,} parameters, but the weights have only {size:,} bytes")
 
 
 def _check_text(path: Path) -> None:
-    """Refuse a pipe or a device, which transformers would wait for, and what would take too much memory."""
+    """Raise ValueError for a pipe or device, which transformers would wait for, or a file that is too large."""
     if not path.exists() or path.is_dir():
         return
     try:
-        check_file(path, _LARGEST)
+        check_file(path, _MAX_TEXT_BYTES)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
 
 
-def _table(path: Path, most: int) -> Mapping[str, Any]:
+def _table(path: Path, max_bytes: int) -> Mapping[str, Any]:
     try:
-        document = read_json(path, most)
+        document = read_json(path, max_bytes)
     except ValueError as error:
         raise ValueError(f"{path.name}: {error}") from error
     if not isinstance(document, dict):
-        raise ValueError(f"{path.name} is no table")
+        raise ValueError(f"{path.name} must be a JSON object")
     return document
 
 
-def lies_within(name: object) -> bool:
-    """Return whether it is the name of a file, and no path that leads elsewhere."""
+def is_file_name(name: object) -> bool:
+    """Return whether a value is the name of a file, without any folder."""
     return isinstance(name, str) and name not in ("", ".", "..") and len(name) < 256 and not {*name} & {*"/\\:\0"}

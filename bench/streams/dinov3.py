@@ -1,4 +1,4 @@
-"""DINOv3 as a stream: a pre-norm encoder whose positions are rotations of queries and keys.
+"""DINOv3 as a stream: a pre-norm encoder with rotary position embeddings.
 
 Dimensions in names: B batch, T tokens, D width, H heads, K features of a head.
 """
@@ -19,8 +19,8 @@ from bench.streams.prenorm import ATTENTION, GATED_MLP, VisionStream
 class Dinov3Stream(VisionStream):
     """DINOv3's ViT (Siméoni et al., 2025), with a plain or a gated MLP: class token, registers, then patches.
 
-    The checkpoints' configurations ask for positions that are scaled at random in training, which is switched off here
-    (a deviation from the paper), as BERT's dropout is and for the same reason.
+    The checkpoints' configurations scale positions at random in training. This is switched off here (a deviation from
+    the paper), for the same reason as BERT's dropout.
     """
 
     layouts = tuple(
@@ -35,10 +35,10 @@ class Dinov3Stream(VisionStream):
             setattr(encoder.config, name, None)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return tokens (B, T, D) of normalised square images (B, 3, side, side) of any size.
+        """Return the tokens (B, T, D) of normalized square images (B, 3, side, side) of any size.
 
         Raises:
-            BenchError: the images are not square.
+            BenchError: The images are not square.
         """
         check_square(inputs)
         return self.encoder.embeddings(inputs)
@@ -48,8 +48,8 @@ class Dinov3Stream(VisionStream):
         return self.encoder.norm(x_BTD)
 
     def _rotated(self, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and keys rotated by where their patches lie, class token and registers as they are."""
+        """Return queries and keys rotated by the positions of their patches; class token and registers unchanged."""
         side = math.isqrt(q_BHTK.shape[2] - self.special) * self.encoder.config.patch_size
         weight: Any = self.encoder.embeddings.patch_embeddings.weight
-        image = weight.new_empty(()).expand(1, 1, side, side)  # only its shape, type and device are looked at
+        image = weight.new_empty(()).expand(1, 1, side, side)  # only its shape, type and device are used
         return apply_rotary_pos_emb(q_BHTK, k_BHTK, *self.encoder.rope_embeddings(image))

@@ -1,4 +1,4 @@
-"""What an encoder is called on other machines: its id on the Hugging Face hub, where that is known."""
+"""The names of encoders that are valid on other machines: their ids on the Hugging Face hub, where known."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WEIGHTS = "model*.safetensors"
 
 @dataclass(frozen=True)
 class EncoderName:
-    """What an encoder is called.
+    """The name of an encoder.
 
     Attributes:
-        name: its id on the hub, `embedded:<name>`, or the name of its folder, without the folders that it lies in.
-        revision: the commit on the hub, where known.
-        on_hub: whether the name is an id on the hub.
+        name: Its id on the hub, `embedded:<name>`, or the name of its folder without the path.
+        revision: The commit on the hub, if known.
+        on_hub: Whether the name is an id on the hub.
     """
 
     name: str
@@ -34,34 +34,34 @@ class EncoderName:
 
     @property
     def is_path(self) -> bool:
-        """Whether it is the name of a folder, which may lie anywhere."""
+        """Whether it is the name of a folder, which may be anywhere."""
         return not self.on_hub and not self.name.startswith("embedded:")
 
 
 def encoder_name(model: str) -> EncoderName:
-    """Return what an encoder is called, wherever it lies on this machine.
+    """Return the name of an encoder, wherever it is stored on this machine.
 
-    A folder outside the cache says in its configuration what it was loaded from (`_name_or_path`), if anything. That
-    may be what it was fine-tuned from, so it counts only where the cache's copy of that has the same weights.
+    The configuration of a folder outside the cache may name what it was loaded from (`_name_or_path`). Since the folder
+    may be a fine-tuned version of that, the name counts only if the cached copy has the same weights.
 
     Args:
-        model: as for `find_encoder`.
+        model: As for `find_encoder`.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: There is no such encoder.
     """
     if model.startswith("embedded:"):
         return EncoderName(model)
     folder = find_encoder(model, weights=False)
     if on_hub := hub_cache.hub_name(folder):
         return EncoderName(*on_hub, on_hub=True)
-    if not Path(model).expanduser().is_dir():  # an id of which this package knows the shape
+    if not Path(model).expanduser().is_dir():  # an id whose shape is in this package
         return EncoderName(model, on_hub=True)
     return _loaded_from(folder) or EncoderName(folder.resolve().name)
 
 
 def name_in_text(model: str) -> str:
-    """Return what an encoder is called as far as its id or path tells, without looking at any file."""
+    """Return the name of an encoder as far as its id or path shows, without accessing any file."""
     path = Path(model)
     if on_hub := hub_cache.hub_name(path):
         return on_hub[0]
@@ -69,7 +69,7 @@ def name_in_text(model: str) -> str:
 
 
 def _loaded_from(folder: Path) -> EncoderName | None:
-    """Return the name on the hub that a folder's configuration gives, if the cache has it with the same weights."""
+    """Return the hub name in a folder's configuration if the cache has it with the same weights, else None."""
     try:
         name = read_json(folder / CONFIG, MEBIBYTE).get("_name_or_path")
         copy = hub_cache.snapshot(name) if isinstance(name, str) else None

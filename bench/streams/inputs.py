@@ -1,4 +1,4 @@
-"""What a stream reads: the form of its media and the statistics it was pretrained with."""
+"""The form of what a stream reads, and the statistics of the media it was pretrained on."""
 
 from __future__ import annotations
 
@@ -14,37 +14,39 @@ from torch import Tensor
 
 from bench.errors import BenchError, UsageError, wording
 from bench.streams import limits
-from bench.streams.sources import encoder_checksum, fetching
+from bench.streams.sources import download_command, encoder_checksum
 
 SECOND = 98
-"""Frames of one second of sound: windows of 25 ms, 10 ms apart, that lie within it."""
+"""Frames of one second of sound: the windows of 25 ms, 10 ms apart, within it."""
 
-# What a preprocessor_config.json may ask for, besides `limits`.
+# Bounds on the values of a preprocessor_config.json, in addition to `limits`.
 _RATES = (1_000, 384_000)  # Hz
-_MOST_BINS = 4_096
-_PANIC = "PanicException"  # of code in Rust, and no Exception: of a regular expression that would go back for ever
+_MAX_MEL_BINS = 4_096
+_PANIC = (
+    "PanicException"  # of Rust code, not an Exception; such as for catastrophic backtracking of a regular expression
+)
 
 Pad: TypeAlias = Literal["zeros", "mean"]
-"""What a spectrogram is filled up with, before it is normalised."""
+"""The padding of a spectrogram, before normalization."""
 
 
-class Reading(TypedDict, total=False):
-    """How a stream is to read, where that is not as its checkpoint says; None is as the checkpoint says."""
+class InputSettings(TypedDict, total=False):
+    """Settings of an input that override those of the checkpoint; None keeps the checkpoint's."""
 
     size: int | None
-    """Side of the images in pixels."""
+    """Side of the images, in pixels."""
     frames: int | None
-    """Length of the spectrograms; by default that of the sound, or the checkpoint's if that is shorter."""
+    """Length of the spectrograms, in frames; by default that of the sound, or the checkpoint's if that is shorter."""
     mean: float | None
     """Mean of the log-mel values."""
     std: float | None
     """Their standard deviation."""
     pad: Pad | None
-    """What shorter spectrograms are filled up with; see `AudioInput`."""
+    """The padding of shorter spectrograms; see `AudioInput`."""
     window_s: float | None
     """Seconds of sound for each spectrogram; see `AudioInput`."""
     length: int | None
-    """Tokens of a text; without any word of it in the checkpoint, 40."""
+    """Tokens of a text; 40 if the checkpoint does not say."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +54,18 @@ class ImageInput:
     """Square RGB images.
 
     Attributes:
-        size: side in pixels.
-        mean: mean of each channel, of values from 0 to 1.
-        std: standard deviation of each channel, likewise.
+        size: Side, in pixels.
+        mean: Mean of each channel, for values from 0 to 1.
+        std: Standard deviation of each channel, for values from 0 to 1.
+        kind: The name of this kind of input.
+        options: The `InputSettings` that apply.
     """
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
 
-    what: ClassVar[str] = "images"
+    kind: ClassVar[str] = "images"
     options: ClassVar[tuple[str, ...]] = ("size",)
 
     def __post_init__(self) -> None:
@@ -77,11 +81,11 @@ class ImageInput:
         return (image - mean) / std
 
     def random(self, *shape: int, generator: torch.Generator) -> Tensor:
-        """Return made-up images (*shape, 3, size, size), uint8, as samples hold them."""
+        """Return random images (*shape, 3, size, size), uint8 like those of samples."""
         return torch.randint(256, (*shape, 3, self.size, self.size), dtype=torch.uint8, generator=generator)
 
     def to_preprocessor(self) -> dict[str, Any]:
-        """Return the content of a `preprocessor_config.json` that says the same."""
+        """Return the content of a `preprocessor_config.json` with these values."""
         size = {"height": self.size, "width": self.size}
         return {
             "image_processor_type": "ViTImageProcessor",
@@ -97,10 +101,14 @@ class ImageInput:
 
     @classmethod
     def from_preprocessor(cls, values: Mapping[str, Any], size: int | None = None) -> ImageInput:
-        """Read a `preprocessor_config.json`; `size` overrules the size in it.
+        """Return the input that a `preprocessor_config.json` describes.
+
+        Args:
+            values: Content of the file.
+            size: Side in pixels that overrides the file's; None for the file's.
 
         Raises:
-            KeyError: a value is missing.
+            KeyError: A value is missing.
         """
         return cls(size or _stored_size(values), _triple(values["image_mean"]), _triple(values["image_std"]))
 
@@ -110,15 +118,17 @@ class AudioInput:
     """Log-mel spectrograms.
 
     Attributes:
-        sample_rate: of the waveform, in Hz.
-        mel_bins: bins of the filter bank.
-        frames: length in frames (10 ms each).
-        mean: mean of the log-mel values.
-        std: their standard deviation.
-        pad: what shorter spectrograms are filled up with: "zeros", which are then normalised like any value, as AST's
-            feature extractor does; or the "mean", which normalised is 0, as where sound is normalised before padding.
-        window_s: seconds of sound for each spectrogram, in windows spread evenly over the recording; None for the
-            second that each stands for.
+        sample_rate: Sample rate of the waveform, in Hz.
+        mel_bins: Bins of the filter bank.
+        frames: Length, in frames of 10 ms.
+        mean: Mean of the log-mel values.
+        std: Their standard deviation.
+        pad: The padding of shorter spectrograms: "zeros", normalized like any value, as AST's feature extractor does;
+            or the "mean", whose normalized value is 0, as when sound is normalized before padding.
+        window_s: Seconds of sound of each spectrogram, in windows spread evenly over the recording; None for the second
+            that each one stands for.
+        kind: The name of this kind of input.
+        options: The `InputSettings` that apply.
     """
 
     sample_rate: int
@@ -129,20 +139,20 @@ class AudioInput:
     pad: Pad = "zeros"
     window_s: float | None = None
 
-    what: ClassVar[str] = "sounds"
+    kind: ClassVar[str] = "sounds"
     options: ClassVar[tuple[str, ...]] = ("frames", "mean", "std", "pad", "window_s")
 
     def __post_init__(self) -> None:
         _check("the sample rate in Hz", self.sample_rate, *_RATES)
-        _check("the number of mel bins", self.mel_bins, 1, _MOST_BINS)
+        _check("the number of mel bins", self.mel_bins, 1, _MAX_MEL_BINS)
         _check("the number of frames", self.frames, *limits.FRAMES)
         _check_statistics(self.mean, self.std)
         if self.window_s is not None:
             _check("the sound for each spectrogram in seconds", self.window_s, *limits.WINDOWS)
 
     @property
-    def heard(self) -> int:
-        """Frames of the sound itself, before it is cut or filled up."""
+    def sound_frames(self) -> int:
+        """The frames of the sound itself, before it is cut or padded."""
         if self.window_s is None:
             return SECOND
         window, shift = round(0.025 * self.sample_rate), round(0.010 * self.sample_rate)
@@ -150,7 +160,7 @@ class AudioInput:
 
     @property
     def filler(self) -> float:
-        """The log-mel value that spectrograms are filled up with."""
+        """The log-mel value that pads spectrograms."""
         return self.mean if self.pad == "mean" else 0.0
 
     def normalise(self, log_mel: Tensor) -> Tensor:
@@ -158,11 +168,11 @@ class AudioInput:
         return (log_mel - self.mean) / (2 * self.std)
 
     def random(self, *shape: int, generator: torch.Generator) -> Tensor:
-        """Return made-up spectrograms (*shape, frames, mel_bins), as samples hold them."""
+        """Return random spectrograms (*shape, frames, mel_bins), distributed like those of samples."""
         return torch.randn(*shape, self.frames, self.mel_bins, generator=generator) * self.std + self.mean
 
     def to_preprocessor(self) -> dict[str, Any]:
-        """Return the content of a `preprocessor_config.json` that says the same."""
+        """Return the content of a `preprocessor_config.json` with these values."""
         return {
             "feature_extractor_type": "ASTFeatureExtractor",
             "feature_size": 1,
@@ -176,10 +186,14 @@ class AudioInput:
 
     @classmethod
     def from_preprocessor(cls, values: Mapping[str, Any], frames: int | None = None) -> AudioInput:
-        """Read a `preprocessor_config.json`; `frames` overrules the length in it.
+        """Return the input that a `preprocessor_config.json` describes.
+
+        Args:
+            values: Content of the file.
+            frames: Length in frames that overrides the file's; None for the file's.
 
         Raises:
-            KeyError: a value is missing.
+            KeyError: A value is missing.
         """
         return cls(
             sample_rate=int(values["sampling_rate"]),
@@ -194,91 +208,98 @@ class AudioInput:
 class TextInput:
     """Texts as token ids.
 
-    The tokenizer is loaded when it is first needed and not held here: inputs are small, can be copied and pickled, and
-    are equal where their fields are.
+    The tokenizer is loaded when first needed and not stored here, so inputs are small, can be copied and pickled, and
+    are equal if their fields are.
 
     Attributes:
-        tokenizer: folder, or id on the Hugging Face hub, of a fast tokenizer of transformers.
-        length: tokens of every text, special ones included: longer texts are cut, shorter ones padded.
-        lower_case: whether texts are lower-cased first, whatever the tokenizer does by itself.
+        tokenizer: Folder, or id on the Hugging Face hub, of a fast tokenizer of transformers.
+        length: Tokens of every text, including special ones. Longer texts are cut, shorter ones padded.
+        lower_case: Whether texts are lower-cased first, independently of the tokenizer.
+        kind: The name of this kind of input.
+        options: The `InputSettings` that apply.
     """
 
     tokenizer: str
     length: int = 40
     lower_case: bool = True
 
-    what: ClassVar[str] = "text"
+    kind: ClassVar[str] = "text"
     options: ClassVar[tuple[str, ...]] = ("length",)
 
     def __post_init__(self) -> None:
         if self.length < 3:
-            raise BenchError(f"a text needs 3 tokens at least, the first and the last being special, not {self.length}")
+            raise BenchError(
+                f"texts must have at least 3 tokens, of which the first and last are special, not {self.length}"
+            )
         _check("the length of texts in tokens", self.length, *limits.TOKENS)
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Return token ids (texts, length), int64.
 
-        What looks like a special token in a text is text, so only what fills a row up has the id of padding.
+        Anything in a text that looks like a special token is encoded as plain text, so only padding has the padding id.
+
+        Args:
+            texts: The texts.
 
         Raises:
-            BenchError: there is no such tokenizer, or it is not a fast one, or it lacks what the texts need.
+            BenchError: The tokenizer does not exist, is not a fast one, or cannot encode the texts.
         """
         if self.lower_case:
             texts = [text.lower() for text in texts]
         tokenizer = _tokenizer(self.tokenizer, self.length)
         try:
             rows = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-        except BaseException as error:  # as where the files have no token for words that they do not have
+        except BaseException as error:  # such as for unknown words in a tokenizer without an unknown token
             if not isinstance(error, Exception) and type(error).__name__ != _PANIC:
                 raise
             raise BenchError(f"the tokenizer {self.tokenizer} cannot encode texts: {wording(error)}") from error
         return np.asarray(rows, dtype=np.int64).reshape(-1, self.length)
 
     def normalise(self, ids: Tensor) -> Tensor:
-        """Return token ids (..., length) as they are."""
+        """Return token ids (..., length) unchanged."""
         return ids
 
     def random(self, *shape: int, generator: torch.Generator) -> Tensor:
-        """Return made-up token ids (*shape, length): texts of 3 tokens to half of the length, then padding.
+        """Return random token ids (*shape, length): texts of 3 tokens to half of the length, then padding.
 
         Raises:
-            BenchError: as `vocabulary`.
+            BenchError: As for `vocabulary`.
         """
-        number, padding = self.vocabulary()
-        ids = torch.randint(number - 1, (*shape, self.length), generator=generator)
+        count, padding = self.vocabulary()
+        ids = torch.randint(count - 1, (*shape, self.length), generator=generator)
         ids += ids >= padding
         lengths = torch.randint(3, max(4, self.length // 2 + 1), (*shape, 1), generator=generator)
         return torch.where(torch.arange(self.length) < lengths, ids, padding)
 
     def vocabulary(self) -> tuple[int, int]:
-        """Return the number of token ids, and the one of padding.
+        """Return the number of token ids and the padding id.
 
         Raises:
-            BenchError: there is no such tokenizer, or it is not a fast one.
+            BenchError: The tokenizer does not exist or is not a fast one.
         """
         tokenizer = _tokenizer(self.tokenizer, self.length)
-        return max(tokenizer.get_vocab().values()) + 1, tokenizer.padding["pad_id"]  # some numbers may have no token
+        return max(tokenizer.get_vocab().values()) + 1, tokenizer.padding["pad_id"]  # some ids may have no token
 
     def save_tokenizer(self, folder: Path) -> None:
-        """Write the tokenizer's files, from which transformers loads it again, into a folder.
+        """Write the tokenizer's files into a folder, from which transformers can load it.
 
         Raises:
-            BenchError: there is no such tokenizer, or it is not a fast one.
+            BenchError: The tokenizer does not exist or is not a fast one.
         """
         _pretrained_tokenizer(self.tokenizer).save_pretrained(folder)
 
     def to_preprocessor(self) -> dict[str, Any]:
-        """Return the content of a `preprocessor_config.json` that says the same but for the tokenizer."""
+        """Return the content of a `preprocessor_config.json` with these values, except for the tokenizer."""
         return {"max_length": self.length, "do_lower_case": self.lower_case}
 
     @classmethod
     def from_preprocessor(cls, values: Mapping[str, Any], tokenizer: str, length: int | None = None) -> TextInput:
-        """Read a `preprocessor_config.json`, which checkpoints of text encoders need not have: all has defaults.
+        """Return the input that a `preprocessor_config.json` describes. All values have defaults.
 
         Args:
-            values: its content, {} without the file.
-            tokenizer: folder or id on the hub.
-            length: overrules the length in it.
+            values: Content of the file; {} without the file, which checkpoints of text encoders need not have.
+            tokenizer: Folder, or id on the hub.
+            length: Length in tokens that overrides the file's; None for the file's.
         """
         return cls(
             tokenizer, length or int(values.get("max_length", cls.length)), values.get("do_lower_case", cls.lower_case)
@@ -286,32 +307,34 @@ class TextInput:
 
 
 @dataclass(frozen=True)
-class OutlinedText(TextInput):
-    """Texts for an encoder that is here without its tokenizer: they can be made up, but not read.
+class TextWithoutTokenizer(TextInput):
+    """Texts for an encoder without its tokenizer: token ids can be drawn at random, but no text encoded.
 
     Attributes:
-        ids: number of token ids.
-        padding: the one of padding.
+        ids: Number of token ids.
+        padding: The padding id.
     """
 
     ids: int = 0
     padding: int = 0
 
     def vocabulary(self) -> tuple[int, int]:
-        """Return the number of token ids, and the one of padding."""
+        """Return the number of token ids and the padding id."""
         return self.ids, self.padding
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        """Refuse to.
+        """Raise, since there is no tokenizer.
 
         Raises:
-            UsageError: always; says how to fetch the tokenizer.
+            UsageError: Always; shows the command that downloads the tokenizer.
         """
-        raise UsageError(f"the tokenizer of {self.tokenizer} is not here: fetch it with {fetching(self.tokenizer)}")
+        raise UsageError(
+            f"the tokenizer of {self.tokenizer} is missing: download it with {download_command(self.tokenizer)}"
+        )
 
 
 Input: TypeAlias = ImageInput | AudioInput | TextInput
-"""What any stream reads. `what` says it in a word, `options` are those of `Reading` that it takes, its extent first."""
+"""The input of any stream. `kind` names it; `options` are the `InputSettings` that it accepts, its size first."""
 
 
 def _pretrained_tokenizer(source: str) -> Any:
@@ -322,20 +345,20 @@ def _pretrained_tokenizer(source: str) -> Any:
         words = len(tokenizer) - len(tokenizer.all_special_ids)
     except Exception as error:  # broken files can make transformers fail in any way
         raise BenchError(
-            f"cannot load the tokenizer {source} (from tokenizer.json, where there is one): {wording(error)}"
+            f"cannot load the tokenizer {source} (from tokenizer.json, if there is one): {wording(error)}"
         ) from error
     if not tokenizer.is_fast or tokenizer.pad_token_id is None:
-        raise BenchError(f"the tokenizer {source} is no fast one, or has no padding token: use another")
-    if words <= 0:  # what transformers makes up where there are no files
-        raise BenchError(f"the tokenizer {source} has no words: is there a tokenizer.json or vocab.txt?")
+        raise BenchError(f"the tokenizer {source} must be a fast one with a padding token: use another")
+    if words <= 0:  # transformers makes up an empty tokenizer if there are no files
+        raise BenchError(f"the tokenizer {source} has no words: check that it has a tokenizer.json or vocab.txt")
     return tokenizer
 
 
 def _tokenizer(source: str, length: int) -> Any:
-    """Return the fast tokenizer itself, which threads may share since its settings are not changed after this."""
+    """Return the fast tokenizer itself, which threads can share since its settings no longer change."""
     try:
         checksum = encoder_checksum(source, weights=False)
-    except UsageError:  # of a tokenizer without an encoder nothing tells whether its files have changed
+    except UsageError:  # of a tokenizer without an encoder, changes of its files go unnoticed
         checksum = ""
     return _loaded_tokenizer(source, length, checksum)
 
@@ -350,24 +373,24 @@ def _loaded_tokenizer(source: str, length: int, checksum: str) -> Any:
     return tokenizer
 
 
-def _check(what: str, number: float, low: float, high: float) -> None:
-    if not low <= number <= high:  # a number that is none fails too
-        raise BenchError(f"{what} should be {low:g} to {high:g}, not {number:g}")
+def _check(name: str, number: float, low: float, high: float) -> None:
+    if not low <= number <= high:  # NaN fails too
+        raise BenchError(f"{name} should be {low:g} to {high:g}, not {number:g}")
 
 
 def _check_statistics(mean: float, std: float) -> None:
-    """Refuses statistics that would make other inputs than finite ones."""
+    """Raise BenchError for statistics that would make normalized inputs infinite."""
     _check("the mean of inputs", mean, *limits.MEANS)
     _check("the standard deviation of inputs", std, *limits.DEVIATIONS)
 
 
 def _stored_size(values: Mapping[str, Any]) -> int:
-    # DINOv2's checkpoints resize to 256 and then crop: the crop is what the encoder sees.
+    # DINOv2's checkpoints resize to 256 and then crop: the crop is the size that the encoder reads.
     stored = values["crop_size"] if values.get("do_center_crop") else values["size"]
-    if isinstance(stored, Mapping) and "height" not in stored:  # as for pictures that keep their shape
+    if isinstance(stored, Mapping) and "height" not in stored:  # such as for images that keep their aspect ratio
         raise BenchError(
-            f"preprocessor_config.json gives images the size {dict(stored)}, which is no height: to say the side of "
-            "square ones in pixels, as the encoder was pretrained with, set the size of the stream (vision.size=224)"
+            f"preprocessor_config.json has an image size without a height: {dict(stored)}. Set the side of the square "
+            "images that the encoder was pretrained on, in pixels, as the size of the stream (vision.size=224)"
         )
     return int(stored["height"] if isinstance(stored, Mapping) else stored)
 

@@ -1,14 +1,14 @@
-"""What an encoder's configuration, or a suite, may ask of inputs: far beyond any encoder's, and far from all memory."""
+"""Bounds on what a configuration or suite may set for inputs: far beyond any encoder's values, far below all memory."""
 
 SIDES = (1, 8_192)
-"""Of square images, in pixels."""
+"""Side of square images, in pixels."""
 FRAMES = (1, 360_000)
-"""Of spectrograms: an hour."""
+"""Frames of spectrograms; an hour at most."""
 TOKENS = (3, 2**20)
-"""Of texts."""
+"""Tokens of texts."""
 WINDOWS = (0.1, 600.0)
-"""Of sound, in seconds."""
+"""Length of sound windows, in seconds."""
 MEANS = (-1e6, 1e6)
-"""Of inputs."""
+"""Mean of inputs."""
 DEVIATIONS = (1e-6, 1e6)
-"""Of inputs."""
+"""Standard deviation of inputs."""

@@ -1,4 +1,4 @@
-"""Streams from pretrained encoders, with their weights, with random ones, or without any."""
+"""Streams from pretrained encoders: with their weights, with random weights, or without any."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from bench.streams.checks import CONFIG, check_folder, check_size
 from bench.streams.dinov3 import Dinov3Stream
 from bench.streams.encoder_files import PREPROCESSOR
 from bench.streams.encoder_names import encoder_name
-from bench.streams.inputs import AudioInput, Input, OutlinedText, Reading, TextInput
+from bench.streams.inputs import AudioInput, Input, InputSettings, TextInput, TextWithoutTokenizer
 from bench.streams.postnorm import BertStream, RobertaStream
 from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
 from bench.streams.sources import SHAPES, find_encoder
@@ -55,45 +55,44 @@ FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
     BertConfig.model_type: (BertStream, BertModel, {"add_pooling_layer": False}),
     RobertaConfig.model_type: (RobertaStream, RobertaModel, {"add_pooling_layer": False}),
 }
-"""By `config.model_type`: the stream, the model of transformers, and what its constructor is given.
+"""The stream, the transformers model and its constructor's arguments, by `config.model_type`.
 
-`bench.streams.encoder_files.READS` says of each what it reads.
+`bench.streams.encoder_files.FAMILY_INPUTS` has the kind of input of each.
 """
 
-_NAMED = 10  # weights that a message names
+_MAX_NAMES = 10  # of weights in a message
 
 
 def build_stream(config: Any, input: Input) -> Stream:
     """Return a stream with random weights.
 
     Args:
-        config: of transformers, of one of the known families.
-        input: what the stream reads.
+        config: A transformers configuration of a supported family.
+        input: The form of the stream's input.
 
     Raises:
-        BenchError: the family is not known, or config and input do not go together, or a dropout is not 0 in a family
-            whose checkpoints have none (BERT's, RoBERTa's and SwinV2's is set to 0).
+        BenchError: The family is not supported, the configuration and the input do not match, or a dropout is not 0 in
+            a family whose checkpoints have none (in BERT, RoBERTa and SwinV2 it is set to 0).
     """
     stream, model, options = _family(config)
     return stream(model(config, **options), input)
 
 
-def load_stream(model: str, **reading: Unpack[Reading]) -> Stream:
+def load_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
     """Return a stream with pretrained weights, in float32 and evaluation mode.
 
     Args:
-        model: `embedded:<name>`, a folder as `save_pretrained` writes it, or an id on the Hugging Face hub, of which
-            the cache must hold a copy. Weights are read from safetensors only.
-        reading: how the stream is to read, where that is not as the checkpoint says.
+        model: `embedded:<name>`, a folder as `save_pretrained` writes it, or the id of a model on the Hugging Face hub
+            with a copy in the cache. Weights are read from safetensors only.
+        settings: Settings of the input that override the checkpoint's.
 
     Raises:
-        UsageError: there is no such encoder here; says how to fetch it.
-        BenchError: it is of a family that is not known, or its files do not go together, or its inputs do not have what
-            is to be changed of them.
+        UsageError: There is no such encoder on this machine; shows how to download it.
+        BenchError: Its family is not supported, its files do not match, or its input has no such setting.
     """
     folder = find_encoder(model)
     with _loading(model), _quiet():
-        config, input = _describe(folder, model, reading)
+        config, input = _describe(folder, model, settings)
         family, encoder_class, options = _family(config)
         with torch.device("meta"):
             outline = encoder_class(config, **options)
@@ -105,7 +104,7 @@ def load_stream(model: str, **reading: Unpack[Reading]) -> Stream:
             local_files_only=True,
             dtype=torch.float32,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # transformers' own message says nothing of which
+            ignore_mismatched_sizes=True,  # transformers' own message does not name them
             **options,
         )
         if mismatched := sorted(loaded["mismatched_keys"], key=str):
@@ -116,43 +115,52 @@ def load_stream(model: str, **reading: Unpack[Reading]) -> Stream:
             )
         if loaded["missing_keys"]:
             lacking = sorted(loaded["missing_keys"])
-            more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
-            raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_NAMED])}{more}")
+            more = f" and {len(lacking) - _MAX_NAMES} more" if len(lacking) > _MAX_NAMES else ""
+            raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_MAX_NAMES])}{more}")
         if broken := [name for name, tensor in encoder.named_parameters() if not tensor.isfinite().all()]:
-            raise BenchError(f"weights of the encoder {model} are not finite: {', '.join(broken[:_NAMED])}")
+            raise BenchError(f"weights of the encoder {model} are not finite: {', '.join(broken[:_MAX_NAMES])}")
         if isinstance(input, TextInput):
             _check_vocabulary(input, config)
-        # Adapters that are saved on it say so: not where it lies here, but what others know it by.
-        known_as = encoder_name(model)
-        encoder.name_or_path, encoder.config._commit_hash = known_as.name, known_as.revision
+        # Saved adapters name their encoder by this: a name that is valid elsewhere, not the path on this machine.
+        name_elsewhere = encoder_name(model)
+        encoder.name_or_path, encoder.config._commit_hash = name_elsewhere.name, name_elsewhere.revision
         return family(encoder, input)
 
 
-def outline_stream(model: str, **reading: Unpack[Reading]) -> Stream:
-    """Return a stream without weights, on the meta device: all that counting parameters needs.
+def outline_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
+    """Return a stream without weights, on the meta device, which is enough to count parameters.
 
     Args:
-        model: as for `load_stream`, as are the rest and the errors; or an id of which this package knows the shape.
-        reading: how the stream is to read.
+        model: As for `load_stream`, or an id whose shape is in this package.
+        settings: Settings of the input that override the checkpoint's.
+
+    Raises:
+        UsageError: As for `load_stream`.
+        BenchError: As for `load_stream`.
     """
-    config, input = _describe(find_encoder(model, weights=False), model, reading)
+    config, input = _describe(find_encoder(model, weights=False), model, settings)
     with torch.device("meta"):
         return build_stream(config, input)
 
 
-def random_stream(model: str, **reading: Unpack[Reading]) -> Stream:
-    """Return a stream of an encoder's shape with random weights, on the CPU: all that measuring what it costs needs.
+def random_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
+    """Return a stream with an encoder's shape and random weights, on the CPU, to measure what it costs.
 
-    No weights and no tokenizer are read: what it reads can be made up (`input.random`), but no text can be encoded.
+    Neither weights nor a tokenizer are read. Inputs can be drawn at random (`input.random`), but texts cannot be
+    encoded.
 
     Args:
-        model: as for `outline_stream`, as are the rest and the errors.
-        reading: how the stream is to read.
+        model: As for `outline_stream`.
+        settings: Settings of the input that override the checkpoint's.
+
+    Raises:
+        UsageError: As for `load_stream`.
+        BenchError: As for `load_stream`.
     """
-    config, input = _describe(find_encoder(model, weights=False), model, reading)
+    config, input = _describe(find_encoder(model, weights=False), model, settings)
     if isinstance(input, TextInput):
-        input = _outlined(input, model, config)
-    with no_init_weights():  # truncated normals take ten times as long as what follows
+        input = _without_tokenizer(input, model, config)
+    with no_init_weights():  # drawing truncated normals takes ten times as long as the loop below
         stream = build_stream(config, input)
     with torch.no_grad():
         for name, parameter in stream.named_parameters():
@@ -164,7 +172,7 @@ def random_stream(model: str, **reading: Unpack[Reading]) -> Stream:
 
 
 def save_stream(stream: Stream, folder: Path) -> None:
-    """Write a stream's encoder and input as a folder that `load_stream` and transformers read."""
+    """Write a stream's encoder and input into a folder that `load_stream` and transformers can read."""
     with _quiet():
         stream.encoder.save_pretrained(folder)
     for path in folder.glob("*.safetensors"):
@@ -175,20 +183,20 @@ def save_stream(stream: Stream, folder: Path) -> None:
         stream.input.save_tokenizer(folder)
 
 
-def _describe(folder: Path, model: str, reading: Reading) -> tuple[Any, Input]:
-    """Return the configuration of an encoder, and what its stream reads."""
+def _describe(folder: Path, model: str, settings: InputSettings) -> tuple[Any, Input]:
+    """Return the configuration of an encoder, and the input of its stream."""
     with _loading(model):
         check_folder(folder)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        input = _read_input(folder, _family(config)[0].reads, reading)
+        input = _read_input(folder, _family(config)[0].input_type, settings)
         if isinstance(input, TextInput) and folder.is_relative_to(SHAPES):
-            input = _outlined(input, model, config)
+            input = _without_tokenizer(input, model, config)
         return config, input
 
 
 @contextmanager
 def _loading(model: str) -> Iterator[None]:
-    """Tells of whatever goes wrong with an encoder as a BenchError that names it."""
+    """Turn any error while an encoder is loaded into a BenchError that names the encoder."""
     try:
         yield
     except UsageError:
@@ -199,28 +207,28 @@ def _loading(model: str) -> Iterator[None]:
         raise BenchError(f"cannot load the encoder {model}: {wording(error)}") from error
 
 
-def _outlined(input: TextInput, model: str, config: Any) -> OutlinedText:
-    """Return an input that knows the token ids from the encoder, and no tokenizer."""
-    return OutlinedText(model, input.length, input.lower_case, config.vocab_size, config.pad_token_id)
+def _without_tokenizer(input: TextInput, model: str, config: Any) -> TextWithoutTokenizer:
+    """Return a text input with the token ids of the encoder, and no tokenizer."""
+    return TextWithoutTokenizer(model, input.length, input.lower_case, config.vocab_size, config.pad_token_id)
 
 
-def _read_input(folder: Path, reads: type[Input], reading: Reading) -> Input:
-    given: dict[str, Any] = {name: value for name, value in reading.items() if value is not None}
-    if others := [name for name in given if name not in reads.options]:
-        takes = ", ".join(reads.options)
-        raise BenchError(f"{folder} reads {reads.what}, of which {others[0]} cannot be set, but {takes}")
-    extent = given.pop(reads.options[0], None)
+def _read_input(folder: Path, input_type: type[Input], settings: InputSettings) -> Input:
+    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    if unknown := [name for name in given if name not in input_type.options]:
+        options = ", ".join(input_type.options)
+        raise BenchError(f"{folder} reads {input_type.kind}, which have no setting {unknown[0]}; settings: {options}")
+    extent = given.pop(input_type.options[0], None)
     path = folder / PREPROCESSOR
-    if issubclass(reads, TextInput):
-        values = _read_json(path) if path.is_file() else {}  # checkpoints of text encoders seldom have this file
+    if issubclass(input_type, TextInput):
+        values = _read_json(path) if path.is_file() else {}  # which checkpoints of text encoders rarely have
         return TextInput.from_preprocessor(values, str(folder), extent)
     try:
-        input = reads.from_preprocessor(_read_json(path), extent)
+        input = input_type.from_preprocessor(_read_json(path), extent)
     except KeyError as error:
         raise BenchError(f"{PREPROCESSOR} of the encoder {folder} has no {error}") from error
     input = replace(input, **given)
     if isinstance(input, AudioInput) and extent is None:
-        return replace(input, frames=min(input.frames, input.heard))
+        return replace(input, frames=min(input.frames, input.sound_frames))
     return input
 
 
@@ -229,12 +237,12 @@ def _read_json(path: Path) -> Any:
 
 
 def _check_vocabulary(input: TextInput, config: Any) -> None:
-    """Refuse a tokenizer that makes other token ids than the encoder has embeddings for."""
+    """Raise BenchError if a tokenizer has different token ids than the embeddings of the encoder."""
     ids, padding = input.vocabulary()
     if ids > config.vocab_size or padding != config.pad_token_id:
         raise BenchError(
-            f"the tokenizer {input.tokenizer} has {ids} token ids, {padding} for padding, but its encoder has "
-            f"{config.vocab_size}, {config.pad_token_id} for padding"
+            f"the tokenizer {input.tokenizer} does not match its encoder: it has {ids} token ids and the padding id "
+            f"{padding}, the encoder has {config.vocab_size} and {config.pad_token_id}"
         )
 
 
@@ -243,12 +251,12 @@ def _family(config: Any) -> tuple[type[Stream], Any, dict[str, Any]]:
         return FAMILIES[config.model_type]
     except KeyError:
         known = ", ".join(FAMILIES)
-        raise BenchError(f"no stream is known for encoders of the family {config.model_type}; known: {known}") from None
+        raise BenchError(f"encoders of the family {config.model_type} are not supported; supported: {known}") from None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar for what takes a moment, and from listing weights not needed."""
+    """Suppress progress bars of transformers, which last a moment, and its lists of unused weights."""
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()

@@ -13,26 +13,25 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.streams.base import STAGES, LinearEvaluator, Stream, SummaryKind, over
+from bench.streams.base import STAGES, LinearEvaluator, Stream, SummaryKind, chain_evaluators
 
 States: TypeAlias = dict[str, Tensor]
-"""Tokens (B, T, D) by the name of the stream."""
+"""Tokens (B, T, D) by stream."""
 
 Masks: TypeAlias = dict[str, Tensor]
-"""Where tokens are real, not padding, (B, T), by the name of the stream; of those streams only that have padding."""
-
+"""Which tokens are not padding, (B, T), by stream. Streams without padding are left out."""
 
 Summaries: TypeAlias = Mapping[str, Tensor]
-"""Summary vectors (B, width of the stream) by the name of the stream that they are of."""
+"""Summary vectors (B, width of the stream) by stream."""
 
 
 class Exchange(nn.Module, ABC):
-    """What streams make of each other's summaries in one stage of their paired blocks.
+    """How streams use each other's summaries in one stage of their paired blocks.
 
     Attributes:
-        paths: pairs (source, target): the target reads the source.
-        summary: the kind of summaries that it reads; None for the model's.
-        covers: the `Stream.default_evaluator` whose work its evaluators do themselves. For a stream with a different
+        paths: Pairs (source, target) of streams: the target reads the source's summary.
+        summary: The kind of summaries that it reads; None for the model's.
+        covers: The `Stream.default_evaluator` whose work its evaluators do themselves. For a stream with a different
             one they receive stand-ins for the linears, which return what that one computes. None covers none.
     """
 
@@ -42,25 +41,35 @@ class Exchange(nn.Module, ABC):
 
     @abstractmethod
     def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
-        """Return how the linears of each target are evaluated, given the summaries of the sources."""
+        """Return an evaluator of linears for each target, given the summaries of the sources.
+
+        Args:
+            summaries: One vector (B, width of the source) for each source of `paths`.
+        """
 
 
 class StreamTurn(NamedTuple):
-    """What one stream does in one step: the blocks it runs alone, and the block that it then runs paired."""
+    """The turn of one stream in one step: the blocks it runs unpaired, then the block it runs paired."""
 
     unpaired: range
     paired: int
 
 
 LockstepStep: TypeAlias = dict[str, StreamTurn]
-"""A turn of every stream, by its name."""
+"""The turn of each stream, by name."""
 
 
 def pair_blocks(depths: Mapping[str, int]) -> list[LockstepStep]:
     """Pair the blocks of streams of different depths evenly.
 
-    Each block of the shallowest stream meets the last block of each group of the deeper ones: with 24 and 12 blocks,
-    block j of the shallow stream meets block 2j + 1 of the deep one.
+    Each block of the shallowest stream is paired with the last block of the corresponding group of blocks of each
+    deeper one: with 24 and 12 blocks, block j of the shallow stream is paired with block 2j + 1 of the deep one.
+
+    Args:
+        depths: Number of blocks of each stream, by name.
+
+    Returns:
+        The steps of the lockstep, as many as the shallowest stream has blocks.
     """
     steps = min(depths.values())
 
@@ -72,16 +81,17 @@ def pair_blocks(depths: Mapping[str, int]) -> list[LockstepStep]:
 
 
 class MultiStream(nn.Module):
-    """Unimodal encoders side by side, frozen until a method makes them trainable.
+    """Unimodal encoders side by side, frozen until a method makes parameters trainable.
 
     Attributes:
-        streams: by name.
-        schedule: the steps of the lockstep.
-        inter: what the streams exchange, `inter[step][stage]`, in the order in which it was added; empty without a
-            cross-modal method.
-        summary: what a stream tells its partners: its class token, or the mean of its tokens. An exchange may ask for
-            the other.
-        gradient_checkpointing: compute each step again in the backward pass instead of keeping what it needs.
+        streams: The streams, by name.
+        schedule: The steps of the lockstep.
+        inter: The exchanges, `inter[step][stage]`, in the order in which they were added; empty without a cross-modal
+            method.
+        summary: The kind of summary that partners read: the class token, or the mean of the tokens. An exchange may ask
+            for the other kind.
+        gradient_checkpointing: Whether each step is computed again in the backward pass, rather than keeping its
+            activations.
     """
 
     def __init__(self, streams: Mapping[str, Stream], summary: SummaryKind = "cls") -> None:
@@ -97,7 +107,7 @@ class MultiStream(nn.Module):
         """Return the tokens (B, T, D) of every stream after its final norm.
 
         Args:
-            inputs: normalised inputs by the name of the stream.
+            inputs: Normalized inputs, by stream.
         """
         states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
         masks = self.masks(inputs)
@@ -109,34 +119,39 @@ class MultiStream(nn.Module):
         return {name: stream.finish(states[name]) for name, stream in self.streams.items()}
 
     def masks(self, inputs: Mapping[str, Tensor]) -> Masks:
-        """Return where the tokens that `forward` gives for these inputs are real, of each stream that has padding."""
-        found = {name: stream.mask(inputs[name]) for name, stream in self.streams.items()}
-        return {name: mask_BT for name, mask_BT in found.items() if mask_BT is not None}
+        """Return which tokens of the output for these inputs are not padding, for each stream with padding."""
+        masks = {name: stream.mask(inputs[name]) for name, stream in self.streams.items()}
+        return {name: mask_BT for name, mask_BT in masks.items() if mask_BT is not None}
 
     def add_exchange(self, step: int, stage: str, exchange: Exchange) -> None:
-        """Let the streams exchange summaries in one stage of the paired blocks of a step.
+        """Add an exchange of summaries to one stage of the paired blocks of a step.
 
-        Where they do so already both hold: to the later exchange the linears give what the earlier one makes of them.
+        Exchanges at the same place are chained: the linears given to a later one return what the earlier one computes.
+
+        Args:
+            step: Number of the step.
+            stage: A key of `STAGES`.
+            exchange: The exchange to add.
         """
         if str(step) not in self.inter:
             self.inter[str(step)] = nn.ModuleDict({stage: nn.ModuleList() for stage in STAGES})
         self.inter[str(step)][stage].append(exchange)  # type: ignore[index]
 
     def exchanges(self) -> Iterator[tuple[int, Exchange]]:
-        """Yield what the streams exchange, with the number of its step."""
+        """Yield each exchange with the number of its step."""
         for step, stages in self.inter.items():
             for exchanges in stages.values():  # type: ignore[operator]
                 for exchange in exchanges:
                     yield int(step), exchange
 
     def exchanges_at(self, step: int, stage: str) -> Iterable[Exchange]:
-        """Return what the streams exchange in one stage of a step, in the order in which it was added."""
+        """Return the exchanges in one stage of a step, in the order in which they were added."""
         return self.inter[str(step)][stage] if str(step) in self.inter else ()  # type: ignore[index]
 
     def _step(self, number: int, states: States, masks: Masks) -> States:
         """Advance every stream to the end of its paired block.
 
-        At each of the three exchanges all summaries are taken before any stream moves.
+        At each of the three exchanges, the summaries of all streams are taken before any stream advances.
         """
         step, streams = self.schedule[number], self.streams
         x = {name: s.run(step[name].unpaired, states[name], masks.get(name)) for name, s in streams.items()}
@@ -149,13 +164,15 @@ class MultiStream(nn.Module):
         return {n: s.feed_forward(block[n], x[n], evaluators.get(n)) for n, s in streams.items()}
 
     def _exchange(self, step: int, stage: str, states: States, masks: Masks) -> Mapping[str, LinearEvaluator]:
-        """Return how each stream's linears of a stage are evaluated; nothing for those that read no other stream."""
-        found: dict[str, LinearEvaluator] = {}
+        """Return the evaluator of each stream that reads another one in a stage of a step."""
+        evaluators: dict[str, LinearEvaluator] = {}
         for exchange in self.exchanges_at(step, stage):
             sources = {source for source, _ in exchange.paths}
             kind = exchange.summary or self.summary
             summaries = {n: self.streams[n].summary(x, kind, masks.get(n)) for n, x in states.items() if n in sources}
             for target, evaluator in exchange.read(summaries).items():
-                before = found.get(target) or self.streams[target].default_evaluator
-                found[target] = over(before, evaluator) if before and before is not exchange.covers else evaluator
-        return found
+                inner = evaluators.get(target) or self.streams[target].default_evaluator
+                evaluators[target] = (
+                    chain_evaluators(inner, evaluator) if inner and inner is not exchange.covers else evaluator
+                )
+        return evaluators

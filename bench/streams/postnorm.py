@@ -36,18 +36,18 @@ class PostNormStream(BlockStream):
         return self._norm(block, 1, x_BTD + self._mlp(block, x_BTD, evaluator))
 
     def finish(self, x_BTD: Tensor) -> Tensor:
-        """Return the state as it is: every block ends with a norm, and there is none after the last."""
+        """Return the state unchanged: every block ends with a norm, and none follows the last block."""
         return x_BTD
 
 
 class BertStream(PostNormStream):
-    """BERT (Devlin et al., NAACL 2019), the class token first, without its pooler.
+    """BERT (Devlin et al., NAACL 2019) without its pooler, class token first.
 
-    It runs without dropout, in training too: the checkpoints' configurations ask for 0.1, which is set to 0 here
-    (a deviation from the paper). So what a method trains is the same deterministic function that is scored.
+    It runs without dropout, in training too: the checkpoints' configurations have 0.1, which is set to 0 here (a
+    deviation from the paper). The function that a method trains is therefore the deterministic function that is scored.
     """
 
-    reads = TextInput
+    input_type = TextInput
     special = 1
     layouts = (
         Layout(
@@ -58,53 +58,57 @@ class BertStream(PostNormStream):
     )
 
     def __init__(self, encoder: Any, input: Input) -> None:
-        """Make a stream of a BERT.
+        """Make a stream from a BERT encoder.
+
+        Args:
+            encoder: The transformers model.
+            input: The form of its texts.
 
         Raises:
-            BenchError: the input is not text, or longer than the encoder has positions for, or the configuration does
-                not say which token is padding.
+            BenchError: The input is not text or is longer than the encoder has positions for, or the configuration
+                names no padding token.
         """
         super().__init__(encoder, input)
         assert isinstance(input, TextInput)
         if encoder.config.pad_token_id is None:
-            raise BenchError(f"the configuration of {type(encoder).__name__} has no pad_token_id")
+            raise BenchError(f"the configuration of {type(encoder).__name__} must have a pad_token_id, but has none")
         if input.length > self.positions:
             raise BenchError(
-                f"texts of {input.length} tokens are asked for, but {type(encoder).__name__} has positions for "
-                f"{self.positions}"
+                f"texts of {input.length} tokens exceed the positions of {type(encoder).__name__}: set a length of "
+                f"{self.positions} or less"
             )
         switch_off_dropout(encoder)
 
     @property
     def positions(self) -> int:
-        """The most tokens that a text can have."""
+        """The maximum number of tokens of a text."""
         return self.encoder.config.max_position_embeddings
 
     @property
     def grid(self) -> tuple[int, int]:
-        """Not there: a text has no rows and columns.
+        """Raise, since a text has no rows and columns.
 
         Raises:
-            BenchError: always.
+            BenchError: Always.
         """
-        raise BenchError("the tokens of a text lie in no grid of rows and columns")
+        raise BenchError("text has no grid of rows and columns")
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return tokens (B, T, D) of token ids (B, T)."""
+        """Return the tokens (B, T, D) of token ids (B, T)."""
         return self.encoder.embeddings(inputs)
 
     def mask(self, inputs: Tensor) -> Tensor:
-        """Return where token ids (B, T) are of a text, not padding."""
+        """Return which token ids (B, T) are not padding."""
         return inputs != self.encoder.config.pad_token_id
 
 
 class RobertaStream(BertStream):
-    """RoBERTa (Liu et al., 2019): BERT's blocks, without dropout as there.
+    """RoBERTa (Liu et al., 2019): BERT's blocks, likewise without dropout.
 
-    Its embeddings count positions from the one after the padding's id, so that fewer are left for a text.
+    Its position embeddings start after the id of the padding token, so fewer are left for a text.
     """
 
     @property
     def positions(self) -> int:
-        """The most tokens that a text can have."""
+        """The maximum number of tokens of a text."""
         return self.encoder.config.max_position_embeddings - self.encoder.config.pad_token_id - 1

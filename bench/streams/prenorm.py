@@ -1,4 +1,4 @@
-"""Pre-norm transformer encoders of transformers as streams: ViT, DINOv2, AST; DINOv3 has a file of its own.
+"""Pre-norm transformer encoders of transformers as streams: ViT, DINOv2, AST. DINOv3 is in `dinov3`.
 
 Dimensions in names: B batch, T tokens, D width.
 """
@@ -19,7 +19,7 @@ from bench.streams.inputs import AudioInput, ImageInput, Input
 ATTENTION = {role: f"attention.{role}_proj" for role in ("q", "k", "v", "o")}
 _MLP = {"fc1": "mlp.fc1", "fc2": "mlp.fc2"}
 GATED_MLP = {"gate": "mlp.gate_proj", "up": "mlp.up_proj", "fc2": "mlp.down_proj"}
-# DINOv2 up to transformers 5.17; later versions name it as ATTENTION and GATED_MLP do.
+# DINOv2 up to transformers 5.17; later versions use the names of ATTENTION and GATED_MLP.
 _OLD_ATTENTION = {
     "q": "attention.attention.query",
     "k": "attention.attention.key",
@@ -63,9 +63,9 @@ class PreNormStream(BlockStream):
 
 
 class VisionStream(PreNormStream):
-    """What ViT, DINOv2 and DINOv3 share: square patches and a class token."""
+    """An image encoder with square patches and a class token: the base of ViT, DINOv2 and DINOv3."""
 
-    reads = ImageInput
+    input_type = ImageInput
     special = 1
 
     @property
@@ -82,7 +82,7 @@ class ViTStream(VisionStream):
     layouts = (Layout("layers", ("layernorm_before", "layernorm_after"), ATTENTION | _MLP),)
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return tokens (B, T, D) of normalised images (B, 3, height, width); positions are interpolated if need be."""
+        """Return the tokens (B, T, D) of normalized images (B, 3, height, width), interpolating positions if needed."""
         return self.encoder.embeddings(inputs, interpolate_pos_encoding=True)
 
 
@@ -98,17 +98,17 @@ class Dinov2Stream(VisionStream):
     def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__(encoder, input)
         if self.layout.gated:
-            self.activation = nn.SiLU()  # whatever the configuration says
+            self.activation = nn.SiLU()  # the configuration may name another, which the encoder ignores
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return tokens (B, T, D) of normalised images (B, 3, height, width); positions are interpolated if need be."""
+        """Return the tokens (B, T, D) of normalized images (B, 3, height, width), interpolating positions if needed."""
         return self.encoder.embeddings(inputs)
 
 
 class ASTStream(PreNormStream):
     """Audio Spectrogram Transformer (Gong et al., 2021): class and distillation token, then patches by frequency."""
 
-    reads = AudioInput
+    input_type = AudioInput
     special = 2
     layouts = ViTStream.layouts
 
@@ -117,8 +117,8 @@ class ASTStream(PreNormStream):
         assert isinstance(input, AudioInput)
         if min(self.grid) < 1:
             raise BenchError(
-                f"sounds of {input.frames} frames are asked for, but a patch of {type(encoder).__name__} has "
-                f"{encoder.config.patch_size}"
+                f"{input.frames} frames of sound are fewer than the {encoder.config.patch_size} of a patch of "
+                f"{type(encoder).__name__}: set more frames"
             )
 
     @property
@@ -133,9 +133,9 @@ class ASTStream(PreNormStream):
         return rows, (frames - config.patch_size) // config.time_stride + 1
 
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return tokens (B, T, D) of normalised spectrograms (B, frames, mel_bins) of any length.
+        """Return the tokens (B, T, D) of normalized spectrograms (B, frames, mel_bins) of any length.
 
-        The encoder's own embeddings take its `max_length` frames only: here positions are interpolated over time.
+        The encoder's own embeddings accept `max_length` frames only, so positions are interpolated over time here.
         """
         embeddings = self.encoder.embeddings
         patches_BTD = embeddings.patch_embeddings(inputs)
@@ -144,17 +144,21 @@ class ASTStream(PreNormStream):
 
     def _positions(self, frames: int) -> Tensor:
         position = self.encoder.embeddings.position_embeddings
-        stored, wanted = self._grid(self.encoder.config.max_length), self._grid(frames)
-        if stored == wanted:
+        stored_grid, grid = self._grid(self.encoder.config.max_length), self._grid(frames)
+        if stored_grid == grid:
             return position
         special, patches = position[:, : self.special], position[:, self.special :]
-        patches = patches.transpose(1, 2).unflatten(2, stored)
-        patches = F.interpolate(patches, size=wanted, mode="bilinear", align_corners=False)
+        patches = patches.transpose(1, 2).unflatten(2, stored_grid)
+        patches = F.interpolate(patches, size=grid, mode="bilinear", align_corners=False)
         return torch.cat([special, patches.flatten(2).transpose(1, 2)], dim=1)
 
 
 def _refuse_dropout(config: Any) -> None:
-    """Pretrained encoders come without dropout; the stages have none, and say so rather than drop it silently."""
+    """Raise if an encoder has dropout, since the stages of its family have none.
+
+    Raises:
+        BenchError: A dropout or drop-path rate is not 0.
+    """
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "drop_path_rate"):
         if value := getattr(config, name, 0.0):
-            raise BenchError(f"a stream runs its encoder without dropout, but {name} is {value}: set it to 0")
+            raise BenchError(f"streams run encoders without dropout, but {name} is {value}: set it to 0")

@@ -258,7 +258,7 @@ def test_an_encoder_with_a_broken_configuration_is_told(tmp_path, file, content)
     for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / file).write_text(content)
-    with pytest.raises(BenchError, match=r"cannot load the encoder|has no|no stream is known"):
+    with pytest.raises(BenchError, match=r"cannot load the encoder|has no|are not supported"):
         outline_stream(str(tmp_path))
 
 
@@ -267,5 +267,5 @@ def test_an_encoder_with_broken_weights_is_told(tmp_path, content):
     for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(BenchError, match=r"model\.safetensors is (cut short|no readable)"):
+    with pytest.raises(BenchError, match=r"model\.safetensors is (truncated|not a readable)"):
         load_stream(str(tmp_path))

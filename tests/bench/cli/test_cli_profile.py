@@ -87,7 +87,7 @@ def test_wrong_names_end_it_with_the_nearest_ones(tmp_path):
     suite = tmp_path / "own.toml"
     mini = ["profile", "--methods", "lora", "--tasks", "ave", "--suite", "full", "--set"]
     done = run(*mini, "vision.model=someone/unknown", HF_HUB_CACHE=str(tmp_path))
-    assert done.returncode == 2 and "the encoder someone/unknown is not here" in done.stderr, done.stderr
+    assert done.returncode == 2 and "the encoder someone/unknown is missing" in done.stderr, done.stderr
     assert not suite.exists()
     done = run("profile", "--methods", "lora", "--tasks", "ave", "--batch", "2", "--suggest-batch")
     assert done.returncode == 2 and "give one or the other" in done.stderr

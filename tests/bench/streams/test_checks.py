@@ -27,8 +27,8 @@ def refused(folder, match):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"attn_implementation": "kernels-community/flash-attn"}, "another attention than eager and sdpa"),
-        ({"_attn_implementation": "someone/kernels"}, "another attention"),
+        ({"attn_implementation": "kernels-community/flash-attn"}, "attention implementation other than eager and sdpa"),
+        ({"_attn_implementation": "someone/kernels"}, "attention implementation other"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "quantization_config"),
         ({"configuration_files": ["config.5.0.0.json"]}, "configuration_files"),
         ({"num_hidden_layers": 30_000}, "more than 1000 blocks"),
@@ -43,14 +43,14 @@ def test_a_config_that_asks_for_more_than_the_encoder(folder, changes, match):
 
 def test_an_adapter_in_the_folder_of_an_encoder(folder):
     (folder / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": "someone/encoder"}))
-    refused(folder, "adapter of PEFT")
+    refused(folder, "a PEFT adapter, not an encoder")
 
 
 @pytest.mark.parametrize("name", ["../elsewhere.safetensors", "/elsewhere.safetensors", "a\\b", "", None])
 def test_weights_that_lie_elsewhere(folder, name):
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"embeddings": name}}))
-    refused(folder, "names of files in the folder")
+    refused(folder, "names files in its folder")
 
 
 @pytest.mark.parametrize(
@@ -93,9 +93,9 @@ def test_weights_that_are_not_finite(folder):
     refused(folder, r"are not finite: layernorm\.bias")
 
 
-def test_quantised_weights(folder):
+def test_quantized_weights(folder):
     reweighted(folder, lambda name, tensor: tensor.to(torch.int8))
-    refused(folder, r"model\.safetensors holds quantised weights \(I8\)")
+    refused(folder, r"model\.safetensors contains quantized weights \(I8\)")
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
@@ -107,5 +107,5 @@ def test_weights_of_half_the_size_are_read(folder, dtype):
 def test_a_size_without_a_height_can_be_set(folder):
     path = folder / "preprocessor_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"size": {"shortest_edge": 32}}))
-    refused(folder, r"the size {'shortest_edge': 32}, which is no height: .* \(vision\.size=224\)")
+    refused(folder, r"an image size without a height: {'shortest_edge': 32}\. .* \(vision\.size=224\)")
     assert load_stream(str(folder), size=32).input.size == 32

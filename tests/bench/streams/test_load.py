@@ -33,7 +33,7 @@ def test_embedded_streams_are_found_by_name(make_stream, tmp_path, monkeypatch):
     save_stream(make_stream("ast", dtype=torch.float32), tmp_path / "sound-v1")
     stream = load_stream("embedded:sound-v1", frames=22)
     assert stream.grid == (3, 3)
-    with pytest.raises(BenchError, match="no embedded encoder sound-v2; known: sound-v1"):
+    with pytest.raises(BenchError, match="no embedded encoder sound-v2; there are sound-v1"):
         load_stream("embedded:sound-v2")
 
 
@@ -48,7 +48,9 @@ def test_sounds_last_a_second_unless_asked(make_stream, tmp_path):
     assert load_stream(str(tmp_path), frames=1024).input == stream.input
 
 
-@pytest.mark.parametrize(("kind", "takes"), [("vit", "images, .*, but size"), ("ast", "sounds, .*, but frames, mean")])
+@pytest.mark.parametrize(
+    ("kind", "takes"), [("vit", "images, .* settings: size"), ("ast", "sounds, .* settings: frames, mean")]
+)
 def test_what_inputs_of_this_kind_do_not_have_is_refused(kind, takes, make_stream, tmp_path):
     save_stream(make_stream(kind, dtype=torch.float32), tmp_path)
     for reading in ({"length": 40}, {"size": 8} if kind == "ast" else {"window_s": 2.0}):
@@ -149,7 +151,7 @@ def test_a_tokenizer_of_another_encoder_is_refused(make_text_stream, text_input,
     save_stream(make_text_stream(text_input, dtype=torch.float32), tmp_path)
     words = ["[UNK]", "[CLS]", "[SEP]", "[MASK]", "[PAD]", "dog"]
     BertTokenizer({word: number for number, word in enumerate(words)}).save_pretrained(tmp_path)
-    with pytest.raises(BenchError, match="4 for padding, but its encoder has 20, 0 for padding"):
+    with pytest.raises(BenchError, match="the padding id 4, the encoder has 20 and 0"):
         load_stream(str(tmp_path))
 
 

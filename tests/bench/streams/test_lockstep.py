@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from bench.streams.base import over
+from bench.streams.base import chain_evaluators
 from bench.streams.lockstep import MultiStream, pair_blocks
 
 KINDS = {"vision": "vit", "audio": "ast", "depth": "dinov2"}
@@ -69,8 +69,8 @@ def test_linears_are_evaluated_by_one_and_then_by_another():
         return [2 * linears[role](x) + linears[role](-x) for role in linears]
 
     x = torch.randn(2, 4, 3)
-    for found, linear in zip(over(inner, outer)(modules, x), modules.values(), strict=True):
+    for found, linear in zip(chain_evaluators(inner, outer)(modules, x), modules.values(), strict=True):
         assert torch.equal(found, 2 * (linear(x) + 2) + (linear(-x) + 2))
     assert len(inputs) == 3, "of linears with one input, all are evaluated together"
     with pytest.raises(AttributeError):
-        over(inner, lambda linears, x: [linear.weight @ x for linear in linears.values()])(modules, x)
+        chain_evaluators(inner, lambda linears, x: [linear.weight @ x for linear in linears.values()])(modules, x)

@@ -13,7 +13,7 @@ import torch
 from transformers import RobertaConfig, RobertaModel
 
 from bench.errors import UsageError
-from bench.streams.encoder_files import READS
+from bench.streams.encoder_files import FAMILY_INPUTS
 from bench.streams.load import FAMILIES, load_stream, random_stream, save_stream
 from bench.streams.sources import find_encoder
 
@@ -55,7 +55,7 @@ def told(model: str = NAME, **needs: bool) -> str:
 
 
 def test_every_family_says_what_it_reads():
-    assert {family: stream.reads.what for family, (stream, *_) in FAMILIES.items()} == READS
+    assert {family: stream.input_type.kind for family, (stream, *_) in FAMILIES.items()} == FAMILY_INPUTS
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_copy_without_a_file_is_told_of_with_the_command_that_fetches_it(copie
     (folder / file).unlink()
     message = told()
     assert f'{FETCH} --include "{file}"`' in message
-    assert f"the encoder someone/tiny is here in part only ({folder}): {file} is missing" in message
+    assert f"the copy of the encoder someone/tiny in {folder} is incomplete: {file} is missing" in message
 
 
 def test_weights_that_were_never_fetched(copies):
@@ -81,14 +81,14 @@ def test_weights_that_were_never_fetched(copies):
     assert f'{FETCH} --include "model*.safetensors" --include "{INDEX}"`' in told()
     assert find_encoder(NAME, weights=False) == folder
     (folder / "pytorch_model.bin").write_bytes(b"")
-    assert "model.safetensors is missing (pytorch_model.bin is not read: such files may hold code; " in told()
+    assert "model.safetensors is missing (pytorch_model.bin is not read, since such files may contain code" in told()
 
 
 def test_a_download_that_was_stopped(copies):
     folder = copies()
     (folder / "model.safetensors").unlink()
     (folder.parent.parent / "blobs" / "abc.incomplete").write_bytes(b"half")
-    assert "A download of it was stopped midway. Fetch that with `hf" in told()
+    assert "A download of it was interrupted. Download these files with `hf" in told()
 
 
 def test_a_link_whose_blob_is_gone(copies):
@@ -96,7 +96,7 @@ def test_a_link_whose_blob_is_gone(copies):
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").symlink_to("../../blobs/gone")
     message = told()
-    assert "model.safetensors is a link to a file that is not there" in message
+    assert "model.safetensors is a broken link" in message
     assert f'{FETCH} --include "model.safetensors"`' in message
 
 
@@ -119,7 +119,7 @@ def test_weights_that_are_cut_short(copies, kept):
     path = copies() / "model.safetensors"
     path.write_bytes(path.read_bytes()[:kept])
     message = told()
-    assert "cut short" in message and f'{FETCH} --include "model.safetensors" --force-download`' in message
+    assert "truncated" in message and f'{FETCH} --include "model.safetensors" --force-download`' in message
 
 
 @pytest.mark.parametrize("end", ["Infinity", "NaN", '"9"', "1.5"])
@@ -127,13 +127,13 @@ def test_weights_whose_header_has_an_end_that_is_none(copies, end):
     path = copies() / "model.safetensors"
     header = f'{{"a": {{"dtype": "F32", "shape": [1], "data_offsets": [0, {end}]}}}}'.encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    assert "is no readable safetensors file" in told()
+    assert "is not a readable safetensors file" in told()
 
 
 def test_a_pointer_of_git_lfs(copies):
     path = copies() / "model.safetensors"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 346345912\n")
-    assert "only a pointer of Git LFS to the file" in told()
+    assert "only a Git LFS pointer to the file" in told()
 
 
 def test_a_tokenizer_is_needed_for_texts_alone(copies):
@@ -179,10 +179,8 @@ def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
     for name in ("preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).unlink()
     message = told(str(tmp_path))
-    files = (
-        "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. It must be"
-    )
-    assert f"the folder {tmp_path} holds no whole encoder: {files}" in message
+    files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Save it again"
+    assert f"the encoder in the folder {tmp_path} is incomplete: {files}" in message
     assert "hf download" not in message
 
 
@@ -196,7 +194,7 @@ def test_a_family_without_a_stream(copies):
     folder = copies()
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "whisper"}))
-    assert "no stream is known for encoders of the family whisper; known: vit" in told()
+    assert "encoders of the family whisper are not supported; supported: vit" in told()
 
 
 @pytest.mark.parametrize("denied", ["model.safetensors", "."])
@@ -219,5 +217,5 @@ def test_files_that_may_not_be_read(make_stream, denied):
 
 def test_the_command_says_where_the_network_is_switched_off(hub_cache, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "` (without HF_HUB_OFFLINE, which is set here)" in told()
+    assert "` (after unsetting HF_HUB_OFFLINE)" in told()
     assert str(hub_cache) in told()

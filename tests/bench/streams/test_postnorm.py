@@ -73,7 +73,7 @@ def test_roberta_has_fewer_positions_than_embeddings():
     longest = TextInput("none", length=43)
     ids = torch.full((1, 43), 5)
     assert roberta(input=longest)(ids).shape == (1, 43, 24)
-    with pytest.raises(BenchError, match="texts of 44 tokens are asked for, but RobertaModel has positions for 43"):
+    with pytest.raises(BenchError, match="texts of 44 tokens exceed the positions of RobertaModel: set a length of 43"):
         roberta(input=TextInput("none", length=44))
 
 
@@ -218,7 +218,7 @@ def test_linears_are_those_of_the_blocks(make_text_stream):
 def test_what_does_not_go_together_is_refused(make_text_stream):
     with pytest.raises(BenchError, match="texts of 49 tokens"):
         make_text_stream(TextInput("none", length=49))
-    with pytest.raises(BenchError, match="reads text"):
+    with pytest.raises(BenchError, match="needs an input of text"):
         make_text_stream(IMAGE)
     with pytest.raises(BenchError, match="pad_token_id"):
         make_text_stream(TEXT, pad_token_id=None)

@@ -62,7 +62,7 @@ def test_spectrograms_of_any_length(frames, make_stream):
 
 def test_sounds_shorter_than_a_patch_are_refused():
     config = ASTConfig(hidden_size=32, num_attention_heads=2, num_hidden_layers=1)
-    with pytest.raises(BenchError, match="15 frames are asked for, but a patch of ASTModel has 16"):
+    with pytest.raises(BenchError, match="15 frames of sound are fewer than the 16 of a patch of ASTModel"):
         build_stream(config, AudioInput(16000, 128, 15, 0.0, 1.0))
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bench.config.suite import load_suite, read_toml, suite_names
 from bench.errors import BenchError, UsageError
-from bench.streams.inputs import AudioInput, ImageInput, OutlinedText, TextInput
+from bench.streams.inputs import AudioInput, ImageInput, TextInput, TextWithoutTokenizer
 from bench.streams.load import load_stream, outline_stream, random_stream, save_stream
 from bench.streams.sources import SHAPES, find_encoder, known_shapes
 
@@ -68,9 +68,9 @@ def test_a_wheel_holds_the_shapes():
 
 
 def test_weights_are_asked_for_as_before():
-    with pytest.raises(UsageError, match="Fetch it with `hf download facebook/dinov2-base"):
+    with pytest.raises(UsageError, match="Download it with `hf download facebook/dinov2-base"):
         load_stream("facebook/dinov2-base")
-    with pytest.raises(UsageError, match=r"knows .*facebook/dinov2-base.* without a copy"):
+    with pytest.raises(UsageError, match=r"have the shapes of .*facebook/dinov2-base"):
         find_encoder("facebook/dinov2-bse", weights=False)
 
 
@@ -84,7 +84,7 @@ def test_a_copy_in_the_cache_counts_before_the_known_shape(cache, make_stream):
 
 def test_texts_can_be_made_up_but_not_read():
     input = outline_stream("google-bert/bert-base-uncased", length=12).input
-    assert isinstance(input, OutlinedText) and input.length == 12 and input.vocabulary() == (30522, 0)
+    assert isinstance(input, TextWithoutTokenizer) and input.length == 12 and input.vocabulary() == (30522, 0)
     with pytest.raises(UsageError, match="hf download google-bert/bert-base-uncased"):
         input.encode(["the red ball"])
 
@@ -136,7 +136,7 @@ def test_made_up_media_are_as_samples_hold_them():
 @settings(max_examples=50, deadline=None)
 @given(ids=st.integers(2, 50), padding=st.integers(0, 49), length=st.integers(3, 40), seed=st.integers(0, 9))
 def test_made_up_texts_are_words_and_then_padding(ids, padding, length, seed):
-    input = OutlinedText("none", length, ids=ids, padding=padding % ids)
+    input = TextWithoutTokenizer("none", length, ids=ids, padding=padding % ids)
     made = input.random(4, 2, generator=torch.Generator().manual_seed(seed))
     assert made.shape == (4, 2, length) and made.dtype == torch.int64
     assert made.min() >= 0 and made.max() < ids
@@ -146,5 +146,5 @@ def test_made_up_texts_are_words_and_then_padding(ids, padding, length, seed):
 
 def test_tasks_and_texts_of_others_are_told_of(text_input):
     assert isinstance(text_input, TextInput)
-    with pytest.raises(BenchError, match="length cannot be set, but size"):
+    with pytest.raises(BenchError, match="images, which have no setting length; settings: size"):
         random_stream("facebook/dinov2-base", length=3)

@@ -17,8 +17,10 @@ def test_what_is_not_in_the_cache_is_told_of_with_the_command_that_fetches_it(hu
     fetch = '`hf download facebook/dinov2-base --include "*.json" --include "*.txt" --include "*.safetensors"`'
     with pytest.raises(UsageError) as error:
         load_stream("facebook/dinov2-base")
-    assert error.value.exit_code == 2 and fetch in str(error.value) and "no copy of it" in str(error.value)
-    with pytest.raises(UsageError, match="the encoder a/b/c is not here"):
+    assert (
+        error.value.exit_code == 2 and fetch in str(error.value) and "nor in the Hugging Face cache" in str(error.value)
+    )
+    with pytest.raises(UsageError, match="the encoder a/b/c is missing"):
         find_encoder("a/b/c")
 
 
@@ -42,7 +44,9 @@ def test_tokenizers_are_loaded_from_the_cache_too(snapshot, make_text_stream, te
 def test_folders_must_hold_an_encoder(tmp_path, make_stream):
     with pytest.raises(UsageError, match=f"no folder {tmp_path}/nowhere"):
         find_encoder(f"{tmp_path}/nowhere")
-    with pytest.raises(UsageError, match=r"holds no encoder: config\.json is missing; model\.safetensors is missing"):
+    with pytest.raises(
+        UsageError, match=r"contains no encoder: config\.json is missing; model\.safetensors is missing"
+    ):
         find_encoder(str(tmp_path))
     save_stream(make_stream("vit", dtype=torch.float32), tmp_path)
     assert find_encoder(str(tmp_path)) == tmp_path
