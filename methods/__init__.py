@@ -1,1 +1,1 @@
-"""Methods, one file each, and what they share. Imported as `bench.methods`."""
+"""Methods, one file each, and the modules that they share. Imported as `bench.methods`."""

@@ -18,30 +18,33 @@ if TYPE_CHECKING:
     from bench.streams.lockstep import MultiStream
 
 
-_IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # what PEFT's allocator keeps from step to step
+_IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # the state of PEFT's allocator between steps
 
 
 @dataclass
 class AdaLoRA(PeftMethod):
     """LoRA as an SVD, with rank moved to where it matters: y = W x + b + s B (E * A) x, s = alpha / init_r.
 
-    A, B and the singular values E are trained, with a term in the loss that keeps A and B orthogonal. Of `init_r`
-    singular values a linear those of least importance are set to 0 step by step, until a stream has `target_r` a
-    linear on average. All of A, B and E are kept and trained: the parameters in use at the end are fewer, and reported
-    beside those trained. Zhang et al., "AdaLoRA: Adaptive Budget Allocation for Parameter-Efficient Fine-Tuning",
-    ICLR 2023.
+    A, B and the singular values E are trained, with a term in the loss that keeps A and B orthogonal:
+
+        orthogonality * mean over all matrices of |A A^T - I|_F and |B^T B - I|_F
+
+    Of the `init_r` singular values of each linear, the least important are set to 0 step by step, until `target_r` per
+    linear remain on average in each stream. All of A, B and E are kept and trained; the number of parameters in use at
+    the end is lower, and reported beside the number trained. Zhang et al., "AdaLoRA: Adaptive Budget Allocation for
+    Parameter-Efficient Fine-Tuning", ICLR 2023.
 
     Attributes:
-        init_r: rank of every linear at the start.
-        target_r: mean rank at the end; None for two thirds of init_r, as in the paper.
-        alpha: scale.
-        dropout: probability of dropping an element of the adapter's input in training.
-        orthogonality: weight of |A A^T - I| and |B^T B - I| in the loss, their mean over all matrices.
-        warmup: share of all steps before the first singular value is dropped.
-        final: share of all steps, at the end, with the ranks as they then are; at least one step. A single step drops
-            nothing: there is no step before it that tells what matters. A step that fp16 skips allocates nothing, and
-            where the ranks were to be fixed then, they are at the next one.
-        interval: steps between two allocations.
+        init_r: Initial rank of every linear.
+        target_r: Mean rank at the end; None for two thirds of init_r, as in the paper.
+        alpha: Scale; the product is multiplied by alpha / init_r.
+        dropout: Probability of dropping an element of the adapter's input in training.
+        orthogonality: Weight of the orthogonality term in the loss.
+        warmup: Fraction of all steps before the first singular value is dropped.
+        final: Fraction of all steps, at the end, with fixed ranks; at least one step. A single step drops nothing,
+            since no earlier step shows what matters. A step that fp16 skips allocates nothing; if the ranks were to be
+            fixed then, they are fixed at the next step.
+        interval: Steps between two allocations.
     """
 
     init_r: int = 24
@@ -66,7 +69,7 @@ class AdaLoRA(PeftMethod):
         if self.interval < 1:
             raise ValueError("interval must be at least 1")
         if self.warmup < 0 or self.final < 0 or self.warmup + self.final >= 1:
-            raise ValueError("warmup and final must not be below 0, and less than 1 together")
+            raise ValueError("warmup and final must not be below 0, and their sum must be less than 1")
 
     @property
     def rank(self) -> int:
@@ -75,16 +78,16 @@ class AdaLoRA(PeftMethod):
 
     @property
     def scale(self) -> float:
-        """What the product is multiplied by."""
+        """The factor s of the low-rank product."""
         return self.alpha / self.init_r
 
     @property
     def size_settings(self) -> tuple[str, ...]:
-        """The rank at the start, which is what is trained."""
+        """The initial rank, which determines the number of trained parameters."""
         return ("init_r",)
 
     def with_size(self, setting: str, value: int) -> dict[str, object]:
-        """Return a rank with the alpha and the target that keep their ratios to it."""
+        """Return a rank, with the alpha and target_r that keep their ratios to it."""
         changed = super().with_size(setting, value)
         if setting == "init_r":
             changed["alpha"] = self.scale * value
@@ -93,7 +96,7 @@ class AdaLoRA(PeftMethod):
         return changed
 
     def config(self, stream: Stream) -> AdaLoraConfig:
-        """Return PEFT's configuration for all linears of all blocks; `before_training` gives it its steps."""
+        """Return PEFT's configuration for all linears of all blocks; `before_training` sets its step numbers."""
         from peft import AdaLoraConfig
 
         return AdaLoraConfig(
@@ -111,43 +114,52 @@ class AdaLoRA(PeftMethod):
         """Put PEFT's layers into the encoder of every stream."""
         super().attach(model)
         for layer in self.adapters.layers():
-            # A constant; but PEFT lets it be trained where it converts it to the encoder's dtype or device.
+            # A constant, but PEFT makes it trainable when it converts it to the encoder's dtype or device.
             layer.ranknum["default"].requires_grad_(False)
 
     def before_training(self, steps: int) -> None:
-        """Lay the allocation out over the steps."""
+        """Distribute the phases of the allocation over the steps.
+
+        Args:
+            steps: Number of steps of the whole training.
+        """
         for model in self.adapters.models.values():
             config = model.peft_config["default"]
             config.total_step = steps
-            # PEFT fixes the ranks at step total_step - tfinal, which counts from 0: with tfinal 0 it would never come.
+            # PEFT fixes the ranks at step total_step - tfinal, from 0: with tfinal 0, it would never be reached.
             config.tfinal = min(max(1, round(self.final * steps)), steps - 1)
             config.tinit = min(round(self.warmup * steps), max(0, steps - config.tfinal - 1))
 
     def loss(self) -> Tensor:
-        """Return the orthogonality term: PEFT adds it in a `forward` that a stream does not call."""
+        """Return the orthogonality term, which PEFT adds in a `forward` that streams do not call."""
         import torch
 
-        terms = []
+        norms = []  # |M M^T - I|_F, for M = A and M = B^T of each linear
         for matrix in self._singular_vectors():
             gram = matrix @ matrix.mT
-            terms.append(torch.linalg.matrix_norm(gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)))
-        return self.orthogonality * torch.stack(terms).mean()
+            norms.append(torch.linalg.matrix_norm(gram - torch.eye(len(gram), dtype=gram.dtype, device=gram.device)))
+        return self.orthogonality * torch.stack(norms).mean()
 
     def after_backward(self, step: int) -> None:
-        """Allocate the ranks anew, from weights and gradients."""
+        """Allocate the ranks again, from weights and gradients.
+
+        Args:
+            step: Number of the step, from 0.
+        """
         for model in self.adapters.models.values():
             tuner, config = model.base_model, model.peft_config["default"]
-            last = config.total_step - config.tfinal  # PEFT fixes the ranks at this step and at no other
-            seen = bool(tuner.rankallocator.ipt)  # until the ranks are fixed, unless every step so far was skipped
-            if step < last or (not seen and config.rank_pattern):
+            final_step = config.total_step - config.tfinal  # PEFT fixes the ranks at this step and at no other
+            # Importance exists until the ranks are fixed, unless every step so far was skipped.
+            has_importance = bool(tuner.rankallocator.ipt)
+            if step < final_step or (not has_importance and config.rank_pattern):
                 tuner.update_and_allocate(step)
                 continue
-            if not seen:
+            if not has_importance:
                 tuner.rankallocator.update_ipt(tuner.model)
-            tuner.update_and_allocate(last)
+            tuner.update_and_allocate(final_step)
 
     def training_state(self) -> dict[str, Any]:
-        """Return what the allocation knows of every weight's importance, and the ranks where they are fixed."""
+        """Return the importance of every weight, and the ranks once they are fixed."""
         return {
             name: {
                 "importance": {kind: getattr(model.base_model.rankallocator, kind) for kind in _IMPORTANCE},
@@ -157,7 +169,7 @@ class AdaLoRA(PeftMethod):
         }
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Take up what `training_state` gave."""
+        """Restore what `training_state` returned."""
         for name, model in self.adapters.models.items():
             devices = {key: parameter.device for key, parameter in model.base_model.model.named_parameters()}
             for kind, values in state[name]["importance"].items():
@@ -166,9 +178,9 @@ class AdaLoRA(PeftMethod):
             model.peft_config["default"].rank_pattern = state[name]["ranks"]
 
     def active_parameters(self) -> int:
-        """Return how many parameters belong to singular values that are not 0.
+        """Return the number of trained parameters that belong to non-zero singular values.
 
-        At the start, where all are 0, none is dropped yet and all count.
+        Initially all singular values are 0, none has been dropped, and all count.
         """
         trained = super().active_parameters()
         layers = list(self.adapters.layers())
@@ -176,30 +188,30 @@ class AdaLoRA(PeftMethod):
             return trained
         unused = 0
         for layer in layers:
-            each = layer.lora_A["default"].shape[1] + layer.lora_B["default"].shape[0] + 1
-            unused += each * int((layer.lora_E["default"] == 0).sum())
+            per_value = layer.lora_A["default"].shape[1] + layer.lora_B["default"].shape[0] + 1
+            unused += per_value * int((layer.lora_E["default"] == 0).sum())
         return trained - unused
 
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder a stream, and the settings."""
+        """Write a PEFT folder for each stream, and the settings."""
         with self._all_ranks():
             super().save(folder)
 
     def load(self, folder: Path) -> None:
-        """Read back what `save` wrote.
+        """Load what `save` wrote into the attached model.
 
         Raises:
-            BenchError: it was saved with other settings or from other streams, or is incomplete.
+            BenchError: The adapter was saved with other settings or from other streams, or is incomplete.
         """
         with self._all_ranks():
             super().load(folder)
 
     @contextmanager
     def _all_ranks(self) -> Iterator[None]:
-        """Have PEFT keep the singular values that are 0.
+        """Make PEFT save and load the singular values that are 0 as well.
 
-        It would cut them off by the last allocation, while the weights are those of the best epoch; and products of
-        other shapes round in another way.
+        It would drop them according to the last allocation, while the weights are those of the best epoch. Also,
+        products of other shapes round differently.
         """
         configs = [model.peft_config["default"] for model in self.adapters.models.values()]
         patterns = [config.rank_pattern for config in configs]
@@ -212,7 +224,7 @@ class AdaLoRA(PeftMethod):
                 config.rank_pattern = pattern
 
     def _singular_vectors(self) -> list[Tensor]:
-        """Return A and the transpose of B of every linear: (init_r, features)."""
+        """Return A and the transpose of B of every linear, each (init_r, features)."""
         return [
             matrix
             for layer in self.adapters.layers()

@@ -1,4 +1,4 @@
-"""What a method is: a way to make a multi-stream model trainable."""
+"""The base class of methods: a method makes a multi-stream model trainable."""
 
 from __future__ import annotations
 
@@ -29,52 +29,62 @@ _WEIGHTS = "adapter.safetensors"
 class Method(ABC):
     """A way to make a multi-stream model trainable.
 
-    A method is a dataclass: its fields are its settings, and the first line of its docstring is what `bench list
-    methods` shows. It must define `attach`; the rest has defaults that serve a method whose trained parameters lie
-    in the model.
+    A method is a dataclass: its fields are its settings, and `bench list methods` shows the first line of its
+    docstring. It must define `attach`. The defaults of the rest serve methods whose trained parameters are part of the
+    model.
     """
 
     def __post_init__(self) -> None:
-        """Check the settings; raise ValueError for those that make no sense. An override begins with super's."""
+        """Check the settings. An override begins with super's.
+
+        Raises:
+            ValueError: A setting is invalid.
+        """
         return None
 
     def check_streams(self, streams: Sequence[str]) -> None:
-        """Check the settings against the names of the streams to be adapted, before anything is loaded.
+        """Check the settings against the names of the streams to adapt, before anything is loaded.
+
+        Args:
+            streams: Names of the streams.
 
         Raises:
-            ValueError: a setting does not go with these streams.
+            ValueError: A setting does not match these streams.
         """
         return None
 
     @property
     def size_settings(self) -> tuple[str, ...]:
-        """Settings, whole numbers from 1, that set how many parameters are trained: the main one, then finer ones.
+        """Integer settings from 1 that determine how many parameters are trained: the main one first, then finer ones.
 
-        `--budget` turns them. Without any the method has one size.
+        `--budget` changes them. A method without any has one size.
         """
         return ()
 
     def with_size(self, setting: str, value: int) -> dict[str, Any]:
-        """Return the settings that change, and their values, when a size setting takes a value."""
+        """Return the settings, with their values, that change when a size setting takes a value."""
         return {setting: value}
 
     def to_config(self) -> dict[str, Any]:
-        """Return what tells these settings from others, as plain values: a run's id is made of them."""
+        """Return the settings that identify a run, as plain values: a run's id is made from them."""
         return asdict(self)
 
     @property
     def search(self) -> Space:
-        """What `bench tune` searches, by name: settings, or learning rates of the recipe.
+        """The search space of `bench tune`, by the names of settings or of the recipe's learning rates.
 
-        Around what the suite has: by default a tenth to ten times the learning rate of the method's parameters.
+        Ranges are relative to the suite's value. By default: a tenth to ten times the learning rate of the adapter.
         """
         return {"lr_adapter": Range()}
 
     @abstractmethod
     def attach(self, model: MultiStream) -> None:
-        """Add the adapters to a frozen model and let exactly the parameters be trained that the method trains.
+        """Add the adapters to a frozen model, and make exactly the parameters trainable that the method trains.
 
         An override begins with `super().attach(model)`.
+
+        Args:
+            model: The model to adapt, in place.
         """
         self.model = model
 
@@ -83,11 +93,15 @@ class Method(ABC):
         return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
     def active_parameters(self) -> int:
-        """Return how many of the trained parameters are in use; fewer than all where the method masks some."""
+        """Return how many of the trained parameters are in use: less than all if the method masks some."""
         return sum(self.model.get_parameter(name).numel() for name in self.adapter_names(self.model))
 
     def before_training(self, steps: int) -> None:
-        """Act before the first of so many steps."""
+        """Prepare for training.
+
+        Args:
+            steps: Number of optimizer steps to come.
+        """
         return None
 
     def loss(self) -> Tensor | None:
@@ -95,13 +109,13 @@ class Method(ABC):
         return None
 
     def after_backward(self, step: int) -> None:
-        """Act after the backward pass and the optimiser's step, before gradients are cleared.
+        """Act after the backward pass and the optimizer step, before gradients are cleared.
 
-        It is not called after a step that was skipped because gradients were not finite, as some are in fp16. What is
-        to happen at a certain step must happen at the first later one for which it is called.
+        This is not called after a step that is skipped because gradients are not finite, as happens in fp16. Anything
+        due at a certain step must therefore be done at the first later step for which this is called.
 
         Args:
-            step: its number, from 0, of all that `before_training` gave; skipped ones count too.
+            step: Number of the step, from 0; skipped steps count too.
         """
         return None
 
@@ -110,13 +124,13 @@ class Method(ABC):
         return {}
 
     def load_training_state(self, state: dict[str, Any]) -> None:
-        """Take up what `training_state` gave, after `before_training`."""
+        """Restore what `training_state` returned. Called after `before_training`."""
         return None
 
     def merge(self) -> bool:
         """Fold into the encoders' weights what can be folded, for faster scoring; return whether anything was.
 
-        Merging twice is merging once.
+        Merging twice has the same effect as merging once.
         """
         return False
 
@@ -125,31 +139,34 @@ class Method(ABC):
         return None
 
     def save(self, folder: Path) -> None:
-        """Write what was trained, and the settings, into a folder.
+        """Write the trained tensors and the settings into a folder.
 
-        Every trained tensor is written by its name, but for those that `held_apart` returns: an override calls super's
-        and writes these besides.
+        Every trained tensor is written by its name, except those of `held_apart`: an override calls super's and writes
+        these itself.
+
+        Args:
+            folder: Is created if missing.
         """
         self.write_description(folder)
-        if own := self._own():
-            write_tensors(own, folder / _WEIGHTS)
+        if tensors := self._own_tensors():
+            write_tensors(tensors, folder / _WEIGHTS)
 
     def load(self, folder: Path) -> None:
-        """Read back, into the attached model, what `save` wrote.
+        """Load what `save` wrote into the attached model.
 
         Raises:
-            BenchError: it was saved with other settings or from other streams, or is incomplete.
+            BenchError: The adapter was saved with other settings or from other streams, or is incomplete.
         """
         import torch
 
         self.check_description(folder)
-        own, path = self._own(), folder / _WEIGHTS
-        if not own and not path.exists():
+        tensors, path = self._own_tensors(), folder / _WEIGHTS
+        if not tensors and not path.exists():
             return
         saved = read_tensors(path)
-        check_tensors(saved, own, folder)
+        check_tensors(saved, tensors, folder)
         with torch.no_grad():
-            for name, tensor in own.items():
+            for name, tensor in tensors.items():
                 tensor.copy_(saved[name])
 
     def held_apart(self) -> list[Tensor]:
@@ -160,7 +177,7 @@ class Method(ABC):
         return []
 
     def write_description(self, folder: Path) -> None:
-        """Write which method, settings, streams and version of transformers a saved adapter is of."""
+        """Write the method, settings, streams and version of transformers of a saved adapter into its folder."""
         folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(self._description(), indent=2)
         (folder / _DESCRIPTION).write_text(text + "\n", encoding="utf-8")
@@ -169,21 +186,21 @@ class Method(ABC):
         """Check that a saved adapter is of this method, with these settings, on these streams.
 
         Raises:
-            BenchError: it is not.
+            BenchError: It is not, or its description cannot be read.
         """
         path = folder / _DESCRIPTION
         try:
             saved = read_json(path, MEBIBYTE)
             if not isinstance(saved, dict):
-                raise ValueError("it holds no table")
+                raise ValueError("it must be a JSON object")
         except (OSError, ValueError) as error:
             raise BenchError(f"cannot read the saved adapter's {path}: {error}") from error
-        here = self._description()
+        expected = self._description()
         for key in ("method", "settings", "streams"):
-            if saved.get(key) != here[key]:
+            if saved.get(key) != expected[key]:
                 raise BenchError(
                     f"{folder} was saved with {key} {saved.get(key)} (transformers {saved.get('transformers')}), "
-                    f"but here it is {here[key]}"
+                    f"but the attached method has {expected[key]}"
                 )
 
     def _description(self) -> dict[str, Any]:
@@ -195,83 +212,92 @@ class Method(ABC):
         }
         return {
             "method": type(self).__name__,
-            "settings": json.loads(json.dumps(self.to_config())),  # as the file gives them back: lists for tuples
+            "settings": json.loads(json.dumps(self.to_config())),  # as JSON returns them: lists for tuples
             "streams": streams,
-            # The names of the encoders' linears, and so of the saved weights, depend on it.
+            # The names of the encoders' linears, and therefore of the saved weights, depend on it.
             "transformers": transformers.__version__,
         }
 
-    def _own(self) -> dict[str, Tensor]:
+    def _own_tensors(self) -> dict[str, Tensor]:
         """Return the trained tensors that are not held apart, by name."""
-        apart: dict[int, dict[int, int]] = defaultdict(dict)  # by their memory: where each begins, and its size
+        sizes: dict[int, dict[int, int]] = defaultdict(dict)  # elements by storage and start address
         for tensor in self.held_apart():
-            apart[tensor.untyped_storage().data_ptr()][tensor.data_ptr()] = tensor.numel()
+            sizes[tensor.untyped_storage().data_ptr()][tensor.data_ptr()] = tensor.numel()
 
         def is_apart(tensor: Tensor) -> bool:
-            places = apart[tensor.untyped_storage().data_ptr()].items()
-            within = range(tensor.data_ptr(), tensor.data_ptr() + max(1, tensor.nbytes))
-            return sum(size for place, size in places if place in within) == tensor.numel()
+            parts = sizes[tensor.untyped_storage().data_ptr()].items()
+            addresses = range(tensor.data_ptr(), tensor.data_ptr() + max(1, tensor.nbytes))
+            return sum(size for address, size in parts if address in addresses) == tensor.numel()
 
         return {name: tensor for name, tensor in trained_tensors(self.model).items() if not is_apart(tensor)}
 
 
 def trained_tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Return what training changes of a module, by name, each tensor once: trained parameters, and `kept_buffers`."""
+    """Return the tensors of a module that training changes, by name: trained parameters and `persistent_buffers`."""
     parameters = {name: tensor for name, tensor in module.named_parameters() if tensor.requires_grad}
-    return {**parameters, **kept_buffers(module)}
+    return {**parameters, **persistent_buffers(module)}
 
 
-def kept_buffers(module: nn.Module) -> dict[str, Tensor]:
-    """Return the buffers that belong to a module's `state_dict`, by name, such as the running means of a batch norm.
+def persistent_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers in a module's `state_dict`, by name, such as the running means of a batch norm.
 
-    The encoders have none, so these are a method's or a head's.
+    The encoders have none, so these belong to a method or a head.
     """
     state = module.state_dict(keep_vars=True)
     return {name: tensor for name, tensor in module.named_buffers() if name in state}
 
 
 def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file, also of tensors that share memory or lie scattered in it."""
+    """Write a safetensors file, even of tensors that share memory or are not contiguous."""
     from safetensors.torch import save_file
 
     written: dict[str, Tensor] = {}
-    memory: set[int] = set()
+    storages: set[int] = set()
     for name, tensor in tensors.items():
-        place = tensor.untyped_storage().data_ptr()
-        written[name] = tensor.detach().clone() if place in memory else tensor.detach()
+        storage = tensor.untyped_storage().data_ptr()
+        written[name] = tensor.detach().clone() if storage in storages else tensor.detach()
         written[name] = written[name].contiguous()
-        memory.add(place)
+        storages.add(storage)
     save_file(written, path)
     use_default_permissions(path)
 
 
-def read_tensors(path: Path, what: str = "the saved adapter's") -> dict[str, Tensor]:
-    """Return the tensors of a safetensors file; `what` is it, for the message.
+def read_tensors(path: Path, owner: str = "the saved adapter's") -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file.
+
+    Args:
+        path: The file.
+        owner: What the file is, for the message, such as "the saved adapter's".
 
     Raises:
-        BenchError: it is not there or cannot be read.
+        BenchError: The file is missing or cannot be read.
     """
     from safetensors.torch import load, load_file
 
     try:
         check_header(path)
         is_utf8 = os.fsencode(path).decode(errors="ignore") == str(path)
-        return load_file(path) if is_utf8 else load(path.read_bytes())  # it takes no other name
+        return load_file(path) if is_utf8 else load(path.read_bytes())  # load_file supports no other names
     except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-        raise BenchError(f"cannot read {what} {path}: {wording(error)}") from error
+        raise BenchError(f"cannot read {owner} {path}: {wording(error)}") from error
 
 
 def check_tensors(saved: dict[str, Tensor], expected: dict[str, Tensor], folder: Path) -> None:
-    """Check that saved tensors have the names and shapes of those that they are to replace.
+    """Check that saved tensors have the names and shapes of the tensors that they will replace.
+
+    Args:
+        saved: The saved tensors.
+        expected: The tensors of the model.
+        folder: Where they were saved, for messages.
 
     Raises:
-        BenchError: they have not; names the first that differs.
+        BenchError: They do not; names the first difference.
     """
     for name in sorted(saved.keys() | expected.keys()):
         if name not in saved:
-            raise BenchError(f"{folder} does not hold {name}")
+            raise BenchError(f"{folder} lacks {name}, which the model has")
         if name not in expected:
-            raise BenchError(f"{folder} holds {name}, which the model does not have")
+            raise BenchError(f"{folder} contains {name}, which the model does not have")
         if saved[name].shape != expected[name].shape:
             raise BenchError(
                 f"{name} in {folder} has shape {tuple(saved[name].shape)}, not {tuple(expected[name].shape)}"

@@ -12,7 +12,7 @@ from bench.methods.cola import CrossModal
 class CoLAAdaLoRA(CrossModal, AdaLoRA):
     """AdaLoRA and CoLA's inter-modal path: y = W x + b + s B (E * A) x + s_c B_c Phi(x_c) A_c x.
 
-    AdaLoRA's A, B and E are trained, and A_c, B_c, s_c and Phi. AdaLoRA's ranks are allocated in the intra-modal path
-    only; the inter-modal one has the rank that AdaLoRA comes to on average. After the CoLA paper (Suharitdamrong et
-    al., ICML 2026, arXiv 2604.03314), which does not measure it. `AdaLoRA` and `CrossModal` tell of the two.
+    A, B and E of AdaLoRA are trained, and A_c, B_c, s_c and Phi. AdaLoRA allocates ranks in the intra-modal path only;
+    the inter-modal path has AdaLoRA's mean rank at the end. The CoLA paper (Suharitdamrong et al., ICML 2026, arXiv
+    2604.03314) does not measure this combination. `AdaLoRA` and `CrossModal` describe the two paths.
     """

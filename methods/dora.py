@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class DoRA(LoRA):
-    """Weight-decomposed LoRA: y = m (W + s B A) x / |W + s B A| + b, s = alpha / r, with the norms by row.
+    """Weight-decomposed LoRA: y = m (W + s B A) x / |W + s B A| + b, s = alpha / r, with row norms.
 
-    A, B and the magnitudes m, one an output feature, are trained; the norm's gradient is not followed. Liu et al.,
-    "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024.
+    A, B and the magnitudes m, one for each output feature, are trained. The gradient of the norm is not followed. Liu
+    et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024.
 
     Attributes:
-        r: rank.
+        r: Rank.
         alpha: s = alpha / r.
-        dropout: probability of dropping an element of the adapter's input in training. With it each linear costs
+        dropout: Probability of dropping an element of the adapter's input in training. With dropout, each linear costs
             another dense product.
     """
 

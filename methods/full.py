@@ -1,4 +1,4 @@
-"""Full fine-tuning: the usual ceiling of a comparison."""
+"""Full fine-tuning: the usual upper bound of a comparison."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ if TYPE_CHECKING:
 
 @dataclass
 class FullFineTuning(Method):
-    """Full fine-tuning: every parameter of the streams is trained, y = (W + dW) x + b + db. The usual ceiling.
+    """Full fine-tuning: every parameter of the streams is trained, y = (W + dW) x + b + db. The usual upper bound.
 
-    No paper: the practice that adapters are measured against. It wants a learning rate well below an adapter's.
+    There is no paper: it is the practice that adapters are compared with. It needs a much lower learning rate than
+    adapters.
     """
 
     def attach(self, model: MultiStream) -> None:
-        """Let all parameters of all streams be trained."""
+        """Make all parameters of all streams trainable."""
         super().attach(model)
         model.requires_grad_(True)

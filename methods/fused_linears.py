@@ -1,9 +1,9 @@
-"""Linears with low-rank paths in the fused form: in few operations what `inter_modal` and PEFT write out term by term.
+"""Linears with low-rank paths in the fused form: what `inter_modal` and PEFT compute term by term, in few operations.
 
-The results are equal but for rounding. LoRA, DoRA and AdaLoRA are evaluated so by themselves too, as they are within
-CoLA: else the speeds of the two would compare implementations rather than methods.
+The results are equal up to rounding. LoRA, DoRA and AdaLoRA use the fused form by themselves too, as they do within
+CoLA: otherwise a comparison of their speeds would compare implementations rather than methods.
 
-Dimensions in names: B batch, T tokens, I input features of a linear.
+Dimensions in names: B batch, T tokens, R rank, I and O input and output features of a linear, G linears of a group.
 """
 
 from __future__ import annotations
@@ -29,33 +29,39 @@ _RANKNUM_EPS = 1e-5  # PEFT's
 
 
 class FusedExchange(InterModalExchange):
-    """The inter-modal paths of one stage of all streams, and with them what `linear` can fuse of the other path.
+    """The inter-modal paths of one stage of all streams, in the fused form.
 
-    The hypernetworks of all linears whose partners are of one width are evaluated together.
+    `linear` adds the intra-modal path to the same operation if it can. The hypernetworks of all linears whose partners
+    have equal width are evaluated together.
     """
 
     def __init__(self, terms: Terms, shared: bool = False) -> None:
-        """Take over the parameters of terms in the plain form, of which some may share their hypernetworks."""
+        """Take over the parameters of terms in the plain form.
+
+        Args:
+            terms: The terms; some may share their hypernetworks.
+            shared: Whether any do.
+        """
         super().__init__()
         self.paths = paths_of(terms)
         rows = {
             (name, role, partner): term
             for name, roles in terms.items()
-            for role, own in roles.items()
-            for partner, term in own.items()
+            for role, partners in roles.items()
+            for partner, term in partners.items()
         }
         self.order = list(rows)
         self.A = nn.ParameterDict({_key(row): term.A for row, term in rows.items()})
         self.B = nn.ParameterDict({_key(row): term.B for row, term in rows.items()})
-        alike: dict[object, list[Row]] = {}
+        groups: dict[object, list[Row]] = {}
         for row, term in rows.items():
-            alike.setdefault(term.hyper.fc1.weight.shape, []).append(row)
-        self.rows = list(alike.values())
+            groups.setdefault(term.hyper.fc1.weight.shape, []).append(row)
+        self.rows = list(groups.values())
         kind = SharedHypernetworks if shared else Hypernetworks
         self.hypers = nn.ModuleList(kind([rows[row] for row in group]) for group in self.rows)
 
     def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
-        """Compute all Phi of the stage."""
+        """Compute all Phi of the stage, and return the evaluators that use them."""
         paths: dict[str, dict[str, list[lowrank.Path]]] = {name: defaultdict(list) for _, name in self.paths}
         for group, hyper in zip(self.rows, self.hypers, strict=True):
             phi_GBRR = hyper(torch.stack([summaries[partner] for _, _, partner in group]))
@@ -66,13 +72,15 @@ class FusedExchange(InterModalExchange):
 
     def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
         """Yield the parameters under the names and in the shapes of the plain form."""
-        place = {
-            row: (hyper, n) for rows, hyper in zip(self.rows, self.hypers, strict=True) for n, row in enumerate(rows)
+        indexes = {
+            row: (hyper, index)
+            for group, hyper in zip(self.rows, self.hypers, strict=True)
+            for index, row in enumerate(group)
         }
         for row in self.order:
-            hyper, number = place[row]
-            own = {"A": self.A[_key(row)].detach(), "B": self.B[_key(row)].detach(), **hyper.tensors(number)}  # type: ignore[operator]
-            for name, tensor in own.items():
+            hyper, index = indexes[row]
+            parameters = {"A": self.A[_key(row)].detach(), "B": self.B[_key(row)].detach(), **hyper.tensors(index)}  # type: ignore[operator]
+            for name, tensor in parameters.items():
                 yield (*row, name), tensor
 
 
@@ -87,21 +95,26 @@ def _key(row: Row) -> str:
 def _evaluate(
     paths: Mapping[str, list[lowrank.Path]], modules: Mapping[str, nn.Module], x_BTI: Tensor
 ) -> Sequence[Tensor]:
-    linears = [linear(module, x_BTI, paths.get(role, [])) for role, module in modules.items()]
-    with_paths = [each for each in linears if each.paths]
+    forms = [linear(module, x_BTI, paths.get(role, [])) for role, module in modules.items()]
+    with_paths = [form for form in forms if form.paths]
     computed = iter(lowrank.apply(with_paths, x_BTI) if with_paths else ())
-    return [next(computed) if each.paths else each.output for each in linears]  # type: ignore[misc]
+    return [next(computed) if form.paths else form.output for form in forms]  # type: ignore[misc]
 
 
 fused_evaluator: LinearEvaluator = partial(_evaluate, {})
-"""Evaluates linears that read no other stream."""
+"""Evaluates linears that read no other stream, in the fused form."""
 
 
 def linear(module: nn.Module, x_BTI: Tensor, inter: list[lowrank.Path]) -> lowrank.Linear:
-    """A linear with its inter-modal paths, and whatever a method has put in the linear's place.
+    """Return a linear with its inter-modal paths and whatever layer a method has put in its place.
 
-    The weights of frozen linears and of PEFT's plain LoRA, DoRA and AdaLoRA go into the fused product. Everything else
-    (dropout in training, linears that are trained, ...) computes its output itself.
+    The weights of frozen linears, and of plain LoRA, DoRA and AdaLoRA layers of PEFT, go into the fused product.
+    Anything else (dropout in training, trained linears, other layers) computes its output itself.
+
+    Args:
+        module: A linear of the encoder, or the layer in its place.
+        x_BTI: Its input (B, T, I).
+        inter: Its inter-modal paths.
     """
     layer: Any = module
     base = layer.base_layer if isinstance(module, LoraLinear | SVDLinear) else module
@@ -116,20 +129,31 @@ def linear(module: nn.Module, x_BTI: Tensor, inter: list[lowrank.Path]) -> lowra
 
 
 def _intra(layer: Any, name: str) -> tuple[lowrank.Path, float, Tensor | None]:
-    """The path of PEFT's layer, its scale, and what multiplies the outputs."""
+    """Return the intra-modal path of a PEFT layer, its scale s, and the gain g of the outputs.
+
+    The symbols are those of equation (1) of `lowrank`:
+
+        LoRA      s B A x
+        AdaLoRA   B (E * A) s / R x, with E the singular values and R the initial rank (PEFT's `ranknum`)
+        DoRA      g = m / |W + s B A|, with row norms whose gradient is not followed, as in the paper
+
+    Args:
+        layer: The PEFT layer.
+        name: Name of its active adapter.
+    """
     A, B, scale = layer.lora_A[name], layer.lora_B[name], layer.scaling[name]
-    if isinstance(layer, SVDLinear):  # s B (E * A) x / R, R the rank at the start
+    if isinstance(layer, SVDLinear):  # the scale s is part of A
         return lowrank.Path(A * (layer.lora_E[name] * (scale / (layer.ranknum[name] + _RANKNUM_EPS))), B), 1.0, None
     path = lowrank.Path(A.weight, B.weight)
     if not layer.lora_variant:
         return path, scale, None
-    with torch.no_grad():  # DoRA: m / |W + s B A|, with the norms by row, whose gradient is not followed
+    with torch.no_grad():  # DoRA
         norm_O = torch.linalg.norm(layer.base_layer.weight + scale * (path.B @ path.A), dim=1)
     return path, scale, layer.lora_magnitude_vector[name].weight / norm_O
 
 
 def _plain(layer: Any, x_BTI: Tensor) -> str | None:
-    """The name of the one active adapter, if it is LoRA, DoRA or AdaLoRA as in their papers and drops nothing."""
+    """Return the name of the only active adapter if it is plain LoRA, DoRA or AdaLoRA without dropout, else None."""
     names = layer.active_adapters
     if layer.disable_adapters or len(names) != 1:
         return None

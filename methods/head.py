@@ -1,4 +1,4 @@
-"""The head alone: the floor of every comparison."""
+"""The head only: the lower bound of every comparison."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class HeadOnly(Method):
-    """The streams stay frozen and the task's head is trained: y = W x + b. The floor of a comparison.
+    """Frozen streams with a trained head: y = W x + b. The lower bound of every comparison.
 
-    A linear probe where the head is linear: Alain and Bengio, "Understanding intermediate layers using linear
+    With a linear head, this is a linear probe: Alain and Bengio, "Understanding intermediate layers using linear
     classifier probes", ICLR 2017 workshop. No parameter of the streams is trained.
     """
 
     @property
     def search(self) -> Space:
-        """The head's learning rate, in the place of the adapter's that others have."""
+        """The head's learning rate, instead of the adapter's."""
         return {"lr_head": Range()}
 
     def attach(self, model: MultiStream) -> None:
-        """Leave everything frozen."""
+        """Leave all streams frozen."""
         super().attach(model)

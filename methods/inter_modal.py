@@ -1,4 +1,4 @@
-"""The inter-modal path of CoLA as the equation stands: what `fused_linears` computes in fewer operations.
+"""The inter-modal path of CoLA, written like its equation; `fused_linears` computes the same in fewer operations.
 
 Dimensions in names: B batch, T tokens, I and O input and output features of a linear, R rank, C width of the partner.
 The matrices have the names of the paper: Suharitdamrong et al., ICML 2026, arXiv 2604.03314.
@@ -23,18 +23,18 @@ EPS = 1e-6  # of both norms
 
 
 class Hypernetwork(nn.Module):
-    """Makes a matrix for each sample of the partner's summary: Phi = LN(reshape(W2 LN(GELU(W1 x_c + b1)) + b2)).
+    """A matrix for each sample from its partner's summary: Phi(x_c) = LN(reshape(W2 LN(GELU(W1 x_c + b1)) + b2)).
 
-    The second norm is over the whole matrix.
+    The outer norm is over the whole matrix.
     """
 
     def __init__(self, width: int, r: int, hidden: int) -> None:
         """Make a hypernetwork.
 
         Args:
-            width: of the partner's summary.
-            r: rank: the matrices are r x r.
-            hidden: the hidden width.
+            width: Features of the partner's summary.
+            r: Rank: the matrices are r x r.
+            hidden: Hidden width.
         """
         super().__init__()
         self.r = r
@@ -47,15 +47,25 @@ class Hypernetwork(nn.Module):
             nn.init.zeros_(linear.bias)
 
     def forward(self, summary_BC: Tensor) -> Tensor:
-        """Return Phi (B, R, R) of the partner's summaries."""
+        """Return Phi(x_c) (B, R, R).
+
+        Args:
+            summary_BC: The partner's summaries x_c (B, C).
+        """
         hidden = self.norm1(F.gelu(self.fc1(summary_BC)))
         return self.norm2(self.fc2(hidden).unflatten(-1, (self.r, self.r)))
 
 
 class InterModal(nn.Module):
-    """The inter-modal term of one linear for one partner, in the plain form of the equation: s_c B_c Phi(x_c) A_c x.
+    """The inter-modal term of one linear for one partner, in the plain form: s_c B_c Phi(x_c) A_c x.
 
-    It is 0 at the start, since B_c is.
+    It is 0 initially, since B_c is.
+
+    Attributes:
+        A: A_c (R, I).
+        B: B_c (O, R).
+        scale: s_c (1,).
+        hyper: Phi.
     """
 
     def __init__(
@@ -70,12 +80,12 @@ class InterModal(nn.Module):
         """Make an inter-modal term.
 
         Args:
-            features: input and output features of the linear.
-            width: of the partner's summary.
-            r: rank.
-            hidden: width of the hypernetwork's hidden layer.
-            scale: what s_c begins with.
-            hyper: the hypernetwork, where it is shared with other terms; None for one of its own.
+            features: Input and output features of the linear.
+            width: Features of the partner's summary.
+            r: Rank.
+            hidden: Hidden width of the hypernetwork.
+            scale: Initial s_c.
+            hyper: The hypernetwork, if shared with other terms; None for its own.
         """
         super().__init__()
         in_features, out_features = features
@@ -86,40 +96,47 @@ class InterModal(nn.Module):
         nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
 
     def forward(self, x_BTI: Tensor, summary_BC: Tensor) -> Tensor:
-        """Return the term (B, T, O) for the linear's input and the partner's summary."""
+        """Return s_c B_c Phi(x_c) A_c x, (B, T, O).
+
+        `fused_linears.FusedExchange` computes the same up to rounding, faster (tests/methods/test_inter_modal.py).
+
+        Args:
+            x_BTI: The linear's input x (B, T, I).
+            summary_BC: The partner's summary x_c (B, C).
+        """
         phi_BRR = self.scale * self.hyper(summary_BC)
         z_BTR = F.linear(x_BTI, self.A) @ phi_BRR.mT
         return F.linear(z_BTR, self.B)
 
 
 Terms: TypeAlias = Mapping[str, Mapping[str, Mapping[str, InterModal]]]
-"""Terms by stream (the target), role and partner (the source)."""
+"""Terms by target stream, role and source stream."""
 
 
 class InterModalExchange(Exchange):
-    """The inter-modal terms of one stage of all streams, in whatever form they are kept."""
+    """The inter-modal terms of one stage of all streams, in the plain or the fused form."""
 
     @abstractmethod
     def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
-        """Yield the parameters, sharing memory with the model, each with its target, role, source and own name."""
+        """Yield the parameters, sharing memory with the model, with their target, role, source and name."""
 
 
 class PlainExchange(InterModalExchange):
-    """Terms each computed by itself and added: what the fused form is compared with."""
+    """Terms that are computed one by one and added: the reference for the fused form."""
 
     def __init__(self, terms: Terms) -> None:
-        """Hold terms."""
+        """Take terms."""
         super().__init__()
         self.paths = paths_of(terms)
         self.terms: Terms = nn.ModuleDict(  # type: ignore[assignment]
             {
-                name: nn.ModuleDict({role: nn.ModuleDict(own) for role, own in roles.items()})
+                name: nn.ModuleDict({role: nn.ModuleDict(partners) for role, partners in roles.items()})
                 for name, roles in terms.items()
             }
         )
 
     def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
-        """Return how to add the terms to whatever the linears give."""
+        """Return evaluators that add the terms to the outputs of the linears."""
         return {name: partial(self._evaluate, name, summaries) for name in self.terms}
 
     def _evaluate(
@@ -134,7 +151,7 @@ class PlainExchange(InterModalExchange):
         return outputs
 
     def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
-        """Yield the parameters of all terms."""
+        """Yield the parameters of all terms, with their target, role, source and name."""
         for name, roles in self.terms.items():
             for role, partners in roles.items():
                 for partner, term in partners.items():
@@ -143,5 +160,7 @@ class PlainExchange(InterModalExchange):
 
 
 def paths_of(terms: Terms) -> frozenset[tuple[str, str]]:
-    """Return the pairs (source, target) of streams that terms join."""
-    return frozenset((partner, name) for name, roles in terms.items() for own in roles.values() for partner in own)
+    """Return the pairs (source, target) of streams that terms connect."""
+    return frozenset(
+        (partner, name) for name, roles in terms.items() for partners in roles.values() for partner in partners
+    )

@@ -1,4 +1,4 @@
-"""Attaches inter-modal paths to the linears of a model, beside any intra-modal method; saves and loads them."""
+"""Attach inter-modal paths to the linears of a model, beside any intra-modal method; save and load them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _WEIGHTS = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
-class Where:
-    """Where inter-modal terms are put.
+class Placement:
+    """The linears that have inter-modal terms.
 
     Attributes:
-        paths: pairs (source, target) of streams: the target reads the source. None for all.
+        paths: Pairs (source, target) of streams: the target reads the source. None for all.
         blocks: "all" paired blocks, the "first" half of them or the "last".
         linears: "all" of a block, those of "attention" or those of "feed_forward".
     """
@@ -39,11 +39,11 @@ class Where:
 
     def partners(self, model: MultiStream, name: str) -> list[str]:
         """Return the streams that a stream reads."""
-        others = (other for other in model.streams if other != name)
-        return [other for other in others if self.paths is None or (other, name) in self.paths]
+        partners = (partner for partner in model.streams if partner != name)
+        return [partner for partner in partners if self.paths is None or (partner, name) in self.paths]
 
     def has_step(self, number: int, steps: int) -> bool:
-        """Return whether the paired blocks of this step, of so many, have terms."""
+        """Return whether the paired blocks of a step have terms, given the number of steps."""
         half = steps // 2
         return {"all": True, "first": number < half, "last": number >= half}[self.blocks]
 
@@ -57,51 +57,60 @@ def attach_inter_modal(
     r: int,
     reduction: int,
     scale: float,
-    where: Where = Where(),
+    placement: Placement = Placement(),
     *,
     hidden: Mapping[str, int] | None = None,
     shared: bool = False,
     fused: bool = True,
     summary: SummaryKind | None = None,
 ) -> None:
-    """Give linears of paired blocks an inter-modal term for each stream that they are to read.
+    """Give linears of paired blocks an inter-modal term for each partner stream that they read.
 
-    It is added to what the linears give then, be it by PEFT's layers, by another way to evaluate them alone, or by an
-    exchange that is there already.
+    The adapted linear is
+
+        y = intra(x) + sum over partners of s_c B_c Phi(x_c) A_c x
+
+    where intra(x) is what the linear returns without the terms: the output of PEFT's layers, of another evaluator, or
+    of an exchange that was added before.
 
     Args:
-        model: to be adapted, in place.
-        r: rank.
-        reduction: the hypernetworks' hidden width is the partner's width // reduction, at least 1.
-        scale: what s_c begins with.
-        where: which linears; all by default.
-        hidden: the hidden width itself, by the stream whose linears are adapted, in place of `reduction`.
-        shared: one hypernetwork for all linears of a stream that read the same partner, as far as its width is equal.
-        fused: evaluate them in the fused form rather than term by term; the results are equal but for rounding.
-        summary: what is read: the class token (cls) or the mean of all tokens (mean); None for the model's kind.
+        model: The model to adapt, in place.
+        r: Rank.
+        reduction: The hidden width of hypernetworks is the partner's width // reduction, at least 1.
+        scale: Initial s_c.
+        placement: The linears to adapt; all by default.
+        hidden: The hidden width itself, by the stream whose linears are adapted, instead of `reduction`.
+        shared: Whether all linears of a stream that read partners of the same width share one hypernetwork.
+        fused: Whether to evaluate the terms in the fused form; the plain form is equal up to rounding.
+        summary: The summary to read: the class token (cls) or the mean of all tokens (mean); None for the model's kind.
     """
     kind: Callable[[Terms], InterModalExchange] = partial(FusedExchange, shared=shared) if fused else PlainExchange
-    common: dict[tuple[str, str, int], Hypernetwork] = {}  # by target, source and width
+    shared_hypers: dict[tuple[str, str, int], Hypernetwork] = {}  # by target, source and width
     for number, step in enumerate(model.schedule):
-        if not where.has_step(number, len(model.schedule)):
+        if not placement.has_step(number, len(model.schedule)):
             continue
-        made: dict[str, dict[str, dict[str, InterModal]]] = {}
+        terms_by_stream: dict[str, dict[str, dict[str, InterModal]]] = {}
         for name, turn in step.items():
             stream = model.streams[name]
-            like = next(stream.encoder.parameters())
+            parameter = next(stream.encoder.parameters())
             for role in stream.linears(turn.paired):
-                if not where.has_stage(_stage_of(role)):
+                if not placement.has_stage(_stage_of(role)):
                     continue
-                for partner in where.partners(model, name):
+                for partner in placement.partners(model, name):
                     width = model.streams[partner].width_at(step[partner].paired)
-                    narrow = hidden[name] if hidden else max(1, width // reduction)
-                    hyper = common.get((name, partner, width))
-                    term = InterModal(stream.features(turn.paired, role), width, r, narrow, scale, hyper)
+                    hidden_width = hidden[name] if hidden else max(1, width // reduction)
+                    hyper = shared_hypers.get((name, partner, width))
+                    term = InterModal(stream.features(turn.paired, role), width, r, hidden_width, scale, hyper)
                     if shared:
-                        common[name, partner, width] = term.hyper
-                    made.setdefault(name, {}).setdefault(role, {})[partner] = term.to(like.device, like.dtype)
+                        shared_hypers[name, partner, width] = term.hyper
+                    terms_by_stream.setdefault(name, {}).setdefault(role, {})[partner] = term.to(
+                        parameter.device, parameter.dtype
+                    )
         for stage, roles in STAGES.items():
-            terms = {name: {role: own[role] for role in roles if role in own} for name, own in made.items()}
+            terms = {
+                name: {role: by_role[role] for role in roles if role in by_role}
+                for name, by_role in terms_by_stream.items()
+            }
             exchange = kind(terms)
             exchange.summary, exchange.covers = summary, fused_evaluator
             model.add_exchange(number, stage, exchange)
@@ -112,7 +121,7 @@ def _stage_of(role: str) -> str:
 
 
 def save_inter_modal(model: MultiStream, folder: Path) -> None:
-    """Write the inter-modal terms of all streams: a folder with the form of a PEFT adapter's."""
+    """Write the inter-modal terms of all streams into a folder laid out like a PEFT adapter."""
     folder = folder / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _CONFIG).write_text(json.dumps(_description(model), indent=2) + "\n", encoding="utf-8")
@@ -120,22 +129,22 @@ def save_inter_modal(model: MultiStream, folder: Path) -> None:
 
 
 def load_inter_modal(model: MultiStream, folder: Path) -> None:
-    """Read back what `save_inter_modal` wrote.
+    """Load terms that `save_inter_modal` wrote into the model.
 
     Raises:
-        BenchError: the saved terms are missing, or not those of the model.
+        BenchError: The saved terms are missing or do not match those of the model.
     """
     path = folder / FOLDER / _WEIGHTS
     saved = read_tensors(path)
-    here = inter_modal_tensors(model)
-    check_tensors(saved, here, path)
+    tensors = inter_modal_tensors(model)
+    check_tensors(saved, tensors, path)
     with torch.no_grad():
-        for name, tensor in here.items():
+        for name, tensor in tensors.items():
             tensor.copy_(saved[name])
 
 
 def _description(model: MultiStream) -> dict[str, Any]:
-    """Return what somebody needs to know who reads the tensors."""
+    """Return what a reader of the tensors needs to know."""
     exchanges = [exchange for _, exchange in model.exchanges() if isinstance(exchange, InterModalExchange)]
     return {
         "equation": "y = intra(x) + sum over partners of scale * B Phi(x_c) A x",
@@ -147,16 +156,16 @@ def _description(model: MultiStream) -> dict[str, Any]:
 
 
 def inter_modal_tensors(model: MultiStream) -> dict[str, Tensor]:
-    """Return the inter-modal parameters by `stream.block.role.partner.parameter`; they share the model's memory.
+    """Return the inter-modal parameters by `stream.block.role.partner.parameter`, sharing the model's memory.
 
-    Of several terms for one linear and partner, those that were added last: the others have no names of this form.
+    If a linear has several terms for one partner, only the last added ones have such names.
     """
-    found = {
+    tensors = {
         (target, model.schedule[step][target].paired, role, source, name): tensor
         for step, exchange in model.exchanges()
         if isinstance(exchange, InterModalExchange)
         for (target, role, source, name), tensor in exchange.tensors()
     }
     return {
-        ".".join(map(str, key)): tensor for name in model.streams for key, tensor in found.items() if key[0] == name
+        ".".join(map(str, key)): tensor for name in model.streams for key, tensor in tensors.items() if key[0] == name
     }

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class LoRA(PeftMethod):
-    """LoRA on every linear, each stream by itself: y = W x + b + (alpha / r) B A x.
+    """LoRA on every linear of each stream separately: y = W x + b + (alpha / r) B A x.
 
     A and B are trained. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
 
     Attributes:
-        r: rank.
-        alpha: scale; the product is multiplied by alpha / r.
-        dropout: probability of dropping an element of the adapter's input in training.
+        r: Rank.
+        alpha: Scale; the product is multiplied by alpha / r.
+        dropout: Probability of dropping an element of the adapter's input in training.
     """
 
     r: int = 16
@@ -43,7 +43,7 @@ class LoRA(PeftMethod):
 
     @property
     def scale(self) -> float:
-        """What the low-rank product is multiplied by."""
+        """The factor alpha / r of the low-rank product."""
         return self.alpha / self.r
 
     @property
@@ -52,7 +52,7 @@ class LoRA(PeftMethod):
         return ("r",)
 
     def with_size(self, setting: str, value: int) -> dict[str, Any]:
-        """Return a rank with the alpha that keeps alpha / r."""
+        """Return a rank, with the alpha that keeps alpha / r."""
         changed = super().with_size(setting, value)
         return {**changed, "alpha": self.scale * value} if setting == "r" else changed
 

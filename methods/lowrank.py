@@ -1,17 +1,30 @@
-"""Linears of one input with low-rank paths beside them, as one operation with a gradient of its own.
+"""Linears of a common input with low-rank paths beside them, as one operation with its own gradient.
 
-For each linear i, whose inter-modal paths p have a matrix Phi_ip of each sample's own,
+Forward, for each linear i with an intra-modal path (A_i, B_i) and inter-modal paths p, whose matrix Phi_ip differs
+between samples:
 
-    y_i = g_i (W_i x + s_i B_i A_i x) + b_i + sum over p of B_ip Phi_ip A_ip x
+    u_i = W_i x + s_i B_i A_i x                                  (1)
+    y_i = g_i u_i + b_i + sum over p of B_ip Phi_ip A_ip x       (2)
 
-where g_i, a factor for each output feature, is 1 but for DoRA.
+The gain g_i, one factor for each output feature, is 1 except in DoRA. With d = A x and, for paths with Phi, z = Phi d,
+the gradients of a loss, written G[.], are
 
-The products down of all linears are one, those up are added in place to the linears' own outputs, the gradient of x is
-summed up in place in the products that give it, and x is kept once for the backward pass. So no term
-with a linear's output or input features for each token is made only to be scaled and added.
+    G[g_i]    = sum over tokens of G[y_i] u_i                    (3)
+    G[d_i]    = s_i B_i^T (g_i G[y_i])                           (4)   path without Phi
+    G[B_i]    = s_i g_i G[y_i] d_i^T                             (5)
+    G[z_ip]   = B_ip^T G[y_i]                                    (6)   paths with Phi
+    G[B_ip]   = G[y_i] z_ip^T                                    (7)
+    G[Phi_ip] = sum over tokens of G[z_ip] d_ip^T                (8)
+    G[d_ip]   = Phi_ip^T G[z_ip]                                 (9)
+    G[A]      = G[d] x^T                                         (10)  all paths
+    G[x]      = sum over i of W_i^T (g_i G[y_i]) + sum over all paths of A^T G[d]   (11)
+
+The A of all linears are multiplied in one product. The products with B are added in place to the outputs of the
+linears, and (11) is accumulated in place. x is stored once for the backward pass. No tensor with the input or output
+features of each token is made only to be scaled and added.
 
 Dimensions in names: N tokens of all samples, B samples, T tokens of a sample, I and O input and output features, R rank
-of a path, S of all paths of all linears together.
+of a path, S ranks of all paths of all linears together. Tokens are rows, so that products appear transposed.
 """
 
 from __future__ import annotations
@@ -25,7 +38,7 @@ from torch.nn import functional as F
 
 
 class Path(NamedTuple):
-    """A low-rank path: A (R, I), B (O, R), and Phi (B, R, R) between them, None where there is nothing."""
+    """A low-rank path: A (R, I), B (O, R), and Phi (B, R, R) between them, or None."""
 
     A: Tensor
     B: Tensor
@@ -36,12 +49,12 @@ class Linear(NamedTuple):
     """One linear and its paths.
 
     Attributes:
-        weight: W (O, I); None where the linear has been evaluated by other means.
+        weight: W (O, I); None if the linear has been evaluated by other means.
         bias: b (O,), or None.
-        output: W x + b and whatever else belongs to it, (B, T, O), where `weight` is None.
-        scale: s, of the paths without Phi.
-        paths: at least one, those without Phi first.
-        gain: g (O,), where there is `weight`; None for 1.
+        output: If `weight` is None: W x + b and anything added to it, (B, T, O).
+        scale: s, for paths without Phi.
+        paths: At least one path; those without Phi come first.
+        gain: g (O,), only with `weight`; None for 1.
     """
 
     weight: Tensor | None
@@ -53,9 +66,16 @@ class Linear(NamedTuple):
 
 
 def apply(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
-    """Return the outputs (B, T, O) of linears, paths included, for their common input (B, T, I).
+    """Return the outputs of linears, paths included, for their common input.
 
-    No gradient of W and b is computed: they are frozen. Under autocast all is computed in its type.
+    W and b are frozen: no gradient is computed for them. Under autocast, everything is computed in its dtype.
+
+    Args:
+        linears: The linears and their paths.
+        x_BTI: Their common input (B, T, I).
+
+    Returns:
+        One output (B, T, O) for each linear.
     """
     scales = tuple(linear.scale for linear in linears)
     counts = tuple(len(linear.paths) for linear in linears)
@@ -76,17 +96,19 @@ class _LowRank(torch.autograd.Function):
         if torch.is_autocast_enabled(kind):
             dtype = torch.get_autocast_dtype(kind)
             x_BTI = x_BTI.to(dtype)
-            gains = {id(linear.gain) for linear in _linears(scales, counts, tensors)}  # near 1: as exact as they are
+            gains = {
+                id(linear.gain) for linear in _linears(scales, counts, tensors)
+            }  # kept in float32: they are near 1, where bfloat16 is coarse
             tensors = tuple(t if t is None or id(t) in gains else t.to(dtype) for t in tensors)
         samples = x_BTI.shape[0]
         x_NI = x_BTI.reshape(-1, x_BTI.shape[-1])
         linears = list(_linears(scales, counts, tensors))
         down_SI = torch.cat([path.A for linear in linears for path in linear.paths])
         ranks = [path.A.shape[0] for linear in linears for path in linear.paths]
-        d_NS = x_NI @ down_SI.mT
+        d_NS = x_NI @ down_SI.mT  # d = A x of all paths
         parts = iter(d_NS.split(ranks, dim=1))
-        # Of each linear W, g and what that multiplies; of each path B, and with Phi that and z = Phi A x.
-        kept: list[Tensor | None] = []
+        # Of each linear: W, g and u. Of each path: B, preceded by Phi and z for paths with Phi.
+        saved: list[Tensor | None] = []
         outputs = []
         for linear in linears:
             gain_O = linear.gain
@@ -95,78 +117,79 @@ class _LowRank(torch.autograd.Function):
             else:
                 assert linear.output is not None
                 y_NO = linear.output.reshape(-1, linear.output.shape[-1])
-            mine = linear.weight is not None  # what another operation has computed must not be written over
-            kept += [linear.weight, gain_O, None]
-            place = len(kept) - 1
-            plain = sum(path.phi is None for path in linear.paths)
+            in_place = linear.weight is not None  # an output of another operation must not be overwritten
+            saved += [linear.weight, gain_O, None]
+            u_index = len(saved) - 1
+            without_phi = sum(path.phi is None for path in linear.paths)
             for number, ((_, B_OR, phi_BRR), d_NR) in enumerate(zip(linear.paths, parts, strict=False), start=1):
-                scale, z_NR = linear.scale, d_NR
-                if phi_BRR is not None:
+                scale, z_NR = linear.scale, d_NR  # (1): z stands for d
+                if phi_BRR is not None:  # (2): z = Phi d
                     scale, z_NR = 1.0, (d_NR.view(samples, -1, d_NR.shape[1]) @ phi_BRR.mT).flatten(0, 1)
-                    kept += [phi_BRR, z_NR]
-                kept.append(B_OR)
-                y_NO = (y_NO.addmm_ if mine else y_NO.addmm)(z_NR, B_OR.mT, alpha=scale)
-                mine = True
-                if gain_O is not None and number == plain:
-                    kept[place] = y_NO
+                    saved += [phi_BRR, z_NR]
+                saved.append(B_OR)
+                y_NO = (y_NO.addmm_ if in_place else y_NO.addmm)(z_NR, B_OR.mT, alpha=scale)
+                in_place = True
+                if gain_O is not None and number == without_phi:  # (1) is complete: g u + b
+                    saved[u_index] = y_NO
                     gained = y_NO * gain_O if linear.bias is None else torch.addcmul(linear.bias, y_NO, gain_O)
                     y_NO = gained.to(y_NO.dtype)
             outputs.append(y_NO.view(samples, -1, y_NO.shape[1]))
         ctx.forms = [(linear.scale, [path.phi is not None for path in linear.paths]) for linear in linears]
         ctx.ranks, ctx.samples = ranks, samples
-        ctx.save_for_backward(x_NI, down_SI, d_NS, *kept)
+        ctx.save_for_backward(x_NI, down_SI, d_NS, *saved)
         return tuple(outputs)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
-        # The gradient of B is computed transposed: with few rows rather than few columns that is quicker.
-        x_NI, down_SI, d_NS, *rest = ctx.saved_tensors
-        kept = iter(rest)
-        wants_x = ctx.needs_input_grad[2]
+        # gd, gx, gy, gz, gg, gA: the gradients of d, x, y, z, g and A. Gradients of B are computed transposed, since a
+        # product with few rows is faster than one with few columns.
+        x_NI, down_SI, d_NS, *tensors = ctx.saved_tensors
+        saved = iter(tensors)
+        needs_gx = ctx.needs_input_grad[2]
         gd_NS = torch.empty_like(d_NS)
         parts = zip(d_NS.split(ctx.ranks, dim=1), gd_NS.split(ctx.ranks, dim=1), strict=True)
         gx_NI: Tensor | None = None
-        found: list[Any] = []
-        places = []  # where in `found` the gradient of each A belongs
+        gradients: list[Any] = []
+        A_indexes = []  # of the gradient of each A in `gradients`
         for (scale, mixed), gy_BTO in zip(ctx.forms, grads, strict=True):
             gy_NO = gy_BTO.reshape(-1, gy_BTO.shape[-1])
-            weight, gain_O, u_NO = next(kept), next(kept), next(kept)
-            if weight is not None and wants_x:
-                of_x = _gained(weight, gain_O)
-                gx_NI = gy_NO @ of_x if gx_NI is None else gx_NI.addmm_(gy_NO, of_x)
-            gg_O = None if u_NO is None else (gy_NO * u_NO).sum(0, dtype=gain_O.dtype)
-            found += [None, None, None if weight is not None else gy_BTO, gg_O]
+            weight, gain_O, u_NO = next(saved), next(saved), next(saved)
+            if weight is not None and needs_gx:
+                gW_OI = _gained(weight, gain_O)  # (11), first sum: g W
+                gx_NI = gy_NO @ gW_OI if gx_NI is None else gx_NI.addmm_(gy_NO, gW_OI)
+            gg_O = None if u_NO is None else (gy_NO * u_NO).sum(0, dtype=gain_O.dtype)  # (3)
+            gradients += [None, None, None if weight is not None else gy_BTO, gg_O]
             for has_phi, (d_NR, gd_NR) in zip(mixed, parts, strict=False):
-                places.append(len(found))
+                A_indexes.append(len(gradients))
                 if has_phi:
-                    phi_BRR, z_NR, B_OR = next(kept), next(kept), next(kept)
-                    gz_BTR = (gy_NO @ B_OR).view(ctx.samples, -1, B_OR.shape[1])
-                    gd_NR.view(gz_BTR.shape).copy_(gz_BTR @ phi_BRR)
-                    found += [None, (z_NR.mT @ gy_NO).mT, gz_BTR.mT @ d_NR.view(gz_BTR.shape)]
+                    phi_BRR, z_NR, B_OR = next(saved), next(saved), next(saved)
+                    gz_BTR = (gy_NO @ B_OR).view(ctx.samples, -1, B_OR.shape[1])  # (6)
+                    gd_NR.view(gz_BTR.shape).copy_(gz_BTR @ phi_BRR)  # (9)
+                    gradients += [None, (z_NR.mT @ gy_NO).mT, gz_BTR.mT @ d_NR.view(gz_BTR.shape)]  # (7), (8)
                 else:
-                    B_OR = next(kept)
-                    torch.addmm(gd_NR, gy_NO, _gained(B_OR, gain_O), beta=0, alpha=scale, out=gd_NR)
-                    found += [None, _gained((d_NR.mT @ gy_NO).mul_(scale).mT, gain_O), None]
-        for place, gA_RI in zip(places, (gd_NS.mT @ x_NI).split(ctx.ranks), strict=True):
-            found[place] = gA_RI
+                    B_OR = next(saved)
+                    torch.addmm(gd_NR, gy_NO, _gained(B_OR, gain_O), beta=0, alpha=scale, out=gd_NR)  # (4)
+                    gradients += [None, _gained((d_NR.mT @ gy_NO).mul_(scale).mT, gain_O), None]  # (5)
+        for index, gA_RI in zip(A_indexes, (gd_NS.mT @ x_NI).split(ctx.ranks), strict=True):  # (10)
+            gradients[index] = gA_RI
         gx_BTI = None
-        if wants_x:
+        if needs_gx:  # (11), second sum
             gx_NI = gd_NS @ down_SI if gx_NI is None else gx_NI.addmm_(gd_NS, down_SI)
             gx_BTI = gx_NI.view(ctx.samples, -1, gx_NI.shape[1])
-        return None, None, gx_BTI, *found
+        return None, None, gx_BTI, *gradients
 
 
-def _gained(of_outputs: Tensor, gain_O: Tensor | None) -> Tensor:
-    """A matrix with a row for each output feature, times the gain of that."""
-    return of_outputs if gain_O is None else (gain_O[:, None] * of_outputs).to(of_outputs.dtype)
+def _gained(rows_O: Tensor, gain_O: Tensor | None) -> Tensor:
+    """Return a matrix with one row for each output feature, multiplied by the gain of that feature."""
+    return rows_O if gain_O is None else (gain_O[:, None] * rows_O).to(rows_O.dtype)
 
 
 def _linears(scales: Sequence[float], counts: Sequence[int], tensors: Sequence[Tensor | None]) -> Iterator[Linear]:
-    """Undo what `apply` does to pass linears through autograd."""
-    at = 0
+    """Yield the linears that `apply` has flattened into the arguments of the autograd function."""
+    start = 0
     for scale, count in zip(scales, counts, strict=True):
-        weight, bias, output, gain = tensors[at : at + 4]
-        paths = tuple(Path(*tensors[p : p + 3]) for p in range(at + 4, at + 4 + 3 * count, 3))  # type: ignore[arg-type]
+        weight, bias, output, gain = tensors[start : start + 4]
+        paths = tuple(Path(*tensors[p : p + 3]) for p in range(start + 4, start + 4 + 3 * count, 3))  # type: ignore[arg-type]
         yield Linear(weight, bias, output, scale, paths, gain)
-        at += 4 + 3 * count
+        start += 4 + 3 * count

@@ -1,4 +1,4 @@
-"""PEFT adapters on the encoders of a multi-stream model, one a stream."""
+"""PEFT adapters on the encoders of a multi-stream model, one for each stream."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _WEIGHTS = "adapter_model.safetensors"
 
 
 class PeftAdapters:
-    """One PEFT adapter on each stream's encoder.
+    """One PEFT adapter on the encoder of each stream.
 
-    PEFT puts its layers into the encoder, where the stream finds them; its model around the encoder is kept here,
+    PEFT puts its layers into the encoder, where the stream finds them. PEFT's model around the encoder is stored here,
     outside the module tree, for saving, loading and merging.
 
     Attributes:
@@ -35,16 +35,16 @@ class PeftAdapters:
         """Put adapters into a model.
 
         Args:
-            model: to be adapted, in place.
-            config: returns PEFT's configuration for a stream.
+            model: The model to adapt, in place.
+            config: Returns PEFT's configuration for a stream.
         """
         self.models: dict[str, PeftModel] = {}
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for name, stream in model.streams.items():
-            commit = getattr(stream.encoder.config, "_commit_hash", None)  # of the hub, where it is known
+            commit = getattr(stream.encoder.config, "_commit_hash", None)  # of the hub, if known
             with _quiet():
                 self.models[name] = get_peft_model(stream.encoder, config(stream), revision=commit)
-        for parameter in trained:  # by another method: PEFT freezes all but its own
+        for parameter in trained:  # by another method: PEFT freezes all parameters but its own
             parameter.requires_grad_(True)
         self._start = {
             name: peft_residual.factors(model)
@@ -61,41 +61,41 @@ class PeftAdapters:
                     yield layer
 
     def tensors(self) -> Iterator[Tensor]:
-        """Yield what `save` writes, sharing memory with the model."""
+        """Yield the tensors that `save` writes, sharing memory with the model."""
         for model in self.models.values():
             yield from peft_residual.tensors(model).values()
 
     def save(self, folder: Path) -> None:
-        """Write a folder a stream, which `PeftModel.from_pretrained` opens on the plain encoder."""
+        """Write a folder for each stream, which `PeftModel.from_pretrained` opens on the plain encoder."""
         for name, model in self.models.items():
             model.save_pretrained(str(folder / name), save_embedding_layers=False)
-            (folder / name / "README.md").unlink(missing_ok=True)  # PEFT's form to be filled in
+            (folder / name / "README.md").unlink(missing_ok=True)  # PEFT's template of a model card
             if start := self._start.get(name):
                 peft_residual.save(model, start, folder / name, _WEIGHTS)
             use_default_permissions(folder / name / _WEIGHTS)
 
     def load(self, folder: Path) -> None:
-        """Read back what `save` wrote.
+        """Load what `save` wrote.
 
         Raises:
-            BenchError: the saved weights are missing, or not those of these adapters.
+            BenchError: The saved weights are missing or do not match these adapters.
         """
         for name, model in self.models.items():
             weights = read_tensors(folder / name / _WEIGHTS)
             start = self._start.get(name)
-            here = peft_residual.updates(model, start) if start else peft_residual.tensors(model)
-            check_tensors(weights, here, folder / name)
+            expected = peft_residual.updates(model, start) if start else peft_residual.tensors(model)
+            check_tensors(weights, expected, folder / name)
             if start:
                 weights, self._start[name] = peft_residual.split(weights)
                 peft_residual.begin_with(model, start, self._start[name])
             set_peft_model_state_dict(model, weights)
 
     def merge(self) -> bool:
-        """Fold the adapters into the base weights; return whether this method of PEFT's can."""
+        """Fold the adapters into the base weights; return whether this PEFT method supports it."""
         if self._unmerged:
             return True
-        # PEFT unmerges by subtraction, which does not give the same bits again: keep a copy. Of the adapters' weights
-        # too: constrained OFT projects its own where it merges.
+        # PEFT unmerges by subtraction, which does not restore the same bits, so keep a copy. Copy the adapters' weights
+        # too: constrained OFT projects them when it merges.
         unmerged = {
             parameter: parameter.detach().clone() for layer in self.layers() for parameter in layer.parameters()
         }
@@ -108,7 +108,7 @@ class PeftAdapters:
         return True
 
     def unmerge(self) -> None:
-        """Take the adapters out of the base weights again: all weights are then the same bit for bit."""
+        """Remove the adapters from the base weights, and restore all weights bit for bit."""
         if not self._unmerged:
             return
         with _quiet():
@@ -122,12 +122,12 @@ class PeftAdapters:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep back warnings of PEFT that tell a user nothing to mend."""
+    """Suppress warnings of PEFT that do not concern the user."""
     with warnings.catch_warnings():
         # PEFT 0.21 asks for a property that transformers 5.23 has renamed.
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
-        # LN tuning is for norms, which PEFT's common code for layers does not know.
+        # LN tuning adapts norms, which PEFT's common code for layers does not support.
         warnings.filterwarnings("ignore", "Unsupported layer type .*LayerNorm", UserWarning)
-        # The base weights are copied back after it.
+        # The base weights are restored from a copy afterwards.
         warnings.filterwarnings("ignore", "Unmerge result can be inaccurate", UserWarning)
         yield

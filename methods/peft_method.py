@@ -1,4 +1,4 @@
-"""What methods that come from PEFT share: one PEFT adapter a stream."""
+"""The base class of methods from PEFT: one PEFT adapter for each stream."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class PeftMethod(Method):
-    """A method that PEFT has: it must define `config`, which returns PEFT's configuration for a stream."""
+    """A method from PEFT. It must define `config`, which returns PEFT's configuration for a stream."""
 
     @abstractmethod
     def config(self, stream: Stream) -> PeftConfig:
-        """Return PEFT's configuration for one stream's encoder."""
+        """Return PEFT's configuration for the encoder of one stream."""
 
     def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the encoder of every stream, to be evaluated in the fused form where there is one.
+        """Put PEFT's layers into the encoder of every stream, to be evaluated in the fused form where possible.
 
         Raises:
-            BenchError: the linears of a stream are evaluated in another way already, which need not know PEFT's layers.
+            BenchError: A stream already has another default evaluator, which might not use PEFT's layers.
         """
         from bench.methods.fused_linears import fused_evaluator
         from bench.methods.peft_adapters import PeftAdapters
@@ -46,27 +46,27 @@ class PeftMethod(Method):
             stream.default_evaluator = fused_evaluator
 
     def merge(self) -> bool:
-        """Fold the adapters into the base weights, where the method can; return whether it can."""
+        """Fold the adapters into the base weights if the method supports it; return whether it does."""
         return self.adapters.merge()
 
     def unmerge(self) -> None:
-        """Give the base weights back as they were, bit for bit."""
+        """Restore the base weights, bit for bit."""
         self.adapters.unmerge()
 
     def held_apart(self) -> list[Tensor]:
-        """Return what PEFT's folders hold."""
+        """Return the tensors that PEFT's folders contain."""
         return [*super().held_apart(), *self.adapters.tensors()]
 
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder a stream, the settings, and by its name what is trained besides."""
+        """Write a PEFT folder for each stream, the settings, and other trained tensors by name."""
         super().save(folder)
         self.adapters.save(folder)
 
     def load(self, folder: Path) -> None:
-        """Read back what `save` wrote.
+        """Load what `save` wrote into the attached model.
 
         Raises:
-            BenchError: it was saved with other settings or from other streams, or is incomplete.
+            BenchError: The adapter was saved with other settings or from other streams, or is incomplete.
         """
         self.check_description(folder)
         self.adapters.load(folder)

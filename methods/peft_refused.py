@@ -1,4 +1,4 @@
-"""Settings of PEFT's that would be another thing here than their name says."""
+"""Settings of PEFT that would not do here what their name says."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-_DATA = "it starts from {} on training data, which PEFT takes in a call of its own; without it, it would be plain LoRA"
+_DATA = "it starts from {} on training data, which PEFT needs in a separate call; without them, it is plain LoRA"
 _REASONS: dict[tuple[str, str], dict[Any, str]] = {
-    ("adamss", "use_asa"): {True: "PEFT masks subspaces from a training loop of its own"},
-    ("adamss", "init_weights"): {None: "PEFT has it for its tests: the model would not begin as the frozen one"},
-    ("c3a", "init_weights"): {None: "PEFT knows no such initialisation"},
-    ("hira", "init_weights"): {None: "PEFT has it for its tests: the model would not begin as the frozen one"},
+    ("adamss", "use_asa"): {True: "PEFT masks subspaces in its own training loop"},
+    ("adamss", "init_weights"): {None: "it is for PEFT's tests: the initial model would differ from the frozen one"},
+    ("c3a", "init_weights"): {None: "PEFT has no such initialization"},
+    ("hira", "init_weights"): {None: "it is for PEFT's tests: the initial model would differ from the frozen one"},
     ("loha", "use_effective_conv2d"): {True: "it is for convolutions, and only linears are adapted"},
     ("lokr", "use_effective_conv2d"): {True: "it is for convolutions, and only linears are adapted"},
     ("lora", "ensure_weight_tying"): {True: "it is for embeddings of tokens, and only linears are adapted"},
@@ -19,45 +19,50 @@ _REASONS: dict[tuple[str, str], dict[Any, str]] = {
         "corda": _DATA.format("covariances of activations"),
         "eva": _DATA.format("activations"),
         "lora_ga": _DATA.format("gradients"),
-        "loftq": "it is for quantised weights",
+        "loftq": "it is for quantized weights",
     },
-    ("lora", "use_qalora"): {True: "it is for quantised weights; without them it would be plain LoRA"},
-    ("pvera", "sample_at_inference"): {True: "a model's scores would be other ones each time"},
-    ("vblora", "save_only_topk_weights"): {True: "what is saved would not be quite what was trained"},
+    ("lora", "use_qalora"): {True: "it is for quantized weights; without them, it is plain LoRA"},
+    ("pvera", "sample_at_inference"): {True: "a model's scores would differ each time"},
+    ("vblora", "save_only_topk_weights"): {True: "the saved adapter would differ from the trained one"},
 }
 _INITS = ("init_weights", "init_lora_weights", "init_ia3_weights")
 _LORA_INITS = ("gaussian", "mica", "olora", "orthogonal", "pissa")
 
 
 def hint_of(kind: str, name: str, hint: Any) -> Any:
-    """Return the type of a setting of PEFT's: of texts that PEFT annotates too loosely, or as a placeholder, its own.
+    """Return the type of a PEFT setting, more precise than PEFT's annotation if that is too loose.
 
     Args:
         kind: PEFT's type.
-        name: of the setting.
+        name: Name of the setting.
         hint: PEFT's annotation.
     """
     if name == "bias":
         return Literal["none", "all", f"{kind}_only"]
     if (kind, name) == ("lora", "init_lora_weights"):
-        return bool | str  # `check` knows the texts, of which there is no end: pissa_niter_1, pissa_niter_2, ...
+        return bool | str  # `check` checks the texts, which are unlimited: pissa_niter_1, ...
     if (kind, name) == ("tinylora", "init_weights"):
         return bool | Literal["uniform"]
     return hint
 
 
 def check(kind: str, values: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
-    """Check that settings of one of PEFT's types are what they are called.
+    """Check that settings of a PEFT type will do here what their names say.
+
+    Args:
+        kind: PEFT's type.
+        values: Values of its settings, by name.
+        defaults: PEFT's defaults.
 
     Raises:
-        ValueError: one is not; names it, and says why.
+        ValueError: A setting will not; names it and the reason.
     """
     for name, value in values.items():
         reason = _REASONS.get((kind, name), {}).get(value)
         if name in _INITS and value is False and defaults[name] is not False:
-            reason = "PEFT has it for its tests: the model would not begin as the frozen one"
+            reason = "it is for PEFT's tests: the initial model would differ from the frozen one"
         if (kind, name) == ("pvera", "generator_seed") and value is not None:
-            reason = "the run's seed is what fixes the draws; a generator of its own would not be in a checkpoint"
+            reason = "the run's seed determines the draws; another generator's state would not be in checkpoints"
         if reason:
             raise ValueError(f"{name}={_written(value)} is not supported: {reason}")
         if (kind, name) == ("lora", "init_lora_weights") and not _is_lora_init(value):
@@ -70,5 +75,5 @@ def _is_lora_init(value: bool | str) -> bool:
 
 
 def _written(value: Any) -> str:
-    """Return a value as a command line has it."""
+    """Return a value as it is written on a command line."""
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)

@@ -1,10 +1,10 @@
-"""LoRA that begins as a part of the weights: PiSSA and OLoRA train the part, and freeze what is left, W - s B0 A0.
+"""LoRA that starts from a part of the weights: PiSSA and OLoRA train this part and freeze the rest, W - s B0 A0.
 
-Saved are their updates, [B, -B0] and [A; A0], which are a plain LoRA of twice the rank on the unchanged weights:
+The saved tensors are the updates [B, -B0] and [A; A0], a plain LoRA of twice the rank on the unchanged weights:
 
     (W - s B0 A0) + s B A = W + s [B, -B0] [A; A0]
 
-So a saved adapter does not depend on a decomposition that another machine, or another draw, makes in another way.
+A saved adapter is therefore independent of the decomposition, which may differ on another machine or for other draws.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ Tensors = Mapping[str, Tensor]
 
 
 def splits_weights(config: PeftConfig) -> bool:
-    """Return whether PEFT moves a part of the weights into the adapter when it is made."""
+    """Return whether PEFT moves a part of the weights into a new adapter."""
     init = getattr(config, "init_lora_weights", None)
     return isinstance(init, str) and (init == "olora" or init.startswith("pissa"))
 
 
 def tensors(model: PeftModel) -> dict[str, Tensor]:
-    """Return what PEFT would save of an adapter."""
+    """Return the tensors that PEFT would save of an adapter."""
     return get_peft_model_state_dict(model, save_embedding_layers=False)
 
 
 def factors(model: PeftModel) -> dict[str, Tensor]:
-    """Return a copy of A and B of every linear, by the names that they are saved under."""
+    """Return a copy of A and B of every linear, by their saved names."""
     return {name: value.detach().clone() for name, value in tensors(model).items() if _axis(name) is not None}
 
 
 def updates(model: PeftModel, start: Tensors) -> dict[str, Tensor]:
-    """Return what is saved of an adapter that began with the factors `start`."""
+    """Return the tensors to save of an adapter that started from the factors `start`."""
     return {
         name: value if (axis := _axis(name)) is None else torch.cat([value, (1, -1)[axis] * start[name]], axis)
         for name, value in tensors(model).items()
@@ -46,7 +46,14 @@ def updates(model: PeftModel, start: Tensors) -> dict[str, Tensor]:
 
 
 def save(model: PeftModel, start: Tensors, folder: Path, weights: str) -> None:
-    """Write the updates in place of what PEFT has written into a folder, its file of tensors called `weights`."""
+    """Write the updates over the files that PEFT has written into a folder.
+
+    Args:
+        model: The adapted model.
+        start: The factors that it started from.
+        folder: Where PEFT has saved the adapter.
+        weights: Name of PEFT's file of tensors.
+    """
     config = model.peft_config["default"]
     assert isinstance(config, LoraConfig)
     plain = copy.copy(config)
@@ -55,33 +62,35 @@ def save(model: PeftModel, start: Tensors, folder: Path, weights: str) -> None:
     plain.init_lora_weights = True
     plain.inference_mode = True
     plain.save_pretrained(str(folder))
-    found = {name: value.contiguous() for name, value in updates(model, start).items()}
-    save_file(found, folder / weights, metadata={"format": "pt"})
+    contiguous = {name: value.contiguous() for name, value in updates(model, start).items()}
+    save_file(contiguous, folder / weights, metadata={"format": "pt"})
 
 
 def split(saved: Tensors) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Return what a saved adapter's tensors were in training, and the factors that it began with."""
+    """Return the trained tensors of a saved adapter, and the factors that it started from."""
     trained, start = dict(saved), {}
     for name, value in saved.items():
         if (axis := _axis(name)) is not None:
-            now, then = value.chunk(2, axis)
-            trained[name], start[name] = now.contiguous(), (1, -1)[axis] * then
+            end_part, start_part = value.chunk(2, axis)
+            trained[name], start[name] = end_part.contiguous(), (1, -1)[axis] * start_part
     return trained, start
 
 
-def begin_with(model: PeftModel, start: Tensors, other: Tensors) -> None:
-    """Freeze what is left of the weights beside the factors `other`, in place of what is left beside `start`."""
+def begin_with(model: PeftModel, start: Tensors, new_start: Tensors) -> None:
+    """Change the frozen rest of the weights from that beside the factors `start` to that beside `new_start`."""
     for name in start:
         name_B = name.replace("lora_A", "lora_B")
-        if _axis(name) != 0 or (torch.equal(start[name], other[name]) and torch.equal(start[name_B], other[name_B])):
+        if _axis(name) != 0 or (
+            torch.equal(start[name], new_start[name]) and torch.equal(start[name_B], new_start[name_B])
+        ):
             continue
         layer = model.get_submodule(name.partition(".lora_A")[0])
         weight = layer.get_base_layer().weight
         with torch.no_grad():
-            products = [factor[name_B].to(weight) @ factor[name].to(weight) for factor in (start, other)]
+            products = [factor[name_B].to(weight) @ factor[name].to(weight) for factor in (start, new_start)]
             weight += layer.scaling["default"] * (products[0] - products[1])
 
 
 def _axis(name: str) -> int | None:
-    """Return the dimension of a saved tensor that is the rank; None where it is neither A nor B."""
+    """Return the dimension of a saved tensor that is the rank; None if it is neither A nor B."""
     return 0 if name.endswith("lora_A.weight") else 1 if name.endswith("lora_B.weight") else None

@@ -1,4 +1,4 @@
-"""Any other method of PEFT's, by its PEFT name."""
+"""All other methods of PEFT, by their PEFT names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bench.streams.base import Stream
     from bench.streams.lockstep import MultiStream
 
-# Settings of PEFT that this harness decides (where a method is put), or that are for other models than encoders.
+# Settings of PEFT that this package decides (which layers are adapted), or that are for models other than encoders.
 _NOT_SETTINGS = frozenset(
     (
         *("target_modules", "exclude_modules", "feedforward_modules", "modules_to_save", "layers_to_transform"),
@@ -28,16 +28,16 @@ _NOT_SETTINGS = frozenset(
         *("peft_version", "auto_mapping", "base_model_name_or_path", "peft_type", "task_type", "revision"),
     )
 )
-# Those that are driven from a loop or a `forward` of their own, which a stream does not call, or that cannot unmerge.
-_NEED_MORE = {
-    "adalora": "it is a method here: adalora",
+# Types that need their own training loop or `forward`, which streams do not call, or that cannot unmerge.
+_UNSUPPORTED = {
+    "adalora": "use the method adalora",
     "adaption_prompt": "it changes the attention of language models",
-    "osf": "PEFT cannot give the weights back that it changes",
-    "poly": "it is told the task with every batch",
-    "shadow": "it works in a forward of its own",
-    "trainable_tokens": "it trains embeddings of tokens",
+    "osf": "PEFT cannot restore the weights that it changes",
+    "poly": "it needs the task with every batch",
+    "shadow": "it needs its own forward",
+    "trainable_tokens": "it trains token embeddings",
 }
-# What sets the number of trained parameters, where it is not `r`.
+# The setting that determines the number of trained parameters, if it is not `r`.
 _SIZE_SETTINGS = {
     "boft": "boft_block_size",
     "c3a": "block_size",
@@ -47,17 +47,17 @@ _SIZE_SETTINGS = {
     "vblora": "num_vectors",
     "waveft": "n_frequency",
 }
-_ALPHAS = ("lora_alpha", "alpha", "psoft_alpha")  # scales divided by r
+_ALPHAS = ("lora_alpha", "alpha", "psoft_alpha")  # scales that PEFT divides by r
 
 
 @dataclass
 class OtherPeft(PeftMethod):
-    """Any other method of PEFT's that adapts encoders, by its PEFT name: peft:vera, peft:ia3, peft:oft, ...
+    """Any other PEFT method that adapts encoders, by its PEFT name: peft:vera, peft:ia3, peft:oft, ...
 
-    Its settings are PEFT's, with PEFT's defaults; `bench list peft` names the types. It goes into every linear of every
-    block, but for IA3, which rescales k, v and the input of fc2 as in its paper, and LN tuning, which trains the norms.
-    What it computes and trains stands in PEFT's documentation, https://huggingface.co/docs/peft. Settings that would
-    not be here what they are called there are refused: `peft_refused` lists them.
+    Its settings are PEFT's, with PEFT's defaults; `bench list peft` names the types. It adapts every linear of every
+    block, except IA3, which rescales k, v and the input of fc2 as in its paper, and LN tuning, which trains the norms.
+    PEFT documents what each computes and trains: https://huggingface.co/docs/peft. Settings that would not do here what
+    their names say are refused, see `peft_refused`.
     """
 
     type_name: ClassVar[str]
@@ -65,14 +65,14 @@ class OtherPeft(PeftMethod):
 
     @classmethod
     def named(cls, name: str) -> type[Method]:
-        """Return the method for one type of PEFT's, its settings the fields of PEFT's configuration.
+        """Return the method for a PEFT type; its settings are the fields of PEFT's configuration.
 
         Raises:
-            UsageError: PEFT has no such type, or none that applies to encoders.
+            UsageError: PEFT has no such type, or it does not apply to encoders.
         """
         known = config_classes()
-        if reason := _NEED_MORE.get(name):
-            raise UsageError(f"peft:{name} does not apply here: {reason}")
+        if reason := _UNSUPPORTED.get(name):
+            raise UsageError(f"peft:{name} is not supported: {reason}")
         if name not in known:
             raise UsageError(f"PEFT has no type {name} that adapts encoders: {did_you_mean(name, known)}")
         config = known[name]
@@ -88,20 +88,20 @@ class OtherPeft(PeftMethod):
         values = {key: getattr(self, key) for key in known}
         peft_refused.check(self.type_name, values, {key: default for key, (_, default) in known.items()})
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it is made again, with its warnings, when it is used
+            warnings.simplefilter("ignore")  # they are shown when the method is used
             try:
                 self._config({"target_modules": [], "feedforward_modules": []})
-            except Exception as error:  # of whatever kind PEFT's checks raise
+            except Exception as error:  # PEFT's checks raise various types
                 raise ValueError(str(error)) from error
 
     @property
     def size_settings(self) -> tuple[str, ...]:
-        """PEFT's rank, or what stands for it."""
+        """PEFT's rank, or the setting of the type that plays its role."""
         setting = _SIZE_SETTINGS.get(self.type_name, "r")
         return (setting,) if isinstance(getattr(self, setting, None), int) else ()
 
     def with_size(self, setting: str, value: int) -> dict[str, Any]:
-        """Return a rank with the alpha that keeps alpha / r, as nearly as a whole number can."""
+        """Return a rank, with the integer alpha that keeps alpha / r most nearly."""
         changed = super().with_size(setting, value)
         for name in _ALPHAS:
             if setting == "r" and (alpha := getattr(self, name, None)):
@@ -112,11 +112,11 @@ class OtherPeft(PeftMethod):
         """Put PEFT's layers into the encoder of every stream.
 
         Raises:
-            BenchError: PEFT refuses: a setting does not go with the widths of these streams, or needs a package.
+            BenchError: PEFT refuses: a setting does not match the widths of these streams, or a package is missing.
         """
         try:
             super().attach(model)
-        except Exception as error:  # PEFT has no error of its own: what it does not check fails somewhere
+        except Exception as error:  # PEFT has no error class: what it does not check fails anywhere
             raise BenchError(f"PEFT's {self.type_name} cannot adapt these streams: {error}") from error
 
     def config(self, stream: Stream) -> PeftConfig:
@@ -146,13 +146,13 @@ class OtherPeft(PeftMethod):
 
 
 def config_classes() -> dict[str, type[PeftConfig]]:
-    """Return PEFT's configuration class of every type that is told which modules to adapt, by the type's name."""
+    """Return PEFT's configuration class of each type that adapts selected modules, by the type's name."""
     from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING, PEFT_TYPE_TO_TUNER_MAPPING
 
     return {
         name: config
         for kind, config in PEFT_TYPE_TO_CONFIG_MAPPING.items()
-        if (name := kind.value.lower()) not in _NEED_MORE
+        if (name := kind.value.lower()) not in _UNSUPPORTED
         and kind in PEFT_TYPE_TO_TUNER_MAPPING
         and "target_modules" in {field.name for field in dataclasses.fields(config)}
     }
@@ -169,7 +169,7 @@ def _settings(kind: str, config: type[PeftConfig]) -> dict[str, tuple[Any, Any]]
 
 
 def _plain(hint: Any) -> bool:
-    """Return whether a type holds numbers, text, true or false, or nothing."""
+    """Return whether a type consists of numbers, text, booleans or None."""
     if get_origin(hint) in (Union, UnionType):
         return all(_plain(arg) for arg in get_args(hint))
     return hint in (int, float, bool, str, NoneType) or get_origin(hint) is Literal

@@ -1,4 +1,4 @@
-"""What `bench tune` may change of a method: a method declares it in `Method.search`."""
+"""The search space of `bench tune`, which methods declare in `Method.search`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, TypeAlias
 
 @dataclass(frozen=True)
 class Range:
-    """Numbers around the value that the suite has, which must be above 0; whole ones where that one is whole.
+    """Numbers around the suite's value, which must be above 0; integers if the suite's value is one.
 
     Attributes:
-        low: the smallest, as a factor of the suite's value.
-        high: the largest, likewise.
-        log: spread evenly over orders of magnitude, not over the numbers.
+        low: Smallest number, as a factor of the suite's value.
+        high: Largest number, as a factor of the suite's value.
+        log: Whether numbers are spread evenly on a logarithmic scale.
     """
 
     low: float = 0.1
@@ -23,19 +23,19 @@ class Range:
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= 1 <= self.high or self.low == self.high:
-            raise ValueError(f"a Range is of factors with 0 < low <= 1 <= high, not {self.low} to {self.high}")
+            raise ValueError(f"the factors of a Range must have 0 < low <= 1 <= high, not {self.low} to {self.high}")
 
 
 @dataclass(frozen=True)
 class Choice:
-    """One of a few values. The suite's own is always among them.
+    """One of several values. The suite's value is always among them.
 
     Attributes:
-        values: what the setting may be, as JSON holds it.
+        values: The values, as in JSON.
     """
 
     values: tuple[Any, ...]
 
 
 Space: TypeAlias = Mapping[str, Range | Choice]
-"""What may be searched, by the names of settings, or of what a method may have of the recipe for itself."""
+"""What may be searched, by the names of settings, or of recipe values that a method may have for itself."""

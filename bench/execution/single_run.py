@@ -35,7 +35,7 @@ from bench.system.signals import held_back
 from bench.training.checkpoint import Checkpoint, fingerprint
 from bench.training.evaluation import concatenate, max_abs_difference, predict, score, speed
 from bench.training.setup import Setup, build_parts, device_name, make_accelerator, set_up
-from bench.training.trainer import STEP, DivergedError, EpochCallback, Trained, no_callback, train
+from bench.training.trainer import STEPS_DONE, DivergedError, EpochCallback, Trained, no_callback, train
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
             blank,
             reason=_reason(error),
             traceback=traceback.format_exc(),
-            step=getattr(error, STEP, None),
+            step=getattr(error, STEPS_DONE, None),
             finished=schema.now(),
         )
     if failed:

@@ -1,1 +1,1 @@
-"""Memory and speed."""
+"""Measurement of memory and speed."""

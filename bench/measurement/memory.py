@@ -1,4 +1,4 @@
-"""Measures memory and speed of the parts of a run."""
+"""Measurement of the memory and the speed of the parts of a run."""
 
 from __future__ import annotations
 
@@ -16,12 +16,18 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-_INTERVAL = 0.01  # seconds between two looks at the resident size
-_WARM_UP = 0.1  # share of the steps left out of a median, and at least 3
+_INTERVAL = 0.01  # seconds between two readings of the resident size
+_WARM_UP = 0.1  # fraction of the steps left out of the median; at least 3 steps
 
 
 class Peak:
-    """The most memory held inside a `with watching()`, in bytes, and what was looked at."""
+    """The maximum memory in use within `watching()`, in bytes.
+
+    Attributes:
+        device: The device.
+        kind: What is measured: "cuda allocator" or "resident size".
+        bytes: The peak.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -30,21 +36,21 @@ class Peak:
         self._earlier = 0
 
     def so_far(self) -> int:
-        """The peak until now."""
+        """Return the peak up to now, in bytes."""
         if self.device.type == "cuda":
             self.bytes = torch.cuda.max_memory_allocated(self.device)
         return max(self.bytes, self._earlier)
 
     def raise_to(self, earlier: int) -> None:
-        """Counts a peak that was seen before, as by a process that was killed."""
+        """Include a peak measured before, such as by a process that was killed."""
         self._earlier = earlier
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Takes the peak of the code inside.
+        """Measure the peak of the code inside.
 
-        On CUDA it is the allocator's, exact. Elsewhere it is the largest resident size of the process, looked at every
-        10 ms; what earlier runs of the process have freed is given back to the system first.
+        On CUDA it is the exact peak of the allocator. Elsewhere it is the largest resident size of the process, read
+        every 10 ms; memory freed by earlier runs of the process is returned to the system first.
         """
         release_memory()
         if self.device.type == "cuda":
@@ -72,50 +78,51 @@ class Peak:
 
 
 def release_memory() -> None:
-    """Gives memory that nothing refers to back to the system, so that the next measurement does not see it."""
+    """Return unreferenced memory to the system, so that it does not affect the next measurement."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     if sys.platform == "linux":
-        with_trim = ctypes.CDLL(None)
-        if hasattr(with_trim, "malloc_trim"):  # glibc; musl has none
-            with_trim.malloc_trim(0)
+        libc = ctypes.CDLL(None)
+        if hasattr(libc, "malloc_trim"):  # in glibc, not in musl
+            libc.malloc_trim(0)
 
 
 def bytes_of_step(
     loss: Callable[[], Tensor], step: Callable[[], object], parameters: Iterable[nn.Parameter], device: torch.device
 ) -> int:
-    """The memory of a training step in bytes: on CUDA the allocator's peak, elsewhere what the forward pass keeps.
+    """Return the memory of a training step in bytes.
 
-    The latter is exact too, and the same on every machine: the tensors saved for the backward pass, each storage once.
+    On CUDA it is the peak of the allocator. Elsewhere it is the memory of the tensors saved for the backward pass, each
+    storage counted once: it is exact and the same on every machine.
 
     Args:
-        loss: the forward pass.
-        step: the whole step.
-        parameters: of the model; what is saved of them is memory anyway.
-        device: that computes.
+        loss: The forward pass.
+        step: The whole step.
+        parameters: Parameters of the model, which do not count, since they are in memory anyway.
+        device: The device.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         step()
         return torch.cuda.max_memory_allocated(device)
-    saved: list[weakref.ref[Tensor]] = []  # what the forward pass lets go of again does not count
+    saved: list[weakref.ref[Tensor]] = []  # tensors released during the forward pass do not count
 
-    def keep(tensor: Tensor) -> Tensor:
+    def record(tensor: Tensor) -> Tensor:
         saved.append(weakref.ref(tensor))
         return tensor
 
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        found = loss()
+    with torch.autograd.graph.saved_tensors_hooks(record, lambda tensor: tensor):
+        output = loss()
     storages = [tensor.untyped_storage() for reference in saved if (tensor := reference()) is not None]
-    kept = {storage.data_ptr(): storage.nbytes() for storage in storages}
-    own = {parameter.untyped_storage().data_ptr() for parameter in parameters}
-    del found
-    return sum(size for place, size in kept.items() if place not in own)
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
+    excluded = {parameter.untyped_storage().data_ptr() for parameter in parameters}
+    del output
+    return sum(size for address, size in sizes.items() if address not in excluded)
 
 
 class StepClock:
-    """Times steps without making the device wait: `tick(samples)` at the end of each step, `skip()` after a pause."""
+    """Times steps without making the device wait: `tick(samples)` ends a step, `skip()` starts one after a pause."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -123,34 +130,34 @@ class StepClock:
         self._earlier: list[float] = []
 
     def skip(self) -> None:
-        """Marks the start of a step; the time since the last mark belongs to none."""
-        self._marks.append((self._now(), 0))
+        """Mark the start of a step; the time since the last mark belongs to no step."""
+        self._marks.append((self._mark(), 0))
 
     def tick(self, samples: int) -> None:
-        """Marks the end of a step of so many samples."""
-        self._marks.append((self._now(), samples))
+        """Mark the end of a step with a number of samples."""
+        self._marks.append((self._mark(), samples))
 
     def rates(self) -> list[float]:
-        """Samples a second of each step."""
+        """Return the samples per second of each step."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return self._earlier + [
-            samples / self._seconds(before, after)
-            for (before, _), (after, samples) in zip(self._marks, self._marks[1:], strict=False)
+            samples / self._seconds(start, end)
+            for (start, _), (end, samples) in zip(self._marks, self._marks[1:], strict=False)
             if samples
         ]
 
     def add(self, rates: list[float]) -> None:
-        """Counts steps that were timed before, as by a process that was killed."""
+        """Include steps timed before, such as by a process that was killed."""
         self._earlier = [*rates]
 
     def throughput(self) -> float:
-        """Samples a second: the median over the steps after the warm-up; 0 where there was no step."""
+        """Return the median of samples per second over the steps after the warm-up; 0 without steps."""
         rates = self.rates()
-        warm = min(max(3, int(_WARM_UP * len(rates))), len(rates) - 1) if rates else 0
-        return statistics.median(rates[warm:]) if rates else 0.0
+        warm_up = min(max(3, int(_WARM_UP * len(rates))), len(rates) - 1) if rates else 0
+        return statistics.median(rates[warm_up:]) if rates else 0.0
 
-    def _now(self) -> float | torch.cuda.Event:
+    def _mark(self) -> float | torch.cuda.Event:
         if self.device.type != "cuda":
             return time.perf_counter()
         event = torch.cuda.Event(enable_timing=True)
@@ -158,7 +165,7 @@ class StepClock:
         return event
 
     @staticmethod
-    def _seconds(before: float | torch.cuda.Event, after: float | torch.cuda.Event) -> float:
-        if isinstance(before, float) and isinstance(after, float):
-            return max(after - before, 1e-9)
-        return before.elapsed_time(after) / 1000  # type: ignore[union-attr, arg-type]
+    def _seconds(start: float | torch.cuda.Event, end: float | torch.cuda.Event) -> float:
+        if isinstance(start, float) and isinstance(end, float):
+            return max(end - start, 1e-9)
+        return start.elapsed_time(end) / 1000  # type: ignore[union-attr, arg-type]

@@ -1,4 +1,4 @@
-"""Times alternatives by turns, so that whatever else the machine does falls on all of them alike."""
+"""Timing of alternatives by turns, so that other load on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times as long as the base an alternative takes, and its seconds.
+    """Time relative to that of the base.
 
     Attributes:
-        times: over the rounds, the ratio within each.
-        seconds: median over the rounds.
+        times: Distribution over rounds of the ratio within each round.
+        seconds: Median time over rounds, in seconds.
     """
 
     times: Spread
@@ -36,13 +36,13 @@ class Ratio:
 def by_turns(
     alternatives: Mapping[str, Callable[[], object]], base: str, rounds: int, device: torch.device
 ) -> dict[str, Ratio]:
-    """Time each alternative once a round, as `turns`; ratios are within a round.
+    """Time each alternative once per round, like `turns`, relative to a base in the same round.
 
     Args:
-        alternatives: by name, what to time.
-        base: the name of the one that the others are compared with.
-        rounds: how many.
-        device: waited for before and after each.
+        alternatives: What to time, by name.
+        base: Name of the alternative that the others are compared with.
+        rounds: Number of rounds.
+        device: Synchronized before and after each alternative.
     """
     seconds = turns(alternatives, rounds, device)
     return {name: _ratio(values, seconds[base]) for name, values in seconds.items()}
@@ -53,17 +53,17 @@ def turns(
     alternatives: Mapping[K, Callable[[], object]],
     rounds: int,
     device: torch.device,
-    around: Callable[[K], AbstractContextManager[object]] = lambda name: nullcontext(),
+    context_of: Callable[[K], AbstractContextManager[object]] = lambda name: nullcontext(),
 ) -> dict[K, list[float]]:
-    """Time each alternative once a round, after one round that does not count.
+    """Time each alternative once per round, after one round that does not count.
 
-    Every other round goes through them backwards: what follows on the first would else always be the same one.
+    Every other round goes through them in reverse order, so that no alternative always follows the same one.
 
     Args:
-        alternatives: by name, what to time.
-        rounds: how many.
-        device: waited for before and after each.
-        around: what surrounds an alternative of this name without being timed.
+        alternatives: What to time, by name.
+        rounds: Number of rounds.
+        device: Synchronized before and after each alternative.
+        context_of: Returns a context for an alternative of this name, whose time does not count.
 
     Returns:
         Seconds of each round, by name.
@@ -72,19 +72,19 @@ def turns(
     for number in range(rounds + 1):
         names = list(alternatives)
         for name in names if number % 2 else reversed(names):
-            with around(name):
+            with context_of(name):
                 _wait(device)
                 start = time.perf_counter()
                 alternatives[name]()
                 _wait(device)
-                took = time.perf_counter() - start
+                seconds_taken = time.perf_counter() - start
             if number:
-                seconds[name].append(took)
+                seconds[name].append(seconds_taken)
     return seconds
 
 
 def _ratio(values: list[float], base: list[float]) -> Ratio:
-    ratios = [value / other for value, other in zip(values, base, strict=True)]
+    ratios = [value / base_value for value, base_value in zip(values, base, strict=True)]
     return Ratio(Spread.of(ratios), statistics.median(values))
 
 

@@ -1,1 +1,1 @@
-"""Pretrains the small encoders of suite mini."""
+"""Pretraining of the small encoders of the suite mini."""

@@ -1,9 +1,10 @@
-"""Masked autoencoding (He et al., CVPR 2022) of a small encoder of pictures or of sounds.
+"""Masked autoencoding (He et al., CVPR 2022) of a small encoder of images or sounds.
 
-The encoder sees the patches that are not masked; a small decoder, thrown away afterwards, predicts the others. What is
-predicted are the patch's values normalised over the patch, as in the paper.
+The encoder reads the patches that are not masked. A small decoder, discarded afterwards, predicts the values of the
+others, normalized over each patch as in the paper.
 
-Dimensions in names: B batch, N patches, K patches kept, T tokens (special ones and patches), D width, V values a patch.
+Dimensions in names: B batch, N patches, K visible patches, T tokens (special ones and patches), D width, V values of a
+patch.
 """
 
 from __future__ import annotations
@@ -21,10 +22,18 @@ from bench.streams.load import build_stream
 
 
 def new_patch_stream(modality: str, media: Tensor, width: int, depth: int, heads: int) -> Stream:
-    """A DINOv2 for pictures or an AST for spectrograms, with random weights and the statistics of its media."""
+    """Return a DINOv2 for images or an AST for spectrograms, with random weights and the statistics of its media.
+
+    Args:
+        modality: "vision" or "audio".
+        media: Images (n, 3, size, size), uint8, or spectrograms (n, frames, bins).
+        width: Features of a token.
+        depth: Number of blocks.
+        heads: Attention heads.
+    """
     if modality == "vision":
-        share = media[:2000].float() / 255
-        mean, std = share.mean((0, 2, 3)), share.std((0, 2, 3))
+        sample = media[:2000].float() / 255
+        mean, std = sample.mean((0, 2, 3)), sample.std((0, 2, 3))
         image = ImageInput(media.shape[-1], _rounded(mean), _rounded(std))
         return build_stream(
             Dinov2Config(
@@ -37,9 +46,9 @@ def new_patch_stream(modality: str, media: Tensor, width: int, depth: int, heads
             ),
             image,
         ).requires_grad_(True)
-    share = media[:2000].float()
+    sample = media[:2000].float()
     audio = AudioInput(
-        16_000, media.shape[2], media.shape[1], round(float(share.mean()), 4), round(float(share.std()), 4)
+        16_000, media.shape[2], media.shape[1], round(float(sample.mean()), 4), round(float(sample.std()), 4)
     )
     config = ASTConfig(
         hidden_size=width,
@@ -67,7 +76,7 @@ def _input_shape(spec: Input) -> tuple[int, ...]:
 
 
 class MaskedAutoencoder(nn.Module):
-    """A stream and a decoder that predicts the patches that the stream did not see."""
+    """A stream, and a decoder that predicts the patches masked from it."""
 
     def __init__(self, stream: Stream, masked: float, decoder_depth: int) -> None:
         super().__init__()
@@ -85,32 +94,32 @@ class MaskedAutoencoder(nn.Module):
         self.predict = nn.Linear(width, values)
 
     def prepare(self, batch: Tensor) -> Tensor:
-        """A batch of the pool, augmented and normalised."""
+        """Return a batch of the pool, augmented and normalized."""
         return self.stream.input.normalise(_augment(batch))
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """The mean squared error over the masked patches of normalised inputs (B, ...)."""
+        """Return the mean squared error over the masked patches of normalized inputs (B, ...)."""
         special = self.stream.special
         tokens_BTD = self.stream.embed(inputs)
         batch, patches = tokens_BTD.shape[0], tokens_BTD.shape[1] - special
-        kept = patches - int(self.masked * patches)
+        visible = patches - int(self.masked * patches)
         order_BN = torch.rand(batch, patches, device=tokens_BTD.device).argsort(dim=1)
-        kept_BK = order_BN[:, :kept]
-        index = kept_BK[..., None].expand(-1, -1, tokens_BTD.shape[2])
-        seen_BTD = torch.cat([tokens_BTD[:, :special], tokens_BTD[:, special:].gather(1, index)], dim=1)
-        seen_BTD = self.stream.finish(self.stream.run(range(self.stream.depth), seen_BTD))
-        full_BND = self.mask_token.expand(batch, patches, -1).scatter(1, index, seen_BTD[:, special:])
-        decoded = self.decoder(torch.cat([seen_BTD[:, :special], full_BND + self.positions], dim=1))
+        visible_BK = order_BN[:, :visible]
+        index = visible_BK[..., None].expand(-1, -1, tokens_BTD.shape[2])
+        visible_BTD = torch.cat([tokens_BTD[:, :special], tokens_BTD[:, special:].gather(1, index)], dim=1)
+        visible_BTD = self.stream.finish(self.stream.run(range(self.stream.depth), visible_BTD))
+        full_BND = self.mask_token.expand(batch, patches, -1).scatter(1, index, visible_BTD[:, special:])
+        decoded = self.decoder(torch.cat([visible_BTD[:, :special], full_BND + self.positions], dim=1))
         predicted_BNV = self.predict(decoded[:, special:])
         target_BNV = patch_values(self.stream, inputs)
         target_BNV = F.layer_norm(target_BNV, target_BNV.shape[-1:])
         error_BN = (predicted_BNV - target_BNV).square().mean(-1)
-        hidden_BN = torch.ones_like(error_BN).scatter(1, kept_BK, 0.0)
-        return (error_BN * hidden_BN).sum() / hidden_BN.sum()
+        masked_BN = torch.ones_like(error_BN).scatter(1, visible_BK, 0.0)
+        return (error_BN * masked_BN).sum() / masked_BN.sum()
 
 
 def patch_values(stream: Stream, inputs: Tensor) -> Tensor:
-    """The values of each patch of normalised inputs, in the order of the stream's tokens: (B, N, V)."""
+    """Return the values of each patch of normalized inputs, (B, N, V), in the order of the stream's tokens."""
     side = stream.encoder.config.patch_size
     if isinstance(stream.input, AudioInput):
         inputs = inputs.transpose(1, 2)[:, None]  # AST's patches run over frequency, then time
@@ -119,7 +128,7 @@ def patch_values(stream: Stream, inputs: Tensor) -> Tensor:
 
 
 def _augment(batch: Tensor) -> Tensor:
-    """Pictures (uint8) mirrored and with their colour channels exchanged, spectrograms louder or softer, by chance."""
+    """Return images (uint8) mirrored and with permuted channels, or spectrograms of random loudness."""
     if batch.dtype == torch.uint8:
         batch = batch[:, torch.randperm(3)]
         return batch.flip(-1) if torch.rand(()) < 0.5 else batch

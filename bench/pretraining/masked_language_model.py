@@ -1,6 +1,6 @@
-"""Masked language modelling (Devlin et al., NAACL 2019) of a small BERT on generated texts.
+"""Masked language modeling (Devlin et al., NAACL 2019) of a small BERT on generated texts.
 
-Of the tokens that are predicted, 8 in 10 are replaced by [MASK], 1 by any other and 1 not at all, as in the paper.
+Of the tokens to predict, 80% are replaced by [MASK], 10% by a random token, and 10% remain, as in the paper.
 
 Dimensions in names: B batch, T tokens, D width, M tokens to predict, V tokens of the vocabulary.
 """
@@ -25,7 +25,7 @@ LENGTH = 40  # tokens of a text
 
 
 def write_tokenizer(folder: Path) -> None:
-    """Writes a WordPiece tokenizer of the generator's words, and of letters for the words that it does not know."""
+    """Write a WordPiece tokenizer of the generator's words, with letters for other words, into a folder."""
     letters = string.ascii_lowercase + string.digits
     pieces = (f"##{letter}" for letter in letters)
     tokens = dict.fromkeys([*SPECIAL, *vocabulary(), *letters, *pieces, *string.punctuation])
@@ -35,7 +35,14 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def new_text_stream(folder: Path, width: int, depth: int, heads: int) -> tuple[Stream, TextInput]:
-    """A BERT with random weights, and what it reads: the tokens of a new tokenizer in `folder`."""
+    """Return a BERT with random weights and its input, the tokens of a new tokenizer.
+
+    Args:
+        folder: Folder to write the tokenizer into.
+        width: Features of a token.
+        depth: Number of blocks.
+        heads: Attention heads.
+    """
     write_tokenizer(folder)
     text = TextInput(str(folder), LENGTH)
     config = BertConfig(
@@ -52,7 +59,7 @@ def new_text_stream(folder: Path, width: int, depth: int, heads: int) -> tuple[S
 
 
 class MaskedLanguageModel(nn.Module):
-    """A text stream and BERT's head, which predicts tokens from their places' states with the embeddings themselves."""
+    """A text stream and BERT's head, which predicts tokens with the word embeddings as output weights."""
 
     def __init__(self, stream: Stream, masked: float) -> None:
         super().__init__()
@@ -66,26 +73,33 @@ class MaskedLanguageModel(nn.Module):
         return self.stream.encoder.embeddings.word_embeddings.weight
 
     def prepare(self, ids_BT: Tensor) -> Tensor:
-        """A batch of the pool, as it is."""
+        """Return a batch of the pool, unchanged."""
         return ids_BT
 
     def forward(self, ids_BT: Tensor) -> Tensor:
-        """The mean cross-entropy over the tokens that are to be predicted."""
+        """Return the mean cross-entropy over the tokens to predict."""
         logits_MV, target_M = self.predict(ids_BT)
         return F.cross_entropy(logits_MV, target_M)
 
     def predict(self, ids_BT: Tensor) -> tuple[Tensor, Tensor]:
-        """Hides tokens by chance; returns the logits (M, V) in their places, and what they were (M,)."""
+        """Mask tokens at random and predict them.
+
+        Args:
+            ids_BT: Token ids (B, T).
+
+        Returns:
+            Logits (M, V) of the tokens to predict, and their ids (M,).
+        """
         chosen_BT = (torch.rand(ids_BT.shape) < self.masked) & (ids_BT >= len(SPECIAL))
         chance_BT = torch.rand(ids_BT.shape)
-        other_BT = torch.randint(len(SPECIAL), len(self.bias), ids_BT.shape)
-        seen_BT = ids_BT.masked_fill(chosen_BT & (chance_BT < 0.8), SPECIAL.index("[MASK]"))
-        seen_BT = torch.where(chosen_BT & (chance_BT >= 0.9), other_BT, seen_BT)
-        state_MD = self.transform(self.stream(seen_BT)[chosen_BT])
+        random_BT = torch.randint(len(SPECIAL), len(self.bias), ids_BT.shape)
+        masked_BT = ids_BT.masked_fill(chosen_BT & (chance_BT < 0.8), SPECIAL.index("[MASK]"))
+        masked_BT = torch.where(chosen_BT & (chance_BT >= 0.9), random_BT, masked_BT)
+        state_MD = self.transform(self.stream(masked_BT)[chosen_BT])
         return F.linear(state_MD, self._embedding, self.bias), ids_BT[chosen_BT]
 
     @torch.no_grad()
     def accuracy(self, ids_BT: Tensor) -> float:
-        """The share of hidden tokens that are predicted right."""
+        """Return the fraction of masked tokens that are predicted correctly."""
         logits_MV, target_M = self.predict(ids_BT)
         return (logits_MV.argmax(-1) == target_M).double().mean().item()

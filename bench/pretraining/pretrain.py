@@ -1,6 +1,6 @@
-"""Pretrains the embedded encoders on the media of one modality, without labels.
+"""Pretraining of the embedded encoders on unlabeled media of one modality.
 
-Vision and audio by masked autoencoding (`pretrain_patches`), text by masked language modelling (`pretrain_text`).
+Vision and audio by masked autoencoding, text by masked language modeling.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class Pretraining:
 
     Attributes:
         modality: "vision", "audio" or "text".
-        steps: optimiser steps.
-        masked: share of the patches that the encoder does not see, or of the tokens that it predicts.
-        pool: pictures, seconds of sound, or texts that are generated to pretrain on.
-        batch_size: pictures, seconds or texts of one step.
-        lr: peak learning rate of AdamW.
-        weight_decay: of AdamW.
-        warmup: share of the steps over which the learning rate rises; it falls as a half cosine after.
-        decoder_depth: blocks of the decoder; text has none.
-        seed: of the media, the weights and the masks.
+        steps: Optimizer steps.
+        masked: Fraction of the patches that are hidden from the encoder, or of the tokens that it predicts.
+        pool: Number of generated images, seconds of sound, or texts.
+        batch_size: Images, seconds or texts of one step.
+        lr: Peak learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        warmup: Fraction of the steps over which the learning rate rises; then it falls as a half cosine.
+        decoder_depth: Blocks of the decoder; text has none.
+        seed: Seed of the media, the weights and the masks.
     """
 
     modality: str
@@ -68,7 +68,7 @@ RECIPES = {
     "text": Pretraining("text", steps=4000, masked=0.2, batch_size=64, decoder_depth=0),
 }
 WIDTH, DEPTH, HEADS = 64, 4, 4
-HELD_OUT = 2000  # texts, after those of the pool, on which the words predicted right are counted
+HELD_OUT = 2000  # texts after the pool, on which the accuracy is measured
 _METHODS = {
     "vision": ("masked autoencoding", "He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022"),
     "audio": ("masked autoencoding", "He et al., Masked Autoencoders Are Scalable Vision Learners, CVPR 2022"),
@@ -80,20 +80,28 @@ _METHODS = {
 
 
 def pretrain(recipe: Pretraining, folder: Path) -> Path:
-    """Pretrains one encoder and writes it, with its card, into `folder`, in the form that transformers reads."""
+    """Pretrain one encoder and write it, with its card, into a folder that transformers can read.
+
+    Args:
+        recipe: How to pretrain.
+        folder: Existing folder to write into.
+
+    Returns:
+        The folder.
+    """
     transformers_logging.disable_progress_bar()
     torch.manual_seed(recipe.seed)
     method, paper = _METHODS[recipe.modality]
     measured: dict[str, Any] = {}
     if recipe.modality == "text":
-        stream, reads = new_text_stream(folder, WIDTH, DEPTH, HEADS)
+        stream, text_input = new_text_stream(folder, WIDTH, DEPTH, HEADS)
         portions, checksum = _generate(recipe, recipe.pool + HELD_OUT)
         texts = [text for portion in portions for text in portion]
-        ids = torch.from_numpy(reads.encode(texts))
+        ids = torch.from_numpy(text_input.encode(texts))
         media, held_out = ids[: recipe.pool], ids[recipe.pool :][:HELD_OUT]
-        words = MaskedLanguageModel(stream, recipe.masked)
-        losses = _train(words, media, recipe)
-        measured["held_out"] = {"texts": HELD_OUT, "masked_tokens_right": round(words.accuracy(held_out), 4)}
+        language_model = MaskedLanguageModel(stream, recipe.masked)
+        losses = _train(language_model, media, recipe)
+        measured["held_out"] = {"texts": HELD_OUT, "masked_tokens_right": round(language_model.accuracy(held_out), 4)}
     else:
         portions, checksum = _generate(recipe, recipe.pool)
         media = torch.from_numpy(np.concatenate(portions))
@@ -129,8 +137,8 @@ def _train(model: MaskedAutoencoder | MaskedLanguageModel, media: Tensor, recipe
     warm = int(recipe.warmup * recipe.steps)
 
     def rate(step: int) -> float:
-        rest = (step - warm) / max(recipe.steps - warm, 1)
-        return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * rest))
+        progress = (step - warm) / max(recipe.steps - warm, 1)
+        return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * progress))
 
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
     losses = []
@@ -147,16 +155,16 @@ def _train(model: MaskedAutoencoder | MaskedLanguageModel, media: Tensor, recipe
 
 
 def _generate(recipe: Pretraining, count: int) -> tuple[list[Any], str]:
-    """The media in portions of _CHUNK, the last of which may reach beyond `count`, and a checksum of them.
+    """Return the media in chunks of `_CHUNK`, the last of which may exceed `count`, and a checksum.
 
-    The checksum is of pictures, waveforms and texts themselves: spectrograms are made by products of matrices, whose
-    last digits differ between machines.
+    The checksum is that of images, waveforms and texts: spectrograms are products of matrices, whose last digits differ
+    between machines.
     """
     make: Callable[[int], tuple[Any, str]] = partial(_chunk, recipe.modality, recipe.seed)
     with process_pool(available_cpus()) as pool:
         starts = range(0, count, _CHUNK)
-        made = list(bar(pool.map(make, starts), f"generating {recipe.modality}", total=len(starts)))
-    return [portion for portion, _ in made], sha256("".join(checksum for _, checksum in made).encode()).hexdigest()
+        chunks = list(bar(pool.map(make, starts), f"generating {recipe.modality}", total=len(starts)))
+    return [portion for portion, _ in chunks], sha256("".join(checksum for _, checksum in chunks).encode()).hexdigest()
 
 
 _CHUNK = 500

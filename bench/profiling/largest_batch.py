@@ -1,4 +1,4 @@
-"""The largest batch of which a training step fits into memory."""
+"""The largest batch with which a training step fits into memory."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from bench.profiling.subject import Batch, Subject, examples
 from bench.training.setup import build_parts, make_accelerator
 
 MAX_BATCH_SIZE = 4096
-SHARE = 0.9  # of the memory that is available, on the CPU
+CPU_MEMORY_FRACTION = 0.9  # of the available memory
 
 
 def largest_batch(spec: Spec, device: str) -> int:
-    """The most samples, up to 4096, that one training step of a method can take at a time; 0 where not one fits.
+    """Return the maximum number of samples, up to 4096, of one training step of a method; 0 if none fits.
 
-    On CUDA larger and larger steps are tried. Elsewhere they are not, since a system out of memory ends processes: what
-    the forward pass keeps grows evenly with the samples, and nine tenths of what is available must hold it, and the
-    gradients.
+    On CUDA, larger and larger steps are tried. Elsewhere, where the system kills processes that run out of memory, the
+    size is computed: the memory of the forward pass grows linearly with the samples, and must fit, with the gradients,
+    into nine tenths of the available memory.
 
     Args:
-        spec: a run of the method.
+        spec: A run of the method.
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        UsageError: the device is not there.
-        BenchError: the method cannot adapt the streams, the shape of an encoder is not known, or the task makes up no
+        UsageError: The device is missing.
+        BenchError: The method cannot adapt the streams, the shape of an encoder is unknown, or the task has no random
             samples.
     """
     spec = replace(spec, recipe={**spec.recipe, "micro_batch": None})
@@ -44,24 +44,24 @@ def largest_batch(spec: Spec, device: str) -> int:
     subject.model.train()
     if accelerator.device.type == "cuda":
         return largest(lambda samples: _step_fits(subject, train, samples))
-    subject.step()  # from here on there is a state of the optimiser
-    one, two = (_kept(subject, train, samples) for samples in (1, 2))
+    subject.step()  # allocates the state of the optimizer
+    bytes_of_one, bytes_of_two = (_bytes_of_step(subject, train, samples) for samples in (1, 2))
     gradients = sum(p.numel() * p.element_size() for p in subject.model.parameters() if p.requires_grad)
-    room = int(SHARE * psutil.virtual_memory().available) - gradients
-    return largest(lambda samples: one + (samples - 1) * (two - one) <= room)
+    room = int(CPU_MEMORY_FRACTION * psutil.virtual_memory().available) - gradients
+    return largest(lambda samples: bytes_of_one + (samples - 1) * (bytes_of_two - bytes_of_one) <= room)
 
 
-def largest(fits: Callable[[int], bool], most: int = MAX_BATCH_SIZE) -> int:
-    """The largest number that fits, where whatever is smaller than one that fits does so too; 0 where 1 does not.
+def largest(fits: Callable[[int], bool], maximum: int = MAX_BATCH_SIZE) -> int:
+    """Return the largest number that fits, given that all smaller ones fit too; 0 if 1 does not fit.
 
     Args:
-        fits: tells it of a number.
-        most: a power of two above which none is tried.
+        fits: Returns whether a number fits.
+        maximum: A power of two; larger numbers are not tried.
     """
     low, high = 0, 1
-    while high <= most and fits(high):
+    while high <= maximum and fits(high):
         low, high = high, 2 * high
-    if low == most:
+    if low == maximum:
         return low
     while high - low > 1:
         middle = (low + high) // 2
@@ -72,29 +72,29 @@ def largest(fits: Callable[[int], bool], most: int = MAX_BATCH_SIZE) -> int:
     return low
 
 
-def _step_fits(subject: Subject, one: Batch, samples: int) -> bool:
-    """Whether a step comes to its end on the device; leaves no memory taken."""
+def _step_fits(subject: Subject, sample: Batch, samples: int) -> bool:
+    """Return whether a step succeeds on the device; frees its memory."""
     fitted = False
     try:
-        subject.train = _repeated(one, samples)
+        subject.train = _repeated(sample, samples)
         subject.step()
         torch.cuda.synchronize(subject.accelerator.device)
         fitted = True
     except torch.OutOfMemoryError:
-        pass  # what its traceback holds is let go of before memory is given back
+        pass  # its traceback must be released before memory is freed
     except RuntimeError as error:
-        if "ALLOC_FAILED" not in str(error):  # how cuBLAS and cuDNN say it
+        if "ALLOC_FAILED" not in str(error):  # the message of cuBLAS and cuDNN
             raise
-    subject.train = one
+    subject.train = sample
     subject.optimiser.zero_grad()
     release_memory()
     return fitted
 
 
-def _kept(subject: Subject, one: Batch, samples: int) -> int:
-    subject.train = _repeated(one, samples)
+def _bytes_of_step(subject: Subject, sample: Batch, samples: int) -> int:
+    subject.train = _repeated(sample, samples)
     return bytes_of_step(subject.loss, subject.step, subject.model.parameters(), subject.accelerator.device)
 
 
-def _repeated(one: Batch, samples: int) -> Batch:
-    return {name: values.repeat(samples, *[1] * (values.dim() - 1)) for name, values in one.items()}
+def _repeated(sample: Batch, samples: int) -> Batch:
+    return {name: values.repeat(samples, *[1] * (values.dim() - 1)) for name, values in sample.items()}

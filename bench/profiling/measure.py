@@ -1,4 +1,4 @@
-"""Measures what methods cost on a task, by turns in one process."""
+"""Measurement of what methods cost on a task, by turns in one process."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ _Key = tuple[str, str]  # a method, and "train", "score" or "score_merged"
 def measure(
     specs: Sequence[Spec], device: str, rounds: int, batch_size: int | None = None, reference: str = REFERENCE
 ) -> tuple[list[Efficiency], dict[str, str]]:
-    """Return what each method costs on one task, also as ratios to a reference method.
+    """Measure what each method costs on one task, also as ratios to a reference method.
 
     Args:
-        specs: a run of each method, all of one task and suite.
+        specs: A run of each method, all of one task and suite.
         device: "auto", "cpu" or "cuda".
-        rounds: how often each method takes its turn.
-        batch_size: samples of a step; None for the recipe's on a GPU, and for 1 elsewhere.
-        reference: name of the method that ratios are to; the first one where it is not among `specs`.
+        rounds: Number of turns of each method.
+        batch_size: Samples of a step; None for the recipe's on a GPU, and for 1 elsewhere.
+        reference: Name of the reference method; if it is not among `specs`, the first method is the reference.
 
     Returns:
-        The records, in the order of `specs`; and why others cannot be measured, by method.
+        The records, in the order of `specs`; and by method, why it could not be measured.
 
     Raises:
-        UsageError: the device is not there.
-        BenchError: the shape of an encoder is not known, or the task makes up no samples.
+        UsageError: The device is missing.
+        BenchError: The shape of an encoder is unknown, or the task has no random samples.
     """
     started = now()
     accelerator = make_accelerator(device, Recipe(**specs[0].recipe))
@@ -59,39 +59,39 @@ def measure(
     shared = SharedStreams(streams, accelerator.device)
     batches = examples(build_parts(specs[0])[0], streams, size, accelerator.device)
     subjects: dict[str, Subject] = {}
-    fixed: dict[str, tuple[Operations, StepMemory]] = {}
+    costs: dict[str, tuple[Operations, StepMemory]] = {}
     failed: dict[str, str] = {}
     for spec in specs:
         _log.info("%s: %s", spec.task, spec.method)
         try:
-            subjects[spec.method], fixed[spec.method] = _prepared(spec, shared, device, batches)
+            subjects[spec.method], costs[spec.method] = _prepared(spec, shared, device, batches)
         except UsageError:
             raise
-        except Exception as error:  # of whatever kind: the other methods can be measured all the same
+        except Exception as error:  # of any kind: the other methods can still be measured
             _log.debug("%s on %s failed", spec.method, spec.task, exc_info=True)
             failed[spec.method] = _reason(error, size)
         release_memory()
     if not subjects:
         return [], failed
     seconds = _times(subjects, rounds, accelerator.device)
-    here = environment(_name(accelerator), torch.get_num_threads())
+    machine = environment(_name(accelerator), torch.get_num_threads())
     base = reference if reference in subjects else next(iter(subjects))
     records = [
         Efficiency(
             kind="efficiency",
             schema=SCHEMA,
-            id=record_id(spec, here.device, size),
+            id=record_id(spec, machine.device, size),
             spec=spec,
             started=started,
             finished=now(),
             batch_size=size,
             rounds=rounds,
             parameters=subjects[spec.method].parameters,
-            operations=fixed[spec.method][0],
-            memory=fixed[spec.method][1],
+            operations=costs[spec.method][0],
+            memory=costs[spec.method][1],
             speed=_speed(seconds, spec.method, size),
-            against=_against(seconds, fixed, spec.method, base),
-            environment=here,
+            against=_relative_to(seconds, costs, spec.method, base),
+            environment=machine,
         )
         for spec in specs
         if spec.method in subjects
@@ -102,17 +102,17 @@ def measure(
 def _prepared(
     spec: Spec, shared: SharedStreams, device: str, batches: tuple[Batch, Batch]
 ) -> tuple[Subject, tuple[Operations, StepMemory]]:
-    """A method ready to be timed, and what of it takes no time."""
-    # An accelerator keeps hold of what it has prepared: a subject that fails must leave no memory taken.
+    """Return a method ready to be timed, and its operations and memory."""
+    # Accelerators keep references to what they prepare: with its own, a failing subject leaves no memory allocated.
     subject = Subject(spec, shared.copy(), make_accelerator(device, Recipe(**spec.recipe)), *batches)
     return subject, (subject.operations(), subject.memory())
 
 
 def random_streams(spec: Spec) -> MultiStream:
-    """The task's streams with random weights, which nobody may change.
+    """Return the task's streams with random weights, which must not be changed.
 
     Raises:
-        UsageError: the shape of an encoder is not known.
+        UsageError: The shape of an encoder is unknown.
     """
     return MultiStream({name: _random(**source) for name, source in spec.streams.items()})
 
@@ -125,17 +125,17 @@ def _random(**source: str) -> Stream:
 
 
 def _times(subjects: Mapping[str, Subject], rounds: int, device: torch.device) -> dict[_Key, list[float]]:
-    """Seconds of each round, by method and what it did."""
-    act: dict[_Key, Callable[[], None]] = {}
-    around: dict[_Key, Callable[[], AbstractContextManager[object]]] = {}
+    """Return the seconds of each round, by method and action."""
+    actions: dict[_Key, Callable[[], None]] = {}
+    contexts: dict[_Key, Callable[[], AbstractContextManager[object]]] = {}
     for name, subject in subjects.items():
-        act[name, "train"], around[name, "train"] = subject.step, subject.training
-        act[name, "score"], around[name, "score"] = subject.score, subject.scoring
+        actions[name, "train"], contexts[name, "train"] = subject.step, subject.training
+        actions[name, "score"], contexts[name, "score"] = subject.score, subject.scoring
         with subject.merged() as merges:
             pass
         if merges:
-            act[name, "score_merged"], around[name, "score_merged"] = subject.score, subject.merged
-    return turns(act, rounds, device, lambda key: around[key]())
+            actions[name, "score_merged"], contexts[name, "score_merged"] = subject.score, subject.merged
+    return turns(actions, rounds, device, lambda key: contexts[key]())
 
 
 def _speed(seconds: Mapping[_Key, list[float]], method: str, size: int) -> Speed:
@@ -146,21 +146,21 @@ def _speed(seconds: Mapping[_Key, list[float]], method: str, size: int) -> Speed
     return Speed(rate(seconds[method, "train"]), rate(seconds[method, "score"]), rate(merged) if merged else None)
 
 
-def _against(
+def _relative_to(
     seconds: Mapping[_Key, list[float]],
-    fixed: Mapping[str, tuple[Operations, StepMemory]],
+    costs: Mapping[str, tuple[Operations, StepMemory]],
     method: str,
     base: str,
 ) -> Against:
-    def faster(what: str) -> Spread | None:
-        if (method, what) not in seconds or (base, what) not in seconds:
+    def faster(action: str) -> Spread | None:
+        if (method, action) not in seconds or (base, action) not in seconds:
             return None
-        pairs = zip(seconds[base, what], seconds[method, what], strict=True)
-        return Spread.of([other / own for other, own in pairs])
+        pairs = zip(seconds[base, action], seconds[method, action], strict=True)
+        return Spread.of([base_seconds / method_seconds for base_seconds, method_seconds in pairs])
 
     train, score = faster("train"), faster("score")
     assert train and score
-    (operations, memory), (base_operations, base_memory) = fixed[method], fixed[base]
+    (operations, memory), (base_operations, base_memory) = costs[method], costs[base]
     return Against(
         method=base,
         train=train,

@@ -1,4 +1,7 @@
-"""What a method costs, as one JSON file: an efficiency record. It carries no score, and no leaderboard reads it."""
+"""Efficiency records: the costs of a method, one JSON file each. They have no scores.
+
+Leaderboards do not read them.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,14 @@ from bench.records.schema import PARAMETERS_1, Count, Environment, Ordinal, Para
 
 SCHEMA = 2
 FOLDER = "efficiency"
-_LARGEST = 8 * MEBIBYTE  # bytes of a file
+_MAX_BYTES = 8 * MEBIBYTE  # of a file
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Operations:
-    """Floating-point operations of matrix products and convolutions: a multiplication and an addition are two."""
+    """Floating-point operations of matrix products and convolutions: a multiply-add counts as two."""
 
     train: float = doc("Of a training step, forward and backward, for each of its samples.")
     score: float = doc("Of scoring a sample of the test split.")
@@ -48,7 +51,7 @@ class StepMemory:
 
 @dataclass(frozen=True)
 class Speed:
-    """Samples a second, without reading data; methods take turns in one process."""
+    """Samples per second, without reading data; methods take turns in one process."""
 
     train: Spread = doc("Training samples a second.")
     score: Spread = doc("Scored samples a second.")
@@ -57,7 +60,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Against:
-    """How many times as fast, as large and as much work it is as another method, measured by turns with it."""
+    """Speed, memory and operations as ratios to another method, measured by turns with it."""
 
     method: str = doc("The other method.")
     train: Spread = doc("Training speed, within each round.")
@@ -89,30 +92,30 @@ class Efficiency:
 
     @property
     def stem(self) -> str:
-        """What the file is called, without a suffix: task, method, device and id."""
+        """The name of the file without suffix: task, method, device and id."""
         parts = self.spec.task, self.spec.method, self.environment.device, self.id
         return re.sub(r"[^A-Za-z0-9_.+-]+", "_", "-".join(parts))
 
 
 def record_id(spec: Spec, device: str, batch_size: int) -> str:
-    """12 hex digits that are the same where the same was measured on a device of the same name."""
+    """Return 12 hex digits that identify a measurement on devices of one name."""
     return hashlib.sha256(json.dumps([spec.id, device, batch_size]).encode()).hexdigest()[:12]
 
 
 def write(record: Efficiency, results: Path) -> Path:
-    """Writes the record below the results folder, whole or not at all, in place of an earlier one of the same.
+    """Write the record below the results folder, atomically, replacing an earlier one of the same measurement.
 
-    One that this version cannot read, as one of a later version, gets another name.
+    A file that this version cannot read, such as one of a later version, is renamed.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The record cannot be written.
     """
     path = results / FOLDER / f"{record.stem}.json"
     if path.is_file():
         try:
             read(path)
         except BenchError as error:
-            _log.warning("%s; it gets another name", error)
+            _log.warning("%s; it is renamed", error)
             path.rename(name_aside(path))
     write_text(path, dumps(record))
     return path
@@ -124,22 +127,22 @@ def dumps(record: Efficiency) -> str:
 
 
 def read(path: Path) -> Efficiency:
-    """The record in a file.
+    """Return the record in a file.
 
     Raises:
-        BenchError: it is none of this schema, to the last key.
+        BenchError: The file is not a record of this schema, with exactly its keys.
     """
     try:
-        content = _upgraded(msgspec.json.decode(read_bytes(path, _LARGEST)))
+        content = _upgraded(msgspec.json.decode(read_bytes(path, _MAX_BYTES)))
         record = msgspec.convert(content, Efficiency)
         check_values(vars(record))
         check_spec(record.spec)
         if record.schema != SCHEMA:
             raise ValueError(f"schema is {record.schema}, and this version of bench reads up to {SCHEMA}")
         if unknown := set(_keys(content)) - set(_keys(asdict(record))):
-            raise ValueError(f"unknown: {', '.join(sorted(unknown))}")
+            raise ValueError(f"it has unknown keys: {', '.join(sorted(unknown))}")
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise BenchError(f"{path} is no efficiency record: {error}") from error
+        raise BenchError(f"{path} is not an efficiency record: {error}") from error
     return record
 
 
@@ -152,31 +155,31 @@ def _upgraded(content: Any) -> Any:
 
 
 def read_all(results: Path) -> list[Efficiency]:
-    """The efficiency records of a results folder, oldest first. Files that are none are left out with a warning.
+    """Return the efficiency records of a results folder, oldest first. Other files are left out with a warning.
 
-    What was measured counts once, however many files hold it: as the file of its own name says, else the latest. Of
-    copies with other contents a warning names the files.
+    A measurement counts once, however many files contain it: the file named after it counts, else the latest. If copies
+    differ, a warning names the files.
     """
-    found: dict[str, tuple[Path, Efficiency]] = {}
+    by_measurement: dict[str, tuple[Path, Efficiency]] = {}
     for path in sorted((results / FOLDER).glob("*.json")):
         try:
             record = read(path)
         except BenchError as error:
             _log.warning("left out: %s", error)
             continue
-        there = found.setdefault(record.stem, (path, record))
-        if there[1] != record:
+        copy = by_measurement.setdefault(record.stem, (path, record))
+        if copy[1] != record:
             first, last = sorted(
-                (there, (path, record)), key=lambda each: (each[0].stem == record.stem, each[1].started)
+                (copy, (path, record)), key=lambda item: (item[0].stem == record.stem, item[1].started)
             )
-            _log.warning("%s and %s are of the same measurement, and not equal: the latter counts", first[0], last[0])
-            found[record.stem] = last
-    return sorted((record for _, record in found.values()), key=lambda record: record.started)
+            _log.warning("%s and %s have different results of one measurement: the latter counts", first[0], last[0])
+            by_measurement[record.stem] = last
+    return sorted((record for _, record in by_measurement.values()), key=lambda record: record.started)
 
 
-def _keys(value: Any, where: str = "") -> Iterable[str]:
-    """The keys of nested tables, as in `speed.train.median`."""
+def _keys(value: Any, prefix: str = "") -> Iterable[str]:
+    """Yield the keys of nested tables, such as `speed.train.median`."""
     if isinstance(value, dict):
         for name, item in value.items():
-            yield f"{where}{name}"
-            yield from _keys(item, f"{where}{name}.")
+            yield f"{prefix}{name}"
+            yield from _keys(item, f"{prefix}{name}.")

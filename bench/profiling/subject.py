@@ -1,4 +1,4 @@
-"""One method on a task, ready to be measured: streams with random weights, the head, and made-up samples."""
+"""One method on a task, ready to be measured: streams with random weights, the head, and random samples."""
 
 from __future__ import annotations
 
@@ -22,32 +22,32 @@ from bench.training.optimizer import make_optimiser
 from bench.training.setup import apply_memory_options, build_model, build_parts
 from bench.training.step import take_step
 
-_STEPS = 1000  # that a method is told to expect; those measured are from the middle
+_STEPS = 1000  # of the training that methods prepare for; steps from its middle are measured
 
 Batch = dict[str, Tensor]
 
 
 class Subject:
-    """A model that takes a run's own training step, and scores, on one batch again and again.
+    """A model that repeats a run's training step, and its scoring, on one batch.
 
     Attributes:
-        parameters: how many it has.
-        train: the batch that is trained on.
-        test: the batch that is scored.
+        parameters: Its numbers of parameters.
+        train: The batch to train on.
+        test: The batch to score.
     """
 
     def __init__(self, spec: Spec, copy: SharingCopy, accelerator: Accelerator, train: Batch, test: Batch) -> None:
-        """Builds the model.
+        """Build the model.
 
         Args:
-            spec: the method and its task.
-            copy: streams of its own; the method is attached to them.
-            accelerator: device and precision.
-            train: samples of the training split, on the device.
-            test: samples of a test split, on the device.
+            spec: The method and its task.
+            copy: Streams of its own, to which the method is attached.
+            accelerator: Device and precision.
+            train: Samples of the training split, on the device.
+            test: Samples of a test split, on the device.
 
         Raises:
-            BenchError: the method cannot adapt the streams.
+            BenchError: The method cannot adapt the streams.
         """
         self.task, self.method, self.recipe = build_parts(spec)
         self.accelerator, self.train, self.test = accelerator, train, test
@@ -61,7 +61,7 @@ class Subject:
         self._taken = _STEPS // 2
 
     def step(self) -> None:
-        """A training step."""
+        """Take a training step."""
         take_step(
             self._wrapped,
             self.method,
@@ -76,27 +76,27 @@ class Subject:
         self._taken += 1
 
     def score(self) -> None:
-        """A forward pass of the batch that is scored."""
+        """Run a forward pass on the test batch."""
         with torch.inference_mode(), self.accelerator.autocast():
             self.model(self.test)
 
     @contextmanager
     def training(self) -> Iterator[None]:
-        """Where `step` belongs."""
+        """Provide the mode for `step`."""
         self.model.train()
         yield
 
     @contextmanager
     def scoring(self) -> Iterator[None]:
-        """Where `score` belongs."""
+        """Provide the mode for `score`."""
         self.model.eval()
         yield
 
     @contextmanager
     def merged(self) -> Iterator[bool]:
-        """Where `score` belongs once the method is folded into the encoders; gives whether anything was.
+        """Provide the mode for `score` with the method folded into the encoders; yield whether anything was folded.
 
-        The encoders' weights are other methods' too, which must not compute meanwhile.
+        Other methods share the encoders' weights and must not compute meanwhile.
         """
         self.model.eval()
         try:
@@ -106,10 +106,11 @@ class Subject:
             self._copy.share()
 
     def operations(self) -> Operations:
-        """Floating-point operations a sample, as torch's counter counts them.
+        """Return the floating-point operations per sample, as counted by torch.
 
-        Attention is counted in its plain form, which gives the same numbers on every device. Some work, as the norms of
-        weights, is done once for a batch: one and two samples tell it from the rest, and each has its share of it.
+        Attention is counted in its plain form, whose count is the same on every device. Some operations, such as norms
+        of weights, are done once per batch: counts of one and two samples separate these, and each sample has its part
+        of them.
         """
         micro_batch = min(self.recipe.micro_batch or _length(self.train), _length(self.train))
         with sdpa_kernel(SDPBackend.MATH):
@@ -120,17 +121,17 @@ class Subject:
         return Operations(train, score)
 
     def memory(self) -> StepMemory:
-        """The memory of a training step, without that of other subjects."""
+        """Return the memory of a training step, without that of other subjects."""
         device = self.accelerator.device
         with self.training():
-            self.step()  # from here on there is a state of the optimiser
+            self.step()  # allocates the state of the optimizer
             resident = self._resident()
-            others = torch.cuda.memory_allocated(device) - resident if device.type == "cuda" else 0
-            step = bytes_of_step(self.loss, self.step, self.model.parameters(), device) - others
+            other_bytes = torch.cuda.memory_allocated(device) - resident if device.type == "cuda" else 0
+            step = bytes_of_step(self.loss, self.step, self.model.parameters(), device) - other_bytes
         return StepMemory("cuda allocator" if device.type == "cuda" else "kept", step, resident)
 
     def loss(self) -> Tensor:
-        """The loss of as many samples as go through the model at a time."""
+        """Return the loss of one micro-batch."""
         return self._loss(_first(self.train, self.recipe.micro_batch or _length(self.train)))
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -153,7 +154,7 @@ class Subject:
         return counter.get_total_flops()
 
     def _resident(self) -> int:
-        """Bytes of what is there between steps."""
+        """Return the bytes that remain allocated between steps."""
         state = [value for entry in self.optimiser.state.values() for value in entry.values()]
         tensors = [*self.model.parameters(), *self.model.buffers(), *state, *self.train.values(), *self.test.values()]
         storages = [
@@ -163,10 +164,16 @@ class Subject:
 
 
 def examples(task: Task, streams: MultiStream, samples: int, device: torch.device) -> tuple[Batch, Batch]:
-    """Made-up samples of the training and of the first test split, on a device.
+    """Return random samples of the training split and of the first test split.
+
+    Args:
+        task: The task.
+        streams: Streams whose inputs the samples have.
+        samples: Number of samples of each batch.
+        device: The device of the batches.
 
     Raises:
-        BenchError: the task makes none up.
+        BenchError: The task has no random samples.
     """
     inputs = {name: stream.input for name, stream in streams.streams.items()}
     generator = torch.Generator().manual_seed(0)
@@ -178,13 +185,13 @@ def examples(task: Task, streams: MultiStream, samples: int, device: torch.devic
 
 
 def _counter() -> FlopCounterMode:
-    """What counts operations; torch's own does not know of products that are added in place."""
+    """Return a counter of operations that includes in-place products, which torch's counter lacks."""
     aten = torch.ops.aten
     return FlopCounterMode(display=False, custom_mapping={aten.addmm_: _product, aten.baddbmm_: _product})
 
 
 def _product(target: Sequence[int], left: Sequence[int], right: Sequence[int], *_: object, **__: object) -> int:
-    """Operations of a product of matrices, or of batches of them, from the shapes."""
+    """Return the operations of a product of matrices, or of batches of them, from their shapes."""
     return 2 * math.prod(left) * right[-1]
 
 
@@ -197,6 +204,6 @@ def _length(batch: Mapping[str, Tensor]) -> int:
 
 
 def _per_sample(counts: list[int], samples: int) -> float:
-    """What each of so many samples comes to, from the counts of one sample and, where there are more, of two."""
-    each = counts[-1] - counts[0] if len(counts) > 1 else 0
-    return each + (counts[0] - each) / samples
+    """Return the operations per sample of a batch, from the counts of one sample and, for larger batches, two."""
+    marginal = counts[-1] - counts[0] if len(counts) > 1 else 0
+    return marginal + (counts[0] - marginal) / samples

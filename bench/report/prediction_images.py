@@ -47,7 +47,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     except (LookupError, TypeError, ValueError) as error:
         raise BenchError(f"the predictions of {spec.label} do not fit its data: {error}; --rerun makes them") from error
     title = draw.text(f"{record.label}, {split} split, suite {spec.suite}", max(480, drawn[0].width), size=18)
-    key = draw.beside([draw.text("true", 60, draw.TRUE), draw.text("predicted", 120, draw.FOUND)])
+    key = draw.in_row([draw.text("true", 60, draw.TRUE), draw.text("predicted", 120, draw.PREDICTED)])
     return draw.page([title, key, *drawn]), record
 
 

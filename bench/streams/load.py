@@ -115,8 +115,8 @@ def load_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
             )
         if loaded["missing_keys"]:
             lacking = sorted(loaded["missing_keys"])
-            more = f" and {len(lacking) - _MAX_NAMES} more" if len(lacking) > _MAX_NAMES else ""
-            raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_MAX_NAMES])}{more}")
+            suffix = f" and {len(lacking) - _MAX_NAMES} more" if len(lacking) > _MAX_NAMES else ""
+            raise BenchError(f"the weights of the encoder {model} lack {', '.join(lacking[:_MAX_NAMES])}{suffix}")
         if broken := [name for name, tensor in encoder.named_parameters() if not tensor.isfinite().all()]:
             raise BenchError(f"weights of the encoder {model} are not finite: {', '.join(broken[:_MAX_NAMES])}")
         if isinstance(input, TextInput):
@@ -213,11 +213,13 @@ def _without_tokenizer(input: TextInput, model: str, config: Any) -> TextWithout
 
 
 def _read_input(folder: Path, input_type: type[Input], settings: InputSettings) -> Input:
-    given: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
-    if unknown := [name for name in given if name not in input_type.options]:
+    overrides: dict[str, Any] = {name: value for name, value in settings.items() if value is not None}
+    if unsupported := [name for name in overrides if name not in input_type.options]:
         options = ", ".join(input_type.options)
-        raise BenchError(f"{folder} reads {input_type.kind}, which have no setting {unknown[0]}; settings: {options}")
-    extent = given.pop(input_type.options[0], None)
+        raise BenchError(
+            f"{folder} reads {input_type.kind}, which have no setting {unsupported[0]}; settings: {options}"
+        )
+    extent = overrides.pop(input_type.options[0], None)
     path = folder / PREPROCESSOR
     if issubclass(input_type, TextInput):
         values = _read_json(path) if path.is_file() else {}  # which checkpoints of text encoders rarely have
@@ -226,7 +228,7 @@ def _read_input(folder: Path, input_type: type[Input], settings: InputSettings) 
         input = input_type.from_preprocessor(_read_json(path), extent)
     except KeyError as error:
         raise BenchError(f"{PREPROCESSOR} of the encoder {folder} has no {error}") from error
-    input = replace(input, **given)
+    input = replace(input, **overrides)
     if isinstance(input, AudioInput) and extent is None:
         return replace(input, frames=min(input.frames, input.sound_frames))
     return input
@@ -257,12 +259,12 @@ def _family(config: Any) -> tuple[type[Stream], Any, dict[str, Any]]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Suppress progress bars of transformers, which last a moment, and its lists of unused weights."""
-    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    had_progress_bar, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
-        if shown:
+        if had_progress_bar:
             logging.enable_progress_bar()

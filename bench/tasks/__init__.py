@@ -1,1 +1,1 @@
-"""Tasks: a dataset, a head, a loss and scores. The head is the same for every method."""
+"""Tasks: a dataset, a head, a loss and scores each. The head is the same for every method."""

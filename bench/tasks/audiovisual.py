@@ -1,4 +1,4 @@
-"""What the samples of audio-visual tasks share: the pictures and the sound of a video's seconds."""
+"""The inputs of audio-visual tasks: the images and the sound of the seconds of a video."""
 
 from __future__ import annotations
 
@@ -20,8 +20,17 @@ class _Release(Protocol):
     ) -> np.ndarray: ...
 
 
-def see_and_hear(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.ndarray]:
-    """`vision` (T, 3, size, size) and `audio` (T, frames, bins) of an item of a release, as the streams take them."""
+def video_inputs(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Return the inputs of an item of a release, as its streams read them.
+
+    Args:
+        release: Reads images and sounds.
+        item: The item of the release.
+        inputs: The form of the inputs of `vision` and `audio`.
+
+    Returns:
+        `vision` (T, 3, size, size), uint8, and `audio` (T, frames, bins), log-mel.
+    """
     image, sound = inputs["vision"], inputs["audio"]
     assert isinstance(image, ImageInput) and isinstance(sound, AudioInput)
     form = sound.sample_rate, sound.mel_bins, sound.frames

@@ -1,4 +1,4 @@
-"""Augmentation of a training batch, on the device that trains. Every draw comes from the run's own generator."""
+"""Augmentation of training batches, on the training device. All draws use the run's own generator."""
 
 from __future__ import annotations
 
@@ -6,65 +6,77 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_LIGHT = 0.25  # deviation of the brightness (as a share of white) and of the contrast of each channel
-_GAIN = 0.7  # deviation of the loudness, in natural units of the log-mel energy: about 3 dB
+_LIGHT = 0.25  # standard deviation of brightness (as a fraction of white) and log contrast of each channel
+_GAIN = 0.7  # standard deviation of the loudness, in natural units of log-mel energy: about 3 dB
 
 
 def mirror(images: list[Tensor], generator: torch.Generator) -> list[Tensor]:
-    """Mirrors one in two pictures, and its masks with it.
+    """Mirror half of the images at random, and their masks with them.
 
     Args:
-        images: tensors (B, T, ..., width) of equal B and T.
-        generator: on the CPU.
+        images: Tensors (B, T, ..., width) of equal B and T.
+        generator: Draws, on the CPU.
+
+    Returns:
+        Tensors of the same shapes.
     """
     chosen = torch.rand(images[0].shape[:2], generator=generator).to(images[0].device) < 0.5
     return [torch.where(chosen.view(*chosen.shape, *[1] * (x.ndim - 2)), x.flip(-1), x) for x in images]
 
 
 def relight(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Pictures (B, T, 3, H, W) in another light: uint8 to floats, mostly from 0 to 1."""
+    """Return images (B, T, 3, H, W) with random brightness and contrast: uint8 to floats, mostly from 0 to 1."""
     light, contrast = (torch.randn(2, *images.shape[:3], 1, 1, generator=generator) * _LIGHT).to(images.device)
     values = images.float() / 255
     return (values - 0.5) * contrast.exp() + 0.5 + light
 
 
 def gain(log_mel: Tensor, generator: torch.Generator) -> Tensor:
-    """Log-mel energies (B, T, frames, bins) louder or softer."""
+    """Return log-mel energies (B, T, frames, bins) with random loudness."""
     return log_mel + (torch.randn(*log_mel.shape[:2], 1, 1, generator=generator) * _GAIN).to(log_mel.device)
 
 
 def mirror_with_text(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-    """Mirrors one in two of the pictures whose text can be, with text, box and mask.
+    """Mirror half of the images whose text can be mirrored at random, with text, box and mask.
 
     Args:
-        batch: `vision` (B, T, 3, H, W), `text` and `mirrored` (B, T, tokens), `mirrors` (B, T), whether the text can
-            be; and `box` (B, T, 4) and `mask` (B, T, H, W), or one of them.
-        generator: on the CPU.
+        batch: `vision` (B, T, 3, H, W); `text` and `mirrored` (B, T, tokens); `mirrors` (B, T), whether the text can be
+            mirrored; and `box` (B, T, 4), `mask` (B, T, H, W), or both.
+        generator: Draws, on the CPU.
+
+    Returns:
+        A batch with the same tensors.
     """
     drawn = torch.rand(batch["mirrors"].shape, generator=generator).to(batch["mirrors"].device) < 0.5
     chosen = drawn & batch["mirrors"]
-    others = {"text": batch["mirrored"]} | {name: batch[name].flip(-1) for name in ("vision", "mask") if name in batch}
+    mirrored = {"text": batch["mirrored"]} | {
+        name: batch[name].flip(-1) for name in ("vision", "mask") if name in batch
+    }
     if "box" in batch:
-        others["box"] = batch["box"] * batch["box"].new_tensor([-1, 1, 1, 1]) + batch["box"].new_tensor([1, 0, 0, 0])
+        mirrored["box"] = batch["box"] * batch["box"].new_tensor([-1, 1, 1, 1]) + batch["box"].new_tensor([1, 0, 0, 0])
     return batch | {
-        name: torch.where(chosen.view(*chosen.shape, *[1] * (x.ndim - 2)), x, batch[name]) for name, x in others.items()
+        name: torch.where(chosen.view(*chosen.shape, *[1] * (x.ndim - 2)), x, batch[name])
+        for name, x in mirrored.items()
     }
 
 
-def shrink(batch: dict[str, Tensor], least: float, generator: torch.Generator) -> dict[str, Tensor]:
-    """Pictures shrunk towards their middle by chance, with box and mask; the edge goes on around them.
+def shrink(batch: dict[str, Tensor], min_scale: float, generator: torch.Generator) -> dict[str, Tensor]:
+    """Shrink images towards their center at random, with box and mask; the edge pixels fill the border.
 
     Args:
-        batch: `vision` (B, T, 3, H, W), and `box` (B, T, 4) and `mask` (B, T, H, W), or one of them.
-        least: the smallest share of its size that a picture keeps; 1 for none.
-        generator: on the CPU.
+        batch: `vision` (B, T, 3, H, W), and `box` (B, T, 4), `mask` (B, T, H, W), or both.
+        min_scale: Smallest scale, as a fraction of the size; 1 changes nothing.
+        generator: Draws, on the CPU.
+
+    Returns:
+        A batch with the same tensors.
     """
-    if least == 1:
+    if min_scale == 1:
         return batch
     vision = batch["vision"].flatten(0, 1)
-    share = (least + (1 - least) * torch.rand(len(vision), generator=generator)).to(vision.device)
+    scale = (min_scale + (1 - min_scale) * torch.rand(len(vision), generator=generator)).to(vision.device)
     theta = torch.zeros(len(vision), 2, 3, device=vision.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = 1 / share
+    theta[:, 0, 0] = theta[:, 1, 1] = 1 / scale
     grid = F.affine_grid(theta, [len(vision), 1, *vision.shape[-2:]], align_corners=False)
     smaller = F.grid_sample(vision.float(), grid, padding_mode="border", align_corners=False)
     changed = {"vision": smaller.round().to(torch.uint8).view(batch["vision"].shape)}
@@ -74,14 +86,19 @@ def shrink(batch: dict[str, Tensor], least: float, generator: torch.Generator) -
         changed["mask"] = inside.round().to(torch.uint8).view(batch["mask"].shape)
     if "box" in batch:
         half = batch["box"].new_tensor([0.5, 0.5, 0, 0])
-        changed["box"] = (batch["box"] - half) * share.view(batch["box"].shape[:2])[..., None] + half
+        changed["box"] = (batch["box"] - half) * scale.view(batch["box"].shape[:2])[..., None] + half
     return batch | changed
 
 
 def jitter(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
-    """Pictures (B, T, 3, H, W) in other colours: uint8 to floats, from 0 to 1.
+    """Return images (B, T, 3, H, W) with random colors: uint8 to floats from 0 to 1.
 
-    Brightness, contrast and saturation each change by up to 40% of `strength`; the hue stays, since texts name it.
+    Brightness, contrast and saturation each change by up to 40% of `strength`. The hue stays, since texts name it.
+
+    Args:
+        images: Images (B, T, 3, H, W), uint8.
+        strength: 1 for the common strength, 0 for none.
+        generator: Draws, on the CPU.
     """
     factors = 1 + 0.4 * strength * (2 * torch.rand(3, *images.shape[:2], 1, 1, 1, generator=generator) - 1)
     brightness, contrast, saturation = factors.clamp(min=0).to(images.device)

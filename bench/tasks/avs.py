@@ -1,4 +1,4 @@
-"""AVS: the pixels of the object that sounds."""
+"""AVS: the pixels of the object that makes the sound."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class AVS(Task):
-    """Audio-visual segmentation (AVSBench S4): the pixels of the object that sounds.
+    """Audio-visual segmentation (AVSBench S4): the pixels of the object that makes the sound.
 
     Zhou et al., "Audio-Visual Segmentation", ECCV 2022. Head: a convolutional decoder over the vision tokens with
     attention between each place and the sound. Loss: binary cross-entropy on the annotated frames, at the resolution of
     the head's output (ours). Masks are compared at 224 x 224.
 
     Attributes:
-        hidden: channels of the decoder.
-        positive_weight: weight of foreground in the loss; 1 is the common protocol. Where little has been learnt yet, a
-            higher one lets the probability of what may sound pass the threshold of a half (ours).
-        augmentation: change training batches by chance.
+        hidden: Channels of the decoder.
+        positive_weight: Weight of foreground in the loss; 1 is the common protocol. Early in training, a higher weight
+            lets the probability of sounding objects pass the threshold of 0.5 (ours).
+        augmentation: Whether training batches are augmented.
     """
 
     hidden: int = 64
@@ -47,7 +47,7 @@ class AVS(Task):
     metrics = {  # noqa: RUF012
         "miou": "IoU of the predicted and the true mask; the mean over a video's frames, then over videos (M_J)",
         "f_score": "F with beta^2 = 0.3 at its best threshold, from the mean curve of a video's frames; then over "
-        "videos (M_F). Published M_F is of batches of four videos at one threshold, and comes out lower",
+        "videos (M_F). Published M_F is of batches of four videos at one threshold, and lower",
     }
 
     def __post_init__(self) -> None:
@@ -57,20 +57,23 @@ class AVS(Task):
             raise ValueError("positive_weight must be above 0")
 
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
-        """Videos: `vision` (T, 3, size, size), `audio` (T, frames, bins), `mask` (T, 224, 224); T annotated frames."""
+        """Return videos: `vision` (T, 3, size, size), `audio` (T, frames, bins) and `mask` (T, 224, 224).
+
+        T is the number of annotated frames.
+        """
         from bench.datasets.avsbench import Release
 
         problems: list[DataError] = []
         return _Videos(Release(root, split, problems), inputs, problems)
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
-        """The table, frames, masks and sounds."""
+        """Return the table, frames, masks and sounds."""
         from bench.datasets.avsbench import Release
 
         return Release(root, split, []).files()
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
-        """Videos of noise, in whose frames any pixels sound."""
+        """Return videos of noise with random masks."""
         import torch
 
         from bench.datasets.avsbench import MASK_SIZE
@@ -80,33 +83,31 @@ class AVS(Task):
         return {**media, "mask": torch.rand(samples, frames, MASK_SIZE, MASK_SIZE, generator=generator) < 0.5}
 
     def _annotated(self, split: str) -> int:
-        """Annotated frames of a video."""
+        """Return the number of annotated frames of a video."""
         from bench.datasets.avsbench import SECONDS
 
         return 1 if split == "train" else SECONDS
 
     def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
-        """The decoder."""
+        """Return the mask decoder."""
         from bench.tasks.heads import MaskDecoder
 
         return MaskDecoder(widths["vision"], widths["audio"], self.hidden)
 
     def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
-        """That all masks of all videos are empty, or all full."""
+        """Return a message if all masks of all videos are empty, or all are full."""
         from bench.datasets.masks import all_alike
 
-        found = all_alike((number, sample["mask"]) for number, sample in read)
-        if found is None:
+        alike = all_alike((number, sample["mask"]) for number, sample in read)
+        if alike is None:
             return None
         assert isinstance(samples, _Videos)
-        number, kind = found
+        number, kind = alike
         path = samples.release.mask_paths(samples.release.videos[number])[0]
-        return (
-            f"all masks are {kind}, as {path}: the object's pixels are those that are not black, the others are black"
-        )
+        return f"all masks are {kind}, such as {path}: the object's pixels must not be black, all others must be"
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """Pictures mirrored and in another light, sounds louder or softer."""
+        """Return a batch with images mirrored and relit, and sounds of random loudness."""
         if not self.augmentation:
             return batch
         from bench.tasks.augment import gain, mirror, relight
@@ -115,7 +116,7 @@ class AVS(Task):
         return {"vision": relight(vision, generator), "audio": gain(batch["audio"], generator), "mask": mask}
 
     def loss(self, output: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-        """Binary cross-entropy with the share of each output cell that the mask covers."""
+        """Return the binary cross-entropy with the fraction of each output cell that the mask covers."""
         from torch.nn import functional as F
 
         rows, columns = output.shape[-2:]
@@ -124,7 +125,7 @@ class AVS(Task):
         return F.binary_cross_entropy_with_logits(output.float(), target, pos_weight=weight)
 
     def score(self, output: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Both metrics of each video, at the masks' resolution."""
+        """Return both metrics (B,) of each video, at the masks' resolution, in percent."""
         from torch.nn import functional as F
 
         from bench.tasks.segmentation import f_score, miou
@@ -135,40 +136,44 @@ class AVS(Task):
         return {"miou": 100 * miou(probability, mask), "f_score": 100 * f_score(probability, mask)}
 
     def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
-        """The frames, and each with its true and with its predicted mask."""
+        """Return the frames, alone, with their true masks and with their predicted masks."""
         from bench.tasks import draw
 
         sample = samples[index]
         columns = []
         for frame, mask, logits in zip(sample["vision"], sample["mask"], output["output"], strict=True):
             picture = draw.enlarged(frame.transpose(1, 2, 0), 150)
-            rows = [picture, draw.tinted(picture, mask > 0, draw.TRUE), draw.tinted(picture, logits > 0, draw.FOUND)]
-            columns.append(draw.below(rows, 4))
-        return draw.below([draw.text(samples.names[index], 480), draw.beside(columns, 4)], 4)
+            rows = [
+                picture,
+                draw.tinted(picture, mask > 0, draw.TRUE),
+                draw.tinted(picture, logits > 0, draw.PREDICTED),
+            ]
+            columns.append(draw.in_column(rows, 4))
+        return draw.in_column([draw.text(samples.names[index], 480), draw.in_row(columns, 4)], 4)
 
 
 @dataclass
 class AVSMulti(AVS):
-    """Audio-visual segmentation (AVSBench MS3): the pixels of all objects that sound, in official data only."""
+    """Audio-visual segmentation (AVSBench MS3): the pixels of all objects that make a sound; official data only."""
 
     benchmark = "AVSBench MS3"
     layout = "avs_ms3"
 
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
-        """As those of S4; all five frames are annotated in every split."""
+        """Return videos like those of S4; all five frames are annotated in every split."""
         from bench.datasets.avsbench import MultiRelease
 
         problems: list[DataError] = []
         return _Videos(MultiRelease(root, split, problems), inputs, problems)
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
-        """The table, frames, masks and sounds."""
+        """Return the table, frames, masks and sounds."""
         from bench.datasets.avsbench import MultiRelease
 
         return MultiRelease(root, split, []).files()
 
     def _annotated(self, split: str) -> int:
-        """Annotated frames of a video."""
+        """Return the number of annotated frames of a video."""
         from bench.datasets.avsbench import SECONDS
 
         return SECONDS
@@ -185,7 +190,7 @@ class _Videos(Samples):
         return len(self.release.videos)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        from bench.tasks.audiovisual import see_and_hear
+        from bench.tasks.audiovisual import video_inputs
 
         video = self.release.videos[index]
-        return {**see_and_hear(self.release, video, self.inputs), "mask": self.release.masks(video)}
+        return {**video_inputs(self.release, video, self.inputs), "mask": self.release.masks(video)}

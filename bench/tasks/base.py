@@ -1,4 +1,4 @@
-"""What a task is: a dataset, a head, a loss and scores."""
+"""The base class of tasks: a task is a dataset, a head, a loss and scores."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Samples(Protocol):
-    """The samples of one split: `samples[i]` is a dict of arrays, the same keys and shapes for every sample."""
+    """The samples of one split: `samples[i]` is a dict of arrays, with the same keys and shapes for every sample."""
 
     names: Sequence[str]
-    """What each sample is called in the release, for messages."""
+    """The name of each sample in the release, for messages."""
     groups: Sequence[str] | None = None
-    """What each sample is taken from, as a picture, where several may be: they are not independent of one another."""
+    """The source of each sample, such as an image, if several samples can share one: these are not independent."""
     left_out: Sequence[DataError] = ()
-    """What is wrong with entries of the annotations, which are no samples therefore, one an entry. A run refuses them,
-    or counts them as skipped where it is to skip what cannot be read."""
+    """The errors of annotation entries that are therefore not samples, one for each entry. A run refuses the split, or
+    counts them as skipped if it skips unreadable samples."""
 
     def __len__(self) -> int: ...
 
@@ -39,33 +39,34 @@ class Samples(Protocol):
 
 
 class Task(ABC):
-    """A task. It is a dataclass: its fields are its settings; its docstring's first line is what `bench list` shows.
+    """A task: a dataset, a head, a loss and scores.
 
-    A sample holds, for each stream that the task joins, an array (T, ...) of T inputs under the stream's name, and what
-    the loss and the scores need. A task's module is imported to check a command line, so heavy libraries are imported
-    in its methods.
+    A task is a dataclass: its fields are its settings, and `bench list` shows the first line of its docstring. A sample
+    contains, for each stream of the task, an array (T, ...) of T inputs under the stream's name, and whatever the loss
+    and the scores need. A task's module is imported to check a command line, so heavy libraries are imported within its
+    methods.
     """
 
     benchmark: ClassVar[str]
-    """The official benchmark, by the name that people know it by."""
+    """The common name of the official benchmark."""
     modalities: ClassVar[Mapping[str, str]] = {}
-    """By stream, what its encoder must read: "images", "sounds" or "text"; a stream that is not here takes any."""
+    """The kind of input of each stream: "images", "sounds" or "text". Streams that are not listed accept any."""
     layout: ClassVar[str]
-    """The layout that its data lies in; tasks over the same release share one."""
+    """The layout of its data; tasks over the same release share one."""
     metric: ClassVar[str]
     """The primary metric; higher is better."""
     metrics: ClassVar[Mapping[str, str]]
-    """All metrics, each with a sentence."""
+    """All metrics, with a description of each."""
     test_splits: ClassVar[tuple[str, ...]] = ("test",)
-    """The splits that are scored once, at the end, each under its own name."""
+    """The splits that are scored once, at the end, separately."""
     scoring_rules: ClassVar[tuple[str, ...]] = ()
-    """How predictions have been scored, a few words each, where that has changed; the last one is today's. Scores by
-    different rules are not compared, and a run that was scored by an earlier one is done again."""
+    """The scoring rules so far, in a few words each, if they have changed; the last one is current. Scores by different
+    rules are not compared, and a run that was scored by an earlier rule is done again."""
     later: ClassVar[tuple[str, ...]] = ()
-    """Settings that came when there were records already: they are left out of a run's id where they have defaults."""
+    """Settings added after the first records: they are left out of a run's id if they have their defaults."""
 
     def to_config(self) -> dict[str, Any]:
-        """What tells these settings from others, as plain values: so a run keeps its id though fields came later."""
+        """Return the settings that identify a run, without later settings that have their defaults."""
         values = asdict(self)  # type: ignore[call-overload]  # every task is a dataclass
         return {
             name: value
@@ -75,59 +76,67 @@ class Task(ABC):
 
     @abstractmethod
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
-        """The samples of a split ("train", "val" or one of `test_splits`) of the release under `root`.
+        """Return the samples of a split of a release.
 
         Args:
-            root: folder of the release.
-            split: which split.
-            inputs: what each stream reads, by the stream's name.
+            root: Folder of the release.
+            split: "train", "val" or one of `test_splits`.
+            inputs: The form of each stream's input, by stream.
 
         Raises:
-            DataError: a file is missing or broken, then or when a sample is taken.
+            DataError: A file is missing or broken, now or when a sample is read.
         """
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
-        """The files that a split of the release under `root` is read from: annotations and media, whether there or not.
+        """Return the files that a split is read from, annotations and media, whether they exist or not.
 
-        A run is done again once one of them has changed. By default these are all files below `root`.
+        A run is done again once one of them has changed. By default, all files below `root`.
+
+        Args:
+            root: Folder of the release.
+            split: The split.
 
         Raises:
-            DataError: an annotation file is missing or broken.
+            DataError: An annotation file is missing or broken.
         """
         return (path for path in sorted(root.rglob("*")) if path.is_file())
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
-        """A batch of made-up samples, as large as real ones: what `bench profile` measures costs on.
+        """Return a batch of random samples, as large as real ones, on which `bench profile` measures costs.
 
         Args:
-            split: which split's samples they are to be like.
-            inputs: what each stream reads, by the stream's name.
-            samples: how many.
-            generator: draws them, on the CPU.
+            split: The split whose samples they imitate.
+            inputs: The form of each stream's input, by stream.
+            samples: Number of samples.
+            generator: Draws, on the CPU.
 
         Returns:
-            What a batch of `samples` holds: tensors of the same names, types and dimensions.
+            Tensors with the names, types and dimensions of a batch of `samples`.
 
         Raises:
-            BenchError: the task cannot make any up.
+            BenchError: The task defines no random samples.
         """
         raise BenchError(
-            f"{type(self).__name__} makes up no samples, which `bench profile` needs: define its `example`"
+            f"{type(self).__name__} has no random samples, which `bench profile` needs: define its `example`"
         )
 
     def columns(self, stream: str) -> tuple[str, ...]:
-        """The columns of a sample that come from a stream's input: its own, and what else tells of it in training."""
+        """Return the columns of a sample that depend on a stream's input: the input itself, and related ones.
+
+        Args:
+            stream: Name of the stream.
+        """
         return (stream,)
 
     def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
-        """What is wrong with a split that teaches nothing, as one whose masks are all empty; None if nothing is.
+        """Return a message if nothing can be learned from a split, such as if all masks are empty; else None.
 
-        It is asked before a run begins. By default nothing is looked for.
+        It is called before a run starts. By default nothing is checked.
 
         Args:
-            samples: the split.
-            read: the number and the tensors of each of its samples that the run uses, read as they are taken: what is
-                sound shows in the first few.
+            samples: The split.
+            read: The number and the tensors of each sample that the run uses, read one by one: in a sound split, the
+                first few are enough.
 
         Returns:
             What is wrong, with an example and what was expected.
@@ -136,47 +145,69 @@ class Task(ABC):
 
     @abstractmethod
     def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
-        """The head, with random weights, on streams of these widths.
+        """Return the head, with random weights.
 
-        `samples` tells what there is to predict; without them it is what the benchmark has.
+        Args:
+            widths: Width of each stream, by name.
+            samples: The training split, which determines what is predicted; None for the official benchmark's classes.
         """
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """A training batch changed by chance, every draw from `generator` (on the CPU); as it is by default."""
+        """Return a randomly augmented training batch; unchanged by default.
+
+        Args:
+            batch: Tensors (B, ...), by name.
+            generator: Makes all draws, on the CPU.
+        """
         return batch
 
     @abstractmethod
     def loss(self, output: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        """The mean loss of a batch, from what the head gave: a tensor (B, T, ...), or several by name."""
-
-    def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
-        """A picture of a sample with what is true and what the head gave, for `bench show`.
+        """Return the mean loss of a batch.
 
         Args:
-            samples: of a test split.
-            index: which sample.
-            output: what the head gave: arrays (T, ...) by name; `output` where it gives one tensor.
+            output: The head's output: a tensor (B, T, ...), or several by name.
+            batch: Tensors (B, ...), by name.
+        """
+
+    def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
+        """Return a picture of a sample with the truth and the prediction, for `bench show`.
+
+        Args:
+            samples: A test split.
+            index: Number of the sample.
+            output: The head's output: arrays (T, ...) by name; a single tensor has the name `output`.
 
         Raises:
-            BenchError: the task cannot be drawn.
+            BenchError: The task cannot be drawn.
         """
-        raise BenchError(f"{type(self).__name__} has no pictures: its `draw` is not there")
+        raise BenchError(f"{type(self).__name__} cannot be drawn: define its `draw`")
 
     @abstractmethod
     def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What is measured of each sample, by name: each (B,). As a rule the metrics, in percent."""
+        """Return the measures of each sample, by name, (B,) each: usually the metrics, in percent.
+
+        Args:
+            output: The head's output: a tensor (B, T, ...), or several by name.
+            batch: Tensors (B, ...), by name.
+        """
 
     def per_sample(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """What each sample scores, in percent, by those metrics that are means over samples: each (samples,).
+        """Return the score of each sample in percent, (samples,), by those metrics that are means over samples.
 
-        By default what `score` measured.
+        Args:
+            measured: The measures of `score` of all samples, by name; returned by default.
         """
         return measured
 
     def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
-        """The metrics over all samples of a split, from what `score` measured of each: by default the means."""
+        """Return the metrics over all samples of a split: by default, the means.
+
+        Args:
+            measured: The measures of `score` of all samples, (samples,) by name.
+        """
         return {name: values.mean().item() for name, values in self.per_sample(measured).items()}
 
 
-Reads = Literal["words", "cls", "mean"]
-"""What of a text the decoder attends to."""
+TextReadout = Literal["words", "cls", "mean"]
+"""The vectors of a text that the decoder attends to."""

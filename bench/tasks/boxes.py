@@ -1,4 +1,4 @@
-"""Boxes as (centre x, centre y, width, height), in shares of a square picture's side."""
+"""Boxes as (center x, center y, width, height), in fractions of the side of a square image."""
 
 from __future__ import annotations
 
@@ -7,42 +7,43 @@ from torch import Tensor
 
 
 def corners(boxes: Tensor) -> Tensor:
-    """The corners (..., 4), left, top, right, bottom, of boxes (..., 4)."""
+    """Return the corners (..., 4), left, top, right, bottom, of boxes (..., 4)."""
     centre, size = boxes.split(2, dim=-1)
     return torch.cat([centre - size / 2, centre + size / 2], dim=-1)
 
 
-def iou(first: Tensor, second: Tensor, within: Tensor | None = None) -> Tensor:
-    """The intersection over union (...) of boxes (..., 4), one by one; 0 where both are empty.
+def iou(first: Tensor, second: Tensor, bounds: Tensor | None = None) -> Tensor:
+    """Return the intersection over union (...) of pairs of boxes; 0 if both are empty.
 
     Args:
-        first: boxes, of which only the part inside `within` counts.
-        second: boxes.
-        within: left, top, right and bottom edges (..., 4) of what the first boxes are clamped to; None for no clamping.
+        first: Boxes (..., 4).
+        second: Boxes (..., 4).
+        bounds: Edges (..., 4), left, top, right, bottom, that the first boxes are clamped to; None for no clamping.
     """
-    one = corners(first)
-    if within is not None:
-        low, high = within[..., None, :2], within[..., None, 2:]
-        one = one.unflatten(-1, (2, 2)).clamp(low, high).flatten(-2)
-    both, either = _overlap(one, corners(second))
-    return both / either.clamp(min=torch.finfo(either.dtype).tiny)
+    clamped = corners(first)
+    if bounds is not None:
+        low, high = bounds[..., None, :2], bounds[..., None, 2:]
+        clamped = clamped.unflatten(-1, (2, 2)).clamp(low, high).flatten(-2)
+    intersection, union = _overlap(clamped, corners(second))
+    return intersection / union.clamp(min=torch.finfo(union.dtype).tiny)
 
 
 def giou(first: Tensor, second: Tensor) -> Tensor:
-    """The generalised IoU (...), -1 to 1, of boxes (..., 4), one by one: IoU less the share of their hull in neither.
+    """Return the generalized IoU (...), from -1 to 1, of pairs of boxes (..., 4).
 
-    Rezatofighi et al., "Generalized Intersection over Union", CVPR 2019.
+    It is the IoU minus the fraction of the boxes' hull that is in neither box. Rezatofighi et al., "Generalized
+    Intersection over Union", CVPR 2019.
     """
-    one, other = corners(first), corners(second)
-    both, either = _overlap(one, other)
-    hull = (torch.maximum(one, other)[..., 2:] - torch.minimum(one, other)[..., :2]).prod(-1)
-    tiny = torch.finfo(either.dtype).eps
-    return both / either.clamp(min=tiny) - (hull - either) / hull.clamp(min=tiny)
+    a, b = corners(first), corners(second)
+    intersection, union = _overlap(a, b)
+    hull = (torch.maximum(a, b)[..., 2:] - torch.minimum(a, b)[..., :2]).prod(-1)
+    tiny = torch.finfo(union.dtype).eps
+    return intersection / union.clamp(min=tiny) - (hull - union) / hull.clamp(min=tiny)
 
 
-def _overlap(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas of the intersections and of the unions of boxes given by their corners; one turned inside out is empty."""
-    sides = torch.minimum(one[..., 2:], other[..., 2:]) - torch.maximum(one[..., :2], other[..., :2])
-    both = sides.clamp(min=0).prod(-1)
-    areas = [(box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1) for box in (one, other)]
-    return both, areas[0] + areas[1] - both
+def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the areas of intersections and unions of boxes given by corners; an inverted box is empty."""
+    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
+    intersection = sides.clamp(min=0).prod(-1)
+    areas = [(box[..., 2:] - box[..., :2]).clamp(min=0).prod(-1) for box in (a, b)]
+    return intersection, areas[0] + areas[1] - intersection

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.tasks.base import Reads, Samples, Task
+from bench.tasks.base import Samples, Task, TextReadout
 from bench.tasks.grounding_samples import Expressions, unpack
 
 if TYPE_CHECKING:
@@ -41,25 +41,25 @@ class Grounding(Task):
     Yu et al., "Modeling Context in Referring Expressions", ECCV 2016; Mao et al., "Generation and Comprehension of
     Unambiguous Object Descriptions", CVPR 2016. Head: a small cross-modal decoder (`GroundingDecoder`). Loss: 0.1 (L1 +
     GIoU) for the box, focal (0.25, 2) + Dice for the mask, at the resolution of the head's output; their sum for both.
-    One training sample is one expression; in scoring every expression counts. With several data sets, their training
-    splits are joined, less every picture that one of them tests on.
+    One training sample is one expression; in scoring, every expression counts. With several data sets, their training
+    splits are joined, without any image that one of them tests on.
 
     Attributes:
-        hidden: features of the decoder.
-        layers: layers of the decoder.
-        reads: what of the text the decoder attends to: all its "words"; or one vector only, its class token, "cls"
-            (the mean where it has none), or the "mean" of its tokens. Then the streams must bring together what a text
-            says, for which the class token begins further off.
-        keep_aspect: put a picture into a square with its aspect kept, padded; false stretches it, as the authors do.
-        jitter: colour jitter, in proportion to the common strength; 0 for none.
-        shrink: least size in training, as a share, to which a picture is shrunk by chance.
-        shuffle: give every picture the expression of another one, in all splits. A control: what is scored then needs
-            no text.
+        hidden: Features of the decoder.
+        layers: Layers of the decoder.
+        reads: The vectors of the text that the decoder attends to: all its "words"; or a single one, its class token
+            ("cls", the mean if it has none) or the "mean" of its tokens. With a single vector, the streams must combine
+            the text's content, which is harder from the class token.
+        keep_aspect: Whether an image is padded to a square; if false, it is stretched, as the authors do.
+        jitter: Strength of color jitter, relative to the common one; 0 for none.
+        shrink: Smallest scale, as a fraction, to which an image is randomly shrunk in training.
+        shuffle: Whether every image gets the expression of another one, in all splits. A control: only scores that need
+            no text remain.
     """
 
     hidden: int = 256
     layers: int = 2
-    reads: Reads = "words"
+    reads: TextReadout = "words"
     keep_aspect: bool = True
     jitter: float = 1.0
     shrink: float = 0.8
@@ -84,11 +84,12 @@ class Grounding(Task):
             raise ValueError("shrink must be above 0 and at most 1")
 
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
-        """Expressions, each with T = 1: `vision` (1, 3, size, size), `text` (1, tokens) and `box` (1, 4).
+        """Return expressions, each with T = 1: `vision` (1, 3, size, size), `text` (1, tokens) and `box` (1, 4).
 
-        In training, besides: `mask` (1, size, size), 0 to 255; `mirrored` (1, tokens), the text with left and right
-        exchanged, and `mirrors` (1,), whether it may be. In the other splits: `size` (1, 2), the picture's height and
-        width, and `truth` (1, bytes), the mask's bits row by row. Boxes and masks are read only if they are predicted.
+        Training samples also have `mask` (1, size, size), 0 to 255; `mirrored` (1, tokens), the text with left and
+        right exchanged; and `mirrors` (1,), whether it can be mirrored. Samples of other splits have `size` (1, 2), the
+        image's height and width, and `truth` (1, bytes), the mask's bits row by row. Boxes and masks are only read if
+        they are predicted.
         """
         problems: list[DataError] = []
         release = _open(root, self.datasets, split, problems, "box" in self.targets)
@@ -99,11 +100,11 @@ class Grounding(Task):
         )
 
     def files(self, root: Path, split: str) -> Iterable[Path]:
-        """Objects, expressions and pictures."""
+        """Return objects, expressions and images."""
         return _open(root, self.datasets, split, [], "box" in self.targets).files()
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
-        """Pictures of noise, of 480 x 640 pixels, with texts of any words, boxes and pixels anywhere."""
+        """Return images of noise, of 480 x 640 pixels, with random texts, boxes and masks."""
         import torch
 
         def shares(low: float, high: float) -> Tensor:
@@ -126,33 +127,31 @@ class Grounding(Task):
         return batch
 
     def columns(self, stream: str) -> tuple[str, ...]:
-        """The text comes with that of the mirrored picture."""
+        """Return the columns that depend on a stream: the text comes with that of the mirrored image."""
         return ("text", "mirrored", "mirrors") if stream == "text" else (stream,)
 
     def head(self, widths: Mapping[str, int], samples: Samples | None) -> Head:
-        """The cross-modal decoder."""
+        """Return the cross-modal decoder."""
         from bench.tasks.grounding_head import GroundingDecoder
 
         return GroundingDecoder(widths["vision"], widths["text"], self.hidden, self.layers, self.targets, self.reads)
 
     def flaw(self, samples: Samples, read: Iterable[tuple[int, Mapping[str, Tensor]]]) -> str | None:
-        """That all masks are empty, or all full. (A box that is none is refused when the release is read.)"""
+        """Return a message if all masks are empty, or all are full. Reading the release refuses empty boxes."""
         from bench.datasets.masks import all_alike
 
         if "mask" not in self.targets:
             return None
-        found = all_alike((number, _whole_mask(sample)) for number, sample in read)
-        if found is None:
+        alike = all_alike((number, _whole_mask(sample)) for number, sample in read)
+        if alike is None:
             return None
         assert isinstance(samples, Expressions)
-        number, kind = found
+        number, kind = alike
         expression = samples.release.expressions[number]
-        return (
-            f"all masks are {kind}, as that of annotation {expression.ann_id} in instances.json of {expression.dataset}"
-        )
+        return f"all masks are {kind}, as is annotation {expression.ann_id} in instances.json of {expression.dataset}"
 
     def augment(self, batch: dict[str, Tensor], generator: Generator) -> dict[str, Tensor]:
-        """Pictures in other colours, shrunk, and mirrored where the text can be: left and right change places."""
+        """Return a batch with images of random color, shrunk, and mirrored if their texts can be."""
         from bench.tasks.augment import jitter, mirror_with_text, shrink
 
         batch = mirror_with_text(batch, generator)
@@ -160,14 +159,14 @@ class Grounding(Task):
         return {**batch, "vision": jitter(batch["vision"], self.jitter, generator)}
 
     def loss(self, output: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        """The sum of the losses of box and mask."""
+        """Return the sum of the losses of box and mask."""
         from bench.tasks.boxes import giou
         from bench.tasks.mask_losses import cover, dice, focal
 
         parts = []
         if "box" in self.targets:
-            found, true = output["box"], batch["box"]
-            parts.append(0.1 * ((found - true).abs().sum(-1) + 1 - giou(found, true)).mean())
+            predicted, true = output["box"], batch["box"]
+            parts.append(0.1 * ((predicted - true).abs().sum(-1) + 1 - giou(predicted, true)).mean())
         if "mask" in self.targets:
             logits = output["mask"].float()
             mask = cover(batch["mask"], (logits.shape[-2], logits.shape[-1])) / 255
@@ -175,44 +174,48 @@ class Grounding(Task):
         return sum(parts[1:], parts[0])
 
     def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """`box_iou` of each expression, its box clamped to the picture; pixels in `both` and `either` of its masks."""
+        """Return the measures of each expression, (B,) each.
+
+        These are `box_iou`, of the predicted box clamped to the image, and the pixels of the `intersection` and the
+        `union` of its masks.
+        """
         import torch
 
         from bench.tasks.boxes import iou
 
         measured = {}
         if "box" in self.targets:
-            found, true = output["box"][:, 0], batch["box"][:, 0]
-            measured["box_iou"] = iou(found, true, self._edges(batch["size"][:, 0]).to(found))
+            predicted, true = output["box"][:, 0], batch["box"][:, 0]
+            measured["box_iou"] = iou(predicted, true, self._edges(batch["size"][:, 0]).to(predicted))
         if "mask" in self.targets:
             counts = [
                 self._overlap(*sample)
                 for sample in zip(output["mask"][:, 0].float(), batch["truth"][:, 0], batch["size"][:, 0], strict=True)
             ]
-            measured["both"], measured["either"] = torch.stack([torch.stack(pair) for pair in counts]).unbind(1)
+            measured["intersection"], measured["union"] = torch.stack([torch.stack(pair) for pair in counts]).unbind(1)
         return measured
 
     def per_sample(self, measured: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        """Whether each expression's box is right, and how far its mask is, in percent."""
-        found = {}
+        """Return the accuracy of the box and the IoU and precisions of the mask of each expression, in percent."""
+        scores = {}
         if "box" in self.targets:
-            found[BOX] = 100 * (measured["box_iou"] >= 0.5).double()
+            scores[BOX] = 100 * (measured["box_iou"] >= 0.5).double()
         if "mask" in self.targets:
-            iou = measured["both"].double() / measured["either"].double().clamp(min=1)
-            found[MASK] = 100 * iou
-            found |= {f"precision@{t}": 100 * (iou >= t).double() for t in _PRECISIONS}
-        return found
+            iou = measured["intersection"].double() / measured["union"].double().clamp(min=1)
+            scores[MASK] = 100 * iou
+            scores |= {f"precision@{t}": 100 * (iou >= t).double() for t in _PRECISIONS}
+        return scores
 
     def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
-        """The metrics, in percent."""
-        found = super().summarise(measured)
+        """Return the metrics over all expressions, in percent."""
+        scores = super().summarise(measured)
         if "mask" in self.targets:
-            both, either = (measured[name].double().sum() for name in ("both", "either"))
-            found["oiou"] = 100 * (both / either.clamp(min=1)).item()
-        return {name: found[name] for name in self.metrics}
+            intersection, union = (measured[name].double().sum() for name in ("intersection", "union"))
+            scores["oiou"] = 100 * (intersection / union.clamp(min=1)).item()
+        return {name: scores[name] for name in self.metrics}
 
     def draw(self, samples: Samples, index: int, output: Mapping[str, np.ndarray]) -> Image:
-        """The picture, with the expression, the true and the predicted box and mask."""
+        """Return the image with the expression, and with the true and the predicted box and mask."""
         import torch
 
         from bench.tasks import draw
@@ -222,19 +225,19 @@ class Grounding(Task):
         expression = samples.release.expressions[index]
         square = Square(*expression.size, self.keep_aspect)
         plain = draw.enlarged(samples.release.image(expression), 260)
-        true, found = plain, plain
+        true, predicted = plain, plain
         if "mask" in self.targets:
             true = draw.tinted(true, samples.release.mask(expression), draw.TRUE)
             logits = square.logits(torch.from_numpy(output["mask"][0]))
-            found = draw.tinted(found, logits.numpy() >= 0, draw.FOUND)
+            predicted = draw.tinted(predicted, logits.numpy() >= 0, draw.PREDICTED)
         if "box" in self.targets:
-            true = draw.framed(true, square.shares(square.box(samples.release.box(expression))), draw.TRUE)
-            found = draw.framed(found, square.shares(output["box"][0]), draw.FOUND)
-        row = draw.beside([plain, true, found])
-        return draw.below([draw.text(f'"{samples.texts[index]}"', row.width), row], 4)
+            true = draw.framed(true, square.image_fractions(square.box(samples.release.box(expression))), draw.TRUE)
+            predicted = draw.framed(predicted, square.image_fractions(output["box"][0]), draw.PREDICTED)
+        row = draw.in_row([plain, true, predicted])
+        return draw.in_column([draw.text(f'"{samples.texts[index]}"', row.width), row], 4)
 
     def _edges(self, sizes: Tensor) -> Tensor:
-        """The edges (B, 4) of pictures of `sizes` (B, 2) in their squares."""
+        """Return the edges (B, 4) of images of `sizes` (B, 2) in their squares."""
         import torch
 
         from bench.tasks.square import Square
@@ -242,7 +245,7 @@ class Grounding(Task):
         return torch.tensor([Square(height, width, self.keep_aspect).edges for height, width in sizes.tolist()])
 
     def _overlap(self, logits: Tensor, truth: Tensor, size: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels in both masks and in either, at the picture's own resolution, where the probability is 0.5 or more."""
+        """Return the pixels of the intersection and the union of a mask and logits >= 0, at the image's resolution."""
         from bench.tasks.square import Square
 
         height, width = (int(value) for value in size)
@@ -252,7 +255,7 @@ class Grounding(Task):
 
 
 def _whole_mask(sample: Mapping[str, Tensor]) -> Tensor:
-    """The mask of a sample of any split: in training with what pads its picture, in the others without."""
+    """Return the mask of a sample of any split: with the image's padding in training, without it in others."""
     if "truth" not in sample:
         return sample["mask"]
     height, width = sample["size"][0].tolist()
@@ -260,9 +263,16 @@ def _whole_mask(sample: Mapping[str, Tensor]) -> Tensor:
 
 
 def _open(root: Path, datasets: tuple[str, ...], split: str, problems: list[DataError], boxes: bool) -> Release | Mixed:
-    """The split of a release; of several, all their training or validation samples, or what `data set.split` names.
+    """Open the split of a release, or of several.
 
-    `problems` gets what is wrong with refs, which are left out; `boxes` says whether boxes are needed.
+    With several data sets, "train" and "val" are those of all of them, and others have names like `data set.split`.
+
+    Args:
+        root: Folder of the releases.
+        datasets: Their names.
+        split: The split.
+        problems: Receives the errors of refs that are left out.
+        boxes: Whether boxes are needed.
     """
     from bench.datasets.refcoco import Mixed, Release, mixed
 

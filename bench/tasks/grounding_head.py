@@ -1,4 +1,7 @@
-"""The head of visual grounding. Dimensions in names: B inputs, T text tokens, N places, D features, H and W places."""
+"""The head of visual grounding.
+
+Dimensions in names: B inputs, T text tokens, N places, D features, H and W rows and columns of places.
+"""
 
 from __future__ import annotations
 
@@ -15,34 +18,34 @@ from bench.tasks.heads import places
 from bench.tasks.model import Head
 
 if TYPE_CHECKING:
-    from bench.tasks.base import Reads
+    from bench.tasks.base import TextReadout
 
-_FINER = 4  # cells of the mask along each side of a place
+_FINER = 4  # mask cells along each side of a place
 _HEADS = 4
-_NEAR = 1 / 8  # of the square's side
+_NEAR = 1 / 8  # fraction of the side of the square
 
 
 class GroundingDecoder(Head):
     """A small cross-modal decoder: a query for the box and the vision tokens attend to one another and to the text.
 
-    The box comes from the query by an MLP, which says how it lies to the mean of the places that the query looks at, as
-    to a reference point of Conditional DETR (Meng et al., ICCV 2021), which found that boxes are learnt sooner so. In
-    scoring only the places around the one that it looks at most count: the mean over two objects that might both be
-    meant lies on neither. The mask comes from the vision tokens.
+    An MLP predicts the box from the query, relative to a reference point: the mean of the places that the query attends
+    to, as in Conditional DETR (Meng et al., ICCV 2021), which found that boxes are learned faster this way. In scoring,
+    only the places around the most attended one count, since the mean of two candidate objects is on neither. The mask
+    is predicted from the vision tokens.
     """
 
     def __init__(
-        self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...], reads: Reads = "words"
+        self, vision: int, text: int, hidden: int, layers: int, targets: tuple[str, ...], reads: TextReadout = "words"
     ) -> None:
-        """Makes the head.
+        """Make the head.
 
         Args:
-            vision: features of the vision stream.
-            text: features of the text stream.
-            hidden: features of the decoder.
-            layers: of the decoder.
+            vision: Features of the vision stream.
+            text: Features of the text stream.
+            hidden: Features of the decoder.
+            layers: Number of layers of the decoder.
             targets: "box", "mask" or both.
-            reads: of the text all tokens, or only its class token (their mean, where it has none), or their mean.
+            reads: The vectors of the text to attend to: all "words", "cls" or "mean", see `Grounding`.
         """
         super().__init__()
         self.targets, self.reads = targets, reads
@@ -62,7 +65,11 @@ class GroundingDecoder(Head):
             self.mask = nn.Linear(hidden, _FINER**2)
 
     def forward(self, states: States, masks: Masks) -> dict[str, Tensor]:
-        """`box` (B, 4), centre x, centre y, width, height in shares of the square; `mask` (B, 4 H, 4 W), logits."""
+        """Return the predictions for each input.
+
+        Returns:
+            `box` (B, 4), center x, center y, width and height in fractions of the square; `mask` (B, 4 H, 4 W), logits.
+        """
         v_BDHW = places(states["vision"])
         rows, columns = v_BDHW.shape[-2:]
         v_BND = self.vision(v_BDHW.flatten(2).mT)
@@ -88,36 +95,36 @@ class GroundingDecoder(Head):
     def _box(self, query_BD: Tensor, x_BND: Tensor, rows: int, columns: int) -> Tensor:
         match_BN = (x_BND @ self.look(query_BD)[..., None])[..., 0].float() / math.sqrt(x_BND.shape[-1])
         if not self.training:
-            match_BN = match_BN.masked_fill(~around(match_BN.argmax(-1), rows, columns), -math.inf)
+            match_BN = match_BN.masked_fill(~near_places(match_BN.argmax(-1), rows, columns), -math.inf)
         weight_BN = match_BN.softmax(-1)
-        seen_BD = (weight_BN[..., None].to(x_BND.dtype) * x_BND).sum(1)
-        down, across = (torch.arange(n, device=x_BND.device) + 0.5 for n in (rows, columns))
-        centres_N2 = torch.stack([across.repeat(rows) / columns, down.repeat_interleave(columns) / rows], dim=-1)
+        attended_BD = (weight_BN[..., None].to(x_BND.dtype) * x_BND).sum(1)
+        y_H, x_W = (torch.arange(n, device=x_BND.device) + 0.5 for n in (rows, columns))
+        centres_N2 = torch.stack([x_W.repeat(rows) / columns, y_H.repeat_interleave(columns) / rows], dim=-1)
         reference_B2 = (weight_BN @ centres_N2).clamp(0.01, 0.99)
-        offset_B4 = self.box(torch.cat([query_BD, seen_BD], dim=-1)).float()
+        offset_B4 = self.box(torch.cat([query_BD, attended_BD], dim=-1)).float()
         return (offset_B4 + F.pad(reference_B2.logit(), (0, 2))).sigmoid()
 
 
-def around(place_B: Tensor, rows: int, columns: int) -> Tensor:
-    """Whether each place (B, N) is near a place given by its number, in rows and in columns."""
+def near_places(place_B: Tensor, rows: int, columns: int) -> Tensor:
+    """Return whether each place (B, N) is near the place of a given number (B,), in rows and in columns."""
     number_N = torch.arange(rows * columns, device=place_B.device)
     near_BN = torch.ones(len(place_B), rows * columns, dtype=torch.bool, device=place_B.device)
-    for count, at_N, at_B in (
+    for count, axis_N, axis_B in (
         (rows, number_N // columns, place_B // columns),
         (columns, number_N % columns, place_B % columns),
     ):
-        near_BN &= (at_N - at_B[:, None]).abs() <= max(1, round(_NEAR * count))
+        near_BN &= (axis_N - axis_B[:, None]).abs() <= max(1, round(_NEAR * count))
     return near_BN
 
 
-def _positions(rows: int, columns: int, like: Tensor) -> Tensor:
-    """Sines and cosines of row and column of each place: (N, D), a quarter of the features each."""
-    quarter = like.shape[-1] // 4
-    frequencies = math.pi * 2 ** torch.linspace(0, math.log2(max(rows, columns)), quarter, device=like.device)
+def _positions(rows: int, columns: int, tokens: Tensor) -> Tensor:
+    """Return sines and cosines of row and column of each place, (N, D), in a quarter of the features each."""
+    quarter = tokens.shape[-1] // 4
+    frequencies = math.pi * 2 ** torch.linspace(0, math.log2(max(rows, columns)), quarter, device=tokens.device)
     parts = []
     for count, axis in ((rows, 0), (columns, 1)):
-        angles = ((torch.arange(count, device=like.device) + 0.5) / count)[:, None] * frequencies
+        angles = ((torch.arange(count, device=tokens.device) + 0.5) / count)[:, None] * frequencies
         waves = torch.cat([angles.sin(), angles.cos()], dim=-1)
         parts.append(waves[:, None].expand(-1, columns, -1) if axis == 0 else waves[None].expand(rows, -1, -1))
     positions = torch.cat(parts, dim=-1).flatten(0, 1)
-    return F.pad(positions, (0, like.shape[-1] - positions.shape[-1])).to(like.dtype)
+    return F.pad(positions, (0, tokens.shape[-1] - positions.shape[-1])).to(tokens.dtype)

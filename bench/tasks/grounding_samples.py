@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bench.tasks.base import Inputs
 
 
-_PICTURES = 64 * 1024**2  # bytes of pictures that are kept decoded
+_MAX_IMAGE_BYTES = 64 * 1024**2  # bytes of decoded images in memory
 
 
 class Expressions(Samples):
@@ -39,24 +39,24 @@ class Expressions(Samples):
 
         from bench.streams.inputs import ImageInput, TextInput
 
-        image, text = inputs["vision"], inputs["text"]
-        assert isinstance(image, ImageInput) and isinstance(text, TextInput)
+        image, text_input = inputs["vision"], inputs["text"]
+        assert isinstance(image, ImageInput) and isinstance(text_input, TextInput)
         self.release, self.training, self.keep_aspect = release, training, keep_aspect
-        self.image, self.text = image, text
+        self.image, self.text = image, text_input
         self.targets, self.left_out = targets, left_out
         self.names = [f"{e.dataset} {e.sent_id}" for e in release.expressions]
         self.groups = [e.file_name for e in release.expressions]
         self.texts = [e.text for e in release.expressions]
         if shuffle:
             self.texts = [self.texts[i] for i in np.random.default_rng(0).permutation(len(self.texts))]
-        mirrors = [mirror_words(each) for each in self.texts]
-        self.may_mirror = np.array([[may] for _, may in mirrors])
-        self.tokens, self.mirrored = self._encode([*self.texts, *(each for each, _ in mirrors)]).reshape(
+        mirrors = [mirror_words(text) for text in self.texts]
+        self.can_mirror = np.array([[can_mirror] for _, can_mirror in mirrors])
+        self.tokens, self.mirrored = self._encode([*self.texts, *(text for text, _ in mirrors)]).reshape(
             2, len(mirrors), -1
         )
         self.largest = max(e.size[0] * e.size[1] for e in release.expressions)
-        # Several expressions are of one picture, but do not follow one another.
-        self._picture = lru_cache(max(16, _PICTURES // (3 * image.size**2)))(self._draw)
+        # Several expressions refer to one image, but are not consecutive.
+        self._picture = lru_cache(max(16, _MAX_IMAGE_BYTES // (3 * image.size**2)))(self._draw)
 
     def __len__(self) -> int:
         return len(self.release.expressions)
@@ -70,7 +70,7 @@ class Expressions(Samples):
         square = Square(*expression.size, self.keep_aspect)
         sample = {"vision": self._picture(expression)[None], "text": self.tokens[index, None]}
         if self.training:
-            sample |= {"mirrored": self.mirrored[index, None], "mirrors": self.may_mirror[index]}
+            sample |= {"mirrored": self.mirrored[index, None], "mirrors": self.can_mirror[index]}
         else:
             sample["size"] = np.array([expression.size])
         if "box" in self.targets:
@@ -83,11 +83,11 @@ class Expressions(Samples):
                 sample["mask"] = square.mask(mask, self.image.size)[None]
             else:
                 bits = np.packbits(mask)
-                sample["truth"] = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))[None]  # of equal length for all
+                sample["truth"] = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))[None]  # padded to equal length
         return sample
 
     def _encode(self, texts: list[str]) -> np.ndarray:
-        """The texts' tokens, (n, tokens), without the columns that hold nothing but padding."""
+        """Return the tokens (n, tokens) of texts, without columns that are all padding."""
         tokens = self.text.encode(texts)
         _, padding = self.text.vocabulary()
         longest = (tokens != padding).any(0).nonzero()[0].max() + 1
@@ -102,7 +102,7 @@ class Expressions(Samples):
 
 
 def unpack(truth: Tensor, height: int, width: int) -> Tensor:
-    """The mask (height, width), bool, from its bits as numpy packs them, (bytes,)."""
+    """Return the mask (height, width), bool, from its bits as packed by numpy, (bytes,)."""
     import torch
 
     shifts = torch.arange(7, -1, -1, device=truth.device, dtype=torch.uint8)
@@ -111,9 +111,9 @@ def unpack(truth: Tensor, height: int, width: int) -> Tensor:
 
 
 def mirror_words(text: str) -> tuple[str, bool]:
-    """The text of the mirrored picture, left for right and right for left, and whether there is one.
+    """Return the text of the mirrored image, with left and right exchanged, and whether there is one.
 
-    There is none where a word only holds one of the two, as in "leftmost" or "upright".
+    There is none if a word contains "left" or "right" as a part, such as "leftmost" or "upright".
     """
     words = re.findall(r"[^\W_]+", text.lower())
     if any(word not in ("left", "right") and ("left" in word or "right" in word) for word in words):

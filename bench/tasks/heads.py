@@ -1,4 +1,7 @@
-"""The heads of the audio-visual tasks. Dimensions in names: B inputs, D width, E channels, H and W places."""
+"""The heads of the audio-visual tasks.
+
+Dimensions in names: B inputs, D width, E channels, H and W rows and columns of places.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from torch.nn import functional as F
 from bench.streams.lockstep import Masks, States
 from bench.tasks.model import Head
 
-_FINER = 4  # cells of the mask along each side of a place
+_FINER = 4  # mask cells along each side of a place
 
 
 class ClassTokens(Head):
-    """The class tokens of all streams (the mean where one has none), concatenated, through two linears."""
+    """The class tokens of all streams (the mean if a stream has none), concatenated, through two linears."""
 
     def __init__(self, widths: Mapping[str, int], hidden: int, classes: int) -> None:
         super().__init__()
@@ -24,15 +27,18 @@ class ClassTokens(Head):
         self.layers = nn.Sequential(nn.Linear(sum(widths.values()), hidden), nn.Linear(hidden, classes))
 
     def forward(self, states: States, masks: Masks) -> Tensor:
-        """Logits (B, classes)."""
+        """Return logits (B, classes)."""
         return self.layers(torch.cat([self.summary(states, name) for name in self.streams], dim=-1))
 
 
 class MaskDecoder(Head):
-    """From vision tokens to a mask, with attention between each place and the sound.
+    """A mask from vision tokens, with attention between each place and the sound.
 
-    Places attend to the sound as in the TPAVI module of Zhou et al. (ECCV 2022): z = f + w(theta(f) . phi(a) * g(f)),
-    where a is the audio class token; then convolutions, the last of which says 4 x 4 cells of mask for each place.
+    Places attend to the sound as in the TPAVI module of Zhou et al. (ECCV 2022):
+
+        z = f + w(theta(f) . phi(a) * g(f))
+
+    where a is the class token of audio. Convolutions follow; the last one predicts 4 x 4 mask cells for each place.
     """
 
     def __init__(self, vision: int, audio: int, hidden: int) -> None:
@@ -47,7 +53,7 @@ class MaskDecoder(Head):
         self.mask = nn.Conv2d(hidden, _FINER**2, 1)
 
     def forward(self, states: States, masks: Masks) -> Tensor:
-        """Logits (B, 4 x rows, 4 x columns) of the mask."""
+        """Return the logits (B, 4 x rows, 4 x columns) of the mask."""
         f_BEHW = self.reduce(places(states["vision"]))
         a_BE11 = self.phi(self.summary(states, "audio"))[..., None, None]
         match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
@@ -58,6 +64,6 @@ class MaskDecoder(Head):
 
 
 def places(tokens_BTD: Tensor) -> Tensor:
-    """The patch tokens of a square image as a picture (B, D, H, W); what comes before them is left out."""
+    """Return the patch tokens of a square image as a grid (B, D, H, W), without the special tokens before them."""
     side = math.isqrt(tokens_BTD.shape[1])
     return tokens_BTD[:, -side * side :].transpose(1, 2).unflatten(2, (side, side))

@@ -1,4 +1,4 @@
-"""The whole model of a run: streams and the task's head."""
+"""The whole model of a run: the streams and the task's head."""
 
 from __future__ import annotations
 
@@ -12,23 +12,29 @@ from bench.streams.base import mean_token
 from bench.streams.lockstep import Masks, MultiStream, States
 
 Output: TypeAlias = "Tensor | dict[str, Tensor]"
-"""What a head gives and a task takes: one tensor, or several by name."""
+"""The output of a head: one tensor, or several by name."""
 
 
-_STATE, _MASK = "state of ", "mask of "  # before a stream's name
+_STATE, _MASK = "state of ", "mask of "  # prefixes of stream names
 
 
 class Head(nn.Module, ABC):
-    """A task's head: from the streams' tokens to the task's output.
+    """The head of a task, from the streams' tokens to the task's output.
 
     Attributes:
-        special: by stream, how many tokens come before its patches or words; the model says so before the first use.
+        special: Number of tokens before the patches or words of each stream; set by the model before the first use.
     """
 
     special: Mapping[str, int] = {}
 
     def summary(self, states: States, stream: str, masks: Masks | None = None) -> Tensor:
-        """What a stream says of its whole input, (B, D): its class token, or without one the mean of its tokens."""
+        """Return the summary (B, D) of a stream: its class token, or the mean of its tokens if it has none.
+
+        Args:
+            states: Tokens (B, tokens, D) of every stream.
+            stream: Name of the stream.
+            masks: Which tokens are not padding, (B, tokens), of streams with padding.
+        """
         tokens_BTD = states[stream]
         if self.special.get(stream, 1):
             return tokens_BTD[:, 0]
@@ -36,16 +42,16 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, states: States, masks: Masks) -> Output:
-        """The output for each input.
+        """Return the output for each input.
 
         Args:
-            states: tokens (B, tokens, D) of every stream.
-            masks: which tokens are real, not padding, (B, tokens); of those streams only that have padding.
+            states: Tokens (B, tokens, D) of every stream.
+            masks: Which tokens are not padding, (B, tokens), of streams with padding.
         """
 
 
 class TaskModel(nn.Module):
-    """Streams and head. A sample's T inputs go through side by side, as if they were T samples."""
+    """Streams and head. The T inputs of a sample are processed like T samples."""
 
     def __init__(self, streams: MultiStream, head: Head) -> None:
         super().__init__()
@@ -54,9 +60,10 @@ class TaskModel(nn.Module):
         head.special = {name: stream.special for name, stream in streams.streams.items()}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Output:
-        """The head's output (B, T, ...) for a batch that holds, under each stream's name, inputs (B, T, ...).
+        """Return the head's output (B, T, ...) for a batch.
 
-        Or else what `states` made of such a batch.
+        Args:
+            batch: Inputs (B, T, ...) by stream, or what `states` returned for them.
         """
         if not any(name.startswith(_STATE) for name in batch):
             batch = self.states(batch)
@@ -69,11 +76,18 @@ class TaskModel(nn.Module):
         return {name: part.unflatten(0, shape) for name, part in output.items()}
 
     def states(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """What the head reads of a batch's inputs: tokens (B, T, tokens, D) and masks (B, T, tokens) of the streams."""
+        """Return what the head reads of a batch's inputs.
+
+        Args:
+            batch: Inputs (B, T, ...) by stream.
+
+        Returns:
+            Tokens (B, T, tokens, D) of all streams and masks (B, T, tokens) of those with padding.
+        """
         inputs = {
             name: stream.input.normalise(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
         }
         shape = next(batch[name].shape[:2] for name in inputs)
-        found = {_STATE + name: tokens for name, tokens in self.streams(inputs).items()}
-        found |= {_MASK + name: mask for name, mask in self.streams.masks(inputs).items()}
-        return {name: value.unflatten(0, shape) for name, value in found.items()}
+        states = {_STATE + name: tokens for name, tokens in self.streams(inputs).items()}
+        states |= {_MASK + name: mask for name, mask in self.streams.masks(inputs).items()}
+        return {name: value.unflatten(0, shape) for name, value in states.items()}

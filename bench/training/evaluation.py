@@ -1,4 +1,4 @@
-"""Scores a split, and times scoring."""
+"""Scoring of splits, and its speed."""
 
 from __future__ import annotations
 
@@ -23,22 +23,25 @@ from bench.tasks.model import TaskModel
 Samples = Dataset[dict[str, Tensor]]
 
 Measured = dict[str, Tensor]
-"""What a task measured of each sample of a split, by name: each (samples,), float64."""
+"""The measures of all samples of a split, by name: each (samples,), float64."""
 
 
 @torch.inference_mode()
 def score(
     model: TaskModel, task: Task, split: Samples, recipe: Recipe, accelerator: Accelerator, label: str = ""
 ) -> tuple[Measured, float]:
-    """Scores a split: what the task measures of each sample, and samples a second.
+    """Score a split.
 
     Args:
-        model: to be scored; left in evaluation mode.
-        task: scores; its `summarise` makes metrics of what is returned.
-        split: samples.
-        recipe: batch size.
-        accelerator: device, precision and processes.
-        label: what the progress bar says; none without.
+        model: The model to score; left in evaluation mode.
+        task: Computes the measures of samples; its `summarise` computes metrics from them.
+        split: The samples.
+        recipe: Batch size.
+        accelerator: Device, precision and processes.
+        label: Text of the progress bar; "" for none.
+
+    Returns:
+        The measures of all samples by name, and samples per second.
     """
     loader = accelerator.prepare_data_loader(load(split, recipe.eval_batch_size, pin=accelerator.device.type == "cuda"))
     model.eval()
@@ -49,7 +52,7 @@ def score(
         with accelerator.autocast():
             output = model(batch)
         for name, values in accelerator.gather_for_metrics(task.score(output, batch)).items():
-            gathered.setdefault(name, []).append(values)  # to the CPU at the end: until then the GPU need not wait
+            gathered.setdefault(name, []).append(values)  # moved to the CPU at the end, so that the GPU need not wait
         clock.tick(len(next(iter(batch.values()))))
     return {
         name: torch.cat(values).double().cpu() for name, values in gathered.items()
@@ -57,28 +60,31 @@ def score(
 
 
 def concatenate(splits: Sequence[Measured]) -> Measured:
-    """What was measured of the samples of several splits, as of one."""
+    """Return the measures of several splits as those of one."""
     return {name: torch.cat([measured[name] for measured in splits]) for name in splits[0]}
 
 
-def max_abs_difference(one: Measured, other: Measured) -> float:
-    """The largest difference of a sample's measures between two scorings; infinite if not of as many samples."""
-    if any(one[name].shape != other[name].shape for name in one):
+def max_abs_difference(a: Measured, b: Measured) -> float:
+    """Return the largest absolute difference of a measure between two scorings of the same samples.
+
+    It is infinite if their numbers of samples differ.
+    """
+    if any(a[name].shape != b[name].shape for name in a):
         return math.inf
-    return max((one[name] - other[name]).abs().max().item() for name in one)
+    return max((a[name] - b[name]).abs().max().item() for name in a)
 
 
-_TIMED = 8  # batches that tell a speed
+_TIMED_BATCHES = 8
 
 
 def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Accelerator) -> float:
-    """Scored samples a second, from the first batches of a split, without keeping any score."""
+    """Return the samples scored per second, measured on the first batches of a split, without keeping scores."""
     loader = accelerator.prepare_data_loader(load(split, recipe.eval_batch_size, pin=accelerator.device.type == "cuda"))
     model.eval()
     clock = StepClock(accelerator.device)
     clock.skip()
     with torch.inference_mode():
-        for batch in islice(batches(loader), _TIMED):
+        for batch in islice(batches(loader), _TIMED_BATCHES):
             with accelerator.autocast():
                 model(batch)
             clock.tick(len(next(iter(batch.values()))))
@@ -87,7 +93,17 @@ def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Acceler
 
 @torch.inference_mode()
 def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Accelerator) -> Predictions:
-    """What the model gives for a few samples of a split."""
+    """Return the head's output for a few samples, spread evenly over a split.
+
+    Args:
+        model: The model.
+        split: The samples.
+        batch_size: Samples per batch.
+        accelerator: Device and precision.
+
+    Returns:
+        Arrays by name, by the number of the sample.
+    """
     length = len(split)  # type: ignore[arg-type]
     chosen = sorted({round(index) for index in np.linspace(0, length - 1, min(KEPT, length))})
     loader = accelerator.prepare_data_loader(load(Subset(split, chosen), batch_size))

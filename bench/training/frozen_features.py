@@ -1,4 +1,4 @@
-"""What frozen streams make of samples, computed once: a method that trains the head alone need not run them again."""
+"""Outputs of frozen streams, computed once: methods that only train the head need not run the streams again."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bench.training.evaluation import Samples
 
 MAX_BYTES = 2 * 1024**3  # of a split's features
 
-_ROW = "row"  # the column of a batch that says which samples it holds
+_ROW = "row"  # the column of a batch with the numbers of its samples
 
 Augment = Callable[[dict[str, Tensor], torch.Generator], dict[str, Tensor]]
-"""Changes a training batch by chance."""
+"""Augments a training batch with the draws of a generator."""
 
-Change = Callable[[dict[str, Tensor]], dict[str, Tensor]]
+Transform = Callable[[dict[str, Tensor]], dict[str, Tensor]]
 """Augments a batch."""
 
 
@@ -33,48 +33,48 @@ def features(
     batch_size: int,
     accelerator: Accelerator,
     views: int | None = None,
-    augment: Change = dict,
+    augment: Transform = dict,
 ) -> Dataset[dict[str, Tensor]]:
-    """The samples with the streams' states in place of their inputs, in the order of the samples.
+    """Return samples with the streams' final states instead of their inputs, in the same order.
 
     Args:
-        model: whose streams are frozen.
-        samples: a whole split.
-        batch_size: of the batches in which they are computed.
-        accelerator: device and precision.
-        views: of each sample so many, each augmented anew: the features are (samples, views, ...). None for the samples
-            as they are: (samples, ...).
-        augment: makes a view of a batch.
+        model: A model with frozen streams.
+        samples: A whole split.
+        batch_size: Samples per batch of the computation.
+        accelerator: Device and precision.
+        views: Number of independently augmented views of each sample: features are (samples, views, ...). None for the
+            unaugmented samples: (samples, ...).
+        augment: Augments a batch for one view.
 
     Returns:
-        What `model` takes in place of the samples; the samples themselves where the features would fill more than 2
-        GiB, or where several processes share them.
+        Samples that `model` accepts instead; the original samples if the features would exceed `MAX_BYTES`, or if there
+        are several processes.
     """
     if accelerator.num_processes > 1:
         return samples
-    found: dict[str, list[Tensor]] = {}
+    columns: dict[str, list[Tensor]] = {}
     model.eval()
     loader = load(samples, batch_size)
-    for number, plain in enumerate(batches(loader)):
+    for number, batch in enumerate(batches(loader)):
         if views is None:
-            computed = _computed(model, plain, accelerator)
+            computed = _with_states(model, batch, accelerator)
         else:
-            several = [_computed(model, augment(plain), accelerator) for _ in range(views)]
-            computed = {name: torch.stack([each[name] for each in several], dim=1) for name in several[0]}
+            computed_views = [_with_states(model, augment(batch), accelerator) for _ in range(views)]
+            computed = {name: torch.stack([view[name] for view in computed_views], dim=1) for name in computed_views[0]}
         for name, values in computed.items():
-            found.setdefault(name, []).append(values)
+            columns.setdefault(name, []).append(values)
         if number == 0:
-            size = sum(values[0].nbytes for values in found.values())
+            size = sum(values[0].nbytes for values in columns.values())
             if size * len(loader) > MAX_BYTES:
                 return samples
-    return TensorDataset({name: torch.cat(values) for name, values in found.items()})
+    return TensorDataset({name: torch.cat(values) for name, values in columns.items()})
 
 
 class Views:
-    """Draws one of the views of each sample of a batch, and fetches that one only.
+    """Augmentation that replaces samples by one of their views, drawn at random, and fetches only that one.
 
-    Args:
-        columns: what there is of the samples, (samples, views, ...) by name.
+    Attributes:
+        columns: The views of all samples, (samples, views, ...) by name.
     """
 
     def __init__(self, columns: Mapping[str, Tensor]) -> None:
@@ -82,23 +82,28 @@ class Views:
         self.count, self.views = next(iter(columns.values())).shape[:2]
 
     def samples(self) -> TensorDataset:
-        """The samples, of which a batch tells only which they are."""
+        """Return the samples to load: their batches contain only the numbers of the samples."""
         return TensorDataset({_ROW: torch.arange(self.count)})
 
     def __call__(self, batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
-        """What there is of a batch (B,) of `samples`, (B, ...), on the batch's device."""
+        """Return a drawn view of each sample of a batch, (B, ...) by name, on the batch's device.
+
+        Args:
+            batch: A batch (B,) of `samples`.
+            generator: Draws the views, on the CPU.
+        """
         rows, device = batch[_ROW].cpu(), batch[_ROW].device
         drawn = torch.randint(self.views, (len(rows),), generator=generator)
         return {name: values[rows, drawn].to(device) for name, values in self.columns.items()}
 
 
-def _computed(model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
-    """What is left of a batch, with the streams' states in place of their inputs, off the device."""
+def _with_states(model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+    """Return a batch with the streams' states instead of their inputs, on the CPU."""
     batch = {name: values.to(accelerator.device) for name, values in plain.items()}
     with torch.no_grad(), accelerator.autocast():
         states = model.states(batch)
-    kept = {name: values for name, values in plain.items() if name not in model.streams.streams}
-    return {**kept, **{name: values.cpu() for name, values in states.items()}}
+    other_columns = {name: values for name, values in plain.items() if name not in model.streams.streams}
+    return {**other_columns, **{name: values.cpu() for name, values in states.items()}}
 
 
 def without_streams(
@@ -109,18 +114,18 @@ def without_streams(
     accelerator: Accelerator,
     seed: int,
 ) -> tuple[Mapping[str, Samples], Augment]:
-    """The splits of a model whose streams are frozen: as features where the streams always give the same.
+    """Return the splits of a model with frozen streams, as features if the streams always return the same.
 
     Args:
-        model: moved to the accelerator's device.
-        task: says how training batches are augmented.
-        recipe: how many views of each training sample, and the batch size to compute them in.
+        model: The model; moved to the accelerator's device.
+        task: Augments training batches.
+        recipe: Views of each training sample, and the batch size of the computation.
         splits: "train" and "val".
-        accelerator: device and precision.
-        seed: of the views.
+        accelerator: Device and precision.
+        seed: Seed of the views.
 
     Returns:
-        The splits, and how a training batch of them is augmented.
+        The splits, and the augmentation of training batches from them.
     """
     model.to(accelerator.device)
 
@@ -132,10 +137,10 @@ def without_streams(
         return {**splits, "train": computed("train")}, task.augment
     if recipe.views is None:
         return splits, task.augment
-    chance = torch.Generator().manual_seed(seed)
-    seen = computed("train", recipe.views, lambda batch: task.augment(batch, chance))
-    if seen is splits["train"]:
+    generator = torch.Generator().manual_seed(seed)
+    augmented = computed("train", recipe.views, lambda batch: task.augment(batch, generator))
+    if augmented is splits["train"]:
         return splits, task.augment
-    assert isinstance(seen, TensorDataset)
-    views = Views(seen.columns)
+    assert isinstance(augmented, TensorDataset)
+    views = Views(augmented.columns)
     return {**splits, "train": views.samples()}, views

@@ -1,4 +1,4 @@
-"""The optimiser of a run and how its learning rates change."""
+"""The optimizer of a run and the schedule of its learning rates."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from torch import nn
 from bench.config.recipe import BETA1, Recipe
 from bench.tasks.model import TaskModel
 
-_POWER = 0.9  # of the schedule `poly`
+_POWER = 0.9  # exponent of the schedule `poly`
 
 
 def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW of the trained parameters, with a learning rate for the group `adapter` and one for the group `head`.
+    """Return AdamW on the trained parameters, with separate learning rates for the groups `adapter` and `head`.
 
-    A group of which nothing is trained is left out.
+    A group without trained parameters is left out.
     """
     groups: list[dict[str, Any]] = []
     for name, part, rate in (("adapter", model.streams, recipe.lr_adapter), ("head", model.head, recipe.lr_head)):
@@ -29,12 +29,18 @@ def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
 
 
 def make_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
-    """What sets the learning rates after each of `steps` steps."""
+    """Return the schedule that sets the learning rates after each of `steps` steps."""
     return torch.optim.lr_scheduler.LambdaLR(optimiser, partial(rate, recipe=recipe, steps=steps))
 
 
 def rate(step: int, *, recipe: Recipe, steps: int) -> float:
-    """The share of the peak learning rate at a step, counted from 0, of so many."""
+    """Return the learning rate at a step, as a fraction of its peak.
+
+    Args:
+        step: Number of the step, from 0.
+        recipe: Warm-up, schedule and epochs.
+        steps: Number of steps in all.
+    """
     warm_up = round(recipe.warmup * steps)
     if step < warm_up:
         return (step + 1) / warm_up

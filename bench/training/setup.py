@@ -1,4 +1,4 @@
-"""What a specification stands for: data, model with the method attached, device and recipe, ready to be trained."""
+"""The parts of a run, ready for training: data, model with the method attached, device and recipe."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from bench.tasks.model import TaskModel
 
 @dataclass
 class Setup:
-    """What a specification stands for, on its device.
+    """The parts of a run, on its device.
 
     Attributes:
-        task: the task.
-        method: the method, attached.
-        data: the task's splits.
-        model: streams with the adapters, and head.
-        parameters: how many it has.
-        accelerator: device and precision.
-        recipe: how to train it.
-        seconds: wall time of preparing the `model` and the `data`.
+        task: The task.
+        method: The method, attached.
+        data: The task's splits.
+        model: The streams with the adapters, and the head.
+        parameters: Numbers of parameters.
+        accelerator: Device and precision.
+        recipe: How to train.
+        seconds: Wall time of preparing the `model` and the `data`.
     """
 
     task: Task
@@ -58,13 +58,18 @@ class Setup:
 
 
 def set_up(spec: Spec, options: RunOptions) -> Setup:
-    """Loads streams and data, and builds the model with the method attached, as it is before training.
+    """Load streams and data, and build the model with the method attached.
+
+    Args:
+        spec: The specification of the run.
+        options: Device and data root.
 
     Raises:
-        DataError, UsageError: the data is not there or broken, or the device is not there.
-        BenchError: an encoder cannot be loaded, or the method cannot adapt it.
+        DataError: The data is broken.
+        UsageError: The data or the device is missing.
+        BenchError: An encoder cannot be loaded, or the method cannot adapt it.
     """
-    transformers_logging.disable_progress_bar()  # ours are enough
+    transformers_logging.disable_progress_bar()  # this package shows its own
     task, method, recipe = build_parts(spec)
     accelerator = make_accelerator(options.device, recipe)
     start = time.perf_counter()
@@ -82,7 +87,7 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
 
 
 def build_parts(spec: Spec) -> tuple[Task, Method, Recipe]:
-    """The task, the method and the recipe of a specification."""
+    """Return the task, the method and the recipe of a specification."""
     task = task_of(spec)
     method = method_of(spec)
     return task, method, Recipe(**spec.recipe)
@@ -91,16 +96,19 @@ def build_parts(spec: Spec) -> tuple[Task, Method, Recipe]:
 def build_model(
     spec: Spec, task: Task, method: Method, streams: MultiStream, samples: Samples | None
 ) -> tuple[TaskModel, schema.Parameters]:
-    """Head and adapters on pretrained streams, and how many parameters they have.
+    """Attach the method to pretrained streams and add the head.
 
-    The seed is set anew before the head and before the method: so the head starts the same under every method.
+    The seed is set before the head and again before the method, so that the initial head is the same for every method.
 
     Args:
-        spec: the run.
-        task: its task.
-        method: its method, not attached yet.
-        streams: to be adapted, in place.
-        samples: of the training split; None where there is no data.
+        spec: The specification of the run.
+        task: Its task.
+        method: Its method, not attached yet.
+        streams: The streams to adapt, in place.
+        samples: The training split; None without data.
+
+    Returns:
+        The model, and its numbers of parameters.
     """
     frozen = sum(p.numel() for p in streams.parameters())
     set_seed(spec.seed)
@@ -121,67 +129,71 @@ def build_model(
     )
 
 
-_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def apply_memory_options(model: TaskModel, recipe: Recipe, accelerator: Accelerator) -> None:
-    """Spends less memory on a model, as far as its recipe says so."""
-    if recipe.gradient_checkpointing:  # a method may have asked for it as well
+    """Apply the memory options of a recipe to a model."""
+    if recipe.gradient_checkpointing:  # a method may have enabled it as well
         model.streams.gradient_checkpointing = True
     if recipe.low_precision_frozen:
         cast_frozen_parameters(model, accelerator.mixed_precision)
 
 
 def cast_frozen_parameters(model: TaskModel, precision: str) -> None:
-    """Puts frozen linears and convolutions into the type that mixed precision would cast them to at each use.
+    """Cast frozen linears and convolutions to the dtype to which mixed precision would cast them at each use.
 
-    Norms, embeddings and what is trained stay in float32.
+    Norms, embeddings and trained parameters remain in float32.
     """
     for module in model.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d) and precision in _TYPES:
+        if isinstance(module, nn.Linear | nn.Conv2d) and precision in _DTYPES:
             for parameter in module.parameters(recurse=False):
                 if not parameter.requires_grad:
-                    parameter.data = parameter.data.to(_TYPES[precision])
+                    parameter.data = parameter.data.to(_DTYPES[precision])
 
 
 @lru_cache(maxsize=4)
 def _loaded(checksum: str, **source: Any) -> Stream:
-    """The stream; `checksum` is of its encoder, which may have changed since it was last loaded."""
+    """Return a stream; `checksum` is that of its encoder, which may have changed since it was last loaded."""
     return load_stream(**source)
 
 
 def _pretrained(source: Mapping[str, Any]) -> Stream:
-    """A stream of its own for each run, copied from what the runs of this process load once."""
+    """Return a copy of a stream that the runs of this process load once."""
     return copy.deepcopy(_loaded(encoder_checksum(source["model"]), **source))
 
 
 def make_accelerator(device: str, recipe: Recipe) -> Accelerator:
-    """Device, precision and processes as a command and a recipe ask for them.
+    """Return the device, precision and processes for a run.
+
+    Args:
+        device: "auto", "cpu" or "cuda".
+        recipe: Precision and compilation.
 
     Raises:
-        UsageError: the device is not there, or cannot compute in this precision.
+        UsageError: The device is missing or does not support the precision.
     """
     precision, compiled = recipe.precision, recipe.compile
     if device == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: torch finds no CUDA device here; --device auto takes what there is")
+        raise UsageError("--device cuda: torch finds no CUDA device on this machine; use --device auto")
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if precision == "auto":
         # bfloat16 autocast is slower than float32 on most CPUs.
         precision = "bf16" if not on_cpu and torch.cuda.is_bf16_supported() else "no"
     if precision == "fp16" and on_cpu:
-        raise UsageError("precision fp16 needs a GPU: --set train.precision=auto takes float32 on a CPU")
-    # Its state is shared by all accelerators of a process: an earlier run's device and precision must not stay.
+        raise UsageError("precision fp16 needs a GPU: use --set train.precision=auto, which is float32 on a CPU")
+    # All accelerators of a process share this state: reset the device and precision of an earlier run.
     AcceleratorState._reset_state(reset_partial_state=True)
     GradientState._reset_state()
     return Accelerator(
         cpu=on_cpu,
         mixed_precision=precision,
         dynamo_backend="inductor" if compiled else None,
-        # An encoder has parameters that a task does not use, as that for masked patches: `full` trains them too.
+        # Encoders have parameters that tasks do not use, such as the mask token, which `full` trains too.
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
 
 
 def device_name(device: torch.device) -> str:
-    """The name of a device."""
+    """Return the name of a device."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)

@@ -1,4 +1,4 @@
-"""One step of the optimiser on a batch, which may be taken in parts and shared by several processes."""
+"""One optimizer step on a batch, which may be split into parts and shared by several processes."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ def take_step(
     step: int,
     micro_batch: int | None = None,
 ) -> Tensor:
-    """One step of the optimiser on a batch.
+    """Take one optimizer step on a batch.
 
     Args:
-        wrapped: the model, as the accelerator prepared it, as is `optimiser`.
-        method: gets its turn, unless the step is skipped: fp16 skips those whose gradients are not finite.
-        task: the loss: the mean over samples, as every task's is.
-        batch: of all processes together, the same in each.
-        optimiser: of the model.
-        accelerator: device, precision and processes.
-        clip: as in the recipe.
-        step: its number, from 0.
-        micro_batch: as in the recipe.
+        wrapped: The model, prepared by the accelerator.
+        method: Adds its loss term, and acts after the step unless fp16 skips it because gradients are not finite.
+        task: Its loss is the mean over samples.
+        batch: The batch of all processes together, the same in each.
+        optimiser: The optimizer, prepared by the accelerator.
+        accelerator: Device, precision and processes.
+        clip: Maximum norm of the gradient; 0 for no clipping.
+        step: Number of the step, from 0.
+        micro_batch: Samples that go through the model at a time; None for all.
 
     Returns:
-        The task's loss, detached; of several processes each has a part of it, and their sum is the batch's.
+        The task's loss, detached. With several processes, each returns a part; their sum is the loss of the batch.
     """
     parts = list(_parts(batch, micro_batch or len(next(iter(batch.values()))), accelerator))
     total: Tensor | None = None
-    for number, (part, share) in enumerate(parts, start=1):
+    for number, (part, fraction) in enumerate(parts, start=1):
         last = number == len(parts)
         with nullcontext() if last else accelerator.no_sync(wrapped):
             with accelerator.autocast():
-                loss = _scaled(task.loss(wrapped(part), part), share)
-            # Gradients of several processes are averaged, and the shares are of the sum.
+                loss = _scaled(task.loss(wrapped(part), part), fraction)
+            # Gradients are averaged over processes, but the parts of the loss must be summed.
             objective = _scaled(loss, accelerator.num_processes)
             extra = method.loss() if last else None
             accelerator.backward(objective if extra is None else objective + extra)
@@ -62,28 +62,30 @@ def take_step(
 
 
 def _update(optimiser: torch.optim.Optimizer, accelerator: Accelerator, clip: float) -> bool:
-    """Clip the gradients and step; return whether the step was taken, or skipped as their scaler does in fp16."""
+    """Clip the gradients and step; return whether the step was taken rather than skipped, as fp16 scaling may."""
     scaler = accelerator.scaler
-    # Accelerate's own `clip_grad_norm_` would unscale the gradients of every optimiser that it has prepared so far:
-    # those of a head that was trained first, and has an optimiser of its own for that, twice.
+    # Accelerate's own `clip_grad_norm_` would unscale the gradients of every optimizer that it has prepared so far. A
+    # head that is trained first has its own optimizer, so its gradients would be unscaled twice.
     accelerator.unscale_gradients(optimiser)
     if clip:
         nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
     scale = scaler.get_scale() if scaler else 0.0
     optimiser.step()
-    # Only a skipped step lowers the scale. Accelerate's `step_was_skipped` is never true of a fused optimiser, which is
-    # called all the same and leaves the parameters alone.
+    # Only a skipped step lowers the scale. Accelerate's `step_was_skipped` is never true with a fused optimizer, which
+    # is called in any case and leaves the parameters unchanged.
     return not scaler or scaler.get_scale() >= scale
 
 
-def _parts(batch: dict[str, Tensor], most: int, accelerator: Accelerator) -> Iterator[tuple[dict[str, Tensor], float]]:
-    """Rows of this process of a batch, so many at a time, each with its share of the batch."""
+def _parts(
+    batch: dict[str, Tensor], max_samples: int, accelerator: Accelerator
+) -> Iterator[tuple[dict[str, Tensor], float]]:
+    """Yield this process's rows of a batch, up to `max_samples` at a time, with their fraction of the batch."""
     samples = len(next(iter(batch.values())))
-    own = rows(samples, accelerator.process_index, accelerator.num_processes)
-    if not own:  # it must take part all the same, since the others wait for it
+    indexes = rows(samples, accelerator.process_index, accelerator.num_processes)
+    if not indexes:  # it must take part nevertheless, since other processes wait for it
         yield {name: values[:1] for name, values in batch.items()}, 0.0
-    for start in range(own.start, own.stop, most):
-        stop = min(start + most, own.stop)
+    for start in range(indexes.start, indexes.stop, max_samples):
+        stop = min(start + max_samples, indexes.stop)
         yield {name: values[start:stop] for name, values in batch.items()}, (stop - start) / samples
 
 

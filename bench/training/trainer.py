@@ -1,4 +1,4 @@
-"""Trains a model and picks its best epoch on the validation split."""
+"""Training of a model, and the choice of its best epoch on the validation split."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.config.recipe import Recipe
 from bench.data.loader import load, on_device
 from bench.errors import BenchError
 from bench.measurement.memory import Peak, StepClock
-from bench.methods.base import Method, kept_buffers
+from bench.methods.base import Method, persistent_buffers
 from bench.methods.head import HeadOnly
 from bench.progress import bar
 from bench.records.schema import Epoch
@@ -30,40 +30,42 @@ from bench.training.frozen_features import Augment, without_streams
 from bench.training.optimizer import make_optimiser, make_schedule, rate
 from bench.training.step import take_step
 
-STEP = "steps_done"
-"""What an exception from training tells besides: how many steps were done before it."""
+STEPS_DONE = "steps_done"
+"""The attribute of exceptions from training with the number of steps done before."""
 
-_CHECK_EVERY = 20  # steps between two looks at the losses, which make a GPU wait
-_LOWEST_SCALE = 2.0**-24  # of losses in fp16; it begins at 2^16, and each step whose gradients are not finite halves it
+_CHECK_EVERY = 20  # steps between checks of the losses, which make a GPU wait
+_LOWEST_SCALE = (
+    2.0**-24
+)  # of losses in fp16; the scale starts at 2^16 and is halved by each step with non-finite gradients
 
 _log = logging.getLogger(__name__)
 
 EpochCallback = Callable[[Epoch, Mapping[str, float]], object]
-"""Takes each epoch's validation, and the learning rates of its last step by the optimiser's groups."""
+"""Receives each epoch's validation entry, and the learning rates of its last step by parameter group."""
 
 
 def no_callback(entry: Epoch, rates: Mapping[str, float]) -> None:
-    """Does nothing."""
+    """Do nothing."""
 
 
 class DivergedError(BenchError):
-    """A loss, a gradient or a weight was not finite."""
+    """A loss, gradient or weight was not finite."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What training gave.
+    """The result of training.
 
     Attributes:
-        curve: the validation curve.
-        best_epoch: the epoch whose weights the model now has.
-        validation: what was measured of each validation sample at its end.
-        throughput: samples a second.
-        no_gradient: trained parameters in tensors that no gradient ever reached.
-        seconds: how long it took, with what was done before the run was killed.
-        seconds_before: how much of that was before.
-        ends: of those seconds, how many had gone by at the end of each epoch.
-        resumed: epochs that were done before.
+        curve: The validation curve.
+        best_epoch: The epoch whose weights the model has.
+        validation: The measures of each validation sample after that epoch.
+        throughput: Training samples per second.
+        no_gradient: Number of trained parameters in tensors that no gradient ever reached.
+        seconds: Duration, including the time before an interruption.
+        seconds_before: The part of it before an interruption.
+        ends: Seconds from the start to the end of each epoch.
+        resumed: Number of epochs done before an interruption.
     """
 
     curve: list[Epoch]
@@ -96,44 +98,44 @@ def train(
     peak: Peak | None = None,
     callback: EpochCallback = no_callback,
 ) -> Trained:
-    """Trains what the method and the task left trainable, and leaves the model with the weights of its best epoch.
+    """Train the trainable parameters of a model, and leave it with the weights of its best epoch.
 
-    AdamW; the learning rates rise over the warm-up and then go as the recipe's schedule says. The test split is not
-    seen. Several processes share each batch, and come to what one comes to with it.
+    The optimizer is AdamW; learning rates rise during the warm-up and then follow the recipe's schedule. The test split
+    is not used. Several processes share each batch, with the same result as one process.
 
     Args:
-        model: streams with the method attached, and head; moved to the accelerator's device.
-        method: gets its turn after each backward pass and may add a term to the loss.
-        task: loss and scores.
-        recipe: how to train.
+        model: The streams with the method attached, and the head; moved to the accelerator's device.
+        method: May add a term to the loss and act after each step.
+        task: Loss and scores.
+        recipe: How to train.
         splits: "train" and "val".
-        accelerator: device, precision and processes.
-        seed: fixes the order of the samples and their augmentation.
-        label: what the progress bar says.
-        checkpoint: where the state is kept after each epoch, and taken up from; None to keep none.
-        peak: what watches the memory; it is told of the peak that an earlier process saw.
-        callback: is called with each epoch's validation and learning rates, those of an earlier process too.
+        accelerator: Device, precision and processes.
+        seed: Seed of the order of samples and of their augmentation.
+        label: Text of the progress bar.
+        checkpoint: Saves the state after each epoch and resumes from it; None to save none.
+        peak: Measures memory; raised to the peak of an interrupted process.
+        callback: Called with the validation entry and learning rates of each epoch, including resumed ones.
 
     Raises:
-        DivergedError: losses, gradients or weights were not finite; says at which step.
+        DivergedError: Losses, gradients or weights were not finite; names the step.
     """
     started = time.perf_counter()
     ends: list[float] = []
     augment: Augment = task.augment
-    kept = checkpoint.load() if checkpoint else None
+    resumed_state = checkpoint.load() if checkpoint else None
     if not any(parameter.requires_grad for parameter in model.streams.parameters()):
         splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
         recipe = replace(recipe, epochs=recipe.head_first + recipe.head_factor * recipe.epochs)
-    elif recipe.head_first and not kept:
+    elif recipe.head_first and not resumed_state:
         _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed=seed, label=label)
     training = _Training(model, method, task, recipe, splits["train"], accelerator, seed=seed, augment=augment)
-    if kept:
-        training.restore(kept["training"])
-        ends = kept["ends"]
+    if resumed_state:
+        training.restore(resumed_state["training"])
+        ends = resumed_state["ends"]
         if peak:
-            peak.raise_to(kept["peak"])
-        _log.info("%s: goes on after epoch %d of %d", label, len(training.curve), recipe.epochs)
-    resumed, before = len(training.curve), ends[-1] if ends else 0.0
+            peak.raise_to(resumed_state["peak"])
+        _log.info("%s: resumes after epoch %d of %d", label, len(training.curve), recipe.epochs)
+    resumed, seconds_before = len(training.curve), ends[-1] if ends else 0.0
     for entry in training.curve:
         callback(entry, training.rates(entry))
     try:
@@ -142,15 +144,15 @@ def train(
             while not training.is_done():
                 loss = training.epoch(progress.update)
                 measured, _ = score(model, task, splits["val"], recipe, accelerator)
-                scores = training.note(loss, measured)
-                ends.append(time.perf_counter() - started + before)
+                scores = training.record_epoch(loss, measured)
+                ends.append(time.perf_counter() - started + seconds_before)
                 callback(training.curve[-1], training.rates(training.curve[-1]))
                 progress.set_postfix_str(f"{task.metric} {scores[task.metric]:.1f}", refresh=False)
                 if checkpoint and accelerator.is_main_process:
-                    seen = peak.so_far() if peak else 0
-                    checkpoint.save({"training": training.state(), "ends": ends, "peak": seen})
+                    peak_bytes = peak.so_far() if peak else 0
+                    checkpoint.save({"training": training.state(), "ends": ends, "peak": peak_bytes})
     except Exception as error:
-        setattr(error, STEP, training.step)
+        setattr(error, STEPS_DONE, training.step)
         raise
     _set(training.changing(), training.best)
     return Trained(
@@ -159,8 +161,8 @@ def train(
         validation=training.measured_best,
         throughput=training.clock.throughput(),
         no_gradient=training.no_gradient(),
-        seconds=time.perf_counter() - started + before,
-        seconds_before=before,
+        seconds=time.perf_counter() - started + seconds_before,
+        seconds_before=seconds_before,
         ends=ends,
         resumed=resumed,
     )
@@ -176,7 +178,7 @@ def _train_head(
     seed: int,
     label: str,
 ) -> None:
-    """Trains the head on what the streams give as they are, and leaves it with the weights of its best epoch."""
+    """Train the head on the frozen streams, and leave it with the weights of its best epoch."""
     trained = [parameter for parameter in model.streams.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
@@ -185,26 +187,26 @@ def _train_head(
     with bar(range(training.steps), f"{label}: head", unit="step") as progress:
         while not training.is_done():
             loss = training.epoch(progress.update)
-            training.note(loss, score(model, task, splits["val"], recipe, accelerator)[0])
+            training.record_epoch(loss, score(model, task, splits["val"], recipe, accelerator)[0])
     _set(training.changing(), training.best)
     for parameter in trained:
         parameter.requires_grad_()
     _log.debug(
-        "%s: the head alone came to %s", label, training.curve[best_epoch(training.curve, task.metric) - 1].scores
+        "%s: the head alone scored %s", label, training.curve[best_epoch(training.curve, task.metric) - 1].scores
     )
 
 
 class _Training:
-    """A model being trained: all that an epoch changes, which can be kept and taken up again.
+    """A model in training: everything that an epoch changes, which can be saved and restored.
 
     Attributes:
-        steps: of the optimiser, over all epochs.
-        step: of these, how many are done.
-        curve: the validation curve so far.
-        trained: parameters that are trained, by name.
-        best: the values after the best epoch so far of what `changing` returns.
-        measured_best: what was measured of the validation samples then.
-        clock: times the steps.
+        steps: Number of optimizer steps of all epochs.
+        step: Number of steps done.
+        curve: The validation curve so far.
+        trained: The trained parameters, by name.
+        best: The values of `changing` after the best epoch so far.
+        measured_best: The measures of the validation samples at that time.
+        clock: Times the steps.
     """
 
     def __init__(
@@ -221,9 +223,9 @@ class _Training:
     ) -> None:
         self.model, self.method, self.task, self.augment = model, method, task, augment
         self.recipe, self.accelerator = recipe, accelerator
-        # Every process goes through whole batches, and takes its rows of them once they are augmented: so the draws
-        # are those of one process.
-        self.order, self.chance = (torch.Generator().manual_seed(seed) for _ in range(2))
+        # Every process loads and augments whole batches before it takes its rows of them, so the draws are the same as
+        # with one process.
+        self.order, self.augmentation = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.loader = load(samples, recipe.batch_size, self.order, pin=accelerator.device.type == "cuda")
         self.steps = recipe.epochs * recipe.passes * len(self.loader)
         optimiser = make_optimiser(model, recipe)
@@ -238,13 +240,17 @@ class _Training:
         self.measured_best: Measured = {}
 
     def epoch(self, callback: Callable[[], object]) -> float:
-        """Trains for an epoch, telling after each step; returns the mean loss."""
+        """Train for an epoch and return the mean loss.
+
+        Args:
+            callback: Called after each step.
+        """
         self.model.train()
         losses: list[Tensor] = []
         self.clock.skip()
         passes = (on_device(self.loader, self.accelerator.device) for _ in range(self.recipe.passes))
-        for plain in chain.from_iterable(passes):
-            batch = self.augment(plain, self.chance)
+        for loaded in chain.from_iterable(passes):
+            batch = self.augment(loaded, self.augmentation)
             losses.append(self._take_step(batch))
             self.schedule.step()
             self.step += 1
@@ -254,22 +260,22 @@ class _Training:
             callback()
         _check(losses, self.step - len(losses))
         self._check_step()
-        return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # of each a part in each process
+        return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # each process has a part of each loss
 
     def _check_step(self) -> None:
-        """Checks what the last steps did: scores may look fine though the weights that they are of are not numbers."""
+        """Check the latest steps: scores may look fine although weights are not finite."""
         scaler = self.accelerator.scaler
         if scaler and scaler.get_scale() < _LOWEST_SCALE:
             raise DivergedError(
-                f"up to step {self.step} gradients are not finite in fp16, however the loss is scaled: "
-                "lower the learning rate, or compute in bf16 or float32"
+                f"up to step {self.step}, gradients are not finite in fp16 at any scale of the loss: "
+                "lower the learning rate, or use bf16 or float32"
             )
         finite = [tensor.isfinite().all() for tensor in self.changing().values()]
         if finite and not torch.stack(finite).all():
             raise DivergedError(f"weights are not finite after step {self.step}: lower the learning rate")
 
-    def note(self, loss: float, measured: Measured) -> dict[str, float]:
-        """Notes what came of an epoch, and keeps its weights if they are the best so far; returns the scores."""
+    def record_epoch(self, loss: float, measured: Measured) -> dict[str, float]:
+        """Add an epoch to the curve, store its weights if they are the best so far, and return the scores."""
         scores = self.task.summarise(measured)
         self.curve.append(Epoch(len(self.curve) + 1, self.step, loss, scores))
         if best_epoch(self.curve, self.task.metric) == len(self.curve):
@@ -278,27 +284,27 @@ class _Training:
         return scores
 
     def changing(self) -> dict[str, Tensor]:
-        """The trained parameters, and the buffers that training may change."""
-        return {**self.trained, **kept_buffers(self.model)}
+        """Return the trained parameters and the buffers that training may change."""
+        return {**self.trained, **persistent_buffers(self.model)}
 
     def rates(self, entry: Epoch) -> dict[str, float]:
-        """The learning rates of an epoch's last step, by the optimiser's groups."""
-        share = rate(entry.step - 1, recipe=self.recipe, steps=self.steps)
-        return {group["name"]: share * group["initial_lr"] for group in self.optimiser.param_groups}
+        """Return the learning rates of an epoch's last step, by parameter group."""
+        fraction = rate(entry.step - 1, recipe=self.recipe, steps=self.steps)
+        return {group["name"]: fraction * group["initial_lr"] for group in self.optimiser.param_groups}
 
     def is_done(self) -> bool:
-        """Whether all epochs are done, or none has been better for as many as the recipe waits."""
-        done, patience = len(self.curve), self.recipe.patience
-        return done == self.recipe.epochs or (
-            patience is not None and done > patience and done - best_epoch(self.curve, self.task.metric) >= patience
+        """Return whether all epochs are done, or none has improved for as many as the patience of the recipe."""
+        epochs, patience = len(self.curve), self.recipe.patience
+        return epochs == self.recipe.epochs or (
+            patience is not None and epochs > patience and epochs - best_epoch(self.curve, self.task.metric) >= patience
         )
 
     def no_gradient(self) -> int:
-        """Trained parameters in tensors that no gradient ever reached."""
+        """Return the number of trained parameters in tensors that no gradient ever reached."""
         return sum(p.numel() for p in self.trained.values() if not _was_reached(self.optimiser.state.get(p, {})))
 
     def state(self) -> dict[str, Any]:
-        """All that an epoch changes, as tensors and plain values."""
+        """Return everything that an epoch changes, as tensors and plain values."""
         device, scaler = self.accelerator.device, self.accelerator.scaler
         return {
             "curve": [asdict(entry) for entry in self.curve],
@@ -315,7 +321,7 @@ class _Training:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Takes up what `state` gave."""
+        """Restore what `state` returned."""
         device, scaler = self.accelerator.device, self.accelerator.scaler
         self.curve = [Epoch(**entry) for entry in state["curve"]]
         self.step = self.curve[-1].step
@@ -334,7 +340,7 @@ class _Training:
         self.clock.add(state["rates"])
 
     def _generators(self) -> tuple[torch.Generator, ...]:
-        return self.order, self.chance, torch.default_generator  # the last one draws for dropout
+        return self.order, self.augmentation, torch.default_generator  # the last one is that of dropout
 
     def _take_step(self, batch: dict[str, Tensor]) -> Tensor:
         return take_step(
@@ -357,15 +363,15 @@ def _set(tensors: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
 
 
 def _was_reached(state: Mapping[str, Tensor]) -> bool:
-    """Whether a gradient other than 0 ever came to a parameter, from what AdamW knows of it.
+    """Return whether a non-zero gradient ever reached a parameter, according to its state in AdamW.
 
-    Weight decay alone moves a parameter too, so whether it has changed does not tell.
+    Weight decay changes parameters too, so a changed value is no evidence.
     """
     return any(bool(state[name].any()) for name in ("exp_avg", "exp_avg_sq") if name in state)
 
 
 def best_epoch(curve: list[Epoch], metric: str) -> int:
-    """The epoch with the highest validation score, the first of equals; what is no number is the worst."""
+    """Return the epoch with the highest validation score, the first of equals; non-finite scores rank lowest."""
 
     def rank(entry: Epoch) -> tuple[bool, float, int]:
         score = entry.scores[metric]

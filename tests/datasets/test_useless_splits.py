@@ -60,7 +60,9 @@ def test_masks_that_can_be_none_are_refused(release, name, split, value, kind):
     masks = sorted(root.rglob(f"gt_masks/{split}/**/*.png"))
     for path in masks:
         Image.fromarray(np.full((8, 8), value, np.uint8)).save(path)
-    with pytest.raises(DataError, match=f"{split} of .*all masks are {kind}, as {re.escape(str(masks[0]))}.*verify"):
+    with pytest.raises(
+        DataError, match=f"{split} of .*all masks are {kind}, such as {re.escape(str(masks[0]))}.*verify"
+    ):
         opened(name, root)
 
 
@@ -88,9 +90,7 @@ def annotate(root: Path, segmentation: object) -> None:
 def test_empty_masks_of_objects_are_refused_where_masks_are_scored(release):
     root = release("refcoco")
     annotate(root, [[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]])
-    with pytest.raises(
-        DataError, match=r"train of .*all masks are empty, as that of annotation \d+ in instances\.json"
-    ):
+    with pytest.raises(DataError, match=r"train of .*all masks are empty, as is annotation \d+ in instances\.json"):
         opened("refcoco", root)
     assert opened("refcoco:box", root).counts["train"] > 0
 
@@ -98,7 +98,7 @@ def test_empty_masks_of_objects_are_refused_where_masks_are_scored(release):
 def test_masks_of_objects_that_cover_every_picture_are_refused(release):
     root = release("refcoco")
     annotate(root, None)
-    with pytest.raises(DataError, match=r"of .*all masks are full, as that of annotation"):
+    with pytest.raises(DataError, match=r"of .*all masks are full, as is annotation"):
         opened("refcoco:mask", root)
     with pytest.raises(DataError, match=r"annotation \d+: bbox .* and segmentation do not match"):
         opened("refcoco", root)
@@ -111,7 +111,9 @@ def test_a_split_without_any_event_is_refused(release):
     after = [re.sub(r"&\d+&\d+$", "&0&0", line) for line in before]
     assert after != before
     path.write_text("\n".join(after))
-    with pytest.raises(DataError, match=r"val of .*every second of every video is background, as those of val000000"):
+    with pytest.raises(
+        DataError, match=r"val of .*every second of every video is background, such as those of val000000"
+    ):
         opened("ave", root)
 
 

@@ -220,7 +220,7 @@ def test_what_was_saved_after_the_allocation_is_loaded_into_the_trained_model(tr
         ({"orthogonality": -0.1}, "orthogonality must not be below 0"),
         ({"interval": 0}, "interval must be at least 1"),
         ({"warmup": -0.1}, "warmup and final must not be below 0"),
-        ({"warmup": 0.5, "final": 0.5}, "less than 1 together"),
+        ({"warmup": 0.5, "final": 0.5}, "their sum must be less than 1"),
     ],
 )
 def test_settings_without_sense_are_told(values, told):

@@ -82,7 +82,7 @@ def test_several_streams_may_tell_one(make_model, make_inputs):
 
 
 def test_paths_between_other_streams_are_refused():
-    for path, told in (("vision>text", "vision, audio"), ("audio>audio", "audio>audio does not join two")):
+    for path, told in (("vision>text", "vision, audio"), ("audio>audio", "audio>audio must connect two")):
         method = CoLA(paths=(path,))
         with pytest.raises(ValueError, match=told):
             method.check_streams(["vision", "audio"])
@@ -146,8 +146,11 @@ def test_the_hidden_width_is_given_as_such(make_model, make_inputs, values, widt
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"hidden": {"vision": 3, "text": 3}}, "hidden: text is none of the streams here: vision, audio"),
-        ({"hidden": {"vision": 3}}, "hidden: audio reads another stream too: give its width, or one number for all"),
+        ({"hidden": {"vision": 3, "text": 3}}, "hidden: text must be one of the streams vision, audio"),
+        (
+            {"hidden": {"vision": 3}},
+            "hidden: audio reads another stream too: set its width, or one number for all streams",
+        ),
     ],
 )
 def test_hidden_widths_of_other_streams_are_refused(values, told):
@@ -167,7 +170,7 @@ def test_hidden_widths_on_the_command_line():
     assert reduced["reduction"] == 2 and "hidden" not in reduced
     assert "reduction" not in settings_of()
     told = {
-        ("cola.hidden={visoin=4, audio=8}",): "cola: hidden: visoin is none of the streams here: vision, audio",
+        ("cola.hidden={visoin=4, audio=8}",): "cola: hidden: visoin must be one of the streams vision, audio",
         ("cola.reduction=2",): "set hidden=none, or reduction=16, its default",
         ("cola.hidden={vision=1.5}",): r"must be a whole number or a table, each a whole number or none",
     }
@@ -308,7 +311,7 @@ def test_rank_and_scale_follow_the_intra_modal_path(make_model, name, values, ra
         ({"hidden": 0}, "hidden must be at least 1"),
         ({"hidden": {"vision": 0}}, "hidden must be at least 1"),
         ({"hidden": {}}, "hidden must be at least 1"),
-        ({"hidden": 4, "reduction": 4}, "both give the hypernetworks' hidden width"),
+        ({"hidden": 4, "reduction": 4}, "both set the hypernetworks' hidden width"),
         ({"paths": ("vision",)}, "write source>target, as in vision>audio, not vision"),
         ({"paths": ("a>b>c",)}, "write source>target, as in vision>audio, not a>b>c"),
         ({"r": 0}, "r must be at least 1"),

@@ -34,11 +34,11 @@ def trained(model, name: str, **values) -> int:
         ("peft:VERA", "PEFT has no type VERA that adapts encoders: did you mean vera"),
         ("peft:ia", "PEFT has no type ia that adapts encoders: "),
         ("peft:prompt_tuning", "PEFT has no type prompt_tuning that adapts encoders: "),
-        ("peft:adalora", "peft:adalora does not apply here: it is a method here: adalora"),
-        ("peft:poly", "peft:poly does not apply here: it is told the task with every batch"),
-        ("peft:trainable_tokens", "it trains embeddings of tokens"),
+        ("peft:adalora", "peft:adalora is not supported: use the method adalora"),
+        ("peft:poly", "peft:poly is not supported: it needs the task with every batch"),
+        ("peft:trainable_tokens", "it trains token embeddings"),
         ("peft:adaption_prompt", "it changes the attention of language models"),
-        ("peft:osf", "PEFT cannot give the weights back that it changes"),
+        ("peft:osf", "PEFT cannot restore the weights that it changes"),
     ],
 )
 def test_types_that_do_not_apply_are_told(name, told):

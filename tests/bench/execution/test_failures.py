@@ -21,7 +21,7 @@ from bench.execution import single_run
 from bench.execution.sweep import sweep
 from bench.records import store
 from bench.training import trainer
-from bench.training.trainer import STEP, DivergedError
+from bench.training.trainer import STEPS_DONE, DivergedError
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def troubled(monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
         if spec.seed == 1:
             error = DivergedError("the loss is nan at step 7: lower the learning rate")
-            setattr(error, STEP, 20)
+            setattr(error, STEPS_DONE, 20)
             raise error
         if spec.seed == 2:
             raise ZeroDivisionError("a mistake in the code")

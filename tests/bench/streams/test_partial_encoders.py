@@ -179,7 +179,7 @@ def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
     for name in ("preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).unlink()
     message = told(str(tmp_path))
-    files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Save it again"
+    files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Save it"
     assert f"the encoder in the folder {tmp_path} is incomplete: {files}" in message
     assert "hf download" not in message
 

@@ -9,7 +9,7 @@ from pycocotools import mask as coco
 
 from bench.tasks.augment import jitter, mirror_with_text, shrink
 from bench.tasks.grounding import Grounding
-from bench.tasks.grounding_head import GroundingDecoder, around
+from bench.tasks.grounding_head import GroundingDecoder, near_places
 from bench.tasks.grounding_samples import mirror_words, unpack
 from bench.tasks.refcoco import RefCOCO, task_class
 from bench.tasks.square import Square
@@ -66,7 +66,7 @@ def test_masks_are_compared_at_the_pictures_own_resolution():
     logits[0, 0] = 1  # beside the picture
     truth = np.array([[True, True, True, False], [False] * 4])
     found = scored(RefCOCOMask(), logits, [truth])
-    assert (found["both"].item(), found["either"].item()) == (2, 3)
+    assert (found["intersection"].item(), found["union"].item()) == (2, 3)
 
 
 @given(st.integers(0, 2**31 - 1))
@@ -110,8 +110,8 @@ def test_clamping_is_of_each_picture_by_itself():
 def test_metrics_by_hand():
     measured = {
         "box_iou": torch.tensor([0.5, 0.49, 0.9, 0.0]),
-        "both": torch.tensor([10.0, 0.0, 65.0, 9.0]),
-        "either": torch.tensor([10.0, 5.0, 100.0, 10.0]),
+        "intersection": torch.tensor([10.0, 0.0, 65.0, 9.0]),
+        "union": torch.tensor([10.0, 5.0, 100.0, 10.0]),
     }
     found = RefCOCO().summarise(measured)
     assert found["accuracy@0.5"] == 50
@@ -251,6 +251,6 @@ def test_scoring_takes_one_of_two_objects_and_training_the_mean():
 @pytest.mark.parametrize(("rows", "columns", "down", "across"), [(8, 8, 1, 1), (28, 28, 4, 4), (2, 40, 1, 5)])
 def test_places_around_one(rows, columns, down, across):
     place = torch.tensor([(rows // 2) * columns + columns // 2, 0])
-    middle, corner = around(place, rows, columns).unflatten(1, (rows, columns)).int()
+    middle, corner = near_places(place, rows, columns).unflatten(1, (rows, columns)).int()
     assert middle.any(1).sum() == min(2 * down + 1, rows) and middle.any(0).sum() == 2 * across + 1
     assert corner[: down + 1, : across + 1].all() and corner.sum() == (down + 1) * (across + 1)

@@ -17,7 +17,7 @@ def test_a_box_comes_back(square, shares):
     top, bottom = sorted(shares[2:])
     width, height = square.width, square.height
     there = square.box((left * width, top * height, (right - left) * width, (bottom - top) * height))
-    assert square.shares(there) == pytest.approx((left, top, right, bottom), abs=1e-4)
+    assert square.image_fractions(there) == pytest.approx((left, top, right, bottom), abs=1e-4)
 
 
 @given(squares)
@@ -29,10 +29,14 @@ def test_the_edges_are_those_of_the_box_of_the_whole_picture(square):
 
 def test_a_box_is_cut_off_at_the_pictures_edges_not_at_the_squares():
     """A 2 x 4 picture takes the middle half of a 4 x 4 square."""
-    assert Square(2, 4).shares(np.array([0.5, 0.5, 2.0, 0.8])) == (0, 0, 1, 1)
-    assert Square(2, 4).shares(np.array([0.25, 0.4, 0.5, 0.4])) == pytest.approx((0, 0, 0.5, 0.7))
-    assert Square(2, 4).shares(np.array([0.5, 0.1, 0.5, 0.2])) == (0.25, 0, 0.75, 0), "it lies above the picture"
-    assert Square(2, 4, keep_aspect=False).shares(np.array([0.5, 0.1, 0.5, 0.2])) == pytest.approx((0.25, 0, 0.75, 0.2))
+    assert Square(2, 4).image_fractions(np.array([0.5, 0.5, 2.0, 0.8])) == (0, 0, 1, 1)
+    assert Square(2, 4).image_fractions(np.array([0.25, 0.4, 0.5, 0.4])) == pytest.approx((0, 0, 0.5, 0.7))
+    assert Square(2, 4).image_fractions(np.array([0.5, 0.1, 0.5, 0.2])) == (0.25, 0, 0.75, 0), (
+        "it lies above the picture"
+    )
+    assert Square(2, 4, keep_aspect=False).image_fractions(np.array([0.5, 0.1, 0.5, 0.2])) == pytest.approx(
+        (0.25, 0, 0.75, 0.2)
+    )
 
 
 def test_a_wide_picture_lies_in_the_middle():
