@@ -64,5 +64,5 @@ def test_frames_of_avs():
 def test_a_task_of_others_that_makes_none_up_is_told_of():
     (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
     task = type("Own", (registry.load("tasks", "ave"),), {"example": Task.example})()
-    with pytest.raises(BenchError, match="Own makes up no samples"):
+    with pytest.raises(BenchError, match="Own has no random samples"):
         examples(task, random_streams(spec), 1, torch.device("cpu"))

@@ -65,7 +65,7 @@ def test_they_are_no_records_of_runs_and_runs_are_none(specs, tmp_path):
     assert store.read_all(tmp_path) == []
     with pytest.raises(BenchError, match="no readable record"):
         store.read(path)
-    with pytest.raises(BenchError, match="no efficiency record"):
+    with pytest.raises(BenchError, match="not an efficiency record"):
         efficiency.read(store.write(mocks.record(specs[0]), tmp_path))
     assert "score" not in json.loads(path.read_text()) and "scores" not in json.loads(path.read_text())
 
@@ -74,10 +74,10 @@ def test_they_are_no_records_of_runs_and_runs_are_none(specs, tmp_path):
     ("change", "told"),
     [
         ({"schema": 3}, "schema is 3"),
-        ({"score": 70.0}, "unknown: score"),
+        ({"score": 70.0}, "unknown keys: score"),
         ({"kind": "run"}, "kind"),
         ({"rounds": "five"}, "rounds"),
-        ({"memory": {"kind": "kept", "step": 1, "resident": 2, "peak": 3}}, "unknown: memory.peak"),
+        ({"memory": {"kind": "kept", "step": 1, "resident": 2, "peak": 3}}, "unknown keys: memory.peak"),
         ({"speed": None}, "speed"),
         ({"batch_size": 0}, r"\$\.batch_size"),
         ({"operations": {"train": 1e300, "score": 1.0}}, r"operations\.train"),

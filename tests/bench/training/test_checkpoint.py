@@ -1,4 +1,4 @@
-"""A checkpoint is read as plain values, takes no more room than its file, and is left aside where it is broken."""
+"""A checkpoint is read as plain values, takes no more room than its file, and is ignored if it is broken."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_what_is_kept_is_taken_up_by_the_same_code_only(checkpoint):
 
 def test_one_that_is_cut_short_is_left_aside(checkpoint, caplog):
     checkpoint.path.write_bytes(checkpoint.path.read_bytes()[:-100])
-    assert checkpoint.load() is None and "is left aside" in caplog.text
+    assert checkpoint.load() is None and "is ignored" in caplog.text
 
 
 @pytest.mark.parametrize("room", [0, 100_000])  # torch has an error of its own where it can write a part
@@ -38,7 +38,7 @@ def test_a_full_disk_is_named_as_such_once_a_run(tmp_path, caplog, room):
         with mocks.full_disk(room):
             made.save({"weights": torch.arange(values)})
     (warning,) = (each.message for each in caplog.records)
-    assert warning == f"no checkpoint can be kept in {tmp_path / 'full.pt'}: [Errno 27] File too large"
+    assert warning == f"cannot write a checkpoint to {tmp_path / 'full.pt'}: [Errno 27] File too large"
     assert not list(tmp_path.iterdir())
     made.save({"weights": torch.arange(values)})
     assert made.load(), "there is room again"

@@ -102,13 +102,13 @@ def test_a_view_is_drawn_for_each_sample_by_itself():
 def test_with_views_the_streams_see_each_training_sample_that_often_only(options, monkeypatch):
     setup = set_up(spec("ave", "ave.views=2"), options)
     counts = {"seen": 0}
-    real = module._computed
+    real = module._with_states
 
     def counted(model, plain, accelerator):
         counts["seen"] += len(plain["label"])
         return real(model, plain, accelerator)
 
-    monkeypatch.setattr(module, "_computed", counted)
+    monkeypatch.setattr(module, "_with_states", counted)
     record = execute(spec("ave", "ave.views=2"), options)
     assert record.status == "ok" and len(record.scores.validation) == 8  # two epochs, times the head's factor
     assert counts["seen"] == 2 * setup.data.counts["train"] + setup.data.counts["val"]
