@@ -217,8 +217,8 @@ def test_settings_of_members_of_families_are_told_by_their_whole_names():
 @pytest.mark.parametrize(
     ("paths", "told"),
     [
-        ("vision>audi", "cola: paths: vision>audi does not join two of the streams here: vision, audio"),
-        ("audio>audio", "cola: paths: audio>audio must connect two of the streams here: vision, audio"),
+        ("vision>audi", "cola: paths: vision>audi must connect two of the streams vision, audio"),
+        ("audio>audio", "cola: paths: audio>audio must connect two of the streams vision, audio"),
         ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
     ],
 )
