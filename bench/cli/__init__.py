@@ -1,7 +1,7 @@
-"""The command line: a module a subcommand, each with `add_arguments` and `main`. Only here may be printed.
+"""The command line: one module per subcommand, with `add_arguments` and `main`. Only this package prints.
 
-Exit codes: 0 where all went well, 1 where a run failed, something is missing, a score is not the recorded one, standard
-output cannot be written, or a signal ended the command, and 2 where the command is wrong.
+Exit codes: 0 for success; 1 if a run failed, something is missing, a score differs from the recorded one, standard
+output cannot be written, or a signal ended the command; 2 if the command line is wrong.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from bench.system import distributed, memory_errors, signals
 
 COMMANDS = {
     "run": "train and score methods on tasks, and compare them",
-    "status": "tell what of a results folder is done, what failed, and what is under way",
+    "status": "show which runs of a results folder are finished, failed or in progress",
     "eval": "score an adapter that `bench run --save-adapters` saved",
-    "show": "draw samples of a run, with what is true and what it predicted, into one picture",
-    "list": "list methods, tasks, suites, executors, or the types that peft:<type> takes",
+    "show": "draw samples of a run, with ground truth and predictions, into one picture",
+    "list": "list methods, tasks, suites, executors, or the types for peft:<type>",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
-    "power": "tell from recorded variance how many seeds a gain needs",
-    "profile": "measure what methods cost at full size, on random weights and samples: no data, no score",
-    "tune": "search each method's learning rate with equal trials, by validation score",
-    "data": "tell where official releases are to be had, look for what is wrong with one, and prepare one",
-    "check": "rerun a small subset and compare it with a baseline, for CI",
+    "power": "compute from recorded variance how many seeds it takes to detect a gain",
+    "profile": "measure the memory and speed of methods at full size, on random weights and samples",
+    "tune": "search each method's learning rate by validation score, with equally many trials",
+    "data": "show where to get official releases, verify one, or prepare one",
+    "check": "rerun a small subset of runs and compare it with a baseline, for CI",
     "export": "write records as CSV, Parquet, PEFT's method comparison or a model card's model-index",
     "pretrain": "pretrain an embedded encoder on generated media of one modality",
 }
-"""What each does. A command's module is imported only where it is the one that was asked for: others may take long."""
+"""What each command does. Only the module of the requested command is imported, since some take long to import."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one command.
+    """Run one command.
 
     Args:
         argv: the arguments after the program's name.
@@ -53,14 +53,14 @@ def main(argv: Sequence[str]) -> int:
         if args.command != "run":
             distributed.refuse_several(f"bench {args.command}")
         _set_up_output(args)
-        # A run that a scheduler ends is recorded as failed. Other commands leave what was not done as ^C does.
+        # A run that a scheduler ends is recorded as failed. Other commands stop as at ^C.
         with signals.raised(Terminated if args.command == "run" else KeyboardInterrupt):
             return args.main(args)
     except (KeyboardInterrupt, Terminated):
         print("bench: stopped", file=sys.stderr)
         return 1
     except UsageError as error:
-        if not distributed.is_main():  # all come to the same, and one tells it
+        if not distributed.is_main():  # all processes have the same error, and one reports it
             return error.exit_code
         count = len(error.problems)
         heading = f"bench: {count} mistakes:\n  " if count > 1 else "bench: "
@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         return 1
 
 
-def _parser(asked: str | None) -> argparse.ArgumentParser:
+def _parser(requested: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bench",
         description=bench.__doc__,
@@ -87,19 +87,19 @@ def _parser(asked: str | None) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", required=True, metavar="COMMAND")
     for name, about in COMMANDS.items():
         command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
-        if name != asked:
+        if name != requested:
             continue
         module = import_module(f"bench.cli.{name}")
         module.add_arguments(command)
         output = command.add_mutually_exclusive_group()
-        output.add_argument("--quiet", action="store_true", help="no progress, only results and errors")
-        output.add_argument("--verbose", action="store_true", help="tell more of what is done")
+        output.add_argument("--quiet", action="store_true", help="show results and errors only, no progress")
+        output.add_argument("--verbose", action="store_true", help="show more detail")
         command.set_defaults(main=module.main, parser=command)
     return parser
 
 
 def _parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Like `parse_args`, but proposes the nearest names for an unknown command or option."""
+    """Parse arguments as `parse_args` does, but propose the nearest names for an unknown command or option."""
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
         raise UsageError(f"unknown command {argv[0]}: {did_you_mean(argv[0], COMMANDS)}")
     args, unknown = parser.parse_known_args(argv)

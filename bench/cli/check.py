@@ -36,26 +36,28 @@ ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # in which the methods take turns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to run, what to compare it with, and where to write what was found."""
+    """Add the options of `bench check`."""
     parser.add_argument(
         "--baseline",
         type=Path,
         default=Path("results/mini/baseline.json"),
         metavar="FILE",
-        help="default: %(default)s; if there is none in this folder, the one of this package",
+        help="baseline to compare with or to write (default: %(default)s, or the package's if there is none)",
     )
-    add_list(parser, "--methods", "NAME", f"by commas or spaces (default: {','.join(METHODS)})")
-    add_list(parser, "--tasks", "NAME", f"by commas or spaces (default: {','.join(TASKS)})")
-    add_list(parser, "--seeds", "N", "by commas or spaces (default: the first that the baseline does not have)")
-    parser.add_argument("--suite", default="check", help="a name or a .toml file (default: %(default)s)")
-    parser.add_argument("--report", type=Path, metavar="FILE", help="append the tables to this file, in Markdown")
+    add_list(parser, "--methods", "NAME", f"methods, separated by commas or spaces (default: {','.join(METHODS)})")
+    add_list(parser, "--tasks", "NAME", f"tasks, separated by commas or spaces (default: {','.join(TASKS)})")
+    add_list(
+        parser, "--seeds", "N", "seeds, separated by commas or spaces (default: the first that is not in the baseline)"
+    )
+    parser.add_argument("--suite", default="check", help="name of a suite, or a .toml file (default: %(default)s)")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="append the tables to this file as Markdown")
     parser.add_argument(
-        "--update", action="store_true", help=f"write a new baseline, of seeds 0 to {SEEDS - 1} by default"
+        "--update", action="store_true", help=f"write a new baseline, by default from seeds 0 to {SEEDS - 1}"
     )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="take runs that have a record, of the same code, rather than do them again",
+        help="reuse records of the same code instead of repeating their runs",
     )
     add_place(parser)
     add_executor(parser, jobs=JOBS)

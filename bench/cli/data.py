@@ -20,43 +20,42 @@ T = TypeVar("T")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to do with which release, and where it lies."""
+    """Add the options of `bench data`."""
     parser.add_argument(
         "action",
         metavar="|".join(_ACTIONS),
-        help="describe: where the release is to be had, its licence, its layout and its published counts; "
-        "verify: look for what is wrong with the release in a folder; "
-        "prepare: decode its samples into the cache, and before that take AVE's videos apart",
+        help="describe: show where to get the release, its license, layout and published counts; "
+        "verify: report what is wrong with the release in a folder; "
+        "prepare: extract AVE's videos, then decode all samples into the cache",
     )
-    parser.add_argument("task", metavar="TASK", help="as for `bench run --tasks`; to describe and verify, avs_ms3 too")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder that holds the release; it is only read")
+    parser.add_argument("task", metavar="TASK", help="task, as for `bench run --tasks`")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the release, which is only read")
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="verify: read headers only and decode few masks: enough to see whether all are empty or full",
+        help="verify: read only media headers, and only enough masks to see whether all are empty or full",
     )
     parser.add_argument(
         "--counts",
         choices=("published", "any"),
         default="published",
-        help="verify: whether there must be as many samples as published; any for a part of a release "
-        "(default: %(default)s)",
+        help="verify: the number of samples to expect; any for a part of a release (default: %(default)s)",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="prepare: folder for the frames and the sound of AVE's videos, from then on its --data-root",
+        help="prepare: folder for the frames and sound of AVE's videos, to be used as --data-root",
     )
     parser.add_argument(
-        "--suite", default="mini", help="prepare: for whose streams samples are decoded (default: %(default)s)"
+        "--suite", default="mini", help="prepare: suite whose streams samples are decoded for (default: %(default)s)"
     )
     parser.add_argument(
         "--jobs",
         type=jobs,
         default=available_cpus(),
         metavar="N",
-        help="prepare: videos that are taken apart at a time (default: %(default)s, one for each CPU that it may use)",
+        help="prepare: number of videos to extract at a time (default: %(default)s, one per available CPU)",
     )
 
 

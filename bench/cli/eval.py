@@ -16,17 +16,17 @@ from bench.errors import Mistakes
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which adapter, and on what."""
     parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="folder of the saved adapter")
-    parser.add_argument("--task", metavar="NAME", help="the task it was trained for (default: its record says)")
-    parser.add_argument("--split", help="one split, as train or val (default: the test splits)")
+    parser.add_argument("--task", metavar="NAME", help="the task it was trained for (default: the task in its record)")
+    parser.add_argument("--split", help="a single split, e.g. train or val (default: the test splits)")
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
+        "--data-root", type=Path, metavar="DIR", help="folder of the official releases, or of the generated data"
     )
-    add_list(parser, "--set", "STREAM.model=DIR", "where an encoder lies that is not where it lay in training")
+    add_list(parser, "--set", "STREAM.model=DIR", "folder of an encoder that has moved since training")
     parser.add_argument(
-        "--other-encoders", action="store_true", help="score it with encoders that are not those it was trained on"
+        "--other-encoders", action="store_true", help="allow encoders other than those it was trained on"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="print the scores as JSON, with all their digits")
+    parser.add_argument("--json", action="store_true", help="print the scores as JSON, unrounded")
 
 
 def main(args: argparse.Namespace) -> int:

@@ -12,13 +12,13 @@ _FORMATS = "csv|parquet|peft|model-index"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the format, and from where to where."""
-    parser.add_argument("--format", required=True, metavar=_FORMATS, help="what to write")
+    parser.add_argument("--format", required=True, metavar=_FORMATS, help="format to write")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="PATH",
-        help="a file for csv and parquet, else a folder with a file a finished run (default: in the results folder)",
+        help="a file for csv and parquet, otherwise a folder with one file per finished run (default: in RESULTS)",
     )
 
 

@@ -13,9 +13,7 @@ from bench.cli.shared_arguments import add_reference
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the folder, and whether published figures are shown."""
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
-    parser.add_argument(
-        "--published", action="store_true", help="show figures that others have published too, in a part of their own"
-    )
+    parser.add_argument("--published", action="store_true", help="also show published figures, in a separate section")
     add_reference(parser)
 
 

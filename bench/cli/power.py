@@ -33,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=lambda text: number(text, "--power"),
         default=0.8,
         metavar="P",
-        help="how probably it is to be found (default: %(default)s)",
+        help="probability of detecting it (default: %(default)s)",
     )
     parser.add_argument(
         "--comparisons",
         metavar="N",
-        help="methods that are compared with the reference in one table, for Holm's correction (default: as many as it "
-        "has)",
+        help="number of methods compared with the reference in one table, for Holm's correction (default: as many "
+        "as it has)",
     )
     add_reference(parser)
 

@@ -11,15 +11,15 @@ from bench.text.quantities import whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to pretrain and where to write it."""
-    parser.add_argument("modality", choices=("vision", "audio", "text"), help="which encoder")
+    parser.add_argument("modality", choices=("vision", "audio", "text"), help="encoder to pretrain")
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="where to write it (default: MODALITY-encoder); a suite takes it as streams.MODALITY.model",
+        help="output folder, for streams.MODALITY.model in a suite (default: MODALITY-encoder)",
     )
     parser.add_argument(
-        "--steps", type=lambda text: whole(text, "--steps"), metavar="N", help="optimiser steps (default: the recipe's)"
+        "--steps", type=lambda text: whole(text, "--steps"), metavar="N", help="optimizer steps (default: the recipe's)"
     )
 
 

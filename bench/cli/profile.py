@@ -24,26 +24,33 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what to measure, how, and where to keep it."""
-    add_list(parser, "--methods", "NAME", "by commas or spaces; see `bench list methods`")
-    add_list(parser, "--tasks", "NAME", "by commas or spaces; see `bench list tasks`")
+    add_list(parser, "--methods", "NAME", "methods, separated by commas or spaces; see `bench list methods`")
+    add_list(parser, "--tasks", "NAME", "tasks, separated by commas or spaces; see `bench list tasks`")
     parser.add_argument("--suite", default="full", help="a name or a .toml file (default: %(default)s)")
-    add_list(parser, "--set", "KEY=VALUE", "as for `bench run`: cola.r=8, train.gradient_checkpointing=true, ...")
+    add_list(
+        parser,
+        "--set",
+        "KEY=VALUE",
+        "change settings, as for `bench run`, e.g. cola.r=8, train.gradient_checkpointing=true, ...",
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
     parser.add_argument(
         "--batch",
         type=lambda text: whole(text, "--batch"),
         metavar="N",
-        help="samples of a step (default: the recipe's on a GPU, 1 elsewhere)",
+        help="samples per step (default: the recipe's on a GPU, 1 elsewhere)",
     )
     parser.add_argument(
         "--rounds",
         type=lambda text: whole(text, "--rounds"),
         default=5,
         metavar="N",
-        help="how often each method takes its turn (default: %(default)s)",
+        help="number of turns of each method (default: %(default)s)",
     )
     parser.add_argument(
-        "--suggest-batch", action="store_true", help="tell the largest batch of which a training step fits; no records"
+        "--suggest-batch",
+        action="store_true",
+        help="find the largest batch whose training step fits into memory; write no records",
     )
     add_reference(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")

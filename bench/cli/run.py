@@ -1,4 +1,4 @@
-"""`bench run`: plans the runs, does those that have no record yet, and shows all of them."""
+"""`bench run`: plans runs, does those that have no record yet, and shows all of them."""
 
 from __future__ import annotations
 
@@ -38,41 +38,41 @@ _NAMED = 5  # failed runs that are named
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to run and where to keep it."""
+    """Add the options of `bench run`."""
     add_plan(parser)
     add_list(
         parser,
         "--streams",
         "NAME",
-        "a control: only these streams get their inputs, as in vision; the others the same for every sample",
+        "as a control, feed only these streams (e.g. vision); the others get the same input for every sample",
     )
     add_budget(parser)
     parser.add_argument(
         "--settings",
         metavar="NAME|FILE",
-        help="tuned settings: a .toml file that `bench tune` wrote, or a name, as in mini, for those of this package; "
+        help="tuned settings: a .toml file that `bench tune` wrote, or the name of one in this package, e.g. mini; "
         "they override the suite's settings, and --set overrides them",
     )
     add_reference(parser)
     add_place(parser)
     add_executor(parser)
-    parser.add_argument("--save-adapters", action="store_true", help="keep adapters and heads, below RESULTS/adapters")
+    parser.add_argument("--save-adapters", action="store_true", help="save adapters and heads in RESULTS/adapters")
     again = parser.add_mutually_exclusive_group()
-    again.add_argument("--rerun", action="store_true", help="do runs again that have a record")
-    again.add_argument("--retry-failed", action="store_true", help="do runs again whose record says that they failed")
+    again.add_argument("--rerun", action="store_true", help="repeat runs that already have a record")
+    again.add_argument("--retry-failed", action="store_true", help="repeat runs that failed")
     parser.add_argument(
         "--time-limit",
         type=lambda text: seconds(text, "--time-limit"),
         metavar="TIME",
-        help="time that a run may take, as in 90s, 30m, 2h; then it has failed",
+        help="fail a run that takes longer than this (e.g. 90s, 30m, 2h)",
     )
     parser.add_argument(
         "--memory-limit",
         type=lambda text: size(text, "--memory-limit"),
         metavar="SIZE",
-        help="memory that a run may hold, as in 500MB, 8GB; likewise",
+        help="fail a run that uses more memory than this (e.g. 500MB, 8GB)",
     )
-    add_list(parser, "--track", "NAME", "tell tensorboard, wandb, mlflow or trackio of runs, below RESULTS/tracking")
+    add_list(parser, "--track", "NAME", "log runs to tensorboard, wandb, mlflow or trackio, in RESULTS/tracking")
 
 
 def main(args: argparse.Namespace) -> int:

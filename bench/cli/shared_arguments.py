@@ -11,21 +11,26 @@ from bench.config.reference import REFERENCE
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
-    """Adds what says which runs: methods, tasks, suite, seeds, and what to change."""
-    add_list(parser, "--methods", "NAME", "by commas or spaces; see `bench list methods`")
-    add_list(parser, "--tasks", "NAME", "by commas or spaces; see `bench list tasks`")
-    parser.add_argument("--suite", default="mini", help="a name or a .toml file (default: %(default)s)")
-    add_list(parser, "--seeds", "N", "by commas or spaces (default: 0)")
-    add_list(parser, "--set", "KEY=VALUE", "as in cola.r=8, ave.epochs=2, train.batch_size=16, data.source=official")
+    """Add the options that choose the runs: methods, tasks, suite, seeds and changed settings."""
+    add_list(parser, "--methods", "NAME", "methods, separated by commas or spaces; see `bench list methods`")
+    add_list(parser, "--tasks", "NAME", "tasks, separated by commas or spaces; see `bench list tasks`")
+    parser.add_argument("--suite", default="mini", help="name of a suite, or a .toml file (default: %(default)s)")
+    add_list(parser, "--seeds", "N", "seeds, separated by commas or spaces (default: 0)")
+    add_list(
+        parser,
+        "--set",
+        "KEY=VALUE",
+        "change settings, e.g. cola.r=8, ave.epochs=2, train.batch_size=16, data.source=official",
+    )
 
 
 def add_budget(parser: argparse.ArgumentParser) -> None:
-    """Adds the size that all methods get."""
+    """Add the option that gives all methods the same size."""
     parser.add_argument(
         "--budget",
         metavar="SIZE",
-        help="choose each method's rank for so many trained adapter parameters: 2%% (of the streams'), 400k, or a "
-        "method, as in cola: as many as it has",
+        help="set each method's rank so that it trains this many adapter parameters: 2%% (of the streams'), 400k, or "
+        "the name of a method, for as many as it has",
     )
 
 
@@ -40,12 +45,16 @@ def add_reference(parser: argparse.ArgumentParser) -> None:
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
-    """Adds where runs find and leave things, and what computes them."""
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    """Add the results folder, the data folder and the device."""
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is to be kept"
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--data-root", type=Path, metavar="DIR", help="folder of the official releases, or of the generated data"
+    )
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="device to compute on (default: %(default)s)"
+    )
 
 
 def run_request(args: argparse.Namespace) -> RunRequest:
@@ -56,10 +65,10 @@ def run_request(args: argparse.Namespace) -> RunRequest:
 
 
 def add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:
-    """Adds an option that takes several words; `words` takes them apart."""
+    """Add an option that takes several words; `words` splits them."""
     parser.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=about)
 
 
 def words(arguments: Sequence[str]) -> list[str]:
-    """What was given by commas, spaces or both."""
+    """Return the words that commas, spaces or both separate."""
     return [word for argument in arguments for word in argument.replace(",", " ").split()]

@@ -11,14 +11,14 @@ from bench.text.quantities import whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds which run, how many samples, and where to draw them."""
-    parser.add_argument("--run", required=True, metavar="ID", help="id of the run, or how it begins")
+    parser.add_argument("--run", required=True, metavar="ID", help="id of the run, or its first characters")
     parser.add_argument(
         "--n", type=lambda text: whole(text, "--n"), default=8, metavar="N", help="samples (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a .png file (default: RESULTS/pictures/ID.png)")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="where official releases lie, or generated data is kept"
+        "--data-root", type=Path, metavar="DIR", help="folder of the official releases, or of the generated data"
     )
 
 

@@ -26,7 +26,7 @@ from bench.tuning.search import FOLDER, Search, Trial, searches, tune
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to tune, how long, and where to write it."""
+    """Add the options of `bench tune`."""
     add_plan(parser)
     add_budget(parser)
     parser.add_argument(
@@ -34,10 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=lambda text: whole(text, "--trials"),
         default=10,
         metavar="N",
-        help="of each method on each task, the first with the suite's own values (default: %(default)s)",
+        help="trials of each method on each task; the first has the suite's values (default: %(default)s)",
     )
     parser.add_argument(
-        "--epochs", type=lambda text: whole(text, "--epochs"), metavar="N", help="of each trial (default: the suite's)"
+        "--epochs",
+        type=lambda text: whole(text, "--epochs"),
+        metavar="N",
+        help="epochs of each trial (default: the suite's)",
     )
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="where to write the settings (default: RESULTS/tuned.toml)"

@@ -45,15 +45,15 @@ class Cluster:
         None,
         "--gpus-per-run",
         "N",
-        "also a part of one, as in 0.5 (default: 1 if the cluster has GPUs, 0 with --device cpu)",
+        "GPUs of a run, whole or a part of one, e.g. 0.5 (default: 1 if the cluster has GPUs, 0 with --device cpu)",
         quantities.gpus,
     )
-    cpus: int = option(1, "--cpus-per-run", "N", "CPUs, and as many threads", quantities.whole)
+    cpus: int = option(1, "--cpus-per-run", "N", "CPUs of a run, and its number of threads", quantities.whole)
     memory: int | None = option(
         None,
         "--memory-per-run",
         "SIZE",
-        "as in 8GB (default: --memory-limit, or on CPUs what `bench profile` measured, if RESULTS has it)",
+        "memory of a run, e.g. 8GB (default: --memory-limit, or on CPUs what `bench profile` measured)",
         quantities.size,
     )
 
