@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FullFineTuning(Method):
-    """Full fine-tuning: every parameter of the streams is trained, y = (W + dW) x + b + db. The usual upper bound.
+    """Full fine-tuning: all stream parameters are trained, y = (W + dW) x + b + db. The usual upper bound.
 
     There is no paper: it is the practice that adapters are compared with. It needs a much lower learning rate than
     adapters.
