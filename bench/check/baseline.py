@@ -12,21 +12,21 @@ from typing import Any
 import msgspec
 
 from bench.check.costs import Cost
-from bench.check.reader_probe import Seen
+from bench.check.reader_probe import ReaderOutput
 from bench.config.reference import REFERENCE
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, read_bytes, write_text
-from bench.records.checks import LARGEST
+from bench.records.checks import MAX_MEASUREMENT
 from bench.records.schema import PARAMETERS_1, Environment, Parameters, Record, renamed
 
 SCHEMA = 2
-_LARGEST = 8 * MEBIBYTE  # bytes of a file
+_MAX_BYTES = 8 * MEBIBYTE  # bytes of a file
 _PEAKS = {"train peak": "train_peak", "score peak": "score_peak"}
 _COUNTS = ("adapter", "head", "trainable", "total", "streams", "no_gradient")
 
 
 @dataclass(frozen=True)
-class OfMethod:
+class MethodBaseline:
     """One method on one task.
 
     Attributes:
@@ -46,11 +46,11 @@ class OfMethod:
 
 
 @dataclass(frozen=True)
-class OfTask:
+class TaskBaseline:
     """One task: its samples, and the methods by name."""
 
-    data: Seen
-    methods: dict[str, OfMethod]
+    data: ReaderOutput
+    methods: dict[str, MethodBaseline]
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,13 @@ class Baseline:
     written: str
     environment: Environment
     processor: str
-    tasks: dict[str, OfTask]
+    tasks: dict[str, TaskBaseline]
 
 
 def gather(
     records: Sequence[Record],
     costs: Mapping[str, Mapping[str, Cost]],
-    seen: Mapping[str, Seen],
+    outputs: Mapping[str, ReaderOutput],
     environment: Environment,
     processor: str,
 ) -> Baseline:
@@ -88,18 +88,18 @@ def gather(
     Args:
         records: of runs that came to their end, of one suite, the same seeds for every method and task.
         costs: by task and method.
-        seen: by task.
+        outputs: of the readers, by task.
         environment: of the command.
         processor: name of the processor.
     """
-    tasks: dict[str, OfTask] = {}
+    tasks: dict[str, TaskBaseline] = {}
     for task, of_methods in costs.items():
-        own = {
+        entry = {
             method: [record for record in records if (record.spec.task, record.spec.method) == (task, method)]
             for method in of_methods
         }
-        methods = {name: _of_method(group, of_methods[name]) for name, group in own.items() if group}
-        tasks[task] = OfTask(seen[task], _with_gains(methods))
+        methods = {name: _method_baseline(group, of_methods[name]) for name, group in entry.items() if group}
+        tasks[task] = TaskBaseline(outputs[task], _with_gains(methods))
     return Baseline(
         schema=SCHEMA,
         suite=records[0].spec.suite,
@@ -111,11 +111,11 @@ def gather(
     )
 
 
-def _of_method(records: Sequence[Record], step: Cost) -> OfMethod:
+def _method_baseline(records: Sequence[Record], step: Cost) -> MethodBaseline:
     records = sorted(records, key=lambda record: record.spec.seed)
     measured = [_scores(record) for record in records]
     peaks = [record.memory for record in records if record.memory]
-    return OfMethod(
+    return MethodBaseline(
         spec={key: value for key, value in asdict(records[0].spec).items() if key != "seed"},
         parameters=counts(records[0].parameters),
         scores={name: [scores[name] for scores in measured] for name in measured[0]},
@@ -124,7 +124,7 @@ def _of_method(records: Sequence[Record], step: Cost) -> OfMethod:
     )
 
 
-def _with_gains(methods: Mapping[str, OfMethod]) -> dict[str, OfMethod]:
+def _with_gains(methods: Mapping[str, MethodBaseline]) -> dict[str, MethodBaseline]:
     """The methods, with what each has more than LoRA by the same seed, where LoRA is among them.
 
     Runs of one seed share the order of the data and the head's start, which most of a score's spread comes from.
@@ -133,13 +133,15 @@ def _with_gains(methods: Mapping[str, OfMethod]) -> dict[str, OfMethod]:
         return dict(methods)
     base = methods[REFERENCE].scores
     with_gains = {REFERENCE: methods[REFERENCE]}
-    for name, own in methods.items():
+    for name, entry in methods.items():
         if name != REFERENCE:
             gains = {
-                f"{score} over {REFERENCE}": [value - other for value, other in zip(values, base[score], strict=True)]
-                for score, values in own.scores.items()
+                f"{score} over {REFERENCE}": [
+                    value - base_value for value, base_value in zip(values, base[score], strict=True)
+                ]
+                for score, values in entry.scores.items()
             }
-            with_gains[name] = replace(own, scores={**own.scores, **gains})
+            with_gains[name] = replace(entry, scores={**entry.scores, **gains})
     return with_gains
 
 
@@ -182,7 +184,7 @@ def read(path: Path) -> Baseline:
         BenchError: it is no baseline, or one of another version of this form; with the file and the key.
     """
     try:
-        content = msgspec.json.decode(read_bytes(path, _LARGEST))
+        content = msgspec.json.decode(read_bytes(path, _MAX_BYTES))
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema not in (1, SCHEMA):
             raise ValueError(
@@ -205,8 +207,8 @@ def _upgraded(baseline: Baseline) -> Baseline:
         name: replace(
             task,
             methods={
-                method: replace(own, parameters=renamed(own.parameters, PARAMETERS_1))
-                for method, own in task.methods.items()
+                method: replace(entry, parameters=renamed(entry.parameters, PARAMETERS_1))
+                for method, entry in task.methods.items()
             },
         )
         for name, task in baseline.tasks.items()
@@ -219,21 +221,23 @@ def _check(baseline: Baseline) -> None:
     if len(baseline.seeds) < 2:
         raise ValueError(f"$.seeds holds {len(baseline.seeds)}, and a spread takes 2 at least")
     for task, of_task in baseline.tasks.items():
-        for method, own in of_task.methods.items():
-            where = f"$.tasks.{task}.methods.{method}"
-            if own.memory.keys() != {*_PEAKS}:
+        for method, entry in of_task.methods.items():
+            prefix = f"$.tasks.{task}.methods.{method}"
+            if entry.memory.keys() != {*_PEAKS}:
                 raise ValueError(
-                    f"{where}.memory holds {', '.join(own.memory) or 'nothing'}, expected {' and '.join(_PEAKS)}"
+                    f"{prefix}.memory holds {', '.join(entry.memory) or 'nothing'}, expected {' and '.join(_PEAKS)}"
                 )
-            if not 0 <= own.step.bytes <= LARGEST:
-                raise ValueError(f"{where}.step.bytes cannot have been measured")
-            for part in fields(OfMethod):
+            if not 0 <= entry.step.bytes <= MAX_MEASUREMENT:
+                raise ValueError(f"{prefix}.step.bytes cannot have been measured")
+            for part in fields(MethodBaseline):
                 if part.name not in ("scores", "memory"):
                     continue
-                for name, values in getattr(own, part.name).items():
+                for name, values in getattr(entry, part.name).items():
                     if len(values) != len(baseline.seeds):
                         raise ValueError(
-                            f"{where}.{part.name}.{name} holds {len(values)} values for {len(baseline.seeds)} seeds"
+                            f"{prefix}.{part.name}.{name} holds {len(values)} values for {len(baseline.seeds)} seeds"
                         )
-                    if any(not abs(value) <= LARGEST or (part.name == "memory" and value <= 0) for value in values):
-                        raise ValueError(f"{where}.{part.name}.{name} holds a value that cannot have been measured")
+                    if any(
+                        not abs(value) <= MAX_MEASUREMENT or (part.name == "memory" and value <= 0) for value in values
+                    ):
+                        raise ValueError(f"{prefix}.{part.name}.{name} holds a value that cannot have been measured")

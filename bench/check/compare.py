@@ -19,8 +19,8 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from bench.check.baseline import Baseline, OfMethod, OfTask
-from bench.check.reader_probe import Seen
+from bench.check.baseline import Baseline, MethodBaseline, TaskBaseline
+from bench.check.reader_probe import ReaderOutput
 from bench.config.reference import REFERENCE
 
 FALSE_ALARMS = 0.001
@@ -49,82 +49,88 @@ class Row:
         kind: what sort it is.
         task: name of the task.
         method: name of the method; empty where the task is meant.
-        what: what is compared.
+        quantity: what is compared.
         baseline: what it should be.
-        found: what it is.
-        off: by how much it is off.
+        fresh: what it is.
+        deviation: by how much it differs.
         allowed: the margin.
-        share: of the margin that is used up; over 1 it fails.
+        margin_used: the fraction of the margin that is used up; above 1 it fails.
     """
 
     kind: Kind
     task: str
     method: str
-    what: str
+    quantity: str
     baseline: str
-    found: str
-    off: str
+    fresh: str
+    deviation: str
     allowed: str
-    share: float
+    margin_used: float
 
     @property
     def failed(self) -> bool:
         """Whether it is outside its margin; a number that is none is."""
-        return not self.share <= 1
+        return not self.margin_used <= 1
 
 
-def compare(baseline: Baseline, found: Baseline, skip: Collection[str]) -> list[Row]:
+def compare(baseline: Baseline, fresh: Baseline, skip: Collection[str]) -> list[Row]:
     """Compares all that was found with the baseline.
 
     Args:
-        baseline: holds the tasks and methods of `found`, at least.
-        found: fresh values.
+        baseline: holds the tasks and methods of `fresh`, at least.
+        fresh: values to check.
         skip: what is left out, by the names that `incomparable` gives.
     """
     rows: list[Row] = []
-    count = sum(len(own.scores) for of_task in found.tasks.values() for own in of_task.methods.values())
+    count = sum(
+        len(fresh_method.scores) for of_task in fresh.tasks.values() for fresh_method in of_task.methods.values()
+    )
     level = FALSE_ALARMS / max(count, 1)
-    for task, of_task in found.tasks.items():
-        known = baseline.tasks[task]
-        rows += _of_data(task, known.data, of_task.data)
+    for task, of_task in fresh.tasks.items():
+        base_task = baseline.tasks[task]
+        rows += _of_data(task, base_task.data, of_task.data)
         if "peaks" not in skip:
-            rows += _of_peaks(task, known, of_task)
-        for method, own in of_task.methods.items():
-            base = known.methods[method]
-            rows += _equal(task, method, "specification", _flat(base.spec), _flat(own.spec))
-            rows += _equal(task, method, "parameters", base.parameters, own.parameters)
-            rows += [_of_score(task, method, name, known, own, level) for name in base.scores if name in own.scores]
+            rows += _of_peaks(task, base_task, of_task)
+        for method, fresh_method in of_task.methods.items():
+            base = base_task.methods[method]
+            rows += _equal(task, method, "specification", _flat(base.spec), _flat(fresh_method.spec))
+            rows += _equal(task, method, "parameters", base.parameters, fresh_method.parameters)
+            rows += [
+                _of_score(task, method, name, base_task, fresh_method, level)
+                for name in base.scores
+                if name in fresh_method.scores
+            ]
             if "bytes" not in skip:
-                sizes = base.step.bytes, own.step.bytes
+                sizes = base.step.bytes, fresh_method.step.bytes
                 rows.append(
                     _not_more("memory", task, method, "memory of a step, MB", sizes, margin=STEP_BYTES, unit=1e6)
                 )
             if "time" not in skip and method != REFERENCE:
-                times = base.step.time, own.step.time
+                times = base.step.time, fresh_method.step.time
                 rows.append(_not_more("speed", task, method, f"step time, {REFERENCE} is 1", times, margin=STEP_TIME))
     return rows
 
 
-def incomparable(baseline: Baseline, found: Baseline) -> dict[str, str]:
+def incomparable(baseline: Baseline, fresh: Baseline) -> dict[str, str]:
     """What cannot be compared between two environments, of `peaks`, `time` and `bytes`, and why."""
-    ours, theirs = found.environment, baseline.environment
+    current, recorded = fresh.environment, baseline.environment
     pairs = {
-        "device": (theirs.device, ours.device),
-        "processor": (baseline.processor, found.processor),
-        "threads": (theirs.threads, ours.threads),
-        "jobs": (theirs.jobs, ours.jobs),
-        "torch": tuple(environment.versions.get("torch") for environment in (theirs, ours)),
+        "device": (recorded.device, current.device),
+        "processor": (baseline.processor, fresh.processor),
+        "threads": (recorded.threads, current.threads),
+        "jobs": (recorded.jobs, current.jobs),
+        "torch": tuple(environment.versions.get("torch") for environment in (recorded, current)),
     }
     matters = {"peaks": tuple(pairs), "time": ("device", "processor"), "bytes": ("device",)}
-    found_other = {}
-    for what, names in matters.items():
-        other = [f"{name} {pairs[name][0]} and {pairs[name][1]}" for name in names if len(set(pairs[name])) > 1]
-        if other:
-            found_other[what] = "; ".join(other)
-    return found_other
+    reasons = {}
+    for quantity, names in matters.items():
+        differing = [f"{name} {pairs[name][0]} and {pairs[name][1]}" for name in names if len(set(pairs[name])) > 1]
+        if differing:
+            reasons[quantity] = "; ".join(differing)
+    return reasons
 
 
-def _of_data(task: str, base: Seen, found: Seen) -> list[Row]:
+def _of_data(task: str, base: ReaderOutput, fresh: ReaderOutput) -> list[Row]:
     """Whether the samples are the same."""
     means = [
         _within(
@@ -132,19 +138,21 @@ def _of_data(task: str, base: Seen, found: Seen) -> list[Row]:
             task,
             "",
             f"mean of {name}",
-            (value, found.inputs.get(name, math.nan)),
+            (value, fresh.inputs.get(name, math.nan)),
             margin=INPUTS * max(abs(value), 0.1),
         )
         for name, value in base.inputs.items()
     ]
-    plain, now = (_flat({k: v for k, v in asdict(seen).items() if k != "inputs"}) for seen in (base, found))
-    return [*_equal(task, "", "samples", plain, now), *means]
+    plain, changed = (_flat({k: v for k, v in asdict(output).items() if k != "inputs"}) for output in (base, fresh))
+    return [*_equal(task, "", "samples", plain, changed), *means]
 
 
-def _of_score(task: str, method: str, name: str, known: OfTask, own: OfMethod, level: float) -> Row:
-    values, fresh = known.methods[method].scores[name], own.scores[name]
+def _of_score(
+    task: str, method: str, name: str, base_task: TaskBaseline, fresh_method: MethodBaseline, level: float
+) -> Row:
+    values, fresh = base_task.methods[method].scores[name], fresh_method.scores[name]
     deviation, freedom = spread(
-        values, [other.scores[name] for other in known.methods.values() if name in other.scores]
+        values, [entry.scores[name] for entry in base_task.methods.values() if name in entry.scores]
     )
     margin = float(stats.t.isf(level / 2, freedom)) * deviation * math.sqrt(1 / len(values) + 1 / len(fresh))
     return _within("scores", task, method, name, (statistics.fmean(values), statistics.fmean(fresh)), margin=margin)
@@ -165,12 +173,12 @@ def spread(values: Sequence[float], groups: Sequence[Sequence[float]]) -> tuple[
     return math.sqrt(sum(statistics.variance(group) * (len(group) - 1) for group in used) / freedom), freedom
 
 
-def _of_peaks(task: str, known: OfTask, found: OfTask) -> list[Row]:
+def _of_peaks(task: str, base_task: TaskBaseline, fresh: TaskBaseline) -> list[Row]:
     """The peaks of all runs of a task, each in those of the baseline's runs of its method."""
     ratios: dict[str, list[float]] = {}
-    for method, own in found.methods.items():
-        for name, values in own.memory.items():
-            usual = statistics.median(known.methods[method].memory[name])
+    for method, fresh_method in fresh.methods.items():
+        for name, values in fresh_method.memory.items():
+            usual = statistics.median(base_task.methods[method].memory[name])
             ratios.setdefault(name, []).extend(value / usual for value in values)
     return [
         _not_more("memory", task, "", f"{name}, median", (1.0, statistics.median(of_all)), margin=PEAK)
@@ -180,7 +188,7 @@ def _of_peaks(task: str, known: OfTask, found: OfTask) -> list[Row]:
 
 
 def _not_more(
-    kind: Kind, task: str, method: str, what: str, values: tuple[float, float], *, margin: float, unit: float = 1
+    kind: Kind, task: str, method: str, quantity: str, values: tuple[float, float], *, margin: float, unit: float = 1
 ) -> Row:
     """Compare a value that may be larger than the baseline's by the fraction `margin`, and smaller by any amount.
 
@@ -188,52 +196,60 @@ def _not_more(
         kind: as in `Row`, as are the next three.
         task: name of the task.
         method: name of the method.
-        what: what is compared.
+        quantity: what is compared.
         values: the baseline's and the fresh one.
         margin: fraction of the baseline's.
         unit: that both are shown in.
     """
-    base, found = values
-    off = found / base - 1 if base else math.inf
-    there, here = (f"{value / unit:,.2f}" for value in (base, found))
-    return Row(
-        kind, task, method, what, there, here, f"{100 * off:+.1f}%", f"+{100 * margin:.0f}%", max(off, 0) / margin
-    )
-
-
-def _within(kind: Kind, task: str, method: str, what: str, values: tuple[float, float], *, margin: float) -> Row:
-    """Compare a value, the baseline's and the fresh one, that may differ by `margin` either way."""
-    base, found = values
-    off = found - base
-    share = abs(off) / margin if margin else (math.inf if off else 0.0)
+    base, fresh = values
+    deviation = fresh / base - 1 if base else math.inf
+    base_text, fresh_text = (f"{value / unit:,.2f}" for value in (base, fresh))
     return Row(
         kind,
         task,
         method,
-        what,
-        f"{base:.4g}",
-        f"{found:.4g}",
-        f"{off:+.3g}",
-        f"\N{PLUS-MINUS SIGN}{margin:.3g}",
-        share,
+        quantity,
+        base_text,
+        fresh_text,
+        f"{100 * deviation:+.1f}%",
+        f"+{100 * margin:.0f}%",
+        max(deviation, 0) / margin,
     )
 
 
-def _equal(task: str, method: str, what: str, base: Mapping[str, Any], found: Mapping[str, Any]) -> list[Row]:
+def _within(kind: Kind, task: str, method: str, quantity: str, values: tuple[float, float], *, margin: float) -> Row:
+    """Compare a value, the baseline's and the fresh one, that may differ by `margin` either way."""
+    base, fresh = values
+    deviation = fresh - base
+    margin_used = abs(deviation) / margin if margin else (math.inf if deviation else 0.0)
+    return Row(
+        kind,
+        task,
+        method,
+        quantity,
+        f"{base:.4g}",
+        f"{fresh:.4g}",
+        f"{deviation:+.3g}",
+        f"\N{PLUS-MINUS SIGN}{margin:.3g}",
+        margin_used,
+    )
+
+
+def _equal(task: str, method: str, quantity: str, base: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[Row]:
     """A row for each value that differs; one for all of them where none does."""
-    names = [name for name in {**base, **found} if base.get(name) != found.get(name)]
+    names = [name for name in {**base, **fresh} if base.get(name) != fresh.get(name)]
     if not names:
-        return [Row("exact", task, method, what, f"{len(base)} values", "equal", "", "none", 0.0)]
-    return [exact(task, method, f"{what}: {name}", base.get(name), found.get(name)) for name in names]
+        return [Row("exact", task, method, quantity, f"{len(base)} values", "equal", "", "none", 0.0)]
+    return [exact(task, method, f"{quantity}: {name}", base.get(name), fresh.get(name)) for name in names]
 
 
-def exact(task: str, method: str, what: str, base: object, found: object) -> Row:
+def exact(task: str, method: str, quantity: str, base: object, fresh: object) -> Row:
     """A row for a value that should be another one."""
-    off = ""
-    if all(isinstance(value, int | float) for value in (base, found)):
+    deviation = ""
+    if all(isinstance(value, int | float) for value in (base, fresh)):
         with suppress(OverflowError):  # a specification's whole numbers have any size
-            off = f"{found - base:+,.6g}"  # type: ignore[operator]
-    return Row("exact", task, method, what, _text(base), _text(found), off, "none", math.inf)
+            deviation = f"{fresh - base:+,.6g}"  # type: ignore[operator]
+    return Row("exact", task, method, quantity, _text(base), _text(fresh), deviation, "none", math.inf)
 
 
 def _text(value: object) -> str:
@@ -247,7 +263,7 @@ def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
-            flat |= {f"{name}.{inner}": each for inner, each in _flat(value).items()}
+            flat |= {f"{name}.{inner}": item for inner, item in _flat(value).items()}
         else:
             flat[name] = value
     return flat

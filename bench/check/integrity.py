@@ -31,8 +31,8 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
     task, method, seed = record.spec.task, record.spec.method, record.spec.seed
     rows: list[Row] = []
 
-    def wrong(what: str, expected: object, found: object) -> None:
-        rows.append(exact(task, method, f"seed {seed}: {what}", expected, found))
+    def wrong(quantity: str, expected: object, value: object) -> None:
+        rows.append(exact(task, method, f"seed {seed}: {quantity}", expected, value))
 
     scores = record.scores
     if record.failure or not scores or not scores.splits:
@@ -54,7 +54,7 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
         # Shares of unlike numbers of samples may be equal by chance.
         if split != "val" and values == scores.splits["val"] and sizes.get(split) == sizes.get("val"):
             wrong(f"validation scores are those of {split}", "others", values)
-    same = next(other for other in records if (other.spec.task, other.spec.method) == (task, method))
+    same = next(candidate for candidate in records if (candidate.spec.task, candidate.spec.method) == (task, method))
     if counts(record.parameters) != counts(same.parameters):
         wrong("parameters of all seeds", counts(same.parameters), counts(record.parameters))
     return rows or [

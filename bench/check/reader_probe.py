@@ -16,11 +16,11 @@ from bench.data.splits import Splits, open_samples
 from bench.tasks.base import Samples
 from bench.training.setup import set_up
 
-FEW = 8  # samples of each split: a fault of a reader is in all of them
+SAMPLES = 8  # samples of each split: a fault of a reader is in all of them
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReaderOutput:
     """What a task's samples are.
 
     Attributes:
@@ -42,7 +42,7 @@ class Seen:
     stale: list[str]
 
 
-def see(spec: Spec, options: RunOptions) -> Seen:
+def see(spec: Spec, options: RunOptions) -> ReaderOutput:
     """Decodes a few samples of each split of a run's task.
 
     They are read as `bench run` reads them the first time; what it has prepared since is compared with them.
@@ -68,15 +68,15 @@ def see(spec: Spec, options: RunOptions) -> Seen:
         if not spec.data.get("skip_unreadable"):
             stale += [f"{split}.{name}" for name in _differing(decoded, setup.data, split)]
     shared = sum(count > 1 for count in names.values())
-    return Seen(
+    return ReaderOutput(
         setup.data.fingerprint, setup.data.counts, dict(setup.data.floors), targets, means, shared=shared, stale=stale
     )
 
 
 def _decoded(samples: Samples) -> dict[str, np.ndarray]:
     """The first samples, decoded: each array (samples, ...)."""
-    few = [samples[index] for index in range(min(FEW, len(samples)))]
-    return {name: np.stack([each[name] for each in few]) for name in few[0]}
+    first = [samples[index] for index in range(min(SAMPLES, len(samples)))]
+    return {name: np.stack([sample[name] for sample in first]) for name in first[0]}
 
 
 def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
@@ -91,9 +91,9 @@ def _differing(decoded: Mapping[str, np.ndarray], data: Splits, split: str) -> l
     """Names of the arrays that differ from those that training and scoring take."""
     count = len(next(iter(decoded.values())))
     dataset = data.datasets[split]
-    kept = [dataset[index] for index in range(count)]
+    samples = [dataset[index] for index in range(count)]
     return [
         name
         for name, array in decoded.items()
-        if not np.allclose(array, np.stack([each[name].numpy() for each in kept]), rtol=1e-4, atol=1e-3)
+        if not np.allclose(array, np.stack([sample[name].numpy() for sample in samples]), rtol=1e-4, atol=1e-3)
     ]

@@ -61,8 +61,8 @@ def _set_up(spec: Spec, options: RunOptions) -> Setup:
     """What a run has, with the trap's splits and scores."""
     setup = set_up(spec, options)
     train = setup.data.datasets["train"]
-    few = [train[index] for index in range(min(SAMPLES, len(train)))]  # type: ignore[arg-type]  # it has a length
-    columns = {name: torch.stack([each[name] for each in few]) for name in few[0]}
+    first = [train[index] for index in range(min(SAMPLES, len(train)))]  # type: ignore[arg-type]  # it has a length
+    columns = {name: torch.stack([sample[name] for sample in first]) for name in first[0]}
     streams = setup.model.streams.streams
     turned = {name: values if name in streams else _turned(values) for name, values in columns.items()}
     splits = {"train": TensorDataset(columns), "val": TensorDataset(columns)}

@@ -28,8 +28,8 @@ def verdict(rows: Sequence[Row]) -> str:
 
 def terminal(rows: Sequence[Row], everything: bool = False) -> str:
     """Tables for a terminal: what failed, or all rows, and a line for each kind."""
-    shown = [row for row in rows if everything or row.failed]
-    parts = [text_table(_HEADER, [_cells(row) for row in shown], "l")] if shown else []
+    visible = [row for row in rows if everything or row.failed]
+    parts = [text_table(_HEADER, [_cells(row) for row in visible], "l")] if visible else []
     return "\n\n".join([*parts, text_table(_KINDS, _kinds(rows), "l")])
 
 
@@ -53,17 +53,17 @@ def _kinds(rows: Sequence[Row]) -> list[list[str]]:
     """A line for each kind: how many, and the one that used up most of its margin."""
     lines = []
     for kind, about in _ABOUT.items():
-        own = [row for row in rows if row.kind == kind]
-        if not own:
+        of_kind = [row for row in rows if row.kind == kind]
+        if not of_kind:
             lines.append([about, "0", "0", "not compared", ""])
             continue
-        most = max(own, key=lambda row: math.inf if math.isnan(row.share) else row.share)
-        name = " ".join(filter(None, (most.task, most.method, most.what))) if most.share > 0 else ""
-        used = f"{100 * most.share:.0f}%" if 0 < most.share < math.inf else ""
-        lines.append([about, str(len(own)), str(sum(row.failed for row in own)), name, used])
+        worst = max(of_kind, key=lambda row: math.inf if math.isnan(row.margin_used) else row.margin_used)
+        name = " ".join(filter(None, (worst.task, worst.method, worst.quantity))) if worst.margin_used > 0 else ""
+        used = f"{100 * worst.margin_used:.0f}%" if 0 < worst.margin_used < math.inf else ""
+        lines.append([about, str(len(of_kind)), str(sum(row.failed for row in of_kind)), name, used])
     return lines
 
 
 def _cells(row: Row) -> list[str]:
     result = "FAILED" if row.failed else "ok"
-    return [row.task, row.method, row.what, row.baseline, row.found, row.off, row.allowed, result]
+    return [row.task, row.method, row.quantity, row.baseline, row.fresh, row.deviation, row.allowed, result]

@@ -183,7 +183,7 @@ def _update(plan: Sequence[Spec], args: argparse.Namespace) -> int:
 
     done, rows = _records(plan, args)
     if wrong := [row for row in rows if row.failed]:
-        told = "\n".join(f"  {row.task} {row.method} {row.what}: {row.found}, not {row.baseline}" for row in wrong)
+        told = "\n".join(f"  {row.task} {row.method} {row.quantity}: {row.fresh}, not {row.baseline}" for row in wrong)
         raise BenchError(f"no baseline is written, since records do not hold what they must:\n{told}")
     write(_measured(plan, done, args, ROUNDS_OF_BASELINE), args.baseline)
     print(f"baseline: {args.baseline}")

@@ -31,7 +31,7 @@ from bench.system.signals import held_back
 from bench.text.quantities import seconds, size
 
 if TYPE_CHECKING:
-    from bench.config.budget import Fit
+    from bench.config.budget import BudgetFit
 
 
 _NAMED = 5  # failed runs that are named
@@ -144,9 +144,9 @@ def _same_command(rerun: bool, retry: bool) -> str:
     return "the same command" + " without --rerun" * rerun
 
 
-def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Fit]) -> None:
+def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[BudgetFit]) -> None:
     for fit in fits:
-        print(fit.told)
+        print(fit.summary)
     skipped = len(plan) - len(todo)
     runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
     print(runs + (f", {skipped} of them finished earlier and skipped (--rerun does them again)" if skipped else ""))

@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
         print(text_table([*lines[0]], [[*line.values()] for line in lines], "llr"))
     else:
         print(escape.line(f"{args.results} holds no records"))
-    if aside := sum(len(record.kept.earlier) + len(record.kept.unequal) for record in found):
+    if aside := sum(len(record.file.earlier) + len(record.file.unequal) for record in found):
         print(f"not counted: {aside} other record{'s' * (aside != 1)} of these runs")
     for claim, silent in claims.all_of(args.results):
         doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE else ""

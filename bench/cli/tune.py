@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     total = args.trials * len(found)
     if not args.quiet:
         for fit in fits:
-            print(fit.told)
+            print(fit.summary)
         print(f"{_count(total, 'trial')}, {_count(args.trials, 'trial')} of each method on each task: {_told(tuning)}")
         print("Chosen by validation score; no test split is scored.", flush=True)
     ended = 0
@@ -152,8 +152,8 @@ def _warn(search: Search) -> None:
     for dimension in search.at_edge:
         value = search.best.values[dimension.name]
         print(
-            f"{name}: the best {dimension.name}, {value:g}, lies at the edge of its range ({dimension.told}): there "
-            f"may be better beyond; to search around it: another --out, and --set {search.method}.{dimension.name}="
+            f"{name}: the best {dimension.name}, {value:g}, is at the edge of its range ({dimension.description}): "
+            f"there may be better beyond; to search around it: another --out, and --set {search.method}.{dimension.name}="
             f"{value:g}",
             file=sys.stderr,
         )
@@ -168,7 +168,7 @@ def _about(search: Search) -> str:
     best, first = search.best, search.trials[0]
     assert best
     score = f"validation {best.metric} {_score(best)}"
-    parts = ["; ".join(dimension.told for dimension in search.dimensions)]
+    parts = ["; ".join(dimension.description for dimension in search.dimensions)]
     if best is first:
         parts.append(f"{score}, with the suite's own values")
     else:

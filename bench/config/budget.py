@@ -26,7 +26,7 @@ from bench.streams.lockstep import MultiStream
 
 TOLERANCE = 0.05
 _MAX_SIZE = 2**16  # of a setting
-_MOST_PARAMETERS = 1e12
+_MAX_PARAMETERS = 1e12
 _UNITS = {"": 1, "k": 1e3, "m": 1e6}
 
 Count = Callable[[dict[str, Any]], int | None]
@@ -34,37 +34,37 @@ Count = Callable[[dict[str, Any]], int | None]
 
 
 @dataclass(frozen=True)
-class Fit:
+class BudgetFit:
     """What a budget came to for one method on one task.
 
     Attributes:
         task: name of the task.
         method: name of the method.
-        target: trained adapter parameters that were asked for.
-        found: those that the method has.
+        target: trained adapter parameters to reach.
+        parameters: trained adapter parameters that the method has.
         chosen: the settings that were turned for it, and their values.
     """
 
     task: str
     method: str
     target: int
-    found: int
+    parameters: int
     chosen: dict[str, Any]
 
     @property
-    def off(self) -> float:
+    def deviation(self) -> float:
         """How far the found number is from the target, as a share of it."""
-        return self.found / self.target - 1
+        return self.parameters / self.target - 1
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """All of it in a line."""
         chosen = f" with {assignments(self.chosen)}" if self.chosen else ""
-        has = f"{self.method} has {self.found:,} ({100 * self.off:+.1f}%)"
-        return f"budget {self.target:,} on {self.task}: {has}{chosen}"
+        result = f"{self.method} has {self.parameters:,} ({100 * self.deviation:+.1f}%)"
+        return f"budget {self.target:,} on {self.task}: {result}{chosen}"
 
 
-def plan_within(request: RunRequest) -> tuple[list[Spec], list[Fit]]:
+def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
     """Return the runs that `make_plan` returns, with each method's size set to the budget.
 
     Args:
@@ -81,13 +81,13 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[Fit]]:
     reference = "" if amount else budget
     if reference and reference not in request.methods:
         plan = make_plan(replace(request, methods=[*request.methods, reference]))
-        wanted = [spec for spec in plan if spec.method != reference]
+        requested = [spec for spec in plan if spec.method != reference]
     else:
-        wanted = plan = make_plan(request)
-    given = {text.partition("=")[0].strip() for text in request.overrides}
-    _refuse_fixed(wanted, reference, given)
+        requested = plan = make_plan(request)
+    fixed = {text.partition("=")[0].strip() for text in request.overrides}
+    _refuse_fixed_sizes(requested, reference, fixed)
     mistakes = Mistakes()
-    fits: dict[tuple[str, str], Fit] = {}
+    fits: dict[tuple[str, str], BudgetFit] = {}
     outlines = _Outlines()
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = {spec.method: spec for spec in plan if spec.task == task}
@@ -98,18 +98,18 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[Fit]]:
             target = outlines.count(specs[reference])(specs[reference].settings)
         if not target:
             raise UsageError(f"--budget {budget}: on {task} that is no trained parameter")
-        for spec in {spec.method: spec for spec in wanted if spec.task == task}.values():
+        for spec in {spec.method: spec for spec in requested if spec.task == task}.values():
             with mistakes.gathered():
                 if spec.method == reference:
-                    fits[task, reference] = Fit(task, reference, target, target, {})
+                    fits[task, reference] = BudgetFit(task, reference, target, target, {})
                 else:
-                    fits[task, spec.method] = fit(spec, target, outlines.count(spec), given)
+                    fits[task, spec.method] = fit(spec, target, outlines.count(spec), fixed)
     mistakes.raise_if_any()
-    fitted = [replace(s, settings={**s.settings, **fits[s.task, s.method].chosen}) for s in wanted]
+    fitted = [replace(s, settings={**s.settings, **fits[s.task, s.method].chosen}) for s in requested]
     return fitted, list(fits.values())
 
 
-def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> Fit:
+def fit(spec: Spec, target: int, count: Count, fixed: Collection[str] = ()) -> BudgetFit:
     """Turns a method's size settings until it trains as nearly `target` parameters as it can.
 
     The main setting first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
@@ -119,50 +119,56 @@ def fit(spec: Spec, target: int, count: Count, given: Collection[str] = ()) -> F
         spec: of a run of the method.
         target: how many parameters it is to train.
         count: how many it trains, by its settings.
-        given: keys of settings, as --set takes them, that stay as they are.
+        fixed: keys of settings, as in `--set`, that stay as they are.
 
     Raises:
         UsageError: the method cannot come within 5% of the target.
     """
     size_settings = [
-        setting for setting in _build(spec, spec.settings).size_settings if f"{spec.method}.{setting}" not in given
+        setting for setting in _build(spec, spec.settings).size_settings if f"{spec.method}.{setting}" not in fixed
     ]
     tried: dict[str, tuple[int, dict[str, Any]]] = {}
 
     def trained(chosen: dict[str, Any]) -> int | None:
-        found = count({**spec.settings, **chosen})
-        if found is not None:
-            tried[json.dumps(chosen, sort_keys=True)] = found, chosen
-        return found
+        parameters = count({**spec.settings, **chosen})
+        if parameters is not None:
+            tried[json.dumps(chosen, sort_keys=True)] = parameters, chosen
+        return parameters
 
-    def at(setting: str, start: dict[str, Any], value: int) -> int | None:
+    def with_setting(setting: str, start: dict[str, Any], value: int) -> int | None:
         return trained({**start, **_build(spec, {**spec.settings, **start}).with_size(setting, value)})
 
     def nearest() -> tuple[int, dict[str, Any]]:
-        return min(tried.values(), key=lambda one: abs(one[0] - target))
+        return min(tried.values(), key=lambda trial: abs(trial[0] - target))
 
     start: dict[str, Any] = {}
     trained(start)
     for setting in size_settings:
-        _turn(partial(at, setting, start), target)
+        _turn(partial(with_setting, setting, start), target)
         if not tried:
             continue
         if abs(nearest()[0] / target - 1) <= TOLERANCE:
             break
-        below = [one for one in tried.values() if one[0] <= target]
-        start = max(below, key=lambda one: one[0])[1] if below else min(tried.values(), key=lambda one: one[0])[1]
+        smaller = [trial for trial in tried.values() if trial[0] <= target]
+        start = (
+            max(smaller, key=lambda trial: trial[0])[1]
+            if smaller
+            else min(tried.values(), key=lambda trial: trial[0])[1]
+        )
     if not tried:
         raise UsageError(
             f"{spec.method} cannot be put on the streams of {spec.task} with these settings: without --budget its run "
             "says why"
         )
-    found, chosen = nearest()
-    if abs(found / target - 1) > TOLERANCE:
+    parameters, chosen = nearest()
+    if abs(parameters / target - 1) > TOLERANCE:
         settings = f" with {assignments(chosen)}" if chosen else ""
-        nearest_is = f"the nearest is {found:,}{settings}"
-        why = nearest_is if size_settings else f"it trains {found:,}, and no setting of it changes that"
-        raise UsageError(f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {why}")
-    return Fit(spec.task, spec.method, target, found, chosen)
+        nearest_is = f"the nearest is {parameters:,}{settings}"
+        reason = nearest_is if size_settings else f"it trains {parameters:,}, and no setting of it changes that"
+        raise UsageError(
+            f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {reason}"
+        )
+    return BudgetFit(spec.task, spec.method, target, parameters, chosen)
 
 
 def _turn(trained: Callable[[int], int | None], target: int) -> None:
@@ -170,16 +176,16 @@ def _turn(trained: Callable[[int], int | None], target: int) -> None:
     last: tuple[int, int] | None = None
     value = 1
     while value <= _MAX_SIZE:
-        found = trained(value)
-        if found is not None:
-            if last and (last[1] - target) * (found - target) <= 0:
+        parameters = trained(value)
+        if parameters is not None:
+            if last and (last[1] - target) * (parameters - target) <= 0:
                 _bisect(trained, target, last, value)
                 return
-            if last and abs(found - target) > abs(last[1] - target):
+            if last and abs(parameters - target) > abs(last[1] - target):
                 return  # away from the target: there is nothing beyond
-            if last and found == last[1] and value > 2**12:
+            if last and parameters == last[1] and value > 2**12:
                 return
-            last = value, found
+            last = value, parameters
         value *= 2
 
 
@@ -187,13 +193,13 @@ def _bisect(trained: Callable[[int], int | None], target: int, last: tuple[int, 
     low, at_low = last
     while high - low > 1:
         middle = (low + high) // 2
-        found = trained(middle)
-        if found is None:
+        parameters = trained(middle)
+        if parameters is None:
             return  # only some values go, as divisors do, and powers of two were tried
-        if (at_low - target) * (found - target) <= 0:
+        if (at_low - target) * (parameters - target) <= 0:
             high = middle
         else:
-            low, at_low = middle, found
+            low, at_low = middle, parameters
 
 
 def _build(spec: Spec, values: dict[str, Any]) -> Method:
@@ -209,7 +215,7 @@ class _Outlines:
 
     def size(self, spec: Spec) -> int:
         """Parameters of a run's streams."""
-        return sum(p.numel() for p in self._of(spec).parameters())
+        return sum(p.numel() for p in self._outline(spec).parameters())
 
     def count(self, spec: Spec) -> Count:
         """How many parameters the method of a run trains on its streams, by its settings."""
@@ -217,12 +223,12 @@ class _Outlines:
         def count(values: dict[str, Any]) -> int | None:
             key = json.dumps(spec.streams), spec.method, json.dumps(values)
             if key not in self._counted:
-                self._counted[key] = _count(self._of(spec), spec, json.loads(key[-1]))
+                self._counted[key] = _count(self._outline(spec), spec, json.loads(key[-1]))
             return self._counted[key]
 
         return count
 
-    def _of(self, spec: Spec) -> MultiStream:
+    def _outline(self, spec: Spec) -> MultiStream:
         key = json.dumps(spec.streams)
         if key not in self._made:
             self._made[key] = MultiStream({name: outline_stream(**source) for name, source in spec.streams.items()})
@@ -261,7 +267,7 @@ def _amount(budget: str) -> Callable[[int], int] | None:
     """
     if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", budget):
         value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
-        if value > _MOST_PARAMETERS:
+        if value > _MAX_PARAMETERS:
             raise UsageError(f"--budget {shortened(budget)} is more than any stream has parameters")
         return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
     try:
@@ -271,12 +277,12 @@ def _amount(budget: str) -> Callable[[int], int] | None:
     return None
 
 
-def _refuse_fixed(plan: Sequence[Spec], reference: str, given: Collection[str]) -> None:
+def _refuse_fixed_sizes(plan: Sequence[Spec], reference: str, fixed: Collection[str]) -> None:
     """A size cannot be given and chosen."""
     mistakes = Mistakes()
     for spec in plan:
         if spec.method != reference:
             for setting in _build(spec, spec.settings).size_settings[:1]:
-                if f"{spec.method}.{setting}" in given:
+                if f"{spec.method}.{setting}" in fixed:
                     mistakes.add(f"--set {spec.method}.{setting}: --budget chooses it; give one or the other")
     mistakes.raise_if_any()

@@ -25,5 +25,5 @@ def setting(value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{key}={json.dumps(each)}' for key, each in value.items())}}}"
+        return f"{{{', '.join(f'{key}={json.dumps(item)}' for key, item in value.items())}}}"
     return value if isinstance(value, str) else json.dumps(value)

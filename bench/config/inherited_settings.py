@@ -30,21 +30,23 @@ def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, 
         cls: its class.
         task: name of the task.
     """
-    own = suite.method_settings(name, task)
+    settings = suite.method_settings(name, task)
     named = name in suite.methods or name in suite.task(task).methods
     if named or not registry.is_foreign("methods", name) or (base := _base(cls)) is None:
-        return own
+        return settings
     base_name, base_class = base
     defaults = _defaults(cls)
     inherited = {
         key: value
         for key, value in method_settings(suite, base_name, base_class, task).items()
-        if key not in own and (key in PER_METHOD or defaults.get(key, cls) == _defaults(base_class).get(key))
+        if key not in settings and (key in PER_METHOD or defaults.get(key, cls) == _defaults(base_class).get(key))
     }
     if inherited:
-        told = ", ".join(f"{key}={value}" for key, value in inherited.items())
-        _tell(f"{name} on {task} has what suite {suite.name} says of {base_name}, which it derives from: {told}")
-    return {**inherited, **own}
+        listing = ", ".join(f"{key}={value}" for key, value in inherited.items())
+        _warn_once(
+            f"{name} on {task} has what suite {suite.name} says of {base_name}, which it derives from: {listing}"
+        )
+    return {**inherited, **settings}
 
 
 def _base(cls: type) -> tuple[str, type] | None:
@@ -60,6 +62,6 @@ def _defaults(cls: type) -> dict[str, Any]:
 
 
 @cache
-def _tell(message: str) -> None:
+def _warn_once(message: str) -> None:
     """Warns once, however often runs are planned."""
     _log.warning("%s", message)

@@ -74,7 +74,7 @@ def make_plan(request: RunRequest) -> list[Spec]:
         owners |= {stream: _keys(StreamSource) for stream in joined}
     owners |= {name: dict.fromkeys(PER_METHOD, Recipe) | _keys(cls) for name, cls in method_classes.items()}
     owners |= {name: _keys(Recipe) | _keys(cls) for name, cls in task_classes.items()}
-    changes = _changes(request.overrides, owners, mistakes, told={*request.methods, *request.tasks})
+    changes = _changes(request.overrides, owners, mistakes, reported={*request.methods, *request.tasks})
     plan: list[Spec] = []
     for task in task_classes if loaded else ():
         with mistakes.gathered():
@@ -92,17 +92,17 @@ def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
         UsageError: the method, or the recipe, does not take them.
     """
     method = registry.load("methods", spec.method)
-    own, of_recipe = split_method(method, values)
+    method_values, recipe_values = split_method(method, values)
     return replace(
         spec,
-        settings=_plain(method, {**spec.settings, **own}, spec.method),
-        recipe=_plain(Recipe, {**spec.recipe, **of_recipe}, spec.task),
+        settings=_plain(method, {**spec.settings, **method_values}, spec.method),
+        recipe=_plain(Recipe, {**spec.recipe, **recipe_values}, spec.task),
     )
 
 
-def _plain(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _plain(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """The fields of `cls` with these values, as JSON holds them; all, unless it says what tells it from others."""
-    built: Any = validate.build(cls, values, where)
+    built: Any = validate.build(cls, values, prefix)
     return json.loads(json.dumps(built.to_config() if hasattr(built, "to_config") else asdict(built)))
 
 
@@ -140,7 +140,7 @@ def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
 
 
 def _changes(
-    overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, told: Collection[str]
+    overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, reported: Collection[str]
 ) -> _Changes:
     """What the overrides change.
 
@@ -148,7 +148,7 @@ def _changes(
         overrides: as in `RunRequest`.
         owners: what stands before the dot of a key, what may stand after it, and the class whose field that is.
         mistakes: gets what is wrong.
-        told: names that need no complaint any more where they are no owners.
+        reported: names whose mistakes have been reported already.
     """
     changes: _Changes = {}
     for override in overrides:
@@ -162,16 +162,16 @@ def _changes(
                 f"--set {override}: write <method>.<key>=<value>, or a task, a stream, train or data before the dot"
             )
         elif owner in owners:
-            known = owners[owner]
-            if name not in known:
-                mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, known)}")
+            fields = owners[owner]
+            if name not in fields:
+                mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, fields)}")
                 continue
             with mistakes.gathered():
-                value = validate.check(known[name], {name: parse_value(text.strip())}, where=f"--set {owner}")
-                changes.setdefault((owner, known[name]), {}).update(value)
+                value = validate.check(fields[name], {name: parse_value(text.strip())}, prefix=f"--set {owner}")
+                changes.setdefault((owner, fields[name]), {}).update(value)
         elif owner in (*registry.names("methods"), *registry.names("tasks")):
             mistakes.add(f"--set {override}: {owner} is not in this command")
-        elif owner not in told:
+        elif owner not in reported:
             mistakes.add(f"--set {override}: unknown {owner}: {did_you_mean(owner, owners)}")
     return changes
 
@@ -194,11 +194,11 @@ def _task_runs(
     entry = suite.task(task)
     mistakes = Mistakes()
 
-    def plain(where: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
+    def plain(prefix: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
         """All fields of `cls` as JSON holds them, of several layers the last that has one."""
         merged = {name: value for layer in layers for name, value in layer.items()}
         with mistakes.gathered():
-            return _plain(cls, merged, where)
+            return _plain(cls, merged, prefix)
         return {}
 
     def changed(owner: str, cls: type) -> dict[str, Any]:
@@ -211,13 +211,15 @@ def _task_runs(
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
-        of_file = tuned.of(task, name) if tuned else {}
-        own, of_recipe = split_method(cls, {**inherited_settings.method_settings(suite, name, cls, task), **of_file})
-        method_settings[name] = plain(name, cls, own, changed(name, cls))
+        of_file = tuned.settings_of(task, name) if tuned else {}
+        method_values, recipe_values = split_method(
+            cls, {**inherited_settings.method_settings(suite, name, cls, task), **of_file}
+        )
+        method_settings[name] = plain(name, cls, method_values, changed(name, cls))
         with mistakes.gathered():
             _check_streams(validate.build(cls, method_settings[name], name), name, list(entry.sources))
-        told = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
-        recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, of_recipe, *told)
+        overrides = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
+        recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, recipe_values, *overrides)
     streams = {
         stream: plain(stream, StreamSource, asdict(suite.streams[source]), changed(stream, StreamSource))
         for stream, source in entry.sources.items()

@@ -30,20 +30,20 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
     mistakes = Mistakes()
     checked = set()
     for spec in specs:
-        reads: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
+        inputs: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
         for stream, source in spec.streams.items():
-            model, expected = source["model"], reads.get(stream)
+            model, expected = source["model"], inputs.get(stream)
             if (model, expected) in checked:
                 continue
             checked.add((model, expected))
             try:
-                found = input_kind(find_encoder(model, weights=weights, tokenizer=tokenizer))
+                modality = input_kind(find_encoder(model, weights=weights, tokenizer=tokenizer))
             except UsageError as error:
                 mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
             else:
-                if expected not in (None, found):
+                if expected not in (None, modality):
                     mistakes.add(
-                        f"--set {stream}.model={model}: it reads {found}, but {stream} of {spec.task} is {expected}"
+                        f"--set {stream}.model={model}: it reads {modality}, but {stream} of {spec.task} is {expected}"
                     )
     mistakes.raise_if_any()
 
@@ -60,22 +60,24 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
     """
     classes = [registry.load("tasks", task) for task in tasks]
     names = dict.fromkeys(name for cls in classes for name in getattr(cls, "datasets", (getattr(cls, "layout", ""),)))
-    known = {name: RELEASES[name] for name in names if name in RELEASES}
+    releases = {name: RELEASES[name] for name in names if name in RELEASES}
     if root is None or not root.is_dir():
-        given = "none is given" if root is None else f"{root} is no folder"
-        told = "; ".join(f"{card.title}: {card.pages[0]}, `bench data describe {name}`" for name, card in known.items())
+        problem = "none is given" if root is None else f"{root} is no folder"
+        sources = "; ".join(
+            f"{card.title}: {card.pages[0]}, `bench data describe {name}`" for name, card in releases.items()
+        )
         raise UsageError(
-            f"data.source=official needs --data-root DIR, the folder where the releases lie: {given}. "
-            f"Where to get them, and what should lie there: {told or 'see the task'}"
+            f"data.source=official needs --data-root DIR, the folder where the releases lie: {problem}. "
+            f"Where to get them, and what should lie there: {sources or 'see the task'}"
         )
     mistakes = Mistakes()
-    for name, card in known.items():
+    for name, card in releases.items():
         if missing := card.missing(root):
-            mistakes.add(_told(name, missing, root))
+            mistakes.add(_describe_missing(name, missing, root))
     mistakes.raise_if_any()
 
 
-def _told(name: str, missing: list[str], root: Path) -> str:
+def _describe_missing(name: str, missing: list[str], root: Path) -> str:
     """What is missing of a release, where to get it, and how to point to it."""
     if name == "ave" and any((root / place).is_dir() for place in ("AVE_Dataset/AVE", "AVE")):
         advice = f"`bench data prepare ave --root {root} --out DIR` makes it of the videos; then --data-root DIR"

@@ -16,7 +16,7 @@ from bench.files import KIBIBYTE, read_text
 from bench.streams import limits
 
 _FOLDER = Path(__file__).parents[1] / "suites"
-_LARGEST = 256 * KIBIBYTE  # bytes of a file; the built-in suites have less than 4 kB
+_MAX_BYTES = 256 * KIBIBYTE  # bytes of a file; the built-in suites have less than 4 kB
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class Suite:
         """What the suite says of a method on a task: its settings and, of the recipe, what methods may have for
         themselves. The more particular table counts: a task's before the suite's, a name before a pattern.
         """
-        found: dict[str, Any] = {}
+        settings: dict[str, Any] = {}
         for tables in (self.methods, self.task(task).methods):
             for pattern, values in sorted(tables.items(), key=lambda item: item[0] == name):
                 if fnmatchcase(name, pattern):
-                    found |= values
-        return found
+                    settings |= values
+        return settings
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,8 @@ def load_suite(name_or_path: str) -> Suite:
     path = Path(name_or_path) if name_or_path.endswith(".toml") else _FOLDER / f"{name_or_path}.toml"
     if not path.is_file():
         if path.parent == _FOLDER:
-            known = did_you_mean(name_or_path, suite_names())
-            raise UsageError(f"unknown suite {name_or_path}: {known}; or give the path of a .toml file")
+            suggestion = did_you_mean(name_or_path, suite_names())
+            raise UsageError(f"unknown suite {name_or_path}: {suggestion}; or give the path of a .toml file")
         raise UsageError(f"there is no suite file {path}")
     content = read_toml(path)
     try:
@@ -202,13 +202,13 @@ def split_method(method: type, values: Mapping[str, Any]) -> tuple[dict[str, Any
     )
 
 
-def check_method(method: str, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def check_method(method: str, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """What a table says of a method, converted to the types that it and the recipe have.
 
     Args:
         method: its name.
         values: settings, and what it may have of the recipe for itself.
-        where: the table of methods, for messages.
+        prefix: the table of methods, for messages.
 
     Raises:
         UsageError: with every unknown name and wrong value.
@@ -219,10 +219,10 @@ def check_method(method: str, values: Mapping[str, Any], where: str) -> dict[str
     mistakes = Mistakes()
     for name, value in values.items():
         if name not in owners:
-            mistakes.add(f"unknown key {where}.{method}.{name}: {did_you_mean(name, owners)}")
+            mistakes.add(f"unknown key {prefix}.{method}.{name}: {did_you_mean(name, owners)}")
             continue
         with mistakes.gathered():
-            checked |= validate.check(owners[name], {name: value}, f"{where}.{method}")
+            checked |= validate.check(owners[name], {name: value}, f"{prefix}.{method}")
     mistakes.raise_if_any()
     return checked
 
@@ -242,14 +242,14 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: it cannot be read.
     """
     try:
-        return toml.parse(read_text(path, _LARGEST))
+        return toml.parse(read_text(path, _MAX_BYTES))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is no readable TOML: {error}") from error
 
 
 def _suite(content: Mapping[str, Any]) -> Suite:
     """Checks everything that a file holds, also of the tasks and methods that a command does not ask for."""
-    file = validate.build(_File, content, where="")
+    file = validate.build(_File, content, prefix="")
     mistakes = Mistakes()
     streams: dict[str, StreamSource] = {}
     tasks: dict[str, SuiteTask] = {}
@@ -269,25 +269,25 @@ def _suite(content: Mapping[str, Any]) -> Suite:
 
 
 def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any]) -> SuiteTask:
-    where = f"tasks.{name}"
-    task = validate.build(SuiteTask, table, where)
+    prefix = f"tasks.{name}"
+    task = validate.build(SuiteTask, table, prefix)
     mistakes = Mistakes()
     for stream in task.sources.values():
         if stream not in known_streams:
-            mistakes.add(f"{where}.streams: unknown stream {stream}: {did_you_mean(stream, known_streams)}")
+            mistakes.add(f"{prefix}.streams: unknown stream {stream}: {did_you_mean(stream, known_streams)}")
     with mistakes.gathered():
-        validate.check(Recipe, task.train, f"{where}.train")
+        validate.check(Recipe, task.train, f"{prefix}.train")
     if "*" not in name:
         with mistakes.gathered():
-            validate.check(registry.load("tasks", name), task.settings, f"{where}.settings")
-    _check_methods(task.methods, f"{where}.methods", mistakes)
+            validate.check(registry.load("tasks", name), task.settings, f"{prefix}.settings")
+    _check_methods(task.methods, f"{prefix}.methods", mistakes)
     mistakes.raise_if_any()
     return task
 
 
-def _check_methods(methods: Mapping[str, dict[str, Any]], where: str, mistakes: Mistakes) -> None:
+def _check_methods(methods: Mapping[str, dict[str, Any]], prefix: str, mistakes: Mistakes) -> None:
     """Checks the tables of methods by their names; what a pattern says is checked where it is used."""
     for method, values in methods.items():
         if "*" not in method:
             with mistakes.gathered():
-                check_method(method, values, where)
+                check_method(method, values, prefix)

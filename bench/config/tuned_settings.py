@@ -31,7 +31,7 @@ Every method had the same trials, the first of them with the suite's own values,
 Chosen by the best validation score, its mean over the seeds; no test split was scored. A trial of which a run failed
 counts as one, and as the worst.
 """
-_SAME = ("suite", "trials", "epochs", "seeds", "set", "budget")
+_COMPARED = ("suite", "trials", "epochs", "seeds", "set", "budget")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Tuned:
     tuning: Tuning
     values: Mapping[Pair, Mapping[str, Any]]
 
-    def of(self, task: str, method: str) -> Mapping[str, Any]:
+    def settings_of(self, task: str, method: str) -> Mapping[str, Any]:
         """What the file says of a method on a task; nothing where it does not name them."""
         return self.values.get((task, method), {})
 
@@ -102,9 +102,9 @@ class Tuned:
         """The tasks and methods of these runs that the file has no settings for."""
         return [pair for pair in dict.fromkeys((spec.task, spec.method) for spec in specs) if pair not in self.values]
 
-    def told(self, spec: Spec) -> dict[str, Any] | None:
+    def record_entry(self, spec: Spec) -> dict[str, Any] | None:
         """What the run's record says of the file; None where the run has not, or not only, the file's values."""
-        values = self.of(spec.task, spec.method)
+        values = self.settings_of(spec.task, spec.method)
         if not values or any(spec.method_settings[name] != value for name, value in values.items()):
             return None
         return {"file": self.file, "sha256": self.sha256, "tuning": _plain(asdict(self.tuning))}
@@ -138,7 +138,7 @@ def read_tuned(path: Path) -> Tuned:
     values: dict[Pair, Mapping[str, Any]] = {}
     tuning: Tuning | None = None
     with mistakes.gathered():
-        file = validate.build(_File, content, where="")
+        file = validate.build(_File, content, prefix="")
         with mistakes.gathered():
             tuning = validate.build(Tuning, file.tuning, "tuning")
         for task, table in file.tasks.items():
@@ -147,9 +147,9 @@ def read_tuned(path: Path) -> Tuned:
             methods: Mapping[str, dict[str, Any]] = {}
             with mistakes.gathered():
                 methods = validate.build(_Task, table, f"tasks.{task}").methods
-            for method, its in methods.items():
+            for method, settings in methods.items():
                 with mistakes.gathered():
-                    values[task, method] = _plain(check_method(method, its, f"tasks.{task}.methods"))
+                    values[task, method] = _plain(check_method(method, settings, f"tasks.{task}.methods"))
     if mistakes.problems or tuning is None:
         raise UsageError([f"{path}: {problem}" for problem in mistakes.problems])
     return Tuned(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), tuning, values)
@@ -163,27 +163,27 @@ def check_mergeable(path: Path, tuning: Tuning) -> None:
     """
     if not path.exists():
         return
-    there = read_tuned(path).tuning
-    differing = [name for name in _SAME if getattr(there, name) != getattr(tuning, name)]
+    earlier = read_tuned(path).tuning
+    differing = [name for name in _COMPARED if getattr(earlier, name) != getattr(tuning, name)]
     if differing:
-        told = "; ".join(f"{name} {_said(there, name)}, now {_said(tuning, name)}" for name in differing)
+        listing = "; ".join(f"{name} {_shown(earlier, name)}, now {_shown(tuning, name)}" for name in differing)
         raise UsageError(
-            f"{path} is of another tuning ({told}), and settings of both in one file would not be comparable: "
+            f"{path} is of another tuning ({listing}), and settings of both in one file would not be comparable: "
             "give another --out, or delete the file"
         )
 
 
-def _said(tuning: Tuning, name: str) -> str:
+def _shown(tuning: Tuning, name: str) -> str:
     return tomlkit.item(_plain(asdict(tuning))[name]).as_string()
 
 
-def write_tuned(path: Path, tuning: Tuning, found: Mapping[Pair, Mapping[str, Any]], about: Mapping[Pair, str]) -> None:
+def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any]], about: Mapping[Pair, str]) -> None:
     """Writes settings, whole or not at all; keeps what a file of the same tuning says of other tasks and methods.
 
     Args:
         path: the file.
         tuning: how they were searched.
-        found: settings by task and method.
+        best: settings by task and method.
         about: a line on each, as a comment.
 
     Raises:
@@ -193,7 +193,7 @@ def write_tuned(path: Path, tuning: Tuning, found: Mapping[Pair, Mapping[str, An
     check_mergeable(path, tuning)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else _document()
     document["tuning"].update(_plain(asdict(tuning)))
-    for (task, method), values in found.items():
+    for (task, method), values in best.items():
         methods = document
         for key in ("tasks", task, "methods"):
             methods = methods.setdefault(key, tomlkit.table(is_super_table=True))

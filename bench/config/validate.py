@@ -18,13 +18,13 @@ T = TypeVar("T")
 _INTEGERS = 10**18
 
 
-def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+def build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """An instance of the dataclass `cls` with `values` as its fields.
 
     Args:
         cls: a dataclass; its `__post_init__` may raise ValueError where a value makes no sense.
         values: names and plain values, as TOML or JSON hold them.
-        where: what the values belong to, for messages: "cola" makes them read "cola.r must be ...".
+        prefix: what the values belong to, for messages: "cola" makes them read "cola.r must be ...".
 
     Raises:
         UsageError: with every unknown, missing or wrong value.
@@ -32,19 +32,19 @@ def build(cls: type[T], values: Mapping[str, Any], where: str) -> T:
     mistakes = Mistakes()
     checked: dict[str, Any] = {}
     with mistakes.gathered():
-        checked = check(cls, values, where)
+        checked = check(cls, values, prefix)
     for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # mypy cannot say "a dataclass"
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if field.init and required and field.name not in values:
-            mistakes.add(f"{_full(where, field.name)} is missing")
+            mistakes.add(f"{_full(prefix, field.name)} is missing")
     mistakes.raise_if_any()
     try:
         return cls(**checked)
     except ValueError as error:
-        raise UsageError(f"{where}: {error}") from error
+        raise UsageError(f"{prefix}: {error}") from error
 
 
-def check(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
+def check(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
     """`values`, converted to the types of the fields of `cls`; some fields may be left out.
 
     Raises:
@@ -55,28 +55,28 @@ def check(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
     checked = {}
     for name, value in values.items():
         if name not in known:
-            mistakes.add(f"unknown key {_full(where, name)}: {did_you_mean(name, known)}")
+            mistakes.add(f"unknown key {_full(prefix, name)}: {did_you_mean(name, known)}")
             continue
         try:
             checked[name] = convert(value, known[name])
         except ValueError as error:
-            mistakes.add(f"{_full(where, name)} {error}")
+            mistakes.add(f"{_full(prefix, name)} {error}")
     mistakes.raise_if_any()
     return checked
 
 
 def hints(cls: type) -> dict[str, Any]:
     """The type of each field that the dataclass takes, by name."""
-    found = {}
+    types = {}
     for field in dataclasses.fields(cls):
         if not field.init:
             continue
-        found[field.name] = field.type
+        types[field.name] = field.type
         if isinstance(field.type, str):
             # typing.get_type_hints would also evaluate what is no setting, and may need modules imported for mypy only.
             owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
-            found[field.name] = eval(field.type, vars(sys.modules[owner.__module__]))
-    return found
+            types[field.name] = eval(field.type, vars(sys.modules[owner.__module__]))
+    return types
 
 
 def convert(value: Any, hint: Any) -> Any:
@@ -138,5 +138,5 @@ def _described(hint: Any) -> str:
     return names.get(hint, str(hint))
 
 
-def _full(where: str, name: str) -> str:
-    return f"{where}.{name}" if where else name
+def _full(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name

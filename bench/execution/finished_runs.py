@@ -65,7 +65,7 @@ def look_up(
     today = _Today(data_root)
     for spec in plan:
         try:
-            record = store.of(results, spec)
+            record = store.record_of(results, spec)
         except BenchError as error:
             if not rerun:
                 raise BenchError(

@@ -13,12 +13,12 @@ from bench.errors import Mistakes
 from bench.records.checks import check_recordable
 
 if TYPE_CHECKING:
-    from bench.config.budget import Fit
+    from bench.config.budget import BudgetFit
 
 _log = logging.getLogger(__name__)
 
 
-def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[Spec], list[Fit]]:
+def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[Spec], list[BudgetFit]]:
     """Return the requested runs, and what the budget came to for each method and task.
 
     It warns about methods that the tuned settings do not contain, and about settings tuned at a different budget.
@@ -30,7 +30,7 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
     Raises:
         UsageError: all mistakes in the request, and the data and encoders that are missing.
     """
-    fits: list[Fit] = []
+    fits: list[BudgetFit] = []
     if request.budget:
         from bench.config.budget import plan_within  # imports torch
 

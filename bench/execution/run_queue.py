@@ -83,7 +83,7 @@ class Waiting:
         if spec not in self.specs:
             return True
         try:
-            record = store.of(self._results, spec)
+            record = store.record_of(self._results, spec)
         except BenchError:
             if spec.id in self._superseded:
                 return False

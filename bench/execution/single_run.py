@@ -26,7 +26,7 @@ from bench.files import Guard
 from bench.measurement.denormals import denormals_flushed
 from bench.measurement.memory import Peak, release_memory
 from bench.records import predictions, sample_scores, schema, store
-from bench.records.checks import LARGEST_SCORE
+from bench.records.checks import MAX_SCORE
 from bench.records.environment import environment, package_versions
 from bench.records.provenance import provenance_of
 from bench.saved_adapters import save_load
@@ -102,7 +102,7 @@ def _check_finite(scores: schema.Scores) -> None:
         score = of_split.get(metric, 0.0)
         if not math.isfinite(score):
             raise DivergedError(f"the {metric} of the {split} split is {score}, not a finite number")
-        if abs(score) > LARGEST_SCORE:
+        if abs(score) > MAX_SCORE:
             raise DivergedError(f"the {metric} of the {split} split is {score:g}, and no score is beyond a million")
 
 

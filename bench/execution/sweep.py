@@ -98,7 +98,7 @@ def _keep(record: Record, results: Path, options: RunOptions) -> Record:
     if record.environment:
         record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or 1))
     if options.tuned:
-        record = replace(record, tuned=options.tuned.told(record.spec))
+        record = replace(record, tuned=options.tuned.record_entry(record.spec))
     try:
         store.write(record, results)
     except OSError as error:

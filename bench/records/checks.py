@@ -16,11 +16,11 @@ from bench.config.suite import Data, StreamSource
 from bench.errors import Mistakes
 from bench.records.schema import Record, now
 
-LARGEST = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
-LARGEST_SCORE = 1e6  # metrics are percentages, as a rule: those of a user's task need not be
-_DEEPEST = 32  # lists and tables in one another
-_LONGEST = 100_000  # characters of a text; a traceback may have thousands
-_LONGEST_NAME = 240  # characters of the name of a run's files: file systems allow 255, and suffixes come to it
+MAX_MEASUREMENT = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
+MAX_SCORE = 1e6  # metrics are percentages, as a rule: those of a user's task need not be
+_MAX_DEPTH = 32  # lists and tables in one another
+_MAX_CHARACTERS = 100_000  # characters of a text; a traceback may have thousands
+_MAX_NAME = 240  # characters of the name of a run's files: file systems allow 255, and suffixes come to it
 _OF_RECIPE = tuple(field.name for field in dataclasses.fields(Recipe) if field.default is dataclasses.MISSING)
 _OF_GENERATED = ("source", "version", "seed")
 _HINTS: dict[type, dict[str, Any]] = {cls: validate.hints(cls) for cls in (Recipe, Data, StreamSource)}
@@ -37,7 +37,7 @@ def check(record: Record) -> None:
     check_spec(record.spec)
     if not _ID.fullmatch(record.id):
         raise ValueError("id is not 12 hexadecimal digits")
-    if len(record.stem) > _LONGEST_NAME:
+    if len(record.stem) > _MAX_NAME:
         raise ValueError("spec.task and spec.method are too long for the name of a file")
     _check_scores(record)
     if record.adapter is not None and not _is_saved_adapter(record.adapter):
@@ -71,7 +71,7 @@ def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
     if keys == ("spec",):
         return value
     if isinstance(value, str):
-        return value[-_LONGEST:]
+        return value[-_MAX_CHARACTERS:]
     if isinstance(value, float):
         return math.nan if _is_too_large(value, keys) else value
     if isinstance(value, dict):
@@ -79,7 +79,7 @@ def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
     if isinstance(value, list):
         return [within_limits(item, (*keys, str(index))) for index, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        parts = {name: within_limits(item, (*keys, name)) for name, item in vars(value).items() if name != "kept"}
+        parts = {name: within_limits(item, (*keys, name)) for name, item in vars(value).items() if name != "file"}
         return dataclasses.replace(value, **parts)
     return value
 
@@ -95,8 +95,8 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
         ValueError: a number or a text is too large, or one lies too deep. Floats below `spec`, as settings, may be any.
     """
     if isinstance(value, str):
-        if len(value) > _LONGEST:
-            raise ValueError(f"{_joined(keys)} has {len(value):,} characters, more than {_LONGEST:,}")
+        if len(value) > _MAX_CHARACTERS:
+            raise ValueError(f"{_joined(keys)} has {len(value):,} characters, more than {_MAX_CHARACTERS:,}")
     elif isinstance(value, float):
         if _is_too_large(value, keys):
             raise ValueError(f"{_joined(keys)} is {value:g}, which cannot have been measured")
@@ -104,8 +104,8 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
         if not -(2**63) <= value < 2**63:
             raise ValueError(f"{_joined(keys)} has more than 64 bits")
     elif value is not None:
-        if len(keys) > _DEEPEST:
-            raise ValueError(f"{_joined(keys[:4])} goes more than {_DEEPEST} levels deep")
+        if len(keys) > _MAX_DEPTH:
+            raise ValueError(f"{_joined(keys[:4])} goes more than {_MAX_DEPTH} levels deep")
         table = value if isinstance(value, dict) else dict(enumerate(value)) if isinstance(value, list) else vars(value)
         for name, item in table.items():
             check_values(item, (*keys, str(name)))
@@ -113,10 +113,10 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
 
 def _is_too_large(value: float, keys: tuple[str, ...]) -> bool:
     """Whether a number at this place of a record cannot have been measured. Settings may be any finite number."""
-    if not abs(value) > LARGEST_SCORE or keys[0] == "spec":  # NaN is none
+    if not abs(value) > MAX_SCORE or keys[0] == "spec":  # NaN is none
         return False
     of_metric = keys[0] == "scores" and (keys[1] in ("test", "floors", "splits") or keys[-2] == "scores")
-    return of_metric or abs(value) > LARGEST
+    return of_metric or abs(value) > MAX_MEASUREMENT
 
 
 def _joined(keys: tuple[str, ...]) -> str:
@@ -136,14 +136,14 @@ def check_spec(spec: Spec) -> None:
         *((f"streams.{name}", source, StreamSource, ("model",)) for name, source in spec.streams.items()),
     ]
     problems = []
-    for where, table, cls, needed in parts:
+    for prefix, table, cls, required in parts:
         hints = _HINTS[cls]
-        problems += [f"spec.{where}.{name} is missing" for name in needed if name not in table]
+        problems += [f"spec.{prefix}.{name} is missing" for name in required if name not in table]
         for name in hints.keys() & table:  # others are of a later version
             try:
                 validate.convert(table[name], hints[name])
             except ValueError as error:
-                problems.append(f"spec.{where}.{name} {error}")
+                problems.append(f"spec.{prefix}.{name} {error}")
     if problems:
         raise ValueError("; ".join(sorted(problems)))
 

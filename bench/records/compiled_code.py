@@ -62,18 +62,18 @@ class _Walk:
         if isinstance(value, CodeType):
             yield from self._code(value, {})
         elif isinstance(value, set | frozenset):
-            yield from sorted("|".join(self.of(each)) for each in value)
+            yield from sorted("|".join(self.of(item)) for item in value)
         elif isinstance(value, tuple | list):
             # A list can hold itself. A tuple may be made for this walk only, and its id be another value's later.
             if isinstance(value, list):
                 self._seen.add(id(value))
-            for each in value:
-                yield from self.of(each)
+            for item in value:
+                yield from self.of(item)
         elif isinstance(value, partial):
             yield from self.of((value.func, value.args, value.keywords))
         elif isinstance(value, Mapping):
             self._seen.add(id(value))
-            yield from sorted("|".join((*self.of(key), *self.of(each))) for key, each in value.items())
+            yield from sorted("|".join((*self.of(key), *self.of(item))) for key, item in value.items())
         elif isinstance(value, property):
             yield from self.of((value.fget, value.fset, value.fdel))
         elif inner := getattr(value, "__wrapped__", getattr(value, "__func__", None)):  # decorated, class and static
@@ -84,10 +84,10 @@ class _Walk:
             if value.__module__ != self._script:
                 self.modules.add(value.__module__)
             elif isinstance(value, type):
-                for name, each in sorted(vars(value).items()):
+                for name, item in sorted(vars(value).items()):
                     if name not in _NOT_CODE:
                         yield name
-                        yield from self.of(each)
+                        yield from self.of(item)
             else:
                 yield from self._code(value.__code__, value.__globals__, value.__doc__)
                 cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
@@ -132,25 +132,25 @@ def edited_since(names: Iterable[str]) -> bool:
         except (OSError, ValueError, SyntaxError):
             written = {}
         for function in _functions_of(vars(module), name):
-            there = written.get(function.__qualname__, [])
-            if there and not any(_equal(each, function.__code__) for each in there):
+            codes = written.get(function.__qualname__, [])
+            if codes and not any(_equal(item, function.__code__) for item in codes):
                 _log.warning("%s was edited after it was imported: what runs is the code from before", path)
                 return True
     return False
 
 
-def _functions(code: CodeType, within: str = "") -> dict[str, list[CodeType]]:
+def _functions(code: CodeType, prefix: str = "") -> dict[str, list[CodeType]]:
     """Return what the functions of a module, or of a class, compile to, by their qualified names.
 
     Several may have one name, as a property's getter and setter have.
     """
     functions: dict[str, list[CodeType]] = {}
-    for each in code.co_consts:
-        if isinstance(each, CodeType):
-            name = f"{within}{each.co_name}"
-            functions.setdefault(name, []).append(each)
-            if not each.co_flags & inspect.CO_OPTIMIZED:  # the body of a class
-                for inner, codes in _functions(each, f"{name}.").items():
+    for item in code.co_consts:
+        if isinstance(item, CodeType):
+            name = f"{prefix}{item.co_name}"
+            functions.setdefault(name, []).append(item)
+            if not item.co_flags & inspect.CO_OPTIMIZED:  # the body of a class
+                for inner, codes in _functions(item, f"{name}.").items():
                     functions.setdefault(inner, []).extend(codes)
     return functions
 
@@ -166,12 +166,12 @@ def _functions_of(scope: Mapping[str, Any], module: str) -> Iterator[FunctionTyp
             yield plain
 
 
-def _equal(one: CodeType, other: CodeType) -> bool:
+def _equal(a: CodeType, b: CodeType) -> bool:
     """Whether two functions compile to the same, wherever in their files they stand."""
-    if (one.co_code, one.co_names, len(one.co_consts)) != (other.co_code, other.co_names, len(other.co_consts)):
+    if (a.co_code, a.co_names, len(a.co_consts)) != (b.co_code, b.co_names, len(b.co_consts)):
         return False
-    pairs = zip(one.co_consts, other.co_consts, strict=True)
+    pairs = zip(a.co_consts, b.co_consts, strict=True)
     return all(
-        _equal(mine, theirs) if isinstance(mine, CodeType) and isinstance(theirs, CodeType) else mine == theirs
-        for mine, theirs in pairs
+        _equal(own, foreign) if isinstance(own, CodeType) and isinstance(foreign, CodeType) else own == foreign
+        for own, foreign in pairs
     )

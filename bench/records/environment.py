@@ -63,24 +63,24 @@ def environment(device: str, threads: int, precision: str | None = None) -> Envi
     )
 
 
-def other_machine(recorded: Environment, here: Environment) -> list[str]:
+def other_machine(recorded: Environment, current: Environment) -> list[str]:
     """What of a recorded environment rounds sums otherwise than here, as in "torch 2.12.0, here 2.13.0".
 
     Older records do not name their processor and instruction set, so that an equal machine cannot be told by them: the
     platform counts in their place.
     """
-    pairs = [(name, getattr(recorded, name), getattr(here, name)) for name in ("device", "threads", "platform")]
-    if recorded.processor and here.processor:
-        pairs = [*pairs[:2], ("processor", recorded.processor, here.processor)]
-        pairs += [("instructions", recorded.instructions, here.instructions)]
-        names = sorted({*(recorded.variables or {}), *(here.variables or {})})
+    pairs = [(name, getattr(recorded, name), getattr(current, name)) for name in ("device", "threads", "platform")]
+    if recorded.processor and current.processor:
+        pairs = [*pairs[:2], ("processor", recorded.processor, current.processor)]
+        pairs += [("instructions", recorded.instructions, current.instructions)]
+        names = sorted({*(recorded.variables or {}), *(current.variables or {})})
         pairs += [
-            (n, (recorded.variables or {}).get(n, "unset"), (here.variables or {}).get(n, "unset")) for n in names
+            (n, (recorded.variables or {}).get(n, "unset"), (current.variables or {}).get(n, "unset")) for n in names
         ]
     else:
-        pairs.append(("processor", recorded.processor or "not recorded", here.processor or "unknown"))
-    names = sorted({*recorded.versions, *here.versions} - {"crossmodal-bench"})
-    pairs += [(name, recorded.versions.get(name, "none"), here.versions.get(name, "none")) for name in names]
+        pairs.append(("processor", recorded.processor or "not recorded", current.processor or "unknown"))
+    names = sorted({*recorded.versions, *current.versions} - {"crossmodal-bench"})
+    pairs += [(name, recorded.versions.get(name, "none"), current.versions.get(name, "none")) for name in names]
     return [f"{name} {old}, here {new}" for name, old, new in pairs if old != new]
 
 
@@ -96,13 +96,13 @@ def processor() -> str:
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed packages that what is measured depends on."""
-    found = {}
+    versions = {}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _git(*command: str) -> str | None:
@@ -111,9 +111,9 @@ def _git(*command: str) -> str | None:
     if not (_CHECKOUT / ".git").exists():
         return None
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["git", "-C", str(_CHECKOUT), *command], capture_output=True, text=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return result.stdout.strip()

@@ -15,8 +15,8 @@ from bench.records.schema import stem
 from bench.system.tensor_files import check_header
 
 FOLDER = "predictions"
-KEPT = 16  # samples, spread evenly over the split
-_LARGEST = 256 * MEBIBYTE  # bytes of a file: masks of 16 samples have 10
+SAMPLES = 16  # samples, spread evenly over the split
+_MAX_BYTES = 256 * MEBIBYTE  # bytes of a file: masks of 16 samples have 10
 _INDEX = "index"
 SINGLE_OUTPUT = "output"  # the name of what a head gives that gives one tensor
 
@@ -47,7 +47,7 @@ def read(results: Path, spec: Spec) -> Predictions:
     if not path.is_file():
         raise BenchError(f"no predictions of {spec.label} were kept: there is no {path}; --rerun makes them")
     try:
-        check_header(path, _LARGEST)
+        check_header(path, _MAX_BYTES)
         arrays = tensor_files.load(path.read_bytes())
         index = arrays.pop(_INDEX)
         return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}

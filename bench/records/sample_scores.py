@@ -15,9 +15,9 @@ from bench.records.store import FOLDER
 
 GROUP = "group"
 """Beside the metrics of a split: (samples,), whole numbers that are equal for samples which are not independent."""
-_LARGEST = 16 * MEBIBYTE  # bytes of a file, packed
+_MAX_BYTES = 16 * MEBIBYTE  # bytes of a file, packed
 _LARGEST_ARRAYS = 64 * MEBIBYTE  # bytes of what it holds: scores of 15 million samples
-_BETWEEN = "/"  # splits and metrics in the names of arrays
+_SEPARATOR = "/"  # splits and metrics in the names of arrays
 
 SampleScores = Mapping[str, Mapping[str, np.ndarray]]
 """By test split and metric: each (samples,), in the metric's unit, in the order of the split; and `GROUP`, where
@@ -39,7 +39,7 @@ def keep(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcont
     """
     path = _path(results, stem)
     arrays = {
-        f"{split}{_BETWEEN}{name}": np.asarray(values, dtype=np.int32 if name == GROUP else np.float32)
+        f"{split}{_SEPARATOR}{name}": np.asarray(values, dtype=np.int32 if name == GROUP else np.float32)
         for split, of_split in scores.items()
         for name, values in of_split.items()
     }
@@ -62,10 +62,10 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
     try:
         _check(path)
         with np.load(path, allow_pickle=False) as arrays:
-            splits = [name.rpartition(_BETWEEN)[0] for name in arrays.files if name.endswith(_BETWEEN + metric)]
-            scores = [arrays[f"{split}{_BETWEEN}{metric}"] for split in splits]
+            splits = [name.rpartition(_SEPARATOR)[0] for name in arrays.files if name.endswith(_SEPARATOR + metric)]
+            scores = [arrays[f"{split}{_SEPARATOR}{metric}"] for split in splits]
             groups = [
-                arrays[name] if (name := f"{split}{_BETWEEN}{GROUP}") in arrays.files else np.arange(len(values))
+                arrays[name] if (name := f"{split}{_SEPARATOR}{GROUP}") in arrays.files else np.arange(len(values))
                 for split, values in zip(splits, scores, strict=True)
             ]
         for values, group in zip(scores, groups, strict=True):
@@ -79,13 +79,13 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
         raise BenchError(f"{path} holds no scores of samples: {wording(error)}; --rerun makes it anew") from error
     if not scores:
         return None
-    numbers = np.cumsum([0, *(int(each.max(initial=-1)) + 1 for each in groups)])  # splits share no group
-    return np.concatenate(scores), np.concatenate([each + first for each, first in zip(groups, numbers, strict=False)])
+    numbers = np.cumsum([0, *(int(ids.max(initial=-1)) + 1 for ids in groups)])  # splits share no group
+    return np.concatenate(scores), np.concatenate([ids + first for ids, first in zip(groups, numbers, strict=False)])
 
 
 def _check(path: Path) -> None:
     """Refuses an archive that would take too much memory: it may be a thousand times as large once unpacked."""
-    check_file(path, _LARGEST)
+    check_file(path, _MAX_BYTES)
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARRAYS:
             raise ValueError(f"unpacked it has more than {_LARGEST_ARRAYS:,} bytes")

@@ -170,7 +170,7 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class Kept:
+class RecordFile:
     """Where a record was read, and what else its folder holds of the same run; no part of the record itself.
 
     Attributes:
@@ -189,7 +189,7 @@ class Kept:
 class Record:
     """What one run measured. Parts that a failed run did not come to are null."""
 
-    kept: ClassVar[Kept] = Kept()
+    file: ClassVar[RecordFile] = RecordFile()
     """What `bench.records.store.read_all` says of the file; no key of it. A changed copy of the record has none."""
 
     schema: int = doc("Version of this schema.")
@@ -219,7 +219,7 @@ class Record:
         cls, spec: Spec, started: str, reason: str | None = None, environment: Environment | None = None
     ) -> Record:
         """The record of a run that measured nothing; it finished when it began, until told otherwise."""
-        nothing = dict.fromkeys(("traceback", "scores", "parameters", "memory", "throughput", "times", "data"))
+        missing = dict.fromkeys(("traceback", "scores", "parameters", "memory", "throughput", "times", "data"))
         return cls(
             schema=SCHEMA,
             id=spec.id,
@@ -229,12 +229,12 @@ class Record:
             started=started,
             finished=started,
             environment=environment,
-            **nothing,
+            **missing,
         )
 
-    def lying(self, kept: Kept) -> Record:
+    def with_file(self, file: RecordFile) -> Record:
         """Says of this record where it lies, and returns it."""
-        object.__setattr__(self, "kept", kept)
+        object.__setattr__(self, "file", file)
         return self
 
     @property

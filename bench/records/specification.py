@@ -15,12 +15,12 @@ from bench.records.schema import Record
 _MOST_SEED = 2**32 - 1  # NumPy's
 
 
-def specification(record: Record, where: str | Path) -> Spec:
+def specification(record: Record, path: str | Path) -> Spec:
     """The specification of a record, which may have been edited by hand.
 
     Args:
         record: of a run.
-        where: the file that it was read from.
+        path: the file that it was read from.
 
     Returns:
         It, with what the recipe, the data and the streams need. The settings of task and method are checked by whoever
@@ -42,6 +42,6 @@ def specification(record: Record, where: str | Path) -> Spec:
         with mistakes.gathered():
             validate.build(StreamSource, source, f"spec.streams.{name}")
     if mistakes.problems:
-        told = "; ".join(mistakes.problems)
-        raise BenchError(f"{where}: the record was altered, and its run cannot be set up again: {told}")
+        problems = "; ".join(mistakes.problems)
+        raise BenchError(f"{path}: the record was altered, and its run cannot be set up again: {problems}")
     return replace(spec, data=data.to_config())

@@ -21,9 +21,9 @@ from bench.text import escape
 
 FOLDER = "records"
 CHECKPOINTS = "checkpoints"
-_BESIDE = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
-_WRITTEN = (CHECKPOINTS, "claims", *_BESIDE[1:])  # folders that runs write to, besides that of the records
-_LARGEST = 8 * MEBIBYTE  # bytes of a file; one with a thousand epochs has a quarter of one
+_RUN_FOLDERS = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
+_WRITTEN = (CHECKPOINTS, "claims", *_RUN_FOLDERS[1:])  # folders that runs write to, besides that of the records
+_MAX_BYTES = 8 * MEBIBYTE  # bytes of a file; one with a thousand epochs has a quarter of one
 
 _log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
         return
     earlier: Record | None = None
     try:
-        earlier = of(results, spec)
+        earlier = record_of(results, spec)
         if earlier is None or not _to_keep(earlier, newer):
             return
     except BenchError as error:
@@ -81,10 +81,10 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
         path.unlink()
     else:
         path.rename(path.with_name(f"{aside}.json"))
-    for folder in _BESIDE:
-        for beside in (results / folder).glob(f"{glob.escape(name)}*"):
-            if beside.name == name or beside.name.startswith(f"{name}."):
-                beside.rename(beside.with_name(aside + beside.name.removeprefix(name)))
+    for folder in _RUN_FOLDERS:
+        for companion in (results / folder).glob(f"{glob.escape(name)}*"):
+            if companion.name == name or companion.name.startswith(f"{name}."):
+                companion.rename(companion.with_name(aside + companion.name.removeprefix(name)))
 
 
 def _to_keep(earlier: Record, newer: Record) -> bool:
@@ -104,7 +104,7 @@ def read(path: Path) -> Record:
 
 def _read(place: str) -> Record:
     try:
-        record = decode(read_bytes(place, _LARGEST))
+        record = decode(read_bytes(place, _MAX_BYTES))
         check(record)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         is_json = not isinstance(error, msgspec.DecodeError) or isinstance(error, msgspec.ValidationError)
@@ -126,7 +126,7 @@ def read_all(results: Path) -> list[Record]:
     for path in (results, folder):
         if os.path.lexists(path) and not path.is_dir():
             raise UsageError(f"{escape.line(str(path))} is no folder, as results lie in: choose one with --results")
-    found: dict[str, Record] = {}
+    records: dict[str, Record] = {}
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - as in `_read`
         if not name.endswith(".json"):
             continue
@@ -137,8 +137,8 @@ def read_all(results: Path) -> list[Record]:
             _log.warning("left out: %s", error)
         else:
             if not record.is_trial:
-                found[name.removesuffix(".json")] = record
-    return sorted(one_a_run(found), key=lambda record: record.started)
+                records[name.removesuffix(".json")] = record
+    return sorted(one_a_run(records), key=lambda record: record.started)
 
 
 def read_some(results: Path) -> list[Record]:
@@ -148,12 +148,12 @@ def read_some(results: Path) -> list[Record]:
         UsageError: as there.
         BenchError: there are no records.
     """
-    if found := read_all(results):
-        return found
+    if records := read_all(results):
+        return records
     raise BenchError(f"there are no records in {escape.line(str(results / FOLDER))}: `bench run` makes them")
 
 
-def of(results: Path, spec: Spec) -> Record | None:
+def record_of(results: Path, spec: Spec) -> Record | None:
     """The record of a run, if there is one; one that is cut short counts as none, with a warning.
 
     Raises:
@@ -175,7 +175,7 @@ def of(results: Path, spec: Spec) -> Record | None:
 def checksum_of_finished(results: Path, spec: Spec) -> str:
     """Return what tells the record of a run that came to its end from others; "" where there is none."""
     try:
-        record = of(results, spec)
+        record = record_of(results, spec)
     except BenchError:
         return ""
     return hashlib.sha256(dumps(record).encode()).hexdigest() if record and record.outcome == "ok" else ""
@@ -189,8 +189,8 @@ def find(results: Path, spec: Spec) -> Path | None:
     path = _path(results, spec)
     if path.is_file():
         return path
-    copies = (each for each in path.parent.glob(f"*{spec.id}*.json") if f"{spec.id}~" not in each.name)
-    return max(filter(Path.is_file, copies), key=lambda each: each.stat().st_mtime_ns, default=None)
+    copies = (copy for copy in path.parent.glob(f"*{spec.id}*.json") if f"{spec.id}~" not in copy.name)
+    return max(filter(Path.is_file, copies), key=lambda copy: copy.stat().st_mtime_ns, default=None)
 
 
 def check_writable(results: Path) -> None:
@@ -202,8 +202,8 @@ def check_writable(results: Path) -> None:
     folder = results / FOLDER
     try:
         remove_leftovers(folder)
-        for beside in (results, *(path for name in _WRITTEN if (path := results / name).is_dir())):
-            remove_leftovers(beside)
+        for companion in (results, *(path for name in _WRITTEN if (path := results / name).is_dir())):
+            remove_leftovers(companion)
     except OSError as error:
         raise BenchError(
             f"the results folder {results} cannot be written: {error}; choose one with --results"

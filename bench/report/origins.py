@@ -81,11 +81,11 @@ def _counted(name: str, checksums: Iterable[str | None]) -> Iterator[str]:
 
 def _beside(records: Sequence[Record]) -> Iterator[str]:
     """Records of the same runs that do not count."""
-    if earlier := sum(len(record.kept.earlier) for record in records):
+    if earlier := sum(len(record.file.earlier) for record in records):
         noun = f"record{'s' * (earlier != 1)}"
         before = "from before code, encoders or data changed or a run failed"
         yield f"Left out: {earlier} earlier {noun} of these runs, {before}"
     for record in records:
-        if record.kept.unequal:
-            others = ", ".join(f"{name}.json" for name in record.kept.unequal)
-            yield f"Different records of the same run ({record.label}): {record.kept.stem}.json counts, not {others}"
+        if record.file.unequal:
+            others = ", ".join(f"{name}.json" for name in record.file.unequal)
+            yield f"Different records of the same run ({record.label}): {record.file.stem}.json counts, not {others}"

@@ -190,7 +190,7 @@ class _RowScores:
         for record in self.row.records:
             if self._results is None or record.scores is None:
                 return {}
-            stem = record.kept.stem or record.stem
+            stem = record.file.stem or record.stem
             try:
                 kept = sample_scores.read(self._results, stem, record.scores.metric)
             except BenchError as error:

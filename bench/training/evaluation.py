@@ -16,7 +16,7 @@ from bench.config.recipe import Recipe
 from bench.data.loader import batches, load
 from bench.measurement.memory import StepClock
 from bench.progress import bar
-from bench.records.predictions import KEPT, SINGLE_OUTPUT, Predictions
+from bench.records.predictions import SAMPLES, SINGLE_OUTPUT, Predictions
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 
@@ -105,7 +105,7 @@ def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Acce
         Arrays by name, by the number of the sample.
     """
     length = len(split)  # type: ignore[arg-type]
-    chosen = sorted({round(index) for index in np.linspace(0, length - 1, min(KEPT, length))})
+    chosen = sorted({round(index) for index in np.linspace(0, length - 1, min(SAMPLES, length))})
     loader = accelerator.prepare_data_loader(load(Subset(split, chosen), batch_size))
     model.eval()
     rows: list[dict[str, np.ndarray]] = []

@@ -107,10 +107,10 @@ class Search:
             self._trial = replace(self._trial, reason=str(error))
         return self._runs
 
-    def tell(self, done: Mapping[str, Record]) -> Trial:
+    def tell(self, records_by_id: Mapping[str, Record]) -> Trial:
         """Ends the trial that was asked for last, with the records of its runs by id."""
         trial = self._trial
-        records = [done[spec.id] for spec in self._runs]
+        records = [records_by_id[spec.id] for spec in self._runs]
         self._compare(records)
         scores = [_validation(record) for record in records]
         failed = [record for record, score in zip(records, scores, strict=True) if score is None]
@@ -160,17 +160,17 @@ def searches(plan: Sequence[Spec]) -> list[Search]:
         UsageError: with every method that declares a search that cannot be.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found = []
+    result = []
     mistakes = Mistakes()
     for task, method in dict.fromkeys((spec.task, spec.method) for spec in plan):
         with mistakes.gathered():
-            found.append(Search([spec for spec in plan if (spec.task, spec.method) == (task, method)]))
+            result.append(Search([spec for spec in plan if (spec.task, spec.method) == (task, method)]))
     mistakes.raise_if_any()
-    return found
+    return result
 
 
 def tune(
-    found: Sequence[Search], trials: int, results: Path, options: RunOptions, executor: Executor | None = None
+    running: Sequence[Search], trials: int, results: Path, options: RunOptions, executor: Executor | None = None
 ) -> Iterator[Trial]:
     """Does the trials, the first of every search, then the second of each, and so on; yields them as they end.
 
@@ -178,7 +178,7 @@ def tune(
     of its own search only: the results are the same whatever the executor does first.
 
     Args:
-        found: the searches.
+        running: the searches.
         trials: of each search.
         results: results folder for the records of the trials' runs.
         options: what the command says of its runs; their test splits are not scored in any case.
@@ -190,14 +190,14 @@ def tune(
     """
     options = replace(options, results=None, save_adapters=False, validate_only=True)
     for _ in range(trials):
-        runs = [spec for search in found for spec in search.ask()]
+        runs = [spec for search in running for spec in search.ask()]
         existing = look_up(runs, results, options.data_root, trials=True)
-        done = existing.done
-        todo = [spec for spec in runs if spec.id not in done]
+        records_by_id = existing.done
+        todo = [spec for spec in runs if spec.id not in records_by_id]
         for record in sweep(todo, results, options, executor, superseded=existing.superseded):
-            done[record.id] = record
-        for search in found:
-            yield search.tell(done)
+            records_by_id[record.id] = record
+        for search in running:
+            yield search.tell(records_by_id)
 
 
 def _validation(record: Record) -> float | None:

@@ -48,8 +48,8 @@ class Dimension:
         if isinstance(distribution, CategoricalDistribution):
             return int(share * len(self.options))
         low, high = distribution.low, distribution.high
-        at = low * (high / low) ** share if distribution.log else low + (high - low) * share
-        return at if isinstance(distribution, FloatDistribution) else round(at)
+        position = low * (high / low) ** share if distribution.log else low + (high - low) * share
+        return position if isinstance(distribution, FloatDistribution) else round(position)
 
     @property
     def ends(self) -> tuple[Any, ...]:
@@ -59,7 +59,7 @@ class Dimension:
         return self.value(self.distribution.low), self.value(self.distribution.high)
 
     @property
-    def told(self) -> str:
+    def description(self) -> str:
         """The values in words, as in "lr_adapter from 0.0005 to 0.05 (log)"."""
         if isinstance(self.distribution, CategoricalDistribution):
             return f"{self.name} of {', '.join(map(str, self.options))}"
@@ -70,8 +70,8 @@ class Dimension:
         """Whether a number lies at the edge of its range, so that there may be better ones beyond."""
         if isinstance(self.distribution, CategoricalDistribution):
             return False
-        low, high, at = (math.log(x) if self.distribution.log else x for x in (*self.ends, value))
-        return min(at - low, high - at) <= EDGE * (high - low)
+        low, high, position = (math.log(x) if self.distribution.log else x for x in (*self.ends, value))
+        return min(position - low, high - position) <= EDGE * (high - low)
 
 
 def dimensions(spec: Spec) -> list[Dimension]:
@@ -82,21 +82,21 @@ def dimensions(spec: Spec) -> list[Dimension]:
     """
     method = method_of(spec)
     mistakes = Mistakes()
-    found = []
+    result = []
     if not method.search:
         mistakes.add(f"{spec.method} declares nothing to be searched")
     for name, declared in method.search.items():
         if name not in spec.method_settings:
-            known = did_you_mean(name, spec.method_settings)
-            mistakes.add(f"{spec.method} declares a search of {name}, which it has not: {known}")
+            suggestion = did_you_mean(name, spec.method_settings)
+            mistakes.add(f"{spec.method} declares a search of {name}, which it has not: {suggestion}")
             continue
         with mistakes.gathered():
-            found.append(_dimension(spec, name, declared))
-            for value in found[-1].ends:
+            result.append(_dimension(spec, name, declared))
+            for value in result[-1].ends:
                 with_values(spec, {name: value})
     if mistakes.problems:
         raise UsageError([f"`bench tune` on {spec.task}: {problem}" for problem in mistakes.problems])
-    return found
+    return result
 
 
 def _dimension(spec: Spec, name: str, declared: Range | Choice) -> Dimension:

@@ -40,6 +40,6 @@ def test_a_record_may_name_such_a_file(mock_suite, folder):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     record = replace(mocks.failed(spec, f"{folder} is broken"), traceback=f"in {folder}", tuned={"file": str(folder)})
     store.write(record, folder)
-    found = store.of(folder, spec)
+    found = store.record_of(folder, spec)
     assert found and found.reason.endswith("r\\udce9sultats is broken")
     assert schema.dumps(found) == schema.dumps(record)

@@ -161,7 +161,7 @@ def main() -> int:
             given = f"check --methods {defect.method} --tasks ave --jobs 1 --quiet --results".split()
             code = cli.main([*given, folder, *sys.argv[1:]])
         failed = [row for row in rows if row.failed]
-        found = [row.what for row in failed if defect.found_by and defect.found_by in row.what]
+        found = [row.quantity for row in failed if defect.found_by and defect.found_by in row.quantity]
         as_it_should = code == 1 and bool(found) if defect.found_by else code == 0
         right &= as_it_should
         other = len(failed) - len(found)

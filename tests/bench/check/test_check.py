@@ -20,12 +20,12 @@ from bench.check.baseline import gather
 from bench.check.compare import PEAK, STEP_BYTES, STEP_TIME, Row, compare, incomparable, spread
 from bench.check.costs import Cost
 from bench.check.integrity import check_records
-from bench.check.reader_probe import Seen
+from bench.check.reader_probe import ReaderOutput
 from bench.check.table import markdown, terminal, verdict
 from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 
-SEEN = Seen("abc", {"train": 90}, {"constant answer": 30.0}, {"train": "12ab"}, {"train.vision": 100.0}, 0, [])
+SEEN = ReaderOutput("abc", {"train": 90}, {"constant answer": 30.0}, {"train": "12ab"}, {"train.vision": 100.0}, 0, [])
 COST = Cost(time=1.2, low=1.1, high=1.3, bytes=1_000_000)
 
 
@@ -54,18 +54,18 @@ def made(mock_suite):
 
 
 def failures(rows):
-    return [(row.method, row.what) for row in rows if row.failed]
+    return [(row.method, row.quantity) for row in rows if row.failed]
 
 
 def test_equal_values_pass_and_the_margin_is_the_prediction_interval_of_the_formula(made):
     scores = [[70, 71, 72, 73, 74], [60, 62, 61, 63, 60]]
     rows = compare(made(scores), made([[72.0], [61.0]], first_seed=5), [])
     assert failures(rows) == []
-    (row,) = [row for row in rows if (row.method, row.what) == ("cola", "test accuracy")]
+    (row,) = [row for row in rows if (row.method, row.quantity) == ("cola", "test accuracy")]
     pooled = math.sqrt((np.var(scores[0], ddof=1) + np.var(scores[1], ddof=1)) / 2)
     tests = 3 * 5  # of both methods two scores on test, two on val, and the loss; and CoLA's gains over LoRA
     margin = stats.t.ppf(1 - 0.001 / tests / 2, 8) * pooled * math.sqrt(1 + 1 / 5)
-    assert row.share == pytest.approx(abs(61 - np.mean(scores[1])) / margin)
+    assert row.margin_used == pytest.approx(abs(61 - np.mean(scores[1])) / margin)
     assert row.allowed == f"±{margin:.3g}"
 
 
@@ -82,7 +82,7 @@ def test_the_gain_over_lora_by_the_same_seed_shows_what_the_spread_of_seeds_hide
 def test_a_mean_of_several_seeds_has_a_smaller_margin(made):
     base = made([[70, 71, 72, 73, 74]])
     one, four = (compare(base, made([[75.0] * n], first_seed=5), []) for n in (1, 4))
-    shares = [next(row.share for row in rows if row.what == "test accuracy") for rows in (one, four)]
+    shares = [next(row.margin_used for row in rows if row.quantity == "test accuracy") for rows in (one, four)]
     assert shares[1] / shares[0] == pytest.approx(math.sqrt((1 + 1 / 5) / (1 / 4 + 1 / 5)))
 
 
@@ -107,7 +107,7 @@ def test_unchanged_code_hardly_ever_fails_and_a_large_change_always_does():
 def _of_scores(table):
     return _of_methods(
         {
-            name: baselines.OfMethod({}, {}, {"test": row}, {}, COST)
+            name: baselines.MethodBaseline({}, {}, {"test": row}, {}, COST)
             for name, row in zip("ab", table.tolist(), strict=True)
         }
     )
@@ -125,12 +125,12 @@ def test_costs_may_fall_and_may_rise_by_their_margin(ratio, what):
 
 def _of_costs(ratio):
     cost = Cost(1.2 * ratio, 1, 2, round(10**9 * ratio))
-    return _of_methods({"cola": baselines.OfMethod({}, {}, {}, {"train peak": [round(10**9 * ratio)] * 3}, cost)})
+    return _of_methods({"cola": baselines.MethodBaseline({}, {}, {}, {"train peak": [round(10**9 * ratio)] * 3}, cost)})
 
 
 def _of_methods(methods):
     return baselines.Baseline(
-        1, "mock", [0, 1], "", mocks.ENVIRONMENT, "a processor", {"ave": baselines.OfTask(SEEN, methods)}
+        1, "mock", [0, 1], "", mocks.ENVIRONMENT, "a processor", {"ave": baselines.TaskBaseline(SEEN, methods)}
     )
 
 
@@ -140,8 +140,8 @@ def test_what_must_be_equal_is_told_by_its_key(made):
     recipe = {**own.spec["recipe"], "epochs": 9}
     changed = replace(own, parameters={**own.parameters, "no_gradient": 64}, spec={**own.spec, "recipe": recipe})
     data = replace(SEEN, counts={"train": 91}, inputs={"train.vision": 104.0})
-    rows = compare(base, replace(base, tasks={"ave": baselines.OfTask(data, {"lora": changed})}), [])
-    assert {(row.method, row.what, row.baseline, row.found) for row in rows if row.failed} == {
+    rows = compare(base, replace(base, tasks={"ave": baselines.TaskBaseline(data, {"lora": changed})}), [])
+    assert {(row.method, row.quantity, row.baseline, row.fresh) for row in rows if row.failed} == {
         ("lora", "specification: recipe.epochs", "4", "9"),
         ("lora", "parameters: no_gradient", "0", "64"),
         ("", "samples: counts.train", "90", "91"),

@@ -9,7 +9,7 @@ from functools import lru_cache
 import pytest
 from defects import DEFECTS
 
-from bench.check.baseline import OfTask, gather
+from bench.check.baseline import TaskBaseline, gather
 from bench.check.compare import compare
 from bench.check.costs import Cost
 from bench.check.integrity import check_records
@@ -48,7 +48,7 @@ def measured(options, method, seen):
 
 
 def failures(rows):
-    return {row.what for row in rows if row.failed}
+    return {row.quantity for row in rows if row.failed}
 
 
 @pytest.mark.parametrize("name", sorted(OF_METHOD))
@@ -67,7 +67,7 @@ def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
     (spec,) = make_plan(RunRequest("check", ["lora"], ["ave"]))
     with DEFECTS[name].plant():
         now = see(spec, options)
-    baseline, found = (replace(clean("lora"), tasks={"ave": OfTask(data, {})}) for data in (seen["ave"], now))
+    baseline, found = (replace(clean("lora"), tasks={"ave": TaskBaseline(data, {})}) for data in (seen["ave"], now))
     assert failures(compare(baseline, baseline, [])) == set()
     places = [f"samples: targets.{split}" for split in ("train", "val", "test")]
     assert failures(compare(baseline, found, [])) == {"samples: stale", *places}

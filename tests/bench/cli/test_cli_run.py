@@ -11,7 +11,7 @@ import pooled
 import pytest
 
 from bench import cli
-from bench.config.budget import Fit
+from bench.config.budget import BudgetFit
 from bench.config.plan import make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import DataError, Terminated
@@ -128,8 +128,8 @@ def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, 
 def test_what_a_budget_came_to_is_told(bench_run, runs, capsys, monkeypatch):
     def plan_within(request):
         return make_plan(request), [
-            Fit("ave", "lora", 1000, 1024, {"r": 12, "alpha": 6.0}),
-            Fit("ave", "cola", 1000, 995, {}),
+            BudgetFit("ave", "lora", 1000, 1024, {"r": 12, "alpha": 6.0}),
+            BudgetFit("ave", "cola", 1000, 995, {}),
         ]
 
     monkeypatch.setitem(sys.modules, "bench.config.budget", SimpleNamespace(plan_within=plan_within))

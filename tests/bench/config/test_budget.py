@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.config import validate
-from bench.config.budget import TOLERANCE, Fit, _amount, _count, fit, plan_within
+from bench.config.budget import TOLERANCE, BudgetFit, _amount, _count, fit, plan_within
 from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import UsageError
@@ -27,7 +27,7 @@ def spec_of(method: str, **values) -> Spec:
     return Spec("mock", "ave", method, 0, values, {}, {}, {}, {"source": "generated"})
 
 
-def within(budget: str, methods: list[str], *sets: str) -> dict[str, tuple[Spec, Fit]]:
+def within(budget: str, methods: list[str], *sets: str) -> dict[str, tuple[Spec, BudgetFit]]:
     """The run of each method on AVE of `mini`, and what it came to."""
     plan, fits = plan_within(RunRequest("mini", methods, ["ave"], overrides=sets, budget=budget))
     assert [spec.method for spec in plan] == methods
@@ -115,22 +115,24 @@ def test_loras_rank_at_the_papers_cola_on_two_vit_b(tmp_path):
     """)
     (lora,), (found,) = plan_within(RunRequest(str(suite), ["lora"], ["ave"], budget="cola"))
     assert (lora.settings["r"], lora.settings["alpha"]) == (54, 27.0)
-    assert (found.target, found.found) == (17_826_192 / 12, 17_915_904 / 12)
-    assert found.off == pytest.approx(0.005, abs=1e-4)
+    assert (found.target, found.parameters) == (17_826_192 / 12, 17_915_904 / 12)
+    assert found.deviation == pytest.approx(0.005, abs=1e-4)
 
 
 def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised():
     fitted = within("cola", ["lora", "dora", "adalora", "cola-dora", "cola"])
     plain = {spec.method: spec.settings for spec in make_plan(RunRequest("mini", list(fitted), ["ave"]))}
     assert fitted["cola"][0].settings == plain["cola"]
-    assert fitted["cola"][1] == Fit("ave", "cola", fitted["cola"][1].found, fitted["cola"][1].found, {})
+    assert fitted["cola"][1] == BudgetFit("ave", "cola", fitted["cola"][1].parameters, fitted["cola"][1].parameters, {})
     for name, (spec, found) in fitted.items():
-        assert found.target == fitted["cola"][1].found
-        assert abs(found.off) <= 0.05
+        assert found.target == fitted["cola"][1].parameters
+        assert abs(found.deviation) <= 0.05
         streams = MultiStream({stream: load_stream(source["model"]) for stream, source in spec.streams.items()})
         method = validate.build(registry.load("methods", name), spec.settings, name)
         method.attach(streams)
-        assert sum(streams.get_parameter(key).numel() for key in method.adapter_names(streams)) == found.found, name
+        assert sum(streams.get_parameter(key).numel() for key in method.adapter_names(streams)) == found.parameters, (
+            name
+        )
         rank = "init_r" if "adalora" in name else "r"
         ratio = plain[name]["alpha"] / plain[name][rank]
         assert spec.settings["alpha"] / spec.settings[rank] == pytest.approx(ratio)
@@ -139,7 +141,7 @@ def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised(
 
 def test_the_reduction_fills_up_what_the_rank_is_too_coarse_for():
     found = within("16000", ["cola+head"])["cola+head"][1]
-    assert abs(found.off) <= TOLERANCE
+    assert abs(found.deviation) <= TOLERANCE
     assert set(found.chosen) == {"inter_r", "reduction"}
 
 
@@ -153,9 +155,9 @@ def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, expected):
 
     spec = spec_of("cola+head", hidden=hidden, inter_r=1)
     target = count({"inter_r": 1, "hidden": expected})
-    assert fit(spec, target, count, given=("cola+head.inter_r",)).chosen == {"hidden": expected}
+    assert fit(spec, target, count, fixed=("cola+head.inter_r",)).chosen == {"hidden": expected}
     with pytest.raises(UsageError, match="no setting of it changes that"):
-        fit(spec, target, count, given=("cola+head.inter_r", "cola+head.hidden"))
+        fit(spec, target, count, fixed=("cola+head.inter_r", "cola+head.hidden"))
 
 
 def test_a_setting_that_was_given_stays():
@@ -171,7 +173,7 @@ def test_a_setting_that_was_given_stays():
 def test_the_method_that_the_others_are_measured_by_may_be_given_a_size():
     fitted = within("cola", ["lora", "cola"], "cola.r=2")
     assert fitted["cola"][0].settings["r"] == 2
-    assert 2 * 2 * LORA_AT_1 < fitted["lora"][1].target == fitted["cola"][1].found < 2 * 4 * LORA_AT_1
+    assert 2 * 2 * LORA_AT_1 < fitted["lora"][1].target == fitted["cola"][1].parameters < 2 * 4 * LORA_AT_1
     assert fitted["lora"][0].settings["r"] in (5, 6, 7)
 
 
@@ -245,8 +247,8 @@ def test_one_size_setting_comes_as_near_as_any_value_does(function, value, off):
             fit(SIZED, target, count)
         return
     found = fit(SIZED, target, count)
-    assert found.found == count({**SIZED.settings, **found.chosen})
-    assert abs(found.found - target) == abs(nearest - target)
+    assert found.parameters == count({**SIZED.settings, **found.chosen})
+    assert abs(found.parameters - target) == abs(nearest - target)
     assert found.chosen == {} or found.chosen["double"] == 2 * found.chosen["size"]
 
 
@@ -261,8 +263,8 @@ def test_gaps_do_not_stop_the_search(function, power, gaps, default):
 
     target = function(2**power)
     found = fit(spec_of("sized", size=default, finer=7), target, count)
-    assert abs(found.off) <= TOLERANCE
-    assert found.found == count({"size": default, "finer": 7, **found.chosen})
+    assert abs(found.deviation) <= TOLERANCE
+    assert found.parameters == count({"size": default, "finer": 7, **found.chosen})
 
 
 @given(st.integers(5, 60), st.integers(1, 3), st.integers(4, 20), st.floats(0.0, 1.0))
@@ -274,8 +276,8 @@ def test_the_finer_setting_fills_up(coarse, fine, value, between):
 
     target = round(1000 * coarse * (value + between) / 4) * 4
     found = fit(SIZED, target, count)
-    assert abs(found.off) <= TOLERANCE
-    assert found.found == count({**SIZED.settings, **found.chosen})
+    assert abs(found.deviation) <= TOLERANCE
+    assert found.parameters == count({**SIZED.settings, **found.chosen})
 
 
 def test_a_size_setting_that_is_given_stays():
@@ -284,10 +286,10 @@ def test_a_size_setting_that_is_given_stays():
 
     assert fit(SIZED, 1500, count).chosen == {"size": 1, "double": 2, "finer": 500}
     with pytest.raises(UsageError, match="nearest is"):
-        fit(SIZED, 1500, count, given=("sized.finer",))
-    assert fit(SIZED, 7400, count, given=("sized.size",)).chosen == {"finer": 400}
+        fit(SIZED, 1500, count, fixed=("sized.finer",))
+    assert fit(SIZED, 7400, count, fixed=("sized.size",)).chosen == {"finer": 400}
     with pytest.raises(UsageError, match="no setting of it changes that"):
-        fit(SIZED, 1500, count, given=("sized.size", "sized.finer"))
+        fit(SIZED, 1500, count, fixed=("sized.size", "sized.finer"))
 
 
 def test_tasks_of_the_same_streams_share_what_was_counted(monkeypatch):
@@ -299,5 +301,7 @@ def test_tasks_of_the_same_streams_share_what_was_counted(monkeypatch):
 
     monkeypatch.setattr("bench.config.budget._count", counting)
     _, fits = plan_within(RunRequest("mini", ["lora"], ["refcoco", "refcocog"], budget="cola"))
-    assert [(fit.task, fit.found) for fit in fits] == [(task, fits[0].found) for task in ("refcoco", "refcocog")]
+    assert [(fit.task, fit.parameters) for fit in fits] == [
+        (task, fits[0].parameters) for task in ("refcoco", "refcocog")
+    ]
     assert len(counted) == len(set(counted)) > 1

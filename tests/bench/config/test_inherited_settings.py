@@ -63,7 +63,7 @@ class Other(Method):
 def own_names(monkeypatch):
     """Methods that are registered here are known here only; and what was told once is told again."""
     monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
-    inherited_settings._tell.cache_clear()
+    inherited_settings._warn_once.cache_clear()
 
 
 def planned(cls, task="ave", of="mini", name="mine"):

@@ -307,7 +307,7 @@ def test_a_budget_keeps_tuned_rates(tmp_path):
     write_tuned(tmp_path / "mini.toml", tuning, {("ave", "lora"): {"lr_adapter": 0.25}}, {("ave", "lora"): "x"})
     tuned = read_tuned(tmp_path / "mini.toml")
     plan, _ = plan_within(RunRequest("mini", ["lora"], ["ave"], budget="28k", tuned=tuned))
-    assert plan[0].recipe["lr_adapter"] == 0.25 and tuned.told(plan[0])
+    assert plan[0].recipe["lr_adapter"] == 0.25 and tuned.record_entry(plan[0])
 
 
 def test_settings_of_another_size_are_warned_of(file, caplog):

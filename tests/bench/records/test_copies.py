@@ -51,7 +51,7 @@ def test_equal_copies_are_one_record(folder, plan, name, caplog):
     found = store.read_all(folder)
     assert sorted(record.id for record in found) == sorted(spec.id for spec in plan)
     assert boards(found, folder) == before
-    assert not any(record.kept.earlier or record.kept.unequal for record in found) and not caplog.messages
+    assert not any(record.file.earlier or record.file.unequal for record in found) and not caplog.messages
 
 
 def test_numbers_that_are_none_are_equal_in_copies(tmp_path, plan, caplog):
@@ -69,7 +69,7 @@ def test_of_unequal_records_the_one_under_the_runs_name_counts_and_both_are_name
     copy.write_bytes(store.write(mocks.record(plan[0], 99.0, finished=later), other).read_bytes())
     (found,) = (record for record in store.read_all(folder) if record.id == plan[0].id)
     assert found.scores.test["accuracy"] == 70
-    assert found.kept.unequal == (copy.stem,) and not found.kept.earlier
+    assert found.file.unequal == (copy.stem,) and not found.file.earlier
     (message,) = caplog.messages
     assert path.name in message and copy.name in message
 
@@ -80,8 +80,8 @@ def test_without_a_file_of_the_runs_name_the_one_that_ended_last_counts(tmp_path
         path = store.write(mocks.record(plan[0], score, finished=end), tmp_path)
         path.rename(path.with_name(f"{name}.json"))
     (found,) = store.read_all(tmp_path)
-    assert (found.finished, found.kept.stem) == ("2026-01-03", "a")
-    assert sorted(found.kept.unequal) == ["b", "c"]
+    assert (found.finished, found.file.stem) == ("2026-01-03", "a")
+    assert sorted(found.file.unequal) == ["b", "c"]
 
 
 def provenance(method="1", task="2", encoder="3", version="1.0"):
@@ -112,15 +112,15 @@ def test_earlier_records_of_other_code_encoders_or_data_are_no_seeds(tmp_path, p
     store.write(now, tmp_path)
     (found,) = store.read_all(tmp_path)
     assert found.scores.test["accuracy"] == 80
-    assert found.kept.earlier == ((earlier.stem,) if otherwise else ())
-    assert bool(found.kept.unequal) is bool(caplog.messages) is not otherwise
+    assert found.file.earlier == ((earlier.stem,) if otherwise else ())
+    assert bool(found.file.unequal) is bool(caplog.messages) is not otherwise
 
 
 def test_a_run_that_failed_when_it_was_done_again_counts_as_failed_and_needs_no_warning(tmp_path, plan, caplog):
     store.write(mocks.record(plan[0], 70.0), tmp_path)
     store.write(mocks.failed(plan[0]), tmp_path)
     (found,) = store.read_all(tmp_path)
-    assert found.status == "failed" and len(found.kept.earlier) == 1 and not found.kept.unequal
+    assert found.status == "failed" and len(found.file.earlier) == 1 and not found.file.unequal
     assert not caplog.messages
 
 

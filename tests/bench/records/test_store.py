@@ -264,16 +264,16 @@ def test_a_record_of_another_run_under_a_runs_name_is_not_taken_for_it(tmp_path)
     taken = path.with_name(f"{schema.stem(other)}.json")
     taken.write_bytes(path.read_bytes())
     with pytest.raises(BenchError, match=rf"{re.escape(str(taken))} holds the record of another run, ave head seed 0"):
-        store.of(tmp_path, other)
+        store.record_of(tmp_path, other)
 
 
 def test_a_copy_is_found_where_the_file_of_the_runs_name_is_gone(tmp_path):
     (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
     path = store.write(mocks.record(spec), tmp_path)
     path.rename(path.with_name(f"{path.stem}~1.json"))
-    assert store.of(tmp_path, spec) is None, "it was set aside"
+    assert store.record_of(tmp_path, spec) is None, "it was set aside"
     copy = path.with_name(f"{path.stem} (1).json")
     path.with_name(f"{path.stem}~1.json").rename(copy)
-    assert store.of(tmp_path, spec) == mocks.record(spec)
+    assert store.record_of(tmp_path, spec) == mocks.record(spec)
     store.write(mocks.failed(spec), tmp_path)
     assert store.read(copy) == mocks.record(spec), "the copy stays"

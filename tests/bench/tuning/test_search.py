@@ -358,14 +358,14 @@ def test_numbers_stay_within_their_range(drawn):
 def test_the_edge_of_a_range(planned, value, edge):
     (found,) = searches(planned("lora"))
     assert found.dimensions[0].at_edge(value) is edge
-    assert found.dimensions[0].told == "lr_adapter from 0.0001 to 0.01 (log)"
+    assert found.dimensions[0].description == "lr_adapter from 0.0001 to 0.01 (log)"
 
 
 def test_options_have_no_edge(planned, add):
     add("wide", Wide)
     (found,) = searches(planned("wide"))
     mode = next(dimension for dimension in found.dimensions if dimension.name == "mode")
-    assert not mode.at_edge("a") and mode.told == "mode of a, b, c"
+    assert not mode.at_edge("a") and mode.description == "mode of a, b, c"
 
 
 def test_what_the_methods_declare():
