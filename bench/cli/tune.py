@@ -153,8 +153,8 @@ def _warn(search: Search) -> None:
         value = search.best.values[dimension.name]
         print(
             f"{name}: the best {dimension.name}, {value:g}, is at the edge of its range ({dimension.description}): "
-            f"there may be better beyond; to search around it: another --out, and --set {search.method}.{dimension.name}="
-            f"{value:g}",
+            "there may be better beyond; to search around it: another --out, and --set "
+            f"{search.method}.{dimension.name}={value:g}",
             file=sys.stderr,
         )
 

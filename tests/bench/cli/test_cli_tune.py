@@ -118,8 +118,7 @@ def test_a_best_value_at_the_edge_is_warned_of(bench_tune, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "lora on ave: the best lr_adapter, 0.0003" in err
     assert (
-        "is at the edge of its range (lr_adapter from 0.0003 to 0.03 (log))" in err
-        and "--set lora.lr_adapter=" in err
+        "is at the edge of its range (lr_adapter from 0.0003 to 0.03 (log))" in err and "--set lora.lr_adapter=" in err
     )
     assert "cola on ave: the best" not in err
     assert (tmp_path / "out" / "tuned.toml").read_text().count("; lr_adapter at the edge of its range") == 1
