@@ -47,7 +47,7 @@ def on_files(files: Files, config: Any) -> Files:
     for source, content in pending:
         for match in _LINK.finditer(content):
             path = _outside(source, match["target"])
-            if path and path not in linked:
+            if path and path not in linked and not path.is_relative_to(DOCS):
                 linked.add(path)
                 file = _file(path, config)
                 files.append(file)
@@ -83,7 +83,7 @@ def _code(match: re.Match[str]) -> str:
 
 
 def _outside(source: str, target: str) -> Path | None:
-    """Return the file of the repository, outside of this folder, that a link leads to; None for other links."""
+    """Return the file of the repository that a link leads out of its folder to; None for other links."""
     if source == "changelog.md":
         base = ROOT
     elif source.startswith("source/"):
@@ -91,12 +91,13 @@ def _outside(source: str, target: str) -> Path | None:
     else:
         base = (DOCS / source).parent
     path = Path(posixpath.normpath(base / target))
-    if not path.is_file() or path.is_relative_to(DOCS) or not path.is_relative_to(ROOT):
-        return None
-    return path
+    within = path.is_relative_to(DOCS) and not source.startswith("source/")
+    return path if path.is_file() and path.is_relative_to(ROOT) and not within else None
 
 
 def _uri(path: Path) -> str:
+    if path.is_relative_to(DOCS):
+        return path.relative_to(DOCS).as_posix()
     relative = path.relative_to(ROOT).as_posix()
     return f"source/{relative}" if path.suffix in COPIED | {".md"} else f"source/{relative}.md"
 

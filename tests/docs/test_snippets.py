@@ -5,6 +5,7 @@ How each is run is in `snippets`. With SNIPPETS=train (`make docs-run`) all are 
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ import snippets
 import yaml
 from snippets import ROOT, Snippet
 
-from bench import cli
+from bench import cli, registry
 from bench.config import toml
 from bench.config.suite import load_suite
 from bench.errors import UsageError
@@ -213,6 +214,10 @@ def check(place: Place, snippet: Snippet, names: dict[str, Any], patch: pytest.M
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_snippets(page: Path, place: Place, execute: object, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
+    monkeypatch.setitem(registry._added, "methods", {})  # what a page registers is gone after it
+    if page.parent.name == "bench-bitfit":  # as after its installation
+        monkeypatch.syspath_prepend(str(page.parent))
+        registry.add("methods", "bitfit", importlib.import_module("bench_bitfit").BitFit)
     (place.folder / "results" / "tuned.toml").unlink(missing_ok=True)  # another page tuned with other trials
     for snippet in snippets.snippets(page):
         assert not snippet.problems, snippet.problems
