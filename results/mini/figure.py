@@ -15,14 +15,14 @@ from xml.etree import ElementTree
 
 from audit import Measured
 from finding import ALL, QUESTIONS, Compared, answers, runs
-from reproduce import HERE
+from reproduce import FOLDER
 
 from bench.files import write_text
 from bench.report.stats import ALPHA, holm, paired_test
 from bench.text.markdown import table as markdown
 
-PICTURE = HERE / "finding.svg"
-README = HERE.parents[1] / "README.md"
+PICTURE = FOLDER / "finding.svg"
+README = FOLDER.parents[1] / "README.md"
 BEGIN = "<!-- written by results/mini/figure.py -->\n"
 END = "<!-- end -->"
 

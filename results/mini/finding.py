@@ -1,7 +1,7 @@
-"""The tables of finding.md and README.md: `.venv/bin/python results/mini/finding.py`, from the checkout's root.
+"""Print the tables of finding.md and README.md: `.venv/bin/python results/mini/finding.py`, from the checkout's root.
 
-Each compares two methods on the seeds that both have, from the records beside this file. `--write` puts them in place
-of those that the pages have; what has no records yet is left out.
+Each table compares two methods on their common seeds, from the records in this folder. `--write` replaces the tables in
+the two pages. Comparisons without records are omitted.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from audit import Measured, primary
-from reproduce import FIVE, HERE, MATCHED, SHORTENED, STAGES, TASKS, TEN, TOGETHER
+from reproduce import FIVE, FOLDER, JOINT_TASK, MATCHED, SHORTENED, STAGES, TASKS, TEN
 
 from bench.files import write_text
 from bench.records.schema import Record
@@ -29,7 +29,7 @@ Side = tuple[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Question:
-    """Whether one method scores above another."""
+    """A comparison of two methods."""
 
     title: str
     one: Side
@@ -52,7 +52,7 @@ HEADER = ("", "seeds", "one", "other", "difference", "95% interval", "%", "p", "
 
 @dataclass(frozen=True)
 class Compared:
-    """Scores of two methods on the same seeds, by seed."""
+    """The scores of two methods on the same seeds, by seed."""
 
     name: str
     one: dict[int, float]
@@ -61,7 +61,7 @@ class Compared:
 
     @property
     def differences(self) -> list[float]:
-        """Of the two, seed by seed."""
+        """The differences of the two scores, seed by seed."""
         return [self.one[seed] - self.other[seed] for seed in self.one]
 
 
@@ -70,30 +70,31 @@ Runs = Mapping[tuple[str, str], Mapping[int, Record]]
 
 
 def runs(measured: Measured, side: Side) -> Runs:
-    """Return the records of one side of a question, of all tasks."""
+    """Return the records of one side of a comparison on all tasks."""
     method, more = side
     return measured.runs(((method,), TASKS, TEN, more))
 
 
 def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
-    """Return one comparison a task, and one of all tasks: the mean over tasks, on the seeds that every task has."""
-    found = []
+    """Return one comparison per task, and one of the mean over all tasks on the seeds that every task has."""
+    comparisons = []
     for task in TASKS:
-        its = (one.get((task, question.one[0]), {}), other.get((task, question.other[0]), {}))
-        if compared := compare(task, *its):
-            found.append(compared)
-    seeds = set.intersection(*(set(each.one) for each in found)) if len(found) == len(TASKS) else set()
+        records = (one.get((task, question.one[0]), {}), other.get((task, question.other[0]), {}))
+        if compared := compare(task, *records):
+            comparisons.append(compared)
+    complete = len(comparisons) == len(TASKS)
+    seeds = set.intersection(*(set(compared.one) for compared in comparisons)) if complete else set()
     if seeds:
         means = (
-            {seed: fmean(its[seed] for its in sides) for seed in sorted(seeds)}
-            for sides in ([each.one for each in found], [each.other for each in found])
+            {seed: fmean(scores[seed] for scores in side) for seed in sorted(seeds)}
+            for side in ([compared.one for compared in comparisons], [compared.other for compared in comparisons])
         )
-        found.append(Compared(ALL, *means, NONE))
-    return found
+        comparisons.append(Compared(ALL, *means, NONE))
+    return comparisons
 
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """What CoLA loses or gains by each change, on each task that has been run with them, and what one path adds."""
+    """Yield tables of CoLA's ablations and of its paths in one direction, for each task that has them."""
     for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
         whole, lora = (measured.runs(((m,), (task,), FIVE, ())).get((task, m), {}) for m in ("cola", "lora"))
         changed = {
@@ -108,13 +109,13 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
             (f"Ablations of CoLA on {task}, over CoLA as it is", changed, whole),
             (f"CoLA with a path one way on {task}, over LoRA", one_way, lora),
         ):
-            found = [compare(name, changed[name].get((task, "cola"), {}), other) for name in names]
-            if there := [each for each in found if each]:
-                yield title, there
+            candidates = [compare(name, changed[name].get((task, "cola"), {}), other) for name in names]
+            if comparisons := [compared for compared in candidates if compared]:
+                yield title, comparisons
 
 
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """Whether CoLA's gain is one of speed: CoLA over LoRA with twice the epochs, and what each gains from these."""
+    """Yield tables on whether CoLA merely learns faster: its gain with twice the epochs, and what they add."""
     between, gained = [], []
     for methods, tasks, seeds, more in STAGES["longer"]:
         for task in tasks:
@@ -122,65 +123,68 @@ def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
             sides = (twice.get((task, "cola"), {}), twice.get((task, "lora"), {}))
             between.append(compare(task, *sides))
             gained += [compare(f"{task}, {m}", twice.get((task, m), {}), usual.get((task, m), {})) for m in methods]
-    for title, found in (
+    for title, candidates in (
         ("CoLA over LoRA, each of its own size, with twice the epochs", between),
         ("Twice the epochs over the usual", gained),
     ):
-        if there := [each for each in found if each]:
-            yield title, there
+        if comparisons := [compared for compared in candidates if compared]:
+            yield title, comparisons
 
 
-def together(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
-    """Yield the same questions of one model that learns all grounding tasks."""
-    found = []
+def joint(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
+    """Yield the comparisons for one model that learns all grounding tasks."""
+    comparisons = []
     for question in QUESTIONS:
         sides = (
-            measured.runs(((method,), (TOGETHER,), TEN, (*more, *SHORTENED))).get((TOGETHER, method), {})
+            measured.runs(((method,), (JOINT_TASK,), TEN, (*more, *SHORTENED))).get((JOINT_TASK, method), {})
             for method, more in (question.one, question.other)
         )
         if compared := compare(question.title, *sides):
-            found.append(compared)
-    if found:
-        yield "All grounding tasks in one model", found
+            comparisons.append(compared)
+    if comparisons:
+        yield "All grounding tasks in one model", comparisons
 
 
 def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -> Compared | None:
-    """Return two methods by seed, on those that both have; None without any."""
+    """Return the comparison of two methods on their common seeds; None if there are none."""
     seeds = sorted(one.keys() & other.keys())
     if not seeds:
         return None
-    trained = (f"{its[seeds[0]].parameters.adapter:,}" for its in (one, other))  # type: ignore[union-attr]
-    return Compared(name, *({seed: primary(its[seed]) for seed in seeds} for its in (one, other)), " to ".join(trained))
+    sides = (one, other)
+    trained = (f"{records[seeds[0]].parameters.adapter:,}" for records in sides)  # type: ignore[union-attr]
+    scores = ({seed: primary(records[seed]) for seed in seeds} for records in sides)
+    return Compared(name, *scores, " to ".join(trained))
 
 
-def table(found: Sequence[Compared]) -> str:
-    """Return the comparisons as Markdown; p is of the paired t-test, after Holm's correction over the table."""
-    tests = [paired_test(each.differences) for each in found]
+def table(comparisons: Sequence[Compared]) -> str:
+    """Return the comparisons as Markdown; p is from the paired t-test, after Holm's correction over the table."""
+    tests = [paired_test(compared.differences) for compared in comparisons]
     corrected = iter(holm([test[2] for test in tests if test]))
     lines = []
-    for each, test in zip(found, tests, strict=True):
-        one, other, gain = (fmean(of) for of in (each.one.values(), each.other.values(), each.differences))
-        line = [each.name, str(len(each.one)), f"{one:.2f}", f"{other:.2f}", f"{gain:+.2f}"]
+    for compared, test in zip(comparisons, tests, strict=True):
+        one, other = fmean(compared.one.values()), fmean(compared.other.values())
+        gain = fmean(compared.differences)
+        line = [compared.name, str(len(compared.one)), f"{one:.2f}", f"{other:.2f}", f"{gain:+.2f}"]
         if test:
             p = next(corrected)
             stands = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
             line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / other:+.1f}", p_value(p), stands]
         else:
             line += [NONE] * 4
-        lines.append([*line, each.parameters])
+        lines.append([*line, compared.parameters])
     return markdown(HEADER, lines)
 
 
 def tables(measured: Measured) -> str:
-    """Return all tables that there are records for, each under its title."""
+    """Return all tables that have records, each under its title."""
     parts = []
-    sides = {side: runs(measured, side) for each in QUESTIONS for side in (each.one, each.other)}
+    sides = {side: runs(measured, side) for question in QUESTIONS for side in (question.one, question.other)}
     for question in QUESTIONS:
-        if found := answers(question, sides[question.one], sides[question.other]):
-            parts += [f"### {question.title}", table(found)]
-    for part in (longer, together, ablations):
-        for title, found in part(measured):
-            parts += [f"### {title}", table(found)]
+        if comparisons := answers(question, sides[question.one], sides[question.other]):
+            parts += [f"### {question.title}", table(comparisons)]
+    for part in (longer, joint, ablations):
+        for title, comparisons in part(measured):
+            parts += [f"### {title}", table(comparisons)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -191,40 +195,40 @@ RESOLVED = (
 
 
 def resolution(measured: Measured) -> str:
-    """The true gains that the paired t-test finds with probability 0.8, as Markdown, from the deviations recorded."""
+    """Return a table of the true gains that the paired t-test detects with probability 0.8."""
     lines = []
     for question in RESOLVED:
-        found = answers(question, runs(measured, question.one), runs(measured, question.other))
-        for each in found:
-            if len(each.differences) > 1:
-                deviation = stdev(each.differences)
+        comparisons = answers(question, runs(measured, question.one), runs(measured, question.other))
+        for compared in comparisons:
+            if len(compared.differences) > 1:
+                deviation = stdev(compared.differences)
                 gains = (
                     smallest_gain(deviation, len(seeds), alpha=ALPHA / tests)
-                    for tests in (1, len(found))
+                    for tests in (1, len(comparisons))
                     for seeds in (FIVE, TEN)
                 )
-                told = (str(len(each.differences)), f"{deviation:.2f}", *(f"{gain:.1f}" for gain in gains))
-                lines.append([f"{question.title}, {each.name}", *told])
-    header = [f"{which}, {len(seeds)} seeds" for which in ("asked alone", "one of a table") for seeds in (FIVE, TEN)]
+                cells = (str(len(compared.differences)), f"{deviation:.2f}", *(f"{gain:.1f}" for gain in gains))
+                lines.append([f"{question.title}, {compared.name}", *cells])
+    header = [f"{kind}, {len(seeds)} seeds" for kind in ("asked alone", "one of a table") for seeds in (FIVE, TEN)]
     return markdown(["", "seeds", "deviation", *header], lines) + "\n"
 
 
 PAGES: dict[Path, tuple[str, Callable[[Measured], str]]] = {
-    HERE / "finding.md": ("## Tables\n", tables),
-    HERE / "README.md": ("## Smallest gains\n", resolution),
+    FOLDER / "finding.md": ("## Tables\n", tables),
+    FOLDER / "README.md": ("## Smallest gains\n", resolution),
 }
-"""What is written into a page, and the heading that it stands under, to the page's end."""
+"""The heading in each page under which tables are written, to the page's end, and the function that makes them."""
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put them into " + " and ".join(p.name for p in PAGES))
+    parser.add_argument("--write", action="store_true", help="write them to " + " and ".join(p.name for p in PAGES))
     write, measured = parser.parse_args().write, Measured()
     for page, (heading, make) in PAGES.items():
         if write:
-            before, found, _ = page.read_text(encoding="utf-8").partition(heading)
-            if not found:
-                parser.error(f"{page} has no line {heading.strip()!r} to put them under")
-            write_text(page, f"{before}{heading}\n{make(measured)}")
+            text, separator, _ = page.read_text(encoding="utf-8").partition(heading)
+            if not separator:
+                parser.error(f"{page} has no line {heading.strip()!r} under which to write them")
+            write_text(page, f"{text}{heading}\n{make(measured)}")
         else:
             print(f"{heading}\n{make(measured)}")

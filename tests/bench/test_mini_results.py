@@ -59,7 +59,7 @@ def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
 
     def asked(commands):
         return {
-            (task, method, reproduce.settings_of(tasks, more), reproduce.TOGETHER in tasks and more[-1])
+            (task, method, reproduce.settings_of(tasks, more), reproduce.JOINT_TASK in tasks and more[-1])
             for methods, tasks, _, more in commands
             for task in tasks
             for method in methods
@@ -174,7 +174,7 @@ def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola,
     ]
     lines = list(audit.settled(_with(reads, of)))
     assert told(lines, "twice the epochs add") is little
-    assert told(lines, "twice the epochs turn") is same
+    assert told(lines, "twice the epochs reverse") is same
 
 
 @pytest.fixture
@@ -264,7 +264,7 @@ def test_the_finding_of_ablations(scripts, finding):
 def test_the_finding_of_grounding_in_one_model(scripts, finding):
     audit, reproduce = scripts
     reads = _with(audit.Measured.__new__(audit.Measured), [])
-    assert not list(finding.together(reads))
+    assert not list(finding.joint(reads))
     of = [
         (spec, 70.0 if spec.method.startswith("cola") else 69.0)
         for command in reproduce.STAGES["together"]
@@ -272,7 +272,7 @@ def test_the_finding_of_grounding_in_one_model(scripts, finding):
         for spec in reproduce.specs(command)
         if spec.method != "cola-adalora"
     ]
-    ((_, found),) = finding.together(_with(reads, of))
+    ((_, found),) = finding.joint(_with(reads, of))
     assert {each.name: each.differences for each in found} == {"CoLA over LoRA, each of its own size": [1.0] * 10}
 
 
