@@ -214,7 +214,7 @@ RELEASES: dict[str, Card] = {
 
 
 def parts(task: str) -> list[str]:
-    """The names of the releases that a task's name stands for: of `refcoco+refcocog:box`, refcoco and refcocog."""
+    """Return the names of the releases of a task: for `refcoco+refcocog:box`, refcoco and refcocog."""
     return task.partition(":")[0].split("+")
 
 

@@ -104,9 +104,9 @@ class InterModal(nn.Module):
             x_BTI: The linear's input x (B, T, I).
             summary_BC: The partner's summary x_c (B, C).
         """
-        phi_BRR = self.scale * self.hyper(summary_BC)
-        z_BTR = F.linear(x_BTI, self.A) @ phi_BRR.mT
-        return F.linear(z_BTR, self.B)
+        phi_BRR = self.hyper(summary_BC)
+        z_BTR = F.linear(x_BTI, self.A) @ phi_BRR.mT  # Phi(x_c) A_c x
+        return self.scale * F.linear(z_BTR, self.B)  # s_c B_c Phi(x_c) A_c x
 
 
 Terms: TypeAlias = Mapping[str, Mapping[str, Mapping[str, InterModal]]]

@@ -39,8 +39,11 @@ class Placement:
 
     def partners(self, model: MultiStream, name: str) -> list[str]:
         """Return the streams that a stream reads."""
-        partners = (partner for partner in model.streams if partner != name)
-        return [partner for partner in partners if self.paths is None or (partner, name) in self.paths]
+        return [
+            source
+            for source in model.streams
+            if source != name and (self.paths is None or (source, name) in self.paths)
+        ]
 
     def has_step(self, number: int, steps: int) -> bool:
         """Return whether the paired blocks of a step have terms, given the number of steps."""

@@ -57,7 +57,7 @@ def tiny_inputs(model: MultiStream, batch: int = 3) -> dict[str, Tensor]:
 
 
 def plain_term(model: MultiStream, stream: str, block: int, role: str, partner: str) -> InterModal:
-    """The term of a linear in the plain form, with the values that it has in a model."""
+    """Return the term of a linear in the plain form, with its values in a model."""
     prefix = f"{stream}.{block}.{role}.{partner}."
     values = {k.removeprefix(prefix): v for k, v in inter_modal_tensors(model).items() if k.startswith(prefix)}
     (r, in_features), (hidden, width) = values["A"].shape, values["hyper.fc1.weight"].shape

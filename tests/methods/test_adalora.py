@@ -61,12 +61,12 @@ class Model(nn.Module):
 
 
 def ranks(method: AdaLoRA) -> dict[str, float]:
-    """The mean number of singular values that are not 0, by stream."""
-    found = {}
+    """Return the mean number of non-zero singular values of each stream."""
+    actual = {}
     for name, model in method.adapters.models.items():
         values = [p for key, p in model.named_parameters() if "lora_E" in key]
-        found[name] = sum(int(p.count_nonzero()) for p in values) / len(values)
-    return found
+        actual[name] = sum(int(p.count_nonzero()) for p in values) / len(values)
+    return actual
 
 
 @pytest.fixture
@@ -183,8 +183,8 @@ def test_parameters_in_use_are_those_of_singular_values_that_are_not_0(make_mode
     trained = sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
     inter = sum(p.numel() for name, p in model.named_parameters() if name.startswith("inter."))
     sizes = {"vision": (32, 48), "audio": (24, 40)}
-    one = {name: 4 * (2 * width + 1) + 2 * (width + inner + 1) for name, (width, inner) in sizes.items()}
-    assert trained - inter == 4 * (3 * one["vision"] + 2 * one["audio"])
+    single = {name: 4 * (2 * width + 1) + 2 * (width + inner + 1) for name, (width, inner) in sizes.items()}
+    assert trained - inter == 4 * (3 * single["vision"] + 2 * single["audio"])
     assert method.active_parameters() == trained, "at the start all are 0, and none is dropped"
 
     with torch.no_grad():
@@ -205,13 +205,13 @@ def test_what_was_saved_after_the_allocation_is_loaded_into_the_trained_model(tr
             if parameter.requires_grad:
                 parameter.zero_()
     method.load(tmp_path)
-    found = method.model.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    actual = method.model.state_dict()
+    assert actual.keys() == expected.keys()
+    assert all(torch.equal(actual[key], expected[key]) for key in expected)
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"init_r": 1}, "init_r must be at least 2"),
         ({"target_r": 0}, "target_r must be at least 1 and less than init_r, which is 24"),
@@ -223,8 +223,8 @@ def test_what_was_saved_after_the_allocation_is_loaded_into_the_trained_model(tr
         ({"warmup": 0.5, "final": 0.5}, "their sum must be less than 1"),
     ],
 )
-def test_settings_without_sense_are_told(values, told):
-    with pytest.raises(ValueError, match=told):
+def test_settings_without_sense_are_told(values, message):
+    with pytest.raises(ValueError, match=message):
         AdaLoRA(**values)
 
 

@@ -121,7 +121,7 @@ class Plain:
         return y + term["scale"] * torch.einsum("bti,ri,bsr,os->bto", x, term["A"], phi, term["B"])
 
     def term(self, block, role):
-        """The parameters of a term, not detached, cut from the stacked ones."""
+        """Return the parameters of a term, not detached, cut from the stacked ones."""
         (step,) = [n for n, step in enumerate(self.model.schedule) if step[self.name].paired == block]
         stage = next(stage for stage, roles in STAGES.items() if role in roles)
         (exchange,) = self.model.inter[str(step)][stage]
@@ -217,9 +217,9 @@ def test_only_adapters_are_trained(make_model):
 def test_the_path_and_the_exchange_of_another_method_are_both_evaluated(make_model, make_inputs):
     model, gates, paths = (make_model() for _ in range(3))
     inputs = make_inputs(model)
-    for name, of in (("cola+gated", model), ("gated", gates), ("cola+head", paths)):
+    for name, attached in (("cola+gated", model), ("gated", gates), ("cola+head", paths)):
         torch.manual_seed(1)
-        registry.load("methods", name)().attach(of)
+        registry.load("methods", name)().attach(attached)
     inter = inter_modal_tensors(model)
     assert inter.keys() == inter_modal_tensors(paths).keys()
     gated = {key: p for key, p in model.named_parameters() if ".gates." in key}
@@ -246,10 +246,10 @@ def test_the_path_and_the_exchange_of_another_method_are_both_evaluated(make_mod
     linears = {role: stream.encoder.get_submodule(stream.linears(0)[role]) for role in "qkv"}
     summaries = {"vision": x[:, 0], "audio": audio[:, 0]}
     gate, path = (exchange.read(summaries)["vision"](linears, x) for exchange in model.exchanges_at(0, "attend"))
-    found = model._exchange(0, "attend", {"vision": x, "audio": audio}, {})["vision"](linears, x)
+    actual = model._exchange(0, "attend", {"vision": x, "audio": audio}, {})["vision"](linears, x)
     for number, linear in enumerate(linears.values()):
         expected = gate[number] + (path[number] - linear(x))
-        torch.testing.assert_close(found[number], expected, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(actual[number], expected, rtol=1e-10, atol=1e-10)
 
 
 def test_each_exchange_reads_the_kind_of_summary_that_its_method_asks_for(make_model, make_inputs, monkeypatch):
@@ -263,8 +263,8 @@ def test_each_exchange_reads_the_kind_of_summary_that_its_method_asks_for(make_m
     model = make_model()
     registry.load("methods", "cola+means")(summary="cls").attach(model)
     stream, kinds = model.streams["vision"], []
-    taken = stream.summary
-    stream.summary = lambda x, kind, mask: (kinds.append(kind), taken(x, kind, mask))[1]
+    original = stream.summary
+    stream.summary = lambda x, kind, mask: (kinds.append(kind), original(x, kind, mask))[1]
     model(make_inputs(model))
     assert kinds == ["mean", "cls"] * (3 * len(model.schedule))
 

@@ -30,7 +30,7 @@ def paths(model) -> set[tuple[str, str]]:
 
 
 def matrices(model, name: str, stream: str = "") -> list[torch.Tensor]:
-    """The parameters of that name of all terms, or of those of one stream."""
+    """Return the parameters of a name of all terms, or of those of one stream."""
     return [p for key, p in inter_modal_tensors(model).items() if key.endswith(f".{name}") and key.startswith(stream)]
 
 
@@ -45,24 +45,24 @@ def shake(model) -> None:
 
 @pytest.mark.parametrize("path", ["vision>audio", "audio > vision"])
 def test_one_direction_leaves_the_source_alone(make_model, make_inputs, path, tmp_path):
-    model, both = make_model(), make_model()
+    model, combined = make_model(), make_model()
     source, target = (name.strip() for name in path.split(">"))
     method = CoLA(r=2, reduction=4, paths=(path,))
     method.check_streams(list(model.streams))
     method.attach(model)
-    CoLA(r=2, reduction=4).attach(both)
+    CoLA(r=2, reduction=4).attach(combined)
     assert paths(model) == {(source, target)}
     assert matrices(model, "A", target) and not matrices(model, "A", source)
-    assert [A.shape for A in matrices(model, "A")] == [A.shape for A in matrices(both, "A", target)]
+    assert [A.shape for A in matrices(model, "A")] == [A.shape for A in matrices(combined, "A", target)]
 
     shake(model)
     inputs = make_inputs(model)
-    before = model(inputs)
+    initial = model(inputs)
     for changed in (source, target):
-        after = model({**inputs, changed: inputs[changed].flip(0)})
-        assert not torch.allclose(after[changed], before[changed])
-        assert torch.allclose(after[source], before[source]) == (changed == target)
-        assert not torch.allclose(after[target], before[target])
+        final = model({**inputs, changed: inputs[changed].flip(0)})
+        assert not torch.allclose(final[changed], initial[changed])
+        assert torch.allclose(final[source], initial[source]) == (changed == target)
+        assert not torch.allclose(final[target], initial[target])
 
     method.save(tmp_path)
     saved = json.loads((tmp_path / "inter_modal" / "adapter_config.json").read_text())
@@ -75,16 +75,16 @@ def test_several_streams_may_tell_one(make_model, make_inputs):
     assert paths(model) == {("vision", "audio2"), ("audio", "audio2")}
     shake(model)
     inputs = make_inputs(model)
-    before = model(inputs)
-    after = model({**inputs, "audio": inputs["audio"].flip(0)})
-    torch.testing.assert_close(after["vision"], before["vision"])
-    assert not torch.allclose(after["audio2"], before["audio2"])
+    initial = model(inputs)
+    final = model({**inputs, "audio": inputs["audio"].flip(0)})
+    torch.testing.assert_close(final["vision"], initial["vision"])
+    assert not torch.allclose(final["audio2"], initial["audio2"])
 
 
 def test_paths_between_other_streams_are_refused():
-    for path, told in (("vision>text", "vision, audio"), ("audio>audio", "audio>audio must connect two")):
+    for path, message in (("vision>text", "vision, audio"), ("audio>audio", "audio>audio must connect two")):
         method = CoLA(paths=(path,))
-        with pytest.raises(ValueError, match=told):
+        with pytest.raises(ValueError, match=message):
             method.check_streams(["vision", "audio"])
     CoLA(paths=("text>audio",)).check_streams(["text", "audio", "vision"])
 
@@ -93,22 +93,24 @@ def test_paths_between_other_streams_are_refused():
 def test_shared_hypernetworks(make_model, make_inputs, monkeypatch, fused, tmp_path):
     """One for each direction, in all blocks and linears: as many parameters less, one Phi, and both forms are equal."""
     monkeypatch.setattr(CoLA, "fused", fused)
-    model, own = make_model(THREE), make_model(THREE)
+    model, reference = make_model(THREE), make_model(THREE)
     method = CoLA(r=2, reduction=4, shared=True)
     method.attach(model)
-    CoLA(r=2, reduction=4).attach(own)
-    hypers = {key: p.numel() for key, p in inter_modal_tensors(own).items() if ".hyper." in key}
-    one = {(key.split(".")[0], key.split(".", 3)[3]): size for key, size in hypers.items()}  # by target, and by source
-    sizes = [sum(p.numel() for p in each.parameters()) for each in (model, own)]
-    assert sizes[0] == sizes[1] - sum(hypers.values()) + sum(one.values())
+    CoLA(r=2, reduction=4).attach(reference)
+    hypers = {key: p.numel() for key, p in inter_modal_tensors(reference).items() if ".hyper." in key}
+    single = {
+        (key.split(".")[0], key.split(".", 3)[3]): size for key, size in hypers.items()
+    }  # by target, and by source
+    sizes = [sum(p.numel() for p in each.parameters()) for each in (model, reference)]
+    assert sizes[0] == sizes[1] - sum(hypers.values()) + sum(single.values())
 
     shake(model)
     plain = make_model(THREE)
     monkeypatch.setattr(CoLA, "fused", not fused)
-    other = CoLA(r=2, reduction=4, shared=True)
-    other.attach(plain)
+    different = CoLA(r=2, reduction=4, shared=True)
+    different.attach(plain)
     method.save(tmp_path)
-    other.load(tmp_path)
+    different.load(tmp_path)
     inputs = make_inputs(model)
     for name, states in model(inputs).items():
         torch.testing.assert_close(plain(inputs)[name], states, rtol=1e-9, atol=1e-9)
@@ -134,17 +136,17 @@ def test_the_hidden_width_is_given_as_such(make_model, make_inputs, values, widt
     assert {name: {b.numel() for b in matrices(model, "fc1.bias", name)} for name in model.streams} == widths
     shake(model)
     method.save(tmp_path)
-    again = make_model()
-    other = CoLA(r=2, **values)
-    other.attach(again)
-    other.load(tmp_path)
+    second = make_model()
+    different = CoLA(r=2, **values)
+    different.attach(second)
+    different.load(tmp_path)
     inputs = make_inputs(model)
     for name, states in model(inputs).items():
-        torch.testing.assert_close(again(inputs)[name], states, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(second(inputs)[name], states, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"hidden": {"vision": 3, "text": 3}}, "hidden: text must be one of the streams vision, audio"),
         (
@@ -153,8 +155,8 @@ def test_the_hidden_width_is_given_as_such(make_model, make_inputs, values, widt
         ),
     ],
 )
-def test_hidden_widths_of_other_streams_are_refused(values, told):
-    with pytest.raises(ValueError, match=told):
+def test_hidden_widths_of_other_streams_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
         CoLA(**values).check_streams(["vision", "audio"])
 
 
@@ -169,12 +171,12 @@ def test_hidden_widths_on_the_command_line():
     reduced = settings_of("cola.hidden=none", "cola.reduction=2")
     assert reduced["reduction"] == 2 and "hidden" not in reduced
     assert "reduction" not in settings_of()
-    told = {
+    message = {
         ("cola.hidden={visoin=4, audio=8}",): "cola: hidden: visoin must be one of the streams vision, audio",
         ("cola.reduction=2",): "set hidden=none, or reduction=16, its default",
         ("cola.hidden={vision=1.5}",): r"must be a whole number or a table, each a whole number or none",
     }
-    for sets, words in told.items():
+    for sets, words in message.items():
         with pytest.raises(UsageError, match=words):
             settings_of(*sets)
 
@@ -246,18 +248,18 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_pla
         for role, path in stream.linears(block).items():
             x = torch.randn(3, 5, stream.features(block, role)[0])
             expected = stream.encoder.get_submodule(path)(x)
-            for other in model.streams.keys() - {stream_name}:
-                term = make_plain_term(model, stream_name, block, role, other)(x, summaries[other])
+            for different in model.streams.keys() - {stream_name}:
+                term = make_plain_term(model, stream_name, block, role, different)(x, summaries[different])
                 assert term.any()
                 expected = expected + term
             stage = next(stage for stage, roles in STAGES.items() if role in roles)
             evaluator = model.inter["0"][stage][0].read(summaries)[stream_name]
-            (found,) = stream.apply_linears(block, (role,), x, evaluator)
-            torch.testing.assert_close(found, expected)
+            (actual,) = stream.apply_linears(block, (role,), x, evaluator)
+            torch.testing.assert_close(actual, expected)
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("cola+cola", r"cola\+cola: cola has the inter-modal path already"),
         ("cola+cola-dora", "cola-dora has the inter-modal path already"),
@@ -266,8 +268,8 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_pla
         ("cola+peft:iaa3", "did you mean ia3"),
     ],
 )
-def test_what_the_path_does_not_go_beside(name, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_the_path_does_not_go_beside(name, message):
+    with pytest.raises(UsageError, match=message):
         registry.load("methods", name)
 
 
@@ -304,7 +306,7 @@ def test_rank_and_scale_follow_the_intra_modal_path(make_model, name, values, ra
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
         ({"inter_r": 0}, "inter_r must be at least 1"),
         ({"reduction": 0}, "reduction must be at least 1"),
@@ -317,6 +319,6 @@ def test_rank_and_scale_follow_the_intra_modal_path(make_model, name, values, ra
         ({"r": 0}, "r must be at least 1"),
     ],
 )
-def test_settings_without_sense_are_refused(values, told):
-    with pytest.raises(ValueError, match=told):
+def test_settings_without_sense_are_refused(values, message):
+    with pytest.raises(ValueError, match=message):
         CoLA(**values)

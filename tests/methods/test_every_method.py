@@ -40,7 +40,7 @@ SETTINGS = {
     "lora-and-norms": {"r": 3},
     "cola+lora-and-norms": {"r": 3, "reduction": 4},
 }
-EVERY = pytest.mark.parametrize("name", SETTINGS)
+EACH_METHOD = pytest.mark.parametrize("name", SETTINGS)
 CHANGES_AT_ONCE = {"peft:fourierft"}  # PEFT draws its coefficients at random
 WITHOUT_PEFT = {"head", "full", "cola+head", "gated", "cola+gated"}
 
@@ -80,7 +80,7 @@ def shake(model) -> None:
                 parameter += 0.05 * torch.randn(parameter.shape, generator=generator).to(parameter)
 
 
-@EVERY
+@EACH_METHOD
 def test_at_the_start_the_model_is_the_frozen_one(name, make_model, make_inputs):
     model = make_model(dtype=torch.float32)
     inputs = make_inputs(model)
@@ -90,35 +90,35 @@ def test_at_the_start_the_model_is_the_frozen_one(name, make_model, make_inputs)
         torch.testing.assert_close(model(inputs), expected, rtol=1e-5, atol=1e-5)
 
 
-@EVERY
+@EACH_METHOD
 def test_training_changes_the_named_parameters_and_no_others(name, make_model, make_inputs):
     model = make_model(dtype=torch.float32)
     method = attached(name, model)
     names = set(method.adapter_names(model))
     assert names == {key for key, p in model.named_parameters() if p.requires_grad}
-    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    initial = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     shake(model)
     train(method, model, make_inputs(model))
-    changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+    changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, initial[key])}
     assert changed <= names
     assert len(changed) >= 0.9 * len(names), sorted(names - changed)
     assert method.active_parameters() <= sum(model.get_parameter(key).numel() for key in names)
 
 
-@EVERY
+@EACH_METHOD
 def test_what_was_saved_is_loaded(name, make_model, make_inputs, tmp_path):
-    model, again = make_model(dtype=torch.float32), make_model(dtype=torch.float32)
+    model, second = make_model(dtype=torch.float32), make_model(dtype=torch.float32)
     inputs = make_inputs(model)
     method = attached(name, model)
     shake(model)
     train(method, model, inputs)
     method.save(tmp_path)
-    attached(name, again).load(tmp_path)
-    model.eval(), again.eval()
-    torch.testing.assert_close(again(inputs), model(inputs))
+    attached(name, second).load(tmp_path)
+    model.eval(), second.eval()
+    torch.testing.assert_close(second(inputs), model(inputs))
 
 
-@EVERY
+@EACH_METHOD
 def test_peft_opens_its_part_on_the_plain_encoder(name, make_model, make_inputs, tmp_path):
     model = make_model(dtype=torch.float32)
     plain = {key: copy.deepcopy(stream.encoder) for key, stream in model.streams.items()}
@@ -134,11 +134,11 @@ def test_peft_opens_its_part_on_the_plain_encoder(name, make_model, make_inputs,
     model.eval()
     for folder in folders:
         opened = PeftModel.from_pretrained(plain[folder].eval(), tmp_path / folder)
-        alone = model.streams[folder](inputs[folder])  # the intra-modal path only
-        torch.testing.assert_close(opened(inputs[folder]).last_hidden_state, alone, rtol=1e-5, atol=1e-5)
+        by_itself = model.streams[folder](inputs[folder])  # the intra-modal path only
+        torch.testing.assert_close(opened(inputs[folder]).last_hidden_state, by_itself, rtol=1e-5, atol=1e-5)
 
 
-@EVERY
+@EACH_METHOD
 def test_merging_keeps_the_outputs_and_unmerging_gives_the_weights_back(name, make_model, make_inputs):
     model = make_model(dtype=torch.float32)
     inputs = make_inputs(model)
@@ -146,17 +146,17 @@ def test_merging_keeps_the_outputs_and_unmerging_gives_the_weights_back(name, ma
     shake(model)
     model.eval()
     expected = model(inputs)
-    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    initial = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     assert method.merge() == (name not in WITHOUT_PEFT | {"peft:lily"})
     method.merge()
     torch.testing.assert_close(model(inputs), expected, rtol=1e-5, atol=1e-5)
     method.unmerge()
     for key, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[key]), key
+        assert torch.equal(tensor, initial[key]), key
     torch.testing.assert_close(model(inputs), expected)
 
 
-@EVERY
+@EACH_METHOD
 def test_gradient_checkpointing_gives_the_same_gradients(name, make_model, make_inputs):
     model = make_model()
     inputs = make_inputs(model)
@@ -166,19 +166,19 @@ def test_gradient_checkpointing_gives_the_same_gradients(name, make_model, make_
     trainable = {key: p for key, p in model.named_parameters() if p.requires_grad}
     if not trainable:
         pytest.skip("nothing is trained in the streams")
-    found = []
+    actual = []
     for checkpointing in (False, True):
         model.gradient_checkpointing = checkpointing
         loss = sum((y * torch.linspace(-1, 1, y.shape[-1], dtype=y.dtype)).sum() for y in model(inputs).values())
-        found.append(torch.autograd.grad(loss, list(trainable.values()), allow_unused=True))
-    assert any(gradient is not None and gradient.any() for gradient in found[0])
-    for key, plain, again in zip(trainable, *found, strict=True):
-        assert (plain is None) == (again is None), key
+        actual.append(torch.autograd.grad(loss, list(trainable.values()), allow_unused=True))
+    assert any(gradient is not None and gradient.any() for gradient in actual[0])
+    for key, plain, second in zip(trainable, *actual, strict=True):
+        assert (plain is None) == (second is None), key
         if plain is not None:
-            torch.testing.assert_close(again, plain, rtol=1e-10, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}")
+            torch.testing.assert_close(second, plain, rtol=1e-10, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}")
 
 
-@EVERY
+@EACH_METHOD
 def test_bfloat16_agrees_to_its_rounding(name, make_model, make_inputs):
     model = make_model(dtype=torch.float32)
     inputs = make_inputs(model)
@@ -187,7 +187,7 @@ def test_bfloat16_agrees_to_its_rounding(name, make_model, make_inputs):
     model.eval()
     expected = model(inputs)
     with torch.autocast("cpu", torch.bfloat16):
-        found = model(inputs)
-    for stream, tokens in found.items():
+        actual = model(inputs)
+    for stream, tokens in actual.items():
         error = (tokens.float() - expected[stream]).norm() / expected[stream].norm()
         assert error < 10 * 2**-8, f"{stream}: {error:.3g}"  # some ten roundings lie one upon another

@@ -63,15 +63,15 @@ def descended(model, outputs) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("depths", [None, THREE])
 @pytest.mark.parametrize("name", METHODS)
 def test_outputs_and_gradients_are_those_of_the_plain_form(make_model, make_inputs, name, depths):
-    found = []
+    actual = []
     for fused in (True, False):
         _, model = attached(make_model, name, fused, depths, **METHODS[name])
         assert any(isinstance(exchange, FusedExchange) for _, exchange in model.exchanges()) == fused
         inputs = make_inputs(model)
         inputs["audio"].requires_grad_()
         outputs = model(inputs)
-        found.append(({k: v.detach() for k, v in outputs.items()}, descended(model, outputs), inputs["audio"].grad))
-    (y, parameters, gx), (expected_y, expected, expected_gx) = found
+        actual.append(({k: v.detach() for k, v in outputs.items()}, descended(model, outputs), inputs["audio"].grad))
+    (y, parameters, gx), (expected_y, expected, expected_gx) = actual
     torch.testing.assert_close(y, expected_y, **TOLERANCE)
     torch.testing.assert_close(gx, expected_gx, **TOLERANCE)
     assert list(parameters) == list(expected)
@@ -81,13 +81,13 @@ def test_outputs_and_gradients_are_those_of_the_plain_form(make_model, make_inpu
 
 @pytest.mark.parametrize("name", ["lora", "dora", "adalora"])
 def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, make_inputs, name):
-    found = []
-    for alone in (True, False):
+    actual = []
+    for by_itself in (True, False):
         rank = {"init_r": 4} if name == "adalora" else {"r": 3}
         method, model = attached(make_model, name, True, alpha=2.0, **rank)
         for stream in model.streams.values():
             assert stream.default_evaluator is not None
-            stream.default_evaluator = stream.default_evaluator if alone else None
+            stream.default_evaluator = stream.default_evaluator if by_itself else None
         inputs = make_inputs(model)
         inputs["audio"].requires_grad_()
         outputs = model(inputs)
@@ -95,14 +95,14 @@ def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, ma
         assert method.merge()
         merged = model(inputs)
         method.unmerge()
-        found.append(({k: v.detach() for k, v in outputs.items()}, parameters, inputs["audio"].grad, merged))
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, **TOLERANCE)
+        actual.append(({k: v.detach() for k, v in outputs.items()}, parameters, inputs["audio"].grad, merged))
+    for first, second in zip(*actual, strict=True):
+        torch.testing.assert_close(first, second, **TOLERANCE)
 
 
 @pytest.mark.parametrize("name", ["cola", "cola-dora"])
 def test_merged_and_with_dropout(make_model, make_inputs, name):
-    found = []
+    actual = []
     for fused in (True, False):
         method, model = attached(make_model, name, fused, **METHODS[name], dropout=0.5)
         inputs = make_inputs(model)
@@ -114,8 +114,8 @@ def test_merged_and_with_dropout(make_model, make_inputs, name):
         assert method.merge()
         torch.testing.assert_close(model(inputs), unmerged, **TOLERANCE)
         method.unmerge()
-        found.append((dropped, unmerged))
-    torch.testing.assert_close(found[0], found[1], **TOLERANCE)
+        actual.append((dropped, unmerged))
+    torch.testing.assert_close(actual[0], actual[1], **TOLERANCE)
 
 
 def test_attached_terms_start_with_the_same_values_in_both_forms(make_model):
@@ -179,15 +179,15 @@ def test_the_operation_against_autograd(shape):
             leaves += [A, B] if phi is None else [A, B, phi]
             paths.append(lowrank.Path(A, B, phi))
         expected.append(y)
-        own = (None, None, base) if evaluated else (weight, bias, None)
-        linears.append(lowrank.Linear(*own, 0.7, tuple(paths), gain))
-    before = copy.deepcopy([linear.output.detach() for linear in linears if linear.output is not None])
-    found = lowrank.apply(linears, x)
-    torch.testing.assert_close(list(found), expected, **TOLERANCE)
-    after = [linear.output.detach() for linear in linears if linear.output is not None]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True)), "outputs of others are left alone"
+        reference = (None, None, base) if evaluated else (weight, bias, None)
+        linears.append(lowrank.Linear(*reference, 0.7, tuple(paths), gain))
+    initial = copy.deepcopy([linear.output.detach() for linear in linears if linear.output is not None])
+    actual = lowrank.apply(linears, x)
+    torch.testing.assert_close(list(actual), expected, **TOLERANCE)
+    final = [linear.output.detach() for linear in linears if linear.output is not None]
+    assert all(torch.equal(a, b) for a, b in zip(initial, final, strict=True)), "outputs of others are left alone"
     gradients = [
-        torch.autograd.grad(sum(y.sin().sum() for y in ys), leaves, retain_graph=True) for ys in (found, expected)
+        torch.autograd.grad(sum(y.sin().sum() for y in ys), leaves, retain_graph=True) for ys in (actual, expected)
     ]
     torch.testing.assert_close(*gradients, **TOLERANCE)
 
@@ -195,15 +195,15 @@ def test_the_operation_against_autograd(shape):
 def test_autocast_does_not_round_a_gain():
     """In bfloat16 1.003 would be 1: DoRA could not learn what lies between."""
     x, weight, B = torch.ones(1, 64, 32), torch.rand(128, 32) + 0.5, torch.zeros(128, 1)
-    found = []
+    actual = []
     for gain in (1.0, 1.003):
         path = lowrank.Path(torch.zeros(1, 32), B)
         linear = lowrank.Linear(weight, None, None, 1.0, (path,), torch.full((128,), gain))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             (y,) = lowrank.apply([linear], x)
         assert y.dtype == torch.bfloat16
-        found.append(y.double().mean().item())
-    assert found[1] > found[0]
+        actual.append(y.double().mean().item())
+    assert actual[1] > actual[0]
 
 
 @pytest.mark.parametrize("method", ["lora", "dora", "cola", "cola-dora"])

@@ -62,13 +62,14 @@ def model() -> TaskModel:
 
 
 def losses(method: Method) -> list[float]:
-    """The losses of some steps, with the method's term. All weights and inputs, and what a method draws and does not
-    train, are numpy's, whose random numbers stay the same, given in the order of the modules, since their names differ
-    between versions of transformers.
+    """Return the losses of some steps, including the method's term.
+
+    All weights and inputs, and what a method draws without training it, come from NumPy, whose random numbers are
+    stable. They are assigned in the order of the modules, since names differ between versions of transformers.
     """
     rng = np.random.default_rng(0)
     built = model()
-    own = {id(buffer) for buffer in built.buffers()}
+    buffer_ids = {id(buffer) for buffer in built.buffers()}
     with torch.no_grad():
         for name, parameter in built.named_parameters():
             spread = rng.standard_normal(parameter.shape) * 0.2
@@ -83,7 +84,7 @@ def losses(method: Method) -> list[float]:
             for parameter in trained + terms:
                 parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
         for buffer in built.streams.buffers():
-            if id(buffer) not in own:
+            if id(buffer) not in buffer_ids:
                 buffer.copy_(torch.from_numpy(rng.standard_normal(buffer.shape) * 0.2))
     batch = {
         "vision": torch.from_numpy(rng.integers(0, 256, (2, 3, 3, 16, 16), dtype=np.uint8)),
@@ -94,7 +95,7 @@ def losses(method: Method) -> list[float]:
     batch["vision"] = batch["vision"].double() / 255
     optimiser = torch.optim.AdamW([p for p in built.parameters() if p.requires_grad], lr=1e-2)
     method.before_training(STEPS)
-    seen = []
+    observed = []
     for step in range(STEPS):
         output = built(batch)
         loss = torch.nn.functional.cross_entropy(output.flatten(0, 1), batch["label"].flatten())
@@ -105,17 +106,17 @@ def losses(method: Method) -> list[float]:
         optimiser.step()
         method.after_backward(step)
         optimiser.zero_grad()
-        seen.append(loss.item())
-    return seen
+        observed.append(loss.item())
+    return observed
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_losses_are_the_known_ones(name):
     method, values = METHODS[name]
-    found = losses(validate.build(registry.load("methods", method), values, method))
-    known = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
+    actual = losses(validate.build(registry.load("methods", method), values, method))
+    stored = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("GOLDEN") == "write":
-        GOLDEN.write_text(json.dumps({**known, name: found}, indent=2) + "\n")
+        GOLDEN.write_text(json.dumps({**stored, name: actual}, indent=2) + "\n")
     else:  # rounding comes to some 1e-15 in float64, and to more where a step divides by little
-        assert found == pytest.approx(known[name], abs=1e-8)
-    assert found[-1] < found[0]
+        assert actual == pytest.approx(stored[name], abs=1e-8)
+    assert actual[-1] < actual[0]

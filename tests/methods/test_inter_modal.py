@@ -63,10 +63,10 @@ def test_initial_values():
 def test_only_paired_blocks_have_inter_modal_paths(make_model):
     model = make_model({"vision": 4, "audio": 2})
     attach_inter_modal(model, r=2, reduction=4, scale=0.1)
-    found = [key.split(".")[:4] for key in inter_modal_tensors(model) if key.endswith(".A")]
+    actual = [key.split(".")[:4] for key in inter_modal_tensors(model) if key.endswith(".A")]
     paired = (("vision", "1", "audio"), ("vision", "3", "audio"), ("audio", "0", "vision"), ("audio", "1", "vision"))
     roles = ("q", "k", "v", "o", "fc1", "fc2")
-    assert found == [[name, block, role, partner] for name, block, partner in paired for role in roles]
+    assert actual == [[name, block, role, partner] for name, block, partner in paired for role in roles]
 
 
 def test_partners_sum(make_model, make_inputs, make_plain_term, draw):
@@ -75,7 +75,7 @@ def test_partners_sum(make_model, make_inputs, make_plain_term, draw):
     attach_inter_modal(model, r=2, reduction=4, scale=0.1)
     draw(model)
     stream = model.streams["vision"]
-    widths = {name: other.width for name, other in model.streams.items()}
+    widths = {name: second.width for name, second in model.streams.items()}
     summaries = {name: torch.randn(3, width, dtype=torch.float64) for name, width in widths.items()}
     partners = {name: summaries[name] for name in ("audio", "audio2")}
     x = torch.randn(3, 5, 32, dtype=torch.float64)

@@ -30,28 +30,28 @@ def test_peft_opens_what_was_saved(make_model, make_inputs, tmp_path):
 
 @pytest.mark.parametrize("method", [LoRA, CoLA])
 def test_save_and_load(method, make_model, make_inputs, tmp_path):
-    model, again = make_model(), make_model()
+    model, reloaded = make_model(), make_model()
     first, second = method(r=4), method(r=4)
     first.attach(model)
-    second.attach(again)
+    second.attach(reloaded)
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data.normal_(std=0.3)
     first.save(tmp_path)
     second.load(tmp_path)
     inputs = make_inputs(model)
-    torch.testing.assert_close(again(inputs), model(inputs), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(reloaded(inputs), model(inputs), rtol=1e-12, atol=1e-12)
 
 
 def test_another_adapter_is_refused(make_model, tmp_path):
-    first, second, other = LoRA(r=4), LoRA(r=2), CoLA(r=4)
-    for method in (first, second, other):
+    first, second, different = LoRA(r=4), LoRA(r=2), CoLA(r=4)
+    for method in (first, second, different):
         method.attach(make_model())
     first.save(tmp_path)
     with pytest.raises(BenchError, match="settings"):
         second.load(tmp_path)
     with pytest.raises(BenchError, match="method LoRA"):
-        other.load(tmp_path)
+        different.load(tmp_path)
     with pytest.raises(BenchError, match="cannot read"):
         first.load(tmp_path / "nowhere")
 
@@ -64,19 +64,19 @@ def test_merge_keeps_outputs_and_unmerge_gives_the_weights_back(method, make_mod
     for parameter in model.parameters():
         if parameter.requires_grad:
             parameter.data.normal_(std=0.1)
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    initial = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     inputs = make_inputs(model)
     expected = model(inputs)
     adapter.merge()
     adapter.merge()
     merged = model(inputs)
     folded = "streams.vision.encoder.layers.0.mlp.fc1.base_layer.weight"
-    assert not torch.equal(before[folded], model.state_dict()[folded])
+    assert not torch.equal(initial[folded], model.state_dict()[folded])
     adapter.unmerge()
     torch.testing.assert_close(merged, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(model(inputs), expected)
     for name, tensor in model.state_dict().items():
-        assert torch.equal(tensor, before[name]), name
+        assert torch.equal(tensor, initial[name]), name
 
 
 @pytest.mark.parametrize("values", [{"r": 0}, {"dropout": 1.0}, {"dropout": -0.1}])

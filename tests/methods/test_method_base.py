@@ -29,27 +29,27 @@ class Biases(Method):
 
 
 def test_an_outside_method_needs_attach_only(make_model, make_inputs, tmp_path):
-    model, again = make_model(), make_model()
-    method, other = Biases(blocks=2), Biases(blocks=2)
+    model, second = make_model(), make_model()
+    method, different = Biases(blocks=2), Biases(blocks=2)
     method.attach(model)
-    other.attach(again)
+    different.attach(second)
     names = method.adapter_names(model)
     assert len(names) == 24 and all(name.endswith("bias") for name in names)
     assert method.loss() is None
     for name in names:
         model.get_parameter(name).data.normal_()
     method.save(tmp_path)
-    other.load(tmp_path)
-    torch.testing.assert_close(again(make_inputs(model)), model(make_inputs(model)), rtol=1e-12, atol=1e-12)
+    different.load(tmp_path)
+    torch.testing.assert_close(second(make_inputs(model)), model(make_inputs(model)), rtol=1e-12, atol=1e-12)
 
 
 def test_other_streams_are_refused(make_model, tmp_path):
-    method, other = Biases(), Biases()
+    method, different = Biases(), Biases()
     method.attach(make_model({"vision": 3}))
-    other.attach(make_model({"vision": 2}))
+    different.attach(make_model({"vision": 2}))
     method.save(tmp_path)
     with pytest.raises(BenchError, match="streams"):
-        other.load(tmp_path)
+        different.load(tmp_path)
 
 
 @dataclass
@@ -72,10 +72,10 @@ class OddLoRA(LoRA, Odd):
 
 @pytest.mark.parametrize("kind", [Odd, OddLoRA])
 def test_whatever_training_changes_is_saved_once(make_model, tmp_path, kind):
-    model, again = make_model(dtype=torch.float32), make_model(dtype=torch.float32)
-    method, other = kind(), kind()
+    model, second = make_model(dtype=torch.float32), make_model(dtype=torch.float32)
+    method, different = kind(), kind()
     method.attach(model)
-    other.attach(again)
+    different.attach(second)
     generator = torch.Generator().manual_seed(4)
     assert len([name for name in method.adapter_names(model) if name.endswith("bias")]) == 13  # PEFT freezes them
     with torch.no_grad():
@@ -84,9 +84,9 @@ def test_whatever_training_changes_is_saved_once(make_model, tmp_path, kind):
                 tensor.copy_(torch.randn(tensor.shape, generator=generator))
     model.norm.num_batches_tracked += 7
     method.save(tmp_path)
-    other.load(tmp_path)
-    found = again.state_dict()
-    assert all(torch.equal(found[name], tensor) for name, tensor in model.state_dict().items())
+    different.load(tmp_path)
+    actual = second.state_dict()
+    assert all(torch.equal(actual[name], tensor) for name, tensor in model.state_dict().items())
     saved = load_file(tmp_path / "adapter.safetensors")
     assert "norm.running_var" in saved and not any(".lora_" in name for name in saved)
     assert sum(name in saved for name in ("one", "norm.same")) == 1
@@ -97,14 +97,14 @@ def model_trains(model, name):
 
 
 def test_a_saved_adapter_without_what_was_trained_is_refused(make_model, tmp_path):
-    method, other = LoRA(), LoRA()
+    method, different = LoRA(), LoRA()
     method.attach(make_model())
     method.save(tmp_path)
-    again = make_model()
-    other.attach(again)
-    again.more = nn.Parameter(torch.zeros(2))
+    second = make_model()
+    different.attach(second)
+    second.more = nn.Parameter(torch.zeros(2))
     with pytest.raises(BenchError, match=r"adapter\.safetensors"):
-        other.load(tmp_path)
+        different.load(tmp_path)
 
 
 def test_another_way_to_evaluate_linears_is_not_replaced(make_model):
@@ -116,11 +116,11 @@ def test_another_way_to_evaluate_linears_is_not_replaced(make_model):
                 stream.default_evaluator = lambda modules, x: [2 * module(x) for module in modules.values()]
 
     @dataclass
-    class Both(LoRA, Doubling):
+    class Combined(LoRA, Doubling):
         pass
 
     with pytest.raises(BenchError, match=r"another base class has set Stream\.default_evaluator of vision"):
-        Both().attach(make_model())
+        Combined().attach(make_model())
 
 
 def test_entry_points_are_light():

@@ -35,7 +35,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "vera": {"r": 6},
     "waveft": {"n_frequency": 20},
 }
-BESIDES: list[tuple[str, dict[str, Any]]] = [
+EXTRA: list[tuple[str, dict[str, Any]]] = [
     ("lora", {"init_lora_weights": "pissa_niter_4"}),
     ("lora", {"init_lora_weights": "pissa_niter_2", "use_rslora": True}),
     ("lora", {"init_lora_weights": "pissa_niter_2", "use_dora": True, "bias": "all"}),
@@ -74,7 +74,7 @@ REFUSED = {
 
 
 def choices(hint: Any) -> list[Any]:
-    """What a setting can be, if that can be listed."""
+    """Return the possible values of a setting, if they can be listed."""
     if get_origin(hint) in (Union, UnionType):
         return [
             value for arg in get_args(hint) if arg is not NoneType or bool in get_args(hint) for value in choices(arg)
@@ -88,16 +88,16 @@ def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     for name, config in sorted(config_classes().items()):
         yield name, {}
         hints = get_type_hints(config)
-        known = validate.hints(registry.load("methods", f"peft:{name}"))
+        expected_values = validate.hints(registry.load("methods", f"peft:{name}"))
         for field in dataclasses.fields(config):
-            if field.name in known:
-                every = ["all", f"{name}_only"] if field.name == "bias" else choices(hints[field.name])
-                yield from ((name, {field.name: value}) for value in every if value != field.default)
-    yield from BESIDES
+            if field.name in expected_values:
+                values_of = ["all", f"{name}_only"] if field.name == "bias" else choices(hints[field.name])
+                yield from ((name, {field.name: value}) for value in values_of if value != field.default)
+    yield from EXTRA
 
 
 def label(case: tuple[str, dict[str, Any]]) -> str:
-    """The case in words."""
+    """Return the name of a case."""
     name, values = case
     return " ".join((name, *(f"{key}={value!r}" for key, value in values.items())))
 
@@ -157,31 +157,33 @@ def test_a_setting_holds_what_a_method_must_hold_or_is_refused(case, make_model,
     if not label(case).startswith(CHANGE_AT_ONCE) or values.get("init_weights") is True:
         torch.testing.assert_close(model(x)["vision"], frozen, rtol=1e-4, atol=1e-5)
 
-    before, names = everything(model), set(method.adapter_names(model))
+    initial, names = everything(model), set(method.adapter_names(model))
     train(model.train(), x)
-    changed = {key for key, value in everything(model).items() if not torch.equal(value, before[key])}
+    changed = {key for key, value in everything(model).items() if not torch.equal(value, initial[key])}
     assert changed <= names and len(changed) >= 0.9 * len(names), changed ^ names
 
     trained = model.eval()(x)["vision"]
     method.save(tmp_path)
     torch.manual_seed(77)  # what is saved must not hang on what an adapter happened to begin with
-    again, fresh = copy.deepcopy(plain), make(name, values)
-    fresh.attach(again)
+    second, fresh = copy.deepcopy(plain), make(name, values)
+    fresh.attach(second)
     fresh.load(tmp_path)
     exact = "pissa_niter" not in label(case)  # its draw has moved another part of the weights, which are put back
-    torch.testing.assert_close(again.eval()(x)["vision"], trained, rtol=0 if exact else 1e-4, atol=0 if exact else 1e-5)
+    torch.testing.assert_close(
+        second.eval()(x)["vision"], trained, rtol=0 if exact else 1e-4, atol=0 if exact else 1e-5
+    )
     opened = PeftModel.from_pretrained(plain.streams["vision"].encoder, tmp_path / "vision").eval()
     torch.testing.assert_close(opened(x["vision"]).last_hidden_state, trained, rtol=1e-4, atol=1e-5)
 
-    before = everything(model)
+    initial = everything(model)
     assert method.merge() == (name != "lily")
     torch.testing.assert_close(model(x)["vision"], trained, rtol=1e-4, atol=1e-5)
     method.unmerge()
-    assert [key for key, value in everything(model).items() if not torch.equal(value, before[key])] == []
+    assert [key for key, value in everything(model).items() if not torch.equal(value, initial[key])] == []
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (
             "lora.init_lora_weights=eva",
@@ -196,10 +198,10 @@ def test_a_setting_holds_what_a_method_must_hold_or_is_refused(case, make_model,
         ("road.variant=road_3", "Invalid variant road_3 specified"),
     ],
 )
-def test_a_command_with_such_a_setting_ends_before_anything_is_loaded(change, told):
+def test_a_command_with_such_a_setting_ends_before_anything_is_loaded(change, message):
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest("mini", [f"peft:{change.partition('.')[0]}"], ["ave"], [0], [f"peft:{change}"]))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_what_began_as_a_part_of_the_weights_is_saved_as_a_plain_lora(make_model, make_inputs, tmp_path):

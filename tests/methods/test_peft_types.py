@@ -28,7 +28,7 @@ def trained(model, name: str, **values) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("peft:verra", "PEFT has no type verra that adapts encoders: did you mean vera"),
         ("peft:VERA", "PEFT has no type VERA that adapts encoders: did you mean vera"),
@@ -41,17 +41,17 @@ def trained(model, name: str, **values) -> int:
         ("peft:osf", "PEFT cannot restore the weights that it changes"),
     ],
 )
-def test_types_that_do_not_apply_are_told(name, told):
+def test_types_that_do_not_apply_are_told(name, message):
     with pytest.raises(UsageError) as raised:
         registry.load("methods", name)
     (problem,) = raised.value.problems
-    assert told in problem
+    assert message in problem
 
 
 def test_the_types_are_those_that_are_told_where_to_go():
-    known = config_classes()
-    assert {"vera", "ia3", "oft", "loha", "lokr", "ln_tuning", "hra"} <= known.keys()
-    assert known.keys().isdisjoint({"prompt_tuning", "p_tuning", "prefix_tuning", "adalora", "poly", "osf"})
+    classes = config_classes()
+    assert {"vera", "ia3", "oft", "loha", "lokr", "ln_tuning", "hra"} <= classes.keys()
+    assert classes.keys().isdisjoint({"prompt_tuning", "p_tuning", "prefix_tuning", "adalora", "poly", "osf"})
 
 
 @pytest.mark.parametrize("name", sorted(config_classes()))
@@ -106,7 +106,7 @@ def test_turning_r_keeps_alpha_to_it_as_whole_numbers_can():
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "told"),
+    ("name", "values", "message"),
     [
         ("peft:vera", {"r": 0}, "division by zero"),
         ("peft:loha", {"r": 0}, "`r` should be a positive integer"),
@@ -116,9 +116,9 @@ def test_turning_r_keeps_alpha_to_it_as_whole_numbers_can():
         ("cola+peft:vblora", {}, "must be divisible by `vector_length` 256"),
     ],
 )
-def test_what_peft_refuses_is_told_in_one_message(make_model, name, values, told):
+def test_what_peft_refuses_is_told_in_one_message(make_model, name, values, message):
     method = make(name, **values)
-    with pytest.raises(BenchError, match=told) as raised:
+    with pytest.raises(BenchError, match=message) as raised:
         method.attach(make_model())
     assert not isinstance(raised.value, UsageError)
     assert str(raised.value).startswith(f"PEFT's {name.rpartition(':')[2]} cannot adapt these streams: ")
@@ -164,8 +164,8 @@ def test_ln_tuning_trains_the_norms(make_model):
 
 @pytest.mark.parametrize("r", [1, 6, 40])
 def test_vera_trains_two_vectors_a_linear(make_model, r):
-    found = trained(make_model(dtype=torch.float32), "peft:vera", r=r)
-    assert found == sum(depth * (6 * r + 5 * width + inner) for width, inner, depth in STREAMS.values())
+    actual = trained(make_model(dtype=torch.float32), "peft:vera", r=r)
+    assert actual == sum(depth * (6 * r + 5 * width + inner) for width, inner, depth in STREAMS.values())
 
 
 def test_veras_projections_are_common_to_a_stream_and_not_trained(make_model):
@@ -177,8 +177,8 @@ def test_veras_projections_are_common_to_a_stream_and_not_trained(make_model):
     for name, stream in models[0].streams.items():
         matrices = {key: buffer for key, buffer in stream.named_buffers() if "vera_" in key}
         assert len(matrices) == 2
-        other = dict(models[1].streams[name].named_buffers())
-        assert all(torch.equal(buffer, other[key]) for key, buffer in matrices.items()), "PEFT has a seed of its own"
+        second = dict(models[1].streams[name].named_buffers())
+        assert all(torch.equal(buffer, second[key]) for key, buffer in matrices.items()), "PEFT has a seed of its own"
 
 
 @pytest.mark.parametrize(("name", "values"), [("peft:oft", {"oft_block_size": 4}), ("peft:loha", {"r": 2})])

@@ -55,13 +55,13 @@ class AdaptedLinear:
     def gradients(self) -> dict[str, Tensor]:
         """By the names of the vectors; those of the inter-modal path by a step of gradient descent of size 1."""
         names = {f"{name.replace('.', '_')}": tensor for (_, _, _, name), tensor in self.exchange.tensors()}
-        before = {name: tensor.detach().clone() for name, tensor in names.items()}
+        initial = {name: tensor.detach().clone() for name, tensor in names.items()}
         with torch.no_grad():
             for parameter in self.exchange.parameters():
                 parameter -= parameter.grad
-        found = {name: before[name] - tensor for name, tensor in names.items()}
+        actual = {name: initial[name] - tensor for name, tensor in names.items()}
         renamed = {"A": "A_inter", "B": "B_inter", "scale": "scale_inter"}
-        return {renamed.get(name, name): value for name, value in found.items()} | {
+        return {renamed.get(name, name): value for name, value in actual.items()} | {
             name: parameter.grad for name, parameter in self.trained.items()
         }
 
@@ -76,9 +76,9 @@ def test_reference_outputs_and_gradients(name, form):
     (y * case["grad_y"]).sum().backward()
 
     torch.testing.assert_close(y, case["y"], rtol=0, atol=1e-9)
-    found = {"x": x.grad, "x_c": x_c.grad, **layer.gradients()}
+    actual = {"x": x.grad, "x_c": x_c.grad, **layer.gradients()}
     gradients = {key.removeprefix("grad_"): case[key] for key in case if key.startswith("grad_") and key != "grad_y"}
     assert len(gradients) >= 7
     for key, expected in gradients.items():
-        expected = expected.reshape(found[key].shape)
-        torch.testing.assert_close(found[key], expected, rtol=0, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")
+        expected = expected.reshape(actual[key].shape)
+        torch.testing.assert_close(actual[key], expected, rtol=0, atol=1e-9, msg=lambda m, k=key: f"{k}: {m}")

@@ -21,7 +21,7 @@ RECIPE = Recipe(1, 2, 2, 1e-2, 1e-2, 0.0, 0.0, 1.0, "no")
 
 
 def half_precision() -> Accelerator:
-    """What `precision=fp16` makes on a GPU, but that it computes in float32: it scales losses and skips steps."""
+    """Return the accelerator of `precision=fp16` on a GPU, computing in float32: it scales losses and skips steps."""
     accelerator = Accelerator(cpu=True)
     accelerator.native_amp = True
     accelerator.state._mixed_precision = "fp16"
@@ -77,12 +77,12 @@ class Noted(AdaLoRA):
 
 
 def ranks(method: AdaLoRA) -> set[float]:
-    """The mean number of singular values that are not 0, of each stream."""
-    found = set()
+    """Return the mean number of non-zero singular values of each stream."""
+    actual = set()
     for model in method.adapters.models.values():
         values = [p for key, p in model.named_parameters() if "lora_E" in key]
-        found.add(sum(int(p.count_nonzero()) for p in values) / len(values))
-    return found
+        actual.add(sum(int(p.count_nonzero()) for p in values) / len(values))
+    return actual
 
 
 @pytest.fixture
@@ -113,8 +113,8 @@ def test_a_skipped_step_allocates_nothing_and_the_ranks_still_come_to_the_target
 
 def test_importances_are_finite_after_a_skipped_step(trained):
     method = trained(Noted(init_r=6, warmup=0.5, final=0.2), (3,), half_precision(), steps=5)
-    (one, *_) = method.adapters.models.values()
-    assert one.peft_config["default"].rank_pattern, "it has been fixed"
+    (single, *_) = method.adapters.models.values()
+    assert single.peft_config["default"].rank_pattern, "it has been fixed"
     assert ranks(method) == {4}
 
 
@@ -126,8 +126,8 @@ def test_where_all_steps_are_skipped_nothing_is_allocated(trained):
 
 def test_a_head_that_was_trained_before_gets_its_gradients_unscaled_once(make_model, make_inputs):
     """Accelerate keeps every optimiser that it prepares: here one that trained the head alone, as `head_first` does."""
-    found = []
-    for before in (False, True):
+    actual = []
+    for initial in (False, True):
         torch.manual_seed(0)
         streams = make_model(dtype=torch.float32)
         method = LoRA(r=2)
@@ -135,14 +135,14 @@ def test_a_head_that_was_trained_before_gets_its_gradients_unscaled_once(make_mo
         model = Model(streams, nn.Linear(56, 3))
         inputs = make_inputs(streams)
         accelerator = half_precision()
-        if before:
+        if initial:
             accelerator.prepare(torch.optim.AdamW(model.head.parameters(), fused=True))
         wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, RECIPE))
         take_step(wrapped, method, Task(), inputs, optimiser, accelerator, clip=0.1, step=0)
         state = optimiser.state[model.head.weight]
-        found.append(state["exp_avg"].clone())
-    assert found[0].any()
-    torch.testing.assert_close(found[1], found[0])
+        actual.append(state["exp_avg"].clone())
+    assert actual[0].any()
+    torch.testing.assert_close(actual[1], actual[0])
 
 
 def test_weights_that_the_last_step_has_spoilt_end_the_run(trained):

@@ -34,13 +34,13 @@ def test_denormals_are_flushed_and_then_are_not():
 
 
 def test_they_are_flushed_in_training_in_scoring_and_in_timing(options, monkeypatch, tmp_path):
-    seen = {}
+    flushed = {}
 
     def noting(module, name):
         real = getattr(module, name)
 
         def noted(*args, **kwargs):
-            seen[name] = are_flushed()
+            flushed[name] = are_flushed()
             return real(*args, **kwargs)
 
         monkeypatch.setattr(module, name, noted)
@@ -50,6 +50,6 @@ def test_they_are_flushed_in_training_in_scoring_and_in_timing(options, monkeypa
     noting(evaluate.save_load, "open_adapter")
     with pytest.raises(Exception, match="holds no saved adapter"):
         evaluate.evaluate(tmp_path, options)
-    by_turns({"one": lambda: seen.update(timed=are_flushed())}, "one", 1, torch.device("cpu"))
-    assert seen == {"train": True, "open_adapter": True, "timed": True}
+    by_turns({"one": lambda: flushed.update(timed=are_flushed())}, "one", 1, torch.device("cpu"))
+    assert flushed == {"train": True, "open_adapter": True, "timed": True}
     assert not are_flushed()

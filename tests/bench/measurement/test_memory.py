@@ -12,7 +12,7 @@ CPU = torch.device("cpu")
 MB = 1024**2
 
 
-def held(megabytes: int) -> Peak:
+def peak_of(megabytes: int) -> Peak:
     peak = Peak(CPU)
     with peak.watching():
         array = np.ones(megabytes * MB // 8)
@@ -22,7 +22,7 @@ def held(megabytes: int) -> Peak:
 
 
 def test_the_peak_is_that_of_this_run_and_not_of_an_earlier_one():
-    large, small = held(400), held(40)
+    large, small = peak_of(400), peak_of(40)
     assert large.kind == "resident size"
     assert 300 * MB < large.bytes - small.bytes < 500 * MB
 

@@ -61,8 +61,8 @@ def test_the_encoder_does_not_see_what_is_masked():
 
 
 def test_pretraining_writes_an_encoder_and_its_card(tmp_path):
-    few = replace(RECIPES["audio"], pool=500, steps=3, batch_size=8)
-    pretrain(few, tmp_path)
+    small_recipe = replace(RECIPES["audio"], pool=500, steps=3, batch_size=8)
+    pretrain(small_recipe, tmp_path)
     stream = load_stream(str(tmp_path))
     assert stream.input.mel_bins == 128 and stream.input.frames == 98
     card = json.loads((tmp_path / "card.json").read_text())
@@ -87,18 +87,18 @@ def test_the_tokenizer_knows_the_generators_words_whole_and_spells_all_others(ne
 def test_only_words_are_hidden_and_most_of_them_are_masked(new_text):
     ids = torch.from_numpy(new_text.input.encode(["the red ring on the left"] * 1500))
     model = MaskedLanguageModel(new_text, masked=0.2)
-    seen = []
-    new_text.encoder.embeddings.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    inputs = []
+    new_text.encoder.embeddings.register_forward_pre_hook(lambda module, args: inputs.append(args[0]))
     torch.manual_seed(0)
     logits, target = model.predict(ids)
     words = ids >= len(SPECIAL)
     assert logits.shape == (len(target), len(model.bias))
     assert len(target) / words.sum() == pytest.approx(0.2, abs=0.02)
-    assert (seen[0] == ids)[~words].all()
-    hidden = (seen[0] == SPECIAL.index("[MASK]")).sum() / len(target)
+    assert (inputs[0] == ids)[~words].all()
+    hidden = (inputs[0] == SPECIAL.index("[MASK]")).sum() / len(target)
     assert hidden == pytest.approx(0.8, abs=0.03)
-    others = ((seen[0] != ids) & words).sum() / len(target) - hidden
-    assert others == pytest.approx(0.1, abs=0.03)
+    random_fraction = ((inputs[0] != ids) & words).sum() / len(target) - hidden
+    assert random_fraction == pytest.approx(0.1, abs=0.03)
     assert model(ids).item() == pytest.approx(np.log(len(model.bias)), abs=0.5)
 
 
@@ -115,13 +115,13 @@ def test_pretraining_writes_a_text_encoder_with_its_tokenizer(tmp_path, monkeypa
 def test_the_embedded_text_encoder_tells_what_is_said_of_the_object():
     """A linear probe of the mean state tells category, colour and size of the object, where they are said."""
     stream = load_stream("embedded:text-v2")
-    said, looks = [], []
+    phrases, looks = [], []
     for seed in range(700):
         rng = np.random.default_rng([9, seed])
         scene = random_scene(rng)
-        said += expressions(rng, scene, scene.items[0], MANNERS["refcoco+"], 1)
+        phrases += expressions(rng, scene, scene.items[0], MANNERS["refcoco+"], 1)
         looks.append(scene.items[0].look)
-    ids = torch.from_numpy(stream.input.encode(said))
+    ids = torch.from_numpy(stream.input.encode(phrases))
     mask = stream.mask(ids)[..., None]
     states = ((stream(ids) * mask).sum(1) / mask.sum(1)).double()
     states = torch.cat([states, torch.ones(len(states), 1)], dim=1)
@@ -129,7 +129,7 @@ def test_the_embedded_text_encoder_tells_what_is_said_of_the_object():
         named = torch.tensor(
             [
                 any(word in sentence.split() for word in words[look[part]])
-                for sentence, look in zip(said, looks, strict=True)
+                for sentence, look in zip(phrases, looks, strict=True)
             ]
         )
         target = torch.tensor([list(words).index(look[part]) for look in looks])[named]

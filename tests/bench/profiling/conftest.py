@@ -16,7 +16,7 @@ from bench.training.setup import build_parts, make_accelerator
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
-    """What makes the streams of the suite mini smaller: one block, and few tokens. There are no weights."""
+    """Return settings that make the streams of the suite mini smaller: one block and few tokens, without weights."""
     folder = tmp_path_factory.mktemp("encoders")
     for name, model in (("vision", "vision-v2"), ("audio", "audio-v1")):
         (folder / name).mkdir()
@@ -34,7 +34,7 @@ def small(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def make_subjects(small):
-    """Makes subjects on small streams, by method."""
+    """Return a function that makes subjects on small streams, by method."""
 
     def make(methods, samples=1, overrides=()):
         specs = make_plan(RunRequest("mini", methods, ["ave"], [0], [*small, *overrides]))

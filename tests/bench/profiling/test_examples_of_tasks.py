@@ -21,15 +21,15 @@ def test_they_are_like_those_of_the_readers(name, options):
     (spec,) = make_plan(RunRequest("mini", ["head"], [name]))
     task, _, _ = build_parts(spec)
     streams = random_streams(spec)
-    inputs = {stream: own.input for stream, own in streams.streams.items()}
-    made = examples(task, streams, 2, torch.device("cpu"))
+    inputs = {stream: stream_module.input for stream, stream_module in streams.streams.items()}
+    batches = examples(task, streams, 2, torch.device("cpu"))
     real_inputs = {**inputs}
     if "text" in inputs:  # readers need the tokenizer
         from bench.streams.load import outline_stream
 
         real_inputs["text"] = outline_stream(**spec.streams["text"]).input
     data = open_splits(task, spec.data, options.data_root, real_inputs)
-    for split, batch in zip(("train", task.test_splits[0]), made, strict=True):
+    for split, batch in zip(("train", task.test_splits[0]), batches, strict=True):
         sample = data.datasets[split][0]
         assert batch.keys() == sample.keys()
         for key, values in batch.items():

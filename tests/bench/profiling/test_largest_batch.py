@@ -28,18 +28,18 @@ def test_the_search_finds_the_limit_in_few_tries(limit):
 
 
 def subject(limit, error):
-    """A subject whose steps do not fit above a limit."""
-    made = SimpleNamespace(train=None, cleared=0, accelerator=SimpleNamespace(device=torch.device("cpu")))
+    """Return a subject whose steps do not fit above a limit."""
+    subject_stub = SimpleNamespace(train=None, cleared=0, accelerator=SimpleNamespace(device=torch.device("cpu")))
 
     def step():
-        if len(made.train["label"]) > limit:
+        if len(subject_stub.train["label"]) > limit:
             raise error
 
     def clear():
-        made.cleared += 1
+        subject_stub.cleared += 1
 
-    made.step, made.optimiser = step, SimpleNamespace(zero_grad=clear)
-    return made
+    subject_stub.step, subject_stub.optimiser = step, SimpleNamespace(zero_grad=clear)
+    return subject_stub
 
 
 @pytest.mark.parametrize(
@@ -48,10 +48,10 @@ def subject(limit, error):
 def test_steps_are_tried_and_cleaned_up_after(error, monkeypatch):
     monkeypatch.setattr("torch.cuda.synchronize", lambda device: None)
     monkeypatch.setattr(batch, "release_memory", lambda: None)
-    one = {"label": torch.zeros(1, 10)}
-    made = subject(37, error)
-    assert largest(lambda samples: batch._step_fits(made, one, samples)) == 37
-    assert made.train is one and made.cleared > 7
+    sample = {"label": torch.zeros(1, 10)}
+    subject_stub = subject(37, error)
+    assert largest(lambda samples: batch._step_fits(subject_stub, sample, samples)) == 37
+    assert subject_stub.train is sample and subject_stub.cleared > 7
 
 
 def test_another_error_of_a_step_is_not_taken_for_want_of_memory(monkeypatch):

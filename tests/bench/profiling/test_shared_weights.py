@@ -16,23 +16,23 @@ METHODS = ["lora", "full", "cola", "dora", "head"]
 
 def places(subject):
     """Where the parameters of the streams lie, by whether they are trained."""
-    found = {True: set(), False: set()}
+    actual = {True: set(), False: set()}
     for parameter in subject.model.streams.parameters():
-        found[parameter.requires_grad].add(parameter.data_ptr())
-    return found
+        actual[parameter.requires_grad].add(parameter.data_ptr())
+    return actual
 
 
 def test_what_is_frozen_lies_in_memory_once_and_what_is_trained_apart(make_subjects, small):
     subjects = make_subjects(METHODS)
-    of = {name: places(subject) for name, subject in subjects.items()}
+    places_of = {name: places(subject) for name, subject in subjects.items()}
     lent = {
         p.data_ptr()
         for p in random_streams(make_plan(RunRequest("mini", ["head"], ["ave"], [0], small))[0]).parameters()
     }
     for name in ("lora", "cola", "dora", "head"):
-        assert of[name][False] == lent
-    assert not of["full"][False] and not of["full"][True] & lent
-    trained = [place for name in METHODS for place in of[name][True]]
+        assert places_of[name][False] == lent
+    assert not places_of["full"][False] and not places_of["full"][True] & lent
+    trained = [place for name in METHODS for place in places_of[name][True]]
     assert len(trained) == len(set(trained))
 
 
@@ -43,12 +43,12 @@ def test_training_one_moves_no_other(make_subjects):
         with torch.no_grad():
             return {name: subject.model.eval()(subject.test) for name, subject in subjects.items()}
 
-    before = outputs()
+    initial = outputs()
     with subjects["full"].training():
         subjects["full"].step()
-    after = outputs()
-    assert not torch.allclose(after.pop("full"), before.pop("full"))
-    torch.testing.assert_close(after, before)
+    final = outputs()
+    assert not torch.allclose(final.pop("full"), initial.pop("full"))
+    torch.testing.assert_close(final, initial)
 
 
 def test_a_model_on_shared_streams_is_the_one_on_its_own(make_subjects, small):
@@ -68,26 +68,26 @@ def test_after_merging_memory_is_shared_again_and_nobody_is_changed(make_subject
             for parameter in subjects[name].model.parameters():
                 if parameter.requires_grad:
                     parameter.add_(0.01)
-        before = {name: (places(s), s.model.eval()(s.test)) for name, s in subjects.items()}
+        initial = {name: (places(s), s.model.eval()(s.test)) for name, s in subjects.items()}
         for name in ("lora", "dora"):
             with subjects[name].merged() as merges:
                 assert merges
-                torch.testing.assert_close(subjects[name].model(subjects[name].test), before[name][1])
+                torch.testing.assert_close(subjects[name].model(subjects[name].test), initial[name][1])
         with subjects["head"].merged() as merges:
             assert not merges
         for name, subject in subjects.items():
-            assert places(subject) == before[name][0]
-            torch.testing.assert_close(subject.model(subject.test), before[name][1])
+            assert places(subject) == initial[name][0]
+            torch.testing.assert_close(subject.model(subject.test), initial[name][1])
 
 
 def test_weights_that_a_method_replaces_are_its_own(small):
     """As `peft:pissa` does, or frozen weights in low precision."""
     (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"], [0], small))
     streams = random_streams(spec)
-    made = SharedStreams(streams, torch.device("cpu")).copy()
-    replaced, kept = list(made.streams.parameters())[:2]
+    copied = SharedStreams(streams, torch.device("cpu")).copy()
+    replaced, unchanged = list(copied.streams.parameters())[:2]
     replaced.data = replaced.data.to(torch.bfloat16)
-    made.settle()
-    made.share()
+    copied.settle()
+    copied.share()
     assert replaced.dtype == torch.bfloat16
-    assert kept.data_ptr() == list(streams.parameters())[1].data_ptr()
+    assert unchanged.data_ptr() == list(streams.parameters())[1].data_ptr()

@@ -28,35 +28,37 @@ def low_rank(streams, inputs):
 def test_operations_of_lora_and_cola_are_those_of_the_formula(make_subjects):
     subjects = make_subjects(["head", "lora", "cola"], samples=3)
     streams, seconds = subjects["head"].model.streams.streams, 10
-    found = {name: subject.operations() for name, subject in subjects.items()}
+    actual = {name: subject.operations() for name, subject in subjects.items()}
     lora = low_rank(streams, seconds)
-    assert found["lora"].score - found["head"].score == lora
+    assert actual["lora"].score - actual["head"].score == lora
     mixing = sum(2 * seconds * tokens(stream) * R**2 for stream in streams.values() for _ in range(6))
     hidden = 64 // REDUCTION
     hypernetworks = 2 * 6 * 2 * seconds * (64 * hidden + hidden * R**2)
     # where streams have more linears, both stages hold them; here each block has the six of ViT
     assert sum(len(stream.linears(0)) for stream in streams.values()) == 2 * 6 and len(STAGES) == 3
-    assert found["cola"].score - found["lora"].score == lora + mixing + hypernetworks
+    assert actual["cola"].score - actual["lora"].score == lora + mixing + hypernetworks
 
 
 def test_operations_of_training(make_subjects):
     """The backward pass of what is trained is twice the forward pass, but for inputs; of what is frozen it is once."""
     subjects = make_subjects(["head", "lora", "full"])
-    found = {name: subject.operations() for name, subject in subjects.items()}
+    actual = {name: subject.operations() for name, subject in subjects.items()}
     streams = subjects["full"].model.streams.streams
     places = {name: 10 * stream.grid[0] * stream.grid[1] for name, stream in streams.items()}
     patches = {name: next(p for p in stream.parameters() if p.dim() == 4) for name, stream in streams.items()}
     embedding = sum(2 * places[name] * patches[name].numel() for name in streams)
-    assert found["full"].train == 3 * found["full"].score - embedding
-    assert 1.5 < found["lora"].train / found["lora"].score < 2.1
-    assert found["full"].train > found["lora"].train > found["head"].train > found["head"].score
+    assert actual["full"].train == 3 * actual["full"].score - embedding
+    assert 1.5 < actual["lora"].train / actual["lora"].score < 2.1
+    assert actual["full"].train > actual["lora"].train > actual["head"].train > actual["head"].score
 
 
 def test_work_that_is_done_once_a_batch_is_shared_by_its_samples(make_subjects):
     """DoRA's norms of the weights cost the same for one sample and for four."""
-    one, four = (make_subjects(["dora", "head"], samples=samples) for samples in (1, 4))
-    extra = [each["dora"].operations().score - each["head"].operations().score for each in (one, four)]
-    plain = low_rank(one["head"].model.streams.streams, 10)
+    one_sample, four = (make_subjects(["dora", "head"], samples=samples) for samples in (1, 4))
+    extra = [
+        by_method["dora"].operations().score - by_method["head"].operations().score for by_method in (one_sample, four)
+    ]
+    plain = low_rank(one_sample["head"].model.streams.streams, 10)
     assert extra[0] > extra[1] > plain
     assert (extra[0] - plain) == pytest.approx(4 * (extra[1] - plain))
 
@@ -69,13 +71,13 @@ def test_checkpointing_costs_operations_and_saves_memory(make_subjects):
 
 
 def test_memory_tells_what_is_kept_and_what_is_there_anyway(make_subjects):
-    one, two = (make_subjects(["lora"], samples=n)["lora"] for n in (1, 2))
-    small, large = one.memory(), two.memory()
+    one_sample, two_samples = (make_subjects(["lora"], samples=n)["lora"] for n in (1, 2))
+    small, large = one_sample.memory(), two_samples.memory()
     assert small.kind == "kept"
     assert large.step == pytest.approx(2 * small.step, rel=0.1)
-    weights = 4 * sum(p.numel() for p in one.model.parameters())
-    state = 2 * 4 * one.parameters.trainable
-    batches = sum(values.nbytes for batch in (one.train, one.test) for values in batch.values())
+    weights = 4 * sum(p.numel() for p in one_sample.model.parameters())
+    state = 2 * 4 * one_sample.parameters.trainable
+    batches = sum(values.nbytes for batch in (one_sample.train, one_sample.test) for values in batch.values())
     assert small.resident == pytest.approx(weights + state + batches, rel=0.01)
     assert large.resident - small.resident == batches
 
@@ -91,8 +93,8 @@ def test_a_micro_batch_keeps_less(make_subjects):
 def test_steps_train(make_subjects, method):
     subject = make_subjects([method])[method]
     trained = [p for p in subject.model.parameters() if p.requires_grad]
-    before = [p.detach().clone() for p in trained]
+    initial = [p.detach().clone() for p in trained]
     with subject.training():
         subject.step()
     assert subject.model.training
-    assert any(not torch.equal(a, b) for a, b in zip(before, trained, strict=True))
+    assert any(not torch.equal(a, b) for a, b in zip(initial, trained, strict=True))

@@ -117,7 +117,7 @@ def text_input(tmp_path_factory: pytest.TempPathFactory) -> TextInput:
 
 @pytest.fixture
 def hub_cache(tmp_path, monkeypatch) -> Path:
-    """An empty Hugging Face cache, and no network."""
+    """Provide an empty Hugging Face cache, without a network."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setattr(socket.socket, "connect", lambda *_: pytest.fail("the network was asked"))
@@ -139,7 +139,7 @@ def snapshot_in(cache: Path, model: str) -> Path:
 
 @pytest.fixture
 def snapshot(hub_cache: Path) -> Callable[[str], Path]:
-    """Makes the folder of a model in the cache, as `hf download` does."""
+    """Return a function that makes the folder of a model in the cache, as `hf download` does."""
     return partial(snapshot_in, hub_cache)
 
 

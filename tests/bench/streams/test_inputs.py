@@ -93,9 +93,9 @@ def test_a_text_is_lower_cased_only_if_told_to(text_input, tmp_path):
 
 
 def test_text_input_round_trip_and_defaults(text_input):
-    other = TextInput("there", length=17, lower_case=False)
-    assert TextInput.from_preprocessor(other.to_preprocessor(), "there") == other
-    assert TextInput.from_preprocessor(other.to_preprocessor(), "there", length=9).length == 9
+    second = TextInput("there", length=17, lower_case=False)
+    assert TextInput.from_preprocessor(second.to_preprocessor(), "there") == second
+    assert TextInput.from_preprocessor(second.to_preprocessor(), "there", length=9).length == 9
     assert TextInput.from_preprocessor({}, "there") == TextInput("there", 40, True)
 
 
@@ -104,8 +104,12 @@ def test_text_inputs_are_small_and_told_apart(text_input):
     assert copy.deepcopy(text_input) == pickle.loads(pickle.dumps(text_input)) == text_input
     assert len(pickle.dumps(text_input)) < 1000
     assert text_input.tokenizer in repr(text_input)
-    others = (replace(text_input, length=9), replace(text_input, lower_case=False), replace(text_input, tokenizer="b"))
-    assert len({repr(text_input), *map(repr, others)}) == 4
+    variants = (
+        replace(text_input, length=9),
+        replace(text_input, lower_case=False),
+        replace(text_input, tokenizer="b"),
+    )
+    assert len({repr(text_input), *map(repr, variants)}) == 4
 
 
 def test_threads_share_a_tokenizer(text_input):

@@ -69,8 +69,8 @@ def test_linears_are_evaluated_by_one_and_then_by_another():
         return [2 * linears[role](x) + linears[role](-x) for role in linears]
 
     x = torch.randn(2, 4, 3)
-    for found, linear in zip(chain_evaluators(inner, outer)(modules, x), modules.values(), strict=True):
-        assert torch.equal(found, 2 * (linear(x) + 2) + (linear(-x) + 2))
+    for actual, linear in zip(chain_evaluators(inner, outer)(modules, x), modules.values(), strict=True):
+        assert torch.equal(actual, 2 * (linear(x) + 2) + (linear(-x) + 2))
     assert len(inputs) == 3, "of linears with one input, all are evaluated together"
     with pytest.raises(AttributeError):
         chain_evaluators(inner, lambda linears, x: [linear.weight @ x for linear in linears.values()])(modules, x)

@@ -24,7 +24,7 @@ INDEX = "model.safetensors.index.json"
 
 @pytest.fixture
 def copies(snapshot, make_stream, make_text_stream, text_input):
-    """A whole copy of an encoder in the cache, by what it reads."""
+    """Return a complete copy of an encoder in the cache, by the kind of its input."""
 
     def copy(reads: str = "images") -> Path:
         folder = snapshot(NAME)
@@ -48,9 +48,9 @@ def shard(folder: Path) -> list[Path]:
     return parts
 
 
-def told(model: str = NAME, **needs: bool) -> str:
+def told(model: str = NAME, **required: bool) -> str:
     with pytest.raises(UsageError) as error:
-        find_encoder(model, **needs)
+        find_encoder(model, **required)
     return str(error.value)
 
 
@@ -114,10 +114,10 @@ def test_parts_without_their_index(copies):
     assert f'{FETCH} --include "{INDEX}"`' in told()
 
 
-@pytest.mark.parametrize("kept", [0, 100, -4])
-def test_weights_that_are_cut_short(copies, kept):
+@pytest.mark.parametrize("saved", [0, 100, -4])
+def test_weights_that_are_cut_short(copies, saved):
     path = copies() / "model.safetensors"
-    path.write_bytes(path.read_bytes()[:kept])
+    path.write_bytes(path.read_bytes()[:saved])
     message = told()
     assert "truncated" in message and f'{FETCH} --include "model.safetensors" --force-download`' in message
 
@@ -148,15 +148,15 @@ def test_a_tokenizer_is_needed_for_texts_alone(copies):
     random_stream(NAME)  # what `bench profile` needs
 
 
-@pytest.mark.parametrize("kept", ["tokenizer.json", "vocab.txt"])
-def test_either_form_of_a_tokenizer_will_do(copies, kept, text_input):
+@pytest.mark.parametrize("saved", ["tokenizer.json", "vocab.txt"])
+def test_either_form_of_a_tokenizer_will_do(copies, saved, text_input):
     folder = copies("text")
     words = sorted(text_input_vocabulary(folder).items(), key=lambda item: item[1])
     for path in (*folder.glob("token*"), *folder.glob("vocab*"), *folder.glob("special*")):
-        if path.name != kept:
+        if path.name != saved:
             path.unlink()
-    if kept == "vocab.txt":
-        (folder / kept).write_text("".join(f"{word}\n" for word, _ in words))
+    if saved == "vocab.txt":
+        (folder / saved).write_text("".join(f"{word}\n" for word, _ in words))
     assert find_encoder(NAME) == folder
     assert (load_stream(NAME).input.encode(["the red ball"]) == text_input.encode(["the red ball"])).all()
 
@@ -209,9 +209,9 @@ def test_files_that_may_not_be_read(make_stream, denied):
             "import os, sys; from bench.streams.sources import find_encoder; os.getuid() or os.setuid(65534); "
             "find_encoder(sys.argv[1])"
         )
-        done = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
+        process = subprocess.run([sys.executable, "-c", code, str(folder)], capture_output=True, text=True)
         folder.chmod(0o755)
-    *_, last = done.stderr.splitlines()
+    *_, last = process.stderr.splitlines()
     assert "UsageError" in last and "permission" in last
 
 

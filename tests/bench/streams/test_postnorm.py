@@ -47,7 +47,7 @@ def test_stages_equal_the_encoders_own_forward(
 
 
 def roberta(dtype: torch.dtype = torch.float64, input: TextInput = TEXT) -> Stream:
-    """Padding has the id 1, so that of 45 positions 43 are left."""
+    """Make a small RoBERTa: padding has the id 1, so 43 of 45 positions remain."""
     sizes = {"hidden_size": 24, "num_attention_heads": 3, "intermediate_size": 40, "num_hidden_layers": 2}
     stream = build_stream(RobertaConfig(vocab_size=20, max_position_embeddings=45, **sizes), input).to(dtype)
     generator = torch.Generator().manual_seed(3)
@@ -98,14 +98,14 @@ def test_summaries_leave_padding_out(make_text_stream):
 def test_what_padding_holds_does_not_matter(make_text_stream, lengths, spare):
     stream, ids = make_text_stream(TEXT), token_ids(lengths, max(lengths) + spare)
     mask = stream.mask(ids)
-    before = stream(ids)
+    initial = stream(ids)
     change_padding(stream)
-    after = stream(ids)
-    assert not torch.isclose(after[~mask], before[~mask]).all()
-    torch.testing.assert_close(after[mask], before[mask], rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(stream.summary(after, "mean", mask), stream.summary(before, "mean", mask))
+    final = stream(ids)
+    assert not torch.isclose(final[~mask], initial[~mask]).all()
+    torch.testing.assert_close(final[mask], initial[mask], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(stream.summary(final, "mean", mask), stream.summary(initial, "mean", mask))
     shorter = ids[:, : max(lengths)]
-    torch.testing.assert_close(stream(shorter)[mask[:, : max(lengths)]], before[mask], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(stream(shorter)[mask[:, : max(lengths)]], initial[mask], rtol=1e-12, atol=1e-12)
 
 
 def joined(make_stream, make_text_stream, summary: str, depths: tuple[int, int] = (3, 2)) -> MultiStream:
@@ -127,14 +127,14 @@ def test_padding_does_not_reach_the_partner(make_stream, make_text_stream, make_
     expected = model({"vision": vision, "text": ids})
     longer = torch.cat([ids, torch.zeros(2, 6, dtype=ids.dtype)], dim=1)
     change_padding(model.streams["text"])
-    found = model({"vision": vision, "text": longer})
-    torch.testing.assert_close(found["vision"], expected["vision"], rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(found["text"][:, :7][ids != 0], expected["text"][ids != 0], rtol=1e-11, atol=1e-11)
-    other = model({"vision": vision, "text": torch.where(ids == ids[0, 1], ids % 19 + 1, ids)})
-    assert not torch.isclose(other["vision"], expected["vision"]).all()
+    actual = model({"vision": vision, "text": longer})
+    torch.testing.assert_close(actual["vision"], expected["vision"], rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(actual["text"][:, :7][ids != 0], expected["text"][ids != 0], rtol=1e-11, atol=1e-11)
+    second = model({"vision": vision, "text": torch.where(ids == ids[0, 1], ids % 19 + 1, ids)})
+    assert not torch.isclose(second["vision"], expected["vision"]).all()
 
 
-class Reads(Exchange):
+class Reading(Exchange):
     """Vision reads text, and makes nothing of it."""
 
     paths = frozenset({("text", "vision")})
@@ -150,22 +150,22 @@ def test_summaries_are_taken_where_the_paper_says(make_stream, make_text_stream,
     """Of the block's input, of the attention's output before its linear, and of the state after the first norm."""
     model = MultiStream({"vision": make_stream("vit", 1), "text": make_text_stream(TEXT, 1)}, "mean")
     stream, ids = model.streams["text"], token_ids([3, 6], 7)
-    layer, seen = stream.encoder.encoder.layer[0], {}
+    layer, observed = stream.encoder.encoder.layer[0], {}
     hooks = [
-        layer.register_forward_pre_hook(lambda _, args: seen.update(input=args[0])),
-        layer.attention.output.dense.register_forward_pre_hook(lambda _, args: seen.update(context=args[0])),
-        layer.attention.output.LayerNorm.register_forward_hook(lambda _, args, output: seen.update(state=output)),
+        layer.register_forward_pre_hook(lambda _, args: observed.update(input=args[0])),
+        layer.attention.output.dense.register_forward_pre_hook(lambda _, args: observed.update(context=args[0])),
+        layer.attention.output.LayerNorm.register_forward_hook(lambda _, args, output: observed.update(state=output)),
     ]
     stream.encoder(ids, attention_mask=(ids != 0).long())
     for hook in hooks:
         hook.remove()
-    taken = []
-    monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (taken.append((x, mask)), x[:, 0])[1])
+    original = []
+    monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (original.append((x, mask)), x[:, 0])[1])
     for stage in ("attend", "project", "feed_forward"):
-        model.add_exchange(0, stage, Reads())
+        model.add_exchange(0, stage, Reading())
     model({"vision": make_input("vit"), "text": ids})
-    assert len(taken) == 3
-    for (x, mask), expected in zip(taken, (seen["input"], seen["context"], seen["state"]), strict=True):
+    assert len(original) == 3
+    for (x, mask), expected in zip(original, (observed["input"], observed["context"], observed["state"]), strict=True):
         torch.testing.assert_close(x, expected, rtol=1e-12, atol=1e-12)
         assert torch.equal(mask, ids != 0)
 
@@ -182,8 +182,8 @@ def test_gradient_checkpointing_gives_the_same_gradients(make_stream, make_text_
     expected = gradients()
     model.gradient_checkpointing = True
     assert all(gradient.any() for gradient in expected)
-    for found, gradient in zip(gradients(), expected, strict=True):
-        torch.testing.assert_close(found, gradient, rtol=1e-12, atol=1e-12)
+    for actual, gradient in zip(gradients(), expected, strict=True):
+        torch.testing.assert_close(actual, gradient, rtol=1e-12, atol=1e-12)
 
 
 def test_the_head_is_told_of_padding(make_stream, make_text_stream):

@@ -33,7 +33,7 @@ PARAMETERS = {
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty Hugging Face cache."""
+    """Provide an empty Hugging Face cache."""
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
@@ -63,8 +63,8 @@ def test_built_in_suites_name_encoders_whose_shape_is_known():
 def test_a_wheel_holds_the_shapes():
     project = read_toml(Path(__file__).parents[3] / "pyproject.toml")
     patterns = project["tool"]["setuptools"]["package-data"]["bench.streams"]
-    held = {path for pattern in patterns for path in SHAPES.parent.glob(pattern)}
-    assert held == {path for path in SHAPES.rglob("*") if path.is_file()}
+    files = {path for pattern in patterns for path in SHAPES.parent.glob(pattern)}
+    assert files == {path for path in SHAPES.rglob("*") if path.is_file()}
 
 
 def test_weights_are_asked_for_as_before():
@@ -128,19 +128,19 @@ def test_made_up_media_are_as_samples_hold_them():
     image = ImageInput(8, (0.5,) * 3, (0.25,) * 3).random(2, 3, generator=generator)
     assert image.shape == (2, 3, 3, 8, 8) and image.dtype == torch.uint8 and image.max() > 250
     sound = AudioInput(16000, 16, 20, -4.0, 4.0)
-    made = sound.random(50, generator=generator)
-    assert made.shape == (50, 20, 16) and made.dtype == torch.float32
-    assert sound.normalise(made).mean().abs() < 0.05 and abs(sound.normalise(made).std() - 0.5) < 0.05
+    sample = sound.random(50, generator=generator)
+    assert sample.shape == (50, 20, 16) and sample.dtype == torch.float32
+    assert sound.normalise(sample).mean().abs() < 0.05 and abs(sound.normalise(sample).std() - 0.5) < 0.05
 
 
 @settings(max_examples=50, deadline=None)
 @given(ids=st.integers(2, 50), padding=st.integers(0, 49), length=st.integers(3, 40), seed=st.integers(0, 9))
 def test_made_up_texts_are_words_and_then_padding(ids, padding, length, seed):
     input = TextWithoutTokenizer("none", length, ids=ids, padding=padding % ids)
-    made = input.random(4, 2, generator=torch.Generator().manual_seed(seed))
-    assert made.shape == (4, 2, length) and made.dtype == torch.int64
-    assert made.min() >= 0 and made.max() < ids
-    words = made != padding % ids
+    sample = input.random(4, 2, generator=torch.Generator().manual_seed(seed))
+    assert sample.shape == (4, 2, length) and sample.dtype == torch.int64
+    assert sample.min() >= 0 and sample.max() < ids
+    words = sample != padding % ids
     assert (words.sum(-1) >= 3).all() and (words.int().diff(dim=-1) <= 0).all()
 
 

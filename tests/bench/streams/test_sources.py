@@ -73,13 +73,13 @@ def test_a_run_without_its_encoders_ends_before_anything_heavy_is_imported(tmp_p
     )
     run = ["run", "--suite", str(suite), "--methods", "lora", "--tasks", "ave", "--results", str(tmp_path / "results")]
     assert load_suite(str(suite)).streams["vision"].model == "facebook/dinov2-base"
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code, *run],
         capture_output=True,
         text=True,
         env={"HF_HUB_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"},
     )
-    assert done.returncode == 2, done.stderr
+    assert process.returncode == 2, process.stderr
     for told in ("3 mistakes", "--data-root", "hf download facebook/dinov2-base", f"no folder {tmp_path}/sounds"):
-        assert told in done.stderr
+        assert told in process.stderr
     assert not (tmp_path / "results").exists()

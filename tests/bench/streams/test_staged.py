@@ -56,8 +56,8 @@ def test_what_shifting_brings_together_is_kept_apart_as_firmly_as_the_encoder_do
 def test_bfloat16_by_autocast(make_swin):
     stream, x = make_swin(dtype=torch.float32), images(32, torch.float32)
     with torch.autocast("cpu", torch.bfloat16):
-        found = stream(x)
-    error = (found - stream(x)).norm() / stream(x).norm()
+        actual = stream(x)
+    error = (actual - stream(x)).norm() / stream(x).norm()
     assert error < 0.05
 
 
@@ -135,8 +135,8 @@ def test_blocks_are_paired_with_a_shallower_streams(make_swin, make_stream):
 def test_both_ways_to_evaluate_the_terms_agree(make_swin, make_stream, make_input):
     inputs = {"vision": images(32), "audio": make_input("ast")}
     fused, plain = (joined(make_swin, make_stream, fused)(inputs) for fused in (True, False))
-    alone = make_swin(depths=(2, 4))(inputs["vision"])
-    assert not torch.isclose(fused["vision"], alone).all()
+    by_itself = make_swin(depths=(2, 4))(inputs["vision"])
+    assert not torch.isclose(fused["vision"], by_itself).all()
     for name, tokens in fused.items():
         torch.testing.assert_close(tokens, plain[name], rtol=1e-10, atol=1e-10)
 
@@ -151,11 +151,11 @@ def test_gradient_checkpointing_gives_the_same_gradients(make_swin, make_stream,
     expected = gradients()
     model.gradient_checkpointing = True
     assert all(gradient.any() for gradient in expected)
-    for found, gradient in zip(gradients(), expected, strict=True):
-        torch.testing.assert_close(found, gradient, rtol=1e-10, atol=1e-10)
+    for actual, gradient in zip(gradients(), expected, strict=True):
+        torch.testing.assert_close(actual, gradient, rtol=1e-10, atol=1e-10)
 
 
-class Reads(Exchange):
+class Reading(Exchange):
     """Audio reads vision, and makes nothing of it."""
 
     paths = frozenset({("vision", "audio")})
@@ -171,23 +171,23 @@ def test_summaries_are_taken_where_the_paper_says(make_swin, make_stream, make_i
     """Of the block's input, of the attention's output before its linear, and of the state after the residual."""
     stream, x = make_swin(depths=(1, 1)), images(32)
     model = MultiStream({"vision": stream, "audio": make_stream("ast", 1)})
-    layer, seen = stream.encoder.encoder.layers[1].blocks[0], {}
+    layer, observed = stream.encoder.encoder.layers[1].blocks[0], {}
     hooks = [
-        layer.register_forward_pre_hook(lambda _, args: seen.update(input=args[0])),
-        layer.attention.output.dense.register_forward_pre_hook(lambda _, args: seen.update(context=args[0])),
-        layer.intermediate.register_forward_pre_hook(lambda _, args: seen.update(state=args[0])),
+        layer.register_forward_pre_hook(lambda _, args: observed.update(input=args[0])),
+        layer.attention.output.dense.register_forward_pre_hook(lambda _, args: observed.update(context=args[0])),
+        layer.intermediate.register_forward_pre_hook(lambda _, args: observed.update(state=args[0])),
     ]
     stream.encoder(x)
     for hook in hooks:
         hook.remove()
-    taken = []
-    monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (taken.append(x), x[:, 0])[1])
+    original = []
+    monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (original.append(x), x[:, 0])[1])
     for stage in ("attend", "project", "feed_forward"):
-        model.add_exchange(0, stage, Reads())
+        model.add_exchange(0, stage, Reading())
     model({"vision": x, "audio": make_input("ast")})
-    assert [x.shape for x in taken] == [(2, 64, 32)] * 3
-    torch.testing.assert_close(taken[0], seen["input"], rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(taken[2], seen["state"], rtol=1e-12, atol=1e-12)
+    assert [x.shape for x in original] == [(2, 64, 32)] * 3
+    torch.testing.assert_close(original[0], observed["input"], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(original[2], observed["state"], rtol=1e-12, atol=1e-12)
     # The encoder has the attention's output by windows, in the order of which a mean does not depend.
-    means = seen["context"].unflatten(0, (2, -1)).mean((1, 2))
-    torch.testing.assert_close(taken[1].mean(1), means, rtol=1e-12, atol=1e-12)
+    means = observed["context"].unflatten(0, (2, -1)).mean((1, 2))
+    torch.testing.assert_close(original[1].mean(1), means, rtol=1e-12, atol=1e-12)

@@ -25,11 +25,13 @@ def test_it_is_torchs_own_of_the_softmax():
     generator = torch.Generator().manual_seed(0)
     logits = (3 * torch.randn(40, 29, generator=generator, dtype=torch.float64)).requires_grad_()
     label = torch.randint(29, (40,), generator=generator)
-    found = softmax_bce(logits, label)
+    actual = softmax_bce(logits, label)
     expected = F.binary_cross_entropy(logits.softmax(-1), F.one_hot(label, 29).double())
-    torch.testing.assert_close(found, expected)
-    (mine,), (theirs,) = (torch.autograd.grad(loss, logits, retain_graph=True) for loss in (found, expected))
-    torch.testing.assert_close(mine, theirs)
+    torch.testing.assert_close(actual, expected)
+    (gradient,), (expected_gradient,) = (
+        torch.autograd.grad(loss, logits, retain_graph=True) for loss in (actual, expected)
+    )
+    torch.testing.assert_close(gradient, expected_gradient)
 
 
 def test_it_stays_finite_and_exact_where_probabilities_round_to_0_and_1():
@@ -47,10 +49,10 @@ def test_without_augmentation_a_batch_stays_as_it_is(task):
     shape = (2, 3, 3, 8, 8)
     batch = {"vision": torch.randint(256, shape, dtype=torch.uint8), "audio": torch.randn(2, 3, 98, 16)}
     batch["mask"] = torch.rand(2, 3, 8, 8) < 0.5
-    before = generator.get_state()
+    initial = generator.get_state()
     plain = task(augmentation=False).augment(dict(batch), generator)
     assert plain.keys() == batch.keys() and all(plain[name] is batch[name] for name in batch)
-    assert torch.equal(generator.get_state(), before)
+    assert torch.equal(generator.get_state(), initial)
     changed = task().augment(dict(batch), generator)
     assert not torch.equal(changed["audio"], batch["audio"])
 
@@ -62,8 +64,8 @@ def test_settings_that_came_later_leave_ids_alone():
     (explicit,) = make_plan(
         RunRequest("mini", ["lora"], ["ave"], [0], ["ave.augmentation=true", "ave.criterion=cross_entropy"])
     )
-    (other,) = make_plan(
+    (second,) = make_plan(
         RunRequest("mini", ["lora"], ["ave"], [0], ["ave.augmentation=false", "ave.criterion=softmax_bce"])
     )
-    assert plain.id == explicit.id != other.id
-    assert other.task_settings == plain.task_settings | {"augmentation": False, "criterion": "softmax_bce"}
+    assert plain.id == explicit.id != second.id
+    assert second.task_settings == plain.task_settings | {"augmentation": False, "criterion": "softmax_bce"}

@@ -48,35 +48,35 @@ def test_iou_is_that_of_coco(first, second):
 
 @given(boxes, boxes)
 def test_giou_is_never_more_than_iou_and_symmetric(first, second):
-    one, other = box(*first), box(*second)
-    assert -1 <= giou(one, other).item() <= iou(one, other).item() + 1e-9
-    assert giou(one, other).item() == pytest.approx(giou(other, one).item())
+    a, b = box(*first), box(*second)
+    assert -1 <= giou(a, b).item() <= iou(a, b).item() + 1e-9
+    assert giou(a, b).item() == pytest.approx(giou(b, a).item())
 
 
 def test_empty_boxes_have_gradients():
-    found = torch.tensor([[0.5, 0.5, 0.0, 0.0]], requires_grad=True)
-    giou(found, torch.tensor([[0.2, 0.2, 0.1, 0.1]])).sum().backward()
-    assert found.grad.isfinite().all()
-    assert iou(found, found).item() == 0
+    actual = torch.tensor([[0.5, 0.5, 0.0, 0.0]], requires_grad=True)
+    giou(actual, torch.tensor([[0.2, 0.2, 0.1, 0.1]])).sum().backward()
+    assert actual.grad.isfinite().all()
+    assert iou(actual, actual).item() == 0
 
 
 def test_only_what_lies_within_counts_of_the_first_box():
     """By hand: of a box twice as high as the true one, the half that lies within is the true one."""
-    within = torch.tensor([0.0, 1.0, 4.0, 3.0], dtype=torch.float64)
+    bounds = torch.tensor([0.0, 1.0, 4.0, 3.0], dtype=torch.float64)
     true = box(0, 1, 2, 3)
     assert iou(box(0, 0, 2, 4), true).item() == pytest.approx(0.5)
-    assert iou(box(-1, 0, 2, 5), true, within).item() == pytest.approx(1)
-    assert iou(box(1, 0, 5, 2), true, within).item() == pytest.approx(1 / 6)
-    assert iou(box(0, -3, 2, 1), true, within).item() == 0, "nothing of it lies within"
+    assert iou(box(-1, 0, 2, 5), true, bounds).item() == pytest.approx(1)
+    assert iou(box(1, 0, 5, 2), true, bounds).item() == pytest.approx(1 / 6)
+    assert iou(box(0, -3, 2, 1), true, bounds).item() == 0, "nothing of it lies within"
 
 
 @given(boxes, boxes)
 def test_a_box_within_scores_the_same_to_the_bit(first, second):
-    within = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
-    one = box(*first)
-    low, high = corners(one).split(2)
+    bounds = torch.tensor([0.0, 0.0, 1.0, 1.0], dtype=torch.float64)
+    a = box(*first)
+    low, high = corners(a).split(2)
     if (low >= 0).all() and (high <= 1).all():
-        assert iou(one, box(*second), within).item() == iou(one, box(*second)).item()
+        assert iou(a, box(*second), bounds).item() == iou(a, box(*second)).item()
 
 
 def test_boxes_turned_inside_out_are_empty():

@@ -20,7 +20,7 @@ RefCOCOMask = task_class("refcoco:mask")
 
 
 @pytest.mark.parametrize(
-    ("text", "mirrored", "may"),
+    ("text", "mirrored", "can_mirror"),
     [
         ("the ring on the left", "the ring on the right", True),
         ("Left of the right one", "right of the left one", True),
@@ -31,15 +31,15 @@ RefCOCOMask = task_class("refcoco:mask")
         ("the left star, upright", "the left star, upright", False),
     ],
 )
-def test_words_of_a_mirrored_picture(text, mirrored, may):
-    assert mirror_words(text) == (mirrored, may)
+def test_words_of_a_mirrored_picture(text, mirrored, can_mirror):
+    assert mirror_words(text) == (mirrored, can_mirror)
 
 
 @given(st.text("left righ,-.", max_size=40))
 def test_mirrored_twice_is_the_text_in_lower_case_sides(text):
-    once, may = mirror_words(text)
-    again, _ = mirror_words(once)
-    assert again == text or not may
+    mirrored_text, can_mirror = mirror_words(text)
+    reloaded, _ = mirror_words(mirrored_text)
+    assert reloaded == text or not can_mirror
 
 
 @given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 2**31 - 1))
@@ -65,8 +65,8 @@ def test_masks_are_compared_at_the_pictures_own_resolution():
     logits[0, 1, :2] = 1
     logits[0, 0] = 1  # beside the picture
     truth = np.array([[True, True, True, False], [False] * 4])
-    found = scored(RefCOCOMask(), logits, [truth])
-    assert (found["intersection"].item(), found["union"].item()) == (2, 3)
+    actual = scored(RefCOCOMask(), logits, [truth])
+    assert (actual["intersection"].item(), actual["union"].item()) == (2, 3)
 
 
 @given(st.integers(0, 2**31 - 1))
@@ -74,14 +74,14 @@ def test_mask_iou_is_that_of_coco(seed):
     rng = np.random.default_rng(seed)
     guess, truth = rng.random((2, 8, 8)) < 0.4
     truth[0, 0] = True
-    found = scored(RefCOCOMask(), np.where(guess, 1.0, -1.0).astype(np.float32)[None], [truth])
+    actual = scored(RefCOCOMask(), np.where(guess, 1.0, -1.0).astype(np.float32)[None], [truth])
     codes = [coco.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in (guess, truth)]
     expected = coco.iou([codes[0]], [codes[1]], [0])[0, 0]
-    assert RefCOCOMask().summarise(found)["miou"] == pytest.approx(100 * expected)
+    assert RefCOCOMask().summarise(actual)["miou"] == pytest.approx(100 * expected)
 
 
 @pytest.mark.parametrize(
-    ("keep_aspect", "found", "expected"),
+    ("keep_aspect", "actual", "expected"),
     [
         # The picture of 2 x 4 pixels takes the rows from 0.25 to 0.75 of its square; its left half is meant.
         (True, [0.25, 0.5, 0.5, 1.0], 1.0),
@@ -92,11 +92,11 @@ def test_mask_iou_is_that_of_coco(seed):
         (False, [0.25, 0.5, 0.5, 0.5], 0.5),
     ],
 )
-def test_predicted_boxes_are_clamped_to_the_picture(keep_aspect, found, expected):
+def test_predicted_boxes_are_clamped_to_the_picture(keep_aspect, actual, expected):
     task = RefCOCOBox(keep_aspect=keep_aspect)
     true = Square(2, 4, keep_aspect).box((0, 0, 2, 2))
     batch = {"box": torch.from_numpy(true)[None, None], "size": torch.tensor([[[2, 4]]])}
-    measured = task.score({"box": torch.tensor([[found]])}, batch)
+    measured = task.score({"box": torch.tensor([[actual]])}, batch)
     assert measured["box_iou"].tolist() == pytest.approx([expected], abs=1e-6)
 
 
@@ -113,12 +113,12 @@ def test_metrics_by_hand():
         "intersection": torch.tensor([10.0, 0.0, 65.0, 9.0]),
         "union": torch.tensor([10.0, 5.0, 100.0, 10.0]),
     }
-    found = RefCOCO().summarise(measured)
-    assert found["accuracy@0.5"] == 50
-    assert found["miou"] == pytest.approx(100 * (1 + 0 + 0.65 + 0.9) / 4)
-    assert found["oiou"] == pytest.approx(100 * 84 / 125)
-    assert [found[f"precision@{t}"] for t in (0.5, 0.6, 0.7, 0.8, 0.9)] == [75, 75, 50, 50, 50]
-    assert set(found) == set(RefCOCO.metrics)
+    actual = RefCOCO().summarise(measured)
+    assert actual["accuracy@0.5"] == 50
+    assert actual["miou"] == pytest.approx(100 * (1 + 0 + 0.65 + 0.9) / 4)
+    assert actual["oiou"] == pytest.approx(100 * 84 / 125)
+    assert [actual[f"precision@{t}"] for t in (0.5, 0.6, 0.7, 0.8, 0.9)] == [75, 75, 50, 50, 50]
+    assert set(actual) == set(RefCOCO.metrics)
     assert set(RefCOCOBox().summarise(measured)) == {"accuracy@0.5"} == set(RefCOCOBox.metrics)
     assert "accuracy@0.5" not in RefCOCOMask().summarise(measured)
 
@@ -127,8 +127,8 @@ def test_losses_add_up():
     torch.manual_seed(0)
     output = {"box": torch.rand(2, 1, 4), "mask": torch.randn(2, 1, 8, 8)}
     batch = {"box": torch.rand(2, 1, 4), "mask": torch.randint(0, 2, (2, 1, 16, 16), dtype=torch.uint8) * 255}
-    box, mask, both = (task().loss(output, batch) for task in (RefCOCOBox, RefCOCOMask, RefCOCO))
-    assert both.item() == pytest.approx((box + mask).item())
+    box, mask, combined = (task().loss(output, batch) for task in (RefCOCOBox, RefCOCOMask, RefCOCO))
+    assert combined.item() == pytest.approx((box + mask).item())
     perfect = {"box": batch["box"], "mask": output["mask"]}
     assert RefCOCOBox().loss(perfect, batch).item() == pytest.approx(0, abs=1e-6)
 
@@ -157,22 +157,22 @@ def bounds(mask: torch.Tensor) -> list[float]:
 
 def test_mirroring_takes_picture_mask_box_and_text_along():
     batch = batch_of(40)
-    found = mirror_with_text(batch, torch.Generator().manual_seed(0))
-    mirrored = found["text"][:, 0, 0] == 2
+    actual = mirror_with_text(batch, torch.Generator().manual_seed(0))
+    mirrored = actual["text"][:, 0, 0] == 2
     assert mirrored.any() and not mirrored[~batch["mirrors"][:, 0]].any() and not mirrored.all()
     for row in range(40):
-        assert found["box"][row, 0].tolist() == pytest.approx(bounds(found["mask"][row, 0]), abs=1e-6)
-        assert torch.equal(found["vision"][row, 0, 0], found["mask"][row, 0])
-        assert (found["box"][row, 0, 0] > 0.5) == mirrored[row]
+        assert actual["box"][row, 0].tolist() == pytest.approx(bounds(actual["mask"][row, 0]), abs=1e-6)
+        assert torch.equal(actual["vision"][row, 0, 0], actual["mask"][row, 0])
+        assert (actual["box"][row, 0, 0] > 0.5) == mirrored[row]
 
 
 def test_shrinking_takes_mask_and_box_along():
     batch = batch_of()
-    found = shrink(batch, 0.6, torch.Generator().manual_seed(1))
+    actual = shrink(batch, 0.6, torch.Generator().manual_seed(1))
     for row in range(6):
-        assert found["box"][row, 0].tolist() == pytest.approx(bounds(found["mask"][row, 0]), abs=0.05)
-        assert 0.6 <= found["box"][row, 0, 2].item() / batch["box"][row, 0, 2].item() <= 1
-    assert found["vision"].dtype == torch.uint8
+        assert actual["box"][row, 0].tolist() == pytest.approx(bounds(actual["mask"][row, 0]), abs=0.05)
+        assert 0.6 <= actual["box"][row, 0, 2].item() / batch["box"][row, 0, 2].item() <= 1
+    assert actual["vision"].dtype == torch.uint8
     assert shrink(batch, 1, torch.Generator()) is batch
 
 

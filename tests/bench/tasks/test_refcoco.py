@@ -19,7 +19,7 @@ JOINED = ("refcoco+refcoco_plus", "refcoco+refcocog", "refcoco_plus+refcocog", "
 
 @pytest.fixture(autouse=True)
 def entry_points_of_checkout(monkeypatch):
-    """The entry points that an installation of this checkout would have."""
+    """Return the entry points that an installation of this checkout would have."""
     groups = toml.parse(PROJECT.read_text(encoding="utf-8"))["project"]["entry-points"]
     points = {
         group: [EntryPoint(name, value, group) for name, value in table.items()] for group, table in groups.items()

@@ -7,7 +7,7 @@ from bench.tasks.segmentation import f_score, miou
 
 
 def avsbench_f(probability, mask):
-    """The published definition, threshold by threshold, for one video (T, H, W)."""
+    """Compute the published definition, threshold by threshold, for one video (T, H, W)."""
     curve, frames = torch.zeros(255, dtype=torch.float64), 0
     for p, m in zip(probability.double(), mask.double(), strict=True):
         if m.sum() == 0:
@@ -42,9 +42,9 @@ def test_f_of_several_videos_at_one_threshold_is_no_higher():
         0, 1
     )
     frames = mask.flatten(2).any(-1).sum(1).double()
-    ours = (f_score(probability, mask) * frames).sum() / frames.sum()
-    together = f_score(probability.flatten(0, 1)[None], mask.flatten(0, 1)[None])
-    assert together.item() < ours.item() - 0.01
+    official = (f_score(probability, mask) * frames).sum() / frames.sum()
+    as_one_video = f_score(probability.flatten(0, 1)[None], mask.flatten(0, 1)[None])
+    assert as_one_video.item() < official.item() - 0.01
 
 
 def test_miou_by_hand():

@@ -16,8 +16,8 @@ def test_a_box_comes_back(square, shares):
     left, right = sorted(shares[:2])
     top, bottom = sorted(shares[2:])
     width, height = square.width, square.height
-    there = square.box((left * width, top * height, (right - left) * width, (bottom - top) * height))
-    assert square.image_fractions(there) == pytest.approx((left, top, right, bottom), abs=1e-4)
+    position = square.box((left * width, top * height, (right - left) * width, (bottom - top) * height))
+    assert square.image_fractions(position) == pytest.approx((left, top, right, bottom), abs=1e-4)
 
 
 @given(squares)
@@ -65,6 +65,6 @@ def test_a_mask_comes_back_at_the_pictures_resolution(square, data):
     mask = np.zeros((square.height, square.width), bool)
     mask[top:bottom, left:right] = True
     size = 240
-    found = square.logits(torch.from_numpy(square.mask(mask, size) / 255.0).float() - 0.5) >= 0
-    assert found.shape == mask.shape
-    assert np.array_equal(found.numpy(), mask)
+    actual = square.logits(torch.from_numpy(square.mask(mask, size) / 255.0).float() - 0.5) >= 0
+    assert actual.shape == mask.shape
+    assert np.array_equal(actual.numpy(), mask)

@@ -14,14 +14,14 @@ from bench.training.checkpoint import Checkpoint
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    made = Checkpoint(tmp_path / "run.pt", "this code")
-    made.save({"weights": torch.arange(3), "seconds": 0.5})
-    return made
+    new = Checkpoint(tmp_path / "run.pt", "this code")
+    new.save({"weights": torch.arange(3), "seconds": 0.5})
+    return new
 
 
 def test_what_is_kept_is_taken_up_by_the_same_code_only(checkpoint):
-    found = checkpoint.load()
-    assert found.keys() == {"weights", "seconds"} and found["weights"].tolist() == [0, 1, 2]
+    actual = checkpoint.load()
+    assert actual.keys() == {"weights", "seconds"} and actual["weights"].tolist() == [0, 1, 2]
     assert Checkpoint(checkpoint.path, "other code").load() is None
 
 
@@ -33,15 +33,15 @@ def test_one_that_is_cut_short_is_left_aside(checkpoint, caplog):
 @pytest.mark.parametrize("room", [0, 100_000])  # torch has an error of its own where it can write a part
 def test_a_full_disk_is_named_as_such_once_a_run(tmp_path, caplog, room):
     values = 10**6
-    made = Checkpoint(tmp_path / "full.pt", "this code")
+    new = Checkpoint(tmp_path / "full.pt", "this code")
     for _ in range(3):
         with mocks.full_disk(room):
-            made.save({"weights": torch.arange(values)})
-    (warning,) = (each.message for each in caplog.records)
+            new.save({"weights": torch.arange(values)})
+    (warning,) = (item.message for item in caplog.records)
     assert warning == f"cannot write a checkpoint to {tmp_path / 'full.pt'}: [Errno 27] File too large"
     assert not list(tmp_path.iterdir())
-    made.save({"weights": torch.arange(values)})
-    assert made.load(), "there is room again"
+    new.save({"weights": torch.arange(values)})
+    assert new.load(), "there is room again"
 
 
 def test_no_code_comes_with_it(checkpoint, tmp_path):

@@ -29,37 +29,37 @@ def test_the_head_gives_the_same_for_features_as_for_samples(options, task):
     samples = setup.data.datasets["val"]
     computed = features(setup.model, samples, 2, Accelerator(cpu=True))
     assert len(computed) == len(samples)
-    plain, given = (next(iter(module.load(dataset, 2))) for dataset in (samples, computed))
-    assert "vision" not in given and plain.keys() - given.keys() == set(setup.model.streams.streams)
+    plain, inputs_read = (next(iter(module.load(dataset, 2))) for dataset in (samples, computed))
+    assert "vision" not in inputs_read and plain.keys() - inputs_read.keys() == set(setup.model.streams.streams)
     with torch.no_grad():
-        expected, found = setup.model.eval()(plain), setup.model(given)
-    torch.testing.assert_close(found, expected)
+        expected, actual = setup.model.eval()(plain), setup.model(inputs_read)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_records_are_the_same_with_features_and_without(options, monkeypatch):
     """AVE augments, so its training samples are run through the streams; without augmentation they are not either."""
-    asked = []
+    calls = []
     real = module.features
     monkeypatch.setattr(
         "bench.training.frozen_features.features",
-        lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more),
+        lambda model, samples, *more: calls.append(len(samples)) or real(model, samples, *more),
     )
     with_features = execute(spec(), options)
-    assert len(asked) == 1
+    assert len(calls) == 1
     monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
     assert asdict(execute(spec(), options).scores) == alike(with_features.scores)
 
-    asked.clear()
+    calls.clear()
     monkeypatch.setattr(
         "bench.training.frozen_features.features",
-        lambda model, samples, *more: asked.append(len(samples)) or real(model, samples, *more),
+        lambda model, samples, *more: calls.append(len(samples)) or real(model, samples, *more),
     )
     monkeypatch.setattr(AVE, "augment", Task.augment)
-    same = execute(spec(), options)
-    assert len(asked) == 2
+    unchanged = execute(spec(), options)
+    assert len(calls) == 2
     monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
     plain = execute(spec(), options)
-    losses = [[entry.train_loss for entry in record.scores.validation] for record in (same, plain)]
+    losses = [[entry.train_loss for entry in record.scores.validation] for record in (unchanged, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4), "batches of other sizes round otherwise"
 
 
@@ -82,11 +82,11 @@ def test_views_are_what_the_streams_make_of_augmented_samples(options):
     augment = chance()
     plain = next(iter(module.load(samples, 2)))
     views = [setup.model.states(augment(plain)) for _ in range(3)]
-    found = computed.__getitems__([0, 1])
+    actual = computed.__getitems__([0, 1])
     for name, values in views[2].items():
-        torch.testing.assert_close(found[name][:, 2], values)
-    assert found["label"].shape == (2, 3, 10)
-    assert not torch.allclose(*(found["state of vision"][:, view] for view in (0, 1)))
+        torch.testing.assert_close(actual[name][:, 2], values)
+    assert actual["label"].shape == (2, 3, 10)
+    assert not torch.allclose(*(actual["state of vision"][:, view] for view in (0, 1)))
 
 
 def test_a_view_is_drawn_for_each_sample_by_itself():
@@ -112,5 +112,5 @@ def test_with_views_the_streams_see_each_training_sample_that_often_only(options
     record = execute(spec("ave", "ave.views=2"), options)
     assert record.status == "ok" and len(record.scores.validation) == 8  # two epochs, times the head's factor
     assert counts["seen"] == 2 * setup.data.counts["train"] + setup.data.counts["val"]
-    again = execute(spec("ave", "ave.views=2"), options)
-    assert asdict(again.scores) == alike(record.scores)
+    second = execute(spec("ave", "ave.views=2"), options)
+    assert asdict(second.scores) == alike(record.scores)

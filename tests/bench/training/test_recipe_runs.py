@@ -31,9 +31,9 @@ def test_gradients_of_parts_of_a_batch_add_up_to_its_own(options):
 
 
 def test_gradient_checkpointing_changes_no_number(options):
-    kept, _ = losses(options)
-    again, _ = losses(options, "train.gradient_checkpointing=true")
-    assert again == pytest.approx(kept, abs=1e-5)
+    expected, _ = losses(options)
+    recomputed, _ = losses(options, "train.gradient_checkpointing=true")
+    assert recomputed == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_method_that_asks_for_gradient_checkpointing_itself_has_it(options):
@@ -45,11 +45,13 @@ def test_a_method_that_asks_for_gradient_checkpointing_itself_has_it(options):
 
 
 def test_an_epoch_of_several_passes_is_several_epochs_with_one_validation(options):
-    apart, several = losses(options, "avs.epochs=4")
-    at_once, one = losses(options, "avs.epochs=2", "train.passes=2")
-    assert at_once == pytest.approx([sum(apart[:2]) / 2, sum(apart[2:]) / 2], abs=1e-6)
-    assert [epoch.step for epoch in one.scores.validation] == [epoch.step for epoch in several.scores.validation[1::2]]
-    assert one.scores.validation[-1].scores == alike(several.scores.validation[-1].scores)
+    four_epochs, several = losses(options, "avs.epochs=4")
+    two_epochs, record = losses(options, "avs.epochs=2", "train.passes=2")
+    assert two_epochs == pytest.approx([sum(four_epochs[:2]) / 2, sum(four_epochs[2:]) / 2], abs=1e-6)
+    assert [epoch.step for epoch in record.scores.validation] == [
+        epoch.step for epoch in several.scores.validation[1::2]
+    ]
+    assert record.scores.validation[-1].scores == alike(several.scores.validation[-1].scores)
 
 
 def test_training_stops_where_nothing_gets_better(options):
@@ -94,16 +96,16 @@ def test_what_a_recipe_has_by_default_is_no_part_of_the_id():
 
 @pytest.fixture
 def starts(monkeypatch):
-    """What a model's parameters are when a training begins, of one after the other."""
-    found = []
+    """Record the initial parameters of each training."""
+    actual = []
     real = _Training.__init__
 
     def noted(self, model, *rest, **named):
-        found.append({name: value.clone() for name, value in model.state_dict().items()})
+        actual.append({name: value.clone() for name, value in model.state_dict().items()})
         real(self, model, *rest, **named)
 
     monkeypatch.setattr(_Training, "__init__", noted)
-    return found
+    return actual
 
 
 def test_the_head_is_trained_first_alike_for_all_methods(options, starts):
@@ -111,8 +113,8 @@ def test_the_head_is_trained_first_alike_for_all_methods(options, starts):
         _, record = losses(options, "avs.head_first=2", "avs.epochs=1", method=method)
         assert [epoch.epoch for epoch in record.scores.validation] == [1]
     heads = [{name: v for name, v in start.items() if name.startswith("head.")} for start in starts]
-    for before, after in zip(starts[::2], starts[1::2], strict=True):
-        changed = {name for name in before if not torch.equal(before[name], after[name])}
+    for initial, final in zip(starts[::2], starts[1::2], strict=True):
+        changed = {name for name in initial if not torch.equal(initial[name], final[name])}
         assert changed and changed <= heads[0].keys(), "what the method trains has its turn later"
     # Adam divides by the size of gradients: where one is next to nothing, rounding turns its step about, as long as any
     # other. So single weights may differ, and all of them in the mean by rounding only; another order of samples would
@@ -128,22 +130,22 @@ def test_a_run_that_goes_on_does_not_train_the_head_again(options, starts, monke
     changes = ("avs.head_first=1", "avs.epochs=2")
     whole, record = losses(options, *changes)
 
-    def stopped(self, *rest):
+    def stopped(self, *args):
         if len(self.curve) == 1:
             raise KeyboardInterrupt
-        return real(self, *rest)
+        return real(self, *args)
 
     real = _Training.epoch
-    kept = replace(options, results=tmp_path)
-    wanted = spec("avs", "cola", "train.batch_size=4", *changes)
+    with_results = replace(options, results=tmp_path)
+    planned = spec("avs", "cola", "train.batch_size=4", *changes)
     monkeypatch.setattr(_Training, "epoch", stopped)
     with pytest.raises(KeyboardInterrupt):
-        execute(wanted, kept)
+        execute(planned, with_results)
     monkeypatch.setattr(_Training, "epoch", real)
     starts.clear()
-    again = execute(wanted, kept)
-    assert again.times.resumed == 1 and len(starts) == 1
-    first, second = again.times.epochs
-    assert 0 < first < second <= again.times.train
-    assert [epoch.train_loss for epoch in again.scores.validation] == alike(whole)
-    assert again.scores.test == alike(record.scores.test)
+    resumed = execute(planned, with_results)
+    assert resumed.times.resumed == 1 and len(starts) == 1
+    first, second = resumed.times.epochs
+    assert 0 < first < second <= resumed.times.train
+    assert [epoch.train_loss for epoch in resumed.scores.validation] == alike(whole)
+    assert resumed.scores.test == alike(record.scores.test)

@@ -55,10 +55,10 @@ def test_the_optimiser_has_the_rates_and_the_beta_of_the_recipe():
 
 
 def test_two_scorings_differ_by_the_largest_difference_of_a_sample():
-    one = {"miou": torch.tensor([1.0, 2.0]), "f": torch.tensor([5.0, 5.0])}
-    assert max_abs_difference(one, one) == 0
-    assert max_abs_difference(one, {**one, "f": torch.tensor([5.0, 8.0])}) == 3
-    assert max_abs_difference(one, {**one, "f": torch.tensor([5.0])}) == math.inf
+    first = {"miou": torch.tensor([1.0, 2.0]), "f": torch.tensor([5.0, 5.0])}
+    assert max_abs_difference(first, first) == 0
+    assert max_abs_difference(first, {**first, "f": torch.tensor([5.0, 8.0])}) == 3
+    assert max_abs_difference(first, {**first, "f": torch.tensor([5.0])}) == math.inf
 
 
 def test_a_parameter_was_reached_by_any_gradient_but_0():
