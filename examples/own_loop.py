@@ -36,22 +36,22 @@ def main() -> None:
     """Train, saves, loads and merges."""
     torch.manual_seed(0)
     model, method = build()
-    # Of real media, `model.streams["vision"].input.normalise(images)` makes the inputs.
+    # Of real media, `model.streams["vision"].input.normalize(images)` makes the inputs.
     inputs = {"vision": torch.randn(SAMPLES, 3, 56, 56), "audio": torch.randn(SAMPLES, 98, 128)}
     labels = torch.randint(CLASSES, (SAMPLES,))
     head = nn.Linear(sum(stream.width for stream in model.streams.values()), CLASSES)
 
     trained = [p for p in (*model.parameters(), *head.parameters()) if p.requires_grad]
-    optimiser = torch.optim.AdamW(trained, lr=2e-3)
+    optimizer = torch.optim.AdamW(trained, lr=2e-3)
     model.train()
     method.before_training(STEPS)
     for step in range(STEPS):
         loss = F.cross_entropy(head(features(model, inputs)), labels)
         extra = method.loss()  # some methods have a term of their own: AdaLoRA's orthogonality
         (loss if extra is None else loss + extra).backward()
-        optimiser.step()
+        optimizer.step()
         method.after_backward(step)  # before the gradients are cleared: AdaLoRA allots its ranks by them
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         print(f"step {step}: loss {loss.item():.4f}")
 
     with TemporaryDirectory() as folder:

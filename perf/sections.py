@@ -42,7 +42,7 @@ def of_layer(size: Size, device: torch.device, rounds: int) -> list[Row]:
         subject = Subject(size, make, device)
         streams = subject.model.streams
         stream = streams.streams["vision"]
-        tokens = stream.embed(stream.input.normalise(subject.batch["vision"].flatten(0, 1))).detach()
+        tokens = stream.embed(stream.input.normalize(subject.batch["vision"].flatten(0, 1))).detach()
         summaries = {n: torch.randn(len(tokens), s.width, device=device) for n, s in streams.streams.items()}
         tokens.requires_grad_()
 
@@ -175,8 +175,8 @@ def _loop(subject: Subject, recipe: Recipe, splits: dict[str, TensorDataset], de
     torch.manual_seed(0)
     model, task, chance = subject.model, subject.task, torch.Generator().manual_seed(0)
     steps = len(splits["train"]) // recipe.batch_size
-    optimiser = torch.optim.AdamW(subject.trained, lr=1e-3, weight_decay=recipe.weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    optimizer = torch.optim.AdamW(subject.trained, lr=1e-3, weight_decay=recipe.weight_decay, fused=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     autocast = torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
     model.train()
     for plain in load(splits["train"], recipe.batch_size, torch.Generator().manual_seed(0)):
@@ -185,9 +185,9 @@ def _loop(subject: Subject, recipe: Recipe, splits: dict[str, TensorDataset], de
             loss = task.loss(model(batch), batch)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(subject.trained, recipe.clip)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
-        optimiser.zero_grad()
+        optimizer.zero_grad()
     model.eval()
     with torch.inference_mode(), autocast:
         for plain in load(splits["val"], recipe.eval_batch_size):
@@ -257,7 +257,7 @@ _KINDS = {
     "attention": ("scaled_dot_product", "_flash_attention"),
     "activations and norms": ("gelu", "layer_norm", "silu"),
     "copies and sums": ("aten::add", "aten::mul", "aten::copy_", "aten::cat", "aten::sum", "fill_", "aten::addcmul"),
-    "optimiser and clipping": ("_fused_adam", "_foreach", "aten::linalg_vector_norm"),
+    "optimizer and clipping": ("_fused_adam", "_foreach", "aten::linalg_vector_norm"),
 }
 
 

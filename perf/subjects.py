@@ -135,7 +135,7 @@ class Subject:
         self.task = AVE()
         self.batch = size.batch(streams, device)
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.AdamW(self.trained, lr=1e-4, fused=True)
+        self.optimizer = torch.optim.AdamW(self.trained, lr=1e-4, fused=True)
 
     def loss(self) -> Tensor:
         """Return the loss of the batch; in bfloat16 on a GPU."""
@@ -147,8 +147,8 @@ class Subject:
         self.model.train()
         self.loss().backward()
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
-        self.optimiser.step()
-        self.optimiser.zero_grad()
+        self.optimizer.step()
+        self.optimizer.zero_grad()
 
     def score(self) -> None:
         """A forward pass without gradients."""

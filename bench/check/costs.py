@@ -15,7 +15,7 @@ from bench.data.loader import batches, load
 from bench.measurement.memory import bytes_of_step
 from bench.measurement.speed import by_turns
 from bench.measurement.spread import Spread
-from bench.training.optimizer import make_optimiser
+from bench.training.optimizer import make_optimizer
 from bench.training.setup import set_up
 from bench.training.step import take_step
 
@@ -83,14 +83,14 @@ class _Subject:
         accelerator, recipe = setup.accelerator, setup.recipe
         batch = next(iter(batches(load(setup.data.datasets["train"], max(1, recipe.batch_size // SHARE)))))
         self.batch = {name: values.to(accelerator.device) for name, values in batch.items()}
-        self.model, self.optimiser = accelerator.prepare(setup.model, make_optimiser(setup.model, recipe))
+        self.model, self.optimizer = accelerator.prepare(setup.model, make_optimizer(setup.model, recipe))
         setup.method.before_training(_STEPS)
         self.model.train()
         self.taken = 0
 
     def step(self) -> None:
         setup = self.setup
-        part = self.model, setup.method, setup.task, self.batch, self.optimiser, setup.accelerator
+        part = self.model, setup.method, setup.task, self.batch, self.optimizer, setup.accelerator
         take_step(*part, clip=setup.recipe.clip, step=self.taken)
         self.taken += 1
 

@@ -20,7 +20,7 @@ class Recipe:
     epochs: int
     """Epochs, each of so many `passes` over the training split and a validation."""
     batch_size: int
-    """Samples of one optimiser step, of all processes together."""
+    """Samples of one optimizer step, of all processes together."""
     eval_batch_size: int
     """Samples scored at a time; does not alter the scores."""
     lr_adapter: float

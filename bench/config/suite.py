@@ -67,10 +67,10 @@ class StreamSource:
     """Seconds of sound for each picture, in windows spread evenly over the recording; none for the second that the
     picture stands for."""
     pad: Literal["zeros", "mean"] | None = None
-    """What a shorter spectrogram is filled up with: log-mel values of 0 (none is the same), normalised like all others,
-    as AST's are; or their mean, as where sound is normalised first and then padded with 0."""
+    """What a shorter spectrogram is filled up with: log-mel values of 0 (none is the same), normalized like all others,
+    as AST's are; or their mean, as where sound is normalized first and then padded with 0."""
     mean: float | None = None
-    """Mean of the log-mel values, by which they are normalised; none for the checkpoint's."""
+    """Mean of the log-mel values, by which they are normalized; none for the checkpoint's."""
     std: float | None = None
     """Their standard deviation, likewise."""
 

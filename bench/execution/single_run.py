@@ -212,10 +212,10 @@ def measure(
         metric=task.metric,
         validation=trained.curve,
         best_epoch=trained.best_epoch,
-        test=task.summarise(concatenate(list(by_split.values()))),
+        test=task.summarize(concatenate(list(by_split.values()))),
         test_samples=sum(data.counts[split] for split in task.test_splits),
         floors=dict(data.floors),
-        splits={"val": trained.best} | {split: task.summarise(measured) for split, measured in by_split.items()},
+        splits={"val": trained.best} | {split: task.summarize(measured) for split, measured in by_split.items()},
         repeated=max_abs_difference(trained.validation, again),
     )
     rate = statistics.fmean(rate for _, rate in scored)

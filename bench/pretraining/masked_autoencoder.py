@@ -95,7 +95,7 @@ class MaskedAutoencoder(nn.Module):
 
     def prepare(self, batch: Tensor) -> Tensor:
         """Return a batch of the pool, augmented and normalized."""
-        return self.stream.input.normalise(_augment(batch))
+        return self.stream.input.normalize(_augment(batch))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the mean squared error over the masked patches of normalized inputs (B, ...)."""

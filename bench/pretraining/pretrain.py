@@ -133,22 +133,22 @@ def pretrain(recipe: Pretraining, folder: Path) -> Path:
 
 
 def _train(model: MaskedAutoencoder | MaskedLanguageModel, media: Tensor, recipe: Pretraining) -> list[float]:
-    optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.lr, betas=(0.9, 0.95), weight_decay=recipe.weight_decay)
     warm = int(recipe.warmup * recipe.steps)
 
     def rate(step: int) -> float:
         progress = (step - warm) / max(recipe.steps - warm, 1)
         return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * progress))
 
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)
     losses = []
     for _ in bar(range(recipe.steps), f"pretraining {recipe.modality}"):
         batch = media[torch.randint(len(media), (recipe.batch_size,))]
         loss = model(model.prepare(batch))
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         schedule.step()
         losses.append(loss.item())
     return losses

@@ -86,7 +86,7 @@ def _step_fits(subject: Subject, sample: Batch, samples: int) -> bool:
         if "ALLOC_FAILED" not in str(error):  # the message of cuBLAS and cuDNN
             raise
     subject.train = sample
-    subject.optimiser.zero_grad()
+    subject.optimizer.zero_grad()
     release_memory()
     return fitted
 

@@ -45,8 +45,8 @@ class StepMemory:
     """The memory of a training step, in bytes."""
 
     kind: str = doc("What `step` is: `cuda allocator`, its peak, or `kept`, what the forward pass keeps for backward.")
-    step: Count = doc("Of a step; the peak is that of the method alone, with weights and the optimiser's state.")
-    resident: Count = doc("Weights, the optimiser's state and the batch, which are there between steps too.")
+    step: Count = doc("Of a step; the peak is that of the method alone, with weights and the optimizer's state.")
+    resident: Count = doc("Weights, the optimizer's state and the batch, which are there between steps too.")
 
 
 @dataclass(frozen=True)

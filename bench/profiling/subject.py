@@ -18,7 +18,7 @@ from bench.profiling.record import Operations, StepMemory
 from bench.profiling.shared_weights import SharingCopy
 from bench.streams.lockstep import MultiStream
 from bench.tasks.base import Task
-from bench.training.optimizer import make_optimiser
+from bench.training.optimizer import make_optimizer
 from bench.training.setup import apply_memory_options, build_model, build_parts
 from bench.training.step import take_step
 
@@ -56,7 +56,7 @@ class Subject:
         apply_memory_options(self.model, self.recipe, accelerator)
         copy.settle()
         self.model.to(accelerator.device)
-        self._wrapped, self.optimiser = accelerator.prepare(self.model, make_optimiser(self.model, self.recipe))
+        self._wrapped, self.optimizer = accelerator.prepare(self.model, make_optimizer(self.model, self.recipe))
         self.method.before_training(_STEPS)
         self._taken = _STEPS // 2
 
@@ -67,7 +67,7 @@ class Subject:
             self.method,
             self.task,
             self.train,
-            self.optimiser,
+            self.optimizer,
             self.accelerator,
             clip=self.recipe.clip,
             step=self._taken,
@@ -143,7 +143,7 @@ class Subject:
         with self.training(), _counter() as counter:
             loss, extra = self._loss(batch), self.method.loss()
             (loss if extra is None else loss + extra).backward()
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         return counter.get_total_flops()
 
     def _count_score(self, samples: int) -> int:
@@ -155,7 +155,7 @@ class Subject:
 
     def _resident(self) -> int:
         """Return the bytes that remain allocated between steps."""
-        state = [value for entry in self.optimiser.state.values() for value in entry.values()]
+        state = [value for entry in self.optimizer.state.values() for value in entry.values()]
         tensors = [*self.model.parameters(), *self.model.buffers(), *state, *self.train.values(), *self.test.values()]
         storages = [
             tensor.untyped_storage() for tensor in tensors if tensor.device.type == self.accelerator.device.type

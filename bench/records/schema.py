@@ -46,7 +46,7 @@ class Epoch:
     """One epoch of training, as the validation split saw it."""
 
     epoch: Ordinal = doc("Number of the epoch, from 1.")
-    step: Ordinal = doc("Optimiser steps taken by its end.")
+    step: Ordinal = doc("Optimizer steps taken by its end.")
     train_loss: float = doc("Mean of the task's loss over the epoch's steps.")
     scores: dict[str, float] = doc("Scores on the validation split, by metric.")
 
@@ -208,7 +208,7 @@ class Record:
     data: DataInfo | None = doc("What data it saw.")
     environment: Environment | None = doc("What it ran on.")
     adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
-    step: Count | None = doc("Of a run that failed in training, the optimiser steps that it had done.", None)
+    step: Count | None = doc("Of a run that failed in training, the optimizer steps that it had done.", None)
     tuned: dict[str, Any] | None = doc(
         "The file of --settings: `file`, `sha256`, and what it says of its tuning.", None
     )

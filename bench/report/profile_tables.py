@@ -32,7 +32,7 @@ Weights and samples are random, of the real sizes: what is measured here is what
 sample is one of the split: of AVS S4 a frame of a video in training, and its five frames in scoring.
 Methods take turns in one process; numbers are medians over rounds. `GFLOP` are billions of floating-point operations of
 matrix products and convolutions a sample, forward and backward for training. `/s` are samples a second, without reading
-data. `MB` is the memory of a training step in millions of bytes: on a GPU the peak with weights and the optimiser's
+data. `MB` is the memory of a training step in millions of bytes: on a GPU the peak with weights and the optimizer's
 state, on a CPU only what the forward pass keeps for the backward pass. `merged` is scoring with all that can be folded
 into the encoders."""
 

@@ -135,9 +135,9 @@ def evaluate(
         label = f"scoring {spec.label} {name}"
         data = setup.data.datasets[name]
         measured[name], _ = score(setup.model, setup.task, data, setup.recipe, setup.accelerator, label)
-    scores = {name: setup.task.summarise(values) for name, values in measured.items()}
+    scores = {name: setup.task.summarize(values) for name, values in measured.items()}
     if not split:
-        scores["test"] = setup.task.summarise(concatenate(list(measured.values())))
+        scores["test"] = setup.task.summarize(concatenate(list(measured.values())))
     changed = provenance.differences(record.provenance, provenance.provenance_of(spec))
     if record.data and record.data.fingerprint != setup.data.fingerprint:
         changed.append("the data")

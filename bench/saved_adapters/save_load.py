@@ -134,7 +134,7 @@ def load_adapter(
         other_encoders: take encoders that are not those that it was trained on.
 
     Returns:
-        A module: normalised inputs by the name of the stream in, tokens (B, T, D) by the name of the stream out.
+        A module: normalized inputs by the name of the stream in, tokens (B, T, D) by the name of the stream out.
 
     Raises:
         BenchError: the folder holds no saved adapter, or one that is broken, or an encoder cannot be loaded.

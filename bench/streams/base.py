@@ -81,7 +81,7 @@ class Stream(nn.Module, ABC):
 
     @abstractmethod
     def embed(self, inputs: Tensor) -> Tensor:
-        """Return the tokens (B, T, D), special ones first, of inputs normalized by `input.normalise`."""
+        """Return the tokens (B, T, D), special ones first, of inputs normalized by `input.normalize`."""
 
     def mask(self, inputs: Tensor) -> Tensor | None:
         """Return which tokens of normalized inputs are not padding, (B, T); None if there is no padding."""

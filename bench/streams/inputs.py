@@ -73,7 +73,7 @@ class ImageInput:
         for mean, std in zip(self.mean, self.std, strict=True):
             _check_statistics(mean, std)
 
-    def normalise(self, image: Tensor) -> Tensor:
+    def normalize(self, image: Tensor) -> Tensor:
         """Return `(image - mean) / std` of images (..., 3, H, W), uint8 or floats from 0 to 1."""
         if image.dtype == torch.uint8:
             image = image.float() / 255
@@ -163,7 +163,7 @@ class AudioInput:
         """The log-mel value that pads spectrograms."""
         return self.mean if self.pad == "mean" else 0.0
 
-    def normalise(self, log_mel: Tensor) -> Tensor:
+    def normalize(self, log_mel: Tensor) -> Tensor:
         """Return `(log_mel - mean) / (2 std)` of spectrograms (..., frames, mel_bins), as AST does."""
         return (log_mel - self.mean) / (2 * self.std)
 
@@ -255,7 +255,7 @@ class TextInput:
             raise BenchError(f"the tokenizer {self.tokenizer} cannot encode texts: {wording(error)}") from error
         return np.asarray(rows, dtype=np.int64).reshape(-1, self.length)
 
-    def normalise(self, ids: Tensor) -> Tensor:
+    def normalize(self, ids: Tensor) -> Tensor:
         """Return token ids (..., length) unchanged."""
         return ids
 

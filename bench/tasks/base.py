@@ -200,7 +200,7 @@ class Task(ABC):
         """
         return measured
 
-    def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
+    def summarize(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the metrics over all samples of a split: by default, the means.
 
         Args:

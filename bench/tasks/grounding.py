@@ -206,9 +206,9 @@ class Grounding(Task):
             scores |= {f"precision@{t}": 100 * (iou >= t).double() for t in _PRECISIONS}
         return scores
 
-    def summarise(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
+    def summarize(self, measured: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the metrics over all expressions, in percent."""
-        scores = super().summarise(measured)
+        scores = super().summarize(measured)
         if "mask" in self.targets:
             intersection, union = (measured[name].double().sum() for name in ("intersection", "union"))
             scores["oiou"] = 100 * (intersection / union.clamp(min=1)).item()

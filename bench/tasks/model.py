@@ -85,7 +85,7 @@ class TaskModel(nn.Module):
             Tokens (B, T, tokens, D) of all streams and masks (B, T, tokens) of those with padding.
         """
         inputs = {
-            name: stream.input.normalise(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
+            name: stream.input.normalize(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
         }
         shape = next(batch[name].shape[:2] for name in inputs)
         states = {_STATE + name: tokens for name, tokens in self.streams(inputs).items()}

@@ -34,7 +34,7 @@ def score(
 
     Args:
         model: The model to score; left in evaluation mode.
-        task: Computes the measures of samples; its `summarise` computes metrics from them.
+        task: Computes the measures of samples; its `summarize` computes metrics from them.
         split: The samples.
         recipe: Batch size.
         accelerator: Device, precision and processes.

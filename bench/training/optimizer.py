@@ -15,7 +15,7 @@ from bench.tasks.model import TaskModel
 _POWER = 0.9  # exponent of the schedule `poly`
 
 
-def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
     """Return AdamW on the trained parameters, with separate learning rates for the groups `adapter` and `head`.
 
     A group without trained parameters is left out.
@@ -28,9 +28,9 @@ def make_optimiser(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
     return torch.optim.AdamW(groups, betas=(BETA1, recipe.beta2), weight_decay=recipe.weight_decay, fused=True)
 
 
-def make_schedule(optimiser: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
+def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:
     """Return the schedule that sets the learning rates after each of `steps` steps."""
-    return torch.optim.lr_scheduler.LambdaLR(optimiser, partial(rate, recipe=recipe, steps=steps))
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, partial(rate, recipe=recipe, steps=steps))
 
 
 def rate(step: int, *, recipe: Recipe, steps: int) -> float:

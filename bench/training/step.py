@@ -19,7 +19,7 @@ def take_step(
     method: Method,
     task: Task,
     batch: dict[str, Tensor],
-    optimiser: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer,
     accelerator: Accelerator,
     *,
     clip: float,
@@ -33,7 +33,7 @@ def take_step(
         method: Adds its loss term, and acts after the step unless fp16 skips it because gradients are not finite.
         task: Its loss is the mean over samples.
         batch: The batch of all processes together, the same in each.
-        optimiser: The optimizer, prepared by the accelerator.
+        optimizer: The optimizer, prepared by the accelerator.
         accelerator: Device, precision and processes.
         clip: Maximum norm of the gradient; 0 for no clipping.
         step: Number of the step, from 0.
@@ -54,23 +54,23 @@ def take_step(
             extra = method.loss() if last else None
             accelerator.backward(objective if extra is None else objective + extra)
         total = loss.detach() if total is None else total + loss.detach()
-    if _update(optimiser, accelerator, clip):
+    if _update(optimizer, accelerator, clip):
         method.after_backward(step)
-    optimiser.zero_grad()
+    optimizer.zero_grad()
     assert total is not None
     return total
 
 
-def _update(optimiser: torch.optim.Optimizer, accelerator: Accelerator, clip: float) -> bool:
+def _update(optimizer: torch.optim.Optimizer, accelerator: Accelerator, clip: float) -> bool:
     """Clip the gradients and step; return whether the step was taken rather than skipped, as fp16 scaling may."""
     scaler = accelerator.scaler
     # Accelerate's own `clip_grad_norm_` would unscale the gradients of every optimizer that it has prepared so far. A
     # head that is trained first has its own optimizer, so its gradients would be unscaled twice.
-    accelerator.unscale_gradients(optimiser)
+    accelerator.unscale_gradients(optimizer)
     if clip:
-        nn.utils.clip_grad_norm_([p for group in optimiser.param_groups for p in group["params"]], clip)
+        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], clip)
     scale = scaler.get_scale() if scaler else 0.0
-    optimiser.step()
+    optimizer.step()
     # Only a skipped step lowers the scale. Accelerate's `step_was_skipped` is never true with a fused optimizer, which
     # is called in any case and leaves the parameters unchanged.
     return not scaler or scaler.get_scale() >= scale

@@ -27,7 +27,7 @@ from bench.tasks.model import TaskModel
 from bench.training.checkpoint import Checkpoint
 from bench.training.evaluation import Measured, Samples, score
 from bench.training.frozen_features import Augment, without_streams
-from bench.training.optimizer import make_optimiser, make_schedule, rate
+from bench.training.optimizer import make_optimizer, make_schedule, rate
 from bench.training.step import take_step
 
 STEPS_DONE = "steps_done"
@@ -228,9 +228,9 @@ class _Training:
         self.order, self.augmentation = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.loader = load(samples, recipe.batch_size, self.order, pin=accelerator.device.type == "cuda")
         self.steps = recipe.epochs * recipe.passes * len(self.loader)
-        optimiser = make_optimiser(model, recipe)
-        self.schedule = make_schedule(optimiser, recipe, self.steps)
-        self.wrapped, self.optimiser = accelerator.prepare(model, optimiser)
+        optimizer = make_optimizer(model, recipe)
+        self.schedule = make_schedule(optimizer, recipe, self.steps)
+        self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
         method.before_training(self.steps)
         self.clock = StepClock(accelerator.device)
@@ -276,7 +276,7 @@ class _Training:
 
     def record_epoch(self, loss: float, measured: Measured) -> dict[str, float]:
         """Add an epoch to the curve, store its weights if they are the best so far, and return the scores."""
-        scores = self.task.summarise(measured)
+        scores = self.task.summarize(measured)
         self.curve.append(Epoch(len(self.curve) + 1, self.step, loss, scores))
         if best_epoch(self.curve, self.task.metric) == len(self.curve):
             self.measured_best = measured
@@ -290,7 +290,7 @@ class _Training:
     def rates(self, entry: Epoch) -> dict[str, float]:
         """Return the learning rates of an epoch's last step, by parameter group."""
         fraction = rate(entry.step - 1, recipe=self.recipe, steps=self.steps)
-        return {group["name"]: fraction * group["initial_lr"] for group in self.optimiser.param_groups}
+        return {group["name"]: fraction * group["initial_lr"] for group in self.optimizer.param_groups}
 
     def is_done(self) -> bool:
         """Return whether all epochs are done, or none has improved for as many as the patience of the recipe."""
@@ -301,7 +301,7 @@ class _Training:
 
     def no_gradient(self) -> int:
         """Return the number of trained parameters in tensors that no gradient ever reached."""
-        return sum(p.numel() for p in self.trained.values() if not _was_reached(self.optimiser.state.get(p, {})))
+        return sum(p.numel() for p in self.trained.values() if not _was_reached(self.optimizer.state.get(p, {})))
 
     def state(self) -> dict[str, Any]:
         """Return everything that an epoch changes, as tensors and plain values."""
@@ -311,7 +311,7 @@ class _Training:
             "weights": {name: tensor.detach() for name, tensor in self.changing().items()},
             "best": self.best,
             "measured_best": self.measured_best,
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": scaler.state_dict() if scaler else None,
             "method": self.method.training_state(),
@@ -328,7 +328,7 @@ class _Training:
         _set(self.changing(), state["weights"])
         self.best = {name: value.to(device) for name, value in state["best"].items()}
         self.measured_best = state["measured_best"]
-        self.optimiser.load_state_dict(state["optimiser"])
+        self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         if scaler and state["scaler"]:
             scaler.load_state_dict(state["scaler"])
@@ -348,7 +348,7 @@ class _Training:
             self.method,
             self.task,
             batch,
-            self.optimiser,
+            self.optimizer,
             self.accelerator,
             clip=self.recipe.clip,
             step=self.step,

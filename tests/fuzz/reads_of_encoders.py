@@ -24,7 +24,7 @@ def encoder(place: Path, name: str) -> None:
     assert sum(parameter.numel() for parameter in stream.parameters()) < 10_000
     made_up = stream.input.random(1, generator=torch.Generator().manual_seed(0))
     assert made_up.numel() < 2**28
-    assert math.isfinite(float(stream.input.normalise(made_up).double().abs().sum()))
+    assert math.isfinite(float(stream.input.normalize(made_up).double().abs().sum()))
 
 
 def tokenizer(place: Path, name: str) -> None:

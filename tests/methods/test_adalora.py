@@ -45,7 +45,7 @@ class Task:
     def score(self, output, batch):
         return {"nothing": torch.zeros(len(output))}
 
-    def summarise(self, measured):
+    def summarize(self, measured):
         return {name: values.mean().item() for name, values in measured.items()}
 
 

@@ -227,15 +227,15 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_pla
     torch.testing.assert_close(model(inputs), frozen)
 
     method.before_training(2)
-    optimiser = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
     for step in range(2):
         loss = sum((y * torch.linspace(-1, 1, y.shape[-1])).mean() for y in model(inputs).values())
         extra = method.loss()
         (loss if extra is None else loss + extra).backward()
         assert all(p.grad.any() for key, p in model.inter.named_parameters() if ".B." in key)
-        optimiser.step()
+        optimizer.step()
         method.after_backward(step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
 
     shake(model)
     assert all(tokens.isfinite().all() for tokens in model(inputs).values())

@@ -61,14 +61,14 @@ def train(method: Method, model, inputs, steps: int = 3) -> None:
     method.before_training(steps)
     if not trainable:
         return
-    optimiser = torch.optim.SGD(trainable, lr=0.1)
+    optimizer = torch.optim.SGD(trainable, lr=0.1)
     for step in range(steps):
         loss = sum((y * torch.linspace(-1, 1, y.shape[-1], dtype=y.dtype)).mean() for y in model(inputs).values())
         extra = method.loss()
         (loss if extra is None else loss + extra).backward()
-        optimiser.step()
+        optimizer.step()
         method.after_backward(step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
 
 
 def shake(model) -> None:

@@ -91,9 +91,9 @@ def losses(method: Method) -> list[float]:
         "audio": torch.from_numpy(rng.standard_normal((2, 3, 16, 16)) * 4 - 4),
         "label": torch.from_numpy(rng.integers(0, 3, (2, 3))),
     }
-    # uint8 pictures are normalised in float32: the model's own precision from there on.
+    # uint8 pictures are normalized in float32: the model's own precision from there on.
     batch["vision"] = batch["vision"].double() / 255
-    optimiser = torch.optim.AdamW([p for p in built.parameters() if p.requires_grad], lr=1e-2)
+    optimizer = torch.optim.AdamW([p for p in built.parameters() if p.requires_grad], lr=1e-2)
     method.before_training(STEPS)
     observed = []
     for step in range(STEPS):
@@ -103,9 +103,9 @@ def losses(method: Method) -> list[float]:
         if (extra := method.loss()) is not None:
             loss = loss + extra
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         method.after_backward(step)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         observed.append(loss.item())
     return observed
 

@@ -117,7 +117,7 @@ def is_refused(name, values) -> bool:
 
 def train(model, x):
     parameters = [p for p in model.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(parameters, lr=0.1)
+    optimizer = torch.optim.SGD(parameters, lr=0.1)
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for parameter in parameters:
@@ -125,8 +125,8 @@ def train(model, x):
     for _ in range(2):
         tokens = model(x)["vision"]
         (tokens * torch.linspace(-1, 1, tokens.shape[-1])).mean().backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def everything(model) -> dict[str, torch.Tensor]:

@@ -13,7 +13,7 @@ from bench.config.recipe import Recipe
 from bench.methods.adalora import AdaLoRA
 from bench.methods.lora import LoRA
 from bench.records.schema import Epoch
-from bench.training.optimizer import make_optimiser
+from bench.training.optimizer import make_optimizer
 from bench.training.step import take_step
 from bench.training.trainer import DivergedError, best_epoch, train
 
@@ -49,7 +49,7 @@ class Task:
     def score(self, output, batch):
         return {"nothing": torch.zeros(len(output))}
 
-    def summarise(self, measured):
+    def summarize(self, measured):
         return {name: values.mean().item() for name, values in measured.items()}
 
 
@@ -125,7 +125,7 @@ def test_where_all_steps_are_skipped_nothing_is_allocated(trained):
 
 
 def test_a_head_that_was_trained_before_gets_its_gradients_unscaled_once(make_model, make_inputs):
-    """Accelerate keeps every optimiser that it prepares: here one that trained the head alone, as `head_first` does."""
+    """Accelerate keeps every optimizer that it prepares: here one that trained the head alone, as `head_first` does."""
     actual = []
     for initial in (False, True):
         torch.manual_seed(0)
@@ -137,9 +137,9 @@ def test_a_head_that_was_trained_before_gets_its_gradients_unscaled_once(make_mo
         accelerator = half_precision()
         if initial:
             accelerator.prepare(torch.optim.AdamW(model.head.parameters(), fused=True))
-        wrapped, optimiser = accelerator.prepare(model, make_optimiser(model, RECIPE))
-        take_step(wrapped, method, Task(), inputs, optimiser, accelerator, clip=0.1, step=0)
-        state = optimiser.state[model.head.weight]
+        wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, RECIPE))
+        take_step(wrapped, method, Task(), inputs, optimizer, accelerator, clip=0.1, step=0)
+        state = optimizer.state[model.head.weight]
         actual.append(state["exp_avg"].clone())
     assert actual[0].any()
     torch.testing.assert_close(actual[1], actual[0])

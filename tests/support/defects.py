@@ -61,17 +61,17 @@ def _silenced() -> AbstractContextManager[object]:
 
 
 def _not_optimised(part: str) -> AbstractContextManager[object]:
-    """Parameters with `part` in their names want a gradient but are not given to the optimiser."""
-    make = bench.training.trainer.make_optimiser
+    """Parameters with `part` in their names want a gradient but are not given to the optimizer."""
+    make = bench.training.trainer.make_optimizer
 
     def make_without(model: nn.Module, recipe: Any) -> Any:
-        optimiser = make(model, recipe)
+        optimizer = make(model, recipe)
         left_out = {parameter for name, parameter in model.named_parameters() if part in name}
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if parameter not in left_out]
-        return optimiser
+        return optimizer
 
-    return patch.object(bench.training.trainer, "make_optimiser", make_without)
+    return patch.object(bench.training.trainer, "make_optimizer", make_without)
 
 
 def _relabelled(change: Callable[[np.ndarray, int], np.ndarray]) -> AbstractContextManager[object]:
@@ -114,7 +114,7 @@ def _chosen_by_test() -> AbstractContextManager[object]:
         score, seen = bench.training.trainer.score, []
 
         def score_both(model: Any, task: Any, split: Any, *rest: Any) -> Any:
-            seen.append(task.summarise(score(model, task, test, *rest)[0])[task.metric])
+            seen.append(task.summarize(score(model, task, test, *rest)[0])[task.metric])
             return score(model, task, split, *rest)
 
         def best(curve: Sequence[Any], metric: str) -> int:

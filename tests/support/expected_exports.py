@@ -77,7 +77,7 @@ def expected_peft(ran: Ran) -> dict[str, Any]:
                 "use_gc": ran.setup.model.streams.gradient_checkpointing,
                 "seed": 0,
                 "grad_norm_clip": recipe.clip,
-                "optimizer_type": type(ran.loop.optimiser.optimizer).__name__,
+                "optimizer_type": type(ran.loop.optimizer.optimizer).__name__,
                 "optimizer_kwargs": {"lr": ran.peaks[0], **ran.adam},
                 "lr_head": ran.peaks[-1],
                 "lr_scheduler": recipe.schedule,

@@ -1,4 +1,4 @@
-"""Runs on a few videos that are watched: what each step of the optimiser did, and what trackers were told."""
+"""Runs on a few videos that are watched: what each step of the optimizer did, and what trackers were told."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ RUNS = {
 
 @dataclass
 class Step:
-    """One step of the optimiser: its learning rates by part, the samples put through at a time, and the loss."""
+    """One step of the optimizer: its learning rates by part, the samples put through at a time, and the loss."""
 
     rates: dict[str, float]
     parts: list[int]
@@ -61,7 +61,7 @@ class Watched(training._Training):
     def _take_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         of_streams = {id(p) for p in self.model.streams.parameters()}
         rates: dict[str, float] = {}
-        for group in self.optimiser.param_groups:
+        for group in self.optimizer.param_groups:
             (in_streams,) = {id(p) in of_streams for p in group["params"]}
             rates["adapter" if in_streams else "head"] = group["lr"]
         step = Step(rates, [], set(), math.nan)
@@ -152,24 +152,24 @@ class Ran:
 
     @property
     def trained(self) -> dict[str, int]:
-        """Numbers of trained parameters that the optimiser has, by part."""
+        """Numbers of trained parameters that the optimizer has, by part."""
         of_streams = {id(p) for p in self.setup.model.streams.parameters()}
         found = {"adapter": 0, "head": 0}
-        for group in self.loop.optimiser.param_groups:
+        for group in self.loop.optimizer.param_groups:
             for p in group["params"]:
                 found["adapter" if id(p) in of_streams else "head"] += p.numel()
         return found
 
     @property
     def adam(self) -> dict[str, Any]:
-        """The optimiser's settings that all its groups share."""
-        (shared,) = {(group["betas"], group["weight_decay"]) for group in self.loop.optimiser.param_groups}
+        """The optimizer's settings that all its groups share."""
+        (shared,) = {(group["betas"], group["weight_decay"]) for group in self.loop.optimizer.param_groups}
         return {"betas": list(shared[0]), "weight_decay": shared[1]}
 
     @property
     def peaks(self) -> list[float]:
         """The highest learning rate of each part: the adapter's, where there is one, and the head's."""
-        return [group["initial_lr"] for group in self.loop.optimiser.param_groups]
+        return [group["initial_lr"] for group in self.loop.optimizer.param_groups]
 
 
 def watch(method: str, options: RunOptions, results: Path) -> Ran:

@@ -103,7 +103,7 @@ def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_pat
 
 @pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])
 def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tmp_path, monkeypatch, method, where):
-    """Not its model, not a tensor of the step, not the optimiser; the record holds the traceback as text only."""
+    """Not its model, not a tensor of the step, not the optimizer; the record holds the traceback as text only."""
     held: list[weakref.ref] = []
     left: list[int] = []
     set_up, before = single_run.set_up, getattr(trainer, where)

@@ -38,7 +38,7 @@ def subject(limit, error):
     def clear():
         subject_stub.cleared += 1
 
-    subject_stub.step, subject_stub.optimiser = step, SimpleNamespace(zero_grad=clear)
+    subject_stub.step, subject_stub.optimizer = step, SimpleNamespace(zero_grad=clear)
     return subject_stub
 
 

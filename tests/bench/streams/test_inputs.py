@@ -23,19 +23,19 @@ AUDIO = AudioInput(sample_rate=16000, mel_bins=128, frames=98, mean=-4.0, std=4.
 def test_bytes_and_floats_are_normalised_alike():
     image = torch.randint(0, 256, (2, 3, 4, 4), dtype=torch.uint8)
     expected = (image / 255 - torch.tensor(IMAGE.mean).view(3, 1, 1)) / torch.tensor(IMAGE.std).view(3, 1, 1)
-    torch.testing.assert_close(IMAGE.normalise(image), expected)
-    torch.testing.assert_close(IMAGE.normalise(image.float() / 255), expected)
+    torch.testing.assert_close(IMAGE.normalize(image), expected)
+    torch.testing.assert_close(IMAGE.normalize(image.float() / 255), expected)
 
 
 def test_audio_is_divided_by_twice_its_deviation():
-    assert AUDIO.normalise(torch.tensor(5.0)).item() == pytest.approx(1.0)
+    assert AUDIO.normalize(torch.tensor(5.0)).item() == pytest.approx(1.0)
 
 
 def test_padding_is_normalised_or_zero():
-    """AST's own way pads log-mels with 0 and normalises them then; others normalise first and then pad with 0."""
+    """AST's own way pads log-mels with 0 and normalises them then; others normalize first and then pad with 0."""
     padding = {pad: torch.full((3, 128), replace(AUDIO, pad=pad).filler) for pad in ("zeros", "mean")}
-    torch.testing.assert_close(AUDIO.normalise(padding["zeros"]), torch.full((3, 128), 4.0 / 9.0))
-    assert AUDIO.normalise(padding["mean"]).eq(0).all()
+    torch.testing.assert_close(AUDIO.normalize(padding["zeros"]), torch.full((3, 128), 4.0 / 9.0))
+    assert AUDIO.normalize(padding["mean"]).eq(0).all()
 
 
 def test_preprocessor_round_trip():
@@ -64,7 +64,7 @@ def test_texts_are_lower_cased_and_padded(text_input):
     assert ids.dtype == np.int64 and ids.shape == (2, 40)
     assert ids[0].tolist() == [2, 5, 6, 7, 8, 3] + [0] * 34
     assert ids[1].tolist() == [2, 9, 1, 3] + [0] * 36
-    assert torch.equal(text_input.normalise(torch.from_numpy(ids)), torch.from_numpy(ids))
+    assert torch.equal(text_input.normalize(torch.from_numpy(ids)), torch.from_numpy(ids))
 
 
 def test_long_texts_are_cut_with_their_last_token_kept(text_input):

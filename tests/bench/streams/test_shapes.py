@@ -100,10 +100,10 @@ def test_random_weights_are_another_encoder_of_the_same_kind(name):
     assert {n: p.shape for n, p in stream.named_parameters()} == {n: p.shape for n, p in loaded.named_parameters()}
     assert all(torch.equal(a, b) for a, b in zip(stream.buffers(), loaded.buffers(), strict=True))
     x = stream.input.random(2, generator=torch.Generator().manual_seed(0))
-    y = stream(stream.input.normalise(x))
+    y = stream(stream.input.normalize(x))
     assert y.isfinite().all() and 0.1 < y.std() < 10
-    assert y.shape == loaded(loaded.input.normalise(x)).shape
-    assert not torch.allclose(y, loaded(loaded.input.normalise(x)))
+    assert y.shape == loaded(loaded.input.normalize(x)).shape
+    assert not torch.allclose(y, loaded(loaded.input.normalize(x)))
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_made_up_media_are_as_samples_hold_them():
     sound = AudioInput(16000, 16, 20, -4.0, 4.0)
     sample = sound.random(50, generator=generator)
     assert sample.shape == (50, 20, 16) and sample.dtype == torch.float32
-    assert sound.normalise(sample).mean().abs() < 0.05 and abs(sound.normalise(sample).std() - 0.5) < 0.05
+    assert sound.normalize(sample).mean().abs() < 0.05 and abs(sound.normalize(sample).std() - 0.5) < 0.05
 
 
 @settings(max_examples=50, deadline=None)

@@ -77,7 +77,7 @@ def test_mask_iou_is_that_of_coco(seed):
     actual = scored(RefCOCOMask(), np.where(guess, 1.0, -1.0).astype(np.float32)[None], [truth])
     codes = [coco.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in (guess, truth)]
     expected = coco.iou([codes[0]], [codes[1]], [0])[0, 0]
-    assert RefCOCOMask().summarise(actual)["miou"] == pytest.approx(100 * expected)
+    assert RefCOCOMask().summarize(actual)["miou"] == pytest.approx(100 * expected)
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_metrics_by_hand():
         "intersection": torch.tensor([10.0, 0.0, 65.0, 9.0]),
         "union": torch.tensor([10.0, 5.0, 100.0, 10.0]),
     }
-    actual = RefCOCO().summarise(measured)
+    actual = RefCOCO().summarize(measured)
     assert actual["accuracy@0.5"] == 50
     assert actual["miou"] == pytest.approx(100 * (1 + 0 + 0.65 + 0.9) / 4)
     assert actual["oiou"] == pytest.approx(100 * 84 / 125)
     assert [actual[f"precision@{t}"] for t in (0.5, 0.6, 0.7, 0.8, 0.9)] == [75, 75, 50, 50, 50]
     assert set(actual) == set(RefCOCO.metrics)
-    assert set(RefCOCOBox().summarise(measured)) == {"accuracy@0.5"} == set(RefCOCOBox.metrics)
-    assert "accuracy@0.5" not in RefCOCOMask().summarise(measured)
+    assert set(RefCOCOBox().summarize(measured)) == {"accuracy@0.5"} == set(RefCOCOBox.metrics)
+    assert "accuracy@0.5" not in RefCOCOMask().summarize(measured)
 
 
 def test_losses_add_up():

@@ -11,7 +11,7 @@ import torch
 from bench.config.recipe import Recipe
 from bench.records.schema import Epoch
 from bench.training.evaluation import max_abs_difference
-from bench.training.optimizer import make_optimiser, rate
+from bench.training.optimizer import make_optimizer, rate
 from bench.training.trainer import _was_reached, best_epoch
 
 
@@ -45,10 +45,10 @@ def test_a_polynomial_rate_falls_from_epoch_to_epoch():
     assert rates == pytest.approx([share**0.9 for share in (1, 0.75, 0.5, 0.25) for _ in range(3)] + [0.0])
 
 
-def test_the_optimiser_has_the_rates_and_the_beta_of_the_recipe():
+def test_the_optimizer_has_the_rates_and_the_beta_of_the_recipe():
     model = SimpleNamespace(streams=torch.nn.Linear(2, 2), head=torch.nn.Linear(2, 1))
-    optimiser = make_optimiser(model, replace(RECIPE, lr_head=2e-3, beta2=0.95))
-    assert [(group["lr"], group["betas"]) for group in optimiser.param_groups] == [
+    optimizer = make_optimizer(model, replace(RECIPE, lr_head=2e-3, beta2=0.95))
+    assert [(group["lr"], group["betas"]) for group in optimizer.param_groups] == [
         (1e-3, (0.9, 0.95)),
         (2e-3, (0.9, 0.95)),
     ]
@@ -63,13 +63,13 @@ def test_two_scorings_differ_by_the_largest_difference_of_a_sample():
 
 def test_a_parameter_was_reached_by_any_gradient_but_0():
     reached, of_zeros, unused = (torch.nn.Parameter(torch.ones(3)) for _ in range(3))
-    optimiser = torch.optim.AdamW([reached, of_zeros, unused], lr=0.1, weight_decay=0.1)
+    optimizer = torch.optim.AdamW([reached, of_zeros, unused], lr=0.1, weight_decay=0.1)
     for step in range(3):  # what begins at 0, as CoLA's B_c, passes a gradient on from the second step only
         (float(step == 1) * reached[0] + 0 * of_zeros.sum()).backward()
-        optimiser.step()
-        optimiser.zero_grad()
+        optimizer.step()
+        optimizer.zero_grad()
     assert bool((of_zeros != 1).all()), "weight decay has moved it"
-    assert [_was_reached(optimiser.state.get(p, {})) for p in (reached, of_zeros, unused)] == [True, False, False]
+    assert [_was_reached(optimizer.state.get(p, {})) for p in (reached, of_zeros, unused)] == [True, False, False]
 
 
 def test_scores_do_not_depend_on_the_batch_size():

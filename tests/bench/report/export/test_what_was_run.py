@@ -40,9 +40,9 @@ def test_the_loop_did_what_the_record_says(ran):
     measured = {}
     for split in ("val", *task.test_splits):
         measured[split], _ = score(ran.setup.model, task, data.datasets[split], ran.setup.recipe, ran.setup.accelerator)
-        assert scores.splits[split] == pytest.approx(task.summarise(measured[split]), abs=1e-3)
+        assert scores.splits[split] == pytest.approx(task.summarize(measured[split]), abs=1e-3)
     assert scores.splits["val"] == scores.validation[scores.best_epoch - 1].scores
-    assert scores.test == pytest.approx(task.summarise(concatenate([measured[s] for s in task.test_splits])), abs=1e-3)
+    assert scores.test == pytest.approx(task.summarize(concatenate([measured[s] for s in task.test_splits])), abs=1e-3)
     assert scores.metric == task.metric and set(scores.test) == set(task.metrics)
     parameters, trained = record.parameters, ran.trained
     assert (parameters.adapter, parameters.head) == (trained["adapter"], trained["head"])
@@ -68,7 +68,7 @@ SHAPES = {
 }
 
 
-def test_the_exported_schedule_gives_every_rate_that_the_optimiser_had(ran):
+def test_the_exported_schedule_gives_every_rate_that_the_optimizer_had(ran):
     config = peft_form(ran)["run_info"]["train_config"]
     steps, rise = config["max_steps"], round(config["warmup"] * config["max_steps"])
     after = 0 if config["lr_scheduler"] == "poly" else rise  # it falls by whole epochs, from the first step on
