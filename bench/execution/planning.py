@@ -50,6 +50,6 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
     if tuned:
         tuned.check_budget(request.budget)
     if tuned and (missing := tuned.missing(plan)):
-        told = ", ".join(f"{method} on {task}" for task, method in missing)
-        _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", tuned.file, told)
+        pairs = ", ".join(f"{method} on {task}" for task, method in missing)
+        _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", tuned.file, pairs)
     return plan, fits

@@ -1,4 +1,4 @@
-"""Runs side by side: worker processes that do one run at a time each, and send its record back."""
+"""Runs in parallel: each worker process does one run at a time, and sends its record back."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ from bench.system.signals import held_back
 if TYPE_CHECKING:
     from bench.config.run_options import RunOptions
 
-_LOOK = 0.25  # seconds between two looks at the limits of runs
-_TIDYING = 10.0  # seconds that a process has from the request to end until it is killed
+_LIMIT_INTERVAL = 0.25  # seconds between two checks of the limits of runs
+_GRACE_PERIOD = 10.0  # seconds between asking a process to end and killing it
 
 Execute = Callable[[Spec, "RunOptions", int], Record]
-"""Does a run with so many threads; it is sent to the workers by its name, so they must be able to import it."""
+"""Does a run with a number of threads. It is sent to the workers by its name, so they must be able to import it."""
 
 
 def run_all(
     take: Callable[[], Spec | None], options: RunOptions, jobs: int, specs: Sequence[Spec]
 ) -> Generator[Record]:
-    """Does the runs that `take` gives in `jobs` processes; yields each record as it comes back.
+    """Do the runs that `take` returns in `jobs` processes, and yield each record as it arrives.
 
-    A run whose process dies, or is killed for its limits, is recorded as failed, and the others go on. Whatever ends
-    this ends the processes too.
+    A run whose process dies, or is killed at a limit, is recorded as failed, and the others go on. Whatever ends the
+    generator ends the processes too.
 
     Args:
-        take: gives the next run, or None where there is none to begin now; called where a process is free.
-        options: what the command says of its runs.
-        jobs: number of processes, which share the CPUs and threads of this one.
-        specs: the runs that `take` may give.
+        take: Returns the next run, or None if there is none to begin now; called when a process is free.
+        options: Options that do not affect results.
+        jobs: Number of processes, which share the CPUs and threads of this one.
+        specs: The runs that `take` may return.
 
     Raises:
-        UsageError: the release or the device is not there. As this ends every run alike no other one is begun; the
-            records of those under way are yielded first. Or a process cannot be started.
-        Terminated: this process is asked to end; the runs under way are recorded as failed first.
+        UsageError: The release or the device is missing, which every run needs: no other run is started, and the
+            records of runs in progress are yielded first. Or a process cannot be started.
+        Terminated: A signal asked this process to end; runs in progress are recorded as failed first.
     """
     make_data(specs, options)
     share = max(1, cpus.available_cpus() // jobs), share_of_threads(jobs)
@@ -66,7 +66,9 @@ def run_all(
                     worker.begin(spec)
                 else:
                     worker.end()
-            answered = wait([worker.pipe for worker in busy], _LOOK if options.limits else None) if busy else []
+            answered = (
+                wait([worker.pipe for worker in busy], _LIMIT_INTERVAL if options.limits else None) if busy else []
+            )
             idle = [worker for worker in busy if worker.pipe in answered or worker.over_its_limits()]
             for worker in idle:
                 answer = worker.answer()
@@ -76,9 +78,9 @@ def run_all(
                     error = error or answer
                 worker.spec = None
                 busy.remove(worker)
-    except (KeyboardInterrupt, Terminated) as asked:
+    except (KeyboardInterrupt, Terminated) as signalled:
         for worker in busy:
-            if record := worker.stopped(asked):
+            if record := worker.stopped(signalled):
                 yield record
         raise
     finally:
@@ -89,7 +91,7 @@ def run_all(
 
 
 def execute_run(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Does a run in this process, as `bench.execution.single_run.execute` does, with so many threads."""
+    """Do a run in this process, as `bench.execution.single_run.execute` does, with a number of threads."""
     import torch
 
     torch.set_num_threads(threads)
@@ -99,17 +101,17 @@ def execute_run(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
-    """Generates the data that the runs need and that is not there yet: once, and not in each worker that wants it."""
+    """Generate the missing data of the runs once, rather than in each worker."""
     from bench.data import release
 
     for spec in {spec.task: spec for spec in specs if spec.data["source"] == "generated"}.values():
-        with suppress(BenchError):  # the run meets it again, and it is the run's to tell
+        with suppress(BenchError):  # the run meets the same error, and reports it
             task = task_of(spec)
             release.generated(task, spec.data, options.data_root)
 
 
 def share_of_threads(jobs: int) -> int:
-    """Threads of each worker: together they have as many as this process would have alone, but each at least one."""
+    """Return the threads of each worker, at least one: an equal share of those that this process has."""
     import torch
 
     return max(1, torch.get_num_threads() // jobs)
@@ -118,8 +120,8 @@ def share_of_threads(jobs: int) -> int:
 class _Worker:
     """A process that does one run at a time.
 
-    Spawned, not forked: forking a process that holds torch's threads is not safe. Pipes, not an executor: of a worker
-    that died one can tell which run it had and how it ended, and the others do not end with it.
+    It is spawned, since forking a process with torch's threads is not safe. It has a pipe of its own, which a pool of
+    `concurrent.futures` does not: so it is known which run a dead worker had, and the other workers continue.
     """
 
     def __init__(self, options: RunOptions, share: int, threads: int) -> None:
@@ -128,47 +130,47 @@ class _Worker:
 
     def _start(self) -> None:
         context = get_context("spawn")
-        self.pipe, theirs = context.Pipe()
+        self.pipe, worker_pipe = context.Pipe()
         level = logging.getLogger("bench").level
-        told = (theirs, execute_run, self.options, self.share, self.threads, level)
-        self.process = context.Process(target=_serve, args=told)
+        arguments = (worker_pipe, execute_run, self.options, self.share, self.threads, level)
+        self.process = context.Process(target=_serve, args=arguments)
         self.process.start()
-        theirs.close()  # so that the pipe ends with the process
+        worker_pipe.close()  # so that the pipe ends with the process
         self.greeted = False
         self.spec: Spec | None = None
 
     def begin(self, spec: Spec) -> None:
-        """Hands it a run; starts it again where it died over the last one.
+        """Send it a run, after a restart if it died in the last one.
 
         Raises:
-            UsageError: the process did not come to life.
+            UsageError: The process did not start.
         """
         if not self.process.is_alive() and self.greeted:
             self._start()
         if not self.greeted:
             try:
-                self.pipe.recv()  # it says that it is there
+                self.pipe.recv()  # its greeting
             except (EOFError, OSError):
                 raise UsageError(child_processes.NOT_STARTED) from None
             self.greeted = True
         self.spec, self.started, self.begun, self.killed = spec, schema.now(), time.monotonic(), ""
         self.answered: Record | BenchError | None = None
-        with suppress(OSError):  # it died in between: the answer will tell
+        with suppress(OSError):  # it has just died, which the answer reports
             self.pipe.send(spec)
 
     def over_its_limits(self) -> bool:
-        """Whether the run took more than it may; its process is then killed, and `answer` tells why."""
+        """Return whether the run exceeds a limit; if so, kill its process, and let `answer` report why."""
         time_limit, memory_limit = self.options.time_limit, self.options.memory_limit
         if time_limit is not None and (took := time.monotonic() - self.begun) > time_limit:
             self.killed = f"took {took:.0f} s, over its limit of {time_limit:.0f} s"
-        elif memory_limit is not None and (held := _held(self.process.pid)) > memory_limit:
-            self.killed = f"held {held / 1e9:.2f} GB, over its limit of {memory_limit / 1e9:.2f} GB"
+        elif memory_limit is not None and (resident := _resident_memory(self.process.pid)) > memory_limit:
+            self.killed = f"held {resident / 1e9:.2f} GB, over its limit of {memory_limit / 1e9:.2f} GB"
         if self.killed:
             self.process.kill()
         return bool(self.killed)
 
     def answer(self) -> Record | BenchError:
-        """What came of the run: its record, also where the process died over it, or an error that ends all runs."""
+        """Return the record of the run, also if the process died in it, or an error that ends all runs."""
         if answered := self._received():
             return answered
         assert self.spec, "nothing was begun"
@@ -177,41 +179,41 @@ class _Worker:
             return replace(Record.failed(self.spec, self.started, self.killed), finished=schema.now())
         return _lost(self.spec, self.started, self.process.exitcode or 0)
 
-    def stopped(self, asked: KeyboardInterrupt | Terminated) -> Record | None:
-        """The record of the run where all runs are to end: it may be there by now. ^C leaves no other."""
+    def stopped(self, signalled: KeyboardInterrupt | Terminated) -> Record | None:
+        """Return the record of the run when all runs are to end; None at ^C, unless the run has just ended."""
         if not self.spec:
             return None
         if (self.answered or self.pipe.poll()) and isinstance(answered := self._received(), Record):
             return answered
-        if not isinstance(asked, Terminated):
+        if not isinstance(signalled, Terminated):
             return None
-        return Record.failed(self.spec, self.started, f"{schema.STOPPED}{asked}")
+        return Record.failed(self.spec, self.started, f"{schema.STOPPED}{signalled}")
 
     def _received(self) -> Record | BenchError | None:
-        """What the process sends back; None where it died."""
-        with held_back():  # what is measured is not lost to a signal
+        """Return what the process sends back; None if it died."""
+        with held_back():  # so that a signal does not lose what is measured
             if self.answered is None:
                 with suppress(EOFError, OSError):
                     self.answered = self.pipe.recv()
         return self.answered
 
     def end(self) -> None:
-        """Ends the process, and the run that it may be doing; leaves it some time to tidy up."""
+        """End the process and its run, with some time to clean up."""
         if self.spec or not self.greeted:
             self.process.terminate()
-        self.pipe.close()  # at which an idle one ends
-        self.process.join(_TIDYING)
+        self.pipe.close()  # an idle process ends at this
+        self.process.join(_GRACE_PERIOD)
         self.process.kill()
         self.process.join()
 
 
 def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, threads: int, level: int) -> None:
-    """A worker's life: takes runs from the pipe and sends back what came of them.
+    """Take runs from the pipe and send back their records, until the pipe is closed.
 
-    What `execute` raises and is no BenchError ends the process, with a traceback on stderr.
+    An exception of `execute` other than a BenchError ends the process, with a traceback on stderr.
     """
     child_processes.begin()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that nothing half done is left on the disk
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinds, so that no partial files remain
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
     cpus.limit_to(share)
@@ -230,19 +232,19 @@ def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, 
         pipe.send(answer)
 
 
-def _held(pid: int | None) -> int:
-    """The resident memory of a process and of those that it started, in bytes."""
+def _resident_memory(pid: int | None) -> int:
+    """Return the resident memory of a process and its descendants, in bytes."""
     import psutil
 
     try:
         process = psutil.Process(pid)
-        return sum(each.memory_info().rss for each in (process, *process.children(recursive=True)))
+        return sum(member.memory_info().rss for member in (process, *process.children(recursive=True)))
     except psutil.Error:  # it has just ended
         return 0
 
 
 def _lost(spec: Spec, started: str, exit_code: int) -> Record:
-    """The record of a run whose process died."""
+    """Return the record of a run whose process died."""
     how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
     reason = f"its worker process ended {how}; where memory was short, fewer --jobs need less"
     if exit_code == -signal.SIGKILL:  # how a kernel or a container takes memory back

@@ -1,4 +1,4 @@
-"""Runs on a Ray cluster: each is a task with the resources that it states, and its record comes back."""
+"""Runs on a Ray cluster: each run is a Ray task with the resources it needs, and returns its record."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from bench.system import cpus
 if TYPE_CHECKING:
     from bench.config.run_options import RunOptions
 
-_BEYOND = 2  # runs that wait for a place: one that becomes free is taken at once, and a cluster that grows is asked to
-_LOOK = 1.0  # seconds between two looks at what the cluster has
+_QUEUED = 2  # runs submitted beyond the cluster's capacity, so that free resources are used at once and it can scale
+_POLL_INTERVAL = 1.0  # seconds between two checks of the cluster's resources
 _RETRIES = 3  # of a run that was lost with its node or its process
-_TIDYING = 10.0  # seconds that a run has from the request to end until its process is killed
+_GRACE_PERIOD = 10.0  # seconds between asking a run to end and killing its process
 
 
 @dataclass(frozen=True)
@@ -55,28 +55,28 @@ class RayExecutor(Cluster):
 def run_all(
     take: Callable[[], Spec | None], options: RunOptions, cluster: Cluster, specs: Sequence[Spec]
 ) -> Generator[Record, None, None]:
-    """Does the runs that `take` gives on a Ray cluster; yields each record as it comes back.
+    """Do the runs that `take` returns on a Ray cluster, and yield each record as it arrives.
 
-    As many are in flight as the cluster has resources for, and two more. A run lost with its node is done again. One
-    whose process dies again and again, or that raises what it should not, is recorded as failed, and the others go on.
-    Whatever ends this cancels the runs in flight.
+    As many runs are submitted as the cluster has resources for, and two more. A run lost with its node is repeated. A
+    run whose process keeps dying, or that raises an unexpected error, is recorded as failed, and the others go on.
+    Whatever ends the generator cancels the submitted runs.
 
-    The caller writes the records. A run itself leaves predictions, adapters and checkpoints in the results folder and
-    reads the data: both folders, and those of encoders, must be on a file system that all nodes share, under the same
-    path. Without a data root each node takes the cache folder of its own user.
+    The caller writes the records. A run writes predictions, adapters and checkpoints to the results folder, and reads
+    the data: both folders, and those of encoders, must be on a file system that all nodes share, under the same path.
+    Without a data root, each node uses the cache folder of its own user.
 
     Args:
-        take: gives the next run, or None where there is none to begin now; called where there is a place for it.
-        options: what the command says of its runs. Where they have limits each is done in a process of its own.
-        cluster: where to do them.
-        specs: the runs that `take` may give.
+        take: Returns the next run, or None if there is none to begin now; called when there are resources for it.
+        options: Options that do not affect results. With limits, each run is done in a process of its own.
+        cluster: Where to do the runs.
+        specs: The runs that `take` may return.
 
     Raises:
-        UsageError: the release or the device is not there. As this ends every run alike no other one is begun; the
-            records of those in flight are yielded first. Or Ray is not installed, or a local cluster has too little.
-        BenchError: there is no cluster at the address, or its nodes cannot do runs.
-        Terminated: this process is asked to end; the runs under way are recorded as failed first. Those that wait for a
-            place have no record.
+        UsageError: The release or the device is missing, which every run needs: no other run is submitted, and the
+            records of submitted runs are yielded first. Or Ray is not installed, or a local cluster is too small.
+        BenchError: There is no cluster at the address, or its nodes cannot do runs.
+        Terminated: A signal asked this process to end; runs in progress are recorded as failed first, and those that
+            wait for resources have no record.
     """
     specs = [*specs]  # `take` may alter them
     first = take()
@@ -94,13 +94,13 @@ def run_all(
         more, most = True, 0
         try:
             while more or in_flight:
-                most = sum(places(node, need) for node in ray.nodes()) + _BEYOND
+                most = sum(places(node, need) for node in ray.nodes()) + _QUEUED
                 while more and len(in_flight) < most:
                     if spec := ahead.pop() if ahead else take():
                         in_flight[begin(spec)] = spec, schema.now()
                     else:
                         more = False
-                answered = ray.wait([*in_flight], timeout=_LOOK)[0] if in_flight else []
+                answered = ray.wait([*in_flight], timeout=_POLL_INTERVAL)[0] if in_flight else []
                 for reference in answered:
                     answer = _answer(ray, reference, *in_flight.pop(reference))
                     if isinstance(answer, Record):
@@ -112,7 +112,7 @@ def run_all(
             asked = raised if isinstance(raised, Terminated) else raised.__cause__  # as Ray wraps what handlers raise
             if not isinstance(asked, Terminated):
                 raise
-            for spec, started in [*in_flight.values()][: max(0, most - _BEYOND)]:  # the latest wait for a place
+            for spec, started in [*in_flight.values()][: max(0, most - _QUEUED)]:  # the latest wait for a place
                 yield replace(Record.failed(spec, started, f"{schema.STOPPED}{asked}"), finished=schema.now())
             raise asked from None
         finally:
@@ -123,7 +123,7 @@ def run_all(
 
 @contextmanager
 def _connected(address: str) -> Generator[Any]:
-    """Ray, connected to a cluster; where it is already, that connection is used and kept."""
+    """Yield Ray, connected to a cluster; an existing connection is used, and stays open."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a run without a GPU is told so by its options
     os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES))  # without end by default
@@ -150,9 +150,9 @@ def _connected(address: str) -> Generator[Any]:
 
 
 def _remote(ray: Any, need: Mapping[str, float], options: RunOptions) -> Callable[[Spec], Any]:
-    """What begins a run on the cluster, and returns the reference to what comes of it."""
+    """Return a function that submits a run to the cluster, and returns the reference to its result."""
     device = options.device if need.get("GPU") else "cpu"
-    there = replace(  # nodes have other working folders
+    remote_options = replace(  # nodes have other working folders
         options,
         device=device,
         data_root=options.data_root and options.data_root.absolute(),
@@ -166,21 +166,21 @@ def _remote(ray: Any, need: Mapping[str, float], options: RunOptions) -> Callabl
         max_retries=_RETRIES,
         scheduling_strategy="SPREAD",
     )
-    return lambda spec: task.remote(spec, there, need, process_pool.execute_run, level, str(Path.cwd()))
+    return lambda spec: task.remote(spec, remote_options, need, process_pool.execute_run, level, str(Path.cwd()))
 
 
 def _run(
     spec: Spec, options: RunOptions, need: Mapping[str, float], execute: Execute, level: int, folder: str
 ) -> Record | BenchError:
-    """Does a run in a process of a node; what `execute` raises comes back as an error, or as the record of a failure.
+    """Do a run in a process of a node. An exception of `execute` is returned as an error, or as a failed record.
 
     Args:
-        spec: the run.
-        options: what the command says of it.
-        need: what it takes of its node.
-        execute: does it.
-        level: of what is logged.
-        folder: the command's working folder, which Ray puts before the packages (see `bench.__main__`).
+        spec: The run.
+        options: Options that do not affect its result.
+        need: The resources of the node that it takes.
+        execute: Does the run.
+        level: The log level.
+        folder: The command's working folder, which Ray puts before the packages (see `bench.__main__`).
     """
     import ray
 
@@ -210,7 +210,7 @@ def _run(
 
 
 def _answer(ray: Any, reference: Any, spec: Spec, started: str) -> Record | BenchError:
-    """What came of a run: its record, also where it was lost for good, or an error that ends all runs."""
+    """Return the record of a run, also if the run was lost for good, or an error that ends all runs."""
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # `_run` raises nothing: it was not reached
@@ -225,11 +225,11 @@ def _answer(ray: Any, reference: Any, spec: Spec, started: str) -> Record | Benc
 
 
 def _cancel(ray: Any, references: Sequence[Any]) -> None:
-    """Ends runs in flight; leaves them some time to tidy up."""
+    """End submitted runs, with some time to clean up."""
     if not references:
         return
     for reference in references:
         ray.cancel(reference)
-    _, left = ray.wait(references, num_returns=len(references), timeout=_TIDYING)
-    for reference in left:
+    _, running = ray.wait(references, num_returns=len(references), timeout=_GRACE_PERIOD)
+    for reference in running:
         ray.cancel(reference, force=True)

@@ -1,4 +1,4 @@
-"""What runs take of a Ray cluster, and how many its nodes have places for. Needs no Ray."""
+"""The resources that runs take of a Ray cluster, and how many runs its nodes have resources for. Needs no Ray."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.text import quantities
 if TYPE_CHECKING:
     from bench.config.run_options import RunOptions
 
-_OF_PROCESS = 1.5e9  # bytes that Python and the libraries take, beside what `bench profile` measures
+_PROCESS_MEMORY = 1.5e9  # bytes of Python and the libraries, which `bench profile` does not measure
 
 _log = logging.getLogger(__name__)
 
@@ -59,10 +59,10 @@ class Cluster:
 
 
 def check_installed() -> None:
-    """Looks for Ray.
+    """Check that Ray is installed.
 
     Raises:
-        UsageError: it is not installed.
+        UsageError: It is not.
     """
     if not find_spec("ray"):
         raise UsageError('Ray is not installed: pip install "ray[client]"')
@@ -71,13 +71,13 @@ def check_installed() -> None:
 def need_of(
     cluster: Cluster, options: RunOptions, specs: Sequence[Spec], nodes: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
-    """What a run takes of its node, by Ray's names; what it takes none of is left out."""
+    """Return the resources of a run by Ray's names, without those that it does not need."""
     gpus = cluster.gpus
     if gpus is None:
         there = any(node["Alive"] and node["Resources"].get("GPU") for node in nodes)
         gpus = float(options.device == "cuda" or (options.device == "auto" and there))
     if options.device == "cuda" and not gpus:
-        raise UsageError("--device cuda and --gpus-per-run 0: a run that has no GPU is done with --device cpu")
+        raise UsageError("--device cuda and --gpus-per-run 0: a run without a GPU needs --device cpu")
     memory = cluster.memory or options.memory_limit
     if memory is None and not gpus and options.results:
         memory = profiled_memory(specs, options.results)
@@ -86,7 +86,7 @@ def need_of(
 
 
 def profiled_memory(specs: Sequence[Spec], results: Path) -> int | None:
-    """Bytes that the largest of the runs takes on a CPU, by the efficiency records; None where they tell of none."""
+    """Return the bytes that the largest run takes on a CPU, from efficiency records; None without any."""
     from bench.profiling.record import read_all
 
     wanted = {replace(spec, seed=0).id: spec for spec in specs}
@@ -95,22 +95,26 @@ def profiled_memory(specs: Sequence[Spec], results: Path) -> int | None:
         spec = wanted.get(replace(measured.spec, seed=0).id)
         if spec and measured.environment.device == "cpu":
             batch = spec.recipe.get("micro_batch") or spec.recipe["batch_size"]
-            found.append(measured.memory.resident + measured.memory.step * batch / measured.batch_size + _OF_PROCESS)
+            found.append(
+                measured.memory.resident + measured.memory.step * batch / measured.batch_size + _PROCESS_MEMORY
+            )
     return int(max(found)) if found else None
 
 
 def places(node: Mapping[str, Any], need: Mapping[str, float]) -> int:
-    """How many runs a node has resources for."""
+    """Return the number of runs that a node has resources for."""
     if not node["Alive"]:
         return 0
     return min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in need.items())
 
 
 def check_places(need: Mapping[str, float], cluster: Cluster, nodes: Sequence[Mapping[str, Any]]) -> None:
-    """Tells where no node has what a run takes: a local cluster never will, another may grow."""
+    """Report that no node has the resources of a run: an error for a local cluster, a warning for one that may grow."""
     if any(places(node, need) for node in nodes):
         return
-    told = ", ".join(f"{name} {amount:g}" for name, amount in need.items())
+    resources = ", ".join(f"{name} {amount:g}" for name, amount in need.items())
     if cluster.address == "local":
-        raise UsageError(f"this machine does not have what a run takes ({told}): --cpus-per-run, --gpus-per-run, ...")
-    _log.warning("no node of the Ray cluster has what a run takes (%s): waiting for one that does", told)
+        raise UsageError(
+            f"this machine does not have the resources of a run ({resources}): --cpus-per-run, --gpus-per-run, ..."
+        )
+    _log.warning("no node of the Ray cluster has the resources of a run (%s): waiting for one that does", resources)

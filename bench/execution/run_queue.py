@@ -1,4 +1,4 @@
-"""What is left to do of a sweep, where other commands may do runs of it too."""
+"""The runs of a sweep that are still to do, while other commands may do some of them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _log = logging.getLogger(__name__)
 
 
 class Waiting:
-    """Runs that nobody has claimed yet, as far as this process knows.
+    """Runs that no command has claimed yet, as far as this process knows.
 
     Attributes:
-        specs: the runs.
+        specs: The runs.
     """
 
     def __init__(
@@ -29,9 +29,14 @@ class Waiting:
         claims: Claims,
         superseded: Mapping[str, Record | None] | None = None,
     ) -> None:
-        """`superseded` are the records, by id, of runs that are done again, None for one that cannot be read.
+        """Queue runs.
 
-        Any other record of these runs counts.
+        Args:
+            specs: The runs.
+            results: Folder of the records.
+            claims: The claims of this command.
+            superseded: By id, the records of runs that are repeated, None for a record that cannot be read. Any other
+                record of these runs counts.
         """
         self.specs = list(specs)
         self._results, self._claims = results, claims
@@ -40,46 +45,46 @@ class Waiting:
         self._announced: set[tuple[str, str]] = set()
 
     def take(self) -> Spec | None:
-        """Claims the next run; None where others do all that are left, or nothing is left."""
+        """Claim and return the next run; return None if other commands do all the remaining ones."""
         return next((spec for spec in [*self.specs] if self.take_this(spec)), None)
 
     def take_this(self, spec: Spec) -> bool:
-        """Claims a run; False where another does it, or has done it."""
+        """Claim a run; return False if another command does it or has done it."""
         if self._is_done(spec) or not self._claims.take(spec):
             return False
-        if self._is_done(spec):  # between the two looks
+        if self._is_done(spec):  # between the two checks
             self._claims.release(spec)
             return False
         self.specs.remove(spec)
         return True
 
     def give_back(self, spec: Spec) -> None:
-        """Notes that a run which was claimed was taken over: it is done elsewhere, or left to do."""
+        """Put a run back that another command took over: that command finishes it, or it is still to do."""
         self._claims.release(spec)
         self.specs.append(spec)
 
     def announce(self) -> None:
-        """Says, once, whom the command waits for: all that is left others do."""
+        """Log, once for each run, which command this one is waiting for."""
         for spec in self.specs:
             claim = self._claims.other(spec)
             if claim is None or (spec.id, claim.token) in self._announced:
                 continue
             self._announced.add((spec.id, claim.token))
             if claim.token:
-                why = f"process {claim.pid} on {claim.host} has been doing it since {claim.started}"
+                reason = f"process {claim.pid} on {claim.host} has been doing it since {claim.started}"
             else:
-                why = "its claim cannot be read"
+                reason = "its claim cannot be read"
             _log.warning(
-                "waiting for %s: %s; it is taken over after %.0f s without a sign of life", spec.label, why, STALE
+                "waiting for %s: %s; it is taken over after %.0f s without a sign of life", spec.label, reason, STALE
             )
 
     def elsewhere(self) -> list[Record]:
-        """Records that other commands have written since the last time."""
-        found, self._elsewhere = self._elsewhere, []
-        return found
+        """Return the records that other commands have written since the last call."""
+        records, self._elsewhere = self._elsewhere, []
+        return records
 
     def _is_done(self, spec: Spec) -> bool:
-        """Whether another command has written the run's record, though it was to do; notes it then."""
+        """Return whether another command has written the record of a run that was to do, and remember that record."""
         if spec not in self.specs:
             return True
         try:

@@ -1,4 +1,4 @@
-"""The runs of a plan, one after another or side by side, each record kept as soon as it is there."""
+"""Does the runs of a plan, and writes each record as soon as its run ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from bench.system.signals import held_back
 
 _log = logging.getLogger(__name__)
 
-_LOOK = 1.0  # seconds between two looks at runs that other commands do
+_POLL_INTERVAL = 1.0  # seconds between two checks for runs that other commands have done
 
 
 def sweep(
@@ -33,23 +33,23 @@ def sweep(
     executor: Executor | None = None,
     superseded: Mapping[str, Record | None] | None = None,
 ) -> Iterator[Record]:
-    """Does the runs, begun in their order; yields each record when it is written.
+    """Do the runs, starting them in their order, and yield each record once it is written.
 
-    Of several commands that share a results folder each does other runs, and yields the records of all (see
-    `bench.execution.claims`).
-    Where a launcher started several processes, they do each run together, and the main one claims and writes.
+    Several commands that share a results folder divide the runs among them, and each yields all records (see
+    `bench.execution.claims`). The processes of a launcher do every run together; the main one claims runs and writes
+    records.
 
     Args:
-        specs: the runs.
-        results: folder for the records.
-        options: what the command says of its runs.
-        executor: does the runs; None to do one after another in this process.
-        superseded: records, by id, of runs that are done again; one that another command has written since counts.
+        specs: The runs.
+        results: Folder for the records.
+        options: Options that do not affect results.
+        executor: What does the runs; None for one after another in this process.
+        superseded: By id, the records of runs that are repeated. A newer record that another command writes counts.
 
     Raises:
-        UsageError: the device is not there, or the release; this ends every run alike.
-        BenchError: a record cannot be written; it is part of the message, so that it is not lost. Or a run failed that
-            several processes did together: the others wait for this one, and go no further.
+        UsageError: The device or the release is missing, which every run needs.
+        BenchError: A record cannot be written; the message contains the record. Or a run failed that several processes
+            did together, since the other processes wait for this one.
     """
     child_processes.refuse_unguarded()
     executor = executor or LocalExecutor()
@@ -57,44 +57,44 @@ def sweep(
         name = f"--jobs {executor.jobs}" if isinstance(executor, LocalExecutor) else type(executor).__name__
         distributed.refuse_several(name)
     if distributed.count() > 1:
-        yield from _together(specs, results, options, superseded)
+        yield from _sweep_with_launcher(specs, results, options, superseded)
         return
     with Claims(results) as claims:
         options = replace(options, claimed_by=claims.token)
         waiting = Waiting(specs, results, claims, superseded)
         while waiting.specs:
-            with closing(executor.execute(waiting.take, options, waiting.specs)) as done:
-                for record in done:
+            with closing(executor.execute(waiting.take, options, waiting.specs)) as records:
+                for record in records:
                     with held_back():
-                        kept = _keep_if_claimed(record, results, options, claims, waiting)
-                    if kept:
-                        yield kept
+                        written = _write_if_claimed(record, results, options, claims, waiting)
+                    if written:
+                        yield written
             yield from waiting.elsewhere()
             if waiting.specs:
                 waiting.announce()
-                time.sleep(_LOOK)
+                time.sleep(_POLL_INTERVAL)
 
 
-def _keep_if_claimed(
+def _write_if_claimed(
     record: Record, results: Path, options: RunOptions, claims: Claims, waiting: Waiting
 ) -> Record | None:
-    """Keep a record, unless another command has taken its run over and does it: then its record counts."""
+    """Write a record, unless another command has taken over its run: then that command's record counts."""
     spec = record.spec
     try:
         with claims.holder(spec).writing():
-            record = _keep(record, results, options)
+            record = _write(record, results, options)
     except ClaimLostError as lost:
         _log.warning("%s", lost)
         waiting.give_back(spec)
         if record.status == "failed" or not waiting.take_this(spec):
             return None
-        record = _keep(record, results, options)  # nobody does it any more, and it is measured
+        record = _write(record, results, options)  # no command does the run now, and this record has its measurements
     claims.release(spec)
     return record
 
 
-def _keep(record: Record, results: Path, options: RunOptions) -> Record:
-    """Writes a record, and lets go of what a run needs no more once it is there."""
+def _write(record: Record, results: Path, options: RunOptions) -> Record:
+    """Write a record, and delete the checkpoint of a finished run."""
     if record.environment:
         record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or 1))
     if options.tuned:
@@ -105,16 +105,16 @@ def _keep(record: Record, results: Path, options: RunOptions) -> Record:
         raise BenchError(
             f"\n{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
         ) from error
-    if record.status == "ok":  # what failed may go on from there
+    if record.status == "ok":  # a failed run may resume from its checkpoint
         with suppress(OSError):
             store.checkpoint(results, record.spec).unlink(missing_ok=True)
     return record
 
 
-def _together(
+def _sweep_with_launcher(
     specs: Sequence[Spec], results: Path, options: RunOptions, superseded: Mapping[str, Record | None] | None
 ) -> Iterator[Record]:
-    """Does the runs with the other processes of a launcher. The main one claims them, and says which is next."""
+    """Do the runs with the other processes of a launcher. The main one claims them, and chooses the next one."""
     from bench.execution.single_run import execute
 
     distributed.connect(options.device)
@@ -125,7 +125,7 @@ def _together(
             spec = waiting.take() if waiting else None
             spec, elsewhere = distributed.broadcast((spec, bool(waiting and waiting.specs)))
             if spec:
-                yield _done_together(execute(spec, options), spec, results, options, claims)
+                yield _write_from_main(execute(spec, options), spec, results, options, claims)
             if waiting:
                 yield from waiting.elsewhere()
             if not spec and not elsewhere:
@@ -133,15 +133,15 @@ def _together(
             if not spec:
                 if waiting:
                     waiting.announce()
-                time.sleep(_LOOK)
+                time.sleep(_POLL_INTERVAL)
 
 
-def _done_together(record: Record, spec: Spec, results: Path, options: RunOptions, claims: Claims | None) -> Record:
-    """Keeps a record that all processes of a launcher have; they end where the run failed in this one."""
+def _write_from_main(record: Record, spec: Spec, results: Path, options: RunOptions, claims: Claims | None) -> Record:
+    """Write a record that all processes of a launcher have; raise an error if the run failed in this process."""
     failed = record.status == "failed"
     if failed or claims:
         with claims.holder(spec).writing() if claims else nullcontext():
-            record = _keep(record, results, options)
+            record = _write(record, results, options)
     if failed:
         raise BenchError(
             f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "

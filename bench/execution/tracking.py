@@ -1,4 +1,4 @@
-"""What runs tell TensorBoard, Weights & Biases, MLflow or Trackio, while they train and at their end."""
+"""Logs runs to TensorBoard, Weights & Biases, MLflow or Trackio, while they train and at their end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
-"""Their names for accelerate, which are those of the packages too."""
+"""Names of the trackers in accelerate, and of their packages."""
 
 PROJECT = "crossmodal-bench"
 FOLDER = "tracking"
@@ -31,32 +31,32 @@ _log = logging.getLogger(__name__)
 
 
 def check(trackers: Sequence[str]) -> None:
-    """Looks for what `--track` names.
+    """Check that the trackers named by `--track` are installed.
 
     Raises:
-        UsageError: with each that is unknown or not installed.
+        UsageError: All trackers that are unknown or not installed.
     """
     mistakes = Mistakes()
     for name in trackers:
         if name not in TRACKERS:
-            mistakes.add(f"--track {name}: it is one or several of {', '.join(TRACKERS)}")
+            mistakes.add(f"--track {name}: expected one or several of {', '.join(TRACKERS)}")
         elif not find_spec(name):
             mistakes.add(f"--track {name}: it is not installed: pip install {name}")
     mistakes.raise_if_any()
 
 
 class Tracking:
-    """A run's trackers, which begin with its first epoch. One that fails is told no more; the run goes on.
+    """A run's trackers, which start with its first epoch. A tracker that fails is dropped, and the run continues.
 
-    Nothing leaves the machine unless the user's environment says so: WANDB_MODE is offline, and MLFLOW_TRACKING_URI and
-    TRACKIO_DIR are below RESULTS/tracking, where they are not set.
+    Nothing leaves the machine unless the user's environment says so: by default WANDB_MODE is offline, and
+    MLFLOW_TRACKING_URI and TRACKIO_DIR are in RESULTS/tracking.
 
     Args:
-        trackers: their names.
-        spec: the run, which is called as its record is. The configuration is its specification, with every field of the
+        trackers: Names of the trackers.
+        spec: The run. It is named like its record, and its configuration is the specification with every field of the
             recipe.
-        results: the results folder; None to track nothing, as in every process of a launcher but the main one.
-        environment: of the run; the configuration has it below `environment`.
+        results: The results folder; None to track nothing.
+        environment: The environment of the run, which the configuration has as `environment`.
     """
 
     def __init__(
@@ -72,14 +72,14 @@ class Tracking:
         self._open: dict[str, GeneralTracker] = {}
 
     def epoch(self, entry: schema.Epoch, rates: Mapping[str, float]) -> None:
-        """Tells of an epoch: its loss, its validation scores and the learning rates of its last step, by part."""
+        """Log an epoch: its loss, validation scores, and the learning rates of its last step by part."""
         self._start()
         scores = {f"val/{name}": score for name, score in entry.scores.items()}
         of_parts = {f"learning_rate/{part}": rate for part, rate in rates.items()}
         self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **of_parts}, entry.step)
 
     def end(self, scores: schema.Scores | None) -> None:
-        """Tells of the test scores, and closes the trackers; of a run that failed there are none."""
+        """Log the test scores, unless the run failed, and close the trackers."""
         if scores and scores.test:
             self._log({f"test/{name}": score for name, score in scores.test.items()}, scores.validation[-1].step)
         for name, tracker in [*self._open.items()]:
@@ -109,13 +109,13 @@ class Tracking:
     def _going_on(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # of whatever kind: each has its own
+        except Exception as error:  # every tracker has its own kinds
             self._open.pop(name, None)
-            _log.warning("%s: %s is told no more of it: %s: %s", self._spec.label, name, type(error).__name__, error)
+            _log.warning("%s: no longer logged to %s: %s: %s", self._spec.label, name, type(error).__name__, error)
 
 
 def _make(name: str, run: str, folder: Path) -> GeneralTracker:
-    """A tracker, not started; told where to keep things and what to call the run, each in its own way."""
+    """Return a tracker that is not started, with its folder and the name of the run."""
     from accelerate.tracking import LOGGER_TYPE_TO_CLASS
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -133,7 +133,7 @@ def _make(name: str, run: str, folder: Path) -> GeneralTracker:
 
 
 def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """The values of nested mappings as text, by their dotted keys: not every tracker takes others."""
+    """Return the values of nested mappings as text by dotted keys: not every tracker takes other values."""
     flat: dict[str, str] = {}
     for key, value in values.items():
         flat |= (

@@ -37,7 +37,7 @@ def plan(mock_suite):
 def fast(monkeypatch):
     monkeypatch.setattr(claims, "BEAT", 0.02)
     monkeypatch.setattr(claims, "STALE", 0.3)
-    monkeypatch.setattr("bench.execution.sweep._LOOK", 0.02)
+    monkeypatch.setattr("bench.execution.sweep._POLL_INTERVAL", 0.02)
 
 
 def rewritten(folder: Path, **changes: object) -> Path:
@@ -396,7 +396,7 @@ def test_commands_of_several_processes_do_every_run_once(mock_suite, tmp_path):
         "from bench.config.plan import RunRequest, make_plan\n"
         "def execute(spec, options):\n"
         "    open(sys.argv[1] + '/did', 'a').write(f'{spec.seed}\\n'); time.sleep(0.01); return mocks.record(spec)\n"
-        "sys.modules['bench.execution.single_run'].execute = execute; sweep._LOOK = 0.01\n"
+        "sys.modules['bench.execution.single_run'].execute = execute; sweep._POLL_INTERVAL = 0.01\n"
         "plan = make_plan(RunRequest(sys.argv[3], ['lora'], ['ave'], range(40)))\n"
         "from bench.config.run_options import RunOptions\n"
         "found = list(sweep.sweep(plan, Path(sys.argv[1]), RunOptions())); assert len(found) == 40"

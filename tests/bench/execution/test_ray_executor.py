@@ -100,8 +100,8 @@ def test_runs_in_flight_are_cancelled_where_their_records_are_no_longer_asked_fo
             raise KeyboardInterrupt
         return 1
 
-    monkeypatch.setattr(ray_executor, "_LOOK", 0.1)
-    monkeypatch.setattr(ray_executor, "_TIDYING", 50.0)  # a machine that does other tests too may be slow
+    monkeypatch.setattr(ray_executor, "_POLL_INTERVAL", 0.1)
+    monkeypatch.setattr(ray_executor, "_GRACE_PERIOD", 50.0)  # a machine that does other tests too may be slow
     monkeypatch.setattr(ray_executor, "places", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(runs(on_ray.lingering, 40))
@@ -152,7 +152,7 @@ def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monke
     every_node = ray_executor.places
     here = __import__("ray").get_runtime_context().get_node_id()
     with monkeypatch.context() as patch:  # no run waits for a place, and one node alone has any
-        patch.setattr(ray_executor, "_BEYOND", 0)
+        patch.setattr(ray_executor, "_QUEUED", 0)
         patch.setattr(ray_executor, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == here))
         of_one, _ = most_at_a_time(RayExecutor(), 6)
     of_four, used = most_at_a_time(RayExecutor(), 6 + 8 * NODES)

@@ -55,7 +55,7 @@ def test_a_run_on_cuda_needs_a_gpu():
 
 
 def test_a_local_cluster_that_has_too_little_is_an_error_and_another_is_waited_for(caplog):
-    with pytest.raises(UsageError, match=r"does not have what a run takes \(CPU 9\)"):
+    with pytest.raises(UsageError, match=r"does not have the resources of a run \(CPU 9\)"):
         ray_resources.check_places({"CPU": 9}, Cluster("local"), [CPUS])
     ray_resources.check_places({"CPU": 9}, Cluster("auto"), [CPUS])
     assert "waiting for one that does" in caplog.text
@@ -114,7 +114,7 @@ def test_profiled_memory_is_that_of_the_largest_run_on_a_cpu(mock_suite, tmp_pat
     ]
     monkeypatch.setattr("bench.profiling.record.read_all", lambda results: found)
     assert lora.recipe["batch_size"] == 8
-    bytes_of_process = int(ray_resources._OF_PROCESS)
+    bytes_of_process = int(ray_resources._PROCESS_MEMORY)
     assert ray_resources.profiled_memory([replace(lora, seed=7)], tmp_path) == bytes_of_process + 100 + 10 * 8 // 2
     assert ray_resources.profiled_memory([lora, cola], tmp_path) == bytes_of_process + 100 + 30 * 8 // 2
     assert ray_resources.profiled_memory([replace(other, task="ave")], tmp_path) is None

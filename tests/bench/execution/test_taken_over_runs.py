@@ -154,7 +154,7 @@ def test_what_several_commands_do_again_each_run_is_done_again_once(mock_suite, 
         "    adapter = folder.as_posix() if options.save_adapters else None\n"
         "    return mocks.record(spec, 50.0, started=schema.now(), adapter=adapter)\n"
         "sys.modules['bench.execution.single_run'].execute = execute; run.sweep = together\n"
-        "from bench.execution import sweep as sweeping; sweeping._LOOK = 0.01\n"
+        "from bench.execution import sweep as sweeping; sweeping._POLL_INTERVAL = 0.01\n"
         "asked = ['--suite', sys.argv[3], '--methods', 'lora', '--tasks', 'ave', '--results', sys.argv[1], flag]\n"
         "asked += ['--seeds', ','.join(map(str, range(40))), '--data-root', sys.argv[1]]\n"
         "sys.exit(cli.main(['run', *asked]))"

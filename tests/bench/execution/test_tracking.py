@@ -104,7 +104,7 @@ def test_one_that_fails_is_warned_of_once_and_the_others_go_on(fails, told, spec
     run.epoch(epoch(1), RATES)
     run.epoch(epoch(2), RATES)
     run.end(None)
-    assert caplog.text.count(f"ave lora seed 0: wandb is told no more of it: ConnectionError: no {fails}") == 1
+    assert caplog.text.count(f"ave lora seed 0: no longer logged to wandb: ConnectionError: no {fails}") == 1
     assert [what for what, _ in told[1].noted] == ["start", "configuration", "log", "log", "finish"]
 
 
@@ -149,7 +149,7 @@ def test_what_is_unknown_or_missing_is_told_at_once(monkeypatch, mock_suite, tmp
     with pytest.raises(UsageError) as caught:
         tracking.check(["wandb", "aim", "mlflow"])
     unknown, missing = caught.value.problems
-    assert unknown == "--track aim: it is one or several of tensorboard, wandb, mlflow, trackio"
+    assert unknown == "--track aim: expected one or several of tensorboard, wandb, mlflow, trackio"
     assert missing == "--track mlflow: it is not installed: pip install mlflow"
     what = [
         "run",
