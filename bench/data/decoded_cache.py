@@ -27,7 +27,7 @@ from bench.system.trust import writable_by_others
 from bench.tasks.base import Samples
 
 VERSION = 4  # goes up with every change of what readers make of the same files
-MOST = 0.5  # share of the free disk space that one split may take
+MAX_DISK_SHARE = 0.5  # share of the free disk space that one split may take
 
 _BATCH = 16
 
@@ -46,17 +46,17 @@ def prepare(
     Where other users could write to the cache, the user's own takes its place; without one, nothing is kept.
 
     Args:
-        samples: the split.
-        chosen: which of its samples.
-        key: what the arrays depend on, each with a `repr` that tells it from others.
-        cache: folder of the cache.
-        progress: wraps the batches that are gone through.
+        samples: The split.
+        chosen: Which of its samples.
+        key: What the arrays depend on, each with a `repr` that tells it from others.
+        cache: Folder of the cache.
+        progress: Wraps the batches that are gone through.
 
     Returns:
         The samples; None where they would fill more than half of the free disk, or cannot be written.
 
     Raises:
-        DataError: a sample cannot be read.
+        DataError: A sample cannot be read.
     """
     text = "\n".join(map(repr, (VERSION, *key, *(samples.names[index] for index in chosen))))
     key_checksum = hashlib.sha256(text.encode()).hexdigest()
@@ -73,7 +73,7 @@ def prepare(
         first = samples[chosen[0]]
         try:
             needed = len(chosen) * sum(array.nbytes for array in first.values())
-            if needed > MOST * shutil.disk_usage(folder.parent).free:
+            if needed > MAX_DISK_SHARE * shutil.disk_usage(folder.parent).free:
                 return None
             with FileLock(folder.with_suffix(".lock")):
                 columns = _opened(folder, len(chosen), key_checksum)
@@ -92,7 +92,7 @@ def _private(cache: Path) -> Path | None:
     """Return the folder for decoded samples that no other user can write to: of the cache, or else of the user's own.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: It cannot be made.
     """
     for place in dict.fromkeys((cache, checksums.user_cache())):
         folder = place / "prepared"
@@ -157,7 +157,7 @@ def _mapped(path: Path, expected: Mapping[str, object], checksum: checksums.Chec
     """Return a file's array, read as it is needed. It is mapped as private: what is written to it stays in memory.
 
     Raises:
-        ValueError: it is not the one that is expected, or another user could change it.
+        ValueError: It is not the one that is expected, or another user could change it.
     """
     if checksum(path) != expected["sha256"] or writable_by_others(path) is not None:
         raise ValueError(f"{path} has changed")

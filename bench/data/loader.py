@@ -16,7 +16,7 @@ from bench.system import child_processes, distributed
 from bench.system.cpus import available_cpus
 from bench.tasks.base import Samples
 
-_MOST_WORKERS = 8
+_MAX_WORKERS = 8
 
 Batch = TypeVar("Batch")
 
@@ -57,8 +57,8 @@ class ConstantInputs(Dataset[dict[str, Tensor]]):
     """Samples in which some columns hold the same for all of them, so that nothing can be learnt from these.
 
     Args:
-        dataset: the samples.
-        same: what these columns hold, by name, in the shape of one sample.
+        dataset: The samples.
+        same: What these columns hold, by name, in the shape of one sample.
     """
 
     def __init__(self, dataset: Dataset[dict[str, Tensor]], same: Mapping[str, Tensor]) -> None:
@@ -86,9 +86,9 @@ def load(
 
     Args:
         dataset: samples.
-        batch_size: of the batches.
-        order: what shuffles the samples; None for their own order.
-        pin: put batches where a GPU can fetch them from.
+        batch_size: Of the batches.
+        order: What shuffles the samples; None for their own order.
+        pin: Put batches where a GPU can fetch them from.
     """
     read = dataset.dataset if isinstance(dataset, ConstantInputs) else dataset
     workers = decoding_workers() if isinstance(read, Decoded) and child_processes.has_semaphores() else 0
@@ -114,14 +114,14 @@ def _begin_worker(_: int) -> None:
 
 def decoding_workers() -> int:
     """Processes that decode samples: one a CPU, of which the processes of a launcher share those of their machine."""
-    return max(1, min(available_cpus() // distributed.local_count(), _MOST_WORKERS))
+    return max(1, min(available_cpus() // distributed.local_count(), _MAX_WORKERS))
 
 
 def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
     """Yield the batches of a loader, where it puts them.
 
     Raises:
-        DataError: a sample cannot be read. From a worker it comes with the worker's traceback around it, which is
+        DataError: A sample cannot be read. From a worker it comes with the worker's traceback around it, which is
             left out here.
     """
     try:

@@ -14,16 +14,16 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
     What is there already is left.
 
     Args:
-        suite: a name, or the path of a suite's file.
-        task: name of the task.
-        root: the release's --data-root.
+        suite: A name, or the path of a suite's file.
+        task: Name of the task.
+        root: The release's --data-root.
 
     Returns:
         How many samples each split has.
 
     Raises:
-        UsageError: the suite, an encoder or the release is not there.
-        DataError: a file of the release is missing or broken.
+        UsageError: The suite, an encoder or the release is not there.
+        DataError: A file of the release is missing or broken.
     """
     from bench.config.plan import RunRequest, make_plan
     from bench.config.preflight import check_encoders

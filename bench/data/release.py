@@ -26,8 +26,8 @@ class Contents:
     """What lies in a release, by checksums of its files.
 
     Attributes:
-        fingerprint: of all files that the task reads; of generated data the generator's own.
-        splits: of the files that each split is read from.
+        fingerprint: Of all files that the task reads; of generated data the generator's own.
+        splits: Of the files that each split is read from.
     """
 
     fingerprint: str
@@ -38,13 +38,13 @@ def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tup
     """Return where the release of a task lies, and its floors; generate it where that is asked for and not there yet.
 
     Args:
-        task: the task.
-        source: the specification's `data`.
-        data_root: folder of the release, or of the generated data's cache; None for the user's cache folder.
+        task: The task.
+        source: The specification's `data`.
+        data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
 
     Raises:
-        UsageError: the official release is asked for but not where it lies, or there is no generated data.
-        BenchError: the generated data cannot be written.
+        UsageError: The official release is asked for but not where it lies, or there is no generated data.
+        BenchError: The generated data cannot be written.
     """
     if source["source"] == "generated":
         root, manifest = generated(task, source, data_root)
@@ -61,8 +61,8 @@ def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> 
     """Return where a task's generated data lies, and its manifest; generate it where it is not there yet.
 
     Raises:
-        UsageError: there is none for the task, or not of the version that the specification's `data` asks for.
-        BenchError: it cannot be written.
+        UsageError: There is none for the task, or not of the version that the specification's `data` asks for.
+        BenchError: It cannot be written.
     """
     if task.layout not in build.LAYOUTS:
         raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
@@ -94,12 +94,12 @@ def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:
     """Return the checksums of a task's data. Files that have not changed since the last time are not read again.
 
     Args:
-        task: the task.
-        source: the specification's `data`.
-        root: where the release lies, as `locate` returns it.
+        task: The task.
+        source: The specification's `data`.
+        root: Where the release lies, as `locate` returns it.
 
     Raises:
-        DataError: an annotation file is missing or broken, or generated data is not as the generator wrote it.
+        DataError: An annotation file is missing or broken, or generated data is not as the generator wrote it.
     """
     files = {split: list(dict.fromkeys(task.files(root, split))) for split in ("train", "val", *task.test_splits)}
     every = sorted({path for paths in files.values() for path in paths})
@@ -145,7 +145,7 @@ def _generated_fingerprint(root: Path, checksum: checksums.Checksum) -> str:
     """Return the manifest's fingerprint, which the files must still give.
 
     Raises:
-        DataError: they do not.
+        DataError: They do not.
     """
     manifest, files = build.manifest_and_files(root)
     found = checksums.combined((_relative(path, root), checksum(path)) for path in files)

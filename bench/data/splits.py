@@ -1,4 +1,4 @@
-"""Where a run's data comes from: its samples decoded once and kept, or read as they are needed."""
+"""The data splits of a run, decoded once into a cache or read on demand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from bench.system import checksums
 from bench.tasks.base import Samples, Task
 
 _log = logging.getLogger(__name__)
-_kept: dict[Any, Splits] = {}
+_cache: dict[Any, Splits] = {}
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Splits:
     """A task's data, ready to be trained on.
 
     Attributes:
-        samples: each split as the task gives it.
-        datasets: each split as tensors.
-        fingerprint: checksum of what the data is made from.
-        skipped: samples, and entries of the annotations, left out because they could not be read.
-        floors: primary test scores that need not both modalities, in percent, by what would get them.
-        checksums: of the samples of each split that are used.
+        samples: Each split as the task provides it.
+        datasets: Each split as tensors.
+        fingerprint: Checksum of the files that the data is made from.
+        skipped: Number of samples and annotation entries that could not be read.
+        floors: Primary test scores that are possible without both modalities, in percent, by name.
+        checksums: Checksum of the used samples of each split.
     """
 
     samples: Mapping[str, Samples]
@@ -61,49 +61,49 @@ def open_splits(
     inputs: Mapping[str, Input],
     train_share: float = 1.0,
 ) -> Splits:
-    """Return the task's splits, from the official release or the embedded generator.
+    """Return the task's splits, from the official release or the generator.
 
-    Runs that ask for the same data, as those of one task in one command do, share it.
+    Runs with the same data, such as those of one task in one command, share it.
 
     Args:
-        task: the task.
-        source: the specification's `data`.
-        data_root: folder of the release, or of the generated data's cache; None for the user's cache folder.
-        inputs: what each stream reads.
-        train_share: share of the training split that is used; `samples` has all of it nevertheless.
+        task: The task.
+        source: The specification's `data`.
+        data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
+        inputs: What each stream reads.
+        train_share: Share of the training split to use; `samples` still has all of it.
 
     Raises:
-        DataError: a file is missing or broken.
-        UsageError: the official release is asked for but not where it lies.
-        BenchError: the generated data cannot be written.
+        DataError: A file is missing or broken.
+        UsageError: The official release is asked for but not where it lies.
+        BenchError: The generated data cannot be written.
     """
     root, floors = release.locate(task, source, data_root)
     contents = release.contents(task, source, root)
     key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share, repr(contents))
-    if key not in _kept:
-        _kept.clear()  # a plan runs task by task: what another task needed is not needed again
-        # A release is never written to; generated data and what is made of it lie together.
+    if key not in _cache:
+        _cache.clear()  # a plan runs task by task, so earlier tasks' data is not needed again
+        # A release is never written to; the cache of generated data is stored with that data.
         cache = data_root if data_root and source["source"] == "generated" else checksums.user_cache()
-        _kept[key] = _open(
+        _cache[key] = _open(
             task, source, root, contents, floors=floors, cache=cache, inputs=inputs, train_share=train_share
         )
-    return _kept[key]
+    return _cache[key]
 
 
 def open_samples(
     task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
 ) -> Samples:
-    """One split as the task gives it, to be read sample by sample; with the arguments and errors of `open_splits`."""
+    """Return one split as the task provides it, read on demand; arguments and errors are those of `open_splits`."""
     samples = task.samples(release.locate(task, source, data_root)[0], split, inputs)
     _left_out(source, [samples])
     return samples
 
 
 def _left_out(source: Mapping[str, Any], splits: Iterable[Samples]) -> list[str]:
-    """What is wrong with entries of the annotations, which are no samples therefore; the same of several splits once.
+    """Return the messages of invalid annotation entries, which are not samples; each once for all splits.
 
     Raises:
-        DataError: with the first, unless the specification's `data` says that they are to be skipped.
+        DataError: The first of them, unless the specification's `data` has `skip_unreadable`.
     """
     problems = list(dict.fromkeys(str(problem) for samples in splits for problem in getattr(samples, "left_out", ())))
     if problems and not source.get("skip_unreadable"):
@@ -129,26 +129,26 @@ def _open(
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
     used = {}
     skipped = len(_left_out(source, samples.values()))
-    for split, its in samples.items():
-        chosen = share(its, train_share) if split == "train" else range(len(its))
-        readable = _readable(its, chosen) if source.get("skip_unreadable") else chosen
+    for split, split_samples in samples.items():
+        chosen = subset(split_samples, train_share) if split == "train" else range(len(split_samples))
+        readable = _readable(split_samples, chosen) if source.get("skip_unreadable") else chosen
         if not readable:
             raise DataError(f"{task.benchmark} {split} of {root}: no samples")
         skipped += len(chosen) - len(readable)
-        used[split] = release.with_samples(contents.splits[split], [its.names[index] for index in readable])
+        used[split] = release.with_samples(contents.splits[split], [split_samples.names[index] for index in readable])
         progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
-        prepared = prepare(its, readable, (*_decoded_from(task, inputs), used[split]), cache, progress)
-        datasets[split] = data = prepared or Decoded(its, readable)
-        if wrong := task.flaw(its, ((number, data[at]) for at, number in enumerate(readable))):
-            raise DataError(f"{task.benchmark} {split} of {root}: {wrong}; `bench data verify` looks at every file")
-    if kept := source.get("streams"):
-        datasets = _without(datasets, [column for name in inputs.keys() - kept for column in task.columns(name)])
+        prepared = prepare(split_samples, readable, (*_decoded_from(task, inputs), used[split]), cache, progress)
+        datasets[split] = data = prepared or Decoded(split_samples, readable)
+        if flaw := task.flaw(split_samples, ((number, data[index]) for index, number in enumerate(readable))):
+            raise DataError(f"{task.benchmark} {split} of {root}: {flaw}; `bench data verify` looks at every file")
+    if streams := source.get("streams"):
+        datasets = _without(datasets, [column for name in inputs.keys() - streams for column in task.columns(name)])
     return Splits(samples, datasets, contents.fingerprint, skipped, floors, used)
 
 
 def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]:
-    """What decoded samples depend on besides the release: the task and its code, what streams read, and tokenizers."""
-    texts = [each for each in inputs.values() if isinstance(each, TextInput)]
+    """Return what decoded samples depend on besides the release: the task, its code, the inputs, the tokenizers."""
+    texts = [value for value in inputs.values() if isinstance(value, TextInput)]
     tokenizers = [encoder_checksum(text.tokenizer, weights=False) for text in texts]
     return task, code_of(type(task)).checksum, inputs, tokenizers
 
@@ -156,17 +156,17 @@ def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]
 def _without(
     datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
 ) -> dict[str, Dataset[dict[str, Tensor]]]:
-    """The splits, in which these columns hold for every input of every sample what they do for training's first one.
+    """Return the splits with some columns fixed to the first input of the first training sample.
 
-    For every input the same: the ten seconds of one video would tell of each second which one it is.
+    All inputs get the same value: the ten different seconds of a video would reveal which second each one is.
     """
     first = datasets["train"][0]
-    found: dict[str, Dataset[dict[str, Tensor]]] = {}
+    constant: dict[str, Dataset[dict[str, Tensor]]] = {}
     for split, data in datasets.items():
         like = data[0]
         same = {name: _repeated(first[name], like[name]) for name in columns if name in like}
-        found[split] = ConstantInputs(data, same)
-    return found
+        constant[split] = ConstantInputs(data, same)
+    return constant
 
 
 def _repeated(values: Tensor, like: Tensor) -> Tensor:
@@ -174,21 +174,21 @@ def _repeated(values: Tensor, like: Tensor) -> Tensor:
     return values[:1].expand(len(like), *values.shape[1:]) if values.ndim else values
 
 
-def share(samples: Samples, of_all: float) -> Sequence[int]:
-    """Which samples make up a share of a split, in the split's order: what they are taken from, drawn by its name.
+def subset(samples: Samples, fraction: float) -> Sequence[int]:
+    """Return the indices of a subset of a split's samples, in order; whole groups are drawn by a hash of their names.
 
-    So the draw depends on no seed and no order, and a larger share holds all of a smaller one.
+    So the draw depends on neither seed nor order, and a larger subset contains every smaller one.
 
     Args:
-        samples: the split.
-        of_all: share of what the samples are taken from (see `Samples.groups`), in (0, 1]; at least one stays.
+        samples: The split.
+        fraction: The share of groups (see `Samples.groups`) to take, in (0, 1]; at least one is taken.
     """
-    if of_all == 1:
+    if fraction == 1:
         return range(len(samples))
-    taken_from = getattr(samples, "groups", None) or samples.names
-    drawn = sorted(set(taken_from), key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
-    kept = set(drawn[: max(1, round(of_all * len(drawn)))])
-    return [index for index, name in enumerate(taken_from) if name in kept]
+    groups = getattr(samples, "groups", None) or samples.names
+    drawn = sorted(set(groups), key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
+    chosen = set(drawn[: max(1, round(fraction * len(drawn)))])
+    return [index for index, name in enumerate(groups) if name in chosen]
 
 
 def _readable(samples: Samples, chosen: Sequence[int]) -> Sequence[int]:

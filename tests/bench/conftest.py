@@ -49,4 +49,4 @@ def options(few_videos: Path) -> Iterator[RunOptions]:
             few = {split: mocks.FEW.get(split, 3) for split in layout.videos}
             patch.setitem(LAYOUTS, name, replace(layout, videos=few))
         yield RunOptions(few_videos, "cpu")
-    splits._kept.clear()
+    splits._cache.clear()

@@ -98,7 +98,7 @@ def test_records_of_different_data_are_not_compared(scripts):
     one, *others = (mocks.record(spec) for spec in reproduce.specs(reproduce.STAGES["main"][0])[:3])
     audit.check_data([one, *others])
     for change in ({"fingerprint": "other"}, {"skipped": 1}):
-        with pytest.raises(SystemExit, match=f"records of {one.spec.task} are of different data"):
+        with pytest.raises(SystemExit, match=f"records of {one.spec.task} have different data"):
             audit.check_data([replace(one, data=replace(one.data, **change)), *others])
 
 

@@ -76,7 +76,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         patch.setattr("bench.system.checksums.user_cache", lambda: tmp_path_factory.getbasetemp() / "snippets-cache")
         patch.chdir(folder)
         yield place
-    splits._kept.clear()
+    splits._cache.clear()
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    splits._kept.clear()
+    splits._cache.clear()
 
 
 def python(*arguments: str, **environment: str) -> str:

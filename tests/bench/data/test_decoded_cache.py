@@ -78,7 +78,7 @@ def test_a_broken_sample_is_told_as_the_reader_tells_it_and_leaves_nothing(tmp_p
 @pytest.mark.parametrize("way", ["too large", "no folder"])
 def test_without_room_there_is_nothing_prepared(tmp_path, monkeypatch, way, caplog):
     if way == "too large":
-        monkeypatch.setattr(decoded_cache, "MOST", 0)
+        monkeypatch.setattr(decoded_cache, "MAX_DISK_SHARE", 0)
     else:
         (tmp_path / "prepared").write_text("a file where the folder is to be")
     assert prepare(Numbers(), tmp_path) is None

@@ -86,7 +86,7 @@ def test_without_semaphores_the_process_decodes_itself(monkeypatch):
     monkeypatch.setattr(child_processes.multiprocessing, "get_context", lambda _: Context())
     assert loader.load(loader.Decoded(Pictures(), range(16)), 4).num_workers == 0
     with (
-        pytest.raises(BenchError, match=r"semaphores, which lie in /dev/shm: \[Errno 38\]"),
+        pytest.raises(BenchError, match=r"semaphores, which are in /dev/shm: \[Errno 38\]"),
         child_processes.process_pool(1),
     ):
         pass

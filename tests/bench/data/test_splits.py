@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import spec
 
-from bench.data.splits import share
+from bench.data.splits import subset
 from bench.training.setup import set_up
 
 
@@ -23,19 +23,19 @@ class Split(SimpleNamespace):
 def test_a_share_keeps_samples_of_one_picture_together(pictures, one, other, chance):
     less, more = sorted((one, other))
     split = Split(names=[str(number) for number in range(len(pictures))], groups=pictures)
-    kept = share(split, less)
+    kept = subset(split, less)
     assert kept and list(kept) == sorted(set(kept))
     of = {pictures[index] for index in kept}
     assert {index for index, picture in enumerate(pictures) if picture in of} == set(kept)
     assert len(of) == max(1, round(less * len(set(pictures))))
-    assert of <= {pictures[index] for index in share(split, more)}, "a larger one has all of it"
+    assert of <= {pictures[index] for index in subset(split, more)}, "a larger one has all of it"
     moved = chance.sample(pictures, len(pictures))
-    assert {moved[index] for index in share(Split(names=split.names, groups=moved), less)} == of
+    assert {moved[index] for index in subset(Split(names=split.names, groups=moved), less)} == of
 
 
 def test_samples_that_share_nothing_are_drawn_one_by_one():
     split = Split(names=[f"video {number}" for number in range(40)])
-    assert len(share(split, 0.25)) == 10 and list(share(split, 1)) == list(range(40))
+    assert len(subset(split, 0.25)) == 10 and list(subset(split, 1)) == list(range(40))
 
 
 def test_a_run_is_trained_on_its_share_of_training_samples_only(options):
@@ -44,7 +44,7 @@ def test_a_run_is_trained_on_its_share_of_training_samples_only(options):
     assert 0 < less.counts["train"] < whole.counts["train"]
     assert {**less.counts, "train": 0} == {**whole.counts, "train": 0}
     pictures = whole.samples["train"].groups
-    chosen = share(whole.samples["train"], 0.5)
+    chosen = subset(whole.samples["train"], 0.5)
     assert len({pictures[index] for index in chosen}) == round(0.5 * len(set(pictures)))
     for at, index in enumerate(chosen):
         one, other = less.datasets["train"][at], whole.datasets["train"][index]

@@ -230,13 +230,13 @@ def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_vid
         return samples
 
     monkeypatch.setattr(AVE, "samples", relabelled)
-    splits._kept.clear()
+    splits._cache.clear()
     assert set_up(spec, options).data.datasets["test"][0]["label"].any() == before[0]["label"].any(), "from the cache"
     other = dataclasses.replace(code_of(AVE), checksum="other")
     monkeypatch.setattr(splits, "code_of", lambda cls: other)
-    splits._kept.clear()
+    splits._cache.clear()
     assert not set_up(spec, options).data.datasets["test"][0]["label"].any()
-    splits._kept.clear()
+    splits._cache.clear()
 
 
 def test_a_class_redefined_in_a_notebook_is_trained_again(tmp_path, monkeypatch, options):
