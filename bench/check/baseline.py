@@ -83,7 +83,7 @@ def gather(
     environment: Environment,
     processor: str,
 ) -> Baseline:
-    """Puts together what was measured.
+    """Put together what was measured.
 
     Args:
         records: of runs that came to their end, of one suite, the same seeds for every method and task.
@@ -125,7 +125,7 @@ def _method_baseline(records: Sequence[Record], step: Cost) -> MethodBaseline:
 
 
 def _with_gains(methods: Mapping[str, MethodBaseline]) -> dict[str, MethodBaseline]:
-    """The methods, with what each has more than LoRA by the same seed, where LoRA is among them.
+    """Return the methods, with what each has more than LoRA by the same seed, where LoRA is among them.
 
     Runs of one seed share the order of the data and the head's start, which most of a score's spread comes from.
     """
@@ -146,7 +146,7 @@ def _with_gains(methods: Mapping[str, MethodBaseline]) -> dict[str, MethodBaseli
 
 
 def counts(parameters: Parameters | None) -> dict[str, int | None]:
-    """Those numbers of parameters that no seed alters."""
+    """Return those numbers of parameters that no seed alters."""
     return {name: getattr(parameters, name) for name in _COUNTS} if parameters else {}
 
 
@@ -161,7 +161,7 @@ def _scores(record: Record) -> dict[str, float]:
 
 
 def write(baseline: Baseline, path: Path) -> None:
-    """Writes a baseline, whole or not at all.
+    """Write a baseline, whole or not at all.
 
     Raises:
         BenchError: it cannot be written; it is part of the message, so that it is not lost.
@@ -177,7 +177,7 @@ def write(baseline: Baseline, path: Path) -> None:
 
 
 def read(path: Path) -> Baseline:
-    """The baseline in a file.
+    """Return the baseline in a file.
 
     Raises:
         UsageError: there is no such file.

@@ -74,7 +74,7 @@ class Row:
 
 
 def compare(baseline: Baseline, fresh: Baseline, skip: Collection[str]) -> list[Row]:
-    """Compares all that was found with the baseline.
+    """Compare fresh values with the baseline.
 
     Args:
         baseline: holds the tasks and methods of `fresh`, at least.
@@ -112,7 +112,7 @@ def compare(baseline: Baseline, fresh: Baseline, skip: Collection[str]) -> list[
 
 
 def incomparable(baseline: Baseline, fresh: Baseline) -> dict[str, str]:
-    """What cannot be compared between two environments, of `peaks`, `time` and `bytes`, and why."""
+    """Return what cannot be compared between two environments, of `peaks`, `time` and `bytes`, and why."""
     current, recorded = fresh.environment, baseline.environment
     pairs = {
         "device": (recorded.device, current.device),
@@ -131,7 +131,7 @@ def incomparable(baseline: Baseline, fresh: Baseline) -> dict[str, str]:
 
 
 def _of_data(task: str, base: ReaderOutput, fresh: ReaderOutput) -> list[Row]:
-    """Whether the samples are the same."""
+    """Return whether the samples are the same."""
     means = [
         _within(
             "exact",
@@ -159,7 +159,7 @@ def _of_score(
 
 
 def spread(values: Sequence[float], groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """The standard deviation within groups and its degrees of freedom: of all, or of `values` alone where they differ.
+    """Return the standard deviation within groups and its degrees of freedom: of all, or of `values` if they differ.
 
     Args:
         values: of one method, a value a seed.
@@ -174,7 +174,7 @@ def spread(values: Sequence[float], groups: Sequence[Sequence[float]]) -> tuple[
 
 
 def _of_peaks(task: str, base_task: TaskBaseline, fresh: TaskBaseline) -> list[Row]:
-    """The peaks of all runs of a task, each in those of the baseline's runs of its method."""
+    """Return the peaks of all runs of a task, each in those of the baseline's runs of its method."""
     ratios: dict[str, list[float]] = {}
     for method, fresh_method in fresh.methods.items():
         for name, values in fresh_method.memory.items():
@@ -236,7 +236,7 @@ def _within(kind: Kind, task: str, method: str, quantity: str, values: tuple[flo
 
 
 def _equal(task: str, method: str, quantity: str, base: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[Row]:
-    """A row for each value that differs; one for all of them where none does."""
+    """Return a row for each value that differs; one for all of them where none does."""
     names = [name for name in {**base, **fresh} if base.get(name) != fresh.get(name)]
     if not names:
         return [Row("exact", task, method, quantity, f"{len(base)} values", "equal", "", "none", 0.0)]
@@ -244,7 +244,7 @@ def _equal(task: str, method: str, quantity: str, base: Mapping[str, Any], fresh
 
 
 def exact(task: str, method: str, quantity: str, base: object, fresh: object) -> Row:
-    """A row for a value that should be another one."""
+    """Return a row for a value that should be another one."""
     deviation = ""
     if all(isinstance(value, int | float) for value in (base, fresh)):
         with suppress(OverflowError):  # a specification's whole numbers have any size
@@ -259,7 +259,7 @@ def _text(value: object) -> str:
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables as one, with dots in the names."""
+    """Return nested tables as one, with dots in the names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:

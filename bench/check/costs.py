@@ -41,7 +41,7 @@ class Cost:
 
 
 def costs_of(specs: Sequence[Spec], options: RunOptions, rounds: int) -> dict[str, Cost]:
-    """What a step of each method costs, on the first samples of the task's training split, on one thread of the CPU.
+    """Return what a training step of each method costs, on the first training samples, on one thread of the CPU.
 
     What else the machine does disturbs one thread less than two that wait for each other, and the ratios do not depend
     on how many there are.

@@ -15,7 +15,7 @@ REPEATED = 1e-3
 
 
 def check_records(records: Sequence[Record]) -> list[Row]:
-    """A row for each thing that is wrong in a record; one for a record in which nothing is.
+    """Return a row for each thing that is wrong in a record; one for a record in which nothing is.
 
     - The run came to its end.
     - The best epoch is the one that the validation curve says, and its validation score the one that stands there.

@@ -74,7 +74,7 @@ def see(spec: Spec, options: RunOptions) -> ReaderOutput:
 
 
 def _decoded(samples: Samples) -> dict[str, np.ndarray]:
-    """The first samples, decoded: each array (samples, ...)."""
+    """Return the first samples, decoded: each array (samples, ...)."""
     first = [samples[index] for index in range(min(SAMPLES, len(samples)))]
     return {name: np.stack([sample[name] for sample in first]) for name in first[0]}
 
@@ -88,7 +88,7 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _differing(decoded: Mapping[str, np.ndarray], data: Splits, split: str) -> list[str]:
-    """Names of the arrays that differ from those that training and scoring take."""
+    """Return names of the arrays that differ from those that training and scoring take."""
     count = len(next(iter(decoded.values())))
     dataset = data.datasets[split]
     samples = [dataset[index] for index in range(count)]

@@ -35,7 +35,7 @@ NAME = f"{REFERENCE}, trap"
 
 
 def run_trap(spec: Spec, options: RunOptions) -> Record:
-    """Trains and scores as a run does, and returns the record; it says why where the run failed.
+    """Train and score as a run does; return the record, which says why if the run failed.
 
     Args:
         spec: of a run of LoRA.
@@ -58,7 +58,7 @@ def run_trap(spec: Spec, options: RunOptions) -> Record:
 
 
 def _set_up(spec: Spec, options: RunOptions) -> Setup:
-    """What a run has, with the trap's splits and scores."""
+    """Return what a run has, with the trap's splits and scores."""
     setup = set_up(spec, options)
     train = setup.data.datasets["train"]
     first = [train[index] for index in range(min(SAMPLES, len(train)))]  # type: ignore[arg-type]  # it has a length
@@ -71,12 +71,12 @@ def _set_up(spec: Spec, options: RunOptions) -> Setup:
 
 
 def _turned(targets: Tensor) -> Tensor:
-    """The last class for the first and so on; the background of a mask for its foreground."""
+    """Return the last class for the first and so on; the background of a mask for its foreground."""
     return ~targets if targets.dtype == torch.bool else targets.max() - targets
 
 
 def _with_output(task: Task) -> Task:
-    """The task, with a number of the output beside the scores of each sample: scores may come in steps."""
+    """Return the task, with a number of the output beside the scores of each sample: scores may come in steps."""
     task = copy.copy(task)
     score = task.score
 

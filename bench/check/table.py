@@ -19,7 +19,7 @@ _ABOUT: dict[Kind, str] = {
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """The outcome in a line."""
+    """Return the outcome in a line."""
     failed = sum(row.failed for row in rows)
     if failed:
         return f"the check failed: {failed} of {len(rows)} comparisons are outside their margins"
@@ -34,7 +34,7 @@ def terminal(rows: Sequence[Row], everything: bool = False) -> str:
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """The same in Markdown, for a pull request; all rows are folded away below."""
+    """Return the same in Markdown, for a pull request; all rows are folded away below."""
     failed = [row for row in rows if row.failed]
     sign = "\N{CROSS MARK}" if failed else "\N{WHITE HEAVY CHECK MARK}"
     parts = [f"### {sign} bench check", verdict(rows) + "."]
@@ -50,7 +50,7 @@ _KINDS = ["kind", "comparisons", "failed", "nearest to its margin, or furthest b
 
 
 def _kinds(rows: Sequence[Row]) -> list[list[str]]:
-    """A line for each kind: how many, and the one that used up most of its margin."""
+    """Return a line for each kind: how many, and the one that used up most of its margin."""
     lines = []
     for kind, about in _ABOUT.items():
         of_kind = [row for row in rows if row.kind == kind]

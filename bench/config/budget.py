@@ -110,7 +110,7 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
 
 
 def fit(spec: Spec, target: int, count: Count, fixed: Collection[str] = ()) -> BudgetFit:
-    """Turns a method's size settings until it trains as nearly `target` parameters as it can.
+    """Turn a method's size settings until it trains as nearly `target` parameters as it can.
 
     The main setting first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
     fills up what is left.
@@ -172,7 +172,7 @@ def fit(spec: Spec, target: int, count: Count, fixed: Collection[str] = ()) -> B
 
 
 def _turn(trained: Callable[[int], int | None], target: int) -> None:
-    """Tries values of a setting: powers of two until they pass the target, then between the two."""
+    """Try values of a setting: powers of two until they pass the target, then between the two."""
     last: tuple[int, int] | None = None
     value = 1
     while value <= _MAX_SIZE:
@@ -214,11 +214,11 @@ class _Outlines:
         self._counted: dict[tuple[str, str, str], int | None] = {}
 
     def size(self, spec: Spec) -> int:
-        """Parameters of a run's streams."""
+        """Return parameters of a run's streams."""
         return sum(p.numel() for p in self._outline(spec).parameters())
 
     def count(self, spec: Spec) -> Count:
-        """How many parameters the method of a run trains on its streams, by its settings."""
+        """Return how many parameters the method of a run trains on its streams, by its settings."""
 
         def count(values: dict[str, Any]) -> int | None:
             key = json.dumps(spec.streams), spec.method, json.dumps(values)
@@ -236,7 +236,7 @@ class _Outlines:
 
 
 def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | None:
-    """Parameters that a method trains on streams like these; None where it cannot be put on them."""
+    """Return parameters that a method trains on streams like these; None where it cannot be put on them."""
     for model in _blanks(outline):
         try:
             method = _build(spec, values)
@@ -260,7 +260,7 @@ def _blanks(outline: MultiStream) -> Iterator[MultiStream]:
 
 
 def _amount(budget: str) -> Callable[[int], int] | None:
-    """How many parameters are asked for, by the size of the streams; None where the budget names a method.
+    """Return how many parameters are asked for, by the size of the streams; None where the budget names a method.
 
     Raises:
         UsageError: it is neither.

@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
-    """What a suite says of a method on a task, with what it inherits; a warning says what that is.
+    """Return what a suite says of a method on a task, with what it inherits; a warning says what that is.
 
     A table of the method's name, the suite's or the task's, is all that counts. Otherwise the settings of the nearest
     method that its class derives from count, but for fields that the class has another default for, or has not; what a
@@ -50,7 +50,7 @@ def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, 
 
 
 def _base(cls: type) -> tuple[str, type] | None:
-    """The nearest class among the bases that is a method with a name, and that name."""
+    """Return the nearest class among the bases that is a method with a name, and that name."""
     for base in cls.__mro__[1:]:
         if name := registry.name_of("methods", base):
             return name, base
@@ -63,5 +63,5 @@ def _defaults(cls: type) -> dict[str, Any]:
 
 @cache
 def _warn_once(message: str) -> None:
-    """Warns once, however often runs are planned."""
+    """Warn once, however often runs are planned."""
     _log.warning("%s", message)

@@ -86,7 +86,7 @@ def make_plan(request: RunRequest) -> list[Spec]:
 
 
 def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
-    """The run with other values of its method: settings, or what it may have of the recipe for itself.
+    """Return the run with other values of its method: settings, or what it may have of the recipe for itself.
 
     Raises:
         UsageError: the method, or the recipe, does not take them.
@@ -101,7 +101,7 @@ def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
 
 
 def _plain(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The fields of `cls` with these values, as JSON holds them; all, unless it says what tells it from others."""
+    """Return the fields of `cls` with these values, as JSON has them; only those of `to_config` where it has one."""
     built: Any = validate.build(cls, values, prefix)
     return json.loads(json.dumps(built.to_config() if hasattr(built, "to_config") else asdict(built)))
 
@@ -118,7 +118,7 @@ def _check_streams(method: Any, name: str, streams: Sequence[str]) -> None:
 
 
 def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> dict[str, type]:
-    """The classes of those names that exist, each once."""
+    """Return the classes of those names that exist, each once."""
     if not names:
         mistakes.add(f"no {kind} given: --{kind} with some of {', '.join(registry.names(kind)) or 'none'}")
     classes = {}
@@ -129,7 +129,7 @@ def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> 
 
 
 def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
-    """The seeds that are numbers, each once."""
+    """Return the seeds that are numbers, each once."""
     numbers: dict[int, None] = {}
     for seed in seeds:
         if re.fullmatch("[0-9]{1,10}", str(seed)) and int(seed) <= _MAX_SEED:
@@ -142,7 +142,7 @@ def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
 def _changes(
     overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, reported: Collection[str]
 ) -> _Changes:
-    """What the overrides change.
+    """Return what the overrides change.
 
     Args:
         overrides: as in `RunRequest`.
@@ -186,7 +186,7 @@ def _task_runs(
     changes: _Changes,
     tuned: Tuned | None,
 ) -> list[Spec]:
-    """The runs of one task. Of two values for one thing the more particular one counts, and the command line's first.
+    """Return the runs of one task. More specific values override general ones, and the command line overrides all.
 
     Raises:
         UsageError: with all that is wrong with this task.
@@ -195,7 +195,7 @@ def _task_runs(
     mistakes = Mistakes()
 
     def plain(prefix: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
-        """All fields of `cls` as JSON holds them, of several layers the last that has one."""
+        """Return all fields of `cls` as JSON holds them, of several layers the last that has one."""
         merged = {name: value for layer in layers for name, value in layer.items()}
         with mistakes.gathered():
             return _plain(cls, merged, prefix)

@@ -49,7 +49,7 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
 
 
 def check_official(tasks: Collection[str], root: Path | None) -> None:
-    """Makes sure that the releases of these tasks are there, as far as a glance tells. Heavy packages are not imported.
+    """Make sure that the releases of these tasks are there, as far as a glance tells. Heavy packages are not imported.
 
     Args:
         tasks: names of tasks.
@@ -78,7 +78,7 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
 
 
 def _describe_missing(name: str, missing: list[str], root: Path) -> str:
-    """What is missing of a release, where to get it, and how to point to it."""
+    """Return what is missing of a release, where to get it, and how to point to it."""
     if name == "ave" and any((root / place).is_dir() for place in ("AVE_Dataset/AVE", "AVE")):
         advice = f"`bench data prepare ave --root {root} --out DIR` makes it of the videos; then --data-root DIR"
     else:

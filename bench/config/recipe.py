@@ -92,13 +92,13 @@ class Recipe:
             raise ValueError(f"train_share must be in (0, 1], not {self.train_share}")
 
     def to_config(self) -> dict[str, Any]:
-        """What tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
+        """Return what tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
 def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Every field of a recipe in plain values, with those that `to_config` leaves out of a specification."""
+    """Return every field of a recipe in plain values, with those that `to_config` leaves out of a specification."""
     return {field.name: field.default for field in fields(Recipe) if field.default is not MISSING} | dict(recipe)
 
 

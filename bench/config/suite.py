@@ -40,7 +40,7 @@ class Data:
             raise ValueError(f"seed must not be below 0, not {self.seed}")
 
     def to_config(self) -> dict[str, Any]:
-        """What tells this data from other data, as plain values."""
+        """Return what tells this data from other data, as plain values."""
         plain = asdict(self)
         if self.source == "official":
             del plain["version"], plain["seed"]
@@ -89,7 +89,7 @@ class StreamSource:
                 raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
     def to_config(self) -> dict[str, Any]:
-        """What tells this stream from others, as plain values; what is left to the checkpoint is left out."""
+        """Return what tells this stream from others, as plain values; what is left to the checkpoint is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -129,7 +129,7 @@ class Suite:
     """By a task's name or a pattern for several (`refcoco*`)."""
 
     def task(self, name: str) -> SuiteTask:
-        """What the suite says of a task: the table of its name, or of the first pattern that it fits.
+        """Return what the suite says of a task: the table of its name, or of the first pattern that it fits.
 
         Raises:
             UsageError: there is none.
@@ -140,7 +140,7 @@ class Suite:
         raise UsageError(f"suite {self.name} has no task {name}: known: {', '.join(self.tasks)}")
 
     def method_settings(self, name: str, task: str) -> dict[str, Any]:
-        """What the suite says of a method on a task: its settings and, of the recipe, what methods may have for
+        """Return what the suite says of a method on a task: its settings and, of the recipe, what methods may have for
         themselves. The more particular table counts: a task's before the suite's, a name before a pattern.
         """
         settings: dict[str, Any] = {}
@@ -165,17 +165,17 @@ class _File:
 
 
 def suite_names() -> list[str]:
-    """Names of the built-in suites."""
+    """Return names of the built-in suites."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def suite_summary(name: str) -> str:
-    """What the built-in suite says of itself, in one line."""
+    """Return what the built-in suite says of itself, in one line."""
     return str(read_toml(_FOLDER / f"{name}.toml").get("about", ""))
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """The built-in suite of that name, or the one in the file where the path ends in `.toml`.
+    """Return the built-in suite of that name, or the one in the file where the path ends in `.toml`.
 
     Raises:
         UsageError: there is none, or with every mistake in it, each with the file and the key.
@@ -194,7 +194,7 @@ def load_suite(name_or_path: str) -> Suite:
 
 
 def split_method(method: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What of `values` are settings of the method, and what fields of the recipe that it may have for itself."""
+    """Return what of `values` are settings of the method, and what fields of the recipe that it may have for itself."""
     of_recipe = [name for name in PER_METHOD if name not in validate.hints(method)]
     return (
         {name: value for name, value in values.items() if name not in of_recipe},
@@ -203,7 +203,7 @@ def split_method(method: type, values: Mapping[str, Any]) -> tuple[dict[str, Any
 
 
 def check_method(method: str, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """What a table says of a method, converted to the types that it and the recipe have.
+    """Return what a table says of a method, converted to the types that it and the recipe have.
 
     Args:
         method: its name.
@@ -228,7 +228,7 @@ def check_method(method: str, values: Mapping[str, Any], prefix: str) -> dict[st
 
 
 def parse_value(text: str) -> Any:
-    """A value from the command line, as TOML writes it; what is no TOML is text."""
+    """Return a value from the command line, as TOML writes it; what is no TOML is text."""
     try:
         return toml.parse(f"value = {text}")["value"]
     except ValueError:
@@ -236,7 +236,7 @@ def parse_value(text: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """What a TOML file holds.
+    """Return what a TOML file holds.
 
     Raises:
         UsageError: it cannot be read.
@@ -248,7 +248,7 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def _suite(content: Mapping[str, Any]) -> Suite:
-    """Checks everything that a file holds, also of the tasks and methods that a command does not ask for."""
+    """Check everything that a file holds, also of the tasks and methods that a command does not ask for."""
     file = validate.build(_File, content, prefix="")
     mistakes = Mistakes()
     streams: dict[str, StreamSource] = {}
@@ -286,7 +286,7 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
 
 
 def _check_methods(methods: Mapping[str, dict[str, Any]], prefix: str, mistakes: Mistakes) -> None:
-    """Checks the tables of methods by their names; what a pattern says is checked where it is used."""
+    """Check the tables of methods by their names; what a pattern says is checked where it is used."""
     for method, values in methods.items():
         if "*" not in method:
             with mistakes.gathered():

@@ -73,11 +73,11 @@ class Tuned:
     values: Mapping[Pair, Mapping[str, Any]]
 
     def settings_of(self, task: str, method: str) -> Mapping[str, Any]:
-        """What the file says of a method on a task; nothing where it does not name them."""
+        """Return what the file says of a method on a task; nothing where it does not name them."""
         return self.values.get((task, method), {})
 
     def check_suite(self, suite: str) -> None:
-        """Checks that the settings are of this suite.
+        """Check that the settings are of this suite.
 
         Raises:
             UsageError: they are of another one.
@@ -89,7 +89,7 @@ class Tuned:
             )
 
     def check_budget(self, budget: str | None) -> None:
-        """Warns where the settings were tuned at other sizes than the methods are to have."""
+        """Warn where the settings were tuned at other sizes than the methods are to have."""
         if (budget or "none") != self.tuning.budget:
             _log.warning(
                 "%s was tuned with --budget %s, and this is %s: what is best at one size need not be at another",
@@ -99,11 +99,11 @@ class Tuned:
             )
 
     def missing(self, specs: Sequence[Spec]) -> list[Pair]:
-        """The tasks and methods of these runs that the file has no settings for."""
+        """Return the tasks and methods of these runs that the file has no settings for."""
         return [pair for pair in dict.fromkeys((spec.task, spec.method) for spec in specs) if pair not in self.values]
 
     def record_entry(self, spec: Spec) -> dict[str, Any] | None:
-        """What the run's record says of the file; None where the run has not, or not only, the file's values."""
+        """Return what the run's record says of the file; None where the run has not, or not only, the file's values."""
         values = self.settings_of(spec.task, spec.method)
         if not values or any(spec.method_settings[name] != value for name, value in values.items()):
             return None
@@ -126,7 +126,7 @@ class _Task:
 
 
 def read_tuned(path: Path) -> Tuned:
-    """The settings in a file.
+    """Return the settings in a file.
 
     Raises:
         UsageError: it is not there, or with every mistake in it, each with the file and the key.
@@ -156,7 +156,7 @@ def read_tuned(path: Path) -> Tuned:
 
 
 def check_mergeable(path: Path, tuning: Tuning) -> None:
-    """Checks that what this tuning finds may be added to the file, if there is one.
+    """Check that what this tuning finds may be added to the file, if there is one.
 
     Raises:
         UsageError: the file cannot be read, or is of another tuning.
@@ -178,7 +178,7 @@ def _shown(tuning: Tuning, name: str) -> str:
 
 
 def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any]], about: Mapping[Pair, str]) -> None:
-    """Writes settings, whole or not at all; keeps what a file of the same tuning says of other tasks and methods.
+    """Write settings, whole or not at all; keep what a file of the same tuning says of other tasks and methods.
 
     Args:
         path: the file.

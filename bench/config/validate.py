@@ -19,7 +19,7 @@ _INTEGERS = 10**18
 
 
 def build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
-    """An instance of the dataclass `cls` with `values` as its fields.
+    """Return an instance of the dataclass `cls` with `values` as its fields.
 
     Args:
         cls: a dataclass; its `__post_init__` may raise ValueError where a value makes no sense.
@@ -66,7 +66,7 @@ def check(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def hints(cls: type) -> dict[str, Any]:
-    """The type of each field that the dataclass takes, by name."""
+    """Return the type of each field that the dataclass takes, by name."""
     types = {}
     for field in dataclasses.fields(cls):
         if not field.init:

@@ -28,7 +28,7 @@ _ID = re.compile(r"[0-9a-f]{12}")
 
 
 def check(record: Record) -> None:
-    """Checks a record whose keys have the right types.
+    """Check a record whose keys have the right types.
 
     Raises:
         ValueError: with the key that holds what no run has measured.
@@ -45,7 +45,7 @@ def check(record: Record) -> None:
 
 
 def check_recordable(specs: Iterable[Spec]) -> None:
-    """Checks that records of these runs will be readable.
+    """Check that records of these runs will be readable.
 
     Raises:
         UsageError: with every key whose value no record may have.
@@ -60,7 +60,7 @@ def check_recordable(specs: Iterable[Spec]) -> None:
 
 
 def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
-    """A record, or a part of it, whose measured numbers and texts `check_values` takes.
+    """Return a record, or a part of it, whose measured numbers and texts `check_values` takes.
 
     Numbers that are too large become NaN, as those that are not finite are written; of a long text the end stays.
 
@@ -85,7 +85,7 @@ def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
 
 
 def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
-    """Checks each value in dataclasses, tables and lists by itself.
+    """Check each value in dataclasses, tables and lists by itself.
 
     Args:
         value: any of these.
@@ -112,7 +112,7 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
 
 
 def _is_too_large(value: float, keys: tuple[str, ...]) -> bool:
-    """Whether a number at this place of a record cannot have been measured. Settings may be any finite number."""
+    """Return whether a number at this place of a record is too large to have been measured; settings may be any."""
     if not abs(value) > MAX_SCORE or keys[0] == "spec":  # NaN is none
         return False
     of_metric = keys[0] == "scores" and (keys[1] in ("test", "floors", "splits") or keys[-2] == "scores")
@@ -166,6 +166,6 @@ def _check_scores(record: Record) -> None:
 
 
 def _is_saved_adapter(folder: str) -> bool:
-    """Whether it is a folder of the results folder's adapters: what lies elsewhere is not read."""
+    """Return whether it is a folder of the results folder's adapters: what lies elsewhere is not read."""
     parts = PurePosixPath(folder).parts
     return len(parts) == 2 and parts[0] == "adapters" and parts[1] != ".." and "\\" not in folder and "\0" not in folder

@@ -167,7 +167,7 @@ def _functions_of(scope: Mapping[str, Any], module: str) -> Iterator[FunctionTyp
 
 
 def _equal(a: CodeType, b: CodeType) -> bool:
-    """Whether two functions compile to the same, wherever in their files they stand."""
+    """Return whether two functions compile to the same, wherever in their files they stand."""
     if (a.co_code, a.co_names, len(a.co_consts)) != (b.co_code, b.co_names, len(b.co_consts)):
         return False
     pairs = zip(a.co_consts, b.co_consts, strict=True)

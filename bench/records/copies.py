@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def one_a_run(records: Mapping[str, Record]) -> list[Record]:
-    """The record of every run that counts: the one in the file named after the run, else the one that ended last.
+    """Return one record per run: the one in the file named after the run, else the one that ended last.
 
     Each says in `Record.file` where it lies, and what else there is of its run. Of two records that were made alike and
     still have different contents a warning names the files.
@@ -34,7 +34,7 @@ def one_a_run(records: Mapping[str, Record]) -> list[Record]:
 
 
 def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
-    """The record that counts, of those of one run."""
+    """Return the record that counts, of those of one run."""
     stem, record = max(files, key=lambda each: (each[0] == each[1].stem, each[1].finished, each[0]))
     others = {_content(b): (name, b) for name, b in files if b is not record}
     if others:
@@ -50,7 +50,7 @@ def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
 
 
 def made_otherwise(a: Record, b: Record) -> bool:
-    """Whether two records of the same run are of other code, encoders or data, as far as both say it."""
+    """Return whether two records of the same run are of other code, encoders or data, as far as both say it."""
     if b.provenance and provenance.differences(a.provenance, b.provenance):
         return True
     if provenance.scoring(a.provenance) != provenance.scoring(b.provenance):
@@ -59,7 +59,7 @@ def made_otherwise(a: Record, b: Record) -> bool:
 
 
 def other_data(a: Record, b: Record) -> bool:
-    """Whether two records of the same task and recipe are of other samples, as far as both say it."""
+    """Return whether two records of the same task and recipe are of other samples, as far as both say it."""
     if a.data is None or b.data is None:
         return False
     both_tell = a.data.splits is not None and b.data.splits is not None
@@ -71,7 +71,7 @@ def other_data(a: Record, b: Record) -> bool:
 
 
 def _set_aside(name: str, record: Record) -> bool:
-    """Whether `bench.records.store.write` gave this name to the earlier record of a run."""
+    """Return whether `bench.records.store.write` gave this name to the earlier record of a run."""
     stem, _, number = name.rpartition("~")
     return stem == record.stem and number.isdecimal()
 

@@ -34,7 +34,7 @@ _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def environment(device: str, threads: int, precision: str | None = None) -> Environment:
-    """The environment of this process, in which torch is loaded.
+    """Return the environment of this process, in which torch is loaded.
 
     Args:
         device: name of the device that computes.
@@ -64,7 +64,7 @@ def environment(device: str, threads: int, precision: str | None = None) -> Envi
 
 
 def other_machine(recorded: Environment, current: Environment) -> list[str]:
-    """What of a recorded environment rounds sums otherwise than here, as in "torch 2.12.0, here 2.13.0".
+    """Return what of a recorded environment rounds sums otherwise than here, as in "torch 2.12.0, here 2.13.0".
 
     Older records do not name their processor and instruction set, so that an equal machine cannot be told by them: the
     platform counts in their place.
@@ -85,7 +85,7 @@ def other_machine(recorded: Environment, current: Environment) -> list[str]:
 
 
 def processor() -> str:
-    """The name of the processor, as far as it is told."""
+    """Return the name of the processor, as far as it is told."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -106,7 +106,7 @@ def package_versions() -> dict[str, str]:
 
 
 def _git(*command: str) -> str | None:
-    """What git prints for the checkout that this package lies in; None where it lies in none."""
+    """Return what git prints for the checkout that this package lies in; None where it lies in none."""
     # An installed package may lie inside somebody else's checkout (a .venv): only the checkout's own top folder counts.
     if not (_CHECKOUT / ".git").exists():
         return None

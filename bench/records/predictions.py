@@ -25,7 +25,7 @@ Predictions = dict[int, dict[str, np.ndarray]]
 
 
 def keep(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nullcontext) -> None:
-    """Writes the predictions of a run, whole or not at all; `guard` is as for `bench.files.atomic_file`.
+    """Write the predictions of a run, whole or not at all; `guard` is as for `bench.files.atomic_file`.
 
     Raises:
         OSError: they cannot be written.
@@ -38,7 +38,7 @@ def keep(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nul
 
 
 def read(results: Path, spec: Spec) -> Predictions:
-    """The predictions that were kept of a run.
+    """Return the predictions that were kept of a run.
 
     Raises:
         BenchError: there are none, or they cannot be read.

@@ -26,7 +26,7 @@ over samples are left out."""
 
 
 def keep(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcontext) -> Path:
-    """Writes what the test samples of a run scored, scores as float32; whole or not at all.
+    """Write what the test samples of a run scored, scores as float32; whole or not at all.
 
     Args:
         scores: of all samples.
@@ -49,7 +49,7 @@ def keep(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcont
 
 
 def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """What every test sample of a run scored in one metric, and the number of the group that it belongs to.
+    """Return what every test sample of a run scored in one metric, and the number of the group that it belongs to.
 
     Returns:
         (samples,) and (samples,), all splits one after another; a sample without a group has one of its own. None where
@@ -84,7 +84,7 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _check(path: Path) -> None:
-    """Refuses an archive that would take too much memory: it may be a thousand times as large once unpacked."""
+    """Refuse an archive that would take too much memory: it may be a thousand times as large once unpacked."""
     check_file(path, _MAX_BYTES)
     with zipfile.ZipFile(path) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARRAYS:

@@ -32,12 +32,12 @@ Ordinal = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 def now() -> str:
-    """The time as records tell it: UTC, ISO 8601, to the second."""
+    """Return the time as records have it: UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def doc(text: str, default: Any = MISSING) -> Any:
-    """A dataclass field with a sentence that says what it holds."""
+    """Return a dataclass field with a sentence that says what it holds."""
     return dataclasses.field(default=default, metadata={"doc": text})
 
 
@@ -218,7 +218,7 @@ class Record:
     def failed(
         cls, spec: Spec, started: str, reason: str | None = None, environment: Environment | None = None
     ) -> Record:
-        """The record of a run that measured nothing; it finished when it began, until told otherwise."""
+        """Return the record of a run that measured nothing; it finished when it began, until changed."""
         missing = dict.fromkeys(("traceback", "scores", "parameters", "memory", "throughput", "times", "data"))
         return cls(
             schema=SCHEMA,
@@ -233,7 +233,7 @@ class Record:
         )
 
     def with_file(self, file: RecordFile) -> Record:
-        """Says of this record where it lies, and returns it."""
+        """Note where this record is stored, and return it."""
         object.__setattr__(self, "file", file)
         return self
 
@@ -293,7 +293,7 @@ def _stem(spec: Spec, run_id: str) -> str:
 
 
 def dumps(record: Record) -> str:
-    """The record as JSON. Numbers that are not finite become null, since JSON has none."""
+    """Return the record as JSON. Numbers that are not finite become null, since JSON has none."""
     return json.dumps(plain(asdict(record)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -16,7 +16,7 @@ _MOST_SEED = 2**32 - 1  # NumPy's
 
 
 def specification(record: Record, path: str | Path) -> Spec:
-    """The specification of a record, which may have been edited by hand.
+    """Return the specification of a record, which may have been edited by hand.
 
     Args:
         record: of a run.

@@ -33,7 +33,7 @@ class TornError(BenchError):
 
 
 def write(record: Record, results: Path) -> Path:
-    """Writes the record below the results folder, whole or not at all, in place of an earlier one of the same run.
+    """Write the record below the results folder, whole or not at all, in place of an earlier one of the same run.
 
     An earlier one that was made with other code, encoders or data stays beside it: see `set_aside`. Measured numbers
     that are too large for `read` are written as those that are not finite.
@@ -49,7 +49,7 @@ def write(record: Record, results: Path) -> Path:
 
 
 def set_aside(results: Path, spec: Spec, newer: Record) -> None:
-    """Gives the earlier record of a run another name where it must not be written over.
+    """Give the earlier record of a run another name where it must not be written over.
 
     That is where it was made with other code, encoders or data, where it is of a finished run and the newer one of a
     failed one, or of a trial, whose scores are of the validation split, and where this version cannot read it, as one
@@ -88,13 +88,13 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
 
 
 def _to_keep(earlier: Record, newer: Record) -> bool:
-    """Whether a record of a run holds what a newer one does not."""
+    """Return whether a record of a run holds what a newer one does not."""
     differs = newer.status == "failed" or earlier.is_trial != newer.is_trial
     return (earlier.status == "ok" and differs) or made_otherwise(earlier, newer)
 
 
 def read(path: Path) -> Record:
-    """The record in a file.
+    """Return the record in a file.
 
     Raises:
         BenchError: the file is no record, or one of a later schema; with the file and the key.
@@ -114,7 +114,7 @@ def _read(place: str) -> Record:
 
 
 def read_all(results: Path) -> list[Record]:
-    """A record of each run in a results folder, oldest first, but for trials of `bench tune`: they have no test scores.
+    """Return a record of each run in a results folder, oldest first, but for trials of `bench tune`.
 
     Files that are no records are left out with a warning. Where several hold records of one run,
     `bench.records.copies` says which counts. A folder that is not there holds none.
@@ -154,7 +154,7 @@ def read_some(results: Path) -> list[Record]:
 
 
 def record_of(results: Path, spec: Spec) -> Record | None:
-    """The record of a run, if there is one; one that is cut short counts as none, with a warning.
+    """Return the record of a run, if there is one; one that is cut short counts as none, with a warning.
 
     Raises:
         BenchError: the file is whole but no record that this version reads, and is not to be written over.
@@ -182,7 +182,7 @@ def checksum_of_finished(results: Path, spec: Spec) -> str:
 
 
 def find(results: Path, spec: Spec) -> Path | None:
-    """The file that holds the record of this run, if there is one: that of its name, or a copy with its id in the name.
+    """Return the file of this run's record, if there is one: that of its name, or a copy with its id in the name.
 
     A record that was set aside is none.
     """
@@ -194,7 +194,7 @@ def find(results: Path, spec: Spec) -> Path | None:
 
 
 def check_writable(results: Path) -> None:
-    """Makes the results folder and tries to write there; removes what killed processes have left there half written.
+    """Make the results folder and check that it can be written; remove what killed processes left half written.
 
     Raises:
         BenchError: that does not work.
@@ -211,7 +211,7 @@ def check_writable(results: Path) -> None:
 
 
 def checkpoint(results: Path, spec: Spec) -> Path:
-    """Where a run keeps its state from epoch to epoch."""
+    """Return where a run keeps its state from epoch to epoch."""
     return results / CHECKPOINTS / f"{stem(spec)}.pt"
 
 

@@ -23,7 +23,7 @@ from bench.config.describe import assignments, data_title
 from bench.config.recipe import PER_METHOD, per_method
 from bench.records.provenance import scoring
 from bench.records.schema import Record, Scores
-from bench.report.held import Held, Seen
+from bench.report.run_data import DataOfRuns, RunData
 
 RATES = ("lr_adapter", "lr_head")  # what names no row where it was tuned
 
@@ -48,10 +48,10 @@ class Row:
         return _finite(scores.test.get(metric) for scores in self._scores)
 
     def measures(self, part: str, name: str) -> list[float]:
-        """One measure of all seeds that have it, as a finite number: `measures("memory", "train_peak")`."""
+        """Return one measure of all seeds that have it, as a finite number: `measures("memory", "train_peak")`."""
         if (part, name) not in self._measures:
             measured = [getattr(record, part) for record in self.records]
-            self._measures[part, name] = _finite(getattr(each, name) for each in measured if each)
+            self._measures[part, name] = _finite(getattr(entry, name) for entry in measured if entry)
         return self._measures[part, name]
 
     @cached_property
@@ -60,7 +60,7 @@ class Row:
         return {}
 
     def of_split(self, split: str, metric: str) -> list[float]:
-        """One score on one split, of all seeds that have it, as a finite number."""
+        """Return one score on one split, of all seeds that have it, as a finite number."""
         return _finite((scores.splits or {}).get(split, {}).get(metric) for scores in self._scores)
 
     @cached_property
@@ -79,7 +79,7 @@ class Table:
     failed: list[Record]
     controls: tuple[Row, ...] = ()
     """Runs of the same task and condition whose other streams told nothing."""
-    held: Held | None = None
+    run_data: RunData | None = None
     """The data of all runs; None where all failed before it was read."""
 
     @cached_property
@@ -91,8 +91,8 @@ class Table:
     def metrics(self) -> list[str]:
         """The metrics of the task, the primary one first."""
         scores = [record.scores for record in self.records if record.scores]
-        primary = [each.metric for each in scores]
-        return list(dict.fromkeys([*primary, *(name for each in scores for name in each.test)]))
+        primary = [entry.metric for entry in scores]
+        return list(dict.fromkeys([*primary, *(name for entry in scores for name in entry.test)]))
 
     @cached_property
     def splits(self) -> list[str]:
@@ -113,11 +113,11 @@ class Table:
     @cached_property
     def beneath(self) -> list[tuple[str, float]]:
         """Names and primary scores of what stands below the methods and is not ranked: floors and controls."""
-        found = [(f"floor: {name}", value) for name, value in self.floors.items()]
+        collected = [(f"floor: {name}", value) for name, value in self.floors.items()]
         for row in self.controls:
             seeds = len(row.records)
-            found.append((f"{row.label}, {seeds} seed{'s' * (seeds > 1)}", fmean(row.primary)))
-        return sorted(found, key=lambda each: -each[1])
+            collected.append((f"{row.label}, {seeds} seed{'s' * (seeds > 1)}", fmean(row.primary)))
+        return sorted(collected, key=lambda entry: -entry[1])
 
 
 @dataclass(frozen=True)
@@ -137,64 +137,64 @@ class Section:
 
 
 def sections(records: Iterable[Record]) -> list[Section]:
-    """The records by suite, data, condition and task."""
-    found = []
+    """Return the records by suite, data, condition and task."""
+    collected = []
     for of_data in _grouped(records, lambda record: _key([record.spec.suite, record.spec.data])):
         spec = of_data[0].spec
         of_tasks = _grouped(sorted(of_data, key=_task), _task)
         tables = sorted((table for of_task in of_tasks for table in _tables(of_task)), key=_changed)  # "" comes first
         for of_change in _grouped(tables, _changed):
-            found.append(Section(spec.suite, spec.data, of_change[0].changed, of_change))
-    return _with_controls(found)
+            collected.append(Section(spec.suite, spec.data, of_change[0].changed, of_change))
+    return _with_controls(collected)
 
 
-def _with_controls(found: list[Section]) -> list[Section]:
-    """The sections, with controls of one modality moved into the tables of the whole runs that they belong to."""
-    whole = [section for section in found if not section.data.get("streams")]
-    beside = {_place(section, table) for section in whole for table in section.tables if table.rows}
+def _with_controls(collected: list[Section]) -> list[Section]:
+    """Return the sections, with one-modality controls moved into the tables of the runs that they belong to."""
+    whole = [section for section in collected if not section.data.get("streams")]
+    places = {_place(section, table) for section in whole for table in section.tables if table.rows}
     controls: dict[bytes, list[Row]] = {}
     failed: dict[bytes, list[Record]] = {}
-    alone = []
-    for section in found:
+    only_controls = []
+    for section in collected:
         if not (only := section.data.get("streams")):
             continue
-        kept = []
+        remaining = []
         for table in section.tables:
-            if (place := _place(section, table)) not in beside:
-                kept.append(table)
+            if (place := _place(section, table)) not in places:
+                remaining.append(table)
                 continue
-            told = f"{' and '.join(only)} only"
-            rows = [replace(row, label=f"control: {row.label}, {told}") for row in table.rows]
+            streams = f"{' and '.join(only)} only"
+            rows = [replace(row, label=f"control: {row.label}, {streams}") for row in table.rows]
             controls.setdefault(place, []).extend(rows)
             failed.setdefault(place, []).extend(table.failed)
-        if kept:
-            alone.append(replace(section, tables=kept))
+        if remaining:
+            only_controls.append(replace(section, tables=remaining))
 
     def joined(section: Section, table: Table) -> Table:
         place = _place(section, table)
         return replace(table, controls=tuple(controls.get(place, ())), failed=[*table.failed, *failed.get(place, ())])
 
     moved = [replace(section, tables=[joined(section, table) for table in section.tables]) for section in whole]
-    return moved + alone
+    return moved + only_controls
 
 
 def _place(section: Section, table: Table) -> bytes:
-    """What a table and its controls have in common."""
+    """Return what a table and its controls have in common."""
     data = {name: value for name, value in section.data.items() if name != "streams"}
     return _key([section.suite, data, table.task, table.condition])
 
 
 def _tables(records: list[Record]) -> list[Table]:
-    """The tables of one task on one data set, one for each condition and the samples that the runs saw."""
-    seen = Seen(records, lambda record: _key(_condition(record)))
+    """Return the tables of one task on one data set, one for each condition and the samples that the runs saw."""
+    data_of_runs = DataOfRuns(records, lambda record: _key(_condition(record)))
 
     def choice(record: Record) -> dict[str, Any]:
-        held = seen.of(record)
-        return {**_condition(record), **(held.source if held else {})}
+        run_data = data_of_runs.of(record)
+        return {**_condition(record), **(run_data.source if run_data else {})}
 
     def samples(record: Record) -> dict[str, str]:
-        held = seen.of(record)
-        return held.samples if held else {}
+        run_data = data_of_runs.of(record)
+        return run_data.samples if run_data else {}
 
     return [
         Table(
@@ -203,22 +203,22 @@ def _tables(records: list[Record]) -> list[Table]:
             changed=assignments({**changes, **other_splits}),
             rows=_rows([record for record in group if record.test_score is not None]),
             failed=[record for record in group if record.test_score is None],
-            held=seen.of(group[0]),
+            run_data=data_of_runs.of(group[0]),
         )
-        for alike, condition, changes in _told_apart(records, choice)
-        for group, of_splits, other_splits in _told_apart(alike, samples)
+        for alike, condition, changes in _by_choice(records, choice)
+        for group, of_splits, other_splits in _by_choice(alike, samples)
     ]
 
 
 def _rows(records: list[Record]) -> list[Row]:
-    """The rows of one table."""
+    """Return the rows of one table."""
     rows = []
-    for its in _grouped(records, lambda record: record.spec.method):
-        method = its[0].spec.method
-        told = _told_apart(its, _method_settings)
-        whole = [_label(method, changes) for _, _, changes in told]
-        short = [_label(method, _without_tuned(changes, group)) for group, _, changes in told]
-        for (group, settings, _), name, long in zip(told, short, whole, strict=True):
+    for group in _grouped(records, lambda record: record.spec.method):
+        method = group[0].spec.method
+        choices = _by_choice(group, _method_settings)
+        whole = [_label(method, changes) for _, _, changes in choices]
+        short = [_label(method, _without_tuned(changes, group)) for group, _, changes in choices]
+        for (group, settings, _), name, long in zip(choices, short, whole, strict=True):
             rows.append(Row(name if short.count(name) == 1 else long, settings, group))
     return rows
 
@@ -228,15 +228,15 @@ def _label(method: str, changes: Mapping[str, Any]) -> str:
 
 
 def _without_tuned(changes: Mapping[str, Any], group: list[Record]) -> dict[str, Any]:
-    """What a row changes but its learning rates, where they were tuned."""
+    """Return what a row changes but its learning rates, where they were tuned."""
     tuned = all(record.tuned for record in group)
     return {name: value for name, value in changes.items() if not (tuned and name in RATES)}
 
 
-def _told_apart(
+def _by_choice(
     records: list[Record], choice: Callable[[Record], dict[str, Any]]
 ) -> list[tuple[list[Record], dict[str, Any], dict[str, Any]]]:
-    """The records by what was chosen for them, with the choice and what it changes of the most frequent one.
+    """Return the records by what was chosen for them, with the choice and what it changes of the most frequent one.
 
     Of several choices as frequent as one another the first counts.
     """
@@ -247,12 +247,12 @@ def _told_apart(
 
 
 def _method_settings(record: Record) -> dict[str, Any]:
-    """The settings of the run's method, and what it has of the recipe for itself."""
+    """Return the settings of the run's method, and what it has of the recipe for itself."""
     return {**record.spec.settings, **per_method(record.spec.recipe)}
 
 
 def _condition(record: Record) -> dict[str, Any]:
-    """All that a run's specification fixes but suite, task, data, method and seed, flat, with the keys of --set.
+    """Return all that a run's specification fixes but suite, task, data, method and seed, flat, with the keys of --set.
 
     And the scoring rule of its task, where that is not the first.
     """
@@ -267,12 +267,12 @@ def _condition(record: Record) -> dict[str, Any]:
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:
-    """Those values that are there and finite: others are gaps, which `bench.report.notes` names."""
+    """Return those values that are there and finite: others are gaps, which `bench.report.notes` names."""
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are not as usual."""
+    """Return the values that are not as usual."""
     return {key: values.get(key, "unset") for key in {**values, **usual} if values.get(key) != usual.get(key)}
 
 
@@ -289,7 +289,7 @@ def _key(value: Any) -> bytes:
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
-    """The items with equal keys together, all in the order in which they come."""
+    """Return the items with equal keys together, all in the order in which they come."""
     groups: dict[Hashable, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

@@ -57,8 +57,8 @@ def leaderboard(
     """
     tables = [task.table for board in boards for task in board.tasks]
     failed = sum(len(table.failed) for table in tables)
-    done = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
-    runs = len(done) + failed
+    finished = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
+    runs = len(finished) + failed
     counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
     parts = ["# Leaderboard", counts, _legend(reference)]
     for board in boards:
@@ -121,7 +121,7 @@ def _place(standing: Standing) -> str:
 
 
 def interval(bounds: Interval | None, pattern: str = ".2f") -> str:
-    """An interval as text: "68.10 to 71.90"."""
+    """Return an interval as text: "68.10 to 71.90"."""
     return f"{bounds.low:{pattern}} to {bounds.high:{pattern}}" if bounds else NONE
 
 
@@ -153,7 +153,10 @@ def _costs(standing: Standing) -> list[str]:
             for _, part, name, unit, pattern in _COSTS
         ),
         _merged(row),
-        *(score([each.compute(standing.mean, round(adapter[0]))]) if adapter else NONE for each in TRADE_OFFS.values()),
+        *(
+            score([trade_off.compute(standing.mean, round(adapter[0]))]) if adapter else NONE
+            for trade_off in TRADE_OFFS.values()
+        ),
     ]
 
 
@@ -167,14 +170,14 @@ def _merged(row: Row) -> str:
 
 
 def _metrics_table(table: Table) -> Iterable[str]:
-    """The other metrics, and where a task has several test splits each split by itself, as mean ± deviation."""
+    """Yield the other metrics, and where a task has several test splits each split by itself, as mean ± deviation."""
     if len(table.splits) > 2:
         columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
         header = [f"{metric} {split}" for split, metric in columns]
         lines = [[row.of_split(split, metric) for split, metric in columns] for row in table.rows]
         yield _deviations(table, header, lines)
-    if others := table.metrics[1:]:
-        yield _deviations(table, others, [[row.secondary(metric) for metric in others] for row in table.rows])
+    if secondary := table.metrics[1:]:
+        yield _deviations(table, secondary, [[row.secondary(metric) for metric in secondary] for row in table.rows])
 
 
 def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Sequence[float]]]) -> str:
@@ -186,20 +189,20 @@ def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Se
 
 
 def _overall_table(board: SectionBoard) -> str:
-    """Methods by tasks; ranks and mean gains are of those that every task has, since others do not compare."""
+    """Return methods by tasks; ranks and mean gains are of those that every task has, since others do not compare."""
     ranks = {rank.label: rank for rank in board.ranks}
     of_tasks = [{standing.row.label: standing for standing in task.standings} for task in board.tasks]
     labels = dict.fromkeys([*ranks, *(label for standings in of_tasks for label in standings)])
     lines = []
     for label in labels:
-        found = [standings.get(label) for standings in of_tasks]
-        gains = [standing.gain for standing in found if standing and standing.gain]
+        of_label = [standings.get(label) for standings in of_tasks]
+        gains = [standing.gain for standing in of_label if standing and standing.gain]
         percents = [gain.percent for gain in gains if gain.percent is not None]
         complete = len(gains) == len(of_tasks)
         lines.append(
             [
                 label,
-                *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in found),
+                *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in of_label),
                 f"{ranks[label].mean:.2f}" if label in ranks else NONE,
                 interval(ranks[label].interval) if label in ranks else NONE,
                 f"{statistics.fmean(gain.points for gain in gains):+.2f}" if complete else NONE,

@@ -8,49 +8,55 @@ from collections.abc import Iterator
 
 from bench.report.formatting import NONE, score
 from bench.report.grouping import Row, Section, Table
-from bench.report.held import Held
+from bench.report.run_data import RunData
 from bench.text import markdown
 
 
 def multi_task_tables(section: Section) -> Iterator[tuple[str, str]]:
-    """The heading and the table, in Markdown, of every task that was also trained for a target alone (`task:target`).
+    """Yield heading and table, in Markdown, of every task that was also trained for single targets (`task:target`).
 
     Both are compared by the primary score of the task for that target, over the seeds that both have, and not at all
     where their test splits held other samples.
     """
     tables = {table.task: table for table in section.tables}
     for task, table in tables.items():
-        alone = {name.partition(":")[2]: other for name, other in tables.items() if name.startswith(f"{task}:")}
-        if lines := [line for row in table.rows for line in _lines(row, table, alone)]:
+        single_tables = {
+            name.partition(":")[2]: single for name, single in tables.items() if name.startswith(f"{task}:")
+        }
+        if lines := [line for row in table.rows for line in _lines(row, table, single_tables)]:
             header = ["method", "target", "score", "together", "alone", "difference", "seeds"]
             yield f"{task}, one model for all targets against one for each", markdown.table(header, lines)
 
 
-def _lines(row: Row, own: Table, alone: dict[str, Table]) -> Iterator[list[str]]:
-    """A line for each target that the row's method was also trained for alone."""
-    for target, table in alone.items():
-        other = next((other for other in table.rows if other.label == row.label), None)
-        if other is None or not table.metrics:
+def _lines(row: Row, joint_table: Table, single_tables: dict[str, Table]) -> Iterator[list[str]]:
+    """Yield a line for each target that the row's method was also trained for alone."""
+    for target, table in single_tables.items():
+        single = next((candidate for candidate in table.rows if candidate.label == row.label), None)
+        if single is None or not table.metrics:
             continue
         metric = table.metrics[0]
-        together, single = _by_seed(row, metric), _by_seed(other, metric)
-        seeds = sorted(together.keys() & single.keys()) if _same_test(own.held, table.held) else []
-        differences = [together[seed] - single[seed] for seed in seeds]
+        joint_scores, single_scores = _by_seed(row, metric), _by_seed(single, metric)
+        seeds = (
+            sorted(joint_scores.keys() & single_scores.keys())
+            if _same_test(joint_table.run_data, table.run_data)
+            else []
+        )
+        differences = [joint_scores[seed] - single_scores[seed] for seed in seeds]
         yield [
             row.label,
             target,
             metric,
-            score([together[seed] for seed in seeds], with_deviation=True),
-            score([single[seed] for seed in seeds], with_deviation=True),
+            score([joint_scores[seed] for seed in seeds], with_deviation=True),
+            score([single_scores[seed] for seed in seeds], with_deviation=True),
             f"{statistics.fmean(differences):+.2f}" if differences else NONE,
             str(len(seeds)),
         ]
 
 
-def _same_test(one: Held | None, other: Held | None) -> bool:
-    return one is not None and other is not None and one.same_test(other)
+def _same_test(a: RunData | None, b: RunData | None) -> bool:
+    return a is not None and b is not None and a.same_test(b)
 
 
 def _by_seed(row: Row, metric: str) -> dict[int, float]:
-    found = {r.spec.seed: r.scores.test.get(metric, math.nan) for r in row.records if r.scores}
-    return {seed: score for seed, score in found.items() if math.isfinite(score)}
+    scores = {r.spec.seed: r.scores.test.get(metric, math.nan) for r in row.records if r.scores}
+    return {seed: score for seed, score in scores.items() if math.isfinite(score)}

@@ -17,7 +17,7 @@ from bench.report.origins import origins
 
 
 def notes(table: Table) -> list[str]:
-    """A line each, as plain text."""
+    """Return a line each, as plain text."""
     records = table.records
     lines = [f"All rows: {assignments(table.condition)}"]
     deviations = dict.fromkeys(words for record in records for words in record.spec.deviations)
@@ -25,10 +25,10 @@ def notes(table: Table) -> list[str]:
     environments = [record.environment for record in records if record.environment]
     machines = sorted(
         {
-            (f"{each.processes} x " if (each.processes or 1) > 1 else "")
-            + f"{each.device} ({each.threads} threads"
-            + (f", {each.jobs} runs at a time)" if (each.jobs or 1) > 1 else ")")
-            for each in environments
+            (f"{environment.processes} x " if (environment.processes or 1) > 1 else "")
+            + f"{environment.device} ({environment.threads} threads"
+            + (f", {environment.jobs} runs at a time)" if (environment.jobs or 1) > 1 else ")")
+            for environment in environments
         }
     )
     if machines:
@@ -48,20 +48,20 @@ def notes(table: Table) -> list[str]:
 
 
 def _not_finite(record: Record) -> list[str]:
-    """What a record has measured that is no finite number, by the names of its keys."""
+    """Return what a record has measured that is no finite number, by the names of its keys."""
     scores, parts = record.scores, ("parameters", "memory", "throughput", "times")
     measured = {part: vars(getattr(record, part)) for part in parts if getattr(record, part)}
-    found = {f"{part}.{name}": value for part, values in measured.items() for name, value in values.items()}
+    values = {f"{part}.{name}": value for part, values in measured.items() for name, value in values.items()}
     if scores:
-        found |= {f"scores.test.{name}": value for name, value in scores.test.items()}
-        found |= {f"scores.floors.{name}": value for name, value in scores.floors.items()}
+        values |= {f"scores.test.{name}": value for name, value in scores.test.items()}
+        values |= {f"scores.floors.{name}": value for name, value in scores.floors.items()}
         for split, of_split in (scores.splits or {}).items():
-            found |= {f"scores.splits.{split}.{name}": value for name, value in of_split.items()}
-    return [name for name, value in found.items() if isinstance(value, float) and not math.isfinite(value)]
+            values |= {f"scores.splits.{split}.{name}": value for name, value in of_split.items()}
+    return [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
 
 
 def skipped_samples(records: Iterable[Record]) -> list[str]:
-    """How many samples were skipped in how many runs, in a line; none where every sample was read."""
+    """Return how many samples were skipped in how many runs, in a line; none where every sample was read."""
     skipped = Counter(record.data.skipped for record in records if record.data)
     if not any(skipped):
         return []
@@ -81,7 +81,7 @@ def _earlier_rule(table: Table) -> Iterator[str]:
 
 
 def row_notes(table: Table) -> list[str]:
-    """The settings of each row, and the file that they were tuned in, a line each."""
+    """Return the settings of each row, and the file that they were tuned in, a line each."""
     return [f"{row.label}: {assignments(row.settings)}{_tuned(row)}" for row in table.rows]
 
 

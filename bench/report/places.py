@@ -9,14 +9,14 @@ from bench.report.grouping import sections
 
 
 def places(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """The title of the section of each record, and the label of its row; the method's name where the run failed.
+    """Return the title of the section of each record, and the label of its row; the method's name where the run failed.
 
     A table of the leaderboard is one task of a section: records of one task with equal titles and labels are a row.
     """
-    found: dict[int, tuple[str, str]] = {}
+    by_record: dict[int, tuple[str, str]] = {}
     for section in sections(records):
         for table in section.tables:
             for row in (*table.rows, *table.controls):
-                found |= {id(record): (section.title, row.label) for record in row.records}
-            found |= {id(record): (section.title, record.spec.method) for record in table.failed}
-    return [found[id(record)] for record in records]
+                by_record |= {id(record): (section.title, row.label) for record in row.records}
+            by_record |= {id(record): (section.title, record.spec.method) for record in table.failed}
+    return [by_record[id(record)] for record in records]

@@ -36,14 +36,14 @@ class Power:
 
 
 def powers(
-    boards: Sequence[SectionBoard], gain: float, wanted: float = 0.8, comparisons: int | None = None
+    boards: Sequence[SectionBoard], gain: float, power: float = 0.8, comparisons: int | None = None
 ) -> Iterator[Power]:
-    """What every method of every table needs that shares two seeds or more with the reference of the boards.
+    """Yield what every method of every table needs that shares two seeds or more with the reference of the boards.
 
     Args:
         boards: of the records.
         gain: true gain over the reference, in points.
-        wanted: how probably it is to be found by the paired t-test.
+        power: how probably it is to be found by the paired t-test.
         comparisons: methods that are compared with the reference in one table: the test's level is 0.05 divided by it,
             the first step of Holm's correction; None for as many as the table has.
     """
@@ -52,16 +52,16 @@ def powers(
             gains = {s.row.label: s.gain for s in task.standings if s.gain and s.gain.deviation is not None}
             alpha = stats.ALPHA / (comparisons or max(len(gains), 1))
             name = " ".join(filter(None, [task.table.task, board.section.changed]))
-            for label, found in gains.items():
-                deviation = found.deviation or 0.0
-                between = stats.deviation_interval(deviation, found.seeds)
-                low, high = (stats.seeds_needed(gain, end, wanted, alpha) for end in between)
+            for label, observed in gains.items():
+                deviation = observed.deviation or 0.0
+                bounds = stats.deviation_interval(deviation, observed.seeds)
+                low, high = (stats.seeds_needed(gain, end, power, alpha) for end in bounds)
                 yield Power(
                     task=name,
                     method=label,
-                    seeds=found.seeds,
+                    seeds=observed.seeds,
                     deviation=deviation,
-                    needed=stats.seeds_needed(gain, deviation, wanted, alpha),
+                    needed=stats.seeds_needed(gain, deviation, power, alpha),
                     needed_between=(low, high),
-                    smallest={seeds: stats.smallest_gain(deviation, seeds, wanted, alpha) for seeds in SEEDS},
+                    smallest={seeds: stats.smallest_gain(deviation, seeds, power, alpha) for seeds in SEEDS},
                 )

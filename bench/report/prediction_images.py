@@ -36,14 +36,14 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     """
     record = _find(run, results)
     spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
-    kept = predictions.read(results, spec)
+    saved = predictions.read(results, spec)
     task = task_of(spec)
     inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
     split = task.test_splits[0]
     samples = open_samples(task, spec.data, data_root, inputs, split)
-    chosen = sorted({list(kept)[round(i)] for i in np.linspace(0, len(kept) - 1, min(count, len(kept)))})
+    chosen = sorted({list(saved)[round(i)] for i in np.linspace(0, len(saved) - 1, min(count, len(saved)))})
     try:
-        drawn = [task.draw(samples, number, kept[number]) for number in chosen]
+        drawn = [task.draw(samples, number, saved[number]) for number in chosen]
     except (LookupError, TypeError, ValueError) as error:
         raise BenchError(f"the predictions of {spec.label} do not fit its data: {error}; --rerun makes them") from error
     title = draw.text(f"{record.label}, {split} split, suite {spec.suite}", max(480, drawn[0].width), size=18)
@@ -52,10 +52,10 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
 
 
 def _find(run: str, results: Path) -> Record:
-    found = {record.id: record for record in store.read_all(results) if record.id.startswith(run)}
-    if len(found) != 1:
-        several = f"{len(found)} runs begin so: {', '.join(found)}" if found else "there is none"
+    matches = {record.id: record for record in store.read_all(results) if record.id.startswith(run)}
+    if len(matches) != 1:
+        several = f"{len(matches)} runs begin so: {', '.join(matches)}" if matches else "there is none"
         folder = escape.line(str(results / store.FOLDER))
         raise UsageError(f"--run {run}: {several} in {folder}; the ids end the records' names")
-    (record,) = found.values()
+    (record,) = matches.values()
     return record

@@ -40,45 +40,45 @@ LEGEND = "Ratios are within each round, with their quartiles; a speed above 1 is
 
 
 def terminal(records: Sequence[Efficiency]) -> str:
-    """The tables of some records for a terminal."""
+    """Return the tables of some records for a terminal."""
     parts = []
-    for title, own in _groups(records):
-        tables = [text_table(_HEADER, _lines(own), "lr"), text_table(_RATIOS, _ratios(own), "lr")]
+    for title, group in _groups(records):
+        tables = [text_table(_HEADER, _lines(group), "lr"), text_table(_RATIOS, _ratios(group), "lr")]
         parts.append("\n\n".join([*map(escape.line, title), *tables]))
     return "\n\n".join(parts)
 
 
 def page(records: Sequence[Efficiency]) -> str:
-    """All records in Markdown, by task and device; below them what the CoLA paper reports of its own costs."""
+    """Return all records in Markdown, by task and device; below them what the CoLA paper reports of its own costs."""
     parts = ["# What methods cost", ABOUT, LEGEND]
-    for title, own in _groups(records):
+    for title, group in _groups(records):
         heading, common = title
         parts += [markdown.heading(2, heading), markdown.paragraph(common)]
-        parts += [markdown.table(_HEADER, _lines(own)), markdown.table(_RATIOS, _ratios(own)), _environment(own)]
+        parts += [markdown.table(_HEADER, _lines(group)), markdown.table(_RATIOS, _ratios(group)), _environment(group)]
     return "\n\n".join([*parts, _elsewhere()]) + "\n"
 
 
 def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[tuple[str, str], list[Efficiency]]]:
-    """Records that can be compared, the one that others are compared with first, with title and what they share."""
+    """Yield groups of comparable records, the reference first, each with a title and what they share."""
     groups: dict[tuple[str, str, str, int, str], list[Efficiency]] = {}
     for record in records:
         spec = record.spec
         key = spec.task, spec.suite, record.environment.device, record.batch_size, _common(record)
         groups.setdefault(key, []).append(record)
-    for (task, suite, device, size, common), own in sorted(groups.items()):
+    for (task, suite, device, size, common), group in sorted(groups.items()):
         title = f"{task} of suite {suite} on {device}, {size} {'sample' if size == 1 else 'samples'} a step"
-        yield (title, common), sorted(own, key=lambda record: record.spec.method != record.against.method)
+        yield (title, common), sorted(group, key=lambda record: record.spec.method != record.against.method)
 
 
 def _common(record: Efficiency) -> str:
-    """What of the specification costs depend on besides the method."""
+    """Return what of the specification costs depend on besides the method."""
     streams = [f"{name}: {assignments(source)}" for name, source in record.spec.streams.items()]
     recipe = {name: value for name, value in record.spec.recipe.items() if name in _OF_RECIPE}
     return "; ".join([*streams, f"recipe: {assignments(recipe)}"])
 
 
 def _labels(records: Sequence[Efficiency]) -> list[str]:
-    """What each is called: its method, with all settings where there are several of that method."""
+    """Return what each is called: its method, with all settings where there are several of that method."""
     methods = [record.spec.method for record in records]
     return [
         f"{method} ({assignments(record.spec.settings)})" if methods.count(method) > 1 else method
@@ -121,18 +121,18 @@ def _ratios(records: Sequence[Efficiency]) -> list[list[str]]:
 
 
 def _environment(records: Sequence[Efficiency]) -> str:
-    """What the records of a group ran on, each once."""
-    told = {
+    """Return what the records of a group ran on, each once."""
+    columns = {
         f"torch {record.environment.versions.get('torch', '?')}, {record.environment.threads} CPU threads, "
         f"rounds: {record.rounds}, commit {record.environment.commit}"
         f"{' and changes' if record.environment.dirty else ''}"
         for record in records
     }
-    return markdown.bullets(sorted(told))
+    return markdown.bullets(sorted(columns))
 
 
 def _elsewhere() -> str:
-    """The paper's own costs, which were measured on other hardware and with other code."""
+    """Return the paper's own costs, which were measured on other hardware and with other code."""
     rows = published("costs")
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     lines = [

@@ -20,7 +20,7 @@ what CoLA costs against LoRA; `elsewhere`: PEFT's own comparison, on a language 
 
 
 def published(group: Group = "results") -> list[dict[str, Any]]:
-    """The figures of a group, as `published.toml` has them: a row a method, task and metric, in the order of the file.
+    """Return the figures of a group in `published.toml`: a row per method, task and metric, in the order of the file.
 
     Args:
         group: which figures.
@@ -51,5 +51,5 @@ def published(group: Group = "results") -> list[dict[str, Any]]:
 
 
 def published_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What must stand beside rows of `published`: how their scores were computed otherwise than ours, each once."""
+    """Return notes on rows of `published`: how their scores were computed differently from ours, each note once."""
     return [note for note in dict.fromkeys(row.get("note", "") for row in rows) if note]

@@ -116,19 +116,19 @@ class SectionBoard:
 
 
 def boards(records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE) -> list[SectionBoard]:
-    """The records judged, as the leaderboard tells them.
+    """Return the records judged, as the leaderboard tells them.
 
     Args:
         records: of whatever runs.
         results: their results folder, where the scores of single samples lie; None to go without these.
         reference: label of the row that gains are over; tables without it have none.
     """
-    found = []
+    result = []
     for section in sections(records):
         scores = {table.task: [_RowScores(row, results) for row in table.rows] for table in section.tables}
         tasks = [TaskBoard(table, _standings(scores[table.task], reference)) for table in section.tables]
-        found.append(SectionBoard(section, tasks, _ranks(list(scores.values()))))
-    return found
+        result.append(SectionBoard(section, tasks, _ranks(list(scores.values()))))
+    return result
 
 
 def check_reference(boards: Sequence[SectionBoard], reference: str) -> None:
@@ -150,12 +150,12 @@ class _SampleScores:
     groups: np.ndarray
 
 
-def _joined(found: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
+def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
     """Scores (M, S, N) of M rows, and the groups of the N samples; None where one has none, or other samples."""
-    there = [each for each in found if each is not None]
-    if len(there) < len(found) or not all(np.array_equal(each.groups, there[0].groups) for each in there):
+    present = [row for row in rows if row is not None]
+    if len(present) < len(rows) or not all(np.array_equal(item.groups, present[0].groups) for item in present):
         return None
-    return np.stack([each.scores for each in there]), there[0].groups
+    return np.stack([item.scores for item in present]), present[0].groups
 
 
 class _RowScores:
@@ -167,7 +167,7 @@ class _RowScores:
         self._results = results
 
     def seeds_with(self, *others: _RowScores) -> list[int]:
-        """The seeds that all have."""
+        """Return the seeds that all have."""
         common = set(self.by_seed)
         for other in others:
             common &= set(other.by_seed)
@@ -175,47 +175,47 @@ class _RowScores:
 
     def of_samples(self, seeds: Sequence[int]) -> _SampleScores | None:
         """Scores of every test sample with these seeds; None where one has none, or other samples."""
-        found = [self._samples[seed] for seed in seeds if seed in self._samples]
-        if not found or len(found) < len(seeds):
+        result = [self._samples[seed] for seed in seeds if seed in self._samples]
+        if not result or len(result) < len(seeds):
             return None
-        groups = found[0][1]
-        if not all(np.array_equal(each[1], groups) for each in found):
+        groups = result[0][1]
+        if not all(np.array_equal(item[1], groups) for item in result):
             return None
-        return _SampleScores(np.stack([scores for scores, _ in found]), groups)
+        return _SampleScores(np.stack([scores for scores, _ in result]), groups)
 
     @cached_property
     def _samples(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Scores of every test sample and their groups, by seed; of no run where one has none."""
-        found = {}
+        result = {}
         for record in self.row.records:
             if self._results is None or record.scores is None:
                 return {}
             stem = record.file.stem or record.stem
             try:
-                kept = sample_scores.read(self._results, stem, record.scores.metric)
+                saved = sample_scores.read(self._results, stem, record.scores.metric)
             except BenchError as error:
                 _log.warning("left out: %s", error)
                 return {}
-            if kept is None:
+            if saved is None:
                 return {}
-            mean = float(kept[0].mean(dtype=float))
+            mean = float(saved[0].mean(dtype=float))
             if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
                 _log.warning(
                     "left out: %s.npz holds scores of samples whose mean is %.4f, and the record says %.4f",
                     *(self._results / FOLDER / stem, mean, record.test_score or math.nan),
                 )
                 return {}
-            found[record.spec.seed] = kept
-        return found
+            result[record.spec.seed] = saved
+        return result
 
 
 def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
-    """The rows of one table, the best first."""
+    """Return the rows of one table, the best first."""
     ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
     base = next((row for row in ordered if row.row.label == reference), None)
     gains = _gains([row for row in ordered if row is not base], base) if base else {}
-    others = _gains(ordered[1:], ordered[0]) if ordered else {}
-    tied = {row.row.label for row in ordered[1:] if row.row.label not in others or _open(others[row.row.label])}
+    behind = _gains(ordered[1:], ordered[0]) if ordered else {}
+    tied = {row.row.label for row in ordered[1:] if row.row.label not in behind or _open(behind[row.row.label])}
     standings = []
     for index, row in enumerate(ordered):
         values = list(row.by_seed.values())
@@ -239,13 +239,13 @@ def _open(gain: Gain) -> bool:
 
 
 def _gains(rows: Sequence[_RowScores], base: _RowScores) -> dict[str, Gain]:
-    """What rows gain over another, by label, with Holm's correction over them; those that share a seed with it."""
-    found = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
-    tested = {label: gain.p for label, gain in found.items() if gain.p is not None}
+    """Return the gains of rows over another, by label, with Holm's correction, for rows that share a seed with it."""
+    result = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
+    tested = {label: gain.p for label, gain in result.items() if gain.p is not None}
     for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):
-        gain = replace(found[label], p_holm=p_holm)
-        found[label] = replace(gain, verdict=_verdict(gain))
-    return found
+        gain = replace(result[label], p_holm=p_holm)
+        result[label] = replace(gain, verdict=_verdict(gain))
+    return result
 
 
 def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
@@ -266,7 +266,7 @@ def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
 
 
 def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:
-    """The interval of the difference over seeds and samples."""
+    """Return the interval of the difference over seeds and samples."""
     pair = _joined([row.of_samples(seeds), base.of_samples(seeds)])
     if pair is None:
         return None
@@ -276,7 +276,7 @@ def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interv
 
 
 def _verdict(gain: Gain) -> Verdict:
-    """Whether the gain stands: both over seeds and, where samples were kept, over samples as well."""
+    """Return whether the gain stands: both over seeds and, where samples were kept, over samples as well."""
     if gain.p_holm is None or gain.p_holm >= stats.ALPHA:
         return "undecided"
     if gain.over_samples and gain.over_samples.low <= 0 <= gain.over_samples.high:
@@ -289,22 +289,22 @@ def _interval(bounds: Sequence[float] | None) -> Interval | None:
 
 
 def _ranks(tasks: Sequence[Sequence[_RowScores]]) -> list[Rank]:
-    """Ranks over several tasks of the methods that all of them have, the best first."""
+    """Return ranks over several tasks of the methods that all of them have, the best first."""
     by_label = [{row.row.label: row for row in rows} for rows in tasks]
     labels = [label for label in by_label[0] if all(label in rows for rows in by_label)] if len(tasks) > 1 else []
     if len(labels) < 2:
         return []
     chosen = [[rows[label] for label in labels] for rows in by_label]
     means = [np.array([statistics.fmean(row.by_seed.values()) for row in rows]) for rows in chosen]
-    mean_ranks = np.mean([stats.ranks(each) for each in means], axis=0)
+    mean_ranks = np.mean([stats.ranks(item) for item in means], axis=0)
     bounds = _rank_bounds(chosen)
-    intervals = [_interval(each) for each in bounds] if bounds else [None] * len(labels)
-    found = [Rank(*each) for each in zip(labels, mean_ranks.tolist(), intervals, strict=True)]
-    return sorted(found, key=lambda rank: rank.mean)
+    intervals = [_interval(item) for item in bounds] if bounds else [None] * len(labels)
+    result = [Rank(*item) for item in zip(labels, mean_ranks.tolist(), intervals, strict=True)]
+    return sorted(result, key=lambda rank: rank.mean)
 
 
 def _rank_bounds(tasks: Sequence[Sequence[_RowScores]]) -> list[stats.Bounds] | None:
-    """The bootstrap intervals of ranks, over the seeds that all methods of a task have; None with fewer than two."""
+    """Return bootstrap intervals of ranks, over the seeds that all methods of a task have; None with fewer than two."""
     resampled = []
     for rows in tasks:
         seeds = rows[0].seeds_with(*rows[1:])

@@ -26,14 +26,14 @@ Bounds = tuple[float, float]
 
 
 def mean_interval(values: Sequence[float]) -> Bounds | None:
-    """The interval of the mean by Student's t, from (n,) independent values; None from fewer than two."""
+    """Return the interval of the mean by Student's t, from (n,) independent values; None from fewer than two."""
     if len(values) < 2:
         return None
     return _test(values)[:2]
 
 
 def paired_test(differences: Sequence[float]) -> tuple[float, float, float] | None:
-    """The paired t-test of (n,) differences: the interval of their mean, and the two-sided p-value.
+    """Return the paired t-test of (n,) differences: the interval of their mean, and the two-sided p-value.
 
     None from fewer than two. Differences that are all 0 have the p-value 1.
     """
@@ -53,11 +53,11 @@ def _test(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values of one table after Holm's step-down correction (Scandinavian Journal of Statistics, 1979)."""
+    """Return the p-values of one table after Holm's step-down correction (Scandinavian Journal of Statistics, 1979)."""
     corrected = [0.0] * len(p_values)
     largest = 0.0
-    for left, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        largest = max(largest, min((len(p_values) - left) * p_values[index], 1.0))
+    for position, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        largest = max(largest, min((len(p_values) - position) * p_values[index], 1.0))
         corrected[index] = largest
     return corrected
 
@@ -91,24 +91,24 @@ def resampled_means(scores: np.ndarray, groups: np.ndarray | None = None) -> np.
 
 
 def percentile_interval(resampled: np.ndarray) -> Bounds:
-    """The bootstrap's interval from (R,) resampled values."""
+    """Return the bootstrap's interval from (R,) resampled values."""
     low, high = np.quantile(resampled, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
 
 
 @lru_cache(maxsize=8)
 def _counts(items: int, seed: int) -> np.ndarray:
-    """How often each item is drawn in each resample: (`RESAMPLES`, items), float32."""
+    """Return how often each item is drawn in each resample: (`RESAMPLES`, items), float32."""
     drawn = np.random.default_rng(seed).integers(0, items, (RESAMPLES, items))
     flat = drawn + items * np.arange(RESAMPLES)[:, None]
     return np.bincount(flat.ravel(), minlength=RESAMPLES * items).reshape(RESAMPLES, items).astype(np.float32)
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
-    """Ranks of (..., M) scores, 1 for the highest; equals share the mean of their ranks."""
-    above = scores[..., None, :] > scores[..., :, None]
+    """Return ranks of (..., M) scores, 1 for the highest; equals share the mean of their ranks."""
+    higher = scores[..., None, :] > scores[..., :, None]
     equal = scores[..., None, :] == scores[..., :, None]
-    return above.sum(-1) + (equal.sum(-1) + 1) / 2
+    return higher.sum(-1) + (equal.sum(-1) + 1) / 2
 
 
 def mean_rank_interval(resampled: Sequence[np.ndarray]) -> list[Bounds]:
@@ -122,7 +122,7 @@ def mean_rank_interval(resampled: Sequence[np.ndarray]) -> list[Bounds]:
 
 
 def power(gain: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
-    """How probable it is that the paired t-test finds a gain; to some 1e-8, at any gain.
+    """Return how probable it is that the paired t-test finds a gain; to some 1e-8, at any gain.
 
     The test finds it where |Z| >= t sqrt(V / f): Z is the normal mean of the differences over its standard error, with
     the mean d = gain sqrt(seeds) / deviation; V is chi-squared with f = seeds - 1, and t the critical value. So the
@@ -144,8 +144,8 @@ def power(gain: float, deviation: float, seeds: int, alpha: float = ALPHA) -> fl
     nodes, weights = _legendre()
     size = low + (nodes + 1) / 2 * (high - low)  # |Z|, of either sign
     density = np.exp(-((size - mean) ** 2) / 2) + np.exp(-((size + mean) ** 2) / 2)
-    found = (weights * density * chdtr(freedom, freedom * (size / critical) ** 2)).sum()
-    return float(found * (high - low) / 2 / math.sqrt(2 * math.pi))
+    probability = (weights * density * chdtr(freedom, freedom * (size / critical) ** 2)).sum()
+    return float(probability * (high - low) / 2 / math.sqrt(2 * math.pi))
 
 
 @lru_cache(maxsize=1)
@@ -155,35 +155,35 @@ def _legendre() -> tuple[np.ndarray, np.ndarray]:
     return nodes, weights
 
 
-def seeds_needed(gain: float, deviation: float, wanted: float = 0.8, alpha: float = ALPHA) -> int | None:
-    """The fewest seeds with which the paired t-test finds a gain so probably; None for more than a thousand."""
+def seeds_needed(gain: float, deviation: float, target_power: float = 0.8, alpha: float = ALPHA) -> int | None:
+    """Return the fewest seeds with which the paired t-test finds a gain so probably; None for more than a thousand."""
     low, high = 2, _MOST_SEEDS
-    if power(gain, deviation, high, alpha) < wanted:
+    if power(gain, deviation, high, alpha) < target_power:
         return None
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if power(gain, deviation, middle, alpha) >= wanted else (middle + 1, high)
+        low, high = (low, middle) if power(gain, deviation, middle, alpha) >= target_power else (middle + 1, high)
     return low
 
 
-def smallest_gain(deviation: float, seeds: int, wanted: float = 0.8, alpha: float = ALPHA) -> float:
-    """The smallest gain that the paired t-test finds so probably with so many seeds; `wanted` is above `alpha`."""
-    return deviation * _smallest_ratio(seeds, wanted, alpha)
+def smallest_gain(deviation: float, seeds: int, target_power: float = 0.8, alpha: float = ALPHA) -> float:
+    """Return the smallest gain that the paired t-test finds with this power; `target_power` is above `alpha`."""
+    return deviation * _smallest_ratio(seeds, target_power, alpha)
 
 
 @lru_cache(maxsize=256)
-def _smallest_ratio(seeds: int, wanted: float, alpha: float) -> float:
-    """The same in units of the deviation."""
+def _smallest_ratio(seeds: int, target_power: float, alpha: float) -> float:
+    """Return the same in units of the deviation."""
     from scipy.optimize import brentq
 
     high = 1.0
-    while power(high, 1.0, seeds, alpha) < wanted:
+    while power(high, 1.0, seeds, alpha) < target_power:
         high *= 2
-    return float(brentq(lambda ratio: power(ratio, 1.0, seeds, alpha) - wanted, 0.0, high))
+    return float(brentq(lambda ratio: power(ratio, 1.0, seeds, alpha) - target_power, 0.0, high))
 
 
 def deviation_interval(deviation: float, values: int) -> Bounds:
-    """The interval of a standard deviation that was estimated from so many values (chi-squared)."""
+    """Return the interval of a standard deviation that was estimated from so many values (chi-squared)."""
     from scipy.stats import chi2
 
     freedom = values - 1

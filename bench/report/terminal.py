@@ -15,7 +15,7 @@ _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "he
 
 
 def run_table(records: Sequence[Record]) -> str:
-    """The runs for a terminal, with the floors of each task, and below them skipped samples and why runs failed.
+    """Return the runs for a terminal, with the floors of each task, and below them skipped samples and why runs failed.
 
     `adapter` and `head` are trained parameters, in brackets those in use at the end where a method masks some, and `%`
     the adapter's in those of the streams; `train /s` are training samples per second, `MB` the peak while training, `s`
@@ -42,7 +42,7 @@ def _task_lines(table: Table) -> list[list[str]]:
 
 
 def _run_line(task: str, method: str, record: Record) -> list[str]:
-    """One run; a dash stands for what a failed run did not come to."""
+    """Return one run; a dash stands for what a failed run did not come to."""
     line = [task, method, str(record.spec.seed), record.outcome]
     line += [record.scores.metric if record.scores else NONE]
     line.append(number(record.test_score, ".2f"))

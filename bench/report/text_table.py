@@ -12,7 +12,7 @@ from bench.text.markdown import sides
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]], align: str) -> str:
-    """A table whose cells are a line each.
+    """Return a table whose cells are a line each.
 
     Args:
         header: of the columns.

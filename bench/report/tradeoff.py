@@ -10,7 +10,7 @@ _PPT_SCALE = 10.0  # C, in millions of parameters
 
 
 def ppt(score: float, trainable_parameters: int) -> float:
-    """The performance-parameter trade-off of V-PETL Bench (Xin et al., NeurIPS 2024, Datasets and Benchmarks).
+    """Return the performance-parameter trade-off of V-PETL Bench (Xin et al., NeurIPS 2024, Datasets and Benchmarks).
 
     Args:
         score: M, in percent; the result has the same unit.

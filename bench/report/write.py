@@ -15,7 +15,7 @@ from bench.report.standings import boards, check_reference
 
 
 def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference: str = REFERENCE) -> list[Path]:
-    """Writes `leaderboard.md` and `leaderboard.html` from all records of a results folder, each whole or not at all.
+    """Write `leaderboard.md` and `leaderboard.html` from all records of a results folder, each whole or not at all.
 
     Equal records give equal files.
 
@@ -30,11 +30,11 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference
     """
     judged = boards(read_some(results), results, reference)
     check_reference(judged, reference)
-    others = published() if reported_elsewhere else []
+    published_rows = published() if reported_elsewhere else []
     paths = []
     try:
         for name, form in (("leaderboard.md", leaderboard), ("leaderboard.html", page)):
-            write_text(results / name, form(judged, others, reference))
+            write_text(results / name, form(judged, published_rows, reference))
             paths.append(results / name)
     except OSError as error:
         raise BenchError(f"the leaderboard cannot be written: {error}") from error

@@ -71,7 +71,7 @@ class Search:
     """
 
     def __init__(self, specs: Sequence[Spec]) -> None:
-        """Begins a search.
+        """Begin a search.
 
         Args:
             specs: the runs with the suite's values, one a seed.
@@ -95,7 +95,7 @@ class Search:
             self._study.enqueue_trial({d.name: d.drawn(s) for d, s in zip(self.dimensions, shares, strict=True)})
 
     def ask(self) -> list[Spec]:
-        """The runs of the next trial; none where the method does not take its values together."""
+        """Return the runs of the next trial; none where the method does not take its values together."""
         self._asked = self._study.ask({d.name: d.distribution for d in self.dimensions})
         drawn = {d.name: d.value(self._asked.params[d.name]) for d in self.dimensions}
         values = drawn if self.trials else {d.name: d.start for d in self.dimensions}
@@ -108,7 +108,7 @@ class Search:
         return self._runs
 
     def tell(self, records_by_id: Mapping[str, Record]) -> Trial:
-        """Ends the trial that was asked for last, with the records of its runs by id."""
+        """End the trial that was asked for last, with the records of its runs by id."""
         trial = self._trial
         records = [records_by_id[spec.id] for spec in self._runs]
         self._compare(records)
@@ -126,7 +126,7 @@ class Search:
         return trial
 
     def _compare(self, records: Sequence[Record]) -> None:
-        """Warns once where runs of the search were made with other code, encoders or samples than the first."""
+        """Warn once where runs of the search were made with other code, encoders or samples than the first."""
         self._first = self._first or next(iter(records), None)
         if self._first and not self._warned and any(made_otherwise(self._first, record) for record in records):
             self._warned = True
@@ -154,7 +154,7 @@ class Search:
 
 
 def searches(plan: Sequence[Spec]) -> list[Search]:
-    """A search for every task and method of a plan, over its seeds.
+    """Return a search for every task and method of a plan, over its seeds.
 
     Raises:
         UsageError: with every method that declares a search that cannot be.
@@ -172,7 +172,7 @@ def searches(plan: Sequence[Spec]) -> list[Search]:
 def tune(
     running: Sequence[Search], trials: int, results: Path, options: RunOptions, executor: Executor | None = None
 ) -> Iterator[Trial]:
-    """Does the trials, the first of every search, then the second of each, and so on; yields them as they end.
+    """Do the trials, the first of every search, then the second of each, and so on; yield them as they end.
 
     Runs that have a record are not done again, so what was interrupted goes on where it was. A trial depends on those
     of its own search only: the results are the same whatever the executor does first.
@@ -201,7 +201,7 @@ def tune(
 
 
 def _validation(record: Record) -> float | None:
-    """The best primary validation score of a run; None where it failed, or gave no number."""
+    """Return the best primary validation score of a run; None where it failed, or gave no number."""
     if record.scores is None:
         return None
     score = record.scores.validation[record.scores.best_epoch - 1].scores[record.scores.metric]

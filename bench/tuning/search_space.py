@@ -37,13 +37,13 @@ class Dimension:
     distribution: _Distribution
 
     def value(self, drawn: Any) -> Any:
-        """The value that was drawn; numbers with three digits, which is more than a search can tell apart."""
+        """Return the value that was drawn; numbers with three digits, which is more than a search can tell apart."""
         if self.options:
             return self.options[drawn]
         return float(f"{drawn:.3g}") if isinstance(drawn, float) else drawn
 
     def drawn(self, share: float) -> Any:
-        """What is drawn at a share, in [0, 1), of the way through the distribution."""
+        """Return what is drawn at a share, in [0, 1), of the way through the distribution."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
             return int(share * len(self.options))
@@ -67,7 +67,7 @@ class Dimension:
         return f"{self.name} from {low:g} to {high:g}{' (log)' if self.distribution.log else ''}"
 
     def at_edge(self, value: Any) -> bool:
-        """Whether a number lies at the edge of its range, so that there may be better ones beyond."""
+        """Return whether a number lies at the edge of its range, so that there may be better ones beyond."""
         if isinstance(self.distribution, CategoricalDistribution):
             return False
         low, high, position = (math.log(x) if self.distribution.log else x for x in (*self.ends, value))
@@ -75,7 +75,7 @@ class Dimension:
 
 
 def dimensions(spec: Spec) -> list[Dimension]:
-    """What the method of this run declares to be searched, around the run's values.
+    """Return what the method of this run declares to be searched, around the run's values.
 
     Raises:
         UsageError: with everything in the declaration that cannot be.

@@ -30,13 +30,13 @@ class Samples:
     names = ("a", "b")
 
     def __init__(self, folder: Path, held: bool) -> None:
-        self.folder, self.held = folder, held
+        self.folder, self.run_data = folder, held
 
     def __len__(self) -> int:
         return 2
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        work(self.folder, self.held)
+        work(self.folder, self.run_data)
         return {"x": np.zeros(1)}
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """The records as a pandas table: a row a run, as `to_rows` makes it, `nan` where a failed run has no measure.
+    """Return the records as a pandas table: a row per run, as in `to_rows`, `nan` where a failed run has no measure.
 
     Lists, as among settings, are their JSON, so that every column can be grouped by.
     """
@@ -26,7 +26,7 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """The records, flat, with what tells in which row of the leaderboard each stands.
+    """Return the records, flat, with what tells in which row of the leaderboard each stands.
 
     `condition` is the heading of its tables there: suite, data, and what is changed of the task or the recipe. `label`
     is the name of its row. Runs of one `task`, `condition` and `label` differ in their seeds only; any others do not
@@ -35,15 +35,15 @@ def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
     """
     from bench.report.places import places
 
-    given = list(records)
+    listed = list(records)
     return [
         {"condition": condition, "label": label, **to_row(record)}
-        for record, (condition, label) in zip(given, places(given), strict=True)
+        for record, (condition, label) in zip(listed, places(listed), strict=True)
     ]
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    """One record, flat.
+    """Return one record, flat.
 
     `score` is the primary test score. Other keys are `test.<metric>` for each metric, the measures of the record's
     parts, as in `parameters.adapter` and `memory.train_peak`, `environment.<key>` for what measures of memory and speed

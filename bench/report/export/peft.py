@@ -37,7 +37,7 @@ _ACCURACIES = ("accuracy", "accuracy@0.5")
 
 
 def peft_text(record: Record, results: Path) -> str:
-    """One finished record as JSON in PEFT's form.
+    """Return one finished record as JSON in PEFT's form.
 
     Args:
         record: of the run.
@@ -48,7 +48,7 @@ def peft_text(record: Record, results: Path) -> str:
 
 
 def peft_result(record: Record, results: Path) -> dict[str, Any]:
-    """One finished record in PEFT's form, as plain values."""
+    """Return one finished record in PEFT's form, as plain values."""
     spec, times, environment, data = record.spec, record.times, record.environment, record.data
     return {
         "run_info": {
@@ -83,7 +83,7 @@ def peft_result(record: Record, results: Path) -> dict[str, Any]:
 
 
 def _train_config(record: Record) -> dict[str, Any]:
-    """What of the recipe PEFT's training configuration has a name for.
+    """Return what of the recipe PEFT's training configuration has a name for.
 
     `max_steps` are the steps that the schedule was laid out for; fewer were done where `patience` ended training. The
     schedules are called as in the recipe, and rise over the share `warmup` of the steps before; PEFT's own are `cosine`
@@ -119,17 +119,17 @@ def _train_config(record: Record) -> dict[str, Any]:
 
 
 def _precision(record: Record) -> str | None:
-    """The mixed precision that was used; None where an older record does not tell what `auto` took."""
-    environment, asked = record.environment, record.spec.recipe["precision"]
+    """Return the mixed precision that was used; None where an older record does not tell what `auto` took."""
+    environment, precision = record.environment, record.spec.recipe["precision"]
     if environment and environment.precision:
         return environment.precision
-    if asked == "auto":
+    if precision == "auto":
         return "no" if environment and environment.device == "cpu" else None
-    return str(asked)
+    return str(precision)
 
 
 def _dtype(record: Record) -> str | None:
-    """The type that most frozen weights were kept in."""
+    """Return the type that most frozen weights were kept in."""
     parameters, precision = record.parameters, _precision(record)
     all_trained = parameters is not None and parameters.trainable == parameters.total
     if all_trained or not record.spec.recipe.get("low_precision_frozen"):
@@ -138,7 +138,7 @@ def _dtype(record: Record) -> str | None:
 
 
 def _peft_config(method: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """The method with its settings as they are named here; null is PEFT's form of full fine-tuning.
+    """Return the method with its settings as they are named here; null is PEFT's form of full fine-tuning.
 
     A method that PEFT has no name for goes by its own in capitals.
     """
@@ -150,7 +150,7 @@ def _peft_config(method: str, settings: dict[str, Any]) -> dict[str, Any] | None
 
 
 def _train_info(record: Record, results: Path) -> dict[str, Any]:
-    """What was measured.
+    """Return what was measured.
 
     PEFT's memory is what its allocator on the accelerator has reserved at most; here it is what was allocated, or null
     on a CPU. PEFT's training time has the test in it but no validation, here it has the validation but no test.
@@ -175,7 +175,7 @@ def _train_info(record: Record, results: Path) -> dict[str, Any]:
 
 
 def _metrics(record: Record) -> list[dict[str, Any]]:
-    """An entry an epoch and, last, the test, of the epoch that was scored; scores as shares, in PEFT's manner.
+    """Return an entry an epoch and, last, the test, of the epoch that was scored; scores as shares, in PEFT's manner.
 
     Steps and samples are those of the training that the curve is of, without a head's before it (`head_first`).
     """
@@ -211,10 +211,10 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
 def _package_info(versions: dict[str, str]) -> dict[str, str | None]:
     """Versions as PEFT names them; of packages that are not used here none is known."""
     packages = ("transformers", "peft", "datasets", "bitsandbytes", "torch")
-    found: dict[str, str | None] = {}
+    info: dict[str, str | None] = {}
     for package in packages:
-        found |= {f"{package}-version": versions.get(package), f"{package}-commit-hash": None}
-    return found
+        info |= {f"{package}-version": versions.get(package), f"{package}-commit-hash": None}
+    return info
 
 
 def _file_size(adapter: Path) -> int | None:

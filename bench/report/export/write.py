@@ -30,7 +30,7 @@ FORMATS = {
 
 
 def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int]:
-    """Writes the records of a results folder in another form.
+    """Write the records of a results folder in another form.
 
     Tables have a row a run, failed ones too, the oldest first. The other forms are a file a finished run, called as its
     record is. Each file is written whole or not at all, in place of an earlier one; other files of a folder stay.
@@ -64,7 +64,7 @@ def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """The rows of `to_frame`, each column with the type of its values, so that files of it always read the same.
+    """Return the rows of `to_frame`, each column with the type of its values, so that files of it always read the same.
 
     Whole numbers stay whole where some are missing. Lists, and columns of several types, become JSON.
     """
@@ -107,7 +107,7 @@ def _finished(records: Sequence[Record], results: Path) -> list[Record]:
 
 
 def _writer(form: str, results: Path) -> tuple[str, Callable[[Record], str]]:
-    """The suffix of the files, and what makes a record their text."""
+    """Return the suffix of the files, and what makes a record their text."""
     if form == "peft":
         from bench.report.export.peft import peft_text
 

@@ -37,7 +37,7 @@ _SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts
 def page(
     boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
 ) -> str:
-    """The leaderboard as one HTML file; equal input gives equal text.
+    """Return the leaderboard as one HTML file; equal input gives equal text.
 
     Args:
         boards: what was measured, as `bench.report.standings.boards` judges it.
@@ -66,7 +66,7 @@ def page(
 
 
 def plain(boards: Sequence[SectionBoard], reference: str = REFERENCE) -> dict[str, Any]:
-    """What the figures are drawn from, in plain values.
+    """Return what the figures are drawn from, in plain values.
 
     Returns:
         `reference`: the method that gains are over. `tasks`: by the id of its part of the page, a task's name, primary
@@ -89,12 +89,12 @@ class _Facts:
         self._numbers: dict[bytes, int] = {}
 
     def number(self, value: Any) -> int:
-        """The number of this value, which may be a dataclass or plain."""
+        """Return the number of this value, which may be a dataclass or plain."""
         key = msgspec.json.encode(value)
         return self._numbers.setdefault(key, len(self._numbers))
 
     def numbers(self, values: Sequence[Any]) -> list[int]:
-        """The numbers of those values that are not None, each once."""
+        """Return the numbers of those values that are not None, each once."""
         return list(dict.fromkeys(self.number(value) for value in values if value is not None))
 
     @property
@@ -113,7 +113,7 @@ def _task(board: TaskBoard, data: Mapping[str, Any], facts: _Facts) -> dict[str,
 
 
 def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
-    """One row of a table: what the figures show of it and the runs behind it."""
+    """Return one row of a table: what the figures show of it and the runs behind it."""
     row, interval = standing.row, standing.interval
     records = row.records
     return {
@@ -147,14 +147,16 @@ def _curve(row: Row, metric: str) -> list[list[float | None]]:
     steps of all of it; None where there is none.
     """
     curves = [
-        [epoch.scores.get(metric, math.nan) for epoch in each.scores.validation] for each in row.records if each.scores
+        [epoch.scores.get(metric, math.nan) for epoch in record.scores.validation]
+        for record in row.records
+        if record.scores
     ]
     by_epoch = ([*filter(math.isfinite, values)] for values in zip_longest(*curves, fillvalue=math.nan))
-    times = [_ends(each) for each in row.records]
+    times = [_ends(record) for record in row.records]
     seconds = [statistics.fmean(v for v in values if v is not None) for values in zip_longest(*times)]
-    at = dict(enumerate(map(_short, seconds), start=1))
+    seconds_by_epoch = dict(enumerate(map(_short, seconds), start=1))
     return [
-        [epoch, _short(statistics.fmean(values)), _short(min(values)), _short(max(values)), at.get(epoch)]
+        [epoch, _short(statistics.fmean(values)), _short(min(values)), _short(max(values)), seconds_by_epoch.get(epoch)]
         for epoch, values in enumerate(by_epoch, start=1)
         if values
     ]
@@ -172,7 +174,7 @@ def _short(value: float | None) -> float | None:
 
 
 def _named(board: SectionBoard, number: int) -> Iterator[tuple[str, TaskBoard]]:
-    """The tasks of a section with the ids of their parts of the page."""
+    """Yield the tasks of a section with the ids of their parts of the page."""
     return ((f"section-{number}-task-{place}", task) for place, task in enumerate(board.tasks))
 
 
@@ -206,7 +208,7 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> Element:
 
 
 def _counted(boards: Sequence[SectionBoard]) -> str:
-    """How much was put side by side."""
+    """Return how much was put side by side."""
     tables = [task.table for board in boards for task in board.tasks]
     records = [record for table in tables for record in (*table.records, *table.failed)]
     failed = sum(len(table.failed) for table in tables)
@@ -231,5 +233,5 @@ def _json(value: Any) -> str:
 
 
 def _checksum(text: str) -> str:
-    """The text of a style or script as a Content-Security-Policy admits it."""
+    """Return the text of a style or script as a Content-Security-Policy admits it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

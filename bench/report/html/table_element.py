@@ -35,7 +35,7 @@ class Column(NamedTuple, Generic[T]):
 def table(
     caption: str, name: str, columns: Sequence[Column[T]], rows: Sequence[T], floors: Iterable[tuple[str, str]] = ()
 ) -> Element:
-    """A table in a frame of its own that scrolls. Columns that hold nothing in any row are left out.
+    """Return a table in a frame of its own that scrolls. Columns that hold nothing in any row are left out.
 
     Args:
         caption: what the table shows.
@@ -45,20 +45,20 @@ def table(
         floors: lines of their own at the bottom that are not sorted: a name and a score, below the column after it.
     """
     cells = [[column.cell(row) for column in columns] for row in rows]
-    kept = [index for index in range(len(columns)) if any(line[index].text != NONE for line in cells)]
-    columns = [columns[index] for index in kept]
-    cells = [[line[index] for index in kept] for line in cells]
+    visible = [index for index in range(len(columns)) if any(line[index].text != NONE for line in cells)]
+    columns = [columns[index] for index in visible]
+    cells = [[line[index] for index in visible] for line in cells]
     head = [column.heading for column in columns].index("method")
     frame = Element("div", {"class": "frame", "role": "region", "tabindex": "0", "aria-labelledby": name})
-    made = SubElement(frame, "table")
-    SubElement(made, "caption", {"id": name}).text = caption
+    markup = SubElement(frame, "table")
+    SubElement(markup, "caption", {"id": name}).text = caption
     texts = [any(isinstance(line[index].value, str) for line in cells) for index in range(len(columns))]
-    _add_head(SubElement(made, "thead"), columns, texts)
-    _add_body(made, "rows", cells, head)
-    after = len(columns) - head - 2
-    bottom = [[Cell(text) for text in (*[""] * head, *floor, *[""] * after)] for floor in floors]
+    _add_head(SubElement(markup, "thead"), columns, texts)
+    _add_body(markup, "rows", cells, head)
+    fill = len(columns) - head - 2
+    bottom = [[Cell(text) for text in (*[""] * head, *floor, *[""] * fill)] for floor in floors]
     if bottom:
-        _add_body(made, "floors", bottom, head)
+        _add_body(markup, "floors", bottom, head)
     return frame
 
 

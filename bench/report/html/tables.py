@@ -47,12 +47,12 @@ def task_table(board: TaskBoard, name: str, reference: str) -> Element:
         *(_score_column("by split", f"{metric} {split}", _of_split(split, metric)) for metric, split in by_split),
     ]
     caption = f"{board.table.task}: methods by {metrics[0]} on the test split"
-    beneath = [(what, f"{value:.2f}") for what, value in board.table.beneath]
+    beneath = [(heading, f"{value:.2f}") for heading, value in board.table.beneath]
     return table(caption, name, columns, board.standings, beneath)
 
 
 def overall_table(board: SectionBoard, name: str) -> Element:
-    """Methods by tasks, with the ranks of those that every task has; the best rank first."""
+    """Return methods by tasks, with the ranks of those that every task has; the best rank first."""
     ranks = {rank.label: rank for rank in board.ranks}
     of_tasks = [{standing.row.label: standing.mean for standing in task.standings} for task in board.tasks]
     labels = list(dict.fromkeys([*ranks, *(label for means in of_tasks for label in means)]))
@@ -84,19 +84,19 @@ def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
     return table("Published numbers, from other code, data and machines", name, columns, rows)
 
 
-def notes_list(of: Table) -> Element:
-    """What the table was measured with and on, what does not compare, and what failed."""
-    found = Element("ul", {"class": "notes"})
-    for line in [*row_notes(of), *notes(of)]:
-        SubElement(found, "li").text = line
-    return found
+def notes_list(source: Table) -> Element:
+    """Return what the table was measured with and on, what does not compare, and what failed."""
+    items = Element("ul", {"class": "notes"})
+    for line in [*row_notes(source), *notes(source)]:
+        SubElement(items, "li").text = line
+    return items
 
 
 def _gain_columns(reference: str) -> Iterator[Column[Standing]]:
     group = f"gain over {reference}"
 
     def column(heading: str, cell: Callable[[Gain], Cell], first: Literal["ascending", "descending"]) -> Column:
-        return Column(group, heading, first, lambda each: cell(each.gain) if each.gain else Cell(NONE))
+        return Column(group, heading, first, lambda standing: cell(standing.gain) if standing.gain else Cell(NONE))
 
     yield column("points", lambda gain: _number(gain.points, "+.2f"), "descending")
     yield column("percent", lambda gain: _number(gain.percent, "+.1f"), "descending")
@@ -130,7 +130,7 @@ def _measure(part: str, name: str, unit: float, pattern: str) -> Callable[[Stand
 
 
 def mean_of(row: Row, part: str, name: str, unit: float = 1) -> float | None:
-    """The mean of a measure over the row's seeds, in `unit`; None where no seed has it."""
+    """Return the mean of a measure over the row's seeds, in `unit`; None where no seed has it."""
     values = row.measures(part, name)
     return statistics.fmean(values) / unit if values else None
 
@@ -145,8 +145,8 @@ def _trade_off(name: str) -> Callable[[Standing], Cell]:
 
 def _score_column(group: str, heading: str, values: Callable[[Row], list[float]]) -> Column[Standing]:
     def cell(standing: Standing) -> Cell:
-        found = values(standing.row)
-        return _number(statistics.fmean(found) if found else None, ".2f")
+        scores = values(standing.row)
+        return _number(statistics.fmean(scores) if scores else None, ".2f")
 
     return Column(group, heading, "descending", cell)
 
@@ -179,7 +179,7 @@ def _p(value: float | None) -> Cell:
 
 
 def _plain_cell(value: Any) -> Cell:
-    """A cell of a data file: web addresses become links."""
+    """Return a cell of a data file: web addresses become links."""
     if isinstance(value, int | float):
         return Cell(str(value), value)
     text = NONE if value is None else str(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.records.schema import DataInfo, Record
 
-_SHOWN = 8  # hex digits of a checksum
+_HEX_DIGITS = 8  # hex digits of a checksum
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Split:
     checksum: str = ""
 
     def __str__(self) -> str:
-        return f"{self.count} samples {self.checksum[:_SHOWN]}".rstrip()
+        return f"{self.count} samples {self.checksum[:_HEX_DIGITS]}".rstrip()
 
 
 @dataclass(frozen=True)
-class Held:
+class RunData:
     """The data of a run: the checksum of all that was read, and the samples by split."""
 
     fingerprint: str
@@ -36,7 +36,7 @@ class Held:
     skipped: int = 0
 
     @classmethod
-    def of(cls, data: DataInfo) -> Held:
+    def of(cls, data: DataInfo) -> RunData:
         """That of a record."""
         checksums = data.splits or {}
         return cls(
@@ -49,29 +49,29 @@ class Held:
     def source(self) -> dict[str, Any]:
         """The fingerprint, and how many samples could not be read, for a table's condition."""
         skipped = {"data.skipped": self.skipped} if self.skipped else {}
-        return {"data.fingerprint": self.fingerprint[:_SHOWN], **skipped}
+        return {"data.fingerprint": self.fingerprint[:_HEX_DIGITS], **skipped}
 
     @property
     def samples(self) -> dict[str, str]:
         """The splits, for a table's condition."""
         return {f"data.{name}": str(split) for name, split in self.splits}
 
-    def without_checksums(self) -> Held:
-        """What an older record has of the same data."""
+    def without_checksums(self) -> RunData:
+        """Return what an older record has of the same data."""
         return replace(self, splits=tuple((name, Split(split.count)) for name, split in self.splits))
 
-    def same_test(self, other: Held) -> bool:
-        """Whether the test splits are the same: by checksum, else by fingerprint and number of samples."""
-        ours, theirs = (
-            {name: split for name, split in held.splits if name not in ("train", "val")} for held in (self, other)
+    def same_test(self, data: RunData) -> bool:
+        """Return whether the test splits are the same: by checksum, else by fingerprint and number of samples."""
+        own_splits, splits = (
+            {name: split for name, split in run.splits if name not in ("train", "val")} for run in (self, data)
         )
-        if all(split.checksum for split in (*ours.values(), *theirs.values())):
-            return ours == theirs
-        counts = [{name: split.count for name, split in each.items()} for each in (ours, theirs)]
-        return self.fingerprint == other.fingerprint and counts[0] == counts[1]
+        if all(split.checksum for split in (*own_splits.values(), *splits.values())):
+            return own_splits == splits
+        counts = [{name: split.count for name, split in named.items()} for named in (own_splits, splits)]
+        return self.fingerprint == data.fingerprint and counts[0] == counts[1]
 
 
-class Seen:
+class DataOfRuns:
     """What each of several runs saw, where some records do not tell it.
 
     Args:
@@ -81,22 +81,22 @@ class Seen:
 
     def __init__(self, records: Sequence[Record], alike: Callable[[Record], Hashable]) -> None:
         self._alike = alike
-        self._whole: dict[Held, Held] = {}  # by what older records have of it, the most frequent
-        told = Counter(Held.of(record.data) for record in records if record.data and record.data.splits)
-        for held, _ in told.most_common():
-            self._whole.setdefault(held.without_checksums(), held)
-        self._usual: dict[Hashable, Counter[Held]] = {}
+        self._whole: dict[RunData, RunData] = {}  # by what older records have of it, the most frequent
+        frequencies = Counter(RunData.of(record.data) for record in records if record.data and record.data.splits)
+        for run, _ in frequencies.most_common():
+            self._whole.setdefault(run.without_checksums(), run)
+        self._usual: dict[Hashable, Counter[RunData]] = {}
         if all(record.data for record in records):
             return
         for record in records:
-            if seen := self.of(record):
+            if run_data := self.of(record):
                 for key in (alike(record), None):
-                    self._usual.setdefault(key, Counter())[seen] += 1
+                    self._usual.setdefault(key, Counter())[run_data] += 1
 
-    def of(self, record: Record) -> Held | None:
-        """What a run saw; None where no run of its task tells it."""
+    def of(self, record: Record) -> RunData | None:
+        """Return what a run saw; None where no run of its task tells it."""
         if record.data:
-            held = Held.of(record.data)
-            return held if record.data.splits else self._whole.get(held, held)
+            run = RunData.of(record.data)
+            return run if record.data.splits else self._whole.get(run, run)
         usual = self._usual.get(self._alike(record)) or self._usual.get(None)
         return usual.most_common(1)[0][0] if usual else None
