@@ -75,7 +75,7 @@ def texts(made: list[Record]) -> list[str]:
     found = boards(made)
     list(powers(found, 1.0))
     done = [record for record in made if record.test_score is not None]
-    tables = [task_table(task, "name") for board in found for task in board.tasks if task.standings]
+    tables = [task_table(task, "name", "lora") for board in found for task in board.tasks if task.standings]
     tables += [overall_table(board, "name") for board in found if len(board.tasks) > 1]
     page(found)
     return [
