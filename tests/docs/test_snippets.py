@@ -173,10 +173,8 @@ def _command(place: Place, snippet: Snippet, command: Sequence[str]) -> None:
     elif Path(program).name in ("pip", "uv") or arguments[:2] == ["-m", "pip"]:
         installs(arguments)
     elif Path(program).name in ("python", "python3", "pytest", "ruff"):
-        files = [word for word in arguments if word.endswith(".py")]
-        assert all((place.folder / file).is_file() or (ROOT / file).is_file() for file in files), (
-            "there is no such file"
-        )
+        files = [word for word in arguments if word.endswith(".py") or word.startswith("tests/")]
+        assert all((ROOT / file).exists() for file in files), f"not all of {files} exist"
     else:
         assert snippet.mode == "syntax", f"a test cannot run {program}: give the mode syntax and a reason"
 
@@ -254,6 +252,7 @@ def test_a_fence_that_would_not_be_tested_is_a_problem(text: str, problem: str, 
             "--suite full",
         ),
         ("```sh\nbench list method\n```\n", "bench list method"),
+        ("```sh\npytest tests/none\n```\n", "not all of"),
         ("```sh\nmake runn\n```\n", "no such target"),
         ('```sh\npip install "crossmodal-bench[ray]"\n```\n', "not on the package index"),
         ('```sh\npip install ".[rai]"\n```\n', "no such extra"),
