@@ -227,6 +227,12 @@ def test_every_page_is_looked_at() -> None:
     assert not [path for path in (ROOT / "docs").rglob("*.md") if path not in PAGES]
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_no_command_is_outside_of_a_fence(page: Path) -> None:
+    prose = re.sub(r"^( *)(`{3,}).*?^\1\2$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert re.findall(r"^ {4,}(?:\S*bench|make|pip|uv|\.venv\S*|python|from|import) .*", prose, re.MULTILINE) == []
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
