@@ -1,6 +1,6 @@
-"""Adapters in a training loop of one's own: two pretrained encoders with CoLA between them, and nothing else of bench.
+"""Adapters in your own training loop: two pretrained encoders with CoLA between them, and nothing else of bench.
 
-`python examples/own_loop.py` takes some seconds and needs no data: it learns random inputs by heart.
+`python examples/own_loop.py` takes a few seconds and needs no data: it overfits random inputs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ SAMPLES, CLASSES, STEPS = 8, 3, 10
 
 
 def build() -> tuple[MultiStream, Method]:
-    """Return two encoders side by side, frozen, and the method attached: what is trainable now is the method's."""
-    # A folder or a hub id of a ViT, DINOv2, AST or BERT checkpoint does as well as these small embedded ones.
+    """Return two frozen encoders with a method attached; only the method's parameters are trainable."""
+    # These embedded encoders are small; a folder or hub id of a ViT, DINOv2, AST or BERT checkpoint works as well.
     model = MultiStream({"vision": load_stream("embedded:vision-v2"), "audio": load_stream("embedded:audio-v1")})
     method = make_method("cola", r=4, reduction=8)  # or "lora", "dora", "cola+peft:ia3", ...
     method.attach(model)
@@ -27,16 +27,16 @@ def build() -> tuple[MultiStream, Method]:
 
 
 def features(model: MultiStream, inputs: dict[str, Tensor]) -> Tensor:
-    """Return the class tokens of both streams, one after the other: (samples, width of vision + width of audio)."""
-    tokens = model(inputs)  # by the name of the stream: (samples, tokens, width)
+    """Return the concatenated class tokens of both streams: (samples, width of vision + width of audio)."""
+    tokens = model(inputs)  # by stream: (samples, tokens, width)
     return torch.cat([tokens[name][:, 0] for name in model.streams], dim=1)
 
 
 def main() -> None:
-    """Train, saves, loads and merges."""
+    """Train, save, load and merge."""
     torch.manual_seed(0)
     model, method = build()
-    # Of real media, `model.streams["vision"].input.normalize(images)` makes the inputs.
+    # For real media, `model.streams["vision"].input.normalize(images)` returns the inputs.
     inputs = {"vision": torch.randn(SAMPLES, 3, 56, 56), "audio": torch.randn(SAMPLES, 98, 128)}
     labels = torch.randint(CLASSES, (SAMPLES,))
     head = nn.Linear(sum(stream.width for stream in model.streams.values()), CLASSES)
@@ -47,24 +47,24 @@ def main() -> None:
     method.before_training(STEPS)
     for step in range(STEPS):
         loss = F.cross_entropy(head(features(model, inputs)), labels)
-        extra = method.loss()  # some methods have a term of their own: AdaLoRA's orthogonality
-        (loss if extra is None else loss + extra).backward()
+        method_loss = method.loss()  # some methods add a term, such as AdaLoRA's orthogonality
+        (loss if method_loss is None else loss + method_loss).backward()
         optimizer.step()
-        method.after_backward(step)  # before the gradients are cleared: AdaLoRA allots its ranks by them
+        method.after_backward(step)  # before the gradients are cleared: AdaLoRA allocates its ranks by them
         optimizer.zero_grad()
         print(f"step {step}: loss {loss.item():.4f}")
 
     with TemporaryDirectory() as folder:
-        method.save(Path(folder))  # settings, PEFT's folder of each stream, and the inter-modal path
-        again, its_method = build()
-        its_method.load(Path(folder))
-    its_method.merge()  # for speed: LoRA's part goes into the weights, the inter-modal path depends on the input
+        method.save(Path(folder))  # settings, a PEFT folder for each stream, and the inter-modal path
+        loaded_model, loaded_method = build()
+        loaded_method.load(Path(folder))
+    loaded_method.merge()  # faster: adds LoRA's part to the weights; the inter-modal path depends on the input
 
     model.eval()
-    again.eval()
+    loaded_model.eval()
     with torch.inference_mode():
-        difference = (features(again, inputs) - features(model, inputs)).abs().max()
-    print(f"saved, loaded and merged: the features differ by {difference:.1g} at most")
+        max_abs_difference = (features(loaded_model, inputs) - features(model, inputs)).abs().max()
+    print(f"saved, loaded and merged: the features differ by {max_abs_difference:.1g} at most")
 
 
 if __name__ == "__main__":

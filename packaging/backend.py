@@ -1,11 +1,11 @@
-"""Builds this project with setuptools, and adds files to the wheel that setuptools does not.
+"""Build backend: setuptools, and files that it would not add to a wheel.
 
-A wheel gets the tuned settings and the baseline of `results/`, which are kept once in the repository. A folder of a
-package would bring the scripts beside them too.
+The wheel contains the tuned settings and the baseline of `results/`, which exist only there. Were `results/` declared
+as a package folder, its scripts would be in the wheel too.
 
-An editable installation gets a file that stands in for the package. setuptools finds the packages of an editable
-installation after all folders of sys.path were searched. There a folder `bench` that is no package, as one of results,
-would be taken for ours. So the file is where a regular installation has the package, and hands over to the checkout.
+An editable installation gets a stand-in for the package. setuptools finds the packages of an editable installation only
+after all folders of sys.path, so a folder `bench` in one of them (of results, for example) would be imported instead.
+The stand-in is where a regular installation has the package, and loads it from the checkout.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from setuptools.build_meta import *  # noqa: F403 - all other hooks are those of
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "bench"
 SHIPPED = ("*/tuned*.toml", "*/baseline.json")
-"""Files of `results/` that a wheel has in `bench/results/`."""
+"""Files of `results/` that the wheel contains in `bench/results/`."""
 STAND_IN = f'''\
-"""Stands in for the package in a checkout: see its packaging/backend.py."""
+"""A stand-in for the package in a checkout: see its packaging/backend.py."""
 
 import sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -56,7 +56,7 @@ def build_editable(
 
 
 def _add(path: Path, added: dict[str, bytes]) -> None:
-    """Add files to a wheel, and to its record of them."""
+    """Add files to a wheel, and to its RECORD."""
     with ZipFile(path) as wheel:
         files = {name: wheel.read(name) for name in wheel.namelist()}
     (record,) = (name for name in files if name.endswith(".dist-info/RECORD"))

@@ -1,3 +1,3 @@
-"""Measurements of speed and memory: `python -m perf`. They are ratios inside one process, taken by turns."""
+"""Measurements of speed and memory: `python -m perf`. Alternatives alternate in one process, and ratios are shown."""
 
-import bench  # noqa: F401 - before torch, so that its threads wait as those of `bench` do
+import bench  # noqa: F401 - before torch, so that threads wait as they do in `bench`

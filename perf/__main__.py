@@ -1,4 +1,4 @@
-"""Measures speed and memory and prints tables; `--write` puts them into perf/README.md."""
+"""Measures speed and memory, and prints tables; `--write` also writes them into perf/README.md."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def main() -> None:
     """Measure everything, in under five minutes on two cores."""
     parser = argparse.ArgumentParser(prog="python -m perf", description=__doc__)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--rounds", type=int, default=15, help="of the training step; default: %(default)s")
-    parser.add_argument("--run", action="store_true", help="time the main job too: minutes")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds of each measurement; default: %(default)s")
+    parser.add_argument("--run", action="store_true", help="also time the main job, which takes minutes")
     parser.add_argument("--write", action="store_true", help=f"write the tables into {README.name}")
     args = parser.parse_args()
     start = time.perf_counter()
@@ -36,38 +36,35 @@ def main() -> None:
 
 
 def report(device: torch.device, rounds: int, run: bool) -> str:
-    """Return all tables, in Markdown."""
+    """Return all tables as Markdown."""
     gpu = device.type == "cuda"
     size = Size("ViT-B", reduction=16, videos=4) if gpu else Size("mini", reduction=8, videos=8)
-    steps, merged, costs = sections.of_step(size, device, rounds)
-    few_steps, few_merged, few_costs = sections.of_step(size, device, rounds, r=4)
-    layer = sections.of_layer(size, device, rounds)
-    harness = sections.of_harness(size, device, max(rounds // 3, 3))
-    starts = sections.of_start(["--help", "list methods", "list tasks", "run --help"])
+    steps, merged, costs = sections.step_costs(size, device, rounds)
+    few_steps, few_merged, few_costs = sections.step_costs(size, device, rounds, r=4)
+    layer = sections.layer_rows(size, device, rounds)
+    harness = sections.harness_ratio(size, device, max(rounds // 3, 3))
+    starts = sections.command_seconds(["--help", "list methods", "list tasks", "run --help"])
     plain = steps["CoLA"].seconds / steps["CoLA, plain"].seconds
     limits = (1.05, 0.7, 1.05) if gpu else (1.12, 0.75, 1.12)
-
-    def against(what: str) -> str:
-        return f"{getattr(costs['CoLA'], what) / getattr(costs['LoRA'], what):.2f}"
 
     goals = [
         ("CoLA r 16, training step, against LoRA r 16", str(steps["CoLA"]), f"{limits[0]}"),
         ("the same against the plain form of CoLA", f"{plain:.2f}", f"{limits[1]}"),
         (
-            f"{'peak memory' if gpu else 'memory kept'} of a step, against LoRA r 16",
-            against("bytes"),
+            f"{'peak memory' if gpu else 'memory saved for backward'} of a step, against LoRA r 16",
+            f"{costs['CoLA'].bytes / costs['LoRA'].bytes:.2f}",
             "1.05" if gpu else "",
         ),
         ("CoLA r 16 scoring against LoRA r 16, both merged", str(merged["CoLA"]), f"{limits[2]}"),
-        ("harness against a loop by hand, same work", str(harness), "1.03"),
+        ("harness against a hand-written loop", str(harness), "1.03"),
         *(
-            (f"`bench {c}`, seconds", f"{s:.2f}", "0.3" if c in ("--help", "list methods") else "")
-            for c, s in starts.items()
+            (f"`bench {command}`, seconds", f"{seconds:.2f}", "0.3" if command in ("--help", "list methods") else "")
+            for command, seconds in starts.items()
         ),
-        ("`bench leaderboard` of 20,000 records, seconds", f"{sections.of_leaderboard(20_000):.1f}", "5"),
+        ("`bench leaderboard` of 20,000 records, seconds", f"{sections.leaderboard_seconds(20_000):.1f}", "5"),
         (
-            "`make run` after installation, its data there, seconds",
-            f"{sections.of_run():.0f}" if run else "not measured: --run",
+            "`make run` once installed, with its data generated, seconds",
+            f"{sections.run_seconds():.0f}" if run else "not measured: --run",
             "180",
         ),
     ]
@@ -78,8 +75,8 @@ def report(device: torch.device, rounds: int, run: bool) -> str:
             f"{1000 * times[name].seconds:.0f}",
             str(times[name]),
             *(
-                f"{getattr(cost, what) / getattr(all_costs['LoRA'], what):.2f}"
-                for what in ("flops", "operators", "bytes")
+                f"{getattr(cost, field) / getattr(all_costs['LoRA'], field):.2f}"
+                for field in ("flops", "operators", "bytes")
             ),
         )
         for r, times, all_costs in ((sections.R, steps, costs), (4, few_steps, few_costs))
@@ -90,21 +87,21 @@ def report(device: torch.device, rounds: int, run: bool) -> str:
         for r, ratios in ((sections.R, merged), (4, few_merged))
         for name, ratio in ratios.items()
     ]
-    parts = sections.of_parts(size, device)
-    growth = sections.of_growth(size, device, max(rounds // 3, 3))
+    parts = sections.operation_rows(size, device)
+    growth = sections.growth_rows(size, device, max(rounds // 3, 3))
     return "\n\n".join(
         (
             f"{datetime.now(timezone.utc).date()}, {_machine(device)}, torch {torch.__version__}, {size.name} streams. "
-            "Ratios are medians of rounds by turns in one process, quartiles in brackets.",
-            _table(("what", "measured", "to reach"), goals),
-            f"A training step, {size.videos} videos of {size.seconds} seconds. Against LoRA of the same r: its time, "
-            "the floating-point operations of its products, the operators that it calls (views left out), its memory:",
+            "Ratios are medians over rounds in one process, with quartiles in brackets.",
+            _table(("measurement", "measured", "target"), goals),
+            f"A training step of {size.videos} videos of {size.seconds} seconds. Relative to LoRA of the same r: time, "
+            "floating-point operations of matrix products, operator calls (without views), memory:",
             _table(("method", "r", "ms", "time against LoRA", "arithmetic", "operators", "memory"), times),
-            "Scoring, with what merges merged:",
+            "Scoring, with merged adapters where a method can merge them:",
             _table(("method", "r", "ms", "time against LoRA"), scores),
             "Forward and backward of single linears, with the hypernetworks of the stage in both streams:",
-            _table(("what", "time against LoRA"), layer),
-            "How a step of CoLA grows (2 videos to start with):",
+            _table(("linears", "time against LoRA"), layer),
+            "How a step of CoLA grows (the baseline has 2 videos):",
             _table(("change", "time", "time against LoRA", "memory", "memory against LoRA"), growth),
             "Share of a training step by kind of operation, percent:",
             _table(("kind", "LoRA", "CoLA"), parts),

@@ -1,4 +1,4 @@
-"""What is measured, a function a table. Each returns its rows."""
+"""The measurements, one function per table or figure."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ Row = tuple[str, ...]
 R = 16
 
 
-def of_layer(size: Size, device: torch.device, rounds: int) -> list[Row]:
-    """Forward and backward of the linears of one block that share an input, q, k and v."""
+def layer_rows(size: Size, device: torch.device, rounds: int) -> list[Row]:
+    """Return the times of forward and backward of one block's linears that share an input: q, k and v."""
     alternatives = {}
     for name, make in methods(R, size.reduction).items():
         subject = Subject(size, make, device)
@@ -62,17 +62,17 @@ def of_layer(size: Size, device: torch.device, rounds: int) -> list[Row]:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a training step takes whatever the machine: bytes (see `memory`), and the two counts of `work`."""
+    """The costs of a training step that do not depend on the machine: bytes (`memory`), and the counts of `work`."""
 
     bytes: int
     flops: int
     operators: int
 
 
-def of_step(
+def step_costs(
     size: Size, device: torch.device, rounds: int, r: int = R
 ) -> tuple[dict[str, Ratio], dict[str, Ratio], dict[str, Cost]]:
-    """Return a whole training step, scoring with what merges merged, and the cost of a step, of each method."""
+    """Return, per method: the time of a training step, of scoring with merged adapters, and the costs of a step."""
     subjects = {name: Subject(size, make, device) for name, make in methods(r, size.reduction).items()}
     steps = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)
     costs = {name: Cost(memory(subject), *work(subject)) for name, subject in subjects.items()}
@@ -83,14 +83,14 @@ def of_step(
 
 
 def work(subject: Subject) -> tuple[int, int]:
-    """Floating-point operations of the matrix products of a training step, and how many operators it calls."""
+    """Return the floating-point operations of a training step's matrix products, and its number of operator calls."""
     with _Calls() as calls, FlopCounterMode(display=False, custom_mapping=_IN_PLACE) as counter:
         subject.step()
     return counter.get_total_flops(), calls.count
 
 
 class _Calls(TorchDispatchMode):
-    """Counts the operators that are called, views left out."""
+    """A counter of operator calls, without views."""
 
     count = 0
 
@@ -104,47 +104,47 @@ def _product(self_shape: Shape, a_shape: Shape, b_shape: Shape, *_: object, **__
 
 
 Shape = tuple[int, ...]
-_IN_PLACE = {torch.ops.aten.addmm_: _product}  # which torch's counter does not know
+_IN_PLACE = {torch.ops.aten.addmm_: _product}  # not known to torch's counter
 
 
 def memory(subject: Subject) -> int:
-    """On a GPU the peak of a step in bytes; elsewhere the bytes that the forward pass keeps for the backward one."""
+    """Return a step's peak in bytes on a GPU; elsewhere, the bytes that the forward pass saves for backward."""
     return bytes_of_step(subject.loss, subject.step, subject.model.parameters(), subject.device)
 
 
-def of_growth(size: Size, device: torch.device, rounds: int) -> list[Row]:
-    """Return how a step of CoLA grows, and its ratio to LoRA's, with rank, tokens, batch and depth."""
+def growth_rows(size: Size, device: torch.device, rounds: int) -> list[Row]:
+    """Return how a step of CoLA, and its ratio to LoRA's, grows with rank, tokens, batch and depth."""
     start = replace(size, videos=2, depth=4 if size.name == "mini" else 12, pixels=56 if size.name == "mini" else 224)
     changes: list[tuple[str, Size, int]] = [
-        ("as a start", start, R),
+        ("baseline", start, R),
         ("rank 4", start, 4),
         ("rank 64", start, 64),
-        ("pictures of twice the side, 4 times the tokens", replace(start, pixels=2 * (start.pixels or 0)), R),
-        ("batch of 4 times as many", replace(start, videos=8), R),
-        ("twice the depth", replace(start, depth=2 * (start.depth or 0)), R),
+        ("image side x 2 (tokens x 4)", replace(start, pixels=2 * (start.pixels or 0)), R),
+        ("batch x 4", replace(start, videos=8), R),
+        ("depth x 2", replace(start, depth=2 * (start.depth or 0)), R),
     ]
     rows = []
     first: tuple[float, int] | None = None
-    for what, changed, r in changes:
-        made = methods(r, size.reduction)
-        subjects = {name: Subject(changed, made[name], device) for name in ("LoRA", "CoLA")}
+    for change, changed_size, r in changes:
+        factories = methods(r, size.reduction)
+        subjects = {name: Subject(changed_size, factories[name], device) for name in ("LoRA", "CoLA")}
         ratio = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)["CoLA"]
-        kept = {name: memory(subject) for name, subject in subjects.items()}
-        first = first or (ratio.seconds, kept["CoLA"])
+        saved_bytes = {name: memory(subject) for name, subject in subjects.items()}
+        first = first or (ratio.seconds, saved_bytes["CoLA"])
         rows.append(
             (
-                what,
+                change,
                 f"{ratio.seconds / first[0]:.2f}",
                 str(ratio),
-                f"{kept['CoLA'] / first[1]:.2f}",
-                f"{kept['CoLA'] / kept['LoRA']:.2f}",
+                f"{saved_bytes['CoLA'] / first[1]:.2f}",
+                f"{saved_bytes['CoLA'] / saved_bytes['LoRA']:.2f}",
             )
         )
     return rows
 
 
-def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
-    """Return the harness's training against a loop written out by hand: same model, data, steps and validation."""
+def harness_ratio(size: Size, device: torch.device, rounds: int) -> Ratio:
+    """Return the time of the harness relative to a hand-written loop with equal model, data, steps and validation."""
     recipe = Recipe(epochs=1, batch_size=size.videos, eval_batch_size=size.videos, **_RATES)
     make = methods(R, size.reduction)["CoLA"]
     subject = Subject(size, make, device)
@@ -158,8 +158,8 @@ def of_harness(size: Size, device: torch.device, rounds: int) -> Ratio:
     subjects = {"by hand": subject, "harness": Subject(size, make, device)}
 
     def harness() -> None:
-        chosen = subjects["harness"]
-        train(chosen.model, chosen.method, chosen.task, recipe, splits, accelerator, seed=0, label="")
+        subject = subjects["harness"]
+        train(subject.model, subject.method, subject.task, recipe, splits, accelerator, seed=0, label="")
 
     def by_hand() -> None:
         _loop(subjects["by hand"], recipe, splits, device)
@@ -171,16 +171,16 @@ _RATES = {"lr_adapter": 1e-3, "lr_head": 1e-3, "weight_decay": 0.01, "warmup": 0
 
 
 def _loop(subject: Subject, recipe: Recipe, splits: dict[str, TensorDataset], device: torch.device) -> None:
-    """What one would write without the harness."""
+    """Train as one would write it without the harness."""
     torch.manual_seed(0)
-    model, task, chance = subject.model, subject.task, torch.Generator().manual_seed(0)
+    model, task, generator = subject.model, subject.task, torch.Generator().manual_seed(0)
     steps = len(splits["train"]) // recipe.batch_size
     optimizer = torch.optim.AdamW(subject.trained, lr=1e-3, weight_decay=recipe.weight_decay, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     autocast = torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda")
     model.train()
-    for plain in load(splits["train"], recipe.batch_size, torch.Generator().manual_seed(0)):
-        batch = task.augment({name: value.to(device) for name, value in plain.items()}, chance)
+    for cpu_batch in load(splits["train"], recipe.batch_size, torch.Generator().manual_seed(0)):
+        batch = task.augment({name: value.to(device) for name, value in cpu_batch.items()}, generator)
         with autocast:
             loss = task.loss(model(batch), batch)
         loss.backward()
@@ -190,27 +190,27 @@ def _loop(subject: Subject, recipe: Recipe, splits: dict[str, TensorDataset], de
         optimizer.zero_grad()
     model.eval()
     with torch.inference_mode(), autocast:
-        for plain in load(splits["val"], recipe.eval_batch_size):
-            batch = {name: value.to(device) for name, value in plain.items()}
+        for cpu_batch in load(splits["val"], recipe.eval_batch_size):
+            batch = {name: value.to(device) for name, value in cpu_batch.items()}
             task.score(model(batch), batch)["accuracy"].mean().item()
     _ = {name: p.detach().clone() for name, p in model.named_parameters() if p.requires_grad}
 
 
-def of_start(commands: Iterable[str], rounds: int = 5) -> dict[str, float]:
-    """Seconds that a command takes, from the start of Python to its end."""
-    found = {}
+def command_seconds(commands: Iterable[str], rounds: int = 5) -> dict[str, float]:
+    """Return the seconds that each command takes, including the start of Python."""
+    medians = {}
     for command in commands:
         seconds = []
         for _ in range(rounds):
             start = time.perf_counter()
             subprocess.run([sys.executable, "-m", "bench", *command.split()], check=True, capture_output=True)
             seconds.append(time.perf_counter() - start)
-        found[command] = median(seconds)
-    return found
+        medians[command] = median(seconds)
+    return medians
 
 
-def of_run() -> float:
-    """Seconds that the main job takes, its data already generated and decoded, as with `make run`."""
+def run_seconds() -> float:
+    """Return the seconds of the main job, `make run`, once its data has been generated and decoded."""
     with tempfile.TemporaryDirectory() as folder:
         command = [
             "run",
@@ -224,21 +224,21 @@ def of_run() -> float:
             "--results",
             str(Path(folder)),
         ]
-        return of_start([" ".join(command)], rounds=1)[" ".join(command)]
+        return command_seconds([" ".join(command)], rounds=1)[" ".join(command)]
 
 
-def of_leaderboard(count: int) -> float:
-    """Seconds that `bench leaderboard` takes for so many records, of four methods on two tasks, with made-up scores."""
+def leaderboard_seconds(count: int) -> float:
+    """Return the seconds that `bench leaderboard` takes for `count` synthetic records of four methods and two tasks."""
     plan = make_plan(RunRequest("mini", ["lora", "dora", "cola", "full"], ["ave", "avs"], range(count // 8)))
-    nothing = Record.failed(plan[0], "2026-01-01T00:00:00+00:00", environment=environment("cpu", 2))
-    chance = random.Random(0)
+    template = Record.failed(plan[0], "2026-01-01T00:00:00+00:00", environment=environment("cpu", 2))
+    generator = random.Random(0)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / FOLDER).mkdir()
         for spec in plan:
-            epochs = [Epoch(epoch, 100 * epoch, 1 / epoch, {"score": chance.gauss(50, 2)}) for epoch in range(1, 9)]
-            scores = Scores("score", epochs, 8, {"score": chance.gauss(50, 2)}, 1000, {"constant answer": 20.0})
-            measured = replace(
-                nothing,
+            epochs = [Epoch(epoch, 100 * epoch, 1 / epoch, {"score": generator.gauss(50, 2)}) for epoch in range(1, 9)]
+            scores = Scores("score", epochs, 8, {"score": generator.gauss(50, 2)}, 1000, {"constant answer": 20.0})
+            record = replace(
+                template,
                 id=spec.id,
                 spec=spec,
                 status="ok",
@@ -247,9 +247,9 @@ def of_leaderboard(count: int) -> float:
                 memory=Memory("resident size", 900_000_000, 800_000_000),
                 throughput=Throughput(20.0, 60.0),
             )
-            (Path(folder) / FOLDER / f"{measured.stem}.json").write_bytes(msgspec.json.encode(measured))
+            (Path(folder) / FOLDER / f"{record.stem}.json").write_bytes(msgspec.json.encode(record))
         command = f"leaderboard --results {folder}"
-        return of_start([command], rounds=3)[command]
+        return command_seconds([command], rounds=3)[command]
 
 
 _KINDS = {
@@ -261,8 +261,8 @@ _KINDS = {
 }
 
 
-def of_parts(size: Size, device: torch.device) -> list[Row]:
-    """Return the share of each kind of operation in a training step, of LoRA and of CoLA, in percent."""
+def operation_rows(size: Size, device: torch.device) -> list[Row]:
+    """Return the share of each kind of operation in a training step of LoRA and of CoLA, in percent."""
     shares = []
     for name in ("LoRA", "CoLA"):
         subject = Subject(size, methods(R, size.reduction)[name], device)
@@ -271,16 +271,16 @@ def of_parts(size: Size, device: torch.device) -> list[Row]:
         with profile(activities=activities) as profiled, record_function("steps"):
             for _ in range(3):
                 subject.step()
-        found = dict.fromkeys((*_KINDS, "everything else"), 0.0)
+        times = dict.fromkeys((*_KINDS, "everything else"), 0.0)
         for event in profiled.key_averages():
-            own = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
+            self_time = event.self_device_time_total if device.type == "cuda" else event.self_cpu_time_total
             kind = next((kind for kind, keys in _KINDS.items() if any(_is(event.key, key) for key in keys)), None)
-            found[kind or "everything else"] += own
-        total = sum(found.values())
-        shares.append({kind: f"{100 * value / total:.0f}" for kind, value in found.items()})
+            times[kind or "everything else"] += self_time
+        total = sum(times.values())
+        shares.append({kind: f"{100 * value / total:.0f}" for kind, value in times.items()})
     return [(kind, *(share[kind] for share in shares)) for kind in shares[0]]
 
 
 def _is(event: str, key: str) -> bool:
-    """Operators are told by their whole names, what has no namespace by a part."""
+    """Return whether an event matches a key: operators by their full names, anything else by a part of the name."""
     return event == key if key.startswith("aten::") else key in event

@@ -1,4 +1,4 @@
-"""What is measured: pairs of streams of two sizes, adapted by methods, with the head and the loss of AVE."""
+"""The models that are measured: pairs of streams of two sizes, adapted by methods, with AVE's head and loss."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ class PlainCoLA(CoLA):
     fused = False
 
 
-def with_layers_of_peft(kind: type[PeftMethod], **settings: Any) -> Callable[[], Method]:
-    """Make the method with each linear evaluated by PEFT's layer in its place, rather than in the fused form."""
+def with_peft_layers(kind: type[PeftMethod], **settings: Any) -> Callable[[], Method]:
+    """Return a factory of the method in which PEFT's layers evaluate the linears, not the fused form."""
 
-    class Written(kind):  # type: ignore[misc,valid-type]
+    class WithPeftLayers(kind):  # type: ignore[misc,valid-type]
         def attach(self, model: MultiStream) -> None:
             super().attach(model)
             for stream in model.streams.values():
                 stream.default_evaluator = None
 
-    return partial(Written, **settings)
+    return partial(WithPeftLayers, **settings)
 
 
 def methods(r: int, reduction: int) -> dict[str, Callable[[], Method]]:
-    """Return what is compared, by name; CoLA's name is `CoLA`, and `LoRA` is the base."""
+    """Return factories of the compared methods, by name; ratios are relative to `LoRA`."""
     return {
         "LoRA": partial(LoRA, r=r),
-        "LoRA, PEFT's layers": with_layers_of_peft(LoRA, r=r),
+        "LoRA, PEFT's layers": with_peft_layers(LoRA, r=r),
         "LoRA 2r": partial(LoRA, r=2 * r),
         "DoRA": partial(DoRA, r=r),
-        "DoRA, PEFT's layers": with_layers_of_peft(DoRA, r=r),
+        "DoRA, PEFT's layers": with_peft_layers(DoRA, r=r),
         "AdaLoRA": partial(AdaLoRA, init_r=r),
-        "AdaLoRA, PEFT's layers": with_layers_of_peft(AdaLoRA, init_r=r),
+        "AdaLoRA, PEFT's layers": with_peft_layers(AdaLoRA, init_r=r),
         "CoLA": partial(CoLA, r=r, reduction=reduction),
         "CoLA, plain": partial(PlainCoLA, r=r, reduction=reduction),
     }
@@ -63,15 +63,15 @@ def methods(r: int, reduction: int) -> dict[str, Callable[[], Method]]:
 
 @dataclass(frozen=True)
 class Size:
-    """Streams to be adapted, and how many seconds of video make a batch.
+    """The sizes of the streams and of a batch.
 
     Attributes:
-        name: for the tables.
-        reduction: of CoLA's hypernetworks.
-        videos: of a batch.
-        seconds: of a video.
-        depth: blocks; None for the encoders' own.
-        pixels: side of a picture; None for the encoders' own.
+        name: Name of the size, for the tables.
+        reduction: Reduction of CoLA's hypernetworks.
+        videos: Videos per batch.
+        seconds: Seconds per video.
+        depth: Number of blocks; None for that of the encoders.
+        pixels: Side of an image; None for that of the encoders.
     """
 
     name: str
@@ -82,21 +82,21 @@ class Size:
     pixels: int | None = None
 
     def streams(self) -> MultiStream:
-        """Streams of vision and audio: embedded ones, or of ViT-B's size with random weights."""
+        """Return streams of vision and audio: embedded ones, or of ViT-B's size with random weights."""
         return copy.deepcopy(_streams(self.name, self.depth, self.pixels))
 
     def batch(self, streams: MultiStream, device: torch.device) -> dict[str, Tensor]:
-        """Made-up media and labels."""
+        """Return a batch of random media and labels."""
         torch.manual_seed(0)
         vision, audio = (stream.input for stream in streams.streams.values())
         assert isinstance(vision, ImageInput) and isinstance(audio, AudioInput)
         side, shape = vision.size, (self.videos, self.seconds)
-        made = {
+        batch = {
             "vision": torch.randint(0, 256, (*shape, 3, side, side), dtype=torch.uint8),
             "audio": torch.randn(*shape, audio.frames, audio.mel_bins) * audio.std + audio.mean,
             "label": torch.randint(0, CLASSES, shape),
         }
-        return {name: value.to(device) for name, value in made.items()}
+        return {name: value.to(device) for name, value in batch.items()}
 
 
 @lru_cache(maxsize=2)
@@ -143,7 +143,7 @@ class Subject:
             return self.task.loss(self.model(self.batch), self.batch)
 
     def step(self) -> None:
-        """A training step as the harness does it."""
+        """Do a training step, as the harness does it."""
         self.model.train()
         self.loss().backward()
         torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
@@ -151,7 +151,7 @@ class Subject:
         self.optimizer.zero_grad()
 
     def score(self) -> None:
-        """A forward pass without gradients."""
+        """Do a forward pass without gradients."""
         self.model.eval()
         with torch.inference_mode(), torch.autocast("cuda", torch.bfloat16, enabled=self.device.type == "cuda"):
             self.model(self.batch)

@@ -1,7 +1,7 @@
-"""Samples decoded once: arrays in a cache folder, mapped into memory, which commands after the first open at once.
+"""A cache of decoded samples: arrays that are mapped into memory, so that only the first command decodes them.
 
-What lies there is what training sees, and no checksum of the release covers it. So arrays are used only from a folder
-that no other user can write to, and only as long as they are what the manifest beside them says.
+Training sees these arrays, and no checksum of the release covers them. So they are used only from a folder that no
+other user can write to, and only while they match the manifest beside them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench.system import checksums
 from bench.system.trust import writable_by_others
 from bench.tasks.base import Samples
 
-VERSION = 4  # goes up with every change of what readers make of the same files
+VERSION = 4  # increased whenever readers return something else for the same files
 MAX_DISK_SHARE = 0.5  # share of the free disk space that one split may take
 
 _BATCH = 16
@@ -40,20 +40,20 @@ Progress = Callable[[Iterable[Any]], Iterable[Any]]
 def prepare(
     samples: Samples, chosen: Sequence[int], key: Sequence[object], cache: Path, progress: Progress
 ) -> TensorDataset | None:
-    """Open the chosen samples of a split from the cache; decode them into it where they are not there yet.
+    """Return the chosen samples of a split from the cache, after decoding them into it if necessary.
 
-    They are written whole or not at all; of several processes that want the same split one writes and the rest wait.
-    Where other users could write to the cache, the user's own takes its place; without one, nothing is kept.
+    A split is written completely or not at all. If several processes need the same one, one of them writes and the
+    others wait. If other users can write to the cache, the cache folder of this user replaces it.
 
     Args:
         samples: The split.
-        chosen: Which of its samples.
-        key: What the arrays depend on, each with a `repr` that tells it from others.
+        chosen: Indices of the samples to use.
+        key: Everything that the arrays depend on, each with a `repr` that identifies it.
         cache: Folder of the cache.
-        progress: Wraps the batches that are gone through.
+        progress: Wraps the batches, to show a progress bar.
 
     Returns:
-        The samples; None where they would fill more than half of the free disk, or cannot be written.
+        The samples; None if they would fill more than half of the free disk, or cannot be cached.
 
     Raises:
         DataError: A sample cannot be read.
@@ -61,14 +61,14 @@ def prepare(
     text = "\n".join(map(repr, (VERSION, *key, *(samples.names[index] for index in chosen))))
     key_checksum = hashlib.sha256(text.encode()).hexdigest()
     try:
-        place = _private(cache)
+        private_cache = _private_cache(cache)
     except OSError as error:
-        _log.warning("decoded samples cannot be kept in %s: %s", cache, error)
+        _log.warning("decoded samples cannot be cached in %s: %s", cache, error)
         return None
-    if place is None:
+    if private_cache is None:
         return None
-    folder = place / key_checksum[:24]
-    columns = _opened(folder, len(chosen), key_checksum)
+    folder = private_cache / key_checksum[:24]
+    columns = _open(folder, len(chosen), key_checksum)
     if columns is None:
         first = samples[chosen[0]]
         try:
@@ -76,40 +76,40 @@ def prepare(
             if needed > MAX_DISK_SHARE * shutil.disk_usage(folder.parent).free:
                 return None
             with FileLock(folder.with_suffix(".lock")):
-                columns = _opened(folder, len(chosen), key_checksum)
+                columns = _open(folder, len(chosen), key_checksum)
                 if columns is None:
                     if folder.exists():
-                        _log.warning("decoded samples in %s are broken or changed, and are decoded anew", folder)
+                        _log.warning("decoded samples in %s are damaged or were changed: decoding them again", folder)
                         shutil.rmtree(folder)
                     _write(folder, Decoded(samples, chosen), first, key_checksum, progress)
         except OSError as error:
-            _log.warning("decoded samples cannot be kept in %s: %s", folder.parent, error)
+            _log.warning("decoded samples cannot be cached in %s: %s", folder.parent, error)
             return None
-    return columns or _opened(folder, len(chosen), key_checksum)
+    return columns or _open(folder, len(chosen), key_checksum)
 
 
-def _private(cache: Path) -> Path | None:
-    """Return the folder for decoded samples that no other user can write to: of the cache, or else of the user's own.
+def _private_cache(cache: Path) -> Path | None:
+    """Return a folder for decoded samples that no other user can write to: in the cache, or in the user's own.
 
     Raises:
-        OSError: It cannot be made.
+        OSError: The folder cannot be created.
     """
-    for place in dict.fromkeys((cache, checksums.user_cache())):
-        folder = place / "prepared"
+    for parent in dict.fromkeys((cache, checksums.user_cache())):
+        folder = parent / "prepared"
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         open_to_others = writable_by_others(folder)
         if open_to_others is None:
             return folder
         _log.warning(
-            "decoded samples are not kept in %s: others can write to %s, and what they put there would be trained on",
+            "decoded samples are not cached in %s: other users can write to %s and could change what is trained on",
             folder,
             open_to_others,
         )
     return None
 
 
-def _opened(folder: Path, count: int, key: str) -> TensorDataset | None:
-    """The samples in a folder; None where it is not there, or a file in it is not as it was written."""
+def _open(folder: Path, count: int, key: str) -> TensorDataset | None:
+    """Return the samples in a folder; None if it does not exist, or a file in it is not as it was written."""
     try:
         manifest = read_json(folder / _MANIFEST, MEBIBYTE)
         if manifest["key"] != key or not manifest["arrays"] or writable_by_others(folder / _MANIFEST) is not None:
@@ -122,8 +122,8 @@ def _opened(folder: Path, count: int, key: str) -> TensorDataset | None:
             }
     except Exception:  # a broken file can make numpy fail in any way
         return None
-    whole = len(columns) == len(manifest["arrays"]) and all(len(column) == count for column in columns.values())
-    return TensorDataset(columns) if whole else None
+    complete = len(columns) == len(manifest["arrays"]) and all(len(column) == count for column in columns.values())
+    return TensorDataset(columns) if complete else None
 
 
 def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], key: str, progress: Progress) -> None:
@@ -135,33 +135,33 @@ def _write(folder: Path, decoded: Decoded, first: Mapping[str, np.ndarray], key:
             for name, array in first.items()
         }
         loader = load(decoded, _BATCH)
-        at = 0
+        start = 0
         for batch in batches(progress(loader)):
             for name, rows in batch.items():
-                files[name][at : at + len(rows)] = rows.numpy()
-            at += len(rows)
+                files[name][start : start + len(rows)] = rows.numpy()
+            start += len(rows)
         for file in files.values():
             file.flush()
         arrays = {
-            name: {**_described(array), "sha256": checksums.file_checksum(scratch / f"{name}.npy")}
+            name: {**_dtype_and_shape(array), "sha256": checksums.file_checksum(scratch / f"{name}.npy")}
             for name, array in files.items()
         }
         (scratch / _MANIFEST).write_text(json.dumps({"key": key, "arrays": arrays}), encoding="utf-8")
 
 
-def _described(array: np.ndarray) -> dict[str, object]:
+def _dtype_and_shape(array: np.ndarray) -> dict[str, object]:
     return {"dtype": array.dtype.str, "shape": [*array.shape]}
 
 
 def _mapped(path: Path, expected: Mapping[str, object], checksum: checksums.Checksum) -> Tensor:
-    """Return a file's array, read as it is needed. It is mapped as private: what is written to it stays in memory.
+    """Return a file's array, which is read on demand. The mapping is private: writes to it do not reach the file.
 
     Raises:
-        ValueError: It is not the one that is expected, or another user could change it.
+        ValueError: It is not the expected array, or another user could change it.
     """
     if checksum(path) != expected["sha256"] or writable_by_others(path) is not None:
         raise ValueError(f"{path} has changed")
     array = np.lib.format.open_memmap(path, mode="c")
-    if {**_described(array), "sha256": expected["sha256"]} != expected:
-        raise ValueError(f"{path} holds another array")
+    if {**_dtype_and_shape(array), "sha256": expected["sha256"]} != expected:
+        raise ValueError(f"{path} contains another array")
     return torch.from_numpy(array)

@@ -22,7 +22,7 @@ Batch = TypeVar("Batch")
 
 
 class TensorDataset(Dataset[dict[str, Tensor]]):
-    """Samples as one tensor for each name, (samples, ...); a batch is taken from each at once."""
+    """Samples as one tensor per name, (samples, ...), from which whole batches are indexed at once."""
 
     def __init__(self, columns: Mapping[str, Tensor]) -> None:
         self.columns = columns
@@ -34,13 +34,13 @@ class TensorDataset(Dataset[dict[str, Tensor]]):
         return {name: column[index].clone() for name, column in self.columns.items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor]:
-        """Take a batch: `DataLoader` calls this where it is there."""
+        """Return a batch; `DataLoader` calls this method if a dataset has it."""
         chosen = torch.as_tensor(indices)
         return {name: column.index_select(0, chosen) for name, column in self.columns.items()}
 
 
 class Decoded(Dataset[dict[str, Tensor]]):
-    """Samples decoded each time they are taken."""
+    """Samples that are decoded each time they are accessed."""
 
     def __init__(self, samples: Samples, chosen: Sequence[int]) -> None:
         self.samples, self.chosen = samples, chosen
@@ -54,56 +54,59 @@ class Decoded(Dataset[dict[str, Tensor]]):
 
 
 class ConstantInputs(Dataset[dict[str, Tensor]]):
-    """Samples in which some columns hold the same for all of them, so that nothing can be learnt from these.
+    """Samples in which some columns are equal in all of them, so that nothing can be learned from these columns.
 
     Args:
         dataset: The samples.
-        same: What these columns hold, by name, in the shape of one sample.
+        constants: The value of each of these columns, by name, in the shape of one sample.
     """
 
-    def __init__(self, dataset: Dataset[dict[str, Tensor]], same: Mapping[str, Tensor]) -> None:
-        self.dataset, self.same = dataset, same
+    def __init__(self, dataset: Dataset[dict[str, Tensor]], constants: Mapping[str, Tensor]) -> None:
+        self.dataset, self.constants = dataset, constants
 
     def __len__(self) -> int:
         return len(self.dataset)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        same = {name: value.clone() for name, value in self.same.items()}
-        return {name: same.get(name, value) for name, value in self.dataset[index].items()}
+        constants = {name: value.clone() for name, value in self.constants.items()}
+        return {name: constants.get(name, value) for name, value in self.dataset[index].items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, Tensor] | list[dict[str, Tensor]]:
-        """Take a batch at once where that is how the samples are taken."""
+        """Return a batch: in one piece if the underlying dataset provides it so, otherwise sample by sample."""
         if not isinstance(self.dataset, TensorDataset):
             return [self[index] for index in indices]
-        same = {name: value.expand(len(indices), *value.shape).clone() for name, value in self.same.items()}
-        return {name: same.get(name, value) for name, value in self.dataset.__getitems__(indices).items()}
+        constants = {name: value.expand(len(indices), *value.shape).clone() for name, value in self.constants.items()}
+        return {name: constants.get(name, value) for name, value in self.dataset.__getitems__(indices).items()}
 
 
 def load(
-    dataset: Dataset[dict[str, Tensor]], batch_size: int, order: torch.Generator | None = None, pin: bool = False
+    dataset: Dataset[dict[str, Tensor]],
+    batch_size: int,
+    shuffle_generator: torch.Generator | None = None,
+    pin: bool = False,
 ) -> DataLoader[dict[str, Tensor]]:
-    """Batches of a dataset; processes decode ahead where its samples are decoded as they are taken.
+    """Return a loader of a dataset's batches; worker processes decode ahead if samples are decoded on access.
 
     Args:
-        dataset: samples.
-        batch_size: Of the batches.
-        order: What shuffles the samples; None for their own order.
-        pin: Put batches where a GPU can fetch them from.
+        dataset: The samples.
+        batch_size: Samples per batch.
+        shuffle_generator: Shuffles the samples; None to keep their order.
+        pin: Whether to pin batches in memory, from which a GPU copies them asynchronously.
     """
-    read = dataset.dataset if isinstance(dataset, ConstantInputs) else dataset
-    workers = decoding_workers() if isinstance(read, Decoded) and child_processes.has_semaphores() else 0
+    underlying = dataset.dataset if isinstance(dataset, ConstantInputs) else dataset
+    workers = decoding_workers() if isinstance(underlying, Decoded) and child_processes.has_semaphores() else 0
     return DataLoader(
         dataset,
         batch_size,
-        shuffle=order is not None,
-        generator=order,
+        shuffle=shuffle_generator is not None,
+        generator=shuffle_generator,
         num_workers=workers,
-        # In a process that was spawned, as those of --jobs, workers would be so too and import torch each, for seconds.
+        # In a spawned process, such as those of --jobs, workers would be spawned too and take seconds to import torch.
         multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
         worker_init_fn=_begin_worker,
         collate_fn=_collate,
         pin_memory=pin,
-        # Workers that stay would draw from `order` once less, and the samples would come in another order.
+        # Persistent workers would draw once less from the generator, which changes the order of the samples.
         persistent_workers=False,
     )
 
@@ -113,16 +116,15 @@ def _begin_worker(_: int) -> None:
 
 
 def decoding_workers() -> int:
-    """Processes that decode samples: one a CPU, of which the processes of a launcher share those of their machine."""
+    """Return how many processes decode samples: one per CPU, shared among a launcher's processes on this machine."""
     return max(1, min(available_cpus() // distributed.local_count(), _MAX_WORKERS))
 
 
 def batches(loader: Iterable[Batch]) -> Iterator[Batch]:
-    """Yield the batches of a loader, where it puts them.
+    """Yield the batches of a loader, on the device that it puts them on.
 
     Raises:
-        DataError: A sample cannot be read. From a worker it comes with the worker's traceback around it, which is
-            left out here.
+        DataError: A sample cannot be read. If it was raised in a worker, the worker's traceback is removed from it.
     """
     try:
         for batch in loader:
@@ -138,24 +140,24 @@ def _as_tensors(batch: Batch) -> Batch:
 
 
 def on_device(loader: Iterable[dict[str, Tensor]], device: torch.device) -> Iterator[dict[str, Tensor]]:
-    """The batches of a loader on a device, which need not wait for them where they are pinned; errors as `batches`."""
+    """Yield the batches of a loader on a device, copied asynchronously if they are pinned; errors as `batches`."""
     for batch in batches(loader):
         yield {name: values.to(device, non_blocking=True) for name, values in batch.items()}
 
 
 def _collate(batch: Any) -> Mapping[str, Tensor | np.ndarray]:
-    """Return what `Columns` gives is a batch already; other samples are stacked."""
+    """Stack samples into a batch; what `TensorDataset` returns is a batch already."""
     if isinstance(batch, dict):
         return batch
-    stacked = {name: torch.stack([each[name] for each in batch]) for name in batch[0]}
-    return _to_send(stacked) if get_worker_info() else stacked
+    stacked = {name: torch.stack([sample[name] for sample in batch]) for name in batch[0]}
+    return _shared(stacked) if get_worker_info() else stacked
 
 
-def _to_send(batch: dict[str, Tensor]) -> Mapping[str, Tensor | np.ndarray]:
-    """Return a worker's batch in shared memory; where that is full, as arrays, which go through a pipe and take longer.
+def _shared(batch: dict[str, Tensor]) -> Mapping[str, Tensor | np.ndarray]:
+    """Return a worker's batch in shared memory; if that is full, as arrays, which a slower pipe transfers.
 
-    A container has 64 MB of it in /dev/shm unless it is given more. PyTorch would find out where nobody hears of it,
-    and the batch would be waited for without end.
+    A container has 64 MB of shared memory (/dev/shm) by default. PyTorch itself would fail in a thread whose error
+    nobody receives, and training would wait for the batch forever.
     """
     try:
         return {name: values.share_memory_() for name, values in batch.items()}

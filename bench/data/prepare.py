@@ -1,4 +1,4 @@
-"""Decodes the samples of official releases ahead of the first run."""
+"""Decoding the samples of official releases before the first run."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from bench.config.preflight import check_official
 
 
 def decode(suite: str, task: str, root: Path) -> dict[str, int]:
-    """Decode the samples of a release for the streams of a suite, into the cache that runs take them from.
+    """Decode the samples of a release for the streams of a suite, into the cache that runs read.
 
-    What is there already is left.
+    Splits that the cache already contains are not decoded again.
 
     Args:
-        suite: A name, or the path of a suite's file.
+        suite: Name of a suite, or path of its file.
         task: Name of the task.
-        root: The release's --data-root.
+        root: Folder of the release (--data-root).
 
     Returns:
-        How many samples each split has.
+        The number of samples of each split.
 
     Raises:
-        UsageError: The suite, an encoder or the release is not there.
+        UsageError: The suite, an encoder or the release does not exist.
         DataError: A file of the release is missing or broken.
     """
     from bench.config.plan import RunRequest, make_plan
@@ -32,9 +32,8 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
     spec = make_plan(RunRequest(suite, ["head"], [task], overrides=["data.source=official"]))[0]
     check_encoders([spec], weights=False, tokenizer=True)
 
-    from bench.data.splits import open_splits  # brings torch
+    from bench.data.splits import open_splits  # imports torch
     from bench.streams.load import outline_stream
 
     inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
-    built = task_of(spec)
-    return open_splits(built, spec.data, root, inputs).counts
+    return open_splits(task_of(spec), spec.data, root, inputs).counts

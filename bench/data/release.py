@@ -1,4 +1,4 @@
-"""Where a task's data lies, and checksums of what is read of it. Needs no heavy import."""
+"""The folder of a task's data, and the checksums of its files. Imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Contents:
-    """What lies in a release, by checksums of its files.
+    """The contents of a release, as checksums of its files.
 
     Attributes:
-        fingerprint: Of all files that the task reads; of generated data the generator's own.
-        splits: Of the files that each split is read from.
+        fingerprint: Checksum of all files that the task reads; for generated data, that of the generator.
+        splits: Checksum of the files that each split is read from.
     """
 
     fingerprint: str
@@ -35,15 +35,18 @@ class Contents:
 
 
 def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, Mapping[str, float]]:
-    """Return where the release of a task lies, and its floors; generate it where that is asked for and not there yet.
+    """Return the folder of a task's release, and its floors; generate the data if necessary.
 
     Args:
         task: The task.
         source: The specification's `data`.
         data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
 
+    Returns:
+        The folder, and the scores that are possible without both modalities, in percent, by name.
+
     Raises:
-        UsageError: The official release is asked for but not where it lies, or there is no generated data.
+        UsageError: The data is official but its folder is not given, or the generator does not make this data.
         BenchError: The generated data cannot be written.
     """
     if source["source"] == "generated":
@@ -51,18 +54,18 @@ def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tup
         return root, manifest.floors
     if data_root is None:
         raise UsageError(
-            f"the official data of {task.benchmark} is asked for: say with --data-root DIR where it is; "
-            "`bench data describe` tells where to get it"
+            f"the official data of {task.benchmark} needs its folder: add --data-root DIR; `bench data describe` shows "
+            "where to get the data"
         )
     return data_root, {}
 
 
 def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
-    """Return where a task's generated data lies, and its manifest; generate it where it is not there yet.
+    """Return the folder of a task's generated data, and its manifest; generate the data if necessary.
 
     Raises:
-        UsageError: There is none for the task, or not of the version that the specification's `data` asks for.
-        BenchError: It cannot be written.
+        UsageError: The generator does not make data for the task, or not the version that `source` specifies.
+        BenchError: The data cannot be written.
     """
     if task.layout not in build.LAYOUTS:
         raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
@@ -78,53 +81,53 @@ def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> 
         )
         if open_to_others := writable_by_others(root):
             _log.warning(
-                "the generated data in %s may have been changed by others, who can write to %s: compare the data's "
-                "fingerprint in the record, or name another --data-root",
-                root,
+                "other users can write to %s and may have changed the generated data in %s: compare its fingerprint "
+                "in the record, or choose another --data-root",
                 open_to_others,
+                root,
             )
         return root, manifest
     except OSError as error:
         raise BenchError(
-            f"the generated data cannot be written to {cache}: {error}; name another --data-root"
+            f"the generated data cannot be written to {cache}: {error}; choose another --data-root"
         ) from error
 
 
 def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:
-    """Return the checksums of a task's data. Files that have not changed since the last time are not read again.
+    """Return the checksums of a task's data. Files that have not changed since the last call are not read again.
 
     Args:
         task: The task.
         source: The specification's `data`.
-        root: Where the release lies, as `locate` returns it.
+        root: Folder of the release, as `locate` returns it.
 
     Raises:
         DataError: An annotation file is missing or broken, or generated data is not as the generator wrote it.
     """
     files = {split: list(dict.fromkeys(task.files(root, split))) for split in ("train", "val", *task.test_splits)}
-    every = sorted({path for paths in files.values() for path in paths})
-    # Where the release itself lies, in the data root or above it, is no part of its contents.
-    base = Path(os.path.commonpath([path.parent for path in every])) if every else root
+    all_files = sorted({path for paths in files.values() for path in paths})
+    # The folder of the release, be it the data root or one above it, is no part of its contents.
+    base = Path(os.path.commonpath([path.parent for path in all_files])) if all_files else root
     with checksums.cached_checksums(root) as checksum:
         lines = {
             path: (_relative(path, base), checksum(path))
-            for path in bar(every, f"checking {task.benchmark}", unit="file")
+            for path in bar(all_files, f"checking {task.benchmark}", unit="file")
         }
         fingerprint = _generated_fingerprint(root, checksum) if source["source"] == "generated" else ""
 
-    def of(paths: Iterable[Path]) -> str:
+    def combined(paths: Iterable[Path]) -> str:
         return checksums.combined(lines[path] for path in paths)
 
-    return Contents(fingerprint or of(every), {split: of(paths) for split, paths in files.items()})
+    return Contents(fingerprint or combined(all_files), {split: combined(paths) for split, paths in files.items()})
 
 
 def _relative(path: Path, base: Path) -> str:
-    """Return the path from a folder that it lies in, with slashes: in a tenth of `relative_to`'s time."""
+    """Return a path relative to a folder above it, with slashes; ten times as fast as `relative_to`."""
     return str(path)[len(str(base)) :].lstrip(os.sep).replace(os.sep, "/")
 
 
 def present_contents(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Contents | None:
-    """Return the checksums of a task's data as it is now; None where generated data is still to be generated.
+    """Return the checksums of a task's present data; None if its data has not been generated yet.
 
     Arguments and errors are those of `locate` and `contents`.
     """
@@ -137,22 +140,27 @@ def present_contents(task: Task, source: Mapping[str, Any], data_root: Path | No
 
 
 def with_samples(checksum: str, names: Sequence[str]) -> str:
-    """Return the checksum of the samples of a split: of its files, and of which samples are used, in their order."""
+    """Return the checksum of a split's samples: of the files, and of the names of the used samples, in order.
+
+    Args:
+        checksum: Checksum of the split's files.
+        names: Names of the used samples.
+    """
     return checksums.combined([("files", checksum), *((f"{number:09}", name) for number, name in enumerate(names))])
 
 
 def _generated_fingerprint(root: Path, checksum: checksums.Checksum) -> str:
-    """Return the manifest's fingerprint, which the files must still give.
+    """Return the manifest's fingerprint, after comparing it with that of the files.
 
     Raises:
-        DataError: They do not.
+        DataError: The two differ.
     """
     manifest, files = build.manifest_and_files(root)
-    found = checksums.combined((_relative(path, root), checksum(path)) for path in files)
-    if found != manifest.fingerprint:
+    fingerprint = checksums.combined((_relative(path, root), checksum(path)) for path in files)
+    if fingerprint != manifest.fingerprint:
         raise DataError(
             f"the generated data in {root} is not as the generator wrote it: files were changed, added or removed. "
-            f"Delete {root}, and it is generated anew; to train on changed data, copy it and give the copy as an "
-            "official release: --data-root DIR --set data.source=official"
+            f"Delete {root} to generate it again; to train on changed data, use a copy of it as an official release: "
+            "--data-root DIR --set data.source=official"
         )
     return manifest.fingerprint

@@ -74,7 +74,7 @@ def open_splits(
 
     Raises:
         DataError: A file is missing or broken.
-        UsageError: The official release is asked for but not where it lies.
+        UsageError: The data is official but its folder is not given.
         BenchError: The generated data cannot be written.
     """
     root, floors = release.locate(task, source, data_root)
@@ -107,8 +107,8 @@ def _left_out(source: Mapping[str, Any], splits: Iterable[Samples]) -> list[str]
     """
     problems = list(dict.fromkeys(str(problem) for samples in splits for problem in getattr(samples, "left_out", ())))
     if problems and not source.get("skip_unreadable"):
-        more = f"; {len(problems) - 1:,} more: `bench data verify` names them all" if len(problems) > 1 else ""
-        raise DataError(problems[0] + more)
+        number_more = f"; {len(problems) - 1:,} more: `bench data verify` lists them all" if len(problems) > 1 else ""
+        raise DataError(problems[0] + number_more)
     for problem in problems:
         _log.warning("left out: %s", problem)
     return problems
@@ -140,9 +140,11 @@ def _open(
         prepared = prepare(split_samples, readable, (*_decoded_from(task, inputs), used[split]), cache, progress)
         datasets[split] = data = prepared or Decoded(split_samples, readable)
         if flaw := task.flaw(split_samples, ((number, data[index]) for index, number in enumerate(readable))):
-            raise DataError(f"{task.benchmark} {split} of {root}: {flaw}; `bench data verify` looks at every file")
+            raise DataError(f"{task.benchmark} {split} of {root}: {flaw}; `bench data verify` checks every file")
     if streams := source.get("streams"):
-        datasets = _without(datasets, [column for name in inputs.keys() - streams for column in task.columns(name)])
+        datasets = _with_constants(
+            datasets, [column for name in inputs.keys() - streams for column in task.columns(name)]
+        )
     return Splits(samples, datasets, contents.fingerprint, skipped, floors, used)
 
 
@@ -153,7 +155,7 @@ def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]
     return task, code_of(type(task)).checksum, inputs, tokenizers
 
 
-def _without(
+def _with_constants(
     datasets: Mapping[str, Dataset[dict[str, Tensor]]], columns: Sequence[str]
 ) -> dict[str, Dataset[dict[str, Tensor]]]:
     """Return the splits with some columns fixed to the first input of the first training sample.
@@ -163,15 +165,15 @@ def _without(
     first = datasets["train"][0]
     constant: dict[str, Dataset[dict[str, Tensor]]] = {}
     for split, data in datasets.items():
-        like = data[0]
-        same = {name: _repeated(first[name], like[name]) for name in columns if name in like}
-        constant[split] = ConstantInputs(data, same)
+        sample = data[0]
+        constants = {name: _repeated(first[name], sample[name]) for name in columns if name in sample}
+        constant[split] = ConstantInputs(data, constants)
     return constant
 
 
-def _repeated(values: Tensor, like: Tensor) -> Tensor:
-    """Return the first of values (T, ...), as often as `like` (T, ...) holds one; a lone number as it is."""
-    return values[:1].expand(len(like), *values.shape[1:]) if values.ndim else values
+def _repeated(values: Tensor, template: Tensor) -> Tensor:
+    """Return the first of `values` (T, ...), repeated to the length of `template` (T, ...); a scalar is unchanged."""
+    return values[:1].expand(len(template), *values.shape[1:]) if values.ndim else values
 
 
 def subset(samples: Samples, fraction: float) -> Sequence[int]:

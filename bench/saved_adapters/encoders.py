@@ -1,4 +1,4 @@
-"""The encoders of a saved adapter: where they lie here, and whether they are those that it was trained on."""
+"""The encoders of a saved adapter: finding them on this machine, and checking that they are the original ones."""
 
 from __future__ import annotations
 
@@ -16,77 +16,77 @@ Sources = Mapping[str, Mapping[str, Any]]
 
 
 def locate(
-    sources: Sources, given: Mapping[str, str | Path], known: Mapping[str, Encoder]
+    sources: Sources, folders: Mapping[str, str | Path], encoders: Mapping[str, Encoder]
 ) -> dict[str, dict[str, Any]]:
-    """Return where the streams of a specification come from, with their encoders as they lie on this machine.
+    """Return the streams of a specification, with the paths of their encoders on this machine.
 
-    An encoder from the hub is taken from the cache at the revision that the adapter was trained on, if that is there.
+    An encoder of the hub is taken from the cache, preferably at the revision that the adapter was trained on.
 
     Args:
-        sources: what the specification says, by stream.
-        given: where encoders lie, by stream, for those that do not lie where the specification says.
-        known: what the manifest says of the encoders.
+        sources: The specification's streams.
+        folders: Folders of encoders, by stream; for other streams the specification's are used.
+        encoders: The manifest's encoders, by stream.
 
     Raises:
-        UsageError: an encoder is not there, or there is no such stream; says how to name the folder.
+        UsageError: An encoder or a stream does not exist. The message shows how to name the encoder's folder.
     """
     mistakes = Mistakes()
-    for stream in given.keys() - sources.keys():
+    for stream in folders.keys() - sources.keys():
         mistakes.add(f"the adapter has no stream {stream}: {did_you_mean(stream, sources)}")
     models = {}
     for stream, source in sources.items():
-        encoder = known.get(stream)
+        encoder = encoders.get(stream)
         try:
-            models[stream] = str(given[stream]) if stream in given else _here(source["model"], encoder)
+            models[stream] = str(folders[stream]) if stream in folders else _local_path(source["model"], encoder)
             find_encoder(models[stream])
         except UsageError as error:
-            about = f" ({encoder}, weights with SHA-256 {short(encoder.weights)})" if encoder else ""
+            details = f" ({encoder}, weights with SHA-256 {short(encoder.weights)})" if encoder else ""
             mistakes.add(
-                f"{error}. The adapter needs the encoder of {stream} that it was trained on{about}; to say where it "
-                f'lies: --set {stream}.model=DIR (in Python: encoders={{"{stream}": DIR}})'
+                f"{error}. The adapter needs the encoder of {stream} that it was trained on{details}; to name its "
+                f'folder: --set {stream}.model=DIR (in Python: encoders={{"{stream}": DIR}})'
             )
     mistakes.raise_if_any()
     return {stream: {**source, "model": models[stream]} for stream, source in sources.items()}
 
 
 def check_same(models: Mapping[str, str], manifest: Manifest | None, provenance: Provenance | None) -> None:
-    """Make sure that encoders are those that an adapter was trained on, as far as it says so.
+    """Check that encoders are those that an adapter was trained on, as far as that was recorded.
 
     Args:
-        models: as for `find_encoder`, by stream.
-        manifest: of the adapter; None for an older one.
-        provenance: of the run that trained it.
+        models: Encoders, as for `find_encoder`, by stream.
+        manifest: The adapter's manifest; older adapters have none.
+        provenance: The provenance of the run that trained the adapter.
 
     Raises:
-        UsageError: some are others; names the checksums.
+        UsageError: Encoders differ. The message shows the checksums.
     """
     mistakes = Mistakes()
     for stream, model in models.items():
         encoder = manifest.encoders.get(stream) if manifest else None
-        wrong = differences(encoder, model) if encoder else _other_than_recorded(stream, model, provenance)
-        if wrong:
+        problems = differences(encoder, model) if encoder else _recorded_differences(stream, model, provenance)
+        if problems:
             mistakes.add(
                 f"the encoder of {stream}, {model}, is not the one that the adapter was trained on"
-                f"{f' ({encoder})' if encoder else ''}: {'; '.join(wrong)}. To name that one: --set {stream}.model=DIR "
-                f'(in Python: encoders={{"{stream}": DIR}}); to use this one all the same: --other-encoders '
-                "(other_encoders=True)"
+                f"{f' ({encoder})' if encoder else ''}: {'; '.join(problems)}. To name the right one: "
+                f'--set {stream}.model=DIR (in Python: encoders={{"{stream}": DIR}}); to use this one anyway: '
+                "--other-encoders (other_encoders=True)"
             )
     mistakes.raise_if_any()
 
 
-def _other_than_recorded(stream: str, model: str, provenance: Provenance | None) -> list[str]:
-    """Return in what an encoder differs from the recorded one of an adapter without a manifest."""
+def _recorded_differences(stream: str, model: str, provenance: Provenance | None) -> list[str]:
+    """Return how an encoder differs from the recorded one of an adapter without a manifest."""
     recorded = provenance.encoders.get(stream) if provenance else None
     if recorded is None or (checksum := encoder_checksum(model)) == recorded:
         return []
     return [f"its files together have SHA-256 {short(checksum)}, not {short(recorded)}"]
 
 
-def _here(model: str, encoder: Encoder | None) -> str:
-    """Return where an encoder lies that a specification names.
+def _local_path(model: str, encoder: Encoder | None) -> str:
+    """Return the path of a specification's encoder on this machine.
 
     Raises:
-        UsageError: it is one of the hub, and the cache has no copy; names the revision.
+        UsageError: It is an encoder of the hub that the cache does not contain. The message names the revision.
     """
     if not encoder or not encoder.on_hub:
         return model
@@ -95,6 +95,6 @@ def _here(model: str, encoder: Encoder | None) -> str:
     if hub_cache.snapshot(encoder.name) or Path(model).is_dir():
         return model
     raise UsageError(
-        f"the encoder {encoder} is not here: the Hugging Face cache ({hub_cache.cache()}) holds no copy of it. "
-        f"Fetch it with {download_command(encoder.name, encoder.revision)}"
+        f"the encoder {encoder} is not on this machine: the Hugging Face cache ({hub_cache.cache()}) has no copy of "
+        f"it. Download it with {download_command(encoder.name, encoder.revision)}"
     )

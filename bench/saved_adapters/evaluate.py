@@ -1,4 +1,4 @@
-"""Scores a saved adapter, and holds the scores against those of its record."""
+"""Scoring a saved adapter, and comparing the scores with its record."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ from bench.system import distributed
 from bench.training.evaluation import concatenate, score
 from bench.training.setup import Setup, device_name, set_up
 
-_ROUNDS = ("device", "processor", "instructions", "threads", "variables", "precision", "processes", "versions")
-"""What of an environment decides how sums are rounded."""
+_ROUNDING_FIELDS = ("device", "processor", "instructions", "threads", "variables", "precision", "processes", "versions")
+"""The fields of an environment that decide how sums are rounded."""
 
-_ROUNDING = 1e-4  # points that the mean of equal decisions may differ by: products promise no more to two processes
+_ROUNDING = 1e-4  # points that the mean of equal decisions may differ by, even between two processes on one machine
 _FLIPPED = {"no": 1e-3, "bf16": 1e-2, "fp16": 1e-2}
-"""Share of a split's items that may score otherwise where sums are rounded otherwise, by precision.
+"""Fraction of a split's items that may score differently where sums are rounded differently, by precision.
 
-Measured with LoRA on `mini`: with torch's plain kernels in place of AVX-512 none of AVE's 2,000 seconds was decided
-otherwise, and the mIoU of AVS was 3e-7 points off; with bfloat16 in place of float32 8 seconds, 0.4%, and 0.006 points.
+Measured with LoRA on `mini`: with torch's plain kernels instead of AVX-512, none of AVE's 2,000 seconds was classified
+differently, and the mIoU of AVS changed by 3e-7 points; with bfloat16 instead of float32, 8 seconds (0.4%) were, and
+the mIoU changed by 0.006 points.
 """
 
 
@@ -37,22 +38,22 @@ otherwise, and the mIoU of AVS was 3e-7 points off; with bfloat16 in place of fl
 class Evaluation:
     """The scores of a saved adapter by split and metric, in percent, and the record of the run that trained it.
 
-    `test` stands for the samples of all test splits together, as in the record.
+    As in the record, the split `test` means the samples of all test splits.
 
     Attributes:
-        scores: by split and metric.
-        record: of the run.
-        here: what they were measured on.
-        changed: what is no longer as it was when the run was recorded, in words, as far as its record says it.
+        scores: Scores by split and metric.
+        record: The record of the run.
+        environment: The environment that the scores were measured in.
+        changed: Names of what has changed since the run was recorded, as far as its record shows it.
     """
 
     scores: dict[str, dict[str, float]]
     record: Record
-    here: Environment
+    environment: Environment
     changed: list[str]
 
     def recorded(self, split: str) -> dict[str, float]:
-        """Return what the record says of a split; nothing where it says nothing."""
+        """Return the recorded scores of a split; empty if there are none."""
         scores = self.record.scores
         if scores is None:
             return {}
@@ -60,42 +61,43 @@ class Evaluation:
 
     @property
     def same_machine(self) -> bool:
-        """Whether sums are rounded here as they were for the record, as far as is known."""
-        there = self.record.environment
-        pairs = [(getattr(there, name, None), getattr(self.here, name)) for name in _ROUNDS]
-        return all(one is not None and one == other for one, other in pairs)
+        """Whether sums are rounded as they were for the record, as far as is known."""
+        recorded = self.record.environment
+        pairs = [(getattr(recorded, name, None), getattr(self.environment, name)) for name in _ROUNDING_FIELDS]
+        return all(a is not None and a == b for a, b in pairs)
 
-    def allowed(self, split: str) -> float:
-        """By how many points a score of a split may differ from the recorded one.
+    def tolerance(self, split: str) -> float:
+        """Return by how many points a score of a split may differ from the recorded one.
 
-        Where sums are rounded alike every decision is the same. Elsewhere logits differ in their last digits, and
-        decisions that were all but ties fall otherwise. A score is a mean over items: of these one may score otherwise,
-        from nothing to all, and besides that a share that goes by the precision.
+        If sums are rounded in the same way, every decision is the same. Otherwise logits differ in their last digits,
+        and decisions that were almost ties may change. A score is a mean over items: one item may change from zero to
+        full score, and so may a fraction of them that depends on the precision.
         """
-        data, scores, there = self.record.data, self.record.scores, self.record.environment
+        data, scores, recorded = self.record.data, self.record.scores, self.record.environment
         if self.same_machine or not data or not scores:
             return _ROUNDING
         items = scores.test_samples if split == "test" else data.counts.get(split, scores.test_samples)
-        share = max(_FLIPPED[_precision(one)] for one in (self.here, there) if one)
-        return 100 * (1 / max(1, items) + share)
+        fraction = max(_FLIPPED[_precision(env)] for env in (self.environment, recorded) if env)
+        return 100 * (1 / max(1, items) + fraction)
 
     def check(self) -> None:
-        """Compare the scores with the recorded ones, of those splits that the record tells of.
+        """Compare the scores with the recorded ones, for the splits that were recorded.
 
         Raises:
-            BenchError: with every score that is not the recorded one.
+            BenchError: Scores differ. The message shows all of them.
         """
         differing = [
-            f"{split} {metric} is {value!r}, not {recorded[metric]!r} (allowed: {self.allowed(split):.3g} points)"
+            f"{split} {metric} is {value!r}, not {recorded[metric]!r} (allowed: {self.tolerance(split):.3g} points)"
             for split, scores in self.scores.items()
             for metric, value in scores.items()
-            if metric in (recorded := self.recorded(split)) and not _equal(value, recorded[metric], self.allowed(split))
+            if metric in (recorded := self.recorded(split))
+            and not _equal(value, recorded[metric], self.tolerance(split))
         ]
         if not differing:
             return
-        why = " and ".join(self.changed) or "the adapter, its record, an encoder, the code or the data"
+        cause = " and ".join(self.changed) or "the adapter, its record, an encoder, the code or the data"
         scores = "; ".join(differing)
-        raise BenchError(f"the scores are not those of the record: {scores}. Since then {why} has changed")
+        raise BenchError(f"the scores are not those of the record: {scores}. Since then {cause} has changed")
 
 
 @denormals_flushed()
@@ -111,20 +113,21 @@ def evaluate(
     """Score a saved adapter on the task and the data that it was trained for.
 
     Args:
-        folder: of the saved adapter.
-        options: where the data lies, and the device.
-        task: the task, for a check; None for the one that it was trained for.
-        split: one split; None for every test split and all of them together.
-        encoders: where encoders lie, by stream; others lie where the record says, or in the Hugging Face cache.
-        other_encoders: score it with encoders that are not those that it was trained on.
+        folder: Folder of the saved adapter.
+        options: The folder of the data, and the device.
+        task: The expected task; None to accept any.
+        split: The split to score; None for every test split, and for the samples of all of them.
+        encoders: Folders of encoders, by stream; others are those of the record, or of the Hugging Face cache.
+        other_encoders: Whether to accept encoders that the adapter was not trained on.
 
     Raises:
-        UsageError: it was trained for another task, or there is no such split, or an encoder is not there or another.
-        BenchError: the adapter, an encoder or the data cannot be read.
+        UsageError: The adapter was trained for another task, the split or an encoder does not exist, or an encoder is
+            not the one it was trained on.
+        BenchError: The adapter, an encoder or the data cannot be read.
     """
     record, spec = save_load.open_adapter(folder, encoders, other_encoders=other_encoders)
     if task not in (None, spec.task):
-        raise UsageError(f"{folder} was trained for {spec.task}, whose head it holds, not for {task}")
+        raise UsageError(f"{folder} was trained for {spec.task} and has the head of that task, not of {task}")
     check_encoders([spec])
     setup = set_up(spec, options)
     if split is not None and split not in setup.data.datasets:
@@ -141,19 +144,19 @@ def evaluate(
     changed = provenance.differences(record.provenance, provenance.provenance_of(spec))
     if record.data and record.data.fingerprint != setup.data.fingerprint:
         changed.append("the data")
-    return Evaluation(scores, record, _here(setup), changed)
+    return Evaluation(scores, record, _environment(setup), changed)
 
 
-def _here(setup: Setup) -> Environment:
+def _environment(setup: Setup) -> Environment:
     accelerator = setup.accelerator
-    here = environment(device_name(accelerator.device), torch.get_num_threads(), accelerator.mixed_precision)
-    return replace(here, processes=distributed.count())
+    present = environment(device_name(accelerator.device), torch.get_num_threads(), accelerator.mixed_precision)
+    return replace(present, processes=distributed.count())
 
 
-def _precision(of: Environment) -> str:
-    """Return the precision; of an older record, which does not tell, what `auto` comes to on its device."""
-    return of.precision or ("no" if of.device == "cpu" else "bf16")
+def _precision(environment: Environment) -> str:
+    """Return the precision of an environment; older records lack it, and mean what `auto` selects on the device."""
+    return environment.precision or ("no" if environment.device == "cpu" else "bf16")
 
 
-def _equal(value: float, recorded: float, allowed: float) -> bool:
-    return abs(value - recorded) <= allowed or (math.isnan(value) and math.isnan(recorded))
+def _equal(value: float, recorded: float, tolerance: float) -> bool:
+    return abs(value - recorded) <= tolerance or (math.isnan(value) and math.isnan(recorded))

@@ -1,7 +1,7 @@
-"""The manifest of a saved adapter: the checksums of its files, and which encoders it was trained on.
+"""The manifest of a saved adapter: the checksums of its files, and the encoders that it was trained on.
 
-The encoders are known by their names on the hub and the checksums of their files, so an adapter can be used wherever
-they lie. Adapters that were saved before there were manifests have none.
+Encoders are identified by their names on the hub and the checksums of their files, so that an adapter can be used
+wherever they are stored. Adapters saved by early versions have no manifest.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from bench.streams.sources import file_checksums, find_encoder
 from bench.system.checksums import MISSING, combined, file_checksum
 
 FILE = "manifest.json"
-CARD = "README.md"  # may be edited: nothing is read from it
+CARD = "README.md"  # may be edited, since nothing is read from it
 _SHOWN = 12  # hex digits of a checksum that a message shows
 _WEIGHTS = "model*.safetensors*"
 
 
 @dataclass(frozen=True)
 class Encoder(EncoderName):
-    """An encoder that an adapter was trained on: what it is called, and what it consists of.
+    """An encoder that an adapter was trained on: its name and its files.
 
     Attributes:
-        files: the SHA-256 of each file that it is read from, by name.
+        files: The SHA-256 of each file that the encoder is read from, by name.
     """
 
     files: dict[str, str] = field(default_factory=dict)
 
     @property
     def weights(self) -> str:
-        """The SHA-256 of its weights; of several files that of `bench.system.checksums.combined`."""
+        """The SHA-256 of its weights; for several files, their `bench.system.checksums.combined` checksum."""
         files = _weights(self.files)
         return next(iter(files.values())) if len(files) == 1 else combined(files.items())
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a saved adapter consists of.
+    """The contents of a saved adapter.
 
     Attributes:
-        files: the SHA-256 of each of its files but the card and the manifest, by path within the folder.
-        encoders: by stream.
+        files: The SHA-256 of each file except the card and the manifest, by path within the folder.
+        encoders: The encoders by stream.
     """
 
     files: dict[str, str]
@@ -59,28 +59,28 @@ class Manifest:
 
 
 def encoders_of(models: Mapping[str, str]) -> dict[str, Encoder]:
-    """Return what a manifest says of encoders, by stream.
+    """Return a manifest's description of encoders, by stream.
 
     Args:
-        models: as for `bench.streams.sources.find_encoder`, by stream.
+        models: Encoders, as for `bench.streams.sources.find_encoder`, by stream.
 
     Raises:
-        UsageError: one is not there.
+        UsageError: An encoder does not exist.
     """
-    return {name: Encoder(**asdict(encoder_name(model)), files=_read_files(model)) for name, model in models.items()}
+    return {name: Encoder(**asdict(encoder_name(model)), files=_encoder_files(model)) for name, model in models.items()}
 
 
 def write_manifest(folder: Path, encoders: Mapping[str, Encoder]) -> None:
-    """Write the manifest of a folder that holds all other files of an adapter."""
+    """Write the manifest of a folder that contains all other files of an adapter."""
     manifest = Manifest(_files(folder), dict(encoders))
     (folder / FILE).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of a saved adapter, having compared its files; None for an older adapter without one.
+    """Return the manifest of a saved adapter after comparing its files; None for an older adapter without one.
 
     Raises:
-        BenchError: it cannot be read, or files are not as they were saved; names all of them.
+        BenchError: The manifest cannot be read, or files are not as they were saved. The message lists them all.
     """
     path = folder / FILE
     if not os.path.lexists(path):
@@ -89,45 +89,44 @@ def read_manifest(folder: Path) -> Manifest | None:
         manifest = msgspec.json.decode(read_bytes(path, MEBIBYTE), type=Manifest)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"cannot read the manifest of the saved adapter, {path}: {error}") from error
-    found = _files(folder, manifest.files)
-    if wrong := _differences(manifest.files, found, folder):
+    if problems := _differences(manifest.files, _files(folder, manifest.files), folder):
         raise BenchError(
-            f"the saved adapter {folder} is not as it was saved: {'; '.join(wrong)}. Take an unchanged copy; "
-            f"whoever means to use it as it is deletes its {FILE}"
+            f"the saved adapter {folder} is not as it was saved: {'; '.join(problems)}. Use an unchanged copy; "
+            f"to use this one as it is, delete its {FILE}"
         )
     return manifest
 
 
 def differences(encoder: Encoder, model: str) -> list[str]:
-    """Return in what an encoder differs from the one that an adapter was trained on, in words that name checksums.
+    """Return how an encoder differs from the one that an adapter was trained on, as phrases with checksums.
 
     Args:
-        encoder: that one.
-        model: as for `bench.streams.sources.find_encoder`.
+        encoder: The encoder that the adapter was trained on.
+        model: The present encoder, as for `bench.streams.sources.find_encoder`.
 
     Raises:
-        UsageError: it is not there.
+        UsageError: The encoder does not exist.
     """
-    found = _read_files(model)
-    wrong = _differences(encoder.files, found)
-    wrong += [f"{name} was not there" for name in found if name not in encoder.files]
-    if wrong and _weights(encoder.files) == _weights(found):
-        wrong.append("the weights are the same")
-    return wrong
+    present = _encoder_files(model)
+    problems = _differences(encoder.files, present)
+    problems += [f"{name} did not exist" for name in present if name not in encoder.files]
+    if problems and _weights(encoder.files) == _weights(present):
+        problems.append("the weights are the same")
+    return problems
 
 
 def short(checksum: str) -> str:
-    """Return how a message shows a checksum."""
+    """Return the first digits of a checksum, for messages."""
     return checksum[:_SHOWN]
 
 
-def _differences(expected: Mapping[str, str], found: Mapping[str, str], folder: Path = Path()) -> list[str]:
+def _differences(expected: Mapping[str, str], present: Mapping[str, str], folder: Path = Path()) -> list[str]:
     return [
-        f"{folder / name} has SHA-256 {short(found[name])}, not {short(checksum)}"
-        if name in found
+        f"{folder / name} has SHA-256 {short(present[name])}, not {short(checksum)}"
+        if name in present
         else f"{folder / name} is missing"
         for name, checksum in expected.items()
-        if found.get(name) != checksum
+        if present.get(name) != checksum
     ]
 
 
@@ -135,20 +134,20 @@ def _weights(files: Mapping[str, str]) -> dict[str, str]:
     return {name: checksum for name, checksum in files.items() if fnmatchcase(name, _WEIGHTS)}
 
 
-def _read_files(model: str) -> dict[str, str]:
-    """Return the checksums of the files that an encoder is read from: a folder may hold others, as of a tokenizer."""
+def _encoder_files(model: str) -> dict[str, str]:
+    """Return the checksums of the files that an encoder is read from, without others such as a tokenizer's."""
     kind = input_kind(find_encoder(model))
     return {name: checksum for name, checksum in file_checksums(model).items() if affects_output(name, kind)}
 
 
 def _files(folder: Path, names: Collection[str] | None = None) -> dict[str, str]:
-    """Return the checksums of an adapter's files, or of some of them, by path within the folder."""
-    found = {}
+    """Return the checksums of an adapter's files, or of those that are named, by path within the folder."""
+    checksums = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name not in (CARD, FILE) and (names is None or name in names):
-            found[name] = _checksum(path)
-    return found
+            checksums[name] = _checksum(path)
+    return checksums
 
 
 def _checksum(path: Path) -> str:

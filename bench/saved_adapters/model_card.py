@@ -1,4 +1,4 @@
-"""The card of a saved adapter: what it is, what it scores, how it was made, how to load it."""
+"""The model card of a saved adapter: what it is, how it scores, how it was trained, how to load it."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bench.text import escape, markdown
 
 
 def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
-    """The card of an adapter in a folder, as Markdown with the metadata, scores too, that the Hugging Face hub reads.
+    """Return the card of an adapter, as Markdown with metadata (scores included) that the Hugging Face hub reads.
 
     Args:
-        record: of the finished run that trained it.
-        folder: which holds it; the streams with a PEFT folder of their own are found there.
-        encoders: what it was trained on, by stream.
+        record: The record of the finished run that trained the adapter.
+        folder: The adapter's folder, which shows which streams have a PEFT folder.
+        encoders: The encoders that the adapter was trained on, by stream.
     """
     spec, scores, parameters = record.spec, record.scores, record.parameters
     assert scores and parameters
-    of_peft = [name for name in encoders if (folder / name / "adapter_config.json").is_file()]
+    peft_streams = [name for name in encoders if (folder / name / "adapter_config.json").is_file()]
     named = [f"{name} ({encoder.name})" for name, encoder in encoders.items()]
-    places = [
+    encoder_options = [
         f" --set {shlex.quote(escape.line(name))}.model=DIR" for name, encoder in encoders.items() if encoder.is_path
     ]
     parts = [
-        _metadata(record, [encoder.name for encoder in encoders.values() if encoder.on_hub], bool(of_peft)),
+        _metadata(record, [encoder.name for encoder in encoders.values() if encoder.on_hub], bool(peft_streams)),
         markdown.heading(1, f"{spec.method} on {spec.task}, seed {spec.seed}"),
         markdown.paragraph(
             f"Adapters for {' and '.join(named)}, trained by the run {record.id} of crossmodal-bench, "
@@ -38,30 +38,33 @@ def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
         ),
         "## Scores",
         markdown.table(["test split", "score"], [[name, f"{value:.4f}"] for name, value in scores.test.items()]),
-        f"Over {scores.test_samples:,} samples, at epoch {scores.best_epoch}, the best on validation. One seed: "
-        "compare methods by several.",
+        f"Over {scores.test_samples:,} samples, at epoch {scores.best_epoch}, the best on validation. This is one "
+        "seed; to compare methods, use several.",
         f"Trained parameters: {parameters.adapter:,} in the adapters ({parameters.percent:.2f}% of the streams'), "
         f"{parameters.head:,} in the head.",
         "## Encoders",
         markdown.table(
             ["stream", "encoder", "revision", "SHA-256 of its weights"],
-            [[name, each.name, each.revision or "", each.weights] for name, each in encoders.items()],
+            [[name, encoder.name, encoder.revision or "", encoder.weights] for name, encoder in encoders.items()],
             "l",
         ),
-        "Their other files must be the same too; `manifest.json` has the checksums.",
+        "Their other files must be the same too; `manifest.json` contains the checksums.",
         "## How to load it",
-        "The scores again, exactly on a machine like that of the record, elsewhere but for rounding:",
-        markdown.code("sh", f"bench eval THIS_FOLDER --task {shlex.quote(escape.line(spec.task))}{''.join(places)}"),
+        "To reproduce the scores (exactly on a machine like that of the record, up to rounding elsewhere):",
+        markdown.code(
+            "sh", f"bench eval THIS_FOLDER --task {shlex.quote(escape.line(spec.task))}{''.join(encoder_options)}"
+        ),
         "The streams with their adapters, as a torch module:",
         markdown.code(
-            "python", f'from bench import load_adapter\n\nstreams = load_adapter("THIS_FOLDER"{_given(encoders)})'
+            "python",
+            f'from bench import load_adapter\n\nstreams = load_adapter("THIS_FOLDER"{_encoders_argument(encoders)})',
         ),
     ]
-    if of_peft:
-        name = of_peft[0]
-        apart = ", without what one stream reads of another, which lies in `inter_modal`" if _crosses(folder) else ""
+    if peft_streams:
+        name = peft_streams[0]
+        without = ", without the inter-modal path, which is in `inter_modal`" if _has_inter_modal(folder) else ""
         parts += [
-            f"One stream by itself, with PEFT{apart}; the folders are {escape.markdown(', '.join(of_peft))}:",
+            f"A single stream, with PEFT{without}; the folders are {escape.markdown(', '.join(peft_streams))}:",
             markdown.code(
                 "python",
                 "from bench import load_stream\nfrom peft import PeftModel\n\n"
@@ -75,24 +78,24 @@ def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _metadata(record: Record, base: list[str], of_peft: bool) -> str:
+def _metadata(record: Record, base_models: list[str], is_peft: bool) -> str:
     from bench.saved_adapters.model_index import card_data, metadata
 
-    library = "peft" if of_peft else "transformers"
+    library = "peft" if is_peft else "transformers"
     tags = ["crossmodal-bench", record.spec.method, record.spec.task]
-    return f"---\n{metadata(card_data(record, library_name=library, base_model=base or None, tags=tags))}\n---"
+    return f"---\n{metadata(card_data(record, library_name=library, base_model=base_models or None, tags=tags))}\n---"
 
 
 def _model(encoder: Encoder) -> str:
-    """Return what `load_stream` is given for an encoder, as Python."""
+    """Return the argument of `load_stream` for an encoder, as Python code."""
     return '"DIR"' if encoder.is_path else json.dumps(encoder.name)
 
 
-def _given(encoders: Mapping[str, Encoder]) -> str:
-    """Return what `load_adapter` has to be told of encoders that lie in folders, as Python."""
-    places = ", ".join(f'{json.dumps(name)}: "DIR"' for name, encoder in encoders.items() if encoder.is_path)
-    return f", encoders={{{places}}}" if places else ""
+def _encoders_argument(encoders: Mapping[str, Encoder]) -> str:
+    """Return the argument of `load_adapter` for encoders that are stored in folders, as Python code."""
+    folders = ", ".join(f'{json.dumps(name)}: "DIR"' for name, encoder in encoders.items() if encoder.is_path)
+    return f", encoders={{{folders}}}" if folders else ""
 
 
-def _crosses(folder: Path) -> bool:
+def _has_inter_modal(folder: Path) -> bool:
     return (folder / "inter_modal").is_dir()

@@ -1,6 +1,6 @@
 """Records as Hugging Face's `model-index`: the evaluation results in the metadata of a model card.
 
-The form is that of huggingface/hub-docs, modelcard.md; huggingface_hub writes it.
+The format is described in modelcard.md of huggingface/hub-docs; huggingface_hub writes it.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from bench.config.describe import data_title
 from bench.records.schema import Record
 from bench.text import escape
 
-# The hub's own names of tasks, by a task or a primary metric; it knows no visual grounding, whose answers are boxes.
+# The hub's names of tasks, by a task or a primary metric. It has none for visual grounding, which predicts boxes.
 _TASK_TYPES = {"ave": "video-classification", "miou": "image-segmentation", "accuracy@0.5": "object-detection"}
 
 
 def model_index_text(record: Record) -> str:
-    """Return a card's metadata that holds nothing but the `model-index` of one finished record, as YAML."""
+    """Return the `model-index` of one finished record, as a card's metadata in YAML."""
     return metadata(card_data(record)) + "\n"
 
 
 def metadata(card: ModelCardData) -> str:
-    """Return a card's metadata as YAML, each text of it in one line."""
+    """Return a card's metadata as YAML, with each text on one line."""
     return yaml_dump(escape.values(card.to_dict()), sort_keys=False).strip()
 
 
-def card_data(record: Record, **more: Any) -> ModelCardData:
+def card_data(record: Record, **arguments: Any) -> ModelCardData:
     """Return a card's metadata with the `model-index` of one finished record.
 
     Args:
-        record: of the run.
-        more: what else the metadata tells, with the arguments of `ModelCardData`.
+        record: The record of the run.
+        **arguments: Further arguments of `ModelCardData`.
     """
     spec = record.spec
     name = f"{spec.method} on {spec.task}, seed {spec.seed}"
-    return ModelCardData(model_name=name, eval_results=eval_results(record), **more)
+    return ModelCardData(model_name=name, eval_results=eval_results(record), **arguments)
 
 
 def eval_results(record: Record) -> list[EvalResult]:
-    """The test scores of a finished record, a result a split and metric; after several splits, of all of them together.
+    """Return the test scores of a finished record, one result per split and metric.
 
-    Generated data goes by a type and a name of its own, never by the benchmark's. Scores that are not finite are left
-    out.
+    Several splits are followed by the scores over all of their samples. Generated data has a type and a name of its
+    own, never the benchmark's. Scores that are not finite are left out.
     """
     spec, scores = record.spec, record.scores
     assert scores
-    splits = {name: of_split for name, of_split in (scores.splits or {}).items() if name != "val"}
+    splits = {name: split_scores for name, split_scores in (scores.splits or {}).items() if name != "val"}
     if len(splits) != 1:
         splits["+".join(splits) or "test"] = scores.test
     task, data = spec.task, spec.data
@@ -67,12 +67,12 @@ def eval_results(record: Record) -> list[EvalResult]:
             metric_value=value,
             verified=False,
         )
-        for split, of_split in splits.items()
-        for metric, value in of_split.items()
+        for split, split_scores in splits.items()
+        for metric, value in split_scores.items()
         if math.isfinite(value)
     ]
 
 
 def _dataset_id(name: str) -> str:
-    """`name` in the letters that the hub allows in a data set's id."""
+    """Return a name with only the characters that the hub allows in a dataset's id."""
     return re.sub(r"[^\w.-]+", "-", name)

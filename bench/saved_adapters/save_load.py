@@ -1,13 +1,13 @@
-"""A saved adapter: a folder with the adapters of every stream, the head, the record, and a card that tells of them.
+"""A saved adapter: a folder with the adapters of every stream, the head, the record and a model card.
 
-README.md              the card
+README.md              the model card
 record.json            the record: specification, scores, environment
 method.json            the method, its settings, the streams' families and widths
 head.safetensors       the task's head
-<stream>/              PEFT's form, where the method is one of PEFT's
-inter_modal/           the same form, where the method has an inter-modal path
-adapter.safetensors    what was trained and lies in none of these folders, by its name in the model
-manifest.json          checksums of all these files but the card; names and checksums of the encoders
+<stream>/              the stream's adapters in PEFT's format, if the method is one of PEFT's
+inter_modal/           the inter-modal adapters in the same format, if the method has them
+adapter.safetensors    trained parameters that are in none of these folders, by their names in the model
+manifest.json          checksums of all these files except the card; names and checksums of the encoders
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ from bench.tasks.model import TaskModel
 FOLDER = "adapters"
 RECORD = "record.json"
 _HEAD = "head.safetensors"
-_ROUNDING = 1e-5  # of the largest value of a frozen weight in float32
-_NAMED = 3  # tensors that a message names
+_ROUNDING = 1e-5  # relative to the largest value of a frozen weight in float32
+_MAX_LISTED = 3  # tensors that a message lists
 
 
 def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, guard: Guard = nullcontext) -> None:
-    """Write a trained adapter, whole or not at all, in place of an earlier one.
+    """Write a trained adapter, completely or not at all, replacing an earlier one.
 
-    What was written is loaded into streams of their own, to see that it makes the same model.
+    The written files are loaded into new streams, to check that they restore the same model.
 
     Args:
-        folder: where to.
-        record: of the run that trained it.
-        model: with the method attached, not merged.
-        method: the method.
-        guard: as for `bench.files.atomic_folder`.
+        folder: The folder to write.
+        record: The record of the run that trained the adapter.
+        model: The model with the method attached, not merged.
+        method: The method.
+        guard: As for `bench.files.atomic_folder`.
 
     Raises:
-        OSError: it cannot be written.
-        BenchError: what the method writes does not make the same model again; names what differs.
+        OSError: The folder cannot be written.
+        BenchError: The files that the method wrote do not restore the same model. The message lists what differs.
     """
     models = {name: source["model"] for name, source in record.spec.streams.items()}
     encoders = encoders_of(models)
@@ -68,11 +68,11 @@ def save(folder: Path, record: schema.Record, model: TaskModel, method: Method, 
         (scratch / RECORD).write_text(schema.dumps(_without_paths(record, encoders)), encoding="utf-8")
         write_manifest(scratch, encoders)
         (scratch / CARD).write_text(card(record, scratch, encoders), encoding="utf-8")
-        _check_whole(scratch, model.streams, method, models)
+        _check_restored(scratch, model.streams, method, models)
 
 
 def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> schema.Record:
-    """The record with encoders by their ids on the hub, where these are known, in place of where they lie here."""
+    """Return the record with encoders named by their ids on the hub, if these are known, not by local paths."""
     streams = {
         name: {**source, "model": encoders[name].name} if encoders[name].on_hub else source
         for name, source in record.spec.streams.items()
@@ -83,20 +83,22 @@ def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> sc
 def open_adapter(
     folder: Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
 ) -> tuple[schema.Record, Spec]:
-    """The record of the run that trained a saved adapter, and its specification with the encoders as they lie here.
+    """Return the record of the run that trained an adapter, and its specification with local paths of the encoders.
 
     Args:
-        folder: of the saved adapter.
-        encoders: where encoders lie, by stream; others lie where the record says, or in the Hugging Face cache.
-        other_encoders: whether they may be others than those that it was trained on.
+        folder: Folder of the saved adapter.
+        encoders: Folders of encoders, by stream; others are those of the record, or of the Hugging Face cache.
+        other_encoders: Whether to accept encoders that the adapter was not trained on.
 
     Raises:
-        BenchError: the folder holds no saved adapter, or one that was changed since.
-        UsageError: an encoder is not there, or is not the one that it was trained on.
+        BenchError: The folder contains no saved adapter, or one that was changed after it was saved.
+        UsageError: An encoder does not exist, or is not the one that the adapter was trained on.
     """
     path = folder / RECORD
     if not path.is_file():
-        raise BenchError(f"{folder} holds no saved adapter: there is no {path}; `bench run --save-adapters` makes them")
+        raise BenchError(
+            f"{folder} contains no saved adapter: there is no {path}; `bench run --save-adapters` saves adapters"
+        )
     manifest = read_manifest(folder)
     record = store.read(path)
     spec = specification(record, path)
@@ -110,120 +112,121 @@ def load(folder: Path, model: TaskModel, method: Method) -> None:
     """Read a saved adapter and its head into a model that the method is attached to.
 
     Raises:
-        BenchError: they are missing, broken, or not those of this model, which is then left as it was.
+        BenchError: Files are missing, broken, or of another model. The model is then unchanged.
     """
-    with _all_set(model, folder):
+    with _all_loaded(model, folder):
         method.load(folder)
         path = folder / _HEAD
         saved = read_tensors(path, "the saved head")
-        here = model.head.state_dict()
-        check_tensors(saved, here, path)
+        state = model.head.state_dict()
+        check_tensors(saved, state, path)
         with torch.no_grad():
-            for name, tensor in here.items():
+            for name, tensor in state.items():
                 tensor.copy_(saved[name])
 
 
 def load_adapter(
     folder: str | Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
 ) -> MultiStream:
-    """Return the streams of a saved adapter with its adapters in place, without the head, in evaluation mode.
+    """Return the streams of a saved adapter, with its adapters attached, without the head, in evaluation mode.
 
     Args:
-        folder: as `bench run --save-adapters` writes it.
-        encoders: where encoders lie, by stream; others lie where the record says, or in the Hugging Face cache.
-        other_encoders: take encoders that are not those that it was trained on.
+        folder: A folder that `bench run --save-adapters` wrote.
+        encoders: Folders of encoders, by stream; others are those of the record, or of the Hugging Face cache.
+        other_encoders: Whether to accept encoders that the adapter was not trained on.
 
     Returns:
-        A module: normalized inputs by the name of the stream in, tokens (B, T, D) by the name of the stream out.
+        A module that maps normalized inputs by stream to tokens (B, T, D) by stream.
 
     Raises:
-        BenchError: the folder holds no saved adapter, or one that is broken, or an encoder cannot be loaded.
-        UsageError: its method is not installed, or an encoder is not there, or is not the one it was trained on.
+        BenchError: The folder contains no saved adapter, or a broken one, or an encoder cannot be loaded.
+        UsageError: The method is not installed, or an encoder does not exist, or is not the one that the adapter was
+            trained on.
     """
     folder = Path(folder)
     _, spec = open_adapter(folder, encoders, other_encoders=other_encoders)
     model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
     method = method_of(spec)
-    with _drawing_as_trained(spec.seed):
+    with _training_seed(spec.seed):
         method.attach(model)
-    with _all_set(model, folder):
+    with _all_loaded(model, folder):
         method.load(folder)
     return model.eval()
 
 
 @contextmanager
-def _drawing_as_trained(seed: int) -> Iterator[None]:
-    """Draw as `bench.training.setup.build_model` does: some methods draw what they neither train nor save."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()
+def _training_seed(seed: int) -> Iterator[None]:
+    """Seed as `bench.training.setup.build_model` does: some methods have random parts that are not saved."""
+    python_state, numpy_state = random.getstate(), np.random.get_state()
     with torch.random.fork_rng():
         try:
             set_seed(seed)
             yield
         finally:
-            random.setstate(of_python)
-            np.random.set_state(of_numpy)
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)
 
 
 @contextmanager
-def _all_set(model: nn.Module, folder: Path) -> Iterator[None]:
-    """Check that every trained parameter is set by what is done within; where not, none is."""
+def _all_loaded(model: nn.Module, folder: Path) -> Iterator[None]:
+    """Check that the block sets every trained parameter; if not, or if it fails, restore all of them."""
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    before = {name: parameter.detach().clone() for name, parameter in trained.items()}
+    original = {name: parameter.detach().clone() for name, parameter in trained.items()}
     try:
         with torch.no_grad():
             for parameter in trained.values():
                 parameter.fill_(torch.nan)
         yield
-        if lacking := [name for name, parameter in trained.items() if parameter.isnan().any()]:
-            raise BenchError(f"{folder} does not hold all that was trained, or holds NaN: {_some(lacking)}")
+        if missing := [name for name, parameter in trained.items() if parameter.isnan().any()]:
+            raise BenchError(f"{folder} lacks trained parameters, or has NaN in them: {_shortened(missing)}")
     except BaseException:
         with torch.no_grad():
             for name, parameter in trained.items():
-                parameter.copy_(before[name])
+                parameter.copy_(original[name])
         raise
 
 
-def _check_whole(folder: Path, streams: MultiStream, method: Method, models: Mapping[str, str]) -> None:
-    """Check that a saved adapter, loaded as anybody would, makes the streams that were trained.
+def _check_restored(folder: Path, streams: MultiStream, method: Method, models: Mapping[str, str]) -> None:
+    """Check that loading a saved adapter restores the streams that were trained.
 
-    All parameters and buffers are compared, since a method may change what is not trainable now, or not at all.
+    All parameters and buffers are compared, since a method may also change some that are not, or no longer, trainable.
 
     Raises:
-        BenchError: it does not.
+        BenchError: The adapter cannot be loaded, or the streams differ.
     """
-    by = f"what {type(method).__name__}.save writes"
+    written = f"what {type(method).__name__}.save writes"
     try:
-        again = _everything(load_adapter(folder, models))
+        restored = _state(load_adapter(folder, models))
     except BenchError as error:
-        raise BenchError(f"{by} cannot be loaded: {error}") from error
+        raise BenchError(f"{written} cannot be loaded: {error}") from error
     differing = [
-        name for name, tensor in _everything(streams).items() if name not in again or not _same(again[name], tensor)
+        name for name, tensor in _state(streams).items() if name not in restored or not _equal(restored[name], tensor)
     ]
     if differing:
         raise BenchError(
-            f"{by} does not make the trained model again: {_some(differing)} would not be the same; Method.save writes "
-            "every trained parameter, and what attach draws it must draw the same with the same seed"
+            f"{written} does not restore the trained model: {_shortened(differing)} would differ; Method.save must "
+            "write every trained parameter, and with the same seed, attach must draw the same values"
         )
 
 
-def _same(loaded: Tensor, trained: Tensor) -> bool:
-    """Return whether a tensor is as it was: to the bit, but for a frozen weight to rounding.
+def _equal(loaded: Tensor, trained: Tensor) -> bool:
+    """Return whether a tensor was restored: exactly, or up to rounding for a frozen weight.
 
-    A frozen weight may have been put into a smaller type, or have had a part taken out by a random decomposition, as
-    PiSSA's fast one is.
+    A frozen weight may have been cast to a smaller type, or may lack a part that a randomized decomposition took out,
+    as PiSSA's fast one does.
     """
     loaded = loaded.to(trained.device, trained.dtype)
     if torch.equal(loaded, trained):
         return True
     frozen = isinstance(trained, nn.Parameter) and not trained.requires_grad and loaded.shape == trained.shape
-    largest = trained.abs().max() if frozen and trained.numel() else 0
-    return bool(frozen and (loaded - trained).abs().max() <= _ROUNDING * largest)
+    scale = trained.abs().max() if frozen and trained.numel() else 0
+    return bool(frozen and (loaded - trained).abs().max() <= _ROUNDING * scale)
 
 
-def _everything(module: nn.Module) -> dict[str, Tensor]:
+def _state(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+def _shortened(names: Sequence[str]) -> str:
+    remaining = len(names) - _MAX_LISTED
+    return ", ".join(names[:_MAX_LISTED]) + (f" and {remaining} more" if remaining > 0 else "")

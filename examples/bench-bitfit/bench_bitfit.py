@@ -1,4 +1,4 @@
-"""BitFit, a method in a package of its own."""
+"""BitFit, a method in its own package."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class BitFit(Method):
-    """BitFit: the biases of the streams are trained, and nothing else: y = W x + b + db.
+    """BitFit: trains only the biases of the streams: y = W x + b + db.
 
     Ben Zaken, Goldberg and Ravfogel, "BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based Masked
-    Language-models", ACL 2022. The biases of the norms are among them, as in the paper.
+    Language-models", ACL 2022. As in the paper, the biases of the norms are included.
     """
 
     def attach(self, model: MultiStream) -> None:
-        """Let every bias be trained."""
+        """Make every bias trainable."""
         super().attach(model)
         for name, parameter in model.named_parameters():
             if name.endswith(".bias"):

@@ -1,13 +1,13 @@
 #!/bin/bash
-# A sweep over the nodes of a Slurm allocation: a Ray cluster for as long as the job lives, and `bench run` on top of it.
+# A sweep over the nodes of a Slurm allocation: starts a Ray cluster for the time of the job, and `bench run` on it.
 #
 #   sbatch examples/cluster/slurm.sh
 #
-# Repository, data and results lie on the file system that the nodes share, and so does the home folder, where Ray keeps
-# the token by which the nodes know each other. Cut off at its limit of time, the same command goes on from there.
+# The repository, data, results and the home folder, where Ray stores the token that authenticates the nodes, must be on
+# a file system that the nodes share. If the job reaches its time limit, submit it again: finished runs are kept.
 #
-# Without Ray: several commands may share a results folder, so an array job does too. Put `--array=1-8` and `--nodes=1`
-# below, and in place of all that follows the last line without `--executor ray` and what belongs to it.
+# Without Ray: several commands may share a results folder, so an array job works too. Set `--array=1-8` and `--nodes=1`
+# below, and replace everything after `source` by the last command without `--executor ray` and the --*-per-run options.
 
 #SBATCH --job-name=crossmodal-bench
 #SBATCH --nodes=4
@@ -25,10 +25,10 @@ ray get-auth-token --generate > /dev/null
 
 mapfile -t hosts < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 head=${hosts[0]}
-port=$((20000 + SLURM_JOB_ID % 10000)) # so that two jobs may share a node
+port=$((20000 + SLURM_JOB_ID % 10000)) # different for each job, so that two jobs may share a node
 resources=(--num-cpus "$SLURM_CPUS_PER_TASK" --num-gpus "${SLURM_GPUS_PER_TASK:-0}")
 
-# One process starts the head and the others join it; each ends with the job.
+# One process starts the head, and the others join it; all end with the job.
 srun --nodes=1 --ntasks=1 --nodelist="$head" \
     ray start --head --port="$port" --include-dashboard=false "${resources[@]}" --block &
 sleep 30
@@ -37,7 +37,7 @@ if ((SLURM_NNODES > 1)); then
         ray start --address="$head:$port" "${resources[@]}" --block &
 fi
 
-# The command runs on the first node, the head's, and finds the cluster there. `exec`: the signal above is for it.
+# The command runs on the first node and finds the cluster's head there. `exec` lets it receive the signal set above.
 RAY_ADDRESS="$head:$port" exec python -m bench run --executor ray --suite full --methods lora,cola \
     --tasks refcoco --seeds 0,1,2,3,4 --data-root "$HOME/data" --results results/full \
     --gpus-per-run 1 --cpus-per-run 8 --memory-per-run 32GB

@@ -228,16 +228,16 @@ def test_decoded_samples_that_are_broken_are_decoded_anew(tmp_path, caplog, harm
     (folder,) = (path for path in (tmp_path / "prepared").iterdir() if path.is_dir())
     harm(folder)
     assert (prepare().columns["value"] == first).all()
-    assert caplog.text.count("are broken or changed, and are decoded anew") == 1
+    assert caplog.text.count("are damaged or were changed: decoding them again") == 1
     prepare()
-    assert caplog.text.count("are broken or changed, and are decoded anew") == 1
+    assert caplog.text.count("are damaged or were changed: decoding them again") == 1
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"benchmark": 3}', "[" * 100_000])
 def test_a_broken_manifest_of_generated_data_is_told(tmp_path, content):
     path = tmp_path / "manifest.json"
     path.write_text(content)
-    with pytest.raises(DataError, match=r"manifest\.json: cannot be read: .* generated anew"):
+    with pytest.raises(DataError, match=r"manifest\.json: cannot be read: .* generated again"):
         _read_manifest(path)
     made = Manifest("ave", 1, 0, "abc", {"train": 1}, {"constant answer": 3.5})
     path.write_text(json.dumps(asdict(made)))

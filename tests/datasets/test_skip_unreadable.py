@@ -188,7 +188,7 @@ def test_of_many_broken_entries_the_first_is_named_and_all_are_counted(release):
     root = release("avs_ms3")
     path = first(root, "ms3_meta_data.csv")
     path.write_bytes(path.read_bytes() + b"a,nowhere\r\n" * 2 + b"b,nowhere\r\n")
-    with pytest.raises(DataError, match=r"line 8: .*; 2 more: `bench data verify` names them all"):
+    with pytest.raises(DataError, match=r"line 8: .*; 2 more: `bench data verify` lists them all"):
         opened("avs_ms3", root, skip=False)
     assert opened("avs_ms3", root).skipped == 3
 

@@ -148,9 +148,9 @@ def prepared_manifest(folder: Path) -> None:
 
 
 def _prepared(folder: Path) -> None:
-    from bench.data.decoded_cache import _opened
+    from bench.data.decoded_cache import _open
 
-    columns = _opened(folder / "prepared", valid_results.SAMPLES, "key")
+    columns = _open(folder / "prepared", valid_results.SAMPLES, "key")
     if columns:
         assert columns.columns.keys() <= {"image", "label"}
         assert len(columns[0]) and len(columns.__getitems__([0, valid_results.SAMPLES - 1]))

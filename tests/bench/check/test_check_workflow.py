@@ -103,8 +103,8 @@ def test_the_script_that_posts_the_table_works(workflow, tmp_path, table, posted
     )
     (tmp_path / "gh").chmod(0o755)
     if table:
-        (tmp_path / "found").mkdir()
-        (tmp_path / "found/bench-check.md").write_text(table)
+        (tmp_path / "artifact").mkdir()
+        (tmp_path / "artifact/bench-check.md").write_text(table)
     environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PULL_REQUEST": "12", "REPOSITORY": "o/r"}
     script = steps(workflow, "comment")[-1]["run"]
     subprocess.run(["bash", "-e", "-c", script], cwd=tmp_path, env=environment, check=True)

@@ -82,7 +82,7 @@ def test_without_room_there_is_nothing_prepared(tmp_path, monkeypatch, way, capl
     else:
         (tmp_path / "prepared").write_text("a file where the folder is to be")
     assert prepare(Numbers(), tmp_path) is None
-    assert ("cannot be kept in" in caplog.text) == (way == "no folder")
+    assert ("cannot be cached in" in caplog.text) == (way == "no folder")
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
@@ -164,7 +164,7 @@ def test_samples_that_are_not_as_they_were_written_are_decoded_anew(tmp_path, ca
     harm(one_folder(tmp_path) / "picture.npy")
     samples = Numbers()
     assert torch.equal(prepare(samples, tmp_path).columns["picture"], expected)
-    assert samples.reads and "broken or changed, and are decoded anew" in caplog.text
+    assert samples.reads and "damaged or were changed: decoding them again" in caplog.text
 
 
 def test_a_change_that_keeps_size_and_time_is_seen(tmp_path):
@@ -187,7 +187,7 @@ def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, monkeypatch, cap
     (shared / part).chmod(0o777)
     samples = Numbers()
     assert prepare(samples, shared) is not None
-    assert samples.reads and one_folder(own) and f"others can write to {shared / part}" in caplog.text
+    assert samples.reads and one_folder(own) and f"other users can write to {shared / part}" in caplog.text
     read = samples.reads
     assert prepare(samples, shared) is not None and samples.reads == read, "they are in the user's own cache now"
     own.chmod(0o777)
@@ -216,4 +216,4 @@ def test_generated_data_that_others_could_have_changed_is_warned_of(tmp_path, mo
     assert not caplog.text
     root.chmod(0o777)
     release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path)
-    assert f"may have been changed by others, who can write to {root}" in caplog.text
+    assert f"other users can write to {root}" in caplog.text

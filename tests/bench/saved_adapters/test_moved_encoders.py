@@ -194,10 +194,10 @@ def test_an_adapter_that_was_edited_is_refused(trained, copied, options, file, h
     (copied / "README.md").write_text("mine")
     monkeypatch.setattr("bench.saved_adapters.evaluate.set_up", lambda *_: pytest.fail("something was loaded"))
     if file == "record.json" and how == "deleted":
-        expected = "holds no saved adapter"
+        expected = "contains no saved adapter"
     else:
         about = r"has SHA-256 \w+, not \w+" if how == "edited" else "is missing"
-        expected = rf"{copied} is not as it was saved: {path} {about}\. .* deletes its manifest.json"
+        expected = rf"{copied} is not as it was saved: {path} {about}\. .* delete its manifest.json"
     for read in (evaluate, lambda folder, _: load_adapter(folder)):
         with pytest.raises(BenchError, match=expected):
             read(copied, options)

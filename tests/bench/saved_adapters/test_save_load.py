@@ -262,7 +262,7 @@ def test_broken_files_are_told(trained, copied, name, file, how):
 @pytest.mark.parametrize(
     ("file", "text", "told"),
     [
-        ("record.json", None, "holds no saved adapter: there is no"),
+        ("record.json", None, "contains no saved adapter: there is no"),
         ("record.json", '{"schema": 1, "id"', "is no readable record"),
         ("record.json", "[]", "is no readable record"),
     ],
@@ -283,7 +283,7 @@ def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, 
 
 def test_another_task_or_split_is_told(trained, options):
     folder = trained("lora").folder
-    with pytest.raises(UsageError, match=f"{folder} was trained for avs, whose head it holds, not for ave"):
+    with pytest.raises(UsageError, match=f"{folder} was trained for avs and has the head of that task, not of ave"):
         evaluate(folder, options, task="ave")
     with pytest.raises(UsageError, match="unknown split tset: did you mean test"):
         evaluate(folder, options, split="tset")
@@ -306,10 +306,13 @@ def test_the_command_line_shows_the_scores_beside_the_recorded_ones(trained, opt
 @pytest.mark.parametrize(
     ("name", "named"),
     [
-        ("forgetful", r"Forgetful.save writes cannot be loaded: .* does not hold all .*: streams.vision.*q_proj.*bias"),
+        (
+            "forgetful",
+            r"Forgetful.save writes cannot be loaded: .* lacks trained parameters, .*: streams.vision.*q_proj.*bias",
+        ),
         (
             "other",
-            r"Other.save writes does not make the trained model again: streams.audio.*layernorm.weight would not",
+            r"Other.save writes does not restore the trained model: streams.audio.*layernorm.weight would differ",
         ),
     ],
 )
@@ -326,7 +329,7 @@ def test_an_adapter_that_does_not_set_all_that_was_trained_is_told(trained, copi
     before = {key: tensor.clone() for key, tensor in run.model.state_dict().items()}
     monkeypatch.setattr(run.method, "load", lambda folder: None)
     with pytest.raises(
-        BenchError, match=r"does not hold all that was trained, or holds NaN: streams\.\S+, .* and \d+ more"
+        BenchError, match=r"lacks trained parameters, or has NaN in them: streams\.\S+, .* and \d+ more"
     ):
         save_load.load(folder, run.model, run.method)
     assert all(torch.equal(tensor, before[key]) for key, tensor in run.model.state_dict().items())
