@@ -64,7 +64,7 @@ def python(*arguments: str, **environment: str) -> str:
 
 def test_an_installed_package_adds_its_method_to_the_list(installed):
     listed = python("-m", "bench", "list", "methods", PYTHONPATH=str(installed))
-    assert re.search(r"^bitfit +BitFit: the biases", listed, re.MULTILINE)
+    assert re.search(r"^bitfit +BitFit: trains only the biases", listed, re.MULTILINE)
 
 
 def test_its_method_is_run_by_itself_and_with_the_inter_modal_path(installed, cache, tmp_path, monkeypatch, one_thread):
