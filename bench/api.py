@@ -118,7 +118,7 @@ def read_records(results: str | Path = "results") -> list[Record]:
     Raises:
         BenchError: the folder holds none.
     """
-    return store.read_some(Path(results))
+    return store.read_existing(Path(results))
 
 
 def _several(values: Any) -> Iterable[Any]:

@@ -1,1 +1,1 @@
-"""What a command asks for: suites, settings, plans, budgets."""
+"""The configuration of runs: suites, settings, plans and budgets."""

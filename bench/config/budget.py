@@ -1,4 +1,4 @@
-"""Equal budgets: the rank of each method, or what it has instead, for one number of trained adapter parameters."""
+"""Equal budgets: sizes of methods, e.g. their ranks, that come closest to a number of trainable adapter parameters."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
 
 TOLERANCE = 0.05
-_MAX_SIZE = 2**16  # of a setting
+_MAX_SIZE = 2**16  # largest value tried for a size setting
 _MAX_PARAMETERS = 1e12
 _UNITS = {"": 1, "k": 1e3, "m": 1e6}
 
 Count = Callable[[dict[str, Any]], int | None]
-"""Trained parameters of a method with these settings; None where it cannot have them."""
+"""Return the trainable parameters of a method with the given settings; None if it cannot be attached with them."""
 
 
 @dataclass(frozen=True)
 class BudgetFit:
-    """What a budget came to for one method on one task.
+    """The size of one method on one task, fitted to a budget.
 
     Attributes:
-        task: name of the task.
-        method: name of the method.
-        target: trained adapter parameters to reach.
-        parameters: trained adapter parameters that the method has.
-        chosen: the settings that were turned for it, and their values.
+        task: Name of the task.
+        method: Name of the method.
+        target: Number of trainable adapter parameters that the budget asks for.
+        parameters: Number of trainable adapter parameters that the method has.
+        chosen: The settings that were changed, and their values.
     """
 
     task: str
@@ -53,28 +53,28 @@ class BudgetFit:
 
     @property
     def deviation(self) -> float:
-        """How far the found number is from the target, as a share of it."""
+        """The relative deviation of `parameters` from the target: 0.01 for 1% too many."""
         return self.parameters / self.target - 1
 
     @property
     def summary(self) -> str:
-        """All of it in a line."""
+        """The fit in one line."""
         chosen = f" with {assignments(self.chosen)}" if self.chosen else ""
         result = f"{self.method} has {self.parameters:,} ({100 * self.deviation:+.1f}%)"
         return f"budget {self.target:,} on {self.task}: {result}{chosen}"
 
 
 def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
-    """Return the runs that `make_plan` returns, with each method's size set to the budget.
+    """Return the runs of `make_plan` with the size of each method fitted to the budget.
 
     Args:
-        request: the runs, with a budget.
+        request: The runs, with a budget.
 
     Returns:
-        The runs, and what each method came to on each task.
+        The runs, and the fitted size of each method on each task.
 
     Raises:
-        UsageError: the budget is invalid, or methods cannot come within 5% of it: all of them are named.
+        UsageError: The budget is invalid, or methods cannot come within 5% of it; the message names all of them.
     """
     budget = request.budget or ""
     amount = _amount(budget)
@@ -97,7 +97,7 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
         else:
             target = outlines.count(specs[reference])(specs[reference].settings)
         if not target:
-            raise UsageError(f"--budget {budget}: on {task} that is no trained parameter")
+            raise UsageError(f"--budget {budget}: on {task} that is 0 trainable parameters")
         for spec in {spec.method: spec for spec in requested if spec.task == task}.values():
             with mistakes.gathered():
                 if spec.method == reference:
@@ -110,19 +110,19 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
 
 
 def fit(spec: Spec, target: int, count: Count, fixed: Collection[str] = ()) -> BudgetFit:
-    """Turn a method's size settings until it trains as nearly `target` parameters as it can.
+    """Find the size settings of a method whose number of trainable parameters comes closest to `target`.
 
-    The main setting first. Where it is too coarse, it stays at the last value below the target, and the next, finer one
-    fills up what is left.
+    The main setting is varied first. If its steps are too coarse, it stays at the last value below the target, and the
+    next, finer setting makes up the difference.
 
     Args:
-        spec: of a run of the method.
-        target: how many parameters it is to train.
-        count: how many it trains, by its settings.
-        fixed: keys of settings, as in `--set`, that stay as they are.
+        spec: Specification of a run of the method.
+        target: Number of trainable parameters to reach.
+        count: Returns the number of trainable parameters for given settings.
+        fixed: Keys of settings, as in `--set`, that must not be changed.
 
     Raises:
-        UsageError: the method cannot come within 5% of the target.
+        UsageError: The method cannot come within 5% of the target.
     """
     size_settings = [
         setting for setting in _build(spec, spec.settings).size_settings if f"{spec.method}.{setting}" not in fixed
@@ -144,7 +144,7 @@ def fit(spec: Spec, target: int, count: Count, fixed: Collection[str] = ()) -> B
     start: dict[str, Any] = {}
     trained(start)
     for setting in size_settings:
-        _turn(partial(with_setting, setting, start), target)
+        _search(partial(with_setting, setting, start), target)
         if not tried:
             continue
         if abs(nearest()[0] / target - 1) <= TOLERANCE:
@@ -157,22 +157,27 @@ def fit(spec: Spec, target: int, count: Count, fixed: Collection[str] = ()) -> B
         )
     if not tried:
         raise UsageError(
-            f"{spec.method} cannot be put on the streams of {spec.task} with these settings: without --budget its run "
-            "says why"
+            f"{spec.method} cannot be attached to the streams of {spec.task} with these settings: a run without "
+            "--budget shows why"
         )
     parameters, chosen = nearest()
     if abs(parameters / target - 1) > TOLERANCE:
         settings = f" with {assignments(chosen)}" if chosen else ""
-        nearest_is = f"the nearest is {parameters:,}{settings}"
-        reason = nearest_is if size_settings else f"it trains {parameters:,}, and no setting of it changes that"
+        closest = f"the closest is {parameters:,}{settings}"
+        reason = closest if size_settings else f"it trains {parameters:,}, and none of its settings changes that"
         raise UsageError(
-            f"{spec.method} cannot come within 5% of {target:,} trained parameters on {spec.task}: {reason}"
+            f"{spec.method} cannot come within 5% of {target:,} trainable parameters on {spec.task}: {reason}"
         )
     return BudgetFit(spec.task, spec.method, target, parameters, chosen)
 
 
-def _turn(trained: Callable[[int], int | None], target: int) -> None:
-    """Try values of a setting: powers of two until they pass the target, then between the two."""
+def _search(trained: Callable[[int], int | None], target: int) -> None:
+    """Try values of a setting: powers of two until they pass the target, then values between the last two.
+
+    Args:
+        trained: Returns the number of trainable parameters for a value; None if the method does not accept it.
+        target: Number of trainable parameters to reach.
+    """
     last: tuple[int, int] | None = None
     value = 1
     while value <= _MAX_SIZE:
@@ -182,7 +187,7 @@ def _turn(trained: Callable[[int], int | None], target: int) -> None:
                 _bisect(trained, target, last, value)
                 return
             if last and abs(parameters - target) > abs(last[1] - target):
-                return  # away from the target: there is nothing beyond
+                return  # further from the target, as any larger value would be
             if last and parameters == last[1] and value > 2**12:
                 return
             last = value, parameters
@@ -195,7 +200,7 @@ def _bisect(trained: Callable[[int], int | None], target: int, last: tuple[int, 
         middle = (low + high) // 2
         parameters = trained(middle)
         if parameters is None:
-            return  # only some values go, as divisors do, and powers of two were tried
+            return  # only some values are accepted, such as divisors, and powers of two have been tried
         if (at_low - target) * (parameters - target) <= 0:
             high = middle
         else:
@@ -207,41 +212,42 @@ def _build(spec: Spec, values: dict[str, Any]) -> Method:
 
 
 class _Outlines:
-    """Counts on streams that have no weights; tasks of the same streams share what was counted."""
+    """Parameter counts, taken on streams without weights and cached for tasks with equal streams."""
 
     def __init__(self) -> None:
-        self._made: dict[str, MultiStream] = {}
-        self._counted: dict[tuple[str, str, str], int | None] = {}
+        self._outlines: dict[str, MultiStream] = {}
+        self._counts: dict[tuple[str, str, str], int | None] = {}
 
     def size(self, spec: Spec) -> int:
-        """Return parameters of a run's streams."""
+        """Return the number of parameters of a run's streams."""
         return sum(p.numel() for p in self._outline(spec).parameters())
 
     def count(self, spec: Spec) -> Count:
-        """Return how many parameters the method of a run trains on its streams, by its settings."""
+        """Return a function that counts the trainable parameters of a run's method for given settings."""
 
         def count(values: dict[str, Any]) -> int | None:
             key = json.dumps(spec.streams), spec.method, json.dumps(values)
-            if key not in self._counted:
-                self._counted[key] = _count(self._outline(spec), spec, json.loads(key[-1]))
-            return self._counted[key]
+            if key not in self._counts:
+                self._counts[key] = _count(self._outline(spec), spec, json.loads(key[-1]))
+            return self._counts[key]
 
         return count
 
     def _outline(self, spec: Spec) -> MultiStream:
         key = json.dumps(spec.streams)
-        if key not in self._made:
-            self._made[key] = MultiStream({name: outline_stream(**source) for name, source in spec.streams.items()})
-        return self._made[key]
+        if key not in self._outlines:
+            streams = {name: outline_stream(**source) for name, source in spec.streams.items()}
+            self._outlines[key] = MultiStream(streams)
+        return self._outlines[key]
 
 
 def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | None:
-    """Return parameters that a method trains on streams like these; None where it cannot be put on them."""
+    """Return the number of parameters that a method trains on such streams; None if it cannot be attached to them."""
     for model in _blanks(outline):
         try:
             method = _build(spec, values)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of sizes that are only tried
+                warnings.simplefilter("ignore")  # about sizes that are only tried
                 method.attach(model)
         except (BenchError, RuntimeError, NotImplementedError):
             continue
@@ -250,7 +256,7 @@ def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | No
 
 
 def _blanks(outline: MultiStream) -> Iterator[MultiStream]:
-    """Models to attach to: without weights, which is fast; then with some, since a few methods look at them."""
+    """Yield models to attach to: one without weights, which is fast, then one with, which a few methods need."""
     yield copy.deepcopy(outline)
     model = copy.deepcopy(outline).to_empty(device="cpu")
     with torch.no_grad():
@@ -260,29 +266,29 @@ def _blanks(outline: MultiStream) -> Iterator[MultiStream]:
 
 
 def _amount(budget: str) -> Callable[[int], int] | None:
-    """Return how many parameters are asked for, by the size of the streams; None where the budget names a method.
+    """Return a function from the streams' parameters to the number asked for; None if the budget names a method.
 
     Raises:
-        UsageError: it is neither.
+        UsageError: The budget is neither a number nor a method.
     """
     if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", budget):
         value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
         if value > _MAX_PARAMETERS:
-            raise UsageError(f"--budget {shortened(budget)} is more than any stream has parameters")
+            raise UsageError(f"--budget {shortened(budget)} is more parameters than any stream has")
         return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
     try:
         registry.load("methods", budget)
     except UsageError as error:
-        raise UsageError(f"--budget takes a share as 2%, a number as 400k or 1.5M, or a method: {error}") from error
+        raise UsageError(f"--budget takes a percentage (2%), a number (400k, 1.5M) or a method: {error}") from error
     return None
 
 
 def _refuse_fixed_sizes(plan: Sequence[Spec], reference: str, fixed: Collection[str]) -> None:
-    """A size cannot be given and chosen."""
+    """Raise UsageError if --set fixes a size that the budget has to choose."""
     mistakes = Mistakes()
     for spec in plan:
         if spec.method != reference:
             for setting in _build(spec, spec.settings).size_settings[:1]:
                 if f"{spec.method}.{setting}" in fixed:
-                    mistakes.add(f"--set {spec.method}.{setting}: --budget chooses it; give one or the other")
+                    mistakes.add(f"--set {spec.method}.{setting}: --budget chooses its value; give only one of them")
     mistakes.raise_if_any()

@@ -1,4 +1,4 @@
-"""Data and settings in words."""
+"""Text for data and settings in tables and messages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def data_title(data: Mapping[str, Any]) -> str:
-    """Return the data of a specification, in words that nobody takes for a benchmark's own."""
+    """Return a title for the data of a specification, which never passes generated data off as a benchmark's own."""
     only = f"; control: {' and '.join(data['streams'])} only" if data.get("streams") else ""
     if data["source"] == "official":
         return f"official data{only}"
@@ -16,12 +16,12 @@ def data_title(data: Mapping[str, Any]) -> str:
 
 
 def assignments(values: Mapping[str, Any]) -> str:
-    """Return settings in one line, as --set takes them: "r=16, alpha=8.0, inter_scale=none"."""
+    """Return settings in one line, in the form of --set: "r=16, alpha=8.0, inter_scale=none"."""
     return ", ".join(f"{key}={setting(value)}" for key, value in values.items())
 
 
 def setting(value: Any) -> str:
-    """Return one value as --set takes it, which is as TOML writes it but for texts and none."""
+    """Return a value in the form of --set, which is that of TOML except for texts and none."""
     if value is None:
         return "none"
     if isinstance(value, Mapping):

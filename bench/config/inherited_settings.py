@@ -1,6 +1,6 @@
-"""What a suite says of a method that somebody derived from another: without a table of its own, what it says of that.
+"""Settings from a suite for user-defined methods, which inherit those of the method that they derive from.
 
-The methods of this package inherit nothing: a suite says of each by its name what differs from its defaults.
+The methods of this package inherit nothing: a suite names each one whose settings differ from its defaults.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _log = logging.getLogger(__name__)
 
 
 def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
-    """Return what a suite says of a method on a task, with what it inherits; a warning says what that is.
+    """Return a suite's settings for a method on a task, including inherited ones, which a warning lists.
 
-    A table of the method's name, the suite's or the task's, is all that counts. Otherwise the settings of the nearest
-    method that its class derives from count, but for fields that the class has another default for, or has not; what a
-    pattern says of its name counts before them.
+    If the suite or the task has a table of the method's name, nothing is inherited. Otherwise the method inherits the
+    settings of the nearest method that its class derives from, except for fields that the class lacks or has another
+    default for. Settings from a pattern that matches its name override inherited ones.
 
     Args:
-        suite: the suite.
-        name: of the method.
-        cls: its class.
-        task: name of the task.
+        suite: The suite.
+        name: Name of the method.
+        cls: Class of the method.
+        task: Name of the task.
     """
     settings = suite.method_settings(name, task)
     named = name in suite.methods or name in suite.task(task).methods
@@ -44,7 +44,8 @@ def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, 
     if inherited:
         listing = ", ".join(f"{key}={value}" for key, value in inherited.items())
         _warn_once(
-            f"{name} on {task} has what suite {suite.name} says of {base_name}, which it derives from: {listing}"
+            f"{name} on {task} inherits settings of {base_name}, which it derives from, in suite {suite.name}: "
+            f"{listing}"
         )
     return {**inherited, **settings}
 
@@ -63,5 +64,5 @@ def _defaults(cls: type) -> dict[str, Any]:
 
 @cache
 def _warn_once(message: str) -> None:
-    """Warn once, however often runs are planned."""
+    """Warn once per process, however often runs are planned."""
     _log.warning("%s", message)

@@ -17,7 +17,7 @@ def task_of(spec: Spec) -> Task:
     """Return the task of a run with the run's settings.
 
     Raises:
-        UsageError: there is no such task, or its settings are wrong: all mistakes.
+        UsageError: The task does not exist, or its settings are wrong; the message lists all mistakes.
     """
     return _instance("tasks", spec.task, spec.task_settings)
 
@@ -26,7 +26,7 @@ def method_of(spec: Spec) -> Method:
     """Return the method of a run with the run's settings, not attached to any model yet.
 
     Raises:
-        UsageError: there is no such method, or its settings are wrong: all mistakes.
+        UsageError: The method does not exist, or its settings are wrong; the message lists all mistakes.
     """
     return _instance("methods", spec.method, spec.settings)
 

@@ -1,4 +1,4 @@
-"""The runs that a command asks for, each with an id made from everything that it measures."""
+"""The plan: the runs that a command requests, each with its specification."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bench.errors import Mistakes, UsageError, did_you_mean, shortened
 if TYPE_CHECKING:
     from bench.config.tuned_settings import Tuned
 
-_MAX_SEED = 2**32 - 1  # numpy takes no larger one
-_LONGEST_KEY = 200  # characters of what --set sets
+_MAX_SEED = 2**32 - 1  # NumPy's limit
+_MAX_KEY_LENGTH = 200  # characters of a key of --set
 
-_Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class whose fields they are
+_Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class of the fields
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class RunRequest:
     """The runs that a command requests.
 
     Attributes:
-        suite: name of a built-in suite, or path of a suite file.
-        methods: names of methods.
-        tasks: names of tasks.
-        seeds: whole numbers, or their text.
+        suite: Name of a built-in suite, or path of a suite file.
+        methods: Names of methods.
+        tasks: Names of tasks.
+        seeds: Integers, or their text.
         overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
             `<task>.<recipe field>`, `train.<recipe field>`, `<stream>.<key>` or `data.<key>`; the value as in TOML.
-        budget: the number of trained adapter parameters that sets each method's size: a percentage of the streams'
-            parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or a method, for as many as that one has. None to
-            leave the sizes as they are.
-        tuned: settings of methods on tasks. They override the suite's, and `overrides` override them.
+        budget: Number of trainable adapter parameters that each method's size is fitted to: a percentage of the
+            streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method, for as many as it
+            has. None to leave the sizes unchanged.
+        tuned: Tuned settings of methods on tasks. They override the suite's, and `overrides` override them.
     """
 
     suite: str
@@ -51,12 +51,12 @@ class RunRequest:
 
 
 def make_plan(request: RunRequest) -> list[Spec]:
-    """Return the runs of every task with every seed and method, in that order: the runs of a task share its data.
+    """Return the runs of all tasks, seeds and methods, nested in that order, so that runs of a task share its data.
 
-    The sizes of the methods are those of their settings: `bench.config.budget.plan_within` applies a budget.
+    The budget of the request is not applied here, but by `bench.config.budget.plan_within`.
 
     Raises:
-        UsageError: all mistakes in the request.
+        UsageError: The request is wrong; the message lists all mistakes.
     """
     mistakes = Mistakes()
     loaded: Suite | None = None
@@ -86,10 +86,10 @@ def make_plan(request: RunRequest) -> list[Spec]:
 
 
 def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
-    """Return the run with other values of its method: settings, or what it may have of the recipe for itself.
+    """Return the run with some values changed: settings of the method, or fields of the recipe in `PER_METHOD`.
 
     Raises:
-        UsageError: the method, or the recipe, does not take them.
+        UsageError: The method or the recipe does not accept the values.
     """
     method = registry.load("methods", spec.method)
     method_values, recipe_values = split_method(method, values)
@@ -101,7 +101,7 @@ def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:
 
 
 def _plain(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return the fields of `cls` with these values, as JSON has them; only those of `to_config` where it has one."""
+    """Return the fields of `cls` with these values as JSON types; only those of `to_config()`, if there is one."""
     built: Any = validate.build(cls, values, prefix)
     return json.loads(json.dumps(built.to_config() if hasattr(built, "to_config") else asdict(built)))
 
@@ -120,7 +120,7 @@ def _check_streams(method: Any, name: str, streams: Sequence[str]) -> None:
 def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> dict[str, type]:
     """Return the classes of those names that exist, each once."""
     if not names:
-        mistakes.add(f"no {kind} given: --{kind} with some of {', '.join(registry.names(kind)) or 'none'}")
+        mistakes.add(f"no {kind} given: choose from {', '.join(registry.names(kind)) or 'none'} with --{kind}")
     classes = {}
     for name in names:
         with mistakes.gathered():
@@ -129,37 +129,39 @@ def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> 
 
 
 def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
-    """Return the seeds that are numbers, each once."""
+    """Return the valid seeds, each once."""
     numbers: dict[int, None] = {}
     for seed in seeds:
         if re.fullmatch("[0-9]{1,10}", str(seed)) and int(seed) <= _MAX_SEED:
             numbers[int(seed)] = None
         else:
-            mistakes.add(f"a seed is a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
+            mistakes.add(f"a seed must be a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
     return list(numbers)
 
 
 def _changes(
     overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, reported: Collection[str]
 ) -> _Changes:
-    """Return what the overrides change.
+    """Return the values that the overrides set.
 
     Args:
-        overrides: as in `RunRequest`.
-        owners: what stands before the dot of a key, what may stand after it, and the class whose field that is.
-        mistakes: gets what is wrong.
-        reported: names whose mistakes have been reported already.
+        overrides: See `RunRequest`.
+        owners: For each owner, the part of a key before the dot: the names allowed after the dot, with the class that
+            has the field.
+        mistakes: Collects the mistakes.
+        reported: Owners whose mistakes have been reported already.
     """
     changes: _Changes = {}
     for override in overrides:
         key, equals, text = override.partition("=")
         owner, dot, name = key.strip().rpartition(".")
-        if len(key) > _LONGEST_KEY:
-            mistakes.add(f"--set {key[:_LONGEST_KEY]}...: a key has at most {_LONGEST_KEY} characters")
+        if len(key) > _MAX_KEY_LENGTH:
+            mistakes.add(f"--set {key[:_MAX_KEY_LENGTH]}...: a key has at most {_MAX_KEY_LENGTH} characters")
             continue
         if not (equals and dot):
             mistakes.add(
-                f"--set {override}: write <method>.<key>=<value>, or a task, a stream, train or data before the dot"
+                f"--set {override}: write <owner>.<key>=<value>, where the owner is a method, a task, a stream, train "
+                "or data"
             )
         elif owner in owners:
             fields = owners[owner]
@@ -170,7 +172,7 @@ def _changes(
                 value = validate.check(fields[name], {name: parse_value(text.strip())}, prefix=f"--set {owner}")
                 changes.setdefault((owner, fields[name]), {}).update(value)
         elif owner in (*registry.names("methods"), *registry.names("tasks")):
-            mistakes.add(f"--set {override}: {owner} is not in this command")
+            mistakes.add(f"--set {override}: {owner} is not part of this command")
         elif owner not in reported:
             mistakes.add(f"--set {override}: unknown {owner}: {did_you_mean(owner, owners)}")
     return changes
@@ -189,13 +191,13 @@ def _task_runs(
     """Return the runs of one task. More specific values override general ones, and the command line overrides all.
 
     Raises:
-        UsageError: with all that is wrong with this task.
+        UsageError: Values of this task are wrong; the message lists all mistakes.
     """
     entry = suite.task(task)
     mistakes = Mistakes()
 
     def plain(prefix: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all fields of `cls` as JSON holds them, of several layers the last that has one."""
+        """Return the fields of `cls` as JSON types, with values of later layers overriding earlier ones."""
         merged = {name: value for layer in layers for name, value in layer.items()}
         with mistakes.gathered():
             return _plain(cls, merged, prefix)
@@ -211,9 +213,9 @@ def _task_runs(
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
-        of_file = tuned.settings_of(task, name) if tuned else {}
+        tuned_values = tuned.settings_of(task, name) if tuned else {}
         method_values, recipe_values = split_method(
-            cls, {**inherited_settings.method_settings(suite, name, cls, task), **of_file}
+            cls, {**inherited_settings.method_settings(suite, name, cls, task), **tuned_values}
         )
         method_settings[name] = plain(name, cls, method_values, changed(name, cls))
         with mistakes.gathered():

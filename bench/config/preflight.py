@@ -1,4 +1,4 @@
-"""What is made sure of before the runs of a plan: their encoders are there, whole, and of the right kind.
+"""Checks before the runs of a plan: encoders are complete and of the right kind, and official releases are present.
 
 Heavy packages are not imported.
 """
@@ -17,15 +17,15 @@ from bench.streams.sources import find_encoder
 
 
 def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bool | None = None) -> None:
-    """Make sure that the encoders of runs are there, and read what their tasks give them.
+    """Check that the encoders of runs are present and accept the modality that the task feeds them.
 
     Args:
-        specs: the runs.
-        weights: as for `find_encoder`, as is the other.
-        tokenizer: whether an encoder of texts needs its tokenizer.
+        specs: The runs.
+        weights: Whether encoders need their weights; see `find_encoder`.
+        tokenizer: Whether text encoders need their tokenizer; see `find_encoder`.
 
     Raises:
-        UsageError: some are not; says of each what is missing or wrong, and how to name a folder that has it.
+        UsageError: Encoders are missing or wrong; the message says for each what is wrong and how to name a folder.
     """
     mistakes = Mistakes()
     checked = set()
@@ -39,7 +39,7 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
             try:
                 modality = input_kind(find_encoder(model, weights=weights, tokenizer=tokenizer))
             except UsageError as error:
-                mistakes.add(f"{error}; or name a folder that holds one: --set {stream}.model=DIR")
+                mistakes.add(f"{error}; or name a folder that contains one: --set {stream}.model=DIR")
             else:
                 if expected not in (None, modality):
                     mistakes.add(
@@ -49,26 +49,26 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
 
 
 def check_official(tasks: Collection[str], root: Path | None) -> None:
-    """Make sure that the releases of these tasks are there, as far as a glance tells. Heavy packages are not imported.
+    """Check quickly that the official releases of these tasks are present: their folders and main files.
 
     Args:
-        tasks: names of tasks.
-        root: what was given as --data-root.
+        tasks: Names of tasks.
+        root: The folder of --data-root.
 
     Raises:
-        UsageError: no folder was given, or what is missing in it, of all releases.
+        UsageError: There is no folder, or parts of releases are missing in it; the message lists all of them.
     """
     classes = [registry.load("tasks", task) for task in tasks]
     names = dict.fromkeys(name for cls in classes for name in getattr(cls, "datasets", (getattr(cls, "layout", ""),)))
     releases = {name: RELEASES[name] for name in names if name in RELEASES}
     if root is None or not root.is_dir():
-        problem = "none is given" if root is None else f"{root} is no folder"
+        problem = "none is given" if root is None else f"{root} is not a folder"
         sources = "; ".join(
             f"{card.title}: {card.pages[0]}, `bench data describe {name}`" for name, card in releases.items()
         )
         raise UsageError(
-            f"data.source=official needs --data-root DIR, the folder where the releases lie: {problem}. "
-            f"Where to get them, and what should lie there: {sources or 'see the task'}"
+            f"data.source=official needs --data-root DIR, the folder that contains the releases: {problem}. "
+            f"Where to get them, and which files are needed: {sources or 'see the task'}"
         )
     mistakes = Mistakes()
     for name, card in releases.items():
@@ -78,9 +78,9 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
 
 
 def _describe_missing(name: str, missing: list[str], root: Path) -> str:
-    """Return what is missing of a release, where to get it, and how to point to it."""
+    """Return a message with the missing parts of a release, where to get them, and how to name their folder."""
     if name == "ave" and any((root / place).is_dir() for place in ("AVE_Dataset/AVE", "AVE")):
-        advice = f"`bench data prepare ave --root {root} --out DIR` makes it of the videos; then --data-root DIR"
+        advice = f"`bench data prepare ave --root {root} --out DIR` extracts it from the videos; then --data-root DIR"
     else:
-        advice = f"where to get it: `bench data describe {name}`; where it is: --data-root DIR"
-    return f"the data of {name} is not in {root}: {', '.join(missing)} missing; {advice}"
+        advice = f"`bench data describe {name}` shows where to get it; name its folder with --data-root DIR"
+    return f"the data of {name} is not complete in {root}: {', '.join(missing)} missing; {advice}"

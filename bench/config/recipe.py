@@ -1,4 +1,4 @@
-"""The training recipe: what a run's loop needs to know, the same for every method of a task."""
+"""The training recipe: the settings of a run's training loop, the same for every method of a task."""
 
 from __future__ import annotations
 
@@ -7,64 +7,66 @@ from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any, Literal
 
 PER_METHOD = ("lr_adapter", "lr_head", "head_factor")
-"""Fields that a method may have values of its own for: rates, since its parameters need it, and how much longer a head
-is trained by itself. All others are common to all."""
+"""Fields that may differ between methods: learning rates, since each method's parameters need their own, and how much
+longer the head is trained if it is trained alone. All other fields are the same for all methods."""
 
-BETA1 = 0.9  # AdamW's; the other is the recipe's
+BETA1 = 0.9  # AdamW's; beta2 is a field of the recipe
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained. A suite gives it; its tasks and methods, and the command line, may change it."""
+    """The settings of training. A suite sets them; its tasks and methods, and the command line, may override them."""
 
     epochs: int
-    """Epochs, each of so many `passes` over the training split and a validation."""
+    """Number of epochs, each with `passes` passes over the training split followed by validation."""
     batch_size: int
-    """Samples of one optimizer step, of all processes together."""
+    """Samples per optimizer step, over all processes."""
     eval_batch_size: int
-    """Samples scored at a time; does not alter the scores."""
+    """Samples scored at a time; does not affect the scores."""
     lr_adapter: float
     """Peak learning rate of the method's parameters."""
     lr_head: float
     """Peak learning rate of the task's head."""
     weight_decay: float
-    """AdamW's weight decay, for every trained parameter; with 0 it is Adam."""
+    """AdamW's weight decay, for all trainable parameters; with 0, AdamW equals Adam."""
     warmup: float
-    """Share of all steps, in [0, 1), over which the learning rates rise from zero."""
+    """Fraction of all steps, in [0, 1), over which the learning rates rise from zero."""
     clip: float
-    """Largest norm of the gradient over all trained parameters; 0 does not clip."""
+    """Maximum norm of the gradient over all trainable parameters; 0 for no clipping."""
     precision: Literal["auto", "no", "bf16", "fp16"]
-    """Mixed precision; `auto` takes bf16 on GPUs that have it and float32 elsewhere."""
-    # Fields from here on came later. What they are by default is left out of a run's specification (see `to_config`).
+    """Mixed precision; `auto` is bf16 on GPUs that support it and float32 elsewhere."""
+    # The fields below were added later. Their defaults are left out of a run's specification (see `to_config`).
     schedule: Literal["cosine", "constant", "poly"] = "cosine"
-    """After the warm-up the learning rates fall as a half cosine, stay, or fall by epochs as (1 - epoch/epochs)^0.9."""
+    """Learning rates after the warm-up: falling as a half cosine, constant, or falling per epoch as
+    (1 - epoch/epochs)^0.9."""
     patience: int | None = None
-    """Epochs without a better validation score after which training stops; none for never."""
+    """Epochs without a better validation score after which training stops; none to train to the end."""
     beta2: float = 0.999
-    """How slowly AdamW forgets squared gradients, in [0, 1). With 0.999 they are a mean over about a thousand steps: in
-    short runs a step is far too long where gradients grow within fewer."""
+    """AdamW's decay rate of the mean of squared gradients, in [0, 1). 0.999 averages over about a thousand steps; in
+    shorter runs, steps become far too large if gradients grow during training."""
     head_factor: int = 1
-    """So many times the epochs where no stream is trained: the head alone is cheap, and needs more steps."""
+    """Factor on the number of epochs if no stream is trained: training only the head is cheap but needs more steps."""
     head_first: int = 0
-    """Epochs in which the head alone is trained, on what the streams give before they are trained, ahead of all others:
-    what is adapted then answers to a head that knows the task. Where no stream is trained they are as many more epochs.
-    Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022."""
+    """Number of additional epochs at the start in which only the head is trained, on the streams' pretrained features,
+    so that adaptation starts with a head that has learned the task. If no stream is trained, they are ordinary
+    additional epochs. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+    ICLR 2022."""
     views: int | None = None
-    """How many augmented views of each training sample are made where no stream is trained: they then go through the
-    streams once, and training draws among them. Unset: a view of its own in every pass."""
+    """Number of augmented views per training sample if no stream is trained: the streams encode them once, and training
+    draws among them. None for a new view in every pass."""
     train_share: float = 1.0
-    """Share of the training split that is used, in (0, 1]: the same samples for every method and seed, those of one
-    picture together; a larger share holds all of a smaller one."""
+    """Fraction of the training split to use, in (0, 1]: the same samples for every method and seed, with samples of one
+    picture kept together. A larger fraction includes the samples of a smaller one."""
     passes: int = 1
-    """Passes over the training split in an epoch: with few samples validation would take longer than training."""
+    """Passes over the training split per epoch: with few samples, validation would take longer than training."""
     micro_batch: int | None = None
-    """Samples that a process puts through the model at a time, gradients being added up; none for its whole batch."""
+    """Samples per forward pass of a process, with gradients accumulated; none for its whole batch."""
     gradient_checkpointing: bool = False
-    """Compute a block again in the backward pass instead of keeping what it needs: less memory, more time."""
+    """Recompute blocks in the backward pass instead of storing their activations: less memory, more time."""
     compile: bool = False
-    """Compile the training step's model with `torch.compile`."""
+    """Compile the model with `torch.compile` for training."""
     low_precision_frozen: bool = False
-    """Keep frozen linears and convolutions in the mixed precision's type: half their memory."""
+    """Store frozen linear and convolution layers in the mixed precision's type, which halves their memory."""
 
     def __post_init__(self) -> None:
         for name in (
@@ -92,16 +94,16 @@ class Recipe:
             raise ValueError(f"train_share must be in (0, 1], not {self.train_share}")
 
     def to_config(self) -> dict[str, Any]:
-        """Return what tells this recipe from others, as plain values: so a run keeps its id when a field is added."""
+        """Return the fields that differ from their defaults, so that run ids stay the same when a field is added."""
         defaults = {field.name: field.default for field in fields(self)}
         return {name: value for name, value in asdict(self).items() if value != defaults[name]}
 
 
 def complete(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every field of a recipe in plain values, with those that `to_config` leaves out of a specification."""
+    """Return all fields of a recipe, including the defaults that `Recipe.to_config` leaves out of a specification."""
     return {field.name: field.default for field in fields(Recipe) if field.default is not MISSING} | dict(recipe)
 
 
 def per_method(recipe: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a recipe, in plain values, that a method may set for itself."""
+    """Return the fields of a recipe that may differ between methods: those of `PER_METHOD`."""
     return {name: recipe[name] for name in PER_METHOD if name in recipe}

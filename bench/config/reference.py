@@ -1,3 +1,3 @@
-"""The method that the others are compared with, where nothing else is chosen."""
+"""The method that others are compared with by default."""
 
 REFERENCE = "lora"

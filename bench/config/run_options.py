@@ -1,4 +1,4 @@
-"""Options of a command that do not affect what its runs measure."""
+"""Options of a command that do not affect results."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a command says of its runs that does not alter what they measure.
+    """Options of a command that do not affect results.
 
     Attributes:
-        data_root: folder of the official releases, or of the generated data's cache; None for the user's cache folder.
+        data_root: Folder of the official releases, or of the generated data's cache; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
-        results: results folder in which predictions of a few samples are kept, and adapters; None to keep nothing.
-        save_adapters: keep the trained adapter and head as well.
-        tuned: the file that settings were taken from, for the records of the runs that have them.
-        validate_only: train and validate and score no test split, as in a trial of `bench tune`.
-        time_limit: seconds that a run may take; None for any.
-        memory_limit: bytes of resident memory that a run may take; None for any.
-        track: names of the trackers that are told of each run (see `bench.execution.tracking`).
-        claimed_by: token of the command's claims, without which a run writes nothing (see `bench.execution.claims`);
-            None where no run is claimed.
+        results: Results folder for predictions of a few samples and for adapters; None to store nothing.
+        save_adapters: Whether to save the trained adapter and head as well.
+        tuned: The file of tuned settings, which is noted in the records of runs that use its settings.
+        validate_only: Whether to skip scoring the test splits, as in a trial of `bench tune`.
+        time_limit: Maximum duration of a run in seconds; None for no limit.
+        memory_limit: Maximum resident memory of a run in bytes; None for no limit.
+        track: Names of the trackers to log each run to (see `bench.execution.tracking`).
+        claimed_by: Token of the command's claims: a run writes files only while the token claims it (see
+            `bench.execution.claims`). None if runs are not claimed.
     """
 
     data_root: Path | None = None
@@ -41,8 +41,8 @@ class RunOptions:
 
     @property
     def limits(self) -> bool:
-        """Whether a run has to be watched, from another process."""
+        """Whether runs have limits, which another process has to enforce."""
         return self.time_limit is not None or self.memory_limit is not None
 
 
-MEASURED = "measured"  # attribute of what a signal raises: the record of the run that had just ended
+MEASURED = "measured"  # attribute of the exception that a signal raises: the record of the run that has just ended

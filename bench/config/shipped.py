@@ -14,13 +14,13 @@ _TUNED = "tuned"
 
 
 def results_folder() -> Path:
-    """Return the folder with the results that are part of the package, a folder per suite."""
+    """Return the folder of results that are part of the package, with one folder per suite."""
     installed = _PACKAGE / "results"
     return installed if installed.is_dir() else _PACKAGE.parent / "results"
 
 
 def tuned_files() -> dict[str, Path]:
-    """Return the files of tuned settings by name: the suite's, and what follows `tuned` in the file's name.
+    """Return the files of tuned settings by name: the suite's name plus the part of the file's name after `tuned`.
 
     `results/mini/tuned.toml` is `mini`, and `results/mini/tuned-cola-size.toml` is `mini-cola-size`.
     """
@@ -29,7 +29,7 @@ def tuned_files() -> dict[str, Path]:
 
 
 def tuned_path(name_or_path: str | Path) -> Path:
-    """Return the path of a file of tuned settings: of a name, or of a path that ends in `.toml`.
+    """Return the path of a file of tuned settings, given its name or a path that ends in `.toml`.
 
     Raises:
         UsageError: There is no file of that name.
@@ -43,6 +43,6 @@ def tuned_path(name_or_path: str | Path) -> Path:
 
 
 def baseline_path(path: Path) -> Path:
-    """Return the path of a baseline: if `results/...` is not in the working folder, that of the package's own."""
+    """Return the path of a baseline: the package's own if `results/...` does not exist in the working folder."""
     shipped = results_folder() / Path(*path.parts[1:])
     return shipped if path.parts[:1] == ("results",) and not path.exists() and shipped.is_file() else path

@@ -1,4 +1,4 @@
-"""The specification of one run: all that its record depends on but the code and the machine."""
+"""The specification of a run: everything that its results depend on except code and machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Spec:
-    """The specification of one run, in plain values: all that its record depends on but the code and the machine."""
+    """The specification of one run, in JSON types: everything that its results depend on except code and machine."""
 
     suite: str
     task: str
@@ -26,17 +26,17 @@ class Spec:
     task_settings: dict[str, Any]
     """All settings of the task."""
     recipe: dict[str, Any]
-    """All fields of the recipe."""
+    """The fields of the recipe, without those added later that have their default."""
     streams: dict[str, dict[str, Any]]
-    """The streams that the task joins, by name, and where each one's encoder comes from."""
+    """The task's streams by name: the fields of `StreamSource` that are set."""
     data: dict[str, Any]
-    """The data's source; the version and the seed of generated data."""
+    """The source of the data; for generated data also its version and seed."""
     deviations: list[str] = field(default_factory=list)
-    """In what the suite departs from a published protocol that it follows: words, which tell no run from another."""
+    """Deviations of the suite from the published protocol that it follows: text only, not part of the run's id."""
 
     @property
     def id(self) -> str:
-        """12 hex digits that are the same for equal specifications only."""
+        """12 hexadecimal digits, a hash of the specification: equal only for equal specifications."""
         measured = {name: value for name, value in asdict(self).items() if name != "deviations"}
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
@@ -48,6 +48,6 @@ class Spec:
 
     @property
     def method_settings(self) -> dict[str, Any]:
-        """What may differ between methods: the settings, and of the recipe what a method may have for itself."""
+        """All settings that may differ between methods: its own, and the fields of the recipe in `PER_METHOD`."""
         recipe = Recipe(**self.recipe)
         return {**{name: getattr(recipe, name) for name in PER_METHOD}, **self.settings}

@@ -1,4 +1,4 @@
-"""Suites: TOML files that fix the data, the streams and the training recipe of each task."""
+"""Suites: TOML files that define the data, the streams and the training recipe of each task."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from bench.files import KIBIBYTE, read_text
 from bench.streams import limits
 
 _FOLDER = Path(__file__).parents[1] / "suites"
-_MAX_BYTES = 256 * KIBIBYTE  # bytes of a file; the built-in suites have less than 4 kB
+_MAX_BYTES = 256 * KIBIBYTE  # of a file; the built-in suites have less than 4 KiB
 
 
 @dataclass(frozen=True)
 class Data:
-    """Which data is measured on. Where it lies is not told here, since that does not alter what is measured."""
+    """The data of runs. Its location is not part of it, since that does not affect results."""
 
     source: Literal["generated", "official"] = "generated"
-    """`generated`: the embedded data; `official`: the benchmark's own release."""
+    """`generated`: the embedded data; `official`: the benchmark's official release."""
     version: int = 1
     """Version of the generator."""
     seed: int = 0
     """Seed of the generator."""
     skip_unreadable: bool = False
-    """Leave samples out whose files cannot be read, and count them, instead of stopping at the first."""
+    """Leave out and count samples whose files cannot be read, instead of stopping at the first one."""
     streams: tuple[str, ...] = ()
-    """A control: only these streams get their inputs; every other one gets that of the first training sample for all
-    samples, so that nothing can be learnt from it. None: all streams get theirs."""
+    """For control runs: the streams that get their inputs. The others get the input of the first training sample for
+    all samples, so that nothing can be learned from them. Empty for ordinary runs, in which all streams get theirs."""
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be below 0, not {self.seed}")
 
     def to_config(self) -> dict[str, Any]:
-        """Return what tells this data from other data, as plain values."""
+        """Return the fields that identify the data, as JSON types."""
         plain = asdict(self)
         if self.source == "official":
             del plain["version"], plain["seed"]
@@ -56,23 +56,23 @@ class StreamSource:
     """Where a stream's pretrained encoder comes from."""
 
     model: str
-    """`embedded:<name>`, a folder, or the id of a model on the Hugging Face hub that its cache holds."""
+    """`embedded:<name>`, a folder, or the id of a Hugging Face model that is in the local cache."""
     size: int | None = None
-    """Side of the images in pixels; none for the checkpoint's."""
+    """Side length of images in pixels; none for the checkpoint's."""
     frames: int | None = None
-    """Frames of 10 ms of each second (or window) of sound: padded to so many; none for its own length."""
+    """Number of 10 ms frames that each second (or window) of audio is padded to; none for no padding."""
     length: int | None = None
-    """Tokens of a text; none for the checkpoint's, or 40."""
+    """Maximum number of tokens of a text; none for the checkpoint's, or 40."""
     window_s: float | None = None
-    """Seconds of sound for each picture, in windows spread evenly over the recording; none for the second that the
-    picture stands for."""
+    """Seconds of audio per picture, in windows spread evenly over the recording; none for the one second that belongs
+    to the picture."""
     pad: Literal["zeros", "mean"] | None = None
-    """What a shorter spectrogram is filled up with: log-mel values of 0 (none is the same), normalized like all others,
-    as AST's are; or their mean, as where sound is normalized first and then padded with 0."""
+    """Padding of shorter spectrograms: `zeros` (the default) pads log-mel values with 0 before they are normalized, as
+    for AST; `mean` pads with their mean, which equals padding with 0 after normalization."""
     mean: float | None = None
-    """Mean of the log-mel values, by which they are normalized; none for the checkpoint's."""
+    """Mean of the log-mel values, for normalization; none for the checkpoint's."""
     std: float | None = None
-    """Their standard deviation, likewise."""
+    """Standard deviation of the log-mel values, for normalization; none for the checkpoint's."""
 
     def __post_init__(self) -> None:
         bounds = {
@@ -89,28 +89,28 @@ class StreamSource:
                 raise ValueError(f"{name} must be from {low} to {high}, not {value}")
 
     def to_config(self) -> dict[str, Any]:
-        """Return what tells this stream from others, as plain values; what is left to the checkpoint is left out."""
+        """Return the fields that are set, as JSON types."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
 class SuiteTask:
-    """What a suite says of one task."""
+    """A suite's settings for one task."""
 
     streams: tuple[str, ...] | dict[str, str]
-    """Names of the streams that the task joins; a table where the suite calls their encoders otherwise."""
+    """Names of the task's streams; or a table from these to names in the suite's `streams`, where they differ."""
     train: dict[str, Any] = field(default_factory=dict)
-    """Fields of the recipe in which the task differs from the suite."""
+    """Fields of the recipe that the task overrides."""
     settings: dict[str, Any] = field(default_factory=dict)
-    """Settings of the task's class."""
+    """Settings of the task itself."""
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Settings of methods on this task, by a method's name or a pattern for several (`cola*`)."""
+    """Settings of methods on this task, by name of the method or a pattern for several (`cola*`)."""
     deviations: tuple[str, ...] = ()
-    """In what the suite departs from a published protocol that it follows: a sentence each, kept in every record."""
+    """Deviations from the published protocol that the suite follows: one sentence each, included in every record."""
 
     @property
     def sources(self) -> dict[str, str]:
-        """By the name of each stream that the task joins, the suite's name for its encoder."""
+        """The task's streams: the name in the suite's `streams` by the name in the task."""
         return dict(self.streams) if isinstance(self.streams, dict) else {name: name for name in self.streams}
 
 
@@ -124,24 +124,25 @@ class Suite:
     streams: dict[str, StreamSource]
     train: Recipe
     methods: dict[str, dict[str, Any]]
-    """Settings of methods on every task, by a method's name or a pattern for several; a task's own come before them."""
+    """Settings of methods on every task, by name of the method or a pattern; those of a task override them."""
     tasks: dict[str, SuiteTask]
-    """By a task's name or a pattern for several (`refcoco*`)."""
+    """Settings of tasks, by name of the task or a pattern for several (`refcoco*`)."""
 
     def task(self, name: str) -> SuiteTask:
-        """Return what the suite says of a task: the table of its name, or of the first pattern that it fits.
+        """Return the suite's settings for a task: the table with its name, or the first pattern that matches it.
 
         Raises:
-            UsageError: there is none.
+            UsageError: There is none.
         """
         for pattern in (name, *self.tasks):
             if pattern in self.tasks and fnmatchcase(name, pattern):
                 return self.tasks[pattern]
-        raise UsageError(f"suite {self.name} has no task {name}: known: {', '.join(self.tasks)}")
+        raise UsageError(f"suite {self.name} has no task {name}; it has {', '.join(self.tasks)}")
 
     def method_settings(self, name: str, task: str) -> dict[str, Any]:
-        """Return what the suite says of a method on a task: its settings and, of the recipe, what methods may have for
-        themselves. The more particular table counts: a task's before the suite's, a name before a pattern.
+        """Return the suite's settings for a method on a task, including fields of the recipe in `PER_METHOD`.
+
+        More specific tables override general ones: a task's override the suite's, and a name's a pattern's.
         """
         settings: dict[str, Any] = {}
         for tables in (self.methods, self.task(task).methods):
@@ -165,20 +166,20 @@ class _File:
 
 
 def suite_names() -> list[str]:
-    """Return names of the built-in suites."""
+    """Return the names of the built-in suites."""
     return sorted(path.stem for path in _FOLDER.glob("*.toml"))
 
 
 def suite_summary(name: str) -> str:
-    """Return what the built-in suite says of itself, in one line."""
+    """Return the one-line description of a built-in suite."""
     return str(read_toml(_FOLDER / f"{name}.toml").get("about", ""))
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """Return the built-in suite of that name, or the one in the file where the path ends in `.toml`.
+    """Return the built-in suite of that name, or the one in a file if the path ends in `.toml`.
 
     Raises:
-        UsageError: there is none, or with every mistake in it, each with the file and the key.
+        UsageError: There is no such suite, or it is wrong; the message lists all mistakes, with the file and the key.
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else _FOLDER / f"{name_or_path}.toml"
     if not path.is_file():
@@ -194,24 +195,24 @@ def load_suite(name_or_path: str) -> Suite:
 
 
 def split_method(method: type, values: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return what of `values` are settings of the method, and what fields of the recipe that it may have for itself."""
-    of_recipe = [name for name in PER_METHOD if name not in validate.hints(method)]
+    """Split values into settings of the method and fields of the recipe in `PER_METHOD`."""
+    recipe_fields = [name for name in PER_METHOD if name not in validate.hints(method)]
     return (
-        {name: value for name, value in values.items() if name not in of_recipe},
-        {name: value for name, value in values.items() if name in of_recipe},
+        {name: value for name, value in values.items() if name not in recipe_fields},
+        {name: value for name, value in values.items() if name in recipe_fields},
     )
 
 
 def check_method(method: str, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """Return what a table says of a method, converted to the types that it and the recipe have.
+    """Return the values in a table of a method, converted to the types of the method's and the recipe's fields.
 
     Args:
-        method: its name.
-        values: settings, and what it may have of the recipe for itself.
-        prefix: the table of methods, for messages.
+        method: Name of the method.
+        values: Its settings, and fields of the recipe in `PER_METHOD`.
+        prefix: Name of the table of methods, for messages.
 
     Raises:
-        UsageError: with every unknown name and wrong value.
+        UsageError: Names are unknown or values wrong; the message lists all of them.
     """
     cls = registry.load("methods", method)
     owners: dict[str, type] = {**dict.fromkeys(PER_METHOD, Recipe), **dict.fromkeys(validate.hints(cls), cls)}
@@ -228,7 +229,7 @@ def check_method(method: str, values: Mapping[str, Any], prefix: str) -> dict[st
 
 
 def parse_value(text: str) -> Any:
-    """Return a value from the command line, as TOML writes it; what is no TOML is text."""
+    """Return a value from the command line, parsed as TOML; text that is not TOML is returned unchanged."""
     try:
         return toml.parse(f"value = {text}")["value"]
     except ValueError:
@@ -236,19 +237,19 @@ def parse_value(text: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return what a TOML file holds.
+    """Return the content of a TOML file.
 
     Raises:
-        UsageError: it cannot be read.
+        UsageError: The file cannot be read or parsed.
     """
     try:
         return toml.parse(read_text(path, _MAX_BYTES))
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} is no readable TOML: {error}") from error
+        raise UsageError(f"{path} is not a readable TOML file: {error}") from error
 
 
 def _suite(content: Mapping[str, Any]) -> Suite:
-    """Check everything that a file holds, also of the tasks and methods that a command does not ask for."""
+    """Return the suite in a file's content, and check all of it, including tasks and methods that are not requested."""
     file = validate.build(_File, content, prefix="")
     mistakes = Mistakes()
     streams: dict[str, StreamSource] = {}
@@ -286,7 +287,7 @@ def _task(name: str, table: Mapping[str, Any], known_streams: Mapping[str, Any])
 
 
 def _check_methods(methods: Mapping[str, dict[str, Any]], prefix: str, mistakes: Mistakes) -> None:
-    """Check the tables of methods by their names; what a pattern says is checked where it is used."""
+    """Check the tables of named methods; those of patterns are checked when they are used."""
     for method, values in methods.items():
         if "*" not in method:
             with mistakes.gathered():

@@ -1,4 +1,4 @@
-"""Parses TOML that others wrote: deeply nested keys are refused first, since parsing takes their depth squared."""
+"""A parser for untrusted TOML, which rejects deeply nested keys first: their parsing time is quadratic in depth."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-DEEPEST = 32  # parts of a dotted key; a suite has five: tasks.NAME.methods.NAME.SETTING
+MAX_KEY_PARTS = 32  # of a dotted key; those of a suite have up to five: tasks.NAME.methods.NAME.SETTING
 
-# Comments and texts, in which dots mean nothing. Each begins where it would for a parser that reads from left to right;
-# what is not closed ends the parsing, so it does not matter what comes after.
-# A text of several lines may end in quotes of its own: up to two before the three that close it.
+# Comments and strings, in which dots have no meaning. Each match starts where it would for a parser that reads from
+# left to right; an unclosed one is a syntax error, so the rest does not matter. A multi-line string may end with up to
+# two quotes of its own before the three that close it.
 _OPAQUE = re.compile(
     r'''#[^\n]*|"""(?:\\.|[^\\])*?"{3,5}|\'\'\'.*?\'{3,5}|"(?:\\.|[^"\\\n])*"|'[^'\n]*\'''',
     re.DOTALL,
@@ -23,26 +23,26 @@ _OPAQUE = re.compile(
 
 
 def parse(text: str) -> dict[str, Any]:
-    """Return what a TOML text holds.
+    """Return the content of a TOML text.
 
     Raises:
-        ValueError: it is no TOML, or lists, tables or dotted keys lie too deep in one another.
+        ValueError: It is not TOML, or lists, tables or dotted keys are nested too deeply.
     """
     check_depth(text)
     try:
         return tomllib.loads(text)
     except RecursionError:
-        raise ValueError("lists or tables lie too deep in one another") from None
+        raise ValueError("lists or tables are nested too deeply") from None
 
 
 def check_depth(text: str) -> None:
-    """Refuse keys of more than `DEEPEST` parts. Tables and lists in one another are left to the parser.
+    """Check that no key has more than `MAX_KEY_PARTS` parts. Nested tables and lists are left to the parser.
 
     Raises:
-        ValueError: there is one.
+        ValueError: A key has more.
     """
-    if text.count(".") <= DEEPEST:
+    if text.count(".") <= MAX_KEY_PARTS:
         return
     plain = _OPAQUE.sub("x", text).replace(" ", "").replace("\t", "")
-    if max(word.count(".") for word in re.split(r"[^\w.-]", plain)) > DEEPEST:
-        raise ValueError(f"a key has more than {DEEPEST} parts")
+    if max(word.count(".") for word in re.split(r"[^\w.-]", plain)) > MAX_KEY_PARTS:
+        raise ValueError(f"a key has more than {MAX_KEY_PARTS} parts")

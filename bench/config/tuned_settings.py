@@ -1,4 +1,4 @@
-"""Tuned settings: the TOML file that `bench tune` writes and `bench run --settings` takes."""
+"""Tuned settings: the TOML file that `bench tune` writes and `bench run --settings` reads."""
 
 from __future__ import annotations
 
@@ -26,32 +26,32 @@ Pair = tuple[str, str]
 """A task and a method."""
 
 _ABOUT = """\
-Settings of methods, as `bench tune` found them; for `bench run --settings`.
-Every method had the same trials, the first of them with the suite's own values, the same epochs and the same seeds.
-Chosen by the best validation score, its mean over the seeds; no test split was scored. A trial of which a run failed
-counts as one, and as the worst.
+Settings of methods found by `bench tune`, for `bench run --settings`.
+Every method had the same number of trials, the first with the suite's own values, and the same epochs and seeds.
+Selected by the best validation score, averaged over the seeds; no test split was scored. A trial with a failed run
+counts as the worst.
 """
 _COMPARED = ("suite", "trials", "epochs", "seeds", "set", "budget")
 
 
 @dataclass(frozen=True)
 class Tuning:
-    """How settings were searched: the table `tuning` of the file."""
+    """The parameters of a search for settings: the table `tuning` of the file."""
 
     suite: str
     """Name of the suite."""
     trials: int
-    """Trials of each method on each task."""
+    """Number of trials of each method on each task."""
     epochs: int | Literal["suite"]
-    """Of each trial; "suite" for the suite's own."""
+    """Number of epochs of each trial; "suite" for the suite's own."""
     seeds: tuple[int, ...]
     """Seeds of each trial."""
     set: tuple[str, ...]
-    """What --set changed."""
-    budget: str = field(default="none", kw_only=True)  # older files say nothing of it
-    """What --budget said of the methods' sizes; "none" for their own."""
+    """Values of --set."""
+    budget: str = field(default="none", kw_only=True)  # missing in older files
+    """Value of --budget; "none" if the sizes of the methods were not changed."""
     date: str
-    """When the file was last written: UTC, ISO 8601."""
+    """Time at which the file was last written: UTC, ISO 8601."""
     version: str
     """Version of bench that wrote it."""
 
@@ -61,10 +61,10 @@ class Tuned:
     """A file of tuned settings, read and checked; see `read_tuned`.
 
     Attributes:
-        file: its name.
-        sha256: checksum of its bytes.
-        tuning: how its settings were searched.
-        values: settings, and what a method may have of the recipe for itself, by task and method.
+        file: Name of the file.
+        sha256: Checksum of its bytes.
+        tuning: Parameters of the search.
+        values: Settings, including fields of the recipe in `PER_METHOD`, by task and method.
     """
 
     file: str
@@ -73,37 +73,37 @@ class Tuned:
     values: Mapping[Pair, Mapping[str, Any]]
 
     def settings_of(self, task: str, method: str) -> Mapping[str, Any]:
-        """Return what the file says of a method on a task; nothing where it does not name them."""
+        """Return the settings of a method on a task; empty if the file has none for them."""
         return self.values.get((task, method), {})
 
     def check_suite(self, suite: str) -> None:
-        """Check that the settings are of this suite.
+        """Check that the settings were tuned on this suite.
 
         Raises:
-            UsageError: they are of another one.
+            UsageError: They were tuned on another one.
         """
         if suite != self.tuning.suite:
             raise UsageError(
-                f"--settings {self.file} was tuned on suite {self.tuning.suite}, and this is {suite}: what is best "
-                f"there need not be here; tune on this one with `bench tune --suite`"
+                f"--settings {self.file} was tuned on suite {self.tuning.suite}, not on {suite}: the best settings may "
+                f"differ; tune on this suite with `bench tune --suite`"
             )
 
     def check_budget(self, budget: str | None) -> None:
-        """Warn where the settings were tuned at other sizes than the methods are to have."""
+        """Warn if the settings were tuned with another budget."""
         if (budget or "none") != self.tuning.budget:
             _log.warning(
-                "%s was tuned with --budget %s, and this is %s: what is best at one size need not be at another",
+                "%s was tuned with --budget %s, not %s: the best settings may differ between sizes",
                 self.file,
                 self.tuning.budget,
                 budget or "none",
             )
 
     def missing(self, specs: Sequence[Spec]) -> list[Pair]:
-        """Return the tasks and methods of these runs that the file has no settings for."""
+        """Return the pairs of task and method of these runs that the file has no settings for."""
         return [pair for pair in dict.fromkeys((spec.task, spec.method) for spec in specs) if pair not in self.values]
 
     def record_entry(self, spec: Spec) -> dict[str, Any] | None:
-        """Return what the run's record says of the file; None where the run has not, or not only, the file's values."""
+        """Return the entry of this file in a run's record; None if the run does not use all of the file's values."""
         values = self.settings_of(spec.task, spec.method)
         if not values or any(spec.method_settings[name] != value for name, value in values.items()):
             return None
@@ -129,10 +129,10 @@ def read_tuned(path: Path) -> Tuned:
     """Return the settings in a file.
 
     Raises:
-        UsageError: it is not there, or with every mistake in it, each with the file and the key.
+        UsageError: The file does not exist, or is wrong; the message lists all mistakes, with the file and the key.
     """
     if not path.is_file():
-        raise UsageError(f"there is no file of settings {path}: `bench tune` writes one")
+        raise UsageError(f"the settings file {path} does not exist: `bench tune` writes one")
     content = read_toml(path)
     mistakes = Mistakes()
     values: dict[Pair, Mapping[str, Any]] = {}
@@ -156,39 +156,39 @@ def read_tuned(path: Path) -> Tuned:
 
 
 def check_mergeable(path: Path, tuning: Tuning) -> None:
-    """Check that what this tuning finds may be added to the file, if there is one.
+    """Check that settings of this search may be added to the file, if it exists.
 
     Raises:
-        UsageError: the file cannot be read, or is of another tuning.
+        UsageError: The file cannot be read, or the parameters of its search differ.
     """
     if not path.exists():
         return
     earlier = read_tuned(path).tuning
     differing = [name for name in _COMPARED if getattr(earlier, name) != getattr(tuning, name)]
     if differing:
-        listing = "; ".join(f"{name} {_shown(earlier, name)}, now {_shown(tuning, name)}" for name in differing)
+        listing = "; ".join(f"{name} {_formatted(earlier, name)}, now {_formatted(tuning, name)}" for name in differing)
         raise UsageError(
-            f"{path} is of another tuning ({listing}), and settings of both in one file would not be comparable: "
+            f"{path} is from another search ({listing}), and settings of both would not be comparable: "
             "give another --out, or delete the file"
         )
 
 
-def _shown(tuning: Tuning, name: str) -> str:
+def _formatted(tuning: Tuning, name: str) -> str:
     return tomlkit.item(_plain(asdict(tuning))[name]).as_string()
 
 
 def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any]], about: Mapping[Pair, str]) -> None:
-    """Write settings, whole or not at all; keep what a file of the same tuning says of other tasks and methods.
+    """Write settings atomically; settings of other tasks and methods in an existing file stay.
 
     Args:
-        path: the file.
-        tuning: how they were searched.
-        best: settings by task and method.
-        about: a line on each, as a comment.
+        path: The file.
+        tuning: Parameters of the search.
+        best: Settings by task and method.
+        about: One line about each of them, written as a comment.
 
     Raises:
-        UsageError: the file that is there is of another tuning.
-        BenchError: it cannot be written.
+        UsageError: The existing file is from a search with other parameters.
+        BenchError: The file cannot be written.
     """
     check_mergeable(path, tuning)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else _document()
@@ -200,7 +200,7 @@ def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any
         methods[method] = _table(values, about[task, method])
     text = re.sub(r"\n\n+\[", "\n\n[", tomlkit.dumps(document).rstrip() + "\n")
     try:
-        write_text(path.resolve(), text)  # the user's own link is followed
+        write_text(path.resolve(), text)  # a symbolic link of the user is followed, not replaced
     except OSError as error:
         raise BenchError(f"\n{text}\nthese settings, printed above, cannot be written to {path}: {error}") from error
 
@@ -218,11 +218,11 @@ def _table(values: Mapping[str, Any], about: str) -> Any:
     table = tomlkit.table()
     table.add(tomlkit.comment(about))
     for name, value in values.items():
-        table.add(name, "none" if value is None else value)  # as --set writes it: TOML has no other word
+        table.add(name, "none" if value is None else value)  # as with --set: TOML has no null
     table.add(tomlkit.nl())
     return table
 
 
 def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values as JSON and TOML hold them, and as specifications do: lists for tuples."""
+    """Return values as JSON types, as specifications have them: lists instead of tuples."""
     return json.loads(json.dumps(values))

@@ -1,4 +1,4 @@
-"""Dataclass fields as settings: values that come as plain data are checked and converted by the fields' types."""
+"""Validation of settings: plain values are checked and converted by the types of a dataclass's fields."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from bench.errors import Mistakes, UsageError, did_you_mean
 
 T = TypeVar("T")
 
-_INTEGERS = 10**18
+_INTEGER_LIMIT = 10**18
 
 
 def build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """Return an instance of the dataclass `cls` with `values` as its fields.
 
     Args:
-        cls: a dataclass; its `__post_init__` may raise ValueError where a value makes no sense.
-        values: names and plain values, as TOML or JSON hold them.
-        prefix: what the values belong to, for messages: "cola" makes them read "cola.r must be ...".
+        cls: A dataclass; its `__post_init__` may raise ValueError for invalid values.
+        values: Values by name, in the types of TOML or JSON.
+        prefix: Owner of the values, for messages: "cola" for "cola.r must be ...".
 
     Raises:
-        UsageError: with every unknown, missing or wrong value.
+        UsageError: Values are unknown, missing or wrong; the message lists all of them.
     """
     mistakes = Mistakes()
     checked: dict[str, Any] = {}
     with mistakes.gathered():
         checked = check(cls, values, prefix)
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # mypy cannot say "a dataclass"
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]  # mypy cannot express "a dataclass"
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if field.init and required and field.name not in values:
             mistakes.add(f"{_full(prefix, field.name)} is missing")
@@ -45,20 +45,25 @@ def build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
 
 
 def check(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """`values`, converted to the types of the fields of `cls`; some fields may be left out.
+    """Return values converted to the types of the fields of `cls`; fields may be missing.
+
+    Args:
+        cls: A dataclass.
+        values: Values by name, in the types of TOML or JSON.
+        prefix: Owner of the values, for messages.
 
     Raises:
-        UsageError: with every unknown name and wrong value.
+        UsageError: Names are unknown or values wrong; the message lists all of them.
     """
-    known = hints(cls)
+    types = hints(cls)
     mistakes = Mistakes()
     checked = {}
     for name, value in values.items():
-        if name not in known:
-            mistakes.add(f"unknown key {_full(prefix, name)}: {did_you_mean(name, known)}")
+        if name not in types:
+            mistakes.add(f"unknown key {_full(prefix, name)}: {did_you_mean(name, types)}")
             continue
         try:
-            checked[name] = convert(value, known[name])
+            checked[name] = convert(value, types[name])
         except ValueError as error:
             mistakes.add(f"{_full(prefix, name)} {error}")
     mistakes.raise_if_any()
@@ -66,33 +71,35 @@ def check(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
 
 
 def hints(cls: type) -> dict[str, Any]:
-    """Return the type of each field that the dataclass takes, by name."""
+    """Return the types of the fields that a dataclass's constructor takes, by name."""
     types = {}
     for field in dataclasses.fields(cls):
         if not field.init:
             continue
         types[field.name] = field.type
         if isinstance(field.type, str):
-            # typing.get_type_hints would also evaluate what is no setting, and may need modules imported for mypy only.
+            # typing.get_type_hints would also evaluate class variables, which may need modules imported for mypy only.
             owner = next(base for base in cls.__mro__ if field.name in inspect.get_annotations(base))
             types[field.name] = eval(field.type, vars(sys.modules[owner.__module__]))
     return types
 
 
 def convert(value: Any, hint: Any) -> Any:
-    """`value` as the type `hint`: whole numbers pass for floats, lists for tuples, "a,b" for a tuple, "none" for None.
+    """Return a value converted to the type `hint`.
+
+    Integers are accepted as floats, lists and texts such as "a,b" as tuples, and "none" as None.
 
     Raises:
-        ValueError: saying what the value must be.
+        ValueError: The value cannot be converted; the message says what it must be.
     """
     try:
         return _converted(value, hint)
-    except (TypeError, OverflowError):  # a whole number may be too large for a float
+    except (TypeError, OverflowError):  # an integer may be too large for a float
         raise ValueError(f"must be {_described(hint)}, not {reprlib.repr(value)}") from None
 
 
 def _converted(value: Any, hint: Any) -> Any:
-    """`value` as the type `hint`; TypeError where it is none."""
+    """Return a value converted to the type `hint`; raise TypeError if that is not possible."""
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         if NoneType in args and (value is None or (isinstance(value, str) and value.lower() == "none")):
@@ -117,8 +124,8 @@ def _converted(value: Any, hint: Any) -> Any:
     elif hint is float:
         if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
             return float(value)
-    elif hint is int and isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
-        raise ValueError("must be a whole number of at most 18 digits")  # a record can hold no larger one
+    elif hint is int and isinstance(value, int) and not -_INTEGER_LIMIT <= value < _INTEGER_LIMIT:
+        raise ValueError("must be a whole number of at most 18 digits")  # the limit of records
     elif isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
         return value
     raise TypeError

@@ -147,7 +147,7 @@ def _save_results(
     def save_predictions() -> None:
         split = setup.data.datasets[setup.task.test_splits[0]]
         found = predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
-        predictions.keep(found, results, spec, guard)
+        predictions.save(found, results, spec, guard)
 
     def save_adapter() -> None:
         save_load.save(results / folder, with_adapter, setup.model, setup.method, guard)
@@ -160,7 +160,7 @@ def _save_results(
     if not _succeeds("the earlier record", spec, set_aside):
         return record
     _succeeds(
-        "scores of the samples", spec, lambda: sample_scores.keep(scores_of_samples, results, schema.stem(spec), guard)
+        "scores of the samples", spec, lambda: sample_scores.save(scores_of_samples, results, schema.stem(spec), guard)
     )
     _succeeds("predictions for `bench show`", spec, save_predictions)
     return with_adapter if options.save_adapters and _succeeds("the adapter", spec, save_adapter) else record

@@ -1,1 +1,1 @@
-"""Records of runs, and what lies beside them in a results folder."""
+"""Records of runs, and the files beside them in a results folder."""

@@ -1,4 +1,4 @@
-"""What every record has had besides the types of its keys, so that those who read it can rely on it."""
+"""Checks of a record's values beyond their types, so that its readers can rely on them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from bench.config.suite import Data, StreamSource
 from bench.errors import Mistakes
 from bench.records.schema import Record, now
 
-MAX_MEASUREMENT = 1e100  # of a number that was measured: means and variances of such numbers are numbers too
-MAX_SCORE = 1e6  # metrics are percentages, as a rule: those of a user's task need not be
-_MAX_DEPTH = 32  # lists and tables in one another
-_MAX_CHARACTERS = 100_000  # characters of a text; a traceback may have thousands
-_MAX_NAME = 240  # characters of the name of a run's files: file systems allow 255, and suffixes come to it
-_OF_RECIPE = tuple(field.name for field in dataclasses.fields(Recipe) if field.default is dataclasses.MISSING)
-_OF_GENERATED = ("source", "version", "seed")
+MAX_MEASUREMENT = 1e100  # largest measured number, so that means and variances of such numbers are finite too
+MAX_SCORE = 1e6  # metrics are percentages as a rule, but those of a user's task need not be
+_MAX_DEPTH = 32  # nested lists and tables
+_MAX_CHARACTERS = 100_000  # of a text; a traceback may have thousands
+_MAX_NAME = 240  # characters in the name of a run's files: file systems allow 255, and suffixes are added
+_RECIPE_KEYS = tuple(field.name for field in dataclasses.fields(Recipe) if field.default is dataclasses.MISSING)
+_GENERATED_DATA_KEYS = ("source", "version", "seed")
 _HINTS: dict[type, dict[str, Any]] = {cls: validate.hints(cls) for cls in (Recipe, Data, StreamSource)}
 _ID = re.compile(r"[0-9a-f]{12}")
 
 
 def check(record: Record) -> None:
-    """Check a record whose keys have the right types.
+    """Check a record whose values have the right types.
 
     Raises:
-        ValueError: with the key that holds what no run has measured.
+        ValueError: A run cannot have recorded such a value; the message names the key.
     """
     check_values(vars(record))
     check_spec(record.spec)
@@ -45,28 +45,28 @@ def check(record: Record) -> None:
 
 
 def check_recordable(specs: Iterable[Spec]) -> None:
-    """Check that records of these runs will be readable.
+    """Check that the records of these runs will be readable.
 
     Raises:
-        UsageError: with every key whose value no record may have.
+        UsageError: Values of the specifications are not allowed in a record; the message names each key.
     """
     mistakes = Mistakes()
     for spec in specs:
         try:
             check(Record.failed(spec, now()))
         except ValueError as error:
-            mistakes.add(f"{error}: no record can hold that")
+            mistakes.add(f"{error}: no record can contain that")
     mistakes.raise_if_any()
 
 
 def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
-    """Return a record, or a part of it, whose measured numbers and texts `check_values` takes.
+    """Return a record, or a part of it, with measured numbers and texts that `check_values` accepts.
 
-    Numbers that are too large become NaN, as those that are not finite are written; of a long text the end stays.
+    Numbers that are too large become NaN, like others that are not finite; of a long text the end is kept.
 
     Args:
-        value: dataclasses, tables, lists, or values in them.
-        keys: lead there.
+        value: A dataclass, table or list, or a value in one.
+        keys: The keys that lead from the record to the value.
     """
     if keys == ("spec",):
         return value
@@ -85,14 +85,15 @@ def within_limits(value: Any, keys: tuple[str, ...] = ()) -> Any:
 
 
 def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
-    """Check each value in dataclasses, tables and lists by itself.
+    """Check each value in dataclasses, tables and lists on its own.
 
     Args:
-        value: any of these.
-        keys: lead there, for messages.
+        value: A dataclass, table or list, or a value in one.
+        keys: The keys that lead from the record to the value, for messages.
 
     Raises:
-        ValueError: a number or a text is too large, or one lies too deep. Floats below `spec`, as settings, may be any.
+        ValueError: A number or text is too large, or nested too deep. Floats within `spec`, such as settings, are not
+            limited.
     """
     if isinstance(value, str):
         if len(value) > _MAX_CHARACTERS:
@@ -112,34 +113,34 @@ def check_values(value: Any, keys: tuple[str, ...] = ()) -> None:
 
 
 def _is_too_large(value: float, keys: tuple[str, ...]) -> bool:
-    """Return whether a number at this place of a record is too large to have been measured; settings may be any."""
-    if not abs(value) > MAX_SCORE or keys[0] == "spec":  # NaN is none
+    """Return whether a number is too large to have been measured; `keys` lead to it. Settings are not limited."""
+    if not abs(value) > MAX_SCORE or keys[0] == "spec":  # NaN is not too large
         return False
-    of_metric = keys[0] == "scores" and (keys[1] in ("test", "floors", "splits") or keys[-2] == "scores")
-    return of_metric or abs(value) > MAX_MEASUREMENT
+    is_score = keys[0] == "scores" and (keys[1] in ("test", "floors", "splits") or keys[-2] == "scores")
+    return is_score or abs(value) > MAX_MEASUREMENT
 
 
 def _joined(keys: tuple[str, ...]) -> str:
-    """As in `spec.streams.vision.model`."""
+    """Return keys as one dotted name, e.g. `spec.streams.vision.model`."""
     return ".".join(keys)[:200]
 
 
 def check_spec(spec: Spec) -> None:
-    """Check the parts of a specification that reports read; `bench.records.specification` checks what runs read.
+    """Check the parts of a specification that reports use; `bench.records.specification` checks those that runs use.
 
     Raises:
-        ValueError: with each key that is missing or wrong.
+        ValueError: Keys are missing or wrong; the message names each of them.
     """
     parts: list[tuple[str, dict[str, Any], type, tuple[str, ...]]] = [
-        ("recipe", spec.recipe, Recipe, _OF_RECIPE),
-        ("data", spec.data, Data, ("source",) if spec.data.get("source") == "official" else _OF_GENERATED),
+        ("recipe", spec.recipe, Recipe, _RECIPE_KEYS),
+        ("data", spec.data, Data, ("source",) if spec.data.get("source") == "official" else _GENERATED_DATA_KEYS),
         *((f"streams.{name}", source, StreamSource, ("model",)) for name, source in spec.streams.items()),
     ]
     problems = []
     for prefix, table, cls, required in parts:
         hints = _HINTS[cls]
         problems += [f"spec.{prefix}.{name} is missing" for name in required if name not in table]
-        for name in hints.keys() & table:  # others are of a later version
+        for name in hints.keys() & table:  # further keys are from a later version
             try:
                 validate.convert(table[name], hints[name])
             except ValueError as error:
@@ -153,19 +154,19 @@ def _check_scores(record: Record) -> None:
     if scores is None:
         return
     if scores.test and scores.metric not in scores.test:
-        raise ValueError(f"scores.test has no {scores.metric}, the primary one")
+        raise ValueError(f"scores.test has no {scores.metric}, the primary metric")
     if not 1 <= scores.best_epoch <= len(scores.validation):
         raise ValueError(
-            f"scores.best_epoch is {scores.best_epoch}, and scores.validation has {len(scores.validation)} epochs"
+            f"scores.best_epoch is {scores.best_epoch}, but scores.validation has {len(scores.validation)} epochs"
         )
     for index, epoch in enumerate(scores.validation):
         if scores.metric not in epoch.scores:
-            raise ValueError(f"scores.validation[{index}].scores has no {scores.metric}, the primary one")
+            raise ValueError(f"scores.validation[{index}].scores has no {scores.metric}, the primary metric")
     if scores.splits is not None and "val" not in scores.splits:
         raise ValueError("scores.splits has no val")
 
 
 def _is_saved_adapter(folder: str) -> bool:
-    """Return whether it is a folder of the results folder's adapters: what lies elsewhere is not read."""
+    """Return whether a path is that of a folder in adapters/ of the results folder: no other is read."""
     parts = PurePosixPath(folder).parts
     return len(parts) == 2 and parts[0] == "adapters" and parts[1] != ".." and "\\" not in folder and "\0" not in folder

@@ -1,4 +1,4 @@
-"""Code as it runs: checksums of classes that no file holds, as in a notebook, and which files were edited since."""
+"""Checksums of compiled code: for classes without a source file, as in a notebook, and to detect edited files."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ _NOT_CODE = ("__module__", "__doc__", "__firstlineno__", "__static_attributes__"
 
 
 def compiled_class(cls: type) -> tuple[str, set[str]]:
-    """Return the checksum of a class, with the functions, classes and values of its script that it uses.
+    """Return the checksum of a class, including the functions, classes and values of its script that it uses.
 
-    Docstrings and comments do not count; values count as far as they are plain, or containers of plain ones.
+    Docstrings and comments do not count. Of values, only numbers, texts and containers of these count.
 
     Returns:
-        The checksum, and the names of the modules besides the script that are used.
+        The checksum, and the names of the modules used besides the script.
     """
     walk = _Walk(cls.__module__)
     digest = hashlib.sha256()
-    for part in walk.of(cls):
+    for part in walk.parts(cls):
         digest.update(f"{part}\n".encode())
     return digest.hexdigest(), walk.modules
 
 
 class _Walk:
-    """Goes through what a class of a script is made of, each thing once.
+    """A walk through all that a class of a script consists of, visiting each object once.
 
     Attributes:
-        modules: names of other modules that it came to.
+        modules: Names of the other modules met so far.
     """
 
     def __init__(self, script: str) -> None:
         self.modules: set[str] = set()
         self._script = script
-        self._seen: set[int] = set()
+        self._visited: set[int] = set()
 
-    def of(self, value: Any) -> Iterator[str]:
-        """Yield what a value comes to, as text that is the same in every process."""
+    def parts(self, value: Any) -> Iterator[str]:
+        """Yield the content of a value as texts that are the same in every process."""
         if isinstance(value, _PLAIN):
             yield repr(value)
             return
@@ -57,29 +57,29 @@ class _Walk:
             self.modules.add(value.__name__)
             yield value.__name__
             return
-        if id(value) in self._seen:
+        if id(value) in self._visited:
             return
         if isinstance(value, CodeType):
             yield from self._code(value, {})
         elif isinstance(value, set | frozenset):
-            yield from sorted("|".join(self.of(item)) for item in value)
+            yield from sorted("|".join(self.parts(item)) for item in value)
         elif isinstance(value, tuple | list):
-            # A list can hold itself. A tuple may be made for this walk only, and its id be another value's later.
+            # A list can contain itself. A tuple may be temporary, and its id be reused for another value.
             if isinstance(value, list):
-                self._seen.add(id(value))
+                self._visited.add(id(value))
             for item in value:
-                yield from self.of(item)
+                yield from self.parts(item)
         elif isinstance(value, partial):
-            yield from self.of((value.func, value.args, value.keywords))
+            yield from self.parts((value.func, value.args, value.keywords))
         elif isinstance(value, Mapping):
-            self._seen.add(id(value))
-            yield from sorted("|".join((*self.of(key), *self.of(item))) for key, item in value.items())
+            self._visited.add(id(value))
+            yield from sorted("|".join((*self.parts(key), *self.parts(item))) for key, item in value.items())
         elif isinstance(value, property):
-            yield from self.of((value.fget, value.fset, value.fdel))
+            yield from self.parts((value.fget, value.fset, value.fdel))
         elif inner := getattr(value, "__wrapped__", getattr(value, "__func__", None)):  # decorated, class and static
-            yield from self.of(inner)
+            yield from self.parts(inner)
         elif isinstance(value, FunctionType | type):
-            self._seen.add(id(value))
+            self._visited.add(id(value))
             yield value.__qualname__
             if value.__module__ != self._script:
                 self.modules.add(value.__module__)
@@ -87,11 +87,11 @@ class _Walk:
                 for name, item in sorted(vars(value).items()):
                     if name not in _NOT_CODE:
                         yield name
-                        yield from self.of(item)
+                        yield from self.parts(item)
             else:
                 yield from self._code(value.__code__, value.__globals__, value.__doc__)
                 cells = [cell.cell_contents for cell in value.__closure__ or () if _is_filled(cell)]
-                yield from self.of((value.__defaults__, value.__kwdefaults__, tuple(cells)))
+                yield from self.parts((value.__defaults__, value.__kwdefaults__, tuple(cells)))
 
     def _code(self, code: CodeType, scope: Mapping[str, Any], docstring: str | None = None) -> Iterator[str]:
         """Yield the instructions of code, with the constants, global values and modules that they name."""
@@ -102,9 +102,9 @@ class _Walk:
                 self.modules.add(argument)
             if name == "LOAD_CONST" and argument == docstring and docstring is not None:
                 continue
-            yield from self._code(argument, scope) if isinstance(argument, CodeType) else self.of(argument)
+            yield from self._code(argument, scope) if isinstance(argument, CodeType) else self.parts(argument)
             if name in ("LOAD_GLOBAL", "LOAD_NAME") and argument in scope:
-                yield from self.of(scope[argument])
+                yield from self.parts(scope[argument])
 
 
 def _is_filled(cell: Any) -> bool:
@@ -116,15 +116,18 @@ def _is_filled(cell: Any) -> bool:
 
 
 def edited_since(names: Iterable[str]) -> bool:
-    """Return whether one of these modules was edited after it was imported, and warn: its file is not what runs.
+    """Return whether one of these modules was edited after its import, and warn: the code that runs is an older one.
 
-    What its functions compile to is compared with what its file compiles to. This package's own modules are left out.
+    Its functions are compared with the compiled content of its file. This package's own modules are left out.
+
+    Args:
+        names: Names of modules.
     """
     for name in names:
         if name.startswith("bench."):
             continue
         module, path = sys.modules.get(name), source_of(name)
-        # Another loader may have compiled something else, as pytest's does of tests.
+        # Other loaders may compile changed code, as pytest's does for tests.
         if path is None or type(getattr(module, "__loader__", None)) is not SourceFileLoader:
             continue
         try:
@@ -134,15 +137,15 @@ def edited_since(names: Iterable[str]) -> bool:
         for function in _functions_of(vars(module), name):
             codes = written.get(function.__qualname__, [])
             if codes and not any(_equal(item, function.__code__) for item in codes):
-                _log.warning("%s was edited after it was imported: what runs is the code from before", path)
+                _log.warning("%s was edited after it was imported: the code from before the edit runs", path)
                 return True
     return False
 
 
 def _functions(code: CodeType, prefix: str = "") -> dict[str, list[CodeType]]:
-    """Return what the functions of a module, or of a class, compile to, by their qualified names.
+    """Return the compiled functions of a module or class, by qualified name.
 
-    Several may have one name, as a property's getter and setter have.
+    Several may share one name, such as a property's getter and setter.
     """
     functions: dict[str, list[CodeType]] = {}
     for item in code.co_consts:
@@ -156,7 +159,7 @@ def _functions(code: CodeType, prefix: str = "") -> dict[str, list[CodeType]]:
 
 
 def _functions_of(scope: Mapping[str, Any], module: str) -> Iterator[FunctionType]:
-    """Yield the functions that a module has defined, also those of its classes."""
+    """Yield the functions that a module defines, including those of its classes."""
     for value in scope.values():
         if isinstance(value, type) and value.__module__ == module:
             yield from _functions_of(vars(value), module)
@@ -167,11 +170,11 @@ def _functions_of(scope: Mapping[str, Any], module: str) -> Iterator[FunctionTyp
 
 
 def _equal(a: CodeType, b: CodeType) -> bool:
-    """Return whether two functions compile to the same, wherever in their files they stand."""
+    """Return whether two functions compile to the same code, regardless of their position in a file."""
     if (a.co_code, a.co_names, len(a.co_consts)) != (b.co_code, b.co_names, len(b.co_consts)):
         return False
     pairs = zip(a.co_consts, b.co_consts, strict=True)
     return all(
-        _equal(own, foreign) if isinstance(own, CodeType) and isinstance(foreign, CodeType) else own == foreign
-        for own, foreign in pairs
+        _equal(item_a, item_b) if isinstance(item_a, CodeType) and isinstance(item_b, CodeType) else item_a == item_b
+        for item_a, item_b in pairs
     )

@@ -1,4 +1,4 @@
-"""What a run is measured on: software versions, the checkout's commit, the machine."""
+"""The environment of a run: the machine, software versions, and the checkout's commit."""
 
 from __future__ import annotations
 
@@ -28,23 +28,23 @@ VARIABLES = (
     *("ONEDNN_DEFAULT_FPMATH_MODE", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"),
     "CUBLAS_WORKSPACE_CONFIG",
 )
-"""Environment variables that choose kernels or threads, and so the order in which products are summed."""
+"""Environment variables that affect kernels or threads, and so the order in which products are summed."""
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 
 
 def environment(device: str, threads: int, precision: str | None = None) -> Environment:
-    """Return the environment of this process, in which torch is loaded.
+    """Return the environment of this process.
 
     Args:
-        device: name of the device that computes.
-        threads: threads that one operation may use on the CPU.
-        precision: mixed precision that is used: no, bf16 or fp16.
+        device: Name of the device that runs train on.
+        threads: Maximum number of CPU threads per operation.
+        precision: Mixed precision: no, bf16 or fp16.
     """
     import torch
 
-    # Results do not change what is measured, and the records of one command must not make its next ones dirty. A file
-    # that git does not track, such as a picture or a note, is most likely no code that ran: that is said apart.
+    # Changes in results/ do not count: otherwise the records of a command would make its later runs dirty. Untracked
+    # files, such as pictures or notes, are most likely not code that ran, so they are recorded separately.
     status = _git("status", "--porcelain", "--", ".", ":(exclude)results")
     changes = None if status is None else status.splitlines()
     return Environment(
@@ -63,11 +63,15 @@ def environment(device: str, threads: int, precision: str | None = None) -> Envi
     )
 
 
-def other_machine(recorded: Environment, current: Environment) -> list[str]:
-    """Return what of a recorded environment rounds sums otherwise than here, as in "torch 2.12.0, here 2.13.0".
+def environment_differences(recorded: Environment, current: Environment) -> list[str]:
+    """Return the differences of two environments that affect rounding, e.g. "torch 2.12.0, here 2.13.0".
 
-    Older records do not name their processor and instruction set, so that an equal machine cannot be told by them: the
-    platform counts in their place.
+    Older records do not name the processor and its instruction set; for these, the platform is compared instead, and
+    the missing processor is reported as a difference.
+
+    Args:
+        recorded: Environment of a record.
+        current: Environment of this process.
     """
     pairs = [(name, getattr(recorded, name), getattr(current, name)) for name in ("device", "threads", "platform")]
     if recorded.processor and current.processor:
@@ -85,7 +89,7 @@ def other_machine(recorded: Environment, current: Environment) -> list[str]:
 
 
 def processor() -> str:
-    """Return the name of the processor, as far as it is told."""
+    """Return the model name of the processor, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -95,7 +99,7 @@ def processor() -> str:
 
 
 def package_versions() -> dict[str, str]:
-    """Return the versions of the installed packages that what is measured depends on."""
+    """Return the versions of the installed packages that results depend on, by name."""
     versions = {}
     for package in _PACKAGES:
         try:
@@ -106,8 +110,8 @@ def package_versions() -> dict[str, str]:
 
 
 def _git(*command: str) -> str | None:
-    """Return what git prints for the checkout that this package lies in; None where it lies in none."""
-    # An installed package may lie inside somebody else's checkout (a .venv): only the checkout's own top folder counts.
+    """Return git's output for the checkout of this package; None if the package is not in a checkout."""
+    # An installed package may be inside another project's checkout (in a .venv), so only our own top folder counts.
     if not (_CHECKOUT / ".git").exists():
         return None
     try:

@@ -1,4 +1,4 @@
-"""What a run predicted for a few samples of its first test split, kept so that it can be looked at."""
+"""A run's predictions for a few samples of its first test split, stored for inspection."""
 
 from __future__ import annotations
 
@@ -15,20 +15,26 @@ from bench.records.schema import stem
 from bench.system.tensor_files import check_header
 
 FOLDER = "predictions"
-SAMPLES = 16  # samples, spread evenly over the split
-_MAX_BYTES = 256 * MEBIBYTE  # bytes of a file: masks of 16 samples have 10
+SAMPLES = 16  # spread evenly over the split
+_MAX_BYTES = 256 * MEBIBYTE  # of a file; masks of 16 samples take 10 MiB
 _INDEX = "index"
-SINGLE_OUTPUT = "output"  # the name of what a head gives that gives one tensor
+SINGLE_OUTPUT = "output"  # name of the output of a head that returns one tensor
 
 Predictions = dict[int, dict[str, np.ndarray]]
-"""What the head gave for each sample, by its number in the split: arrays (T, ...) by name."""
+"""Outputs of the head for each sample, by its index in the split: arrays (T, ...) by name."""
 
 
-def keep(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nullcontext) -> None:
-    """Write the predictions of a run, whole or not at all; `guard` is as for `bench.files.atomic_file`.
+def save(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nullcontext) -> None:
+    """Write the predictions of a run atomically.
+
+    Args:
+        predictions: Outputs of the head, by index of the sample.
+        results: The results folder.
+        spec: Specification of the run.
+        guard: See `bench.files.atomic_file`.
 
     Raises:
-        OSError: they cannot be written.
+        OSError: The file cannot be written.
     """
     path = _path(results, spec)
     names = next(iter(predictions.values()))
@@ -37,22 +43,22 @@ def keep(predictions: Predictions, results: Path, spec: Spec, guard: Guard = nul
         file.write(tensor_files.save({_INDEX: np.array(list(predictions)), **arrays}))
 
 
-def read(results: Path, spec: Spec) -> Predictions:
-    """Return the predictions that were kept of a run.
+def load(results: Path, spec: Spec) -> Predictions:
+    """Return the stored predictions of a run.
 
     Raises:
-        BenchError: there are none, or they cannot be read.
+        BenchError: There are none, or the file cannot be read.
     """
     path = _path(results, spec)
     if not path.is_file():
-        raise BenchError(f"no predictions of {spec.label} were kept: there is no {path}; --rerun makes them")
+        raise BenchError(f"there are no predictions of {spec.label}: {path} does not exist; --rerun makes them")
     try:
         check_header(path, _MAX_BYTES)
         arrays = tensor_files.load(path.read_bytes())
         index = arrays.pop(_INDEX)
         return {int(number): {name: array[row] for name, array in arrays.items()} for row, number in enumerate(index)}
-    except Exception as error:  # safetensors has an exception of its own for each way a file can be broken
-        raise BenchError(f"cannot read the predictions {path}: {wording(error)}; --rerun makes them anew") from error
+    except Exception as error:  # safetensors raises many kinds of exceptions for broken files
+        raise BenchError(f"cannot read the predictions {path}: {wording(error)}; --rerun makes them again") from error
 
 
 def _path(results: Path, spec: Spec) -> Path:

@@ -1,7 +1,7 @@
-"""What a run was made with besides its specification: the code of its method and task, and its encoders.
+"""Provenance of a run: the code of its method and task, and its encoders, which the specification does not cover.
 
-A run counts as finished only while these are as recorded. Code is compared as it reads without comments and docstrings,
-and of this package without its version, so that a new version alone makes nothing stale.
+A run counts as finished only while these are the same as recorded. Code is compared without comments and docstrings.
+The version of this package is not compared, so that a new version alone does not invalidate records.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from bench.system.checksums import combined
 
 
 def provenance_of(spec: Spec) -> Provenance:
-    """Return today's code and encoders of a run.
+    """Return the current code and encoders of a run.
 
     Raises:
-        UsageError: the method or the task is not there, or an encoder is not.
-        BenchError: its module cannot be imported.
+        UsageError: The method, the task or an encoder does not exist.
+        BenchError: The module of the method or the task cannot be imported.
     """
     task = registry.load("tasks", spec.task)
     return Provenance(
@@ -34,9 +34,12 @@ def provenance_of(spec: Spec) -> Provenance:
 
 
 def differences(recorded: Provenance | None, today: Provenance) -> list[str]:
-    """Return what has changed since a run was recorded, in words, as far as the record says it.
+    """Return what has changed since a run was recorded, for messages, e.g. "the code of its method".
 
-    Records without any provenance are older than the second scoring rule of any task.
+    Args:
+        recorded: Provenance of the record. Without one, only the scoring rule is compared: such records are older than
+            the second scoring rule of any task.
+        today: The current provenance.
     """
     rule = ["the scoring rule of its task"] if today.scoring != scoring(recorded) else []
     if recorded is None:
@@ -52,7 +55,7 @@ def differences(recorded: Provenance | None, today: Provenance) -> list[str]:
 
 
 def scoring(recorded: Provenance | None) -> int:
-    """Return the number of the scoring rule of a recorded run."""
+    """Return the version of the scoring rule that a recorded run used, from 1."""
     return recorded.scoring if recorded else 1
 
 
@@ -64,11 +67,12 @@ def _equal(old: Code, new: Code) -> bool:
 
 
 def code_of(cls: type) -> Code:
-    """Return where a method or task comes from, as it was when this was first asked: what is edited later did not run.
+    """Return the code of a method or task.
 
-    Its code is that of the modules which hold the class and its bases, and of what they import: modules of the same
-    distribution, and loose ones; of other distributions the version counts. Of a class that was made in a script or a
-    notebook it is what its functions compile to, with the functions, values and modules that they use.
+    It is computed once per process, since later edits do not affect the code that runs. It covers the modules that
+    define the class and its bases, and the modules of the same distribution, or of none, that these import. Other
+    distributions count by their version. A class defined in a script or a notebook counts by its compiled functions,
+    and by the functions, values and modules that they use.
     """
     if cls not in _CODE:
         _CODE[cls] = _code_of(cls)
@@ -89,7 +93,7 @@ def _code_of(cls: type) -> Code:
         parts[base.__qualname__], used = compiled_class(base)
         for module in used:
             parts |= modules(module)
-    # A class made of others, as of cola+<name>, is of the first distribution that is not this one.
+    # A class composed of others, such as cola+<name>, belongs to the first distribution that is not this one.
     names = [base.__module__ for base in bases if not base.__module__.startswith("bench.")]
     name, version = distribution(names[0] if names else "bench")
     return Code(combined(parts.items()), name, version)

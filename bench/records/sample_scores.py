@@ -1,4 +1,4 @@
-"""What every test sample of a run scored, kept beside its record, compressed: methods are compared sample by sample."""
+"""Per-sample test scores of a run, stored compressed beside its record, to compare methods sample by sample."""
 
 from __future__ import annotations
 
@@ -14,28 +14,31 @@ from bench.files import MEBIBYTE, Guard, atomic_file, check_file
 from bench.records.store import FOLDER
 
 GROUP = "group"
-"""Beside the metrics of a split: (samples,), whole numbers that are equal for samples which are not independent."""
-_MAX_BYTES = 16 * MEBIBYTE  # bytes of a file, packed
-_LARGEST_ARRAYS = 64 * MEBIBYTE  # bytes of what it holds: scores of 15 million samples
-_SEPARATOR = "/"  # splits and metrics in the names of arrays
+"""Key beside the metrics of a split: (samples,) integers, equal for samples that are not independent."""
+_MAX_BYTES = 16 * MEBIBYTE  # of a file, compressed
+_MAX_ARRAY_BYTES = 64 * MEBIBYTE  # of its arrays: scores of 15 million samples
+_SEPARATOR = "/"  # between split and metric in the names of arrays
 
 SampleScores = Mapping[str, Mapping[str, np.ndarray]]
-"""By test split and metric: each (samples,), in the metric's unit, in the order of the split; and `GROUP`, where
-samples come in groups. The mean over the samples of all splits is the recorded test score. Metrics that are no means
-over samples are left out."""
+"""By test split and metric: (samples,) scores in the metric's unit, in the order of the split; plus `GROUP`, if samples
+come in groups. Their mean over all splits is the recorded test score. Metrics that are not means over samples are left
+out."""
 
 
-def keep(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcontext) -> Path:
-    """Write what the test samples of a run scored, scores as float32; whole or not at all.
+def save(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcontext) -> Path:
+    """Write the per-sample test scores of a run atomically, as float32.
 
     Args:
-        scores: of all samples.
-        results: the results folder.
-        stem: what the run's files are called.
-        guard: as for `bench.files.atomic_file`.
+        scores: Scores of all test samples.
+        results: The results folder.
+        stem: Name of the run's files, without a suffix.
+        guard: See `bench.files.atomic_file`.
+
+    Returns:
+        The file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     path = _path(results, stem)
     arrays = {
@@ -48,15 +51,20 @@ def keep(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcont
     return path
 
 
-def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return what every test sample of a run scored in one metric, and the number of the group that it belongs to.
+def load(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the per-sample test scores of a run in one metric, and the group of each sample.
+
+    Args:
+        results: The results folder.
+        stem: Name of the run's files, without a suffix.
+        metric: Name of the metric.
 
     Returns:
-        (samples,) and (samples,), all splits one after another; a sample without a group has one of its own. None where
-        no scores were kept, or not in this metric.
+        (samples,) scores and (samples,) group numbers, with the splits concatenated; a sample without a group forms
+        its own. None if no scores are stored, or none in this metric.
 
     Raises:
-        BenchError: the file cannot be read.
+        BenchError: The file cannot be read.
     """
     path = _path(results, stem)
     try:
@@ -70,13 +78,15 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
             ]
         for values, group in zip(scores, groups, strict=True):
             if values.ndim != 1 or values.dtype.kind != "f" or values.shape != group.shape or group.dtype.kind != "i":
-                raise ValueError("it holds other arrays than a score and a group of each sample")
+                raise ValueError("its arrays are not one score and one group per sample")
             if not np.isfinite(values).all():
                 raise ValueError("a score is not finite")
     except FileNotFoundError:
         return None
     except Exception as error:  # a broken archive can fail in any way
-        raise BenchError(f"{path} holds no scores of samples: {wording(error)}; --rerun makes it anew") from error
+        raise BenchError(
+            f"cannot read per-sample scores from {path}: {wording(error)}; --rerun makes it again"
+        ) from error
     if not scores:
         return None
     numbers = np.cumsum([0, *(int(ids.max(initial=-1)) + 1 for ids in groups)])  # splits share no group
@@ -84,11 +94,11 @@ def read(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
 
 
 def _check(path: Path) -> None:
-    """Refuse an archive that would take too much memory: it may be a thousand times as large once unpacked."""
+    """Raise ValueError if an archive would take too much memory: unpacked, it may be a thousand times as large."""
     check_file(path, _MAX_BYTES)
     with zipfile.ZipFile(path) as archive:
-        if sum(entry.file_size for entry in archive.infolist()) > _LARGEST_ARRAYS:
-            raise ValueError(f"unpacked it has more than {_LARGEST_ARRAYS:,} bytes")
+        if sum(entry.file_size for entry in archive.infolist()) > _MAX_ARRAY_BYTES:
+            raise ValueError(f"unpacked, it has more than {_MAX_ARRAY_BYTES:,} bytes")
 
 
 def _path(results: Path, stem: str) -> Path:

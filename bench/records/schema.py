@@ -1,7 +1,7 @@
-"""What a run measured: the schema of its record, with a sentence for each key, and its JSON.
+"""The record of a run: the schema, with one sentence for each key, and its JSON form.
 
-Old files stay readable. A key that is added later needs a default; any other change of the schema raises `SCHEMA`,
-and `decode` then converts what older versions wrote.
+Old files stay readable. A key added later needs a default; any other change to the schema increases `SCHEMA`, and
+`decode` then converts records of older versions.
 """
 
 from __future__ import annotations
@@ -25,80 +25,96 @@ from bench.config.spec import Spec
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
 SCHEMA = 2
-STOPPED = "stopped by "  # begins the reason of a run that a signal ended
+STOPPED = "stopped by "  # start of `Record.reason` if a signal ended the run
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Ordinal = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
 
 
 def now() -> str:
-    """Return the time as records have it: UTC, ISO 8601, to the second."""
+    """Return the current time in the format of records: UTC, ISO 8601, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def doc(text: str, default: Any = MISSING) -> Any:
-    """Return a dataclass field with a sentence that says what it holds."""
+    """Return a dataclass field with a sentence that describes it."""
     return dataclasses.field(default=default, metadata={"doc": text})
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One epoch of training, as the validation split saw it."""
+    """One epoch of training and its validation scores."""
 
     epoch: Ordinal = doc("Number of the epoch, from 1.")
-    step: Ordinal = doc("Optimizer steps taken by its end.")
-    train_loss: float = doc("Mean of the task's loss over the epoch's steps.")
+    step: Ordinal = doc("Optimizer steps taken since the start of training, at the end of the epoch.")
+    train_loss: float = doc("Mean training loss over the steps of the epoch.")
     scores: dict[str, float] = doc("Scores on the validation split, by metric.")
 
 
 @dataclass(frozen=True)
 class Scores:
-    """How well the run did."""
+    """Scores of the run on the validation and test splits."""
 
-    metric: str = doc("The primary metric: it picks the best epoch and ranks the methods; higher is better.")
-    validation: list[Epoch] = doc("The validation curve, an entry an epoch.")
+    metric: str = doc("The primary metric, which selects the best epoch and ranks the methods. Higher is better.")
+    validation: list[Epoch] = doc("The validation curve: one entry per epoch.")
     best_epoch: Ordinal = doc(
-        "The epoch with the best primary score on the validation split, which was scored on test."
+        "The epoch with the best primary score on the validation split; its weights are scored on the test splits."
     )
-    test: dict[str, float] = doc("Scores over all samples of the test splits, by metric, in percent; a trial has none.")
-    test_samples: Count = doc("Number of items that the test scores are averaged over.")
-    floors: dict[str, float] = doc("Primary test scores that need not both modalities, by what gets them.")
-    splits: dict[str, dict[str, float]] | None = doc("Scores of each split that was scored, validation too.", None)
-    repeated: float | None = doc("Largest difference of a validation sample scored again after training.", None)
+    test: dict[str, float] = doc(
+        "Scores over all samples of the test splits, by metric, in percent; empty for a trial of `bench tune`."
+    )
+    test_samples: Count = doc("Number of test samples that the test scores are computed from.")
+    floors: dict[str, float] = doc(
+        "Primary test scores of baselines that do not combine the modalities, by name of the baseline."
+    )
+    splits: dict[str, dict[str, float]] | None = doc(
+        "Scores of each evaluated split, including validation, by split and metric.", None
+    )
+    repeated: float | None = doc(
+        "Largest difference between the scores of a validation sample when it is scored again after training.", None
+    )
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """How many parameters the run has."""
+    """Parameter counts of the run."""
 
-    adapter: Count = doc("Trained parameters of the method.")
-    head: Count = doc("Trained parameters of the task's head.")
-    trainable: Count = doc("All trained parameters.")
-    total: Count = doc("All parameters, trained or frozen.")
-    streams: Count = doc("Parameters of the streams' encoders, without what the method added.")
-    percent: float = doc("The method's trained parameters in percent of the streams'.")
-    active: Count | None = doc("The method's trained parameters in use at the end; AdaLoRA masks some.", None)
-    no_gradient: Count | None = doc("Trained parameters in tensors that no gradient ever reached.", None)
+    adapter: Count = doc("Trainable parameters of the method.")
+    head: Count = doc("Trainable parameters of the task's head.")
+    trainable: Count = doc("All trainable parameters.")
+    total: Count = doc("All parameters, trainable and frozen.")
+    streams: Count = doc("Parameters of the streams' encoders, excluding those added by the method.")
+    percent: float = doc("`adapter` in percent of `streams`.")
+    active: Count | None = doc(
+        "Trainable parameters of the method in use at the end of training; fewer than `adapter` if some are masked, "
+        "as with AdaLoRA.",
+        None,
+    )
+    no_gradient: Count | None = doc("Trainable parameters in tensors that never received a gradient.", None)
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The most memory the run held, in bytes."""
+    """Peak memory of the run, in bytes."""
 
     kind: str = doc("What was measured: `cuda allocator` or `resident size`.")
-    train_peak: Count = doc("Peak while training, in bytes.")
-    score_peak: Count = doc("Peak while scoring the test split, in bytes.")
+    train_peak: Count = doc("Peak during training, in bytes.")
+    score_peak: Count = doc("Peak while scoring the test splits, in bytes.")
 
 
 @dataclass(frozen=True)
 class Throughput:
-    """How fast the run was, in samples per second: medians after a warm-up."""
+    """Throughput of the run in samples per second, as medians after a warm-up."""
 
-    train: float = doc("Training samples per second.")
-    score: float = doc("Scored samples per second.")
-    score_unmerged: float | None = doc("The same, over a few batches, before the method is merged.", None)
+    train: float = doc("Training throughput, in samples per second.")
+    score: float = doc("Throughput while scoring the test splits, in samples per second.")
+    score_unmerged: float | None = doc(
+        "Scoring throughput before merging, measured over a few batches, in samples per second.", None
+    )
     score_merged: float | None = doc(
-        "The same once what can be is folded into the encoders; null if nothing can.", None
+        "Scoring throughput after the mergeable parts of the method are folded into the encoders' weights; null if "
+        "there are none.",
+        None,
     )
 
 
@@ -108,76 +124,75 @@ class Times:
 
     data: float = doc("Preparing and loading the data.")
     model: float = doc("Loading the streams and attaching the method.")
-    train: float = doc("Training, with the validation after each epoch.")
-    score: float = doc("Scoring the test split.")
+    train: float = doc("Training, including validation after each epoch.")
+    score: float = doc("Scoring the test splits.")
     total: float = doc("The whole run.")
-    resumed: Count | None = doc("Epochs that were done before the run was killed and begun again.", None)
-    epochs: list[float] | None = doc("Of the seconds of training, those gone by at the end of each epoch.", None)
+    resumed: Count | None = doc("Number of epochs completed before the run was interrupted and resumed.", None)
+    epochs: list[float] | None = doc("Training time elapsed at the end of each epoch.", None)
 
 
 @dataclass(frozen=True)
 class DataInfo:
-    """The data that the run saw."""
+    """The data of the run."""
 
     source: str = doc("`generated` or `official`.")
-    fingerprint: str = doc("Checksum of what was read: equal for equal data.")
+    fingerprint: str = doc("Checksum of the data: equal for equal data.")
     counts: dict[str, Count] = doc("Number of samples, by split.")
-    skipped: Count = doc("Samples left out because their files could not be read.")
-    splits: dict[str, str] | None = doc(
-        "Checksum of the samples of each split: their names, annotations and media.", None
-    )
+    skipped: Count = doc("Number of samples left out because their files cannot be read.")
+    splits: dict[str, str] | None = doc("Checksum of each split's samples: their names, annotations and media.", None)
 
 
 @dataclass(frozen=True)
 class Environment:
-    """The machine and the software that the run was measured on."""
+    """The machine and software of the run."""
 
-    python: str = doc("Version of Python.")
-    platform: str = doc("Operating system and processor.")
-    device: str = doc("The device that computed.")
-    threads: Ordinal = doc("Threads that one operation may use on the CPU.")
-    versions: dict[str, str] = doc("Versions of the installed packages that matter, by name.")
-    commit: str | None = doc("Git commit of the checkout that ran; null where the package is installed otherwise.")
-    dirty: bool | None = doc("Whether that checkout held changes to tracked files that are not committed.")
-    jobs: Count | None = doc("Runs that the command did at a time, which share the machine.", None)
-    processes: Count | None = doc("Processes that did the run together, each on a device like this one.", None)
+    python: str = doc("Python version.")
+    platform: str = doc("Operating system and processor architecture.")
+    device: str = doc("Name of the device that the run trained on.")
+    threads: Ordinal = doc("Maximum number of CPU threads per operation.")
+    versions: dict[str, str] = doc("Versions of the packages that results depend on, by name.")
+    commit: str | None = doc("Git commit of the checkout; null if the package does not run from a checkout.")
+    dirty: bool | None = doc("Whether the checkout had uncommitted changes to tracked files.")
+    jobs: Count | None = doc("Number of runs that shared the machine (`--jobs`).", None)
+    processes: Count | None = doc("Number of processes that trained together, each on a device of this kind.", None)
     processor: str | None = doc("Model name of the processor.", None)
-    instructions: str | None = doc("Instruction set that torch's kernels used, as in AVX2 or AVX512.", None)
-    variables: dict[str, str] | None = doc("Environment variables that change how sums are rounded, if set.", None)
-    precision: str | None = doc("Mixed precision that was used: no, bf16 or fp16.", None)
-    untracked: bool | None = doc(
-        "Whether that checkout held files that git does not track, other than in results/.", None
-    )
+    instructions: str | None = doc("CPU instruction set that torch's kernels used, e.g. AVX2 or AVX512.", None)
+    variables: dict[str, str] | None = doc("Environment variables that affect rounding, as far as they are set.", None)
+    precision: str | None = doc("Mixed precision: no, bf16 or fp16.", None)
+    untracked: bool | None = doc("Whether the checkout had untracked files outside results/.", None)
 
 
 @dataclass(frozen=True)
 class Code:
-    """Where a method or a task comes from."""
+    """The code of a method or task."""
 
-    checksum: str = doc("SHA-256 of its source, comments and docstrings aside.")
-    distribution: str | None = doc("The installed distribution that holds it; null for a script or a notebook.", None)
+    checksum: str = doc("SHA-256 of its source without comments and docstrings.")
+    distribution: str | None = doc(
+        "The installed distribution that contains it; null for a script or a notebook.", None
+    )
     version: str | None = doc("Version of that distribution.", None)
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a run was made with besides its specification: code and encoders."""
+    """The code and encoders of a run, which its specification does not cover."""
 
     method: Code = doc("Code of the method.")
     task: Code = doc("Code of the task.")
     encoders: dict[str, str] = doc("SHA-256 of each encoder's weights, configuration and tokenizer, by stream.")
-    scoring: Ordinal = doc("Number of the task's scoring rule, from 1: see `Task.scoring_rules`.", 1)
+    scoring: Ordinal = doc("Version of the task's scoring rule, from 1; see `Task.scoring_rules`.", 1)
 
 
 @dataclass(frozen=True)
 class RecordFile:
-    """Where a record was read, and what else its folder holds of the same run; no part of the record itself.
+    """The file of a record, and the other records of the same run in its folder. Not part of the record itself.
 
     Attributes:
-        stem: what its file is called, without a suffix; empty where it was read from no results folder.
-        earlier: the same of records that do not count, since they were made with other code, encoders or data or set
-            aside when the run was done again.
-        unequal: the same of records that were made alike, have other contents, and do not count.
+        stem: Name of the file without its suffix; empty if the record was not read from a results folder.
+        earlier: Stems of the records that do not count because code, encoders or data differ, or because they were
+            set aside when the run was repeated.
+        unequal: Stems of the records that do not count although code, encoders and data agree; only their contents
+            differ.
     """
 
     stem: str = ""
@@ -187,38 +202,40 @@ class RecordFile:
 
 @dataclass(frozen=True)
 class Record:
-    """What one run measured. Parts that a failed run did not come to are null."""
+    """The record of one run. Parts that a failed run did not reach are null."""
 
     file: ClassVar[RecordFile] = RecordFile()
-    """What `bench.records.store.read_all` says of the file; no key of it. A changed copy of the record has none."""
+    """The file that `bench.records.store.read_all` read the record from; not a key of it, and not copied with it."""
 
     schema: int = doc("Version of this schema.")
     id: str = doc("Hash of the specification: equal for equal runs.")
     spec: Spec = doc("The specification, with the keys of `bench.config.spec.Spec`.")
-    status: Literal["ok", "failed"] = doc("Whether the run came to its end.")
-    reason: str | None = doc("Why it failed, in one line.")
-    traceback: str | None = doc("Where it failed, for a bug report.")
-    started: str = doc("When the run began: UTC, ISO 8601.")
-    finished: str = doc("When the run ended: UTC, ISO 8601.")
-    scores: Scores | None = doc("How well it did.")
-    parameters: Parameters | None = doc("How many parameters it has.")
-    memory: Memory | None = doc("How much memory it took.")
-    throughput: Throughput | None = doc("How fast it was.")
-    times: Times | None = doc("How long each phase took.")
-    data: DataInfo | None = doc("What data it saw.")
-    environment: Environment | None = doc("What it ran on.")
-    adapter: str | None = doc("Folder of the saved adapter within the results folder; null where none was saved.", None)
-    step: Count | None = doc("Of a run that failed in training, the optimizer steps that it had done.", None)
-    tuned: dict[str, Any] | None = doc(
-        "The file of --settings: `file`, `sha256`, and what it says of its tuning.", None
+    status: Literal["ok", "failed"] = doc("Whether the run completed.")
+    reason: str | None = doc("Why the run failed, in one line.")
+    traceback: str | None = doc("Traceback of the error that the run failed with, for bug reports.")
+    started: str = doc("Start of the run: UTC, ISO 8601.")
+    finished: str = doc("End of the run: UTC, ISO 8601.")
+    scores: Scores | None = doc("Scores on the validation and test splits.")
+    parameters: Parameters | None = doc("Parameter counts.")
+    memory: Memory | None = doc("Peak memory.")
+    throughput: Throughput | None = doc("Training and scoring throughput.")
+    times: Times | None = doc("Wall time of each phase.")
+    data: DataInfo | None = doc("The data of the run.")
+    environment: Environment | None = doc("The machine and software of the run.")
+    adapter: str | None = doc(
+        "Folder of the saved adapter, relative to the results folder; null if none was saved.", None
     )
-    provenance: Provenance | None = doc("Code and encoders that the run was made with.", None)
+    step: Count | None = doc("Number of optimizer steps completed before the run failed in training.", None)
+    tuned: dict[str, Any] | None = doc(
+        "The settings file of `--settings`: `file`, `sha256`, and the keys of its [tuning] table.", None
+    )
+    provenance: Provenance | None = doc("The code and encoders of the run.", None)
 
     @classmethod
     def failed(
         cls, spec: Spec, started: str, reason: str | None = None, environment: Environment | None = None
     ) -> Record:
-        """Return the record of a run that measured nothing; it finished when it began, until changed."""
+        """Return the record of a failed run without measurements, whose end time equals its start time."""
         missing = dict.fromkeys(("traceback", "scores", "parameters", "memory", "throughput", "times", "data"))
         return cls(
             schema=SCHEMA,
@@ -233,7 +250,7 @@ class Record:
         )
 
     def with_file(self, file: RecordFile) -> Record:
-        """Note where this record is stored, and return it."""
+        """Attach the file that this record was read from, and return the record."""
         object.__setattr__(self, "file", file)
         return self
 
@@ -244,12 +261,12 @@ class Record:
 
     @property
     def is_trial(self) -> bool:
-        """Whether it is a finished trial of `bench tune`: those are scored on the validation split only."""
+        """Whether it is a completed trial of `bench tune`, which has validation scores only."""
         return self.scores is not None and not self.scores.test
 
     @property
     def test_score(self) -> float | None:
-        """The primary test score; None where there is no finite one: the run failed, or is a trial."""
+        """The primary test score; None if the run failed, is a trial, or the score is not finite."""
         if self.status == "failed" or self.scores is None:
             return None
         score = self.scores.test.get(self.scores.metric, math.nan)
@@ -257,9 +274,9 @@ class Record:
 
     @property
     def failure(self) -> str | None:
-        """Why there is no score to compare; None where there is one, and for a trial, which has no test scores.
+        """Why there is no test score to compare; None if there is one, and for a trial, which has no test scores.
 
-        Versions before this one recorded runs as finished whose scores were not finite.
+        Earlier versions recorded runs with scores that are not finite as completed.
         """
         if self.status == "failed" or self.scores is None:
             return self.reason or "the record does not say why"
@@ -269,17 +286,17 @@ class Record:
 
     @property
     def was_stopped(self) -> bool:
-        """Whether a signal ended the run, as a scheduler sends it."""
+        """Whether a signal ended the run, for example from a job scheduler."""
         return (self.reason or "").startswith(STOPPED)
 
     @property
     def outcome(self) -> Literal["ok", "failed"]:
-        """`status`, and "failed" too where the score is not finite."""
+        """`status`, but "failed" if the score is not finite."""
         return "failed" if self.failure else "ok"
 
     @property
     def stem(self) -> str:
-        """What the run's files and folders are called, without a suffix."""
+        """The name of the run's files and folders, without a suffix."""
         return _stem(self.spec, self.id)
 
 
@@ -293,12 +310,12 @@ def _stem(spec: Spec, run_id: str) -> str:
 
 
 def dumps(record: Record) -> str:
-    """Return the record as JSON. Numbers that are not finite become null, since JSON has none."""
+    """Return the record as JSON. Numbers that are not finite become null, since JSON cannot represent them."""
     return json.dumps(plain(asdict(record)), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def plain(value: Any) -> Any:
-    """`value` in what JSON can hold. Anything is better than to lose what a run measured."""
+    """Return a value in types that JSON can represent; unknown types become text, so that no measurement is lost."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -306,24 +323,29 @@ def plain(value: Any) -> Any:
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, str):
-        return value.encode(errors="backslashreplace").decode()  # names of files may hold bytes that are no UTF-8
+        return value.encode(errors="backslashreplace").decode()  # file names may contain bytes that are not UTF-8
     if value is None or isinstance(value, bool | int):
         return value
     return plain(value.item()) if hasattr(value, "item") else str(value)  # numbers of numpy and torch have item()
 
 
 PARAMETERS_1 = {"effective": "active", "idle": "no_gradient"}
-"""Keys of `Parameters` that schema 1 had other names for: its names, and today's."""
+"""Keys of `Parameters` renamed since schema 1: the old name to today's."""
 
 
 def renamed(table: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """Return a table with other names for some of its keys."""
+    """Return a table with some of its keys renamed.
+
+    Args:
+        table: Values by key.
+        names: New name by old name.
+    """
     return {names.get(key, key): value for key, value in table.items()}
 
 
 @dataclass(frozen=True)
 class _Parameters1(Parameters):
-    """Parameters as in schema 1."""
+    """Parameter counts as in schema 1."""
 
     effective: Count | None = None
     idle: Count | None = None
@@ -337,7 +359,7 @@ class _Parameters1(Parameters):
 class _Record1(Record):
     """A record as in schema 1."""
 
-    parameters: _Parameters1 | None = doc("How many parameters it has.")
+    parameters: _Parameters1 | None = doc("Parameter counts.")
 
     def upgraded(self) -> Record:
         parameters = self.parameters and self.parameters.upgraded()
@@ -357,11 +379,11 @@ _DECODERS = {schema: msgspec.json.Decoder(cls) for schema, cls in _VERSIONS.item
 
 
 def decode(content: bytes) -> Record:
-    """Return the record in a file's bytes, in this version's schema.
+    """Return the record in the content of a file, converted to this version's schema.
 
     Raises:
-        ValueError: it has an unknown schema, or an unknown key in its specification.
-        msgspec.MsgspecError: it is no JSON, or no record.
+        ValueError: The schema, or a key of the specification, is unknown.
+        msgspec.MsgspecError: The content is not JSON, or not a record.
     """
     header = _HEADER.decode(content)
     if header.schema not in (*_VERSIONS,):
@@ -371,20 +393,20 @@ def decode(content: bytes) -> Record:
     except msgspec.ValidationError:
         cls = _VERSIONS[header.schema]
         record = msgspec.convert(_with_nan(msgspec.json.decode(content), cls), cls)
-    if unknown := _KEYS.decode(header.spec).keys() - _SPEC_KEYS:  # a run that this version cannot tell from others
+    if unknown := _KEYS.decode(header.spec).keys() - _SPEC_KEYS:  # this version cannot distinguish the run
         raise ValueError(f"unknown in spec: {', '.join(sorted(unknown))}")
     return record.upgraded() if isinstance(record, _Record1) else record
 
 
 def _with_nan(value: Any, hint: Any) -> Any:
-    """`value` of a JSON file with NaN where null stands for a number that was not finite."""
+    """Return a value decoded from JSON, with NaN where null stands for a number that was not finite."""
     args = get_args(hint)
     if hint is float and value is None:
         return math.nan
     if NoneType in args:
         return None if value is None else _with_nan(value, args[0])
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        hints = validate.hints(hint)  # type: ignore[arg-type]  # mypy does not see that it is a class
+        hints = validate.hints(hint)  # type: ignore[arg-type]  # mypy cannot infer that it is a class
         return {name: _with_nan(item, hints.get(name, Any)) for name, item in value.items()}
     if isinstance(value, dict) and len(args) == 2:
         return {name: _with_nan(item, args[1]) for name, item in value.items()}

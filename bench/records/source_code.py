@@ -1,4 +1,4 @@
-"""Checksums of modules as they read without comments and docstrings, and of what they import."""
+"""Checksums of modules without their comments and docstrings, and of the modules that they import."""
 
 from __future__ import annotations
 
@@ -13,31 +13,42 @@ from pathlib import Path
 
 DISTRIBUTION = "crossmodal-bench"
 _OWN_PARTS = (("bench.methods",), ("bench.tasks", "bench.datasets"))
-"""Within this package: whose modules are the code of a class that lies there, methods and tasks."""
+"""Within this package: the modules that count as code of a method, and those that count as code of a task."""
 
-# Of these an environment has the versions; their classes are bases of many.
+# `Environment.versions` records the versions of these; many classes have bases in them.
 _LIBRARIES = frozenset(("torch", "transformers", "peft", "accelerate", "safetensors", "numpy"))
 
 
 def is_followed(module: str) -> bool:
-    """Return whether a module can be part of the code of a method: none of the standard library and of torch's kin."""
+    """Return whether a module can count as code of a method or task: not the standard library, torch and the like."""
     top = _top(module)
     return top != "__main__" and top not in _LIBRARIES and top not in sys.stdlib_module_names
 
 
 def modules(name: str) -> dict[str, str]:
-    """Return the checksums of a module and of what it imports, directly or not, by name; nothing without a source.
+    """Return the checksums of a module and of all that it imports, directly or not, by name.
 
-    Followed are modules of the same distribution and those of none, as files beside a script; of other distributions
-    the version stands for their modules. In this package those of methods are followed, or of tasks and data sets.
+    Imports are followed within the same distribution, and into modules of no distribution, such as files beside a
+    script. Other distributions count by their version. Within this package, only methods are followed from a method,
+    and only tasks and datasets from a task.
+
+    Args:
+        name: Name of the module.
+
+    Returns:
+        Checksums by name of module; empty if there is no source.
     """
-    parts = next((parts for parts in _OWN_PARTS if _within(name, parts)), None)
+    parts = next((parts for parts in _OWN_PARTS if _is_part_of(name, parts)), None)
     home = distribution(name)[0]
     checksums: dict[str, str] = {}
     waiting = [name]
     while waiting:
         module = waiting.pop()
-        if module in checksums or not is_followed(module) or (_top(module) == "bench" and not _within(module, parts)):
+        if (
+            module in checksums
+            or not is_followed(module)
+            or (_top(module) == "bench" and not _is_part_of(module, parts))
+        ):
             continue
         owner, version = distribution(module)
         if owner not in (None, home):
@@ -49,7 +60,7 @@ def modules(name: str) -> dict[str, str]:
 
 
 def distribution(module: str) -> tuple[str | None, str | None]:
-    """Return the name and the version of the installed distribution that holds a module; None where none does."""
+    """Return the name and version of the installed distribution that contains a module; None for both without one."""
     top = _top(module)
     names = [DISTRIBUTION] if top == "bench" else _distributions().get(top)
     return (names[0], _version(names[0])) if names else (None, None)
@@ -59,7 +70,7 @@ def _top(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _within(module: str, parts: Iterable[str] | None) -> bool:
+def _is_part_of(module: str, parts: Iterable[str] | None) -> bool:
     return any(module == part or module.startswith(part + ".") for part in parts or ())
 
 
@@ -74,13 +85,13 @@ def _distributions() -> Mapping[str, list[str]]:
 
 
 def source_of(module: str) -> Path | None:
-    """Return the file of a module without importing it, or what it lies in; None where it has none."""
-    parts = [part for parts in _OWN_PARTS for part in parts if _within(module, (part,))]
+    """Return the file of a module without importing the module or its parents; None if it has no source file."""
+    parts = [part for parts in _OWN_PARTS for part in parts if _is_part_of(module, (part,))]
     package = parts[0] if parts else _top(module)
     origin, folders = _located(package, tuple(sys.path))
     inner = module.removeprefix(package).strip(".").replace(".", "/")
     if inner:
-        places = [path for each in folders for path in (each / f"{inner}.py", each / inner / "__init__.py")]
+        places = [path for folder in folders for path in (folder / f"{inner}.py", folder / inner / "__init__.py")]
     else:
         places = [origin] if origin else []
     return next((path for path in places if path.suffix == ".py" and path.is_file()), None)
@@ -88,7 +99,7 @@ def source_of(module: str) -> Path | None:
 
 @lru_cache(maxsize=1024)
 def _located(package: str, path: tuple[str, ...]) -> tuple[Path | None, tuple[Path, ...]]:
-    """Return the file and the folders of a package, or of a module by itself; with `path` as sys.path."""
+    """Return the file and the folders of a package, or of a module without one; `path` is sys.path, for the cache."""
     try:
         spec = find_spec(package)
     except (ImportError, ValueError):
@@ -100,12 +111,12 @@ def _located(package: str, path: tuple[str, ...]) -> tuple[Path | None, tuple[Pa
 
 @lru_cache(maxsize=4096)
 def _read(path: Path, changed: int, module: str) -> tuple[str, tuple[str, ...]]:
-    """Return the checksum of a source without its comments and docstrings, and what it imports.
+    """Return the checksum of a source file without its comments and docstrings, and the names that it imports.
 
     Args:
-        path: the file.
-        changed: when; for the cache.
-        module: its name, which relative imports start from.
+        path: The file.
+        changed: Time of its last change, in nanoseconds; for the cache.
+        module: Name of the module, which relative imports start from.
     """
     tree = ast.parse(path.read_bytes())
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]

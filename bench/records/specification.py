@@ -1,4 +1,4 @@
-"""The specification in a record, checked in all its parts, for who sets the same run up again."""
+"""The specification in a record, checked completely before the same run is set up again."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def specification(record: Record, path: str | Path) -> Spec:
     """Return the specification of a record, which may have been edited by hand.
 
     Args:
-        record: of a run.
-        path: the file that it was read from.
+        record: The record.
+        path: The file that the record was read from, for messages.
 
     Returns:
-        It, with what the recipe, the data and the streams need. The settings of task and method are checked by whoever
-        loads these.
+        The specification, with valid recipe, data and streams. The settings of the task and the method are checked
+        when these are loaded.
 
     Raises:
-        BenchError: with the file and each key that is missing, unknown or wrong.
+        BenchError: Keys are missing, unknown or wrong; the message names the file and each key.
     """
     spec = record.spec
     mistakes = Mistakes()

@@ -1,4 +1,4 @@
-"""Records in a results folder: one JSON file a run, found by its specification, written whole or not at all."""
+"""Records in a results folder: one JSON file per run, named after its specification and written atomically."""
 
 from __future__ import annotations
 
@@ -15,31 +15,38 @@ from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, name_aside, read_bytes, remove_leftovers, write_text
 from bench.records.checks import check, within_limits
-from bench.records.copies import made_otherwise, one_a_run
+from bench.records.copies import one_per_run, origin_differs
 from bench.records.schema import Record, decode, dumps, stem
 from bench.text import escape
 
 FOLDER = "records"
 CHECKPOINTS = "checkpoints"
-_RUN_FOLDERS = (FOLDER, "predictions", "adapters")  # where more of a run lies than its record, by the same name
-_WRITTEN = (CHECKPOINTS, "claims", *_RUN_FOLDERS[1:])  # folders that runs write to, besides that of the records
-_MAX_BYTES = 8 * MEBIBYTE  # bytes of a file; one with a thousand epochs has a quarter of one
+_RUN_FOLDERS = (FOLDER, "predictions", "adapters")  # with files of a run, all of the same name
+_WRITTEN_FOLDERS = (CHECKPOINTS, "claims", *_RUN_FOLDERS[1:])  # that runs write to, besides the one of the records
+_MAX_BYTES = 8 * MEBIBYTE  # of a file; a record with a thousand epochs takes 0.25 MiB
 
 _log = logging.getLogger(__name__)
 
 
 class TornError(BenchError):
-    """A record that is cut short or otherwise no JSON, as after a crash of the machine."""
+    """A record that is truncated or otherwise not JSON, for example after a crash of the machine."""
 
 
 def write(record: Record, results: Path) -> Path:
-    """Write the record below the results folder, whole or not at all, in place of an earlier one of the same run.
+    """Write the record into the results folder atomically, replacing an earlier record of the same run.
 
-    An earlier one that was made with other code, encoders or data stays beside it: see `set_aside`. Measured numbers
-    that are too large for `read` are written as those that are not finite.
+    An earlier record with different code, encoders or data is kept beside it: see `set_aside`. Measured numbers that
+    are too large for `read` are written as null, like those that are not finite.
+
+    Args:
+        record: The record.
+        results: The results folder.
+
+    Returns:
+        The file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: The file cannot be written.
     """
     spec = record.spec
     path = _path(results, spec)
@@ -49,31 +56,31 @@ def write(record: Record, results: Path) -> Path:
 
 
 def set_aside(results: Path, spec: Spec, newer: Record) -> None:
-    """Give the earlier record of a run another name where it must not be written over.
+    """Rename the earlier record of a run if it must not be overwritten.
 
-    That is where it was made with other code, encoders or data, where it is of a finished run and the newer one of a
-    failed one, or of a trial, whose scores are of the validation split, and where this version cannot read it, as one
-    of a later version. What lies beside it goes with it, as scores of samples, predictions and the adapter: `NAME.json`
-    becomes `NAME~1.json`, or the next number that is free. One that is cut short is written over.
+    This applies if it has different code, encoders or data; if it is of a completed run and the newer record is of a
+    failed one; if only one of the two is a trial, with validation scores only; and if this version cannot read it,
+    for example because a later version wrote it. `NAME.json` becomes `NAME~1.json`, or the next free number, and so do
+    the per-sample scores, the predictions and the adapter of the run. A truncated record is overwritten.
 
     Args:
-        results: the results folder.
-        spec: the run.
-        newer: what is about to be written in its place.
+        results: The results folder.
+        spec: Specification of the run.
+        newer: The record that is about to be written.
 
     Raises:
-        OSError: it cannot be renamed.
+        OSError: A file cannot be renamed.
     """
     path = _path(results, spec)
-    if not path.is_file():  # a copy by another name stays what it is
+    if not path.is_file():  # a copy with another name is not overwritten
         return
     earlier: Record | None = None
     try:
         earlier = record_of(results, spec)
-        if earlier is None or not _to_keep(earlier, newer):
+        if earlier is None or not _must_be_kept(earlier, newer):
             return
     except BenchError as error:
-        _log.warning("%s; it gets another name", error)
+        _log.warning("%s; the file is renamed", error)
     name, aside = path.stem, name_aside(path).stem
     if earlier and earlier.adapter:
         adapter = Path(earlier.adapter).with_name(aside).as_posix()
@@ -87,17 +94,17 @@ def set_aside(results: Path, spec: Spec, newer: Record) -> None:
                 companion.rename(companion.with_name(aside + companion.name.removeprefix(name)))
 
 
-def _to_keep(earlier: Record, newer: Record) -> bool:
-    """Return whether a record of a run holds what a newer one does not."""
-    differs = newer.status == "failed" or earlier.is_trial != newer.is_trial
-    return (earlier.status == "ok" and differs) or made_otherwise(earlier, newer)
+def _must_be_kept(earlier: Record, newer: Record) -> bool:
+    """Return whether an earlier record of a run contains results that a newer one does not replace."""
+    lacks_results = newer.status == "failed" or earlier.is_trial != newer.is_trial
+    return (earlier.status == "ok" and lacks_results) or origin_differs(earlier, newer)
 
 
 def read(path: Path) -> Record:
     """Return the record in a file.
 
     Raises:
-        BenchError: the file is no record, or one of a later schema; with the file and the key.
+        BenchError: The file is not a record, or its schema is a later one; the message names the file and the key.
     """
     return _read(str(path))
 
@@ -109,23 +116,23 @@ def _read(place: str) -> Record:
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         is_json = not isinstance(error, msgspec.DecodeError) or isinstance(error, msgspec.ValidationError)
         kind = BenchError if is_json else TornError
-        raise kind(f"{escape.line(place)} is no readable record: {error}") from error
+        raise kind(f"{escape.line(place)} is not a readable record: {error}") from error
     return record
 
 
 def read_all(results: Path) -> list[Record]:
-    """Return a record of each run in a results folder, oldest first, but for trials of `bench tune`.
+    """Return one record per run in a results folder, oldest first, without trials of `bench tune`.
 
-    Files that are no records are left out with a warning. Where several hold records of one run,
-    `bench.records.copies` says which counts. A folder that is not there holds none.
+    Files that are not records are left out with a warning. If several files are records of one run,
+    `bench.records.copies` selects the one that counts. A missing folder has no records.
 
     Raises:
-        UsageError: the results folder, or that of its records, is something else.
+        UsageError: The results folder, or its folder of records, is not a folder.
     """
     folder = results / FOLDER
     for path in (results, folder):
         if os.path.lexists(path) and not path.is_dir():
-            raise UsageError(f"{escape.line(str(path))} is no folder, as results lie in: choose one with --results")
+            raise UsageError(f"{escape.line(str(path))} is not a folder: choose a results folder with --results")
     records: dict[str, Record] = {}
     for name in sorted(os.listdir(folder)) if folder.is_dir() else ():  # noqa: PTH208 - as in `_read`
         if not name.endswith(".json"):
@@ -138,15 +145,15 @@ def read_all(results: Path) -> list[Record]:
         else:
             if not record.is_trial:
                 records[name.removesuffix(".json")] = record
-    return sorted(one_a_run(records), key=lambda record: record.started)
+    return sorted(one_per_run(records), key=lambda record: record.started)
 
 
-def read_some(results: Path) -> list[Record]:
-    """As `read_all`.
+def read_existing(results: Path) -> list[Record]:
+    """Return the same as `read_all`, but at least one record.
 
     Raises:
-        UsageError: as there.
-        BenchError: there are no records.
+        UsageError: The results folder, or its folder of records, is not a folder.
+        BenchError: There are no records.
     """
     if records := read_all(results):
         return records
@@ -154,10 +161,10 @@ def read_some(results: Path) -> list[Record]:
 
 
 def record_of(results: Path, spec: Spec) -> Record | None:
-    """Return the record of a run, if there is one; one that is cut short counts as none, with a warning.
+    """Return the record of a run; None, with a warning, if it is truncated, and None if there is none.
 
     Raises:
-        BenchError: the file is whole but no record that this version reads, and is not to be written over.
+        BenchError: The file is complete, but this version cannot read it; it must not be overwritten.
     """
     path = find(results, spec)
     if path is None:
@@ -168,12 +175,12 @@ def record_of(results: Path, spec: Spec) -> Record | None:
         _log.warning("%s; the run is done again", error)
         return None
     if record.id != spec.id:
-        raise BenchError(f"{path} holds the record of another run, {record.label} ({record.id}): rename the file")
+        raise BenchError(f"{path} is the record of another run, {record.label} ({record.id}): rename the file")
     return record
 
 
 def checksum_of_finished(results: Path, spec: Spec) -> str:
-    """Return what tells the record of a run that came to its end from others; "" where there is none."""
+    """Return a checksum of the record of a run if it completed with a finite score, otherwise ""."""
     try:
         record = record_of(results, spec)
     except BenchError:
@@ -182,9 +189,10 @@ def checksum_of_finished(results: Path, spec: Spec) -> str:
 
 
 def find(results: Path, spec: Spec) -> Path | None:
-    """Return the file of this run's record, if there is one: that of its name, or a copy with its id in the name.
+    """Return the file of a run's record: the one named after the run, else the newest copy with its id in the name.
 
-    A record that was set aside is none.
+    Returns:
+        The file; None if there is none. A record that was set aside does not count.
     """
     path = _path(results, spec)
     if path.is_file():
@@ -194,15 +202,15 @@ def find(results: Path, spec: Spec) -> Path | None:
 
 
 def check_writable(results: Path) -> None:
-    """Make the results folder and check that it can be written; remove what killed processes left half written.
+    """Make the results folder, check that it is writable, and remove partly written files of killed processes.
 
     Raises:
-        BenchError: that does not work.
+        BenchError: The folder cannot be written.
     """
     folder = results / FOLDER
     try:
         remove_leftovers(folder)
-        for companion in (results, *(path for name in _WRITTEN if (path := results / name).is_dir())):
+        for companion in (results, *(path for name in _WRITTEN_FOLDERS if (path := results / name).is_dir())):
             remove_leftovers(companion)
     except OSError as error:
         raise BenchError(
@@ -211,7 +219,7 @@ def check_writable(results: Path) -> None:
 
 
 def checkpoint(results: Path, spec: Spec) -> Path:
-    """Return where a run keeps its state from epoch to epoch."""
+    """Return the file of a run's training state, which is written after each epoch."""
     return results / CHECKPOINTS / f"{stem(spec)}.pt"
 
 

@@ -36,7 +36,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     """
     record = _find(run, results)
     spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
-    saved = predictions.read(results, spec)
+    saved = predictions.load(results, spec)
     task = task_of(spec)
     inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
     split = task.test_splits[0]

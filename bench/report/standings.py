@@ -192,7 +192,7 @@ class _RowScores:
                 return {}
             stem = record.file.stem or record.stem
             try:
-                saved = sample_scores.read(self._results, stem, record.scores.metric)
+                saved = sample_scores.load(self._results, stem, record.scores.metric)
             except BenchError as error:
                 _log.warning("left out: %s", error)
                 return {}

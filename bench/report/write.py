@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.config.reference import REFERENCE
 from bench.errors import BenchError
 from bench.files import write_text
-from bench.records.store import read_some
+from bench.records.store import read_existing
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.published import published
@@ -28,7 +28,7 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference
         UsageError: no finished runs have the name of the reference.
         BenchError: there are no records, or a file cannot be written.
     """
-    judged = boards(read_some(results), results, reference)
+    judged = boards(read_existing(results), results, reference)
     check_reference(judged, reference)
     published_rows = published() if reported_elsewhere else []
     paths = []

@@ -21,7 +21,7 @@ from bench.errors import Mistakes, UsageError
 from bench.execution.executor import Executor
 from bench.execution.finished_runs import look_up
 from bench.execution.sweep import sweep
-from bench.records.copies import made_otherwise
+from bench.records.copies import origin_differs
 from bench.records.schema import Record
 from bench.tuning.search_space import Dimension, dimensions
 
@@ -128,7 +128,7 @@ class Search:
     def _compare(self, records: Sequence[Record]) -> None:
         """Warn once where runs of the search were made with other code, encoders or samples than the first."""
         self._first = self._first or next(iter(records), None)
-        if self._first and not self._warned and any(made_otherwise(self._first, record) for record in records):
+        if self._first and not self._warned and any(origin_differs(self._first, record) for record in records):
             self._warned = True
             _log.warning(
                 "trials of %s on %s were made with different code, encoders or data, or a sample was left out in some: "

@@ -22,7 +22,7 @@ import torch
 
 from bench.config.run_options import RunOptions
 from bench.execution.process_pool import execute_run
-from bench.records.environment import environment, other_machine
+from bench.records.environment import environment, environment_differences
 from bench.records.provenance import scoring
 from bench.records.schema import Record
 from bench.records.specification import specification
@@ -91,7 +91,7 @@ def main(results: Path, count: int, seed: int | None, tolerance: float | None = 
         run = f"{record.spec.task} {record.spec.method} seed {record.spec.seed} ({record.id})"
         size = f" ({change:+.2f})" if change else ""
         print(f"{run}: {'; '.join(lines) or 'the recorded scores'}{size}", flush=True)
-        if lines and (reasons := other_machine(record.environment, local_environment)):
+        if lines and (reasons := environment_differences(record.environment, local_environment)):
             print(f"  recorded with {'; '.join(reasons)}. {USUAL}", flush=True)
         if scoring(record.provenance) != scoring(again.provenance):
             print("  recorded with an earlier scoring rule of its task: these scores cannot be compared", flush=True)

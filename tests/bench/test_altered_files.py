@@ -100,7 +100,7 @@ def test_numbers_that_cannot_have_been_measured_are_told(tmp_path, caplog):
     (tmp_path / "records/a.json").write_text(json.dumps(document))
     assert (
         store.read_all(tmp_path) == []
-        and "a.json is no readable record: scores.test.f1 is 1e+308, which cannot have been measured" in caplog.text
+        and "a.json is not a readable record: scores.test.f1 is 1e+308, which cannot have been measured" in caplog.text
     )
     for part, number in (("scores", 1e308), ("memory", 0)):
         document = json.loads((REPOSITORY / "results/mini/baseline.json").read_bytes())
@@ -114,7 +114,7 @@ def test_a_suite_that_goes_too_deep_or_is_huge_is_told(tmp_path):
     path = tmp_path / "a.toml"
     for text, told in (("a = " + "[" * 5000, "too deep"), ("#" * 2**21, "2,097,152 bytes, more than the 262,144")):
         path.write_text(text)
-        with pytest.raises(UsageError, match=rf"a\.toml is no readable TOML: .*{told}"):
+        with pytest.raises(UsageError, match=rf"a\.toml is not a readable TOML file: .*{told}"):
             load_suite(str(path))
 
 
@@ -136,25 +136,28 @@ def test_messages_hold_nothing_that_a_terminal_obeys():
     ("arrays", "told"),
     [
         ({"test/accuracy": np.array([{}], dtype=object)}, "allow_pickle"),
-        ({"test/accuracy": np.ones((2, 2), np.float32)}, "other arrays"),
-        ({"test/accuracy": np.array(["a"])}, "other arrays"),
-        ({"test/accuracy": np.ones(3, np.float32), "test/group": np.zeros(2, np.int32)}, "other arrays"),
+        ({"test/accuracy": np.ones((2, 2), np.float32)}, "not one score and one group per sample"),
+        ({"test/accuracy": np.array(["a"])}, "not one score and one group per sample"),
+        (
+            {"test/accuracy": np.ones(3, np.float32), "test/group": np.zeros(2, np.int32)},
+            "not one score and one group per sample",
+        ),
     ],
 )
 def test_other_arrays_than_scores_are_told(tmp_path, arrays, told):
     (tmp_path / "records").mkdir()
     np.savez(tmp_path / "records/a.npz", **arrays)
-    with pytest.raises(BenchError, match=rf"a\.npz holds no scores of samples: .*{told}.*--rerun"):
-        sample_scores.read(tmp_path, "a", "accuracy")
+    with pytest.raises(BenchError, match=rf"per-sample scores from .*a\.npz: .*{told}.*--rerun"):
+        sample_scores.load(tmp_path, "a", "accuracy")
 
 
 def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(sample_scores, "_LARGEST_ARRAYS", 2**20)
+    monkeypatch.setattr(sample_scores, "_MAX_ARRAY_BYTES", 2**20)
     (tmp_path / "records").mkdir()
     np.savez_compressed(tmp_path / "records/a.npz", **{"test/accuracy": np.zeros(2**19, np.float32)})
     assert (tmp_path / "records/a.npz").stat().st_size < 10_000
-    with pytest.raises(BenchError, match="unpacked it has more than 1,048,576 bytes"):
-        sample_scores.read(tmp_path, "a", "accuracy")
+    with pytest.raises(BenchError, match="unpacked, it has more than 1,048,576 bytes"):
+        sample_scores.load(tmp_path, "a", "accuracy")
 
 
 def test_an_array_that_says_it_is_huge_is_told(tmp_path):
@@ -163,8 +166,8 @@ def test_an_array_that_says_it_is_huge_is_told(tmp_path):
     (tmp_path / "records").mkdir()
     with zipfile.ZipFile(tmp_path / "records/a.npz", "w") as archive:
         archive.writestr("test/accuracy.npy", header.getvalue())
-    with pytest.raises(BenchError, match=r"a\.npz holds no scores of samples"):
-        sample_scores.read(tmp_path, "a", "accuracy")
+    with pytest.raises(BenchError, match=r"per-sample scores from .*a\.npz"):
+        sample_scores.load(tmp_path, "a", "accuracy")
 
 
 @pytest.mark.parametrize(
@@ -175,8 +178,8 @@ def test_predictions_that_are_none_are_told(spec, tmp_path, arrays):
     path = tmp_path / "predictions" / f"{schema.stem(spec)}.safetensors"
     path.parent.mkdir()
     save_file(arrays, path)
-    with pytest.raises(BenchError, match=r"cannot read the predictions .*--rerun makes them anew"):
-        predictions.read(tmp_path, spec)
+    with pytest.raises(BenchError, match=r"cannot read the predictions .*--rerun makes them again"):
+        predictions.load(tmp_path, spec)
 
 
 class Numbers:

@@ -59,14 +59,18 @@ def test_a_run_without_its_data_says_what_is_missing_where_to_get_it_and_how_to_
     write_official(tmp_path / "data", "refcoco")
     (tmp_path / "data/refcoco/refs(unc).p").unlink()
     assert cli.main([*run, "--tasks", "ave,refcoco+refcoco_plus", "--data-root", str(tmp_path / "data")]) == 2
+    data = tmp_path / "data"
+
+    def advice(name):
+        return f"`bench data describe {name}` shows where to get it; name its folder with --data-root DIR"
+
     assert capsys.readouterr().err.splitlines() == [
         "bench: 3 mistakes:",
-        f"  the data of ave is not in {tmp_path / 'data'}: AVE_Dataset/Annotations.txt, AVE_Dataset/video_frames, "
-        "AVE_Dataset/raw_audio missing; where to get it: `bench data describe ave`; where it is: --data-root DIR",
-        f"  the data of refcoco is not in {tmp_path / 'data'}: refcoco/refs(unc).p missing; "
-        "where to get it: `bench data describe refcoco`; where it is: --data-root DIR",
-        f"  the data of refcoco_plus is not in {tmp_path / 'data'}: refcoco+/instances.json, refcoco+/refs(unc).p "
-        "missing; where to get it: `bench data describe refcoco_plus`; where it is: --data-root DIR",
+        f"  the data of ave is not complete in {data}: AVE_Dataset/Annotations.txt, AVE_Dataset/video_frames, "
+        f"AVE_Dataset/raw_audio missing; {advice('ave')}",
+        f"  the data of refcoco is not complete in {data}: refcoco/refs(unc).p missing; {advice('refcoco')}",
+        f"  the data of refcoco_plus is not complete in {data}: refcoco+/instances.json, refcoco+/refs(unc).p missing; "
+        f"{advice('refcoco_plus')}",
     ]
     (tmp_path / "data/AVE_Dataset/AVE").mkdir(parents=True)
     assert cli.main([*run, "--tasks", "ave", "--data-root", str(tmp_path / "data")]) == 2

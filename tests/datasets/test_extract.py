@@ -176,7 +176,7 @@ def test_the_command_extracts_and_decodes(released, tmp_path, capsys, monkeypatc
     monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
     command = ["data", "prepare", "ave", "--root", str(released), "--jobs", "1"]
     assert cli.main(command) == 2
-    assert f"`bench data prepare ave --root {released} --out DIR` makes it of the videos" in capsys.readouterr().err
+    assert f"ave --root {released} --out DIR` extracts it from the videos" in capsys.readouterr().err
     assert cli.main([*command, "--out", str(tmp_path / "out")]) == 0
     assert capsys.readouterr().out.endswith("samples of ave decoded for suite mini: train 2, val 1, test 1\n")
     assert len([*(tmp_path / "cache/prepared").glob("*/manifest.json")]) == 3

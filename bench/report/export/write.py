@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError, UsageError, did_you_mean
 from bench.files import atomic_file, write_text
 from bench.records.schema import Record, stem
-from bench.records.store import FOLDER, read_some
+from bench.records.store import FOLDER, read_existing
 from bench.report.export.frame import to_rows
 from bench.text import escape
 
@@ -51,7 +51,7 @@ def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int
     if form not in FORMATS:
         raise UsageError(f"unknown format {form}: {did_you_mean(form, FORMATS)}")
     path = out or results / FORMATS[form]
-    records = read_some(results)
+    records = read_existing(results)
     try:
         if form in ("csv", "parquet"):
             _write_table(records, form, out.resolve() if out else path)  # the user's own link is followed

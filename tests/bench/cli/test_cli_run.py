@@ -234,7 +234,7 @@ def test_a_broken_record_is_not_overwritten(bench_run, runs, tmp_path, capsys):
     (path,) = (tmp_path / "out" / "records").iterdir()
     path.write_text("{}")
     assert bench_run(methods="lora", tasks="ave") == 1
-    assert f"{path} is no readable record" in capsys.readouterr().err
+    assert f"{path} is not a readable record" in capsys.readouterr().err
     assert path.read_text() == "{}"
     assert bench_run("--rerun", methods="lora", tasks="ave") == 0
 
@@ -255,7 +255,7 @@ def test_all_mistakes_are_told_at_once(bench_run, runs, capsys):
 def test_nothing_asked_for(runs, mock_suite, capsys):
     assert cli.main(["run", "--suite", str(mock_suite)]) == 2
     err = capsys.readouterr().err
-    assert "no methods given: --methods with some of cola, gone, lora" in err
+    assert "no methods given: choose from cola, gone, lora" in err
     assert "no tasks given" in err
 
 

@@ -139,7 +139,7 @@ def test_more_tasks_go_into_the_same_file_and_other_tunings_do_not(bench_tune, r
     capsys.readouterr()
     for more in (["--epochs", "3"], ["--seeds", "1"], ["--trials", "4"], ["--set", "ave.batch_size=2"]):
         assert bench_tune(*more) == 2
-        assert f"{file} is of another tuning" in capsys.readouterr().err
+        assert f"{file} is from another search" in capsys.readouterr().err
     assert file.read_bytes() == before and len(runs.done) == done, "told before any run"
     assert bench_tune("--trials", "4", "--out", str(tmp_path / "new" / "four.toml")) == 0
     assert read_tuned(tmp_path / "new" / "four.toml").tuning.trials == 4
@@ -152,7 +152,7 @@ def test_methods_are_tuned_at_the_size_of_a_budget(runs, tmp_path, capsys):
     assert [(spec.method, spec.settings["r"]) for spec in runs.done] == [("lora", 12), ("dora", 11)] * 2
     assert read_tuned(tmp_path / "tuned.toml").tuning.budget == "cola"
     assert cli.main(["tune", *given, "--trials", "2"]) == 2
-    assert 'is of another tuning (budget "cola", now "none")' in capsys.readouterr().err
+    assert 'is from another search (budget "cola", now "none")' in capsys.readouterr().err
 
 
 def test_interrupted_it_goes_on(bench_tune, runs, tmp_path, capsys):

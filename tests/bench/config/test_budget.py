@@ -63,11 +63,11 @@ def test_the_name_of_a_method_is_no_size():
     [
         ("colaa", "a method: unknown method colaa: did you mean cola"),
         ("-2%", "a method: unknown method -2%"),
-        ("2 %", "a share as 2%"),
-        ("%", "a share as 2%"),
-        ("2G", "a number as 400k or 1.5M"),
-        ("1e6", "a number as 400k or 1.5M"),
-        ("1,5M", "a number as 400k or 1.5M"),
+        ("2 %", "a percentage (2%)"),
+        ("%", "a percentage (2%)"),
+        ("2G", "a number (400k, 1.5M)"),
+        ("1e6", "a number (400k, 1.5M)"),
+        ("1,5M", "a number (400k, 1.5M)"),
         ("peft:vara", "did you mean vera"),
     ],
 )
@@ -75,12 +75,12 @@ def test_nonsense_is_told(text, told):
     with pytest.raises(UsageError) as raised:
         plan_within(RunRequest("mini", ["lora"], ["ave"], budget=text))
     (problem,) = raised.value.problems
-    assert problem.startswith("--budget takes a share") and told in problem
+    assert problem.startswith("--budget takes a percentage") and told in problem
 
 
 @pytest.mark.parametrize("budget", ["0", "0%", "head"])
 def test_a_budget_of_nothing_is_told(budget):
-    with pytest.raises(UsageError, match=f"--budget {budget}: on ave that is no trained parameter"):
+    with pytest.raises(UsageError, match=f"--budget {budget}: on ave that is 0 trainable parameters"):
         within(budget, ["lora"])
 
 
@@ -156,17 +156,17 @@ def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, expected):
     spec = spec_of("cola+head", hidden=hidden, inter_r=1)
     target = count({"inter_r": 1, "hidden": expected})
     assert fit(spec, target, count, fixed=("cola+head.inter_r",)).chosen == {"hidden": expected}
-    with pytest.raises(UsageError, match="no setting of it changes that"):
+    with pytest.raises(UsageError, match="none of its settings changes that"):
         fit(spec, target, count, fixed=("cola+head.inter_r", "cola+head.hidden"))
 
 
 def test_a_setting_that_was_given_stays():
-    with pytest.raises(UsageError, match=r"nearest is .* with inter_r=\d+$"):
+    with pytest.raises(UsageError, match=r"closest is .* with inter_r=\d+$"):
         within("16000", ["cola+head"], "cola+head.reduction=8")
     with pytest.raises(UsageError) as raised:
         within("2%", ["lora", "cola"], "lora.r=8", "cola.r=2", "cola.reduction=4")
     assert raised.value.problems == [
-        f"--set {key}: --budget chooses it; give one or the other" for key in ("lora.r", "cola.r")
+        f"--set {key}: --budget chooses its value; give only one of them" for key in ("lora.r", "cola.r")
     ]
 
 
@@ -181,14 +181,14 @@ def test_all_methods_that_cannot_come_near_are_told_at_once():
     with pytest.raises(UsageError) as raised:
         within("27k", ["full", "head", "peft:loha", "lora"])
     full, head, loha = raised.value.problems
-    far = "cannot come within 5% of 27,000 trained parameters on ave:"
-    assert full == f"full {far} it trains 482,112, and no setting of it changes that"
-    assert head == f"head {far} it trains 0, and no setting of it changes that"
-    assert loha == f"peft:loha {far} the nearest is 18,432 with r=1, alpha=1"
+    far = "cannot come within 5% of 27,000 trainable parameters on ave:"
+    assert full == f"full {far} it trains 482,112, and none of its settings changes that"
+    assert head == f"head {far} it trains 0, and none of its settings changes that"
+    assert loha == f"peft:loha {far} the closest is 18,432 with r=1, alpha=1"
 
 
 def test_a_method_that_cannot_be_attached_is_told():
-    with pytest.raises(UsageError, match=r"^sized cannot be put on the streams of ave with these settings"):
+    with pytest.raises(UsageError, match=r"^sized cannot be attached to the streams of ave with these settings"):
         fit(SIZED, 1000, lambda values: None)
 
 
@@ -285,10 +285,10 @@ def test_a_size_setting_that_is_given_stays():
         return 1000 * values["size"] + values["finer"]
 
     assert fit(SIZED, 1500, count).chosen == {"size": 1, "double": 2, "finer": 500}
-    with pytest.raises(UsageError, match="nearest is"):
+    with pytest.raises(UsageError, match="closest is"):
         fit(SIZED, 1500, count, fixed=("sized.finer",))
     assert fit(SIZED, 7400, count, fixed=("sized.size",)).chosen == {"finer": 400}
-    with pytest.raises(UsageError, match="no setting of it changes that"):
+    with pytest.raises(UsageError, match="none of its settings changes that"):
         fit(SIZED, 1500, count, fixed=("sized.size", "sized.finer"))
 
 

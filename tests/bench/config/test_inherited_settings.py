@@ -81,7 +81,7 @@ def test_a_derived_method_has_the_settings_of_its_base_and_a_warning_says_so(cap
     assert planned(Plain).settings == {"r": 4, "alpha": 2.0, "dropout": 0.0}
     planned(Plain)
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told == "mine on ave has what suite mini says of lora, which it derives from: r=4, alpha=2.0"
+    assert told == "mine on ave inherits settings of lora, which it derives from, in suite mini: r=4, alpha=2.0"
 
 
 def test_the_nearest_base_with_a_name_counts():

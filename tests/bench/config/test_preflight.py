@@ -36,7 +36,7 @@ def test_all_encoders_of_a_command_are_told_of_at_once(in_part):
     with pytest.raises(UsageError) as error:
         check_encoders(make_plan(RunRequest("mini", ["lora"], ["ave", "avs"], [0, 1], changes)))
     first, second = error.value.problems
-    assert FETCH in first and first.endswith("; or name a folder that holds one: --set vision.model=DIR")
+    assert FETCH in first and first.endswith("; or name a folder that contains one: --set vision.model=DIR")
     assert second.startswith("there is no folder /nowhere") and second.endswith("--set audio.model=DIR")
 
 

@@ -37,7 +37,7 @@ def test_a_key_of_many_parts_takes_no_memory(text, tmp_path):
     finally:
         tracemalloc.stop()
     (tmp_path / "a.toml").write_text(text)
-    with pytest.raises(UsageError, match=r"a\.toml is no readable TOML: a key has more than 32 parts"):
+    with pytest.raises(UsageError, match=r"a\.toml is not a readable TOML file: a key has more than 32 parts"):
         load_suite(str(tmp_path / "a.toml"))
 
 

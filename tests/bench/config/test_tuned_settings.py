@@ -60,7 +60,7 @@ def runs(monkeypatch):
 
 def test_it_reads_well(file):
     text = file.read_text()
-    assert text.startswith("# Settings of methods, as `bench tune` found them; for `bench run --settings`.\n")
+    assert text.startswith("# Settings of methods found by `bench tune`, for `bench run --settings`.\n")
     assert text.endswith("""
 [tuning]
 suite = "mock"
@@ -151,7 +151,7 @@ def test_another_tuning_is_not_mixed_in(file, other, told):
     for attempt in (check_mergeable, lambda *given: write_tuned(*given, FOUND, ABOUT)):
         with pytest.raises(UsageError) as raised:
             attempt(file, replace(TUNING, **other))
-        assert f"{file} is of another tuning ({told})" in str(raised.value) and "another --out" in str(raised.value)
+        assert f"{file} is from another search ({told})" in str(raised.value) and "another --out" in str(raised.value)
     assert file.read_bytes() == before
     check_mergeable(file, replace(TUNING, date="later", version="9"))
     check_mergeable(file.with_name("none.toml"), TUNING)
@@ -189,7 +189,7 @@ def test_every_mistake_is_told_with_file_and_key(file):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a = \n", "is no readable TOML"),
+        ("a = \n", "is not a readable TOML file"),
         ("[tasks.ave.methods.lora]\nr = 3\n", "tuning is missing"),
         ("tuning = 3\n", "tuning must be a table"),
         ("[tuning]\nsuite = 'mock'\n[tasks]\nave = 3\n", "tasks must be a table"),
@@ -200,7 +200,7 @@ def test_what_is_no_such_file(tmp_path, text, told):
     with pytest.raises(UsageError) as raised:
         read_tuned(tmp_path / "t.toml")
     assert told in str(raised.value) and str(tmp_path / "t.toml") in str(raised.value)
-    with pytest.raises(UsageError, match="there is no file of settings"):
+    with pytest.raises(UsageError, match="does not exist: `bench tune` writes one"):
         read_tuned(tmp_path / "none.toml")
 
 
@@ -225,7 +225,7 @@ def test_equal_values_make_equal_runs(planned):
 
 def test_a_file_of_another_suite_is_refused(file, mock_suite):
     mock_suite.write_text(mocks.SUITE.replace('name = "mock"', 'name = "mick"'))
-    with pytest.raises(UsageError, match=r"--settings tuned\.toml was tuned on suite mock, and this is mick"):
+    with pytest.raises(UsageError, match=r"--settings tuned\.toml was tuned on suite mock, not on mick"):
         make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [0], [], tuned=read_tuned(file)))
 
 
@@ -316,9 +316,9 @@ def test_settings_of_another_size_are_warned_of(file, caplog):
     tuned.check_budget(None)
     assert not caplog.messages
     tuned.check_budget("cola")
-    assert caplog.messages[-1].startswith(f"{file.name} was tuned with --budget none, and this is cola: ")
+    assert caplog.messages[-1].startswith(f"{file.name} was tuned with --budget none, not cola: ")
     at_size = replace(tuned, tuning=replace(tuned.tuning, budget="cola"))
     at_size.check_budget("2%")
-    assert "--budget cola, and this is 2%" in caplog.messages[-1]
+    assert "--budget cola, not 2%" in caplog.messages[-1]
     at_size.check_budget("cola")
     assert len(caplog.messages) == 2

@@ -356,7 +356,7 @@ def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
     path.write_bytes(path.read_bytes()[:-40])
     assert look_up(plan[:1], tmp_path).done == {}
     assert [record.status for record in sweep(plan[:1], tmp_path, RunOptions())] == ["ok"]
-    assert f"{path} is no readable record" in caplog.text and "the run is done again" in caplog.text
+    assert f"{path} is not a readable record" in caplog.text and "the run is done again" in caplog.text
     assert store.read(path).id == plan[0].id
 
 

@@ -63,7 +63,7 @@ def test_what_is_written_is_read(specs, tmp_path):
 def test_they_are_no_records_of_runs_and_runs_are_none(specs, tmp_path):
     path = efficiency.write(record_of(specs[0]), tmp_path)
     assert store.read_all(tmp_path) == []
-    with pytest.raises(BenchError, match="no readable record"):
+    with pytest.raises(BenchError, match="not a readable record"):
         store.read(path)
     with pytest.raises(BenchError, match="not an efficiency record"):
         efficiency.read(store.write(mocks.record(specs[0]), tmp_path))

@@ -31,7 +31,7 @@ def folder(plan, tmp_path):
 
 def keep(results, stem, seed):
     scores = np.random.default_rng(seed).normal(0, 5, 40)
-    sample_scores.keep({"test": {"accuracy": scores - scores.mean() + 70 + seed}}, results, stem)
+    sample_scores.save({"test": {"accuracy": scores - scores.mean() + 70 + seed}}, results, stem)
 
 
 def path_of(results, spec):

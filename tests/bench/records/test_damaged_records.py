@@ -146,7 +146,7 @@ def test_reports_are_those_without_it(good, tmp_path, kind, caplog, capsys):
     caplog.clear()
     assert len(api.read_records(results)) == len(PLAN)
     (warning,) = caplog.messages
-    assert warning.startswith(f"left out: {results}/records/zzz.json is no readable record: ")
+    assert warning.startswith(f"left out: {results}/records/zzz.json is not a readable record: ")
     assert re.search(message, warning), warning
     assert len(warning) < 1000
     assert written(results, tmp_path / "after") == before
@@ -226,7 +226,7 @@ def test_a_folder_that_is_none_is_a_wrong_command(tmp_path, command, kind, capsy
     else:
         results.symlink_to(results if kind == "a link to itself" else tmp_path / "nothing")
     assert cli.main([*command, "--results", str(results)]) == 2
-    assert capsys.readouterr().err == f"bench: {told} is no folder, as results lie in: choose one with --results\n"
+    assert capsys.readouterr().err == f"bench: {told} is not a folder: choose a results folder with --results\n"
 
 
 def test_a_name_of_two_lines_is_told_in_one(good, tmp_path, caplog, capsys):

@@ -208,7 +208,7 @@ def test_torn_and_foreign_files_are_left_out(tmp_path, caplog):
     path.with_name("notes.txt").write_text("mine")
     assert [record.id for record in store.read_all(tmp_path)] == [SPEC.id]
     assert len(caplog.messages) == 1
-    assert "torn.json is no readable record" in caplog.messages[0]
+    assert "torn.json is not a readable record" in caplog.messages[0]
 
 
 def test_keys_that_a_later_version_added_are_passed_over(tmp_path):
@@ -263,7 +263,7 @@ def test_a_record_of_another_run_under_a_runs_name_is_not_taken_for_it(tmp_path)
     path = store.write(mocks.record(one), tmp_path)
     taken = path.with_name(f"{schema.stem(other)}.json")
     taken.write_bytes(path.read_bytes())
-    with pytest.raises(BenchError, match=rf"{re.escape(str(taken))} holds the record of another run, ave head seed 0"):
+    with pytest.raises(BenchError, match=rf"{re.escape(str(taken))} is the record of another run, ave head seed 0"):
         store.record_of(tmp_path, other)
 
 

@@ -75,7 +75,7 @@ def test_the_predictions_are_those_of_the_test_split(results):
         )
     )
     assert spec.id == record.id
-    kept = predictions.read(results, spec)
+    kept = predictions.load(results, spec)
     assert max(kept) < record.data.counts["testA"] and len(kept) <= predictions.SAMPLES
     assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in kept.values())
 

@@ -263,8 +263,8 @@ def test_broken_files_are_told(trained, copied, name, file, how):
     ("file", "text", "told"),
     [
         ("record.json", None, "contains no saved adapter: there is no"),
-        ("record.json", '{"schema": 1, "id"', "is no readable record"),
-        ("record.json", "[]", "is no readable record"),
+        ("record.json", '{"schema": 1, "id"', "is not a readable record"),
+        ("record.json", "[]", "is not a readable record"),
     ],
 )
 def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, told):
