@@ -57,22 +57,12 @@ class Scores:
 
     metric: str = doc("The primary metric, which selects the best epoch and ranks the methods. Higher is better.")
     validation: list[Epoch] = doc("The validation curve: one entry per epoch.")
-    best_epoch: Ordinal = doc(
-        "The epoch with the best primary score on the validation split; its weights are scored on the test splits."
-    )
-    test: dict[str, float] = doc(
-        "Scores over all samples of the test splits, by metric, in percent; empty for a trial of `bench tune`."
-    )
+    best_epoch: Ordinal = doc("The epoch with the best primary validation score; its weights are scored on test.")
+    test: dict[str, float] = doc("Scores over all samples of the test splits, by metric, in percent; empty for trials.")
     test_samples: Count = doc("Number of test samples that the test scores are computed from.")
-    floors: dict[str, float] = doc(
-        "Primary test scores of baselines that do not combine the modalities, by name of the baseline."
-    )
-    splits: dict[str, dict[str, float]] | None = doc(
-        "Scores of each evaluated split, including validation, by split and metric.", None
-    )
-    repeated: float | None = doc(
-        "Largest difference between the scores of a validation sample when it is scored again after training.", None
-    )
+    floors: dict[str, float] = doc("Primary test scores of baselines that do not combine modalities, by baseline.")
+    splits: dict[str, dict[str, float]] | None = doc("Scores of each split, including validation, by metric.", None)
+    repeated: float | None = doc("Largest change of a validation sample's score when scored again at the end.", None)
 
 
 @dataclass(frozen=True)
@@ -85,11 +75,7 @@ class Parameters:
     total: Count = doc("All parameters, trainable and frozen.")
     streams: Count = doc("Parameters of the streams' encoders, excluding those added by the method.")
     percent: float = doc("`adapter` in percent of `streams`.")
-    active: Count | None = doc(
-        "Trainable parameters of the method in use at the end of training; fewer than `adapter` if some are masked, "
-        "as with AdaLoRA.",
-        None,
-    )
+    active: Count | None = doc("Parameters of `adapter` in use at the end of training; AdaLoRA masks some.", None)
     no_gradient: Count | None = doc("Trainable parameters in tensors that never received a gradient.", None)
 
 
@@ -108,14 +94,8 @@ class Throughput:
 
     train: float = doc("Training throughput, in samples per second.")
     score: float = doc("Throughput while scoring the test splits, in samples per second.")
-    score_unmerged: float | None = doc(
-        "Scoring throughput before merging, measured over a few batches, in samples per second.", None
-    )
-    score_merged: float | None = doc(
-        "Scoring throughput after the mergeable parts of the method are folded into the encoders' weights; null if "
-        "there are none.",
-        None,
-    )
+    score_unmerged: float | None = doc("Scoring throughput over a few batches, before merging.", None)
+    score_merged: float | None = doc("The same after merging into the encoders' weights; null if impossible.", None)
 
 
 @dataclass(frozen=True)
