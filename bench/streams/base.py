@@ -123,35 +123,13 @@ class Stream(nn.Module, ABC):
         """Run the encoder by itself, from normalized inputs to its `last_hidden_state` (B, T, D)."""
         return self.finish(self.run(range(self.depth), self.embed(inputs), self.mask(inputs)))
 
-    def apply_linears(
-        self, block: int, roles: Sequence[str], x_BTI: Tensor, evaluator: LinearEvaluator | None
-    ) -> Sequence[Tensor]:
-        """Evaluate linears of a block that share an input, inter-modal terms included.
-
-        This is the only place where a stream's linears are called.
-
-        Args:
-            block: Number of the block.
-            roles: The linears to evaluate.
-            x_BTI: Their common input (B, T, I).
-            evaluator: How a cross-modal method evaluates the linears of this stage; None for `default_evaluator`.
-
-        Returns:
-            Their outputs (B, T, O), in the order of `roles`.
-        """
-        paths = self.linears(block)
-        modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
-        evaluate = evaluator or self.default_evaluator
-        return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
-
 
 def chain_evaluators(inner: LinearEvaluator, outer: LinearEvaluator) -> LinearEvaluator:
     """Return an evaluator that applies `outer` to linears whose outputs `inner` computes."""
 
     def evaluate(modules: Mapping[str, nn.Module], x_BTI: Tensor) -> Sequence[Tensor]:
-        computed: dict[
-            int, tuple[Tensor, Sequence[Tensor]]
-        ] = {}  # by the input's id; holding the input keeps the id valid
+        # By the id of the input, which stays valid as long as the input is stored with the outputs.
+        computed: dict[int, tuple[Tensor, Sequence[Tensor]]] = {}
 
         def output(number: int, x_BTI: Tensor) -> Tensor:
             if id(x_BTI) not in computed:

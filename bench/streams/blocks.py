@@ -1,11 +1,11 @@
-"""What transformer encoders of any form share: the paths of their submodules, the attention and the MLP.
+"""Transformer blocks as stages: an attention and an MLP, with their norms before them or after them.
 
 Dimensions in names: B batch, T tokens, D width, H heads, K features of a head, I hidden features of the MLP.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -76,6 +76,27 @@ class BlockStream(Stream):
         """Return the input and output features of a linear, whatever layer has been put in its place."""
         return self._features[self.linears(block)[role]]
 
+    def apply_linears(
+        self, block: int, roles: Sequence[str], x_BTI: Tensor, evaluator: LinearEvaluator | None
+    ) -> Sequence[Tensor]:
+        """Evaluate linears of a block that share an input, inter-modal terms included.
+
+        This is the only place where a stream's linears are called.
+
+        Args:
+            block: Number of the block.
+            roles: The linears to evaluate.
+            x_BTI: Their common input (B, T, I).
+            evaluator: How a cross-modal method evaluates the linears of this stage; None for `default_evaluator`.
+
+        Returns:
+            Their outputs (B, T, O), in the order of `roles`.
+        """
+        paths = self.linears(block)
+        modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
+        evaluate = evaluator or self.default_evaluator
+        return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
+
     def _attention(
         self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None, mask_BT: Tensor | None
     ) -> Tensor:
@@ -116,6 +137,64 @@ class BlockStream(Stream):
         return [f"{blocks}.{number}" for number in range(config.num_hidden_layers)]
 
 
+class PreNormStream(BlockStream):
+    """An encoder whose blocks are `x += attention(norm(x)); x += mlp(norm(x))`."""
+
+    def __init__(self, encoder: Any, input: Input) -> None:
+        super().__init__(encoder, input)
+        _refuse_dropout(encoder.config)
+
+    def attend(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
+        """Return the attention output (B, T, D) before its output linear."""
+        return self._attention(block, self._norm(block, 0, x_BTD), evaluator, mask_BT)
+
+    def project(
+        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+    ) -> Tensor:
+        """Return the state (B, T, D) after the attention's output linear and residual."""
+        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
+        return x_BTD + self._scale(block, 0, y_BTD)
+
+    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
+        """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
+        y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), evaluator)
+        return x_BTD + self._scale(block, 1, y_BTD)
+
+    def finish(self, x_BTD: Tensor) -> Tensor:
+        """Return the state after the encoder's final norm."""
+        return self.encoder.layernorm(x_BTD)
+
+    def _scale(self, block: int, branch: int, y_BTD: Tensor) -> Tensor:
+        return self._part(block, self.layout.scales[branch])(y_BTD) if self.layout.scales else y_BTD
+
+
+class PostNormStream(BlockStream):
+    """An encoder whose blocks are `x = norm(x + attention(x)); x = norm(x + mlp(x))`."""
+
+    def attend(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
+        """Return the attention output (B, T, D) before its output linear."""
+        return self._attention(block, x_BTD, evaluator, mask_BT)
+
+    def project(
+        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+    ) -> Tensor:
+        """Return the state (B, T, D) after the attention's output linear, residual and norm."""
+        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
+        return self._norm(block, 0, x_BTD + y_BTD)
+
+    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
+        """Return the state (B, T, D) after the MLP, its residual and norm: the end of the block."""
+        return self._norm(block, 1, x_BTD + self._mlp(block, x_BTD, evaluator))
+
+    def finish(self, x_BTD: Tensor) -> Tensor:
+        """Return the state unchanged: every block ends with a norm, and none follows the last block."""
+        return x_BTD
+
+
 def check_square(images: Tensor) -> None:
     """Check that images (B, 3, height, width) are square, for streams that infer the grid from the token count.
 
@@ -137,6 +216,17 @@ def switch_off_dropout(encoder: Any) -> None:
             module.p = 0.0
         elif hasattr(module, "drop_prob"):
             module.drop_prob = 0.0
+
+
+def _refuse_dropout(config: Any) -> None:
+    """Raise if an encoder has dropout, since the stages of its family have none.
+
+    Raises:
+        BenchError: A dropout or drop-path rate is not 0.
+    """
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "drop_path_rate"):
+        if value := getattr(config, name, 0.0):
+            raise BenchError(f"streams run encoders without dropout, but {name} is {value}: set it to 0")
 
 
 def _find_layout(

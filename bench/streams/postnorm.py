@@ -10,34 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.streams.base import LinearEvaluator
-from bench.streams.blocks import BERT_LINEARS, BlockStream, Layout, switch_off_dropout
+from bench.streams.blocks import BERT_LINEARS, Layout, PostNormStream, switch_off_dropout
 from bench.streams.inputs import Input, TextInput
-
-
-class PostNormStream(BlockStream):
-    """An encoder whose blocks are `x = norm(x + attention(x)); x = norm(x + mlp(x))`."""
-
-    def attend(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
-    ) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear."""
-        return self._attention(block, x_BTD, evaluator, mask_BT)
-
-    def project(
-        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
-    ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear, residual and norm."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return self._norm(block, 0, x_BTD + y_BTD)
-
-    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
-        """Return the state (B, T, D) after the MLP, its residual and norm: the end of the block."""
-        return self._norm(block, 1, x_BTD + self._mlp(block, x_BTD, evaluator))
-
-    def finish(self, x_BTD: Tensor) -> Tensor:
-        """Return the state unchanged: every block ends with a norm, and none follows the last block."""
-        return x_BTD
 
 
 class BertStream(PostNormStream):

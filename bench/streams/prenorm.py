@@ -12,8 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.errors import BenchError
-from bench.streams.base import LinearEvaluator
-from bench.streams.blocks import BlockStream, Layout
+from bench.streams.blocks import Layout, PreNormStream
 from bench.streams.inputs import AudioInput, ImageInput, Input
 
 ATTENTION = {role: f"attention.{role}_proj" for role in ("q", "k", "v", "o")}
@@ -27,39 +26,6 @@ _OLD_ATTENTION = {
     "o": "attention.output.dense",
 }
 _OLD_SWIGLU = {"fc1": "mlp.weights_in", "fc2": "mlp.weights_out"}
-
-
-class PreNormStream(BlockStream):
-    """An encoder whose blocks are `x += attention(norm(x)); x += mlp(norm(x))`."""
-
-    def __init__(self, encoder: Any, input: Input) -> None:
-        super().__init__(encoder, input)
-        _refuse_dropout(encoder.config)
-
-    def attend(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
-    ) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear."""
-        return self._attention(block, self._norm(block, 0, x_BTD), evaluator, mask_BT)
-
-    def project(
-        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
-    ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear and residual."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return x_BTD + self._scale(block, 0, y_BTD)
-
-    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
-        """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
-        y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), evaluator)
-        return x_BTD + self._scale(block, 1, y_BTD)
-
-    def finish(self, x_BTD: Tensor) -> Tensor:
-        """Return the state after the encoder's final norm."""
-        return self.encoder.layernorm(x_BTD)
-
-    def _scale(self, block: int, branch: int, y_BTD: Tensor) -> Tensor:
-        return self._part(block, self.layout.scales[branch])(y_BTD) if self.layout.scales else y_BTD
 
 
 class VisionStream(PreNormStream):
@@ -151,14 +117,3 @@ class ASTStream(PreNormStream):
         patches = patches.transpose(1, 2).unflatten(2, stored_grid)
         patches = F.interpolate(patches, size=grid, mode="bilinear", align_corners=False)
         return torch.cat([special, patches.flatten(2).transpose(1, 2)], dim=1)
-
-
-def _refuse_dropout(config: Any) -> None:
-    """Raise if an encoder has dropout, since the stages of its family have none.
-
-    Raises:
-        BenchError: A dropout or drop-path rate is not 0.
-    """
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "drop_path_rate"):
-        if value := getattr(config, name, 0.0):
-            raise BenchError(f"streams run encoders without dropout, but {name} is {value}: set it to 0")

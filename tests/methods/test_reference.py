@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from bench.methods.fused_linears import FusedExchange
 from bench.methods.inter_modal import InterModal, PlainExchange
-from bench.streams.base import Stream
+from bench.streams.blocks import BlockStream
 from bench.streams.lockstep import Exchange
 
 FILE = Path(os.environ.get("COLA_VECTORS") or Path(__file__).parents[1] / "data" / "cola_vectors.npz")
@@ -49,7 +49,7 @@ class AdaptedLinear:
             parameter.data = case[name].clone()
 
     def __call__(self, x: Tensor, x_c: Tensor) -> Tensor:
-        (y,) = Stream.apply_linears(self.stream, 0, ["q"], x, self.exchange.read({"partner": x_c})["vision"])
+        (y,) = BlockStream.apply_linears(self.stream, 0, ["q"], x, self.exchange.read({"partner": x_c})["vision"])
         return y
 
     def gradients(self) -> dict[str, Tensor]:
