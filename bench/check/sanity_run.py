@@ -1,9 +1,9 @@
-"""A run on a handful of samples in which whatever the harness must not do shows.
+"""A run on a handful of samples that exposes errors of the harness.
 
-The validation split is the training split, so its scores rise. In the test split the targets are turned round, so the
-more has been learnt the worse its scores are: an epoch chosen by them is another one. The adapters drop half of their
-inputs in training, and beside its scores each sample has a number of the model's output, so dropout that is still on
-while something is scored shows when the same is scored again. So do weights that are not those of the best epoch.
+The validation split is the training split, so its scores rise. In the test split the targets are inverted, so its
+scores fall as training goes on: choosing the epoch by them would choose a different one. The adapters drop half of
+their inputs in training, and the scores of each sample include a number of the model's output, so scoring again reveals
+dropout that was left on, and weights that are not those of the best epoch.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from bench.training.setup import Setup, set_up
 
 SAMPLES = 2
 EPOCHS = 10
-NAME = f"{REFERENCE}, trap"
+NAME = f"{REFERENCE}, sanity run"
 
 
-def run_trap(spec: Spec, options: RunOptions) -> Record:
+def sanity_run(spec: Spec, options: RunOptions) -> Record:
     """Train and score as a run does; return the record, which says why if the run failed.
 
     Args:
-        spec: of a run of LoRA.
-        options: where the data is, and what computes.
+        spec: The specification of a run of LoRA.
+        options: The folder of the data, and the device.
 
     Raises:
-        DataError, UsageError: the data is not there or broken, or the device is not there.
+        DataError: The data is missing or broken.
+        UsageError: The data or the device does not exist.
     """
     recipe = {**spec.recipe, "epochs": EPOCHS, "batch_size": SAMPLES, "eval_batch_size": SAMPLES, "warmup": 0.0}
     spec = replace(with_values(spec, {"dropout": 0.5}), seed=0, recipe=recipe)
@@ -58,19 +59,19 @@ def run_trap(spec: Spec, options: RunOptions) -> Record:
 
 
 def _set_up(spec: Spec, options: RunOptions) -> Setup:
-    """Return what a run has, with the trap's splits and scores."""
+    """Return the setup of a run, with the splits and scores of the sanity run."""
     setup = set_up(spec, options)
     train = setup.data.datasets["train"]
     first = [train[index] for index in range(min(SAMPLES, len(train)))]  # type: ignore[arg-type]  # it has a length
     columns = {name: torch.stack([sample[name] for sample in first]) for name in first[0]}
     streams = setup.model.streams.streams
-    turned = {name: values if name in streams else _turned(values) for name, values in columns.items()}
+    inverted = {name: values if name in streams else _inverted(values) for name, values in columns.items()}
     splits = {"train": TensorDataset(columns), "val": TensorDataset(columns)}
-    splits |= {split: TensorDataset(turned) for split in setup.task.test_splits}
+    splits |= {split: TensorDataset(inverted) for split in setup.task.test_splits}
     return replace(setup, data=replace(setup.data, datasets=splits), task=_with_output(setup.task))
 
 
-def _turned(targets: Tensor) -> Tensor:
+def _inverted(targets: Tensor) -> Tensor:
     """Return the last class for the first and so on; the background of a mask for its foreground."""
     return ~targets if targets.dtype == torch.bool else targets.max() - targets
 
@@ -81,8 +82,8 @@ def _with_output(task: Task) -> Task:
     score = task.score
 
     def scored(output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        some = output if isinstance(output, Tensor) else next(iter(output.values()))
-        return {**score(output, batch), "output": some.flatten(1)[:, 0].double()}
+        tensor = output if isinstance(output, Tensor) else next(iter(output.values()))
+        return {**score(output, batch), "output": tensor.flatten(1)[:, 0].double()}
 
     task.score = scored  # type: ignore[method-assign]
     return task

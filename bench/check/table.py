@@ -26,9 +26,9 @@ def verdict(rows: Sequence[Row]) -> str:
     return f"the check passed: {len(rows)} comparisons, none outside its margin"
 
 
-def terminal(rows: Sequence[Row], everything: bool = False) -> str:
+def terminal(rows: Sequence[Row], show_all: bool = False) -> str:
     """Tables for a terminal: what failed, or all rows, and a line for each kind."""
-    visible = [row for row in rows if everything or row.failed]
+    visible = [row for row in rows if show_all or row.failed]
     parts = [text_table(_HEADER, [_cells(row) for row in visible], "l")] if visible else []
     return "\n\n".join([*parts, text_table(_KINDS, _kinds(rows), "l")])
 
@@ -41,8 +41,8 @@ def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
     if failed:
         parts.append(table(_HEADER[:-1], [_cells(row)[:-1] for row in failed], "l"))
     parts += [table(_KINDS, _kinds(rows), "l"), *([bullets(notes)] if notes else [])]
-    everything = table(_HEADER, [_cells(row) for row in rows], "l")
-    parts += [f"<details><summary>All {len(rows)} comparisons</summary>\n\n{everything}\n\n</details>"]
+    all_rows = table(_HEADER, [_cells(row) for row in rows], "l")
+    parts += [f"<details><summary>All {len(rows)} comparisons</summary>\n\n{all_rows}\n\n</details>"]
     return "\n\n".join(parts) + "\n"
 
 

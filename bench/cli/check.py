@@ -150,15 +150,15 @@ def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
 
 
 def _records(plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Record], list[Row]]:
-    """The records of the runs, and what is wrong in them and in those of the traps."""
+    """Return the records of the runs, and what is wrong in them and in those of the sanity runs."""
     from bench.check.integrity import check_records
-    from bench.check.sanity_run import run_trap
+    from bench.check.sanity_run import sanity_run
 
     done = _run(plan, args)
     if not args.quiet:
-        print("a few samples of each task as a trap", flush=True)
-    traps = [run_trap(base, RunOptions(args.data_root, args.device)) for base in _bases(plan, args).values()]
-    return done, check_records([*done, *traps])
+        print("a sanity run on a few samples of each task", flush=True)
+    sanity_records = [sanity_run(base, RunOptions(args.data_root, args.device)) for base in _bases(plan, args).values()]
+    return done, check_records([*done, *sanity_records])
 
 
 def _compared(baseline: Baseline, plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Row], list[str]]:
@@ -194,7 +194,7 @@ def _tell(rows: Sequence[Row], notes: Sequence[str], args: argparse.Namespace) -
     """Prints what was found and appends it to the report."""
     from bench.check.table import markdown, terminal, verdict
 
-    print("\n" + terminal(rows, everything=args.verbose), *notes, verdict(rows), sep="\n\n", flush=True)
+    print("\n" + terminal(rows, show_all=args.verbose), *notes, verdict(rows), sep="\n\n", flush=True)
     if args.report:
         try:
             args.report.parent.mkdir(parents=True, exist_ok=True)

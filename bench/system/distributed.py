@@ -63,17 +63,17 @@ def refuse_missing_processes() -> None:
         )
 
 
-def refuse_several(what: str) -> None:
+def refuse_several(command: str) -> None:
     """End a command that a launcher started several times.
 
     Args:
-        what: it cannot do so, in a few words.
+        command: What cannot run in several processes, as the message names it.
 
     Raises:
         UsageError: there are several processes.
     """
     if count() > 1:
-        raise UsageError(f"{what} does not go over the {count()} processes of a launcher: start it without one")
+        raise UsageError(f"{command} cannot run in the {count()} processes of a launcher: start it without one")
 
 
 def rows(samples: int, index: int, processes: int) -> range:

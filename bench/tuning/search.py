@@ -96,8 +96,8 @@ class Search:
 
     def ask(self) -> list[Spec]:
         """Return the runs of the next trial; none where the method does not take its values together."""
-        self._asked = self._study.ask({d.name: d.distribution for d in self.dimensions})
-        drawn = {d.name: d.value(self._asked.params[d.name]) for d in self.dimensions}
+        self._study_trial = self._study.ask({d.name: d.distribution for d in self.dimensions})
+        drawn = {d.name: d.value(self._study_trial.params[d.name]) for d in self.dimensions}
         values = drawn if self.trials else {d.name: d.start for d in self.dimensions}
         self._trial = Trial(self.task, self.method, len(self.trials) + 1, values)
         try:
@@ -121,7 +121,7 @@ class Search:
             mean = statistics.fmean(score for score in scores if score is not None)
             # Rounded, so that as many right answers are equal however they were summed: of equals the first is best.
             trial = replace(trial, metric=records[0].scores.metric, score=round(mean, 6))
-        self._study.tell(self._asked, -math.inf if trial.score is None else trial.score)
+        self._study.tell(self._study_trial, -math.inf if trial.score is None else trial.score)
         self.trials.append(trial)
         return trial
 

@@ -116,20 +116,20 @@ def hurt(sweep: Sweep, chance: Random, times: int, kinds: Sequence[signal.Signal
     Returns:
         What was done.
     """
-    done = []
+    events = []
     for _ in range(times):
         time.sleep(chance.uniform(0, within))
         alive = sweep.processes()
         if not alive:
             break
-        process, kind = chance.choice(sorted(alive, key=lambda each: each.pid)), chance.choice(kinds)
+        process, kind = chance.choice(sorted(alive, key=lambda candidate: candidate.pid)), chance.choice(kinds)
         with suppress(psutil.Error):
-            done.append(f"{kind.name} to {process.pid} {' '.join(process.cmdline())[-60:]}")
+            events.append(f"{kind.name} to {process.pid} {' '.join(process.cmdline())[-60:]}")
             process.send_signal(kind)
             if kind == signal.SIGSTOP:
                 time.sleep(chance.uniform(0.1, 2))
                 process.send_signal(signal.SIGCONT)
-    return done
+    return events
 
 
 class FinishedRuns:
@@ -170,12 +170,12 @@ def check_whole(sweep: Sweep, reference: Sweep) -> None:
     """Check that a sweep ended as one that was left alone: equal scores, the same files, and no process."""
     left = [f"{process.pid} {process.cmdline()}" for process in sweep.processes()]
     assert not left, f"processes were left behind: {left}"
-    mine, theirs = ({record.id: record for record in store.read_all(each.results)} for each in (sweep, reference))
-    assert mine.keys() == theirs.keys() and len(mine) == RUNS
-    for id_, record in mine.items():
+    records, expected = ({item.id: item for item in store.read_all(folder.results)} for folder in (sweep, reference))
+    assert records.keys() == expected.keys() and len(records) == RUNS
+    for id_, record in records.items():
         assert record.status == "ok", record.reason
-        assert asdict(record.scores) == alike(theirs[id_].scores), record.label
-        assert record.data == theirs[id_].data and record.parameters == theirs[id_].parameters
+        assert asdict(record.scores) == alike(expected[id_].scores), record.label
+        assert record.data == expected[id_].data and record.parameters == expected[id_].parameters
     assert sorted(files(sweep)) == sorted(files(reference)), "files are missing, or were left behind"
 
 
@@ -189,10 +189,10 @@ def files(sweep: Sweep) -> Iterator[str]:
 
 def measured_on_disk_or_printed(sweep: Sweep) -> None:
     """Check that a record lies in the folder, or was printed, of every run whose score was shown."""
-    there = {read(path).label for path in (sweep.results / store.FOLDER).glob("*.json")}
+    labels = {read(path).label for path in (sweep.results / store.FOLDER).glob("*.json")}
     shown = set(re.findall(r"^\[\d+/\d+\] (\S+ \S+ seed \d+): ", sweep.printed, re.MULTILINE))
     printed = {label for label in shown if f'"seed": {label.rsplit(" ", 1)[1]}' in sweep.printed}
-    assert shown <= there | printed, f"shown but lost: {shown - there - printed}"
+    assert shown <= labels | printed, f"shown but lost: {shown - labels - printed}"
 
 
 def with_data(sweep: Sweep, reference: Sweep, chance: Random) -> None:

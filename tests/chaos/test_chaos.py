@@ -135,7 +135,7 @@ def test_a_sweep_that_is_hurt_ends_as_one_left_alone(number, reference, tmp_path
     with_data(sweep, reference, chance)
     try:
         with FinishedRuns(sweep) as finished:
-            done = scenario(sweep, chance)
+            events = scenario(sweep, chance)
             sweep.wait()
             assert not sweep.processes(), "a process outlives the command that started it"
             sweep.finish()

@@ -12,8 +12,8 @@ VIDEOS = {"train": 3, "val": 1, "test": 2}
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> dict[str, tuple[Path, Manifest]]:
     """A few generated videos in each layout."""
-    made = {}
+    layouts = {}
     for benchmark in ("ave", "avs"):
         root = tmp_path_factory.mktemp(benchmark)
-        made[benchmark] = root, build(root, benchmark, seed=0, videos=VIDEOS, workers=1)
-    return made
+        layouts[benchmark] = root, build(root, benchmark, seed=0, videos=VIDEOS, workers=1)
+    return layouts

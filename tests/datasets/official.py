@@ -74,9 +74,9 @@ def _refer(name: str, protocol: int) -> Any:
         instances = path.parent / "instances.json"
         document = json.loads(instances.read_text())
         for number, annotation in enumerate(document["annotations"]):
-            if isinstance(its := annotation["segmentation"], dict) and number % 4 == 1:
-                packed = coco.frPyObjects(its, *its["size"])
-                annotation["segmentation"] = {"size": its["size"], "counts": packed["counts"].decode()}
+            if isinstance(segmentation := annotation["segmentation"], dict) and number % 4 == 1:
+                packed = coco.frPyObjects(segmentation, *segmentation["size"])
+                annotation["segmentation"] = {"size": segmentation["size"], "counts": packed["counts"].decode()}
         instances.write_text(json.dumps(document))
 
     return change
@@ -84,17 +84,17 @@ def _refer(name: str, protocol: int) -> Any:
 
 def _bytes(value: Any) -> Any:
     if isinstance(value, dict):
-        return {_bytes(key): _bytes(its) for key, its in value.items()}
+        return {_bytes(key): _bytes(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_bytes(its) for its in value]
+        return [_bytes(item) for item in value]
     return value.encode() if isinstance(value, str) else value
 
 
 def _rerecord(paths: list[Path]) -> None:
     """The first recording in stereo at 44.1 kHz, the second at 22.05 kHz and a little too long."""
     for path, rate, channels in zip(paths, (44_100, 22_050), (2, 1), strict=False):
-        wave, own = soundfile.read(path)
-        wave = soxr.resample(wave, own, rate)
+        wave, native_rate = soundfile.read(path)
+        wave = soxr.resample(wave, native_rate, rate)
         wave = wave[:, None].repeat(channels, 1) if channels == 2 else [*wave, *wave[: rate // 3]]
         buffer = io.BytesIO()
         soundfile.write(buffer, wave, rate, format="WAV")

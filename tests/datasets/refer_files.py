@@ -18,7 +18,7 @@ def python2_pickle(value: Any, protocol: int) -> bytes:
 
 def _instructions(value: Any, protocol: int) -> bytes:
     if isinstance(value, dict):
-        pairs = [_instructions(key, protocol) + _instructions(its, protocol) for key, its in value.items()]
+        pairs = [_instructions(key, protocol) + _instructions(item, protocol) for key, item in value.items()]
         return b"(d" + b"".join(pair + b"s" for pair in pairs) if protocol == 0 else b"}(" + b"".join(pairs) + b"u"
     if isinstance(value, list):
         parts = [_instructions(part, protocol) for part in value]
@@ -49,7 +49,7 @@ def ref(
     number: int, split: Any = "train", sents: tuple[bytes, ...] = (b"the red one",), **keys: Any
 ) -> dict[bytes, Any]:
     """Return a ref to object 10 * number of image `number`; a key that is None is left out."""
-    made = {
+    reference = {
         "ref_id": number,
         "ann_id": 10 * number,
         "image_id": number,
@@ -62,8 +62,8 @@ def ref(
             for place, sent in enumerate(sents)
         ],
     }
-    made.update(keys)
-    return {key.encode(): value for key, value in made.items() if value is not None}
+    reference.update(keys)
+    return {key.encode(): value for key, value in reference.items() if value is not None}
 
 
 def image(number: int, **keys: Any) -> dict[str, Any]:

@@ -58,8 +58,8 @@ def test_frames_are_spread_evenly_over_those_that_exist(tmp_path):
     for number in range(1, 41):
         Image.new("RGB", (8, 8), (number * 5,) * 3).save(folder / f"{number:04d}.jpg", quality=100)
     release = Release(tmp_path, "train")
-    seen = release.frames(release.events[0], 8)[:, 0, 0, 0] / 5
-    np.testing.assert_allclose(seen, np.arange(10) * 4 + 3, atol=0.5)
+    frame_numbers = release.frames(release.events[0], 8)[:, 0, 0, 0] / 5
+    np.testing.assert_allclose(frame_numbers, np.arange(10) * 4 + 3, atol=0.5)
 
 
 def test_reads_generated_media(built):

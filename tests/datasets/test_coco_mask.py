@@ -52,8 +52,8 @@ def test_parts_together_cover_what_pycocotools_says_that_they_cover(size, data):
     runs = st.lists(st.booleans(), min_size=height * width, max_size=height * width)
     runs = runs.map(lambda pixels: {"size": list(size), "counts": run_lengths(np.array(pixels).reshape(size))})
     parts = data.draw(st.lists(polygon | runs, min_size=1, max_size=6))
-    each = [coco.frPyObjects([part], height, width)[0] for part in parts]
-    assert np.array_equal(decode(parts, size), coco.decode(coco.merge(each)).astype(bool))
+    part_runs = [coco.frPyObjects([part], height, width)[0] for part in parts]
+    assert np.array_equal(decode(parts, size), coco.decode(coco.merge(part_runs)).astype(bool))
 
 
 def test_many_full_parts_of_a_large_picture_take_a_moment():
@@ -67,8 +67,8 @@ def test_many_full_parts_of_a_large_picture_take_a_moment():
 
 def test_a_long_segmentation_is_refused_before_it_is_read():
     assert decode_json(b'{"size": [2, 3], "counts": [1, 1, 4]}', (2, 3)).sum() == 1
-    for text, what in ((b"[" + b"[]," * 2_000_000 + b"[]]", "6,000,004 bytes"), (b"[" * 100_000, "too deep")):
-        with pytest.raises(ValueError, match=what):
+    for text, message in ((b"[" + b"[]," * 2_000_000 + b"[]]", "6,000,004 bytes"), (b"[" * 100_000, "too deep")):
+        with pytest.raises(ValueError, match=message):
             decode_json(text, (2, 3))
     with pytest.raises(ValueError, match="neither a polygon nor counts"):
         decode_json(None, (2, 3))
@@ -94,7 +94,7 @@ def test_several_run_lengths_in_a_list_add_up():
 
 
 @pytest.mark.parametrize(
-    ("segmentation", "what"),
+    ("segmentation", "message"),
     [
         (None, "neither a polygon nor counts"),
         ("text", "neither a polygon nor counts"),
@@ -131,8 +131,8 @@ def test_several_run_lengths_in_a_list_add_up():
         ({"size": [4, 5], "counts": "5O?"}, "in COCO's encoding"),  # a run of less than nothing
     ],
 )
-def test_anything_else_is_refused(segmentation, what):
-    with pytest.raises(ValueError, match=what):
+def test_anything_else_is_refused(segmentation, message):
+    with pytest.raises(ValueError, match=message):
         decode(segmentation, (4, 5))
 
 

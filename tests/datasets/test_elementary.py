@@ -17,9 +17,9 @@ KNOWN = {
 @pytest.mark.parametrize("name", KNOWN)
 def test_values_are_right_to_rounding_and_the_same_to_the_bit(name):
     x = np.random.default_rng(0).uniform(-6, 6, 100_000).astype(np.float32)
-    found = getattr(elementary, name)(x)
-    assert found.dtype == np.float32
+    outputs = getattr(elementary, name)(x)
+    assert outputs.dtype == np.float32
     expected = getattr(np, name)(x.astype(np.float64))
-    np.testing.assert_allclose(found, expected, rtol=4e-7, atol=1e-7)
+    np.testing.assert_allclose(outputs, expected, rtol=4e-7, atol=1e-7)
     few = getattr(elementary, name)(np.linspace(-2, 2.5, 5, dtype=np.float32))
     assert [float(value).hex() for value in few] == [float.fromhex(value).hex() for value in KNOWN[name]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -53,9 +54,9 @@ def released(tmp_path_factory) -> Path:
         "val": ["Bark&c&good&0&10"],
         "test": ["Horn&d&good&1&9"],
     }
-    for split, its in lines.items():
-        (folder / ave.SPLITS[split]).write_text("\n".join(its) + "\n")
-    (folder / ave.ANNOTATIONS).write_text("\n".join(line for its in lines.values() for line in its) + "\n")
+    for split, split_lines in lines.items():
+        (folder / ave.SPLITS[split]).write_text("\n".join(split_lines) + "\n")
+    (folder / ave.ANNOTATIONS).write_text("\n".join(chain.from_iterable(lines.values())) + "\n")
     return root
 
 
@@ -73,8 +74,8 @@ def test_frames_are_those_that_the_reader_would_take_of_all(released, tmp_path):
     release = Release(tmp_path / "out", "train")
     event = release.events[0]
     assert len(release.frame_paths(event)) == len(set(release.frame_paths(event))) == 10
-    seen = release.frames(event, 8)[:, :, 4, 4].mean(axis=1)
-    np.testing.assert_allclose(seen, [5 * place for place in ave.spread(FPS * SECONDS)], atol=6)
+    brightness = release.frames(event, 8)[:, :, 4, 4].mean(axis=1)
+    np.testing.assert_allclose(brightness, [5 * place for place in ave.spread(FPS * SECONDS)], atol=6)
     assert stamps(released) == before, "the release is only read"
     assert verify("ave", tmp_path / "out", lambda items, total, unit: items, published=False).faults == []
 
@@ -95,10 +96,10 @@ def test_it_goes_on_where_it_was(released, tmp_path):
     extracted(released, out)
     shutil.rmtree(out / "AVE_Dataset/video_frames/c")
     (out / "AVE_Dataset/raw_audio/d.wav").unlink()
-    kept = stamps(out)
+    saved_stamps = stamps(out)
     assert extracted(released, out) == []
     now = stamps(out)
-    assert all(now[path] == stamp for path, stamp in kept.items() if path.is_file())
+    assert all(now[path] == stamp for path, stamp in saved_stamps.items() if path.is_file())
     assert (out / "AVE_Dataset/video_frames/c/0010.jpg").is_file()
     assert (out / "AVE_Dataset/raw_audio/d.wav").is_file()
     assert not list(out.rglob(".*")), "nothing half done is left"
@@ -115,8 +116,8 @@ def test_broken_videos_are_named_and_the_others_are_extracted(released, tmp_path
     left_out = verify("ave", tmp_path / "out", lambda items, *_: items, published=False).faults
     assert [fault.kind for fault in left_out] == ["missing files"] * 2, "each once"
     assert all("the video was not extracted" in fault.text for fault in left_out)
-    found = [fault.text for fault in verify("ave", root, lambda items, *_: items, published=False).faults]
-    assert len(found) == 2 and "c.mp4 cannot be read" in found[0] and "d.mp4: d: is missing" in found[1]
+    faults = [fault.text for fault in verify("ave", root, lambda items, *_: items, published=False).faults]
+    assert len(faults) == 2 and "c.mp4 cannot be read" in faults[0] and "d.mp4: d: is missing" in faults[1]
 
 
 @pytest.mark.parametrize("gone", ["frames", "sound", "timing"])

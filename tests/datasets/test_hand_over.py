@@ -32,8 +32,8 @@ def python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
 
 def test_the_other_package_is_imported_in_the_checkout(other_datasets):
     code = "import datasets, sys; print(datasets.answer, datasets.__file__, sys.path[0] == '')"
-    done = python(code, other_datasets)
-    assert done.stdout.split() == ["42", str(other_datasets / "datasets" / "__init__.py"), "True"], done.stderr
+    process = python(code, other_datasets)
+    assert process.stdout.split() == ["42", str(other_datasets / "datasets" / "__init__.py"), "True"], process.stderr
 
 
 def test_its_modules_are_found_too(other_datasets):
@@ -41,21 +41,21 @@ def test_its_modules_are_found_too(other_datasets):
 
 
 def test_with_the_checkout_on_the_path_twice(other_datasets):
-    done = python("import datasets; print(datasets.answer)", CHECKOUT, other_datasets)
-    assert done.stdout == "42\n", done.stderr
+    process = python("import datasets; print(datasets.answer)", CHECKOUT, other_datasets)
+    assert process.stdout == "42\n", process.stderr
 
 
 def test_where_it_is_not_installed_it_is_not_found():
     code = "import sys\ntry: import datasets\nexcept ModuleNotFoundError as e: print(e, 'datasets' in sys.modules)"
-    done = python(code)
-    assert done.stdout == "No module named 'datasets' False\n", done.stderr
+    process = python(code)
+    assert process.stdout == "No module named 'datasets' False\n", process.stderr
 
 
 def test_our_own_package_is_imported_beside_it(other_datasets, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(other_datasets))
     code = "import bench.datasets, datasets; print(bench.datasets.__file__, datasets.answer)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == [str(CHECKOUT / "datasets" / "__init__.py"), "42"], done.stderr
+    process = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=False)
+    assert process.stdout.split() == [str(CHECKOUT / "datasets" / "__init__.py"), "42"], process.stderr
 
 
 def test_python_m_bench_drops_the_checkout_from_the_path(other_datasets):
@@ -69,7 +69,7 @@ except SystemExit:
     print(find_spec("datasets").origin)
 """
     environ = os.environ | {"PYTHONPATH": str(other_datasets)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", code], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False
     )
-    assert done.stdout.split()[-1] == str(other_datasets / "datasets" / "__init__.py"), done.stderr
+    assert process.stdout.split()[-1] == str(other_datasets / "datasets" / "__init__.py"), process.stderr

@@ -45,7 +45,7 @@ def png(width, height):
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100)))]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(its)) + kind + its + struct.pack(">I", zlib.crc32(kind + its)) for kind, its in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
 
 
@@ -95,7 +95,7 @@ def test_no_program_is_run_to_read_a_picture(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "what"),
+    ("kind", "message"),
     [
         ({"rate": 999}, "999 Hz, expected 1,000 to 384,000"),
         ({"rate": 500_000}, "500,000 Hz"),
@@ -105,9 +105,9 @@ def test_no_program_is_run_to_read_a_picture(tmp_path):
         ({"values": [1e30, 0.0]}, "NaN or beyond"),
     ],
 )
-def test_a_recording_beyond_the_limits_is_refused(tmp_path, kind, what):
+def test_a_recording_beyond_the_limits_is_refused(tmp_path, kind, message):
     (tmp_path / "a.wav").write_bytes(wav(**kind))
-    with pytest.raises(DataError, match=rf"sample s1: audio .*a\.wav cannot be read: .*{what}"), little():
+    with pytest.raises(DataError, match=rf"sample s1: audio .*a\.wav cannot be read: .*{message}"), little():
         media.read_audio(tmp_path / "a.wav", "s1", 16_000)
 
 
@@ -122,7 +122,7 @@ def test_a_recording_of_many_channels_is_refused(monkeypatch, tmp_path):
 
 def test_an_error_without_words_is_told_by_its_name(monkeypatch, tmp_path):
     (tmp_path / "a.wav").write_bytes(wav())
-    monkeypatch.setattr(media, "check_audio", lambda *given: (_ for _ in ()).throw(EOFError()))
+    monkeypatch.setattr(media, "check_audio", lambda *arguments: (_ for _ in ()).throw(EOFError()))
     with pytest.raises(DataError, match=r"a\.wav cannot be read: EOFError$"):
         media.audio_seconds(tmp_path / "a.wav", "s1")
 

@@ -14,17 +14,17 @@ def test_equals_the_filter_bank_of_transformers(frames):
     waves = (rng.standard_normal((3, 16_000)) * 0.1 + 0.05).astype(np.float32)
     filters = mel_filter_bank(257, 128, 20, 8000, 16_000, None, "kaldi", True)
     window = window_function(400, "hann", periodic=False)
-    ours = log_mel(waves, 16_000, 128, frames)
-    assert ours.shape == (3, frames, 128)
-    for wave, mine in zip(waves, ours, strict=True):
-        theirs = spectrogram(
+    log_mels = log_mel(waves, 16_000, 128, frames)
+    assert log_mels.shape == (3, frames, 128)
+    for wave, mine in zip(waves, log_mels, strict=True):
+        reference = spectrogram(
             wave - wave.mean(), window, frame_length=400, hop_length=160, fft_length=512, power=2.0, center=False,
             preemphasis=0.97, mel_filters=filters, log_mel="log", mel_floor=1.192092955078125e-07,
             remove_dc_offset=True,
         ).T  # fmt: skip
-        kept = min(frames, 98)
-        np.testing.assert_allclose(mine[:kept], theirs[:kept], atol=2e-3)
-        assert not mine[kept:].any()
+        length = min(frames, 98)
+        np.testing.assert_allclose(mine[:length], reference[:length], atol=2e-3)
+        assert not mine[length:].any()
 
 
 def test_what_shorter_ones_are_filled_up_with():

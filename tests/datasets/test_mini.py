@@ -62,8 +62,8 @@ def test_what_is_in_front_hides_what_is_behind():
 
 
 def test_every_class_has_a_shape_and_a_sound_of_its_own():
-    for own, known in zip(zip(*CLASSES.values(), strict=True), (SHAPES, TEXTURES, TIMBRES), strict=True):
-        assert sorted(own) == sorted(known)
+    for values, known in zip(zip(*CLASSES.values(), strict=True), (SHAPES, TEXTURES, TIMBRES), strict=True):
+        assert sorted(values) == sorted(known)
 
 
 @pytest.mark.parametrize("timbre", TIMBRES)
@@ -79,8 +79,8 @@ def test_each_second_sounds_by_itself():
     assert wave.shape == (10 * RATE,) and np.abs(wave).max() <= 1
     for second, moment in enumerate(video.moments):
         alone = sum(synthesize(source, 1) for source in moment.sources)
-        heard = wave[second * RATE : (second + 1) * RATE]
-        assert np.corrcoef(alone, heard)[0, 1] > 0.7
+        window = wave[second * RATE : (second + 1) * RATE]
+        assert np.corrcoef(alone, window)[0, 1] > 0.7
 
 
 def test_the_layouts_are_read_as_they_are_meant(built):
@@ -134,8 +134,8 @@ def test_floors_are_those_of_the_truth():
     from bench.datasets.mini.floors import ave_floors, avs_floors
     from bench.datasets.mini.write import WrittenSample
 
-    def second(split, label, seen, heard):
-        return WrittenSample(split, "", {}, [(label, seen, heard)])
+    def second(split, label, sights, sounds):
+        return WrittenSample(split, "", {}, [(label, sights, sounds)])
 
     ave = [second("train", "a", ("a", "b"), ("a", "c"))] * 3 + [second("train", "", ("a", "b"), ("c", "d"))]
     ave += [second("test", "a", ("a", "b"), ("a", "c")), second("test", "", ("a", "b"), ("c", "d"))]
@@ -201,10 +201,10 @@ def test_media_are_the_same_to_the_bit_on_every_processor(features):
     """Of the instructions that a processor has, and that numpy looks for, it may use all or none here."""
     disabled = "" if features == "all" else " ".join(dispatched())
     environ = os.environ | {"NPY_DISABLE_CPU_FEATURES": disabled, "PYTHONPATH": str(Path(__file__).parent)}
-    asked = [sys.executable, "-W", "ignore", "-c", GENERATED]
-    done = subprocess.run(asked, env=environ, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == KNOWN
+    command = [sys.executable, "-W", "ignore", "-c", GENERATED]
+    process = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == KNOWN
 
 
 def dispatched() -> list[str]:

@@ -58,8 +58,8 @@ def test_masks_are_exactly_what_is_seen_of_the_objects(root):
         with Image.open(root / "images/train2014" / image["file_name"]) as file:
             assert file.size == (image["width"], image["height"]) == (scene.width, scene.height)
             assert np.abs(np.asarray(file, dtype=float) - pixels).mean() < 10
-        its = [annotation for annotation in instances["annotations"] if annotation["image_id"] == image["id"]]
-        for annotation, item, mask in zip(its, scene.items, masks, strict=True):
+        in_image = [annotation for annotation in instances["annotations"] if annotation["image_id"] == image["id"]]
+        for annotation, item, mask in zip(in_image, scene.items, masks, strict=True):
             polygons = isinstance(annotation["segmentation"], list)
             kinds[polygons] += 1
             segmentation = annotation["segmentation"] if polygons else [annotation["segmentation"]]
@@ -105,10 +105,10 @@ def test_refs_are_those_of_the_releases(root, dataset):
 
 
 def by_split(root: Path, dataset: str, value: str) -> dict[str, set[int]]:
-    found: dict[str, set[int]] = {}
+    counts: dict[str, set[int]] = {}
     for ref in load(root / dataset / FILES[dataset]):
-        found.setdefault(ref["split"], set()).add(ref[value])
-    return found
+        counts.setdefault(ref["split"], set()).add(ref[value])
+    return counts
 
 
 def test_splits_mean_what_they_mean_officially(root):

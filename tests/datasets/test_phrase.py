@@ -47,7 +47,7 @@ SIDES = {"left": (0, -1), "right": (0, 1), "top": (1, -1), "bottom": (1, 1)}
 SIDES |= {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "over": (1, -1), "below": (1, 1), "under": (1, 1)}
 MIDDLE = {"middle", "center"}
 PLACES = {word for words in (*SIDES, *MIDDLE) for word in words.split()} - {"of"} | {"corner", "side"}
-OTHERS = {
+SCENES = {
     "the",
     "a",
     "an",
@@ -97,7 +97,7 @@ def look_up(words: str, scene: Scene) -> tuple[list[Item], list[str]]:
         elif word in SIDES or word in MIDDLE:
             places.append(word)
         else:
-            assert word in OTHERS or word in PLACES, word
+            assert word in SCENES or word in PLACES, word
     return [item for item in scene.items if all(item.look[part] == value for part, value in look.items())], places
 
 
@@ -155,20 +155,20 @@ def test_refcoco_plus_names_no_place(seed):
     scene = random_scene(rng)
     phrases = [find_phrase(rng, scene, item, MANNERS["refcoco+"]) for item in scene.items]
     assert not any(phrase.places or phrase.relations for phrase in phrases)
-    said = [s for item in scene.items for s in expressions(rng, scene, item, MANNERS["refcoco+"], 3)]
-    assert not PLACES & {word for sentence in said for word in sentence.split()}
+    sentences = [s for item in scene.items for s in expressions(rng, scene, item, MANNERS["refcoco+"], 3)]
+    assert not PLACES & {word for sentence in sentences for word in sentence.split()}
 
 
 def test_the_manners_differ_as_the_data_sets_do():
-    said = {name: [] for name in MANNERS}
+    sentences = {name: [] for name in MANNERS}
     for seed in range(40):
         rng = np.random.default_rng(seed)
         scene = random_scene(rng)
         for name, manner in MANNERS.items():
-            said[name] += [expressions(rng, scene, item, manner, 2)[0] for item in scene.items]
-    words = {name: np.mean([len(sentence.split()) for sentence in its]) for name, its in said.items()}
+            sentences[name] += [expressions(rng, scene, item, manner, 2)[0] for item in scene.items]
+    words = {name: np.mean([len(text.split()) for text in group]) for name, group in sentences.items()}
     assert words["refcoco+"] < words["refcoco"] + 1 < words["refcocog"] - 2
-    places = {name: np.mean([bool(PLACES & set(s.split())) for s in its]) for name, its in said.items()}
+    places = {name: np.mean([bool(PLACES & set(text.split())) for text in group]) for name, group in sentences.items()}
     assert places["refcoco+"] == 0 and places["refcoco"] > 0.4 and places["refcocog"] > 0.4
 
 
@@ -222,11 +222,11 @@ def test_the_category_alone_is_said_only_where_it_decides(category):
 
 
 def test_the_vocabulary_is_what_is_said():
-    said = texts(0, 0, 250)
-    assert {word for text in said for word in re.findall(r"\w+|[^\w\s]", text)} == set(vocabulary())
-    assert max(len(text.split()) for text in said) <= 38
+    sentences = texts(0, 0, 250)
+    assert {word for text in sentences for word in re.findall(r"\w+|[^\w\s]", text)} == set(vocabulary())
+    assert max(len(text.split()) for text in sentences) <= 38
 
 
-def test_texts_are_the_same_in_any_portion():
+def test_groupare_the_same_in_any_portion():
     assert texts(0, 0, 4)[2:] == texts(0, 2, 2)
     assert texts(0, 0, 3) != texts(1, 0, 3)

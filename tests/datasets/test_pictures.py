@@ -77,8 +77,8 @@ def test_sixteen_bits_of_grey_are_scaled(tmp_path, value):
 
 
 def test_what_is_transparent_is_black(tmp_path):
-    clear, seen = (10, 200, 30, 0), (10, 200, 30, 255)
-    for pixel, expected in ((clear, (0, 0, 0)), (seen, (10, 200, 30)), ((10, 200, 30, 128), (5, 100, 15))):
+    clear, opaque = (10, 200, 30, 0), (10, 200, 30, 255)
+    for pixel, expected in ((clear, (0, 0, 0)), (opaque, (10, 200, 30)), ((10, 200, 30, 128), (5, 100, 15))):
         pixels = read(tmp_path, Image.new("RGBA", (8, 8), pixel))
         assert np.abs(pixels[:, 4, 4].astype(int) - expected).max() <= 1
     palette = Image.new("P", (8, 8), 1)
@@ -90,13 +90,13 @@ def test_what_is_transparent_is_black(tmp_path):
 
 @pytest.mark.parametrize(("mode", "color"), [("L", 90), ("CMYK", (0, 255, 255, 0)), ("1", 1)])
 def test_pictures_of_other_modes_become_rgb(tmp_path, mode, color):
-    made = Image.new(mode, (8, 8), color)
+    image = Image.new(mode, (8, 8), color)
     expected = {"L": (90, 90, 90), "CMYK": (255, 0, 0), "1": (255, 255, 255)}[mode]
-    pixels = read(tmp_path, made, format="JPEG" if mode == "CMYK" else "PNG")
+    pixels = read(tmp_path, image, format="JPEG" if mode == "CMYK" else "PNG")
     assert np.abs(pixels[:, 4, 4].astype(int) - expected).max() <= 3
 
 
-def turned(orientation: int, format: str) -> bytes:
+def rotated(orientation: int, format: str) -> bytes:
     """Return a picture whose upper half is white once it is turned as its EXIF says; 16 wide and 8 high then."""
     upright = Image.new("L", (16, 8))
     upright.paste(255, (0, 0, 16, 4))
@@ -111,7 +111,7 @@ def turned(orientation: int, format: str) -> bytes:
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8, 99])
 def test_a_picture_is_turned_as_its_exif_says(tmp_path, orientation, format):
-    pixels = read(tmp_path, turned(orientation, format), 16)
+    pixels = read(tmp_path, rotated(orientation, format), 16)
     assert pixels[:, :6].min() > 200 and pixels[:, 10:].max() < 50
     path = tmp_path / "a.png"
     assert media.image_size(path, "s1") == (8, 16)
@@ -126,7 +126,7 @@ def test_the_size_in_the_annotations_says_whether_a_picture_is_turned(tmp_path, 
     document.write_text(document.read_text().replace("[10.0, 5.0, 10.0, 15.0]", "[1.0, 1.0, 4.0, 4.0]"))
     release = Release(tmp_path, "refcoco", "train")
     (expression,) = release.expressions
-    release.picture_path(expression).write_bytes(turned(6, "JPEG"))
+    release.picture_path(expression).write_bytes(rotated(6, "JPEG"))
     picture = release.image(expression)
     assert picture.shape == (*size, 3)
     assert (picture[:3, :6].min() > 200) != is_stored

@@ -56,7 +56,7 @@ def test_each_data_set_has_its_folder_and_splits(tmp_path, name, folder, refs_na
     refs = [ref(1 + place % 3, split) for place, split in enumerate(splits)]
     write_release(tmp_path, refs, folder, refs_name)
     for place, split in enumerate(splits):
-        assert [each.ref_id for each in Release(tmp_path, name, split).expressions] == [1 + place % 3]
+        assert [expression.ref_id for expression in Release(tmp_path, name, split).expressions] == [1 + place % 3]
     assert next(iter(DATASETS[name].splits.values())) == tuple(splits)
 
 
@@ -87,8 +87,8 @@ def test_what_is_missing_is_named_with_the_layout(tmp_path, gone):
     (tmp_path / gone).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError) as caught:
         Release(tmp_path, "refcoco", "train")
-    told, layout = str(caught.value).split("--data-root")
-    assert f"missing: {tmp_path / gone}." in told and "refcoco/instances.json, refcoco/refs(unc).p" in layout
+    message, layout = str(caught.value).split("--data-root")
+    assert f"missing: {tmp_path / gone}." in message and "refcoco/instances.json, refcoco/refs(unc).p" in layout
     assert "images/mscoco/images/train2014" in layout
 
 
@@ -102,7 +102,7 @@ def test_the_raw_sentence_stands_in(tmp_path):
     sentences = [{b"sent_id": 1, b"raw": b"The Dog"}, {b"sent_id": 2, b"sent": b"", b"raw": b"?"}]
     sentences.append({b"sent_id": 3, b"sent": b"", b"raw": b""})
     write_release(tmp_path, [ref(1, sentences=sentences)])
-    assert [each.text for each in Release(tmp_path, "refcoco", "train").expressions] == ["The Dog", "?", ""]
+    assert [expression.text for expression in Release(tmp_path, "refcoco", "train").expressions] == ["The Dog", "?", ""]
 
 
 @settings(deadline=None, max_examples=40)
@@ -115,9 +115,9 @@ def test_any_text_is_read_as_python_2_wrote_it(tmp_path_factory, text):
 
 def test_half_a_character_does_not_get_through(tmp_path):
     write_release(tmp_path, [])
-    made = {key.decode(): its for key, its in ref(1, split=None, sentences=None).items() if key != b"file_name"}
-    made |= {"split": "train", "sentences": [{"sent_id": 1, "sent": "a\ud800b"}]}
-    (tmp_path / "refcoco/refs(unc).p").write_bytes(pickle.dumps([made], 2))
+    entry = {key.decode(): value for key, value in ref(1, split=None, sentences=None).items() if key != b"file_name"}
+    entry |= {"split": "train", "sentences": [{"sent_id": 1, "sent": "a\ud800b"}]}
+    (tmp_path / "refcoco/refs(unc).p").write_bytes(pickle.dumps([entry], 2))
     assert Release(tmp_path, "refcoco", "train").expressions[0].text == "a\ufffdb"
 
 
@@ -238,8 +238,8 @@ def test_masks_from_polygons_and_run_lengths_are_the_same(tmp_path):
         {"size": [30, 40], "counts": coco.encode(square)["counts"].decode()},
         [[10.0, 5.0, 20.0, 5.0, 20.0, 12.0, 10.0, 12.0], [10, 12, 20, 12, 20, 20, 10, 20]],
     ]
-    made = [annotation(number, segmentation=its, iscrowd=1) for number, its in enumerate(segmentations, start=1)]
-    write_release(tmp_path, [ref(1), ref(2), ref(3)], annotations=made)
+    annotations = [annotation(ann, segmentation=mask, iscrowd=1) for ann, mask in enumerate(segmentations, start=1)]
+    write_release(tmp_path, [ref(1), ref(2), ref(3)], annotations=annotations)
     release = Release(tmp_path, "refcoco", "train")
     for expression in release.expressions:
         assert np.array_equal(release.mask(expression), square.astype(bool))
@@ -286,7 +286,7 @@ def test_files_are_read_once_for_all_splits_and_again_when_they_change(tmp_path,
     write_release(tmp_path, [ref(1), ref(2, "val")])
     reads = []
     real = refer_entries.read_instances
-    monkeypatch.setattr(refer_entries, "read_instances", lambda *given: reads.append(1) or real(*given))
+    monkeypatch.setattr(refer_entries, "read_instances", lambda *arguments: reads.append(1) or real(*arguments))
     train = Release(tmp_path, "refcoco", "train")
     train.expressions.clear()
     assert Release(tmp_path, "refcoco", "train").expressions and Release(tmp_path, "refcoco", "val").expressions
@@ -355,12 +355,12 @@ def test_mixed_training_leaves_out_every_test_image(tmp_path):
     write_release(tmp_path, [ref(1), ref(3), ref(2, "val")], "refcoco+", annotations=[annotation(n) for n in (1, 2, 3)])
     write_release(tmp_path, [ref(2), ref(3), ref(1, "test")], "refcocog", "refs(umd).p")
 
-    def found(*names):
-        return [(each.dataset, each.image_id) for each in mixed(tmp_path, names).expressions]
+    def images(*names):
+        return [(expression.dataset, expression.image_id) for expression in mixed(tmp_path, names).expressions]
 
-    assert found("refcoco") == [("refcoco", 1), ("refcoco", 2)]
-    assert found("refcoco", "refcoco_plus") == [("refcoco", 1), ("refcoco", 2), ("refcoco_plus", 1)]
-    assert found(*DATASETS) == [("refcoco", 2), ("refcocog", 2)]
+    assert images("refcoco") == [("refcoco", 1), ("refcoco", 2)]
+    assert images("refcoco", "refcoco_plus") == [("refcoco", 1), ("refcoco", 2), ("refcoco_plus", 1)]
+    assert images(*DATASETS) == [("refcoco", 2), ("refcocog", 2)]
     both = mixed(tmp_path, tuple(DATASETS))
     for expression in both.expressions:
         assert both.image(expression).shape == (30, 40, 3) and both.mask(expression).sum() == 150
@@ -371,7 +371,7 @@ def test_mixed_samples_come_from_their_own_data_set(tmp_path):
     whole = [[0, 0, 40, 0, 40, 30, 0, 30]]
     write_release(tmp_path, [ref(1)], "refcoco+", annotations=[annotation(1, segmentation=whole)])
     both = mixed(tmp_path, ["refcoco", "refcoco_plus"])
-    assert [both.mask(each).sum() for each in both.expressions] == [150, 1200]
+    assert [both.mask(entry).sum() for entry in both.expressions] == [150, 1200]
 
 
 def test_mixed_training_with_nothing_left_is_an_error(tmp_path):
@@ -437,11 +437,11 @@ def bare(*keys):
     def strip(value):
         if isinstance(value, dict):
             return {
-                key: strip(its)
-                for key, its in value.items()
+                key: strip(item)
+                for key, item in value.items()
                 if (key.decode() if type(key) is bytes else key) not in keys
             }
-        return [strip(each) for each in value] if isinstance(value, list) else value
+        return [strip(item) for item in value] if isinstance(value, list) else value
 
     return strip
 

@@ -50,7 +50,8 @@ def test_reads_frames_and_tuples(load):
 def test_reads_what_python_2_wrote(load, protocol):
     sents = (b"caf\xc3\xa9", b"caf\xe9 au lait", b'it\'s "left"\\', b"\xe9" * 300, b"")
     (read,) = load(python2_pickle([ref(7, sents=sents, large=2**40, share=0.5, crowd=False, name="ü")], protocol))
-    assert [each["sent"] for each in read["sentences"]] == ["café", "café au lait", 'it\'s "left"\\', "é" * 300, ""]
+    sentences = [sentence["sent"] for sentence in read["sentences"]]
+    assert sentences == ["café", "café au lait", 'it\'s "left"\\', "é" * 300, ""]
     assert (read["ref_id"], read["large"], read["share"], read["crowd"], read["name"]) == (7, 2**40, 0.5, False, "ü")
     assert all(type(key) is str for key in read)
 
@@ -64,10 +65,10 @@ def test_reads_anything_that_python_2_wrote(load, refs, protocol):
 
 class Calls:
     def __init__(self, function, *arguments):
-        self.made = function, arguments
+        self.call = function, arguments
 
     def __reduce__(self):
-        return self.made
+        return self.call
 
 
 @pytest.mark.parametrize("protocol", range(6))

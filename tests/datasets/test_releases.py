@@ -19,7 +19,7 @@ def test_all_six_are_known():
 def test_counts_add_up(name):
     counts = RELEASES[name].counts
     kind = next(iter(counts["train"]))
-    assert sum(its[kind] for split, its in counts.items() if split != "all") == counts["all"][kind]
+    assert sum(kinds[kind] for split, kinds in counts.items() if split != "all") == counts["all"][kind]
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -34,7 +34,7 @@ def test_a_description_has_all_that_one_needs(name):
     card, text = RELEASES[name], describe(name)
     assert card.paper in text and card.license in text and all(page in text for page in card.pages)
     assert all(f"    {line}" in text for line in card.layout.splitlines())
-    assert all(f"{count:,}" in text for its in card.counts.values() for count in its.values())
+    assert all(f"{count:,}" in text for kinds in card.counts.values() for count in kinds.values())
 
 
 def test_what_is_missing_is_named(tmp_path):

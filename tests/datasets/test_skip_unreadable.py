@@ -84,7 +84,7 @@ def annotated(**changes: object) -> Callable[[Path], None]:
         path = first(root, "instances.json")
         document = json.loads(path.read_text())
         ann_id = load(first(root, "refs(*).p"))[0]["ann_id"]
-        annotation = next(each for each in document["annotations"] if each["id"] == ann_id)
+        annotation = next(entry for entry in document["annotations"] if entry["id"] == ann_id)
         for key, value in changes.items():
             annotation[key] = value
         path.write_text(json.dumps(document))
@@ -96,7 +96,7 @@ def repeated_annotation(root: Path) -> None:
     path = first(root, "instances.json")
     document = json.loads(path.read_text())
     ann_id = load(first(root, "refs(*).p"))[0]["ann_id"]
-    again = next(each for each in document["annotations"] if each["id"] == ann_id)
+    again = next(entry for entry in document["annotations"] if entry["id"] == ann_id)
     document["annotations"].append({**again, "bbox": [0.0, 0.0, 5.0, 5.0]})
     path.write_text(json.dumps(document))
 
@@ -129,7 +129,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("name", "plant", "message"), BROKEN, ids=lambda each: getattr(each, "__name__", None))
+@pytest.mark.parametrize(("name", "plant", "message"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
 def test_what_cannot_be_read_stops_a_run_or_is_skipped_and_counted(release, name, plant, message, caplog):
     root = release(name)
     whole = opened(name, root).counts

@@ -50,11 +50,11 @@ def test_sound_releases_are_clean(official, name, quick):
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_are_compared_with_the_published_ones(official, name):
     report = verified(name, official[name], published=True)
-    published = [(split, kind) for split, its in RELEASES[name].counts.items() for kind in its]
+    published = [(split, kind) for split, kinds in RELEASES[name].counts.items() for kind in kinds]
     counts = [fault for fault in report.faults if fault.kind == "counts that differ from the published ones"]
     assert len(counts) == len(published)
-    others = {fault.kind for fault in report.faults if fault not in counts}
-    assert others == ({"wrong categories"} if RELEASES[name].categories else set()), "made-up ones"
+    other_kinds = {fault.kind for fault in report.faults if fault not in counts}
+    assert other_kinds == ({"wrong categories"} if RELEASES[name].categories else set()), "made-up ones"
     count = next(iter(RELEASES[name].counts["train"].values()))
     assert f"expected {count:,} as published" in report.faults[0].text
 
@@ -152,7 +152,7 @@ def annotation(**changed: object) -> Callable[[Path], list[str]]:
         path = first(root, "instances.json")
         document = json.loads(path.read_text())
         ann_id = load(first(root, "refs(*).p"))[0]["ann_id"]
-        next(each for each in document["annotations"] if each["id"] == ann_id).update(changed)
+        next(entry for entry in document["annotations"] if entry["id"] == ann_id).update(changed)
         path.write_text(json.dumps(document))
         return [str(path), f"annotation {ann_id}", str(named)]
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("av", reason="videos are read with PyAV, the extra `video`")
 
-from timed_videos import Video, heard, shown
+from timed_videos import Video, shown, sound_at
 
 from bench.datasets import ave, videos
 from bench.datasets.ave import Release
@@ -99,9 +99,9 @@ def prepared(released, tmp_path_factory) -> Path:
 
 def expected_frame(frames: list[float], second: int) -> float:
     """Return the frame that stands for a second: of those that begin in it the last up to its middle, or the first."""
-    own = [at for at in frames if second <= at < second + 1]
-    if own:
-        return max((at for at in own if at <= second + 0.5), default=own[0])
+    frames_of_second = [at for at in frames if second <= at < second + 1]
+    if frames_of_second:
+        return max((at for at in frames_of_second if at <= second + 0.5), default=frames_of_second[0])
     return max((at for at in frames if 0 <= at < second), default=min(at for at in frames if at >= 0))
 
 
@@ -119,23 +119,23 @@ def test_frame_and_sound_are_of_the_right_second(prepared, name):
     for at in np.arange(0.2, 10, 0.3):
         is_there = video.sound[0] + 0.1 < at < video.sound[1] - 0.1
         if is_there and not video.silent[0] - 0.1 < at < video.silent[1] + 0.1:
-            assert heard(wave, rate, at) == pytest.approx(at, abs=CLOSE)
+            assert sound_at(wave, rate, at) == pytest.approx(at, abs=CLOSE)
         elif (
             at < video.sound[0] - 0.1 or at > video.sound[1] + 0.1 or video.silent[0] + 0.1 < at < video.silent[1] - 0.1
         ):
-            assert heard(wave, rate, at) is None
+            assert sound_at(wave, rate, at) is None
 
 
-@pytest.mark.parametrize("where", ["released", "prepared"])
-def test_verify_names_what_deviates(released, prepared, where):
-    root = {"released": released, "prepared": prepared}[where]
+@pytest.mark.parametrize("source", ["released", "prepared"])
+def test_verify_names_what_deviates(released, prepared, source):
+    root = {"released": released, "prepared": prepared}[source]
     report = verify("ave", root, lambda items, total, unit: items, published=False)
-    found = {name: [] for name in VIDEOS}
+    positions = {name: [] for name in VIDEOS}
     for fault in report.faults:
         _, name, wrong = fault.text.split(": ", 2)
-        found[name.removeprefix("sample ")].append(wrong)
-    assert {name: wrong for name, wrong in found.items() if wrong} == DEVIATIONS
-    assert ("not extracted yet" in report.text()) == (where == "released")
+        positions[name.removeprefix("sample ")].append(wrong)
+    assert {name: wrong for name, wrong in positions.items() if wrong} == DEVIATIONS
+    assert ("not extracted yet" in report.text()) == (source == "released")
 
 
 def test_a_quick_look_reads_headers_only(released):
@@ -165,7 +165,7 @@ def test_what_an_earlier_version_extracted_is_extracted_again(released, tmp_path
     release = Release(tmp_path / "out", "train")
     late, gone = release.events
     assert shown(release.frames(late, 176)[0]) == pytest.approx(2.4)
-    assert heard(*decode_audio(release.sound_path(late), "late"), 5) == pytest.approx(5, abs=CLOSE)
+    assert sound_at(*decode_audio(release.sound_path(late), "late"), 5) == pytest.approx(5, abs=CLOSE)
     assert release.frame_paths(gone), "what cannot be made again is left"
     faults = verify("ave", tmp_path / "out", lambda items, *_: items, published=False).faults
     assert any("frames were not extracted by this version" in fault.text and "gone" in fault.text for fault in faults)

@@ -90,7 +90,7 @@ def _tone(times: NDArray[np.float64]) -> NDArray[np.float32]:
     return (0.5 * np.sin(2 * np.pi * (_LOWEST * times + _RISE * times**2 / 2))).astype(np.float32)
 
 
-def heard(wave: NDArray[np.float32], rate: int, at: float) -> float | None:
+def sound_at(wave: NDArray[np.float32], rate: int, at: float) -> float | None:
     """Return which time the sound at a place of a recording tells, in seconds; None where it is silent."""
     middle, half = round(at * rate), rate // 25
     piece = wave[middle - half : middle + half]

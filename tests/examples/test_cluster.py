@@ -45,9 +45,9 @@ def started(tmp_path):
 
 def test_the_slurm_script_starts_a_cluster_and_a_sweep_on_it(started):
     assert "ray get-auth-token --generate" in started
-    head, others = (next(line for line in started if word in line) for word in ("--head", "--address"))
+    head, worker = (next(line for line in started if word in line) for word in ("--head", "--address"))
     assert "--nodelist=node1 ray start --head --port=20123" in head and "--num-cpus 32 --num-gpus 4 --block" in head
-    assert "--nodes=1 --ntasks=1 --exclude=node1 ray start --address=node1:20123" in others
+    assert "--nodes=1 --ntasks=1 --exclude=node1 ray start --address=node1:20123" in worker
     (command,) = (line for line in started if line.startswith("python "))
     _check(command)
 
@@ -57,8 +57,8 @@ def test_the_ray_file_is_one_and_its_command_is_there():
     config = yaml.safe_load(text)
     workers = config["provider"]["worker_ips"]
     assert config["min_workers"] == config["max_workers"] == len(workers)
-    said = re.sub(r"\\?\n#\s*", " ", text)
-    _check(re.search(r"(python -m bench .*?)\"", said)[1])
+    comments = re.sub(r"\\?\n#\s*", " ", text)
+    _check(re.search(r"(python -m bench .*?)\"", comments)[1])
     util = pytest.importorskip("ray.autoscaler._private.util", reason='pip install "ray[client]"')
     util.validate_config(util.prepare_config(config))
 

@@ -57,9 +57,9 @@ def one_thread():
 def python(*arguments: str, **environment: str) -> str:
     """What a fresh interpreter prints."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_an_installed_package_adds_its_method_to_the_list(installed):
@@ -69,18 +69,18 @@ def test_an_installed_package_adds_its_method_to_the_list(installed):
 
 def test_its_method_is_run_by_itself_and_with_the_inter_modal_path(installed, cache, tmp_path, monkeypatch, one_thread):
     monkeypatch.syspath_prepend(installed)
-    given = ["--methods", "bitfit,cola+bitfit", "--tasks", "ave", "--set", "ave.epochs=1", "cola+bitfit.inter_r=2"]
-    given += ["--data-root", str(cache), "--results", str(tmp_path), "--device", "cpu", "--save-adapters"]
-    assert cli.main(["run", *given]) == 0
-    found = {record.spec.method: record for record in store.read_all(tmp_path)}
+    arguments = ["--methods", "bitfit,cola+bitfit", "--tasks", "ave", "--set", "ave.epochs=1", "cola+bitfit.inter_r=2"]
+    arguments += ["--data-root", str(cache), "--results", str(tmp_path), "--device", "cpu", "--save-adapters"]
+    assert cli.main(["run", *arguments]) == 0
+    records = {record.spec.method: record for record in store.read_all(tmp_path)}
     # q, k, v, o, fc2 and two norms; fc1; and outside of the blocks the patches' projection and the final norm.
     biases = 2 * (BLOCKS * (7 * WIDTH + INNER) + 2 * WIDTH)
-    assert found["bitfit"].parameters.adapter == found["bitfit"].parameters.active == biases
+    assert records["bitfit"].parameters.adapter == records["bitfit"].parameters.active == biases
     r, hidden = 2, WIDTH // 8
     low_rank = 2 * BLOCKS * (4 * r * 2 * WIDTH + 2 * r * (WIDTH + INNER))
     hyper = WIDTH * hidden + 3 * hidden + hidden * r * r + 3 * r * r
-    assert found["cola+bitfit"].parameters.adapter == biases + low_rank + 2 * BLOCKS * 6 * (hyper + 1)
-    assert all((tmp_path / record.adapter / "method.json").is_file() for record in found.values())
+    assert records["cola+bitfit"].parameters.adapter == biases + low_rank + 2 * BLOCKS * 6 * (hyper + 1)
+    assert all((tmp_path / record.adapter / "method.json").is_file() for record in records.values())
 
 
 def test_the_loop_of_ones_own_learns_and_gets_back_what_it_saved():

@@ -28,9 +28,9 @@ def test_every_benchmark_trains_on_full_from_its_official_layout(task, release, 
     changed = [f"vision.size={size}"] if size == 112 else []  # the suite's 448 take their time
     methods = "lora,cola" if task == "ave" else "cola"
     assert run("full", task, release, encoders, tmp_path, *changed, "--methods", methods) == 0
-    found = store.read_all(tmp_path)
-    assert [record.status for record in found] == ["ok"] * (1 + (task == "ave"))
-    for record in found:
+    records = store.read_all(tmp_path)
+    assert [record.status for record in records] == ["ok"] * (1 + (task == "ave"))
+    for record in records:
         assert record.data.source == "official" and record.data.skipped == 0
         assert record.scores.test[record.scores.metric] >= 0
         assert record.spec.streams["vision"]["size"] == size
@@ -90,19 +90,19 @@ def test_media_and_losses_are_the_authors_or_the_record_tells_what_departs(monke
         sound = spec.streams["audio"]
         assert (sound["window_s"], round(sound["mean"], 3), round(sound["std"], 3)) == (window_s, mean, std)
         assert (sound["pad"], sound["frames"]) == ("mean", 1024)
-        assert not any("augment" in each or "seconds" in each for each in spec.deviations)
+        assert not any("augment" in deviation or "seconds" in deviation for deviation in spec.deviations)
     assert (grounding.task_settings["keep_aspect"], grounding.task_settings["shrink"]) == (False, 1.0)
     for words in ("BERT has 0.1 of it", "crop one in two", "seven sizes, from 256 to 448", "colours", "mirrored"):
-        assert any(words in each for each in grounding.deviations), words
-    assert any("drop path" in each for each in avs.deviations)
+        assert any(words in deviation for deviation in grounding.deviations), words
+    assert any("drop path" in deviation for deviation in avs.deviations)
 
 
 def test_what_is_missing_is_told_at_once(capsys):
     assert main(["run", "--suite", "full", "--tasks", "ave", "--methods", "cola"]) == 2
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     for words in ("--data-root DIR", "https://", "bench data describe ave", "hf download facebook/dinov2-base"):
-        assert words in told
-    assert "--set vision.model=DIR" in told and "--set audio.model=DIR" in told
+        assert words in output
+    assert "--set vision.model=DIR" in output and "--set audio.model=DIR" in output
 
 
 def test_deviations_tell_no_run_from_another(monkeypatch):

@@ -26,8 +26,8 @@ def command(release, encoders, results, *more):
     """AdaLoRA keeps most between steps; dropout draws from torch's own generator."""
     streams = [f"{name}.model={encoders[name]}" for name in ("vision", "audio")]
     changed = [*streams, f"ave.epochs={EPOCHS}", "cola-adalora.reduction=2", "cola-adalora.dropout=0.2", *more]
-    asked = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu", "--quiet"]
-    return [*asked, "--data-root", str(release("ave")), "--results", str(results), "--set", *changed]
+    arguments = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu", "--quiet"]
+    return [*arguments, "--data-root", str(release("ave")), "--results", str(results), "--set", *changed]
 
 
 def start(arguments):
@@ -51,8 +51,8 @@ def test_a_run_killed_again_and_again_ends_as_one_left_alone(release, encoders, 
         time.sleep(chance.uniform(0, 0.3))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "it was too fast to be killed"
-    (kept,) = checkpoints.glob("*.pt")
-    epochs = len(torch.load(kept, weights_only=True)["state"]["training"]["curve"])
+    (checkpoint_file,) = checkpoints.glob("*.pt")
+    epochs = len(torch.load(checkpoint_file, weights_only=True)["state"]["training"]["curve"])
     assert KILLS <= epochs < EPOCHS
     assert main(command(release, encoders, tmp_path / "killed")) == 0
     (alone,), (killed,) = (store.read_all(tmp_path / name) for name in ("alone", "killed"))
@@ -70,8 +70,8 @@ def checkpoint(tmp_path):
 def test_a_state_comes_back(checkpoint):
     assert checkpoint.load() is None
     checkpoint.save({"step": 3, "best": {"a": torch.arange(3)}, "curve": [{"loss": 0.5}], "scaler": None})
-    found = checkpoint.load()
-    assert found["step"] == 3 and found["best"]["a"].tolist() == [0, 1, 2] and found["scaler"] is None
+    state = checkpoint.load()
+    assert state["step"] == 3 and state["best"]["a"].tolist() == [0, 1, 2] and state["scaler"] is None
 
 
 def test_other_code_begins_anew(checkpoint, caplog):

@@ -54,8 +54,8 @@ AVE, AVS, GROUNDING = ("paper-ave", "ave"), ("paper-avs", "avs"), ("paper-ground
 )
 def test_cola_is_as_large_as_the_authors(suite, hidden, count):
     """The paper counts the head too: 18.6 M on AVE with 0.80 M of it, 44.8 M on AVS with 21.0 M."""
-    model, found = trained(*suite, "cola")
-    assert found == by_the_equation(model, hidden) == count
+    model, outcome = trained(*suite, "cola")
+    assert outcome == by_the_equation(model, hidden) == count
 
 
 @pytest.mark.parametrize(("suite", "r", "count"), [(AVE, 54, 17_915_904), (AVS, 48, 23_556_096), (AVE, 16, 5_308_416)])

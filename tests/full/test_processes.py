@@ -16,7 +16,7 @@ from bench.system.distributed import rows
 @pytest.mark.parametrize(("samples", "processes"), [(8, 2), (7, 2), (1, 2), (3, 4), (0, 2)])
 def test_every_sample_of_a_batch_is_some_process_s_own(samples, processes):
     taken = [list(rows(samples, index, processes)) for index in range(processes)]
-    assert [row for own in taken for row in own] == list(range(samples))
+    assert [row for process_rows in taken for row in process_rows] == list(range(samples))
     assert max(map(len, taken)) - min(map(len, taken)) <= 1
 
 
@@ -31,14 +31,14 @@ def launched(launcher, arguments):
 
 
 def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
-    asked = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu"]
-    asked += ["--data-root", str(release("ave")), "--set", f"vision.model={encoders['vision']}"]
+    arguments = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu"]
+    arguments += ["--data-root", str(release("ave")), "--set", f"vision.model={encoders['vision']}"]
     # Batches of 3 videos go unevenly to two processes, and one of them is cut in two again.
-    asked += [f"audio.model={encoders['audio']}", "cola-adalora.reduction=2", "ave.epochs=2", "ave.batch_size=3"]
-    assert main([*asked, "--quiet", "--results", str(tmp_path / "one")]) == 0
-    done = launched(TORCHRUN, [*asked, "--results", str(tmp_path / "two")])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("1 run\n") == 1, "one process tells"
+    arguments += [f"audio.model={encoders['audio']}", "cola-adalora.reduction=2", "ave.epochs=2", "ave.batch_size=3"]
+    assert main([*arguments, "--quiet", "--results", str(tmp_path / "one")]) == 0
+    process = launched(TORCHRUN, [*arguments, "--results", str(tmp_path / "two")])
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.count("1 run\n") == 1, "one process tells"
     (one,), (two,) = (store.read_all(tmp_path / name) for name in ("one", "two"))
     assert (one.environment.processes, two.environment.processes) == (1, 2)
     assert one.id == two.id and one.parameters == two.parameters
@@ -49,9 +49,9 @@ def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
 
 
 def test_accelerate_on_cpus_is_refused_since_it_starts_one_process():
-    done = launched(ACCELERATE, ["list", "methods"])
-    assert done.returncode != 0
-    assert "`torchrun --standalone --nproc-per-node N -m bench run ...`" in done.stderr
+    process = launched(ACCELERATE, ["list", "methods"])
+    assert process.returncode != 0
+    assert "`torchrun --standalone --nproc-per-node N -m bench run ...`" in process.stderr
 
 
 def test_accelerate_may_start_one_process():
@@ -62,4 +62,4 @@ def test_accelerate_may_start_one_process():
 def test_other_commands_are_for_one_process(monkeypatch, capsys):
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert main(["leaderboard"]) == 2
-    assert "bench leaderboard does not go over the 2 processes of a launcher" in capsys.readouterr().err
+    assert "bench leaderboard cannot run in the 2 processes of a launcher" in capsys.readouterr().err

@@ -27,7 +27,7 @@ MAX_BYTES, MAX_SECONDS = 1_000_000_000, 60
 _GUARD = 6 * 2**30, 180  # bytes of address space and seconds after which a reader is ended, for the machine's sake
 
 
-def main(reader: str, wanted: str = "") -> None:
+def main(reader: str, name_part: str = "") -> None:
     """Print what each of the files takes, or of those with this in their names."""
     target = TARGETS[reader]
     with tempfile.TemporaryDirectory() as scratch:
@@ -35,7 +35,7 @@ def main(reader: str, wanted: str = "") -> None:
         folder.mkdir()
         target.take(folder, target.seeds[0])
         for name, worst in WORST.items():
-            if worst.reader == reader and wanted in name:
+            if worst.reader == reader and name_part in name:
                 folder = Path(scratch, str(len([*Path(scratch).iterdir()])))
                 path = folder / target.file
                 path.parent.mkdir(parents=True)

@@ -84,8 +84,8 @@ def _change_value(random: Random, document: list[Any]) -> None:
     if kind == "value" or holder is document:
         holder[key] = copy.deepcopy(random.choice(VALUES))
     elif kind == "other":
-        other, its = random.choice(places[1:])
-        holder[key] = copy.deepcopy(other[its])
+        other, other_key = random.choice(places[1:])
+        holder[key] = copy.deepcopy(other[other_key])
     elif kind == "out":
         del holder[key]
     elif isinstance(holder, MutableMapping):
@@ -105,7 +105,7 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
 @lru_cache(maxsize=64)
 def _words(content: bytes) -> list[tuple[int, int]]:
     """Return where words, numbers, and quoted texts are in what is, or as if it were, text."""
-    return [found.span() for found in re.finditer(rb'"[^"\n]*"|[\w.+-]+', content)]
+    return [match.span() for match in re.finditer(rb'"[^"\n]*"|[\w.+-]+', content)]
 
 
 def _changed(random: Random, content: bytes, seeds: Sequence[bytes]) -> bytes:

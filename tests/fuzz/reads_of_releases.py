@@ -52,13 +52,13 @@ def refcoco(folder: Path) -> None:
 
     refer_entries._read.cache_clear()  # it tells files by their times, and these follow one another fast
     place = folder / "refcoco"
-    for name, its in (("instances.json", valid_files.instances), ("refs(unc).p", valid_files.refs)):
+    for name, valid in (("instances.json", valid_files.instances), ("refs(unc).p", valid_files.refs)):
         if not os.path.lexists(place / name):
-            (place / name).write_bytes(its()[0])
+            (place / name).write_bytes(valid()[0])
     (folder / "images/train2014").mkdir(parents=True, exist_ok=True)
-    found = Release(folder, "refcoco", "train", problems=[]).expressions
+    expressions = Release(folder, "refcoco", "train", problems=[]).expressions
     release = Release(folder, "refcoco", "train")
-    assert found == release.expressions
+    assert expressions == release.expressions
     wrong: list[DataError] = []
     for expression in release.expressions:
         inside(folder, release.picture_path(expression))
@@ -106,4 +106,4 @@ def video(folder: Path) -> None:
     assert media.RATES[0] <= clip.rate <= media.RATES[1] and clip.wave.shape == (10 * clip.rate,)
     assert np.isfinite(clip.wave).all()
     pictures = videos.read_frames(path, "s1", clip.places)
-    assert len(pictures) == 10 and all(each.width * each.height <= media.MAX_PIXELS for each in pictures)
+    assert len(pictures) == 10 and all(picture.width * picture.height <= media.MAX_PIXELS for picture in pictures)

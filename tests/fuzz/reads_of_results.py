@@ -80,7 +80,7 @@ def baseline(folder: Path) -> None:
     baseline, good = read(folder / "baseline.json"), _good_baseline()
     if baseline.tasks.keys() >= {"ave"} and baseline.tasks["ave"].methods.keys() >= {"lora", "cola"}:  # as asked first
         rows = compare(baseline, good, incomparable(baseline, good))
-        terminal(rows, everything=True)
+        terminal(rows, show_all=True)
         markdown(rows, [])
 
 
@@ -97,8 +97,8 @@ def _good_baseline() -> Baseline:
 def sample_scores(folder: Path) -> None:
     from bench.records.sample_scores import read
 
-    found = read(folder, "a", "accuracy")
-    assert found is None or found[0].shape == found[1].shape
+    scores = read(folder, "a", "accuracy")
+    assert scores is None or scores[0].shape == scores[1].shape
 
 
 def efficiency(folder: Path) -> None:
@@ -115,12 +115,12 @@ def claim(folder: Path) -> None:
     from bench.cli import status
     from bench.execution.claims import Claims
 
-    with redirect_stdout(io.StringIO()) as told:
+    with redirect_stdout(io.StringIO()) as output:
         status.main(Namespace(methods=[], tasks=[], results=folder))
-    assert told.getvalue().replace("\n", "").isprintable()
-    with Claims(folder) as own:
+    assert output.getvalue().replace("\n", "").isprintable()
+    with Claims(folder) as claims:
         spec = valid_results.spec()
-        assert own.take(spec) == own.holds(spec)
+        assert claims.take(spec) == claims.holds(spec)
 
 
 def checkpoint(folder: Path) -> None:

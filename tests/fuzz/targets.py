@@ -38,7 +38,7 @@ class Target:
     read: Callable[[Path], object]
     repair: Callable[[bytes], bytes] | None = None
     form: Form | None = None
-    told: str = ""
+    message_name: str = ""
 
     @cached_property
     def seeds(self) -> list[bytes]:
@@ -48,7 +48,7 @@ class Target:
     @property
     def named(self) -> str:
         """What a message of a file that cannot be read must name."""
-        return self.told or Path(self.file).name
+        return self.message_name or Path(self.file).name
 
     def damaged(self, random: Random) -> bytes:
         """Return one of the files after some damage, repaired half of the time where it can be."""
@@ -101,7 +101,7 @@ ENCODERS = tuple(
         lambda place, folder=folder, read=read: read(place, folder),
         repair=repairs.tensors if file.endswith(".safetensors") else None,
         form=JSON if file.endswith(".json") else None,
-        told="encoder",
+        message_name="encoder",
     )
     for name, folder, file, read in (
         ("config", "vision", "config.json", reads_of_encoders.encoder),

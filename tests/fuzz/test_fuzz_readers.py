@@ -48,11 +48,11 @@ def check(target: Target, folder: Path, content: bytes) -> None:
         try:
             target.take(folder, content)
         except BenchError as error:
-            told = str(error)
-            assert target.named in told
-            assert len(told) < 8000 and told.replace("\n", "").isprintable()
-            assert "MemoryError" not in told
-    assert len([each for each in warned if each.category is not DeprecationWarning]) < 10
+            message = str(error)
+            assert target.named in message
+            assert len(message) < 8000 and message.replace("\n", "").isprintable()
+            assert "MemoryError" not in message
+    assert len([warning for warning in warned if warning.category is not DeprecationWarning]) < 10
     assert time.perf_counter() - started < 20
 
 
@@ -113,5 +113,5 @@ def test_damaged_files_are_read_or_refused(name, tmp_path, caplog):
             try:
                 check(target, tmp_path, content)
             except Exception as error:
-                where = f"file {number} of {profile.max_examples} {drawn}, which lies in {tmp_path}"
-                raise AssertionError(f"{where}: {content[:2000]!r}") from error
+                location = f"file {number} of {profile.max_examples} {drawn}, which lies in {tmp_path}"
+                raise AssertionError(f"{location}: {content[:2000]!r}") from error

@@ -18,9 +18,9 @@ from worst_files import WORST
 @pytest.mark.parametrize("reader", sorted({worst.reader for worst in WORST.values()}))
 def test_the_worst_files_take_no_more_than_a_gigabyte_and_a_minute(reader):
     script = Path(__file__).with_name("measured.py")
-    done = subprocess.run([sys.executable, script, reader], capture_output=True, text=True, check=False)
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"name"')]
-    assert done.returncode == 0, f"after {[line['name'] for line in lines]}: {done.stderr[-2000:]}"
+    process = subprocess.run([sys.executable, script, reader], capture_output=True, text=True, check=False)
+    lines = [json.loads(line) for line in process.stdout.splitlines() if line.startswith('{"name"')]
+    assert process.returncode == 0, f"after {[line['name'] for line in lines]}: {process.stderr[-2000:]}"
     assert {line["name"] for line in lines} == {name for name, worst in WORST.items() if worst.reader == reader}
     for line in lines:
         assert line["bytes"] < MAX_BYTES and line["seconds"] < MAX_SECONDS, line

@@ -22,7 +22,7 @@ def folder(name: str) -> dict[str, bytes]:
 
     with tempfile.TemporaryDirectory() as scratch, torch.random.fork_rng():
         torch.manual_seed(0)
-        words, made = Path(scratch, "words"), Path(scratch, "made")
+        words, encoder_folder = Path(scratch, "words"), Path(scratch, "made")
         BertTokenizer({word: number for number, word in enumerate(_WORDS)}).save_pretrained(words)
         config, input = {
             "vision": (ViTConfig(image_size=8, patch_size=4, **_SIZE), ImageInput(8, (0.5,) * 3, (0.2,) * 3)),
@@ -35,8 +35,8 @@ def folder(name: str) -> dict[str, bytes]:
                 TextInput(str(words), 8),
             ),
         }[{"words": "text", "shards": "vision"}.get(name, name)]
-        save_stream(build_stream(config, input), made)
-        files = {path.name: path.read_bytes() for path in made.iterdir()}
+        save_stream(build_stream(config, input), encoder_folder)
+        files = {path.name: path.read_bytes() for path in encoder_folder.iterdir()}
     if name == "words":
         del files["tokenizer.json"], files["tokenizer_config.json"]
         files["vocab.txt"] = "".join(f"{word}\n" for word in _WORDS).encode()

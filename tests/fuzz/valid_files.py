@@ -61,23 +61,23 @@ def jpeg() -> list[bytes]:
 
 
 def _pictures(form: str, modes: tuple[str, ...]) -> list[bytes]:
-    made = []
+    contents = []
     pixels = np.random.default_rng(0).integers(0, 255, (24, 32, 4), dtype=np.uint8)
     for mode in modes:
         image, buffer = Image.fromarray(pixels).convert(mode), io.BytesIO()
         image.save(buffer, form, progressive=mode == "L")
-        made.append(buffer.getvalue())
-    return made
+        contents.append(buffer.getvalue())
+    return contents
 
 
 def recordings() -> list[bytes]:
     wave = np.sin(np.arange(2000) / 7)
-    made = []
+    contents = []
     for rate, channels, subtype in ((16_000, 1, "PCM_16"), (44_100, 2, "FLOAT"), (8_000, 1, "IMA_ADPCM")):
         buffer = io.BytesIO()
         soundfile.write(buffer, np.stack([wave] * channels, 1), rate, format="WAV", subtype=subtype)
-        made.append(buffer.getvalue())
-    return made
+        contents.append(buffer.getvalue())
+    return contents
 
 
 def videos() -> list[bytes]:

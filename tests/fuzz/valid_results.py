@@ -77,12 +77,12 @@ def baselines() -> list[bytes]:
 
 
 def sample_scores() -> list[bytes]:
-    made = []
+    contents = []
     for save in (np.savez_compressed, np.savez):
         buffer = io.BytesIO()
         save(buffer, **{"test/accuracy": np.ones(4, np.float32), "test/group": np.arange(4, dtype=np.int32)})
-        made.append(buffer.getvalue())
-    return made
+        contents.append(buffer.getvalue())
+    return contents
 
 
 def spec() -> Spec:
@@ -96,7 +96,7 @@ def efficiency() -> list[bytes]:
     from bench.records.schema import Environment, Parameters
 
     spread = Spread(2.0, 1.5, 2.5)
-    made = []
+    contents = []
     for merged in (None, spread):
         record = Efficiency(
             kind="efficiency",
@@ -114,8 +114,8 @@ def efficiency() -> list[bytes]:
             against=Against("lora", spread, spread, merged, 1.31, 1.01, 1.02),
             environment=Environment("3.11.9", "Linux", "cpu", 2, {"torch": "2.13.0"}, commit=None, dirty=None),
         )
-        made.append(json.dumps(asdict(record)).encode())
-    return made
+        contents.append(json.dumps(asdict(record)).encode())
+    return contents
 
 
 def claim_file() -> str:
@@ -139,12 +139,12 @@ def checkpoints() -> list[bytes]:
     import torch
 
     state = {"training": {"weights": {"a": torch.ones(3, 2)}, "curve": [{"epoch": 1}]}, "ends": [0.5], "peak": 7}
-    made = []
+    contents = []
     for new in (True, False):
         buffer = io.BytesIO()
         torch.save({"fingerprint": "me", "state": state}, buffer, _use_new_zipfile_serialization=new)
-        made.append(buffer.getvalue())
-    return made
+        contents.append(buffer.getvalue())
+    return contents
 
 
 SAMPLES = 4
@@ -152,12 +152,12 @@ SAMPLES = 4
 
 
 def arrays() -> list[bytes]:
-    made = []
+    contents = []
     for dtype, order in ((np.uint8, "C"), (np.float32, "F"), (np.int64, "C")):
         buffer = io.BytesIO()
         np.save(buffer, np.zeros((SAMPLES, 2, 3), dtype, order))
-        made.append(buffer.getvalue())
-    return made
+        contents.append(buffer.getvalue())
+    return contents
 
 
 def manifest_of(array: bytes, names: tuple[str, ...] = ("image", "label")) -> bytes:

@@ -57,18 +57,18 @@ add(
 )
 
 
-def _wav(rate: int, channels: int, bits: int, size: int, told: int | None = None) -> bytes:
-    told = size if told is None else told
+def _wav(rate: int, channels: int, bits: int, size: int, declared_size: int | None = None) -> bytes:
+    declared_size = size if declared_size is None else declared_size
     step = channels * bits // 8
     form = struct.pack("<HHIIHH", 1, channels, rate, rate * step % 2**32, step % 2**16, bits)
     return (
         b"RIFF"
-        + struct.pack("<I", told)
+        + struct.pack("<I", declared_size)
         + b"WAVEfmt "
         + struct.pack("<I", 16)
         + form
         + b"data"
-        + struct.pack("<I", told)
+        + struct.pack("<I", declared_size)
         + bytes(size)
     )
 

@@ -18,7 +18,7 @@ def alike(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return alike(asdict(value))
     if isinstance(value, dict):
-        return {key: alike(each) for key, each in value.items()}
+        return {key: alike(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [alike(each) for each in value]
+        return [alike(item) for item in value]
     return pytest.approx(value, rel=1e-5, abs=1e-4) if isinstance(value, float) else value

@@ -111,14 +111,14 @@ def _chosen_by_test() -> AbstractContextManager[object]:
     """Return the curve tells the validation scores, but the best epoch is picked by the test scores."""
 
     def train(real: Callable[..., Any], test: Any, *args: Any, **rest: Any) -> Any:
-        score, seen = bench.training.trainer.score, []
+        score, calls = bench.training.trainer.score, []
 
         def score_both(model: Any, task: Any, split: Any, *rest: Any) -> Any:
-            seen.append(task.summarize(score(model, task, test, *rest)[0])[task.metric])
+            calls.append(task.summarize(score(model, task, test, *rest)[0])[task.metric])
             return score(model, task, split, *rest)
 
         def best(curve: Sequence[Any], metric: str) -> int:
-            return 1 + int(np.argmax(seen))
+            return 1 + int(np.argmax(calls))
 
         with (
             patch.object(bench.training.trainer, "score", score_both),
@@ -158,14 +158,14 @@ def main() -> int:
         rows: list[Any] = []
         start = time.perf_counter()
         with defect.plant(), TemporaryDirectory() as folder, _telling(rows):
-            given = f"check --methods {defect.method} --tasks ave --jobs 1 --quiet --results".split()
-            code = cli.main([*given, folder, *sys.argv[1:]])
+            arguments = f"check --methods {defect.method} --tasks ave --jobs 1 --quiet --results".split()
+            code = cli.main([*arguments, folder, *sys.argv[1:]])
         failed = [row for row in rows if row.failed]
-        found = [row.quantity for row in failed if defect.found_by and defect.found_by in row.quantity]
-        as_it_should = code == 1 and bool(found) if defect.found_by else code == 0
+        quantities = [row.quantity for row in failed if defect.found_by and defect.found_by in row.quantity]
+        as_it_should = code == 1 and bool(quantities) if defect.found_by else code == 0
         right &= as_it_should
-        other = len(failed) - len(found)
-        reason = f"{found[0]}{f' and {other} more' if other else ''}" if found else f"{other} others"
+        other = len(failed) - len(quantities)
+        reason = f"{quantities[0]}{f' and {other} more' if other else ''}" if quantities else f"{other} others"
         lines.append([name, code, reason if failed else "", f"{time.perf_counter() - start:.0f}", as_it_should])
         print(tabulate(lines, headers=["defect", "exit", "failed", "s", "as it should"]), flush=True)
     return int(not right)
@@ -174,11 +174,11 @@ def main() -> int:
 @contextmanager
 def _telling(rows: list[Any]) -> Iterator[None]:
     """Collect the rows that a check tells."""
-    tell = bench.cli.check._tell
+    original_report = bench.cli.check._tell
 
-    def collect(found: Sequence[Any], *rest: Any) -> int:
-        rows.extend(found)
-        return tell(found, *rest)
+    def collect(failures: Sequence[Any], *rest: Any) -> int:
+        rows.extend(failures)
+        return original_report(failures, *rest)
 
     with patch.object(bench.cli.check, "_tell", collect):
         yield

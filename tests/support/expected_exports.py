@@ -22,16 +22,16 @@ def leaves(value: Any, *path: Any) -> dict[tuple[Any, ...], Any]:
     return {path: value}
 
 
-def assert_same(found: Any, expected: Any) -> None:
+def assert_same(exported: Any, expected: Any) -> None:
     """All fields are there, no other one is, and each holds what is expected."""
-    found, expected = leaves(found), leaves(expected)
-    missing, more = expected.keys() - found.keys(), found.keys() - expected.keys()
+    exported, expected = leaves(exported), leaves(expected)
+    missing, more = expected.keys() - exported.keys(), exported.keys() - expected.keys()
     assert not (missing or more), f"missing: {missing}; not expected: {more}"
     wrong = {
-        place: (found[place], value)
+        place: (exported[place], value)
         for place, value in expected.items()
-        if found[place] != (pytest.approx(value, rel=1e-5, abs=1e-9) if isinstance(value, float) else value)
-        or isinstance(found[place], bool) != isinstance(value, bool)
+        if exported[place] != (pytest.approx(value, rel=1e-5, abs=1e-9) if isinstance(value, float) else value)
+        or isinstance(exported[place], bool) != isinstance(value, bool)
     }
     assert not wrong, f"found and expected: {wrong}"
 
@@ -115,9 +115,9 @@ def expected_peft(ran: Ran) -> dict[str, Any]:
                 }
             },
             "package_info": {
-                f"{package}-{what}": versions.get(package) if what == "version" else None
+                f"{package}-{part}": versions.get(package) if part == "version" else None
                 for package in ("transformers", "peft", "datasets", "bitsandbytes", "torch")
-                for what in ("version", "commit-hash")
+                for part in ("version", "commit-hash")
             },
             "system_info": {"platform": record.environment.platform, "accelerator": None},
             "pytorch_info": None,
@@ -135,7 +135,7 @@ def peft_config(ran: Ran) -> dict[str, Any] | None:
 
 def expected_row(ran: Ran) -> dict[str, Any]:
     record, spec, setup = ran.record, ran.record.spec, ran.setup
-    here, scores, trained = record.environment, record.scores, ran.trained
+    environment, scores, trained = record.environment, record.scores, ran.trained
     encoders = sum(p.numel() for source in spec.streams.values() for p in load_stream(**source).parameters())
     data = f"generated data v{spec.data['version']} (seed {spec.data['seed']}), not the benchmark's own"
     return {
@@ -158,11 +158,11 @@ def expected_row(ran: Ran) -> dict[str, Any]:
         **{f"times.{name}": value for name, value in asdict(record.times).items()},
         **{"environment.device": "cpu", "environment.precision": ran.precision},
         **{"environment.threads": torch.get_num_threads(), "environment.jobs": 3, "environment.processes": 1},
-        **{"environment.commit": here.commit, "environment.dirty": here.dirty},
+        **{"environment.commit": environment.commit, "environment.dirty": environment.dirty},
         **{f"data.{key}": value for key, value in spec.data.items()},
         **{"data.fingerprint": setup.data.fingerprint, "data.skipped": setup.data.skipped},
         **{f"setting.{name}": getattr(setup.method, name) for name in setup.method.to_config()},
         **{f"task_setting.{name}": getattr(setup.task, name) for name in spec.task_settings},
-        **{f"recipe.{each.name}": getattr(setup.recipe, each.name) for each in fields(Recipe)},
+        **{f"recipe.{recipe_field.name}": getattr(setup.recipe, recipe_field.name) for recipe_field in fields(Recipe)},
         **{f"stream.{name}": source["model"] for name, source in spec.streams.items()},
     }

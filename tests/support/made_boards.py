@@ -42,15 +42,15 @@ def record(run: Spec, epochs: int = 8) -> Record:
     """Return a finished run: scores grow by half a point a seed, and LoRA's spread is as large as that of others."""
     score, adapter, megabytes, speed = METHODS.get(run.method, METHODS["lora"])
     score += run.seed / 2 - (20 if run.task == "avs" else 0)
-    made = mocks.record(dataclasses.replace(run, task=run.task if run.task in ("ave", "avs") else "ave"), score)
-    assert made.scores
-    metric = made.scores.metric
+    mock_record = mocks.record(dataclasses.replace(run, task=run.task if run.task in ("ave", "avs") else "ave"), score)
+    assert mock_record.scores
+    metric = mock_record.scores.metric
     curve = [Epoch(epoch, 30 * epoch, 1 / epoch, {metric: score - 16 / epoch}) for epoch in range(1, epochs + 1)]
     return dataclasses.replace(
-        made,
+        mock_record,
         id=run.id,
         spec=run,
-        scores=dataclasses.replace(made.scores, validation=curve),
+        scores=dataclasses.replace(mock_record.scores, validation=curve),
         parameters=Parameters(adapter, 2500, adapter + 2500, 900_000, 800_000, adapter / 8000, active=adapter),
         memory=Memory("resident size", megabytes * 10**6, 500 * 10**6),
         throughput=Throughput(speed, 3 * speed),
@@ -62,11 +62,11 @@ def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Recor
     return [record(spec(method, task, seed)) for task in tasks for seed in range(seeds) for method in METHODS]
 
 
-def judged(found: Sequence[Record]) -> list[SectionBoard]:
+def judged(records: Sequence[Record]) -> list[SectionBoard]:
     """Return the records with places, intervals and gains that are made up too: the first two cannot be told apart."""
     return [
         SectionBoard(section, [TaskBoard(table, _standings(table)) for table in section.tables], _ranks(section.tables))
-        for section in sections(found)
+        for section in sections(records)
     ]
 
 

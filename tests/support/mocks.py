@@ -91,8 +91,8 @@ class Signed:
         from bench.execution import process_pool
 
         while spec := take():
-            made = process_pool.execute_run(spec, options, 1)
-            yield dataclasses.replace(made, environment=dataclasses.replace(ENVIRONMENT, device=self.name))
+            trained_record = process_pool.execute_run(spec, options, 1)
+            yield dataclasses.replace(trained_record, environment=dataclasses.replace(ENVIRONMENT, device=self.name))
 
 
 ENTRY_POINTS = {
@@ -179,7 +179,7 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
     """Return the record of a finished run with this primary score on the test split."""
     metric, other = METRICS.get(spec.task, ("accuracy@0.5", "miou"))
     adapter = 1000 * spec.settings.get("r", 1)
-    made = Record(
+    mock_record = Record(
         schema=SCHEMA,
         id=spec.id,
         spec=spec,
@@ -205,7 +205,7 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
         data=DataInfo(source=spec.data["source"], fingerprint="abc", counts={"train": 90, "test": 10}, skipped=0),
         environment=ENVIRONMENT,
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(mock_record, **changes)
 
 
 @contextmanager
@@ -234,10 +234,10 @@ def trial(spec: Spec) -> Record:
     if rate > 6e-3:
         return failed(spec)
     best = 70 - 20 * abs(math.log10(rate / 3e-4)) - spec.seed
-    made = record(spec)
+    mock_record = record(spec)
     curve = [
-        Epoch(number, number, 0.5, {made.scores.metric: best - worse})
+        Epoch(number, number, 0.5, {mock_record.scores.metric: best - worse})
         for number, worse in ((1, 5.0), (2, 0.0), (3, 9.0))
     ]
-    scores = dataclasses.replace(made.scores, validation=curve, best_epoch=2, test={}, test_samples=0, floors={})
-    return dataclasses.replace(made, scores=scores, memory=None, throughput=None)
+    scores = dataclasses.replace(mock_record.scores, validation=curve, best_epoch=2, test={}, test_samples=0, floors={})
+    return dataclasses.replace(mock_record, scores=scores, memory=None, throughput=None)

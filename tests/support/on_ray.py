@@ -69,8 +69,8 @@ def _node() -> str:
     return ray.get_runtime_context().get_node_id()
 
 
-def _leave(options: RunOptions, what: str, spec: Spec, node: str) -> None:
+def _leave(options: RunOptions, folder_name: str, spec: Spec, node: str) -> None:
     assert options.data_root and options.data_root.is_absolute()
-    folder = Path(options.data_root, what)
+    folder = Path(options.data_root, folder_name)
     folder.mkdir(exist_ok=True)
     (folder / f"{spec.seed}-{node}").write_text("")

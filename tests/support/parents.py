@@ -48,11 +48,11 @@ def no_kernel(*_: object) -> None:
     raise OSError("not permitted")
 
 
-def main(what: str, folder: Path, held: bool) -> None:
-    if what == "generate":
+def main(action: str, folder: Path, held: bool) -> None:
+    if action == "generate":
         with child_processes.process_pool(2) as pool:
             list(pool.map(partial(work, folder, held), range(2)))
-    elif what == "decode":
+    elif action == "decode":
         from bench.data import loader
 
         loader.decoding_workers = lambda: 2

@@ -77,7 +77,7 @@ def snippets(path: Path) -> list[Snippet]:
     Raises:
         ValueError: a fence is not closed.
     """
-    found, lines, number = [], path.read_text(encoding="utf-8").splitlines(), 0
+    parsed, lines, number = [], path.read_text(encoding="utf-8").splitlines(), 0
     while number < len(lines):
         fence = _FENCE.match(lines[number])
         if not fence:
@@ -96,8 +96,8 @@ def snippets(path: Path) -> list[Snippet]:
         mode, reason = (comment["mode"], comment["reason"] or "") if comment else ("", "")
         language = fence["info"].strip().split(" ")[0]
         place = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        found.append(Snippet(place, begin + 1, language, "\n".join(content) + "\n", mode, reason))
-    return found
+        parsed.append(Snippet(place, begin + 1, language, "\n".join(content) + "\n", mode, reason))
+    return parsed
 
 
 def pages() -> list[Path]:

@@ -60,8 +60,8 @@ def do(results: Path, suite: str, folder: Path, count: int, who: str) -> None:
     registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]
     single_run.execute = execute
     plan = make_plan(RunRequest(suite, ["lora"], ["ave"], range(count)))
-    found = list(sweep(plan, results, RunOptions(device="cpu")))
-    assert not distributed.is_main() or {record.id for record in found} == {spec.id for spec in plan}
+    records = list(sweep(plan, results, RunOptions(device="cpu")))
+    assert not distributed.is_main() or {record.id for record in records} == {spec.id for spec in plan}
 
 
 if __name__ == "__main__":

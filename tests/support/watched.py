@@ -51,12 +51,12 @@ class Step:
 class Watched(training._Training):
     """Training that notes what each step does."""
 
-    made: ClassVar[list[Watched]] = []
+    instances: ClassVar[list[Watched]] = []
 
     def __init__(self, *args: Any, **rest: Any) -> None:
         super().__init__(*args, **rest)
         self.did: list[Step] = []
-        self.made.append(self)
+        self.instances.append(self)
 
     def _take_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         of_streams = {id(p) for p in self.model.streams.parameters()}
@@ -66,11 +66,11 @@ class Watched(training._Training):
             rates["adapter" if in_streams else "head"] = group["lr"]
         step = Step(rates, [], set(), math.nan)
 
-        def seen(module: nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
+        def note_batch(module: nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
             step.parts.append(len(next(iter(args[0].values()))))
             step.types.add(torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else None)
 
-        with self.model.register_forward_pre_hook(seen):
+        with self.model.register_forward_pre_hook(note_batch):
             loss = super()._take_step(batch)
         step.loss = loss.item()
         self.did.append(step)
@@ -86,10 +86,10 @@ class Noted:
     dir: str
     configuration: dict[str, str] = field(default_factory=dict)
     logged: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    made: ClassVar[list[Noted]] = []
+    instances: ClassVar[list[Noted]] = []
 
     def start(self) -> None:
-        self.made.append(self)
+        self.instances.append(self)
 
     def store_init_configuration(self, values: dict[str, str]) -> None:
         self.configuration = values
@@ -122,13 +122,13 @@ class Ran:
     @property
     def epochs(self) -> list[dict[str, Any]]:
         """Each epoch's last step, mean loss, learning rates at that step, and the samples seen by then."""
-        seen, found = 0, []
+        samples, epochs = 0, []
         for number in range(1, len(self.loop.did) // self.in_epoch + 1):
             steps = self.of_epoch(number)
-            seen += sum(sum(step.parts) for step in steps)
+            samples += sum(sum(step.parts) for step in steps)
             loss = sum(step.loss for step in steps) / len(steps)
-            found.append({"step": number * self.in_epoch, "loss": loss, "rates": steps[-1].rates, "samples": seen})
-        return found
+            epochs.append({"step": number * self.in_epoch, "loss": loss, "rates": steps[-1].rates, "samples": samples})
+        return epochs
 
     @property
     def best(self) -> dict[str, Any]:
@@ -154,11 +154,11 @@ class Ran:
     def trained(self) -> dict[str, int]:
         """Numbers of trained parameters that the optimizer has, by part."""
         of_streams = {id(p) for p in self.setup.model.streams.parameters()}
-        found = {"adapter": 0, "head": 0}
+        counts = {"adapter": 0, "head": 0}
         for group in self.loop.optimizer.param_groups:
             for p in group["params"]:
-                found["adapter" if id(p) in of_streams else "head"] += p.numel()
-        return found
+                counts["adapter" if id(p) in of_streams else "head"] += p.numel()
+        return counts
 
     @property
     def adam(self) -> dict[str, Any]:
@@ -176,15 +176,15 @@ def watch(method: str, options: RunOptions, results: Path) -> Ran:
     """Do a run of `RUNS`, as `bench run --track wandb --save-adapters` does it."""
     task, *changes = RUNS[method]
     (spec,) = make_plan(RunRequest("mini", [method], [task], [0], [*FEW, *changes]))
-    made: list[Setup] = []
-    Watched.made.clear()
-    Noted.made.clear()
+    setups: list[Setup] = []
+    Watched.instances.clear()
+    Noted.instances.clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "_Training", Watched)
         patch.setitem(of_accelerate.LOGGER_TYPE_TO_CLASS, "wandb", Noted)
         patch.setenv("WANDB_MODE", "offline")
         set_up = single_run.set_up
-        patch.setattr(single_run, "set_up", lambda *args: made.append(set_up(*args)) or made[0])
+        patch.setattr(single_run, "set_up", lambda *args: setups.append(set_up(*args)) or setups[0])
         began = time.perf_counter()
         record = single_run.execute(spec, replace(options, results=results, track=("wandb",), save_adapters=True))
         seconds = time.perf_counter() - began
@@ -193,4 +193,4 @@ def watch(method: str, options: RunOptions, results: Path) -> Ran:
     tuned = {"file": "tuned.toml", "sha256": "abc"}
     record = replace(record, environment=replace(record.environment, jobs=3), tuned=tuned)
     store.write(record, results)
-    return Ran(record, results, made[0], Watched.made[-1], Noted.made[-1], seconds)
+    return Ran(record, results, setups[0], Watched.instances[-1], Noted.instances[-1], seconds)

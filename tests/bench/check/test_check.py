@@ -276,7 +276,7 @@ def test_tables_tell_what_failed_and_escape_what_is_no_markdown():
     ]
     told = terminal(rows)
     assert "FAILED" in told and "test accuracy  20%" in " ".join(told.split()).replace("accuracy 20%", "accuracy  20%")
-    assert "FAILED" not in terminal(rows[1:]) and "ok" in terminal(rows[1:], everything=True)
+    assert "FAILED" not in terminal(rows[1:]) and "ok" in terminal(rows[1:], show_all=True)
     assert verdict(rows) == "the check failed: 1 of 2 comparisons are outside their margins"
     text = markdown(rows, ["a | note"])
     assert "<script>" not in text and "&lt;script>" in text and "a \\| note" in text and "<details>" in text
@@ -294,7 +294,7 @@ def bench_check(mock_suite, tmp_path, monkeypatch):
         return record(spec, score + noise) if score else mocks.failed(spec)
 
     monkeypatch.setattr("bench.execution.single_run.execute", execute)
-    monkeypatch.setattr("bench.check.sanity_run.run_trap", lambda spec, options: record(spec))
+    monkeypatch.setattr("bench.check.sanity_run.sanity_run", lambda spec, options: record(spec))
     monkeypatch.setattr("bench.check.reader_probe.see", lambda spec, options: SEEN)
     monkeypatch.setattr("bench.check.costs.costs_of", lambda specs, *_: {spec.method: state.cost for spec in specs})
     monkeypatch.chdir(tmp_path)

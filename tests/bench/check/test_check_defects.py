@@ -14,7 +14,7 @@ from bench.check.compare import compare
 from bench.check.costs import Cost
 from bench.check.integrity import check_records
 from bench.check.reader_probe import see
-from bench.check.sanity_run import run_trap
+from bench.check.sanity_run import sanity_run
 from bench.config.plan import RunRequest, make_plan
 from bench.execution.single_run import execute
 from bench.records.environment import environment
@@ -78,7 +78,7 @@ def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
 def test_a_defect_of_the_harness_falls_into_the_trap(options, name):
     (spec,) = make_plan(RunRequest("check", ["lora"], ["avs"]))
     with DEFECTS[name].plant() if name in DEFECTS else nullcontext():
-        found = failures(check_records([run_trap(spec, options)]))
+        found = failures(check_records([sanity_run(spec, options)]))
     if name == "none":
         assert found == set()
     else:

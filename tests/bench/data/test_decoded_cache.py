@@ -97,8 +97,8 @@ def test_both_kinds_of_samples_give_the_same_batches(tmp_path, shuffled):
     for one, other in zip(*epochs, strict=True):
         assert one.keys() == other.keys()
         assert all(torch.equal(one[name], other[name]) for name in one)
-    seen = torch.cat([batch["picture"][:, 0, 0] for batch in epochs[0][:3]])
-    assert (seen.tolist() == list(range(21))) != shuffled and sorted(seen.tolist()) == list(range(21))
+    values = torch.cat([batch["picture"][:, 0, 0] for batch in epochs[0][:3]])
+    assert (values.tolist() == list(range(21))) != shuffled and sorted(values.tolist()) == list(range(21))
 
 
 def test_a_batch_of_columns_is_a_copy():
@@ -180,17 +180,17 @@ def test_a_change_that_keeps_size_and_time_is_seen(tmp_path):
 
 @pytest.mark.parametrize("part", ["", "prepared"])
 def test_a_cache_that_others_can_write_to_is_not_used(tmp_path, monkeypatch, caplog, part):
-    shared, own = tmp_path / "shared", tmp_path / "own"
-    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: own)
+    shared, own_cache = tmp_path / "shared", tmp_path / "own"
+    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: own_cache)
     prepare(Numbers(), shared)
-    assert (shared / "prepared").is_dir() and not own.joinpath("prepared").exists()
+    assert (shared / "prepared").is_dir() and not own_cache.joinpath("prepared").exists()
     (shared / part).chmod(0o777)
     samples = Numbers()
     assert prepare(samples, shared) is not None
-    assert samples.reads and one_folder(own) and f"other users can write to {shared / part}" in caplog.text
+    assert samples.reads and one_folder(own_cache) and f"other users can write to {shared / part}" in caplog.text
     read = samples.reads
     assert prepare(samples, shared) is not None and samples.reads == read, "they are in the user's own cache now"
-    own.chmod(0o777)
+    own_cache.chmod(0o777)
     assert prepare(samples, shared) is None, "nobody's cache is private: they are read as they are needed"
 
 

@@ -36,7 +36,7 @@ def rows():
 
 
 @pytest.mark.parametrize(
-    ("task", "kept", "same"),
+    ("task", "streams", "same"),
     [
         ("ave", "audio", {"vision"}),
         ("avs", "vision", {"audio"}),  # of a video one frame in training, five in the other splits
@@ -44,8 +44,8 @@ def rows():
         ("refcoco", "vision", {"text", "mirrored"}),
     ],
 )
-def test_what_other_streams_get_tells_nothing(options, task, kept, same):
-    data = set_up(spec(task, f'data.streams=["{kept}"]'), options).data
+def test_what_other_streams_get_tells_nothing(options, task, streams, same):
+    data = set_up(spec(task, f'data.streams=["{streams}"]'), options).data
     plain = set_up(spec(task), options).data
     for split, samples in data.datasets.items():
         (batch,) = load(samples, len(samples))

@@ -70,10 +70,10 @@ def can_mount():
 
 @pytest.mark.parametrize("size", ["2m", "9m"])
 def test_little_shared_memory(can_mount, size):
-    here = str(Path(__file__).parent)
-    done = mounted(size, f"import sys; sys.path.insert(0, {here!r}); import test_shared_memory as t; t.check()")
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    folder = str(Path(__file__).parent)
+    process = mounted(size, f"import sys; sys.path.insert(0, {folder!r}); import test_shared_memory as t; t.check()")
+    assert process.returncode == 0, process.stderr
+    assert "Traceback" not in process.stderr
 
 
 def test_without_semaphores_the_process_decodes_itself(monkeypatch):

@@ -23,10 +23,10 @@ class Split(SimpleNamespace):
 def test_a_share_keeps_samples_of_one_picture_together(pictures, one, other, chance):
     less, more = sorted((one, other))
     split = Split(names=[str(number) for number in range(len(pictures))], groups=pictures)
-    kept = subset(split, less)
-    assert kept and list(kept) == sorted(set(kept))
-    of = {pictures[index] for index in kept}
-    assert {index for index, picture in enumerate(pictures) if picture in of} == set(kept)
+    indices = subset(split, less)
+    assert indices and list(indices) == sorted(set(indices))
+    of = {pictures[index] for index in indices}
+    assert {index for index, picture in enumerate(pictures) if picture in of} == set(indices)
     assert len(of) == max(1, round(less * len(set(pictures))))
     assert of <= {pictures[index] for index in subset(split, more)}, "a larger one has all of it"
     moved = chance.sample(pictures, len(pictures))

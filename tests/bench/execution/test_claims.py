@@ -456,5 +456,5 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
 
 def test_a_launcher_s_processes_do_no_runs_side_by_side(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(BenchError, match="--jobs 2 does not go over the 2 processes"):
+    with pytest.raises(BenchError, match="--jobs 2 cannot run in the 2 processes"):
         list(sweep(plan, tmp_path, replace(RunOptions()), LocalExecutor(2)))

@@ -56,12 +56,12 @@ def test_generated_data_is_never_the_benchmarks_own(record):
 def test_every_test_split_and_all_together(record):
     splits = {"val": {"miou": 1.0}, "testA": {"miou": 70.0}, "testB": {"miou": 73.0}}
     (index,) = yaml.safe_load(model_index_text(with_splits(record, **splits)))["model-index"]
-    found = {
+    results = {
         (result["dataset"]["split"], metric["type"]): metric["value"]
         for result in index["results"]
         for metric in result["metrics"]
     }
-    assert found == {
+    assert results == {
         **{("testA", "miou"): 70.0, ("testB", "miou"): 73.0},
         **{("testA+testB", "miou"): 71.5, ("testA+testB", "f_score"): 35.75},
     }

@@ -102,13 +102,14 @@ def test_it_is_scored_with_encoders_that_lie_elsewhere(trained, cache, options, 
     """One in another folder, the other in another cache, of which the main revision is another by now."""
     snapshot(cache, main=False)
     with_other_weights(snapshot(cache, OTHER_COMMIT))
-    found = evaluate(trained.folder, options, encoders={"vision": trained.moved})
-    assert found.scores["test"] == alike(trained.record.scores.test) and found.changed == []
+    evaluation = evaluate(trained.folder, options, encoders={"vision": trained.moved})
+    assert evaluation.scores["test"] == alike(trained.record.scores.test) and evaluation.changed == []
     place = ["--data-root", str(options.data_root), "--device", "cpu", "--split", "val"]
     assert cli.main(["eval", str(trained.folder), "--set", f"vision.model={trained.moved}", *place]) == 0
     assert "val" in capsys.readouterr().out
-    given = {"vision": trained.moved, "audio": WEIGHTS / "audio-v1"}
-    one, other = load_adapter(trained.folder, {"vision": trained.moved}), load_adapter(trained.folder, encoders=given)
+    encoders = {"vision": trained.moved, "audio": WEIGHTS / "audio-v1"}
+    one = load_adapter(trained.folder, {"vision": trained.moved})
+    other = load_adapter(trained.folder, encoders=encoders)
     assert all(torch.equal(one.state_dict()[name], tensor) for name, tensor in other.state_dict().items())
 
 
@@ -132,12 +133,12 @@ def checksum(folder: Path, stream: str) -> str:
 
 def test_an_encoder_with_other_weights_is_refused(trained, tmp_path, options, capsys):
     other = with_other_weights(Path(shutil.copytree(trained.moved, tmp_path / "other")))
-    given = ["eval", str(trained.folder), "--set", f"vision.model={other}", "audio.model=embedded:audio-v1"]
-    given += ["--data-root", str(options.data_root), "--device", "cpu", "--split", "val"]
-    assert cli.main(given) == 2
+    arguments = ["eval", str(trained.folder), "--set", f"vision.model={other}", "audio.model=embedded:audio-v1"]
+    arguments += ["--data-root", str(options.data_root), "--device", "cpu", "--split", "val"]
+    assert cli.main(arguments) == 2
     message = capsys.readouterr().err
-    there = re.search(r"model.safetensors has SHA-256 (\w+), not (\w+)\.", message)
-    assert there and checksum(trained.folder, "vision").startswith(there[2]) and there[1] != there[2]
+    match = re.search(r"model.safetensors has SHA-256 (\w+), not (\w+)\.", message)
+    assert match and checksum(trained.folder, "vision").startswith(match[2]) and match[1] != match[2]
     assert f"the encoder of vision, {other}, is not the one" in message and "--other-encoders" in message
     assert "audio" not in message
     places = {"vision": other, "audio": WEIGHTS / "audio-v1"}
@@ -146,7 +147,7 @@ def test_an_encoder_with_other_weights_is_refused(trained, tmp_path, options, ca
     changed = evaluate(trained.folder, options, encoders=places, split="val", other_encoders=True).changed
     assert changed == ["the encoder of vision"]
     load_adapter(trained.folder, places, other_encoders=True)
-    cli.main([*given, "--other-encoders"])
+    cli.main([*arguments, "--other-encoders"])
     assert "val" in capsys.readouterr().out
 
 
@@ -160,13 +161,13 @@ def test_equal_weights_with_another_preprocessor_are_refused_too(trained, tmp_pa
     other = Path(shutil.copytree(trained.moved, tmp_path / "other"))
     path = other / "preprocessor_config.json"
     path.write_text(path.read_text().replace("image_mean", "image_mean "))
-    given = {"vision": other, "audio": "embedded:audio-v1"}
+    encoders = {"vision": other, "audio": "embedded:audio-v1"}
     with pytest.raises(
         UsageError, match=r"preprocessor_config.json has SHA-256 \w+, not \w+; the weights are the same"
     ):
-        evaluate(trained.folder, options, encoders=given)
+        evaluate(trained.folder, options, encoders=encoders)
     (trained.moved / "tokenizer.json").write_text("{}")  # which no encoder of images reads
-    load_adapter(trained.folder, {**given, "vision": trained.moved})
+    load_adapter(trained.folder, {**encoders, "vision": trained.moved})
     (trained.moved / "tokenizer.json").unlink()
 
 
@@ -226,8 +227,8 @@ def test_a_stream_that_is_not_there(trained, options):
 def test_the_data_may_have_moved(trained, options, tmp_path):
     moved = Path(shutil.copytree(options.data_root, tmp_path / "data"))
     places = {"vision": trained.moved, "audio": "embedded:audio-v1"}
-    found = evaluate(trained.folder, replace(options, data_root=moved), split="val", encoders=places)
-    assert found.scores["val"] == alike(found.recorded("val")) and found.changed == []
+    evaluation = evaluate(trained.folder, replace(options, data_root=moved), split="val", encoders=places)
+    assert evaluation.scores["val"] == alike(evaluation.recorded("val")) and evaluation.changed == []
 
 
 def test_peft_finds_the_base_model_of_the_hub(trained, cache, tmp_path):

@@ -169,10 +169,10 @@ def test_a_folder_holds_card_record_head_and_adapters(trained, name, parts):
 @pytest.mark.parametrize("name", METHODS)
 def test_the_recorded_scores_come_back(trained, options, name):
     run = trained(name)
-    found = evaluate(run.folder, options)
-    assert found.scores["test"] == alike(run.record.scores.test)
-    assert found.recorded("test") == run.record.scores.test
-    assert found.record == run.record
+    evaluation = evaluate(run.folder, options)
+    assert evaluation.scores["test"] == alike(run.record.scores.test)
+    assert evaluation.recorded("test") == run.record.scores.test
+    assert evaluation.record == run.record
 
 
 def test_the_split_that_chose_the_epoch(trained, options):
@@ -189,9 +189,9 @@ def test_the_adapter_comes_back_as_it_was_trained(trained, name):
     assert torch.equal(torch.get_rng_state(), state)
     assert not any(module.training for module in streams.modules())
     expected = run.model.streams.state_dict()
-    found = streams.state_dict()
-    assert found.keys() == expected.keys()
-    assert all(torch.equal(found[key], expected[key]) for key in expected)
+    loaded_state = streams.state_dict()
+    assert loaded_state.keys() == expected.keys()
+    assert all(torch.equal(loaded_state[key], expected[key]) for key in expected)
     generator = torch.Generator().manual_seed(1)
     vision, audio = (streams.streams[key].input for key in ("vision", "audio"))
     shapes = {"vision": (2, 3, vision.size, vision.size), "audio": (2, audio.frames, audio.mel_bins)}
@@ -252,29 +252,29 @@ def test_broken_files_are_told(trained, copied, name, file, how):
     before = {key: tensor.clone() for key, tensor in run.model.state_dict().items()}
     with pytest.raises(BenchError) as raised:
         save_load.load(folder, run.model, run.method)
-    told = str(raised.value)
-    assert str(path if how != "of something else" or path.suffix == ".json" else path.parent) in told
-    assert "\n" not in told
+    message = str(raised.value)
+    assert str(path if how != "of something else" or path.suffix == ".json" else path.parent) in message
+    assert "\n" not in message
     if file != "head.safetensors":  # the adapters are read before the head
         assert all(torch.equal(tensor, before[key]) for key, tensor in run.model.state_dict().items())
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "told"),
+    ("file", "text", "message"),
     [
         ("record.json", None, "contains no saved adapter: there is no"),
         ("record.json", '{"schema": 1, "id"', "is not a readable record"),
         ("record.json", "[]", "is not a readable record"),
     ],
 )
-def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, told):
+def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, message):
     folder = copied("lora")
     (folder / "manifest.json").unlink()
     (folder / file).unlink()
     if text:
         (folder / file).write_text(text)
     for read in (lambda: evaluate(folder, options), lambda: load_adapter(folder)):
-        with pytest.raises(BenchError, match=told):
+        with pytest.raises(BenchError, match=message):
             read()
     assert cli.main(["eval", str(folder)]) == 1
     out, err = capsys.readouterr()
@@ -291,15 +291,15 @@ def test_another_task_or_split_is_told(trained, options):
 
 def test_the_command_line_shows_the_scores_beside_the_recorded_ones(trained, options, capsys):
     run = trained("lora")
-    given = ["eval", str(run.folder), "--data-root", str(options.data_root), "--device", "cpu"]
-    assert cli.main(given) == 0
+    arguments = ["eval", str(run.folder), "--data-root", str(options.data_root), "--device", "cpu"]
+    assert cli.main(arguments) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "avs lora seed 0, suite mini"
     shown = {line.split()[1]: line.split()[2:] for line in lines if line.startswith("test ")}
     expected = run.record.scores.test
     assert {metric: float(now) for metric, (now, _) in shown.items()} == alike(expected)
     assert {metric: recorded for metric, (_, recorded) in shown.items()} == {m: repr(v) for m, v in expected.items()}
-    assert cli.main([*given, "--json"]) == 0
+    assert cli.main([*arguments, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["test"] == alike(expected)
 
 
@@ -356,8 +356,8 @@ def altered(folder: Path, points: float, **environment) -> list[str]:
         test={name: value + points for name, value in scores.test.items()},
         splits={split: {name: value + points for name, value in one.items()} for split, one in scores.splits.items()},
     )
-    there = replace(record.environment, **environment)
-    (folder / "record.json").write_text(schema.dumps(replace(record, scores=moved, environment=there)))
+    other_environment = replace(record.environment, **environment)
+    (folder / "record.json").write_text(schema.dumps(replace(record, scores=moved, environment=other_environment)))
     return ["eval", str(folder), "--device", "cpu", "--data-root"]
 
 
@@ -366,7 +366,7 @@ UNKNOWN = {"processor": None, "instructions": None, "variables": None, "precisio
 
 
 @pytest.mark.parametrize(
-    ("points", "environment", "told"),
+    ("points", "environment", "message"),
     [
         (0.001, {}, "(allowed: 0.0001 points)"),
         (30.0, ELSEWHERE, None),  # of three videos one
@@ -375,14 +375,14 @@ UNKNOWN = {"processor": None, "instructions": None, "variables": None, "precisio
         (40.0, {"threads": 99}, "(allowed: 33.4 points)"),
     ],
 )
-def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, points, environment, told):
+def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, points, environment, message):
     folder = copied("lora")
-    given = [*altered(folder, points, **environment), str(options.data_root)]
-    assert cli.main(given) == (1 if told else 0)
+    arguments = [*altered(folder, points, **environment), str(options.data_root)]
+    assert cli.main(arguments) == (1 if message else 0)
     out, err = capsys.readouterr()
     assert re.search(r"test +miou +\d", out), "the scores are shown all the same"
-    if told:
-        assert re.search(r"test miou is \S+, not \S+ \(", err) and told in err
+    if message:
+        assert re.search(r"test miou is \S+, not \S+ \(", err) and message in err
         assert "Since then the adapter, its record, an encoder, the code or the data has changed" in err
         assert len(err.splitlines()) == 1
     else:
@@ -390,11 +390,11 @@ def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, poi
 
 
 def test_a_split_is_compared_where_the_record_tells_of_it(copied, options, capsys):
-    given = [*altered(copied("lora"), 0.001), str(options.data_root), "--json"]
-    assert cli.main([*given, "--split", "val"]) == 1
+    arguments = [*altered(copied("lora"), 0.001), str(options.data_root), "--json"]
+    assert cli.main([*arguments, "--split", "val"]) == 1
     out, err = capsys.readouterr()
     assert list(json.loads(out)) == ["val"] and "val miou is" in err
-    assert cli.main([*given, "--split", "train"]) == 0
+    assert cli.main([*arguments, "--split", "train"]) == 0
     assert capsys.readouterr().err == ""
 
 
