@@ -1,7 +1,7 @@
-"""Reads the worst files of a reader, and prints what each took as a line of JSON: `python measured.py READER [NAME]`.
+"""Reads the worst files of a reader, printing the costs of each as a line of JSON: `python measured.py READER [NAME]`.
 
-Each is read in a process of its own, forked from one that has read a valid file: what another one took before would
-hide what it takes, and what the reader imports is no part of it.
+Each is read in its own process, forked from one that has read a valid file: so no earlier file hides its memory, and
+imports are not counted.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from worst_files import WORST
 from bench.errors import BenchError
 
 MAX_BYTES, MAX_SECONDS = 1_000_000_000, 60
-_GUARD = 6 * 2**30, 180  # bytes of address space and seconds after which a reader is ended, for the machine's sake
+_GUARD = 6 * 2**30, 180  # bytes of address space and seconds that end a reader, to protect the machine
 
 
 def main(reader: str, name_part: str = "") -> None:
-    """Print what each of the files takes, or of those with this in their names."""
+    """Print the costs of the files whose names contain `name_part`."""
     target = TARGETS[reader]
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch, "valid")
@@ -45,7 +45,7 @@ def main(reader: str, name_part: str = "") -> None:
 
 
 def _forked(call: Callable[[], object]) -> None:
-    """Make a call in a process of its own; fails where that process does."""
+    """Make a call in a child process, and fail if that does."""
     sys.stdout.flush()
     if (process := os.fork()) == 0:
         try:
@@ -63,16 +63,16 @@ def _measure(name: str, target: Target, folder: Path) -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_GUARD[0], _GUARD[0]))
     resource.setrlimit(resource.RLIMIT_CPU, (_GUARD[1], _GUARD[1]))
     size = (folder / target.file).stat().st_size
-    Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
-    before, started = _memory("VmRSS"), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    resident, started = _memory("VmRSS"), time.process_time()
     message = ""
     try:
         target.read(folder)
     except BenchError as error:
         message = str(error)
-    taken: dict[str, Any] = {"name": name, "size": size}
-    taken |= {"bytes": _memory("VmHWM") - before, "seconds": round(time.process_time() - started, 2)}
-    print(json.dumps({**taken, "length": len(message), "message": message[:300]}))
+    costs: dict[str, Any] = {"name": name, "size": size}
+    costs |= {"bytes": _memory("VmHWM") - resident, "seconds": round(time.process_time() - started, 2)}
+    print(json.dumps({**costs, "length": len(message), "message": message[:300]}))
 
 
 def _memory(key: str) -> int:

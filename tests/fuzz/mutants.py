@@ -1,7 +1,7 @@
-"""Damage to valid files: bytes changed, parts cut out, doubled and exchanged, words and values put for others.
+"""Damage to valid files: changed bytes, parts cut out, duplicated and exchanged, replaced words and values.
 
 Everything is drawn from a `random.Random`: hypothesis would take longer to draw a file than any reader to read it, and
-bytes do not shrink to what explains them.
+shrinking bytes explains nothing.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import lru_cache
 from random import Random
 from typing import Any, NamedTuple
 
-# Numbers at the ends of types, names that lead elsewhere, marks of the formats: what readers are known to stumble at.
+# Numbers at the limits of types, paths that lead elsewhere, markers of formats: common causes of failures.
 WORDS = [
     *(b"", b"0", b"-1", b"1e999", b"-0.0", b"1e308", b"NaN", b"nan", b"inf", b"Infinity", b"null", b"true", b"none"),
     *(b"9" * 30, b"9" * 400, b"9" * 5000, b"18446744073709551616", b"4294967295", b"2147483648", b"0x10", b"1_0"),
@@ -30,7 +30,7 @@ WORDS = [
     *(b"cos\nsystem\n", b"c__builtin__\neval\n", b"R", b"\x93", b"fmt ", b"fact", b"LIST", b"RIFF", b"I64", b"F8_E4M3"),
 ]
 
-# What may stand in a document of plain values, each where a reader expects another.
+# Values for documents of plain values, each of which may replace any other.
 VALUES: list[Any] = [
     *(None, True, False, 0, 1, -1, 2**31, 2**63, 2**64, 10**30, 10**400, 0.5, -0.0, 1e-320, 1e308, math.inf, math.nan),
     *(
@@ -77,7 +77,7 @@ def mutant(random: Random, seeds: Sequence[bytes], form: Form | None = None) -> 
 
 
 def _change_value(random: Random, document: list[Any]) -> None:
-    """Put another for a value, takes it away, or doubles it."""
+    """Replace, remove or duplicate a value."""
     places = list(_places(document))
     holder, key = random.choice(places)
     kind = random.choice(("value", "value", "value", "other", "out", "more"))
@@ -95,7 +95,7 @@ def _change_value(random: Random, document: list[Any]) -> None:
 
 
 def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield where values are in lists and tables in one another: what holds each, and its key there."""
+    """Yield the container and the key of every value in nested lists and tables."""
     if isinstance(holder, MutableMapping | MutableSequence):
         for key in holder if isinstance(holder, MutableMapping) else range(len(holder)):
             yield holder, key
@@ -104,7 +104,7 @@ def _places(holder: Any) -> Iterator[tuple[Any, Any]]:
 
 @lru_cache(maxsize=64)
 def _words(content: bytes) -> list[tuple[int, int]]:
-    """Return where words, numbers, and quoted texts are in what is, or as if it were, text."""
+    """Return the spans of words, numbers and quoted texts, in text or in bytes taken as text."""
     return [match.span() for match in re.finditer(rb'"[^"\n]*"|[\w.+-]+', content)]
 
 
@@ -113,7 +113,7 @@ def _changed(random: Random, content: bytes, seeds: Sequence[bytes]) -> bytes:
     if kind == "word" and (spans := _words(content)):
         start, end = random.choice(spans)
         return content[:start] + random.choice(WORDS) + content[end:]
-    # Half of the places are near the beginning, where headers are.
+    # Half of the positions are near the beginning, where headers are.
     at = random.randint(0, min(len(content), random.choice((80, len(content)))))
     end = at + random.choice((1, 4, 30))
     if kind == "cut":

@@ -1,4 +1,4 @@
-"""How the folder of an encoder is read, up to a stream that can take what it reads, and token ids that it can take."""
+"""Readers of an encoder's folder, up to a stream with valid inputs, and valid token ids."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import valid_encoders
 
 
 def encoder(place: Path, name: str) -> None:
-    """Load the encoder in `place`, of which one file is damaged and the others are as they should be.
+    """Load the encoder in `place`, one file of which is damaged.
 
     Args:
-        place: folder of the folder.
-        name: of the valid one.
+        place: Folder that contains the encoder's folder.
+        name: Name of the valid encoder, from which the other files are copied.
     """
     import torch
 
@@ -22,13 +22,13 @@ def encoder(place: Path, name: str) -> None:
 
     stream = load_stream(str(_completed(place, name)))
     assert sum(parameter.numel() for parameter in stream.parameters()) < 10_000
-    made_up = stream.input.random(1, generator=torch.Generator().manual_seed(0))
-    assert made_up.numel() < 2**28
-    assert math.isfinite(float(stream.input.normalize(made_up).double().abs().sum()))
+    batch = stream.input.random(1, generator=torch.Generator().manual_seed(0))
+    assert batch.numel() < 2**28
+    assert math.isfinite(float(stream.input.normalize(batch).double().abs().sum()))
 
 
 def tokenizer(place: Path, name: str) -> None:
-    """Load the tokenizer of an encoder likewise, and not the rest of it, which takes longer."""
+    """Load only the tokenizer of an encoder in the same way, which is faster."""
     from bench.streams import inputs
 
     words = inputs.TextInput(str(_completed(place, name)), length=8)

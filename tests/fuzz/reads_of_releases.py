@@ -1,4 +1,4 @@
-"""How files of a release are read, all the way to their use."""
+"""Readers of a release's files, with a use of their contents."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import valid_files
 
-_SOME = 1000  # samples of a file with a hundred thousand, whose paths are looked at
+_MAX_CHECKED = 1000  # samples of a file whose paths are checked
 
 
 def inside(root: Path, path: Path) -> None:
-    """Fail where a path leads out of a folder, on whatever system."""
+    """Fail if a path leads out of a folder, on any system."""
     assert path.resolve().is_relative_to(root.resolve()), f"{path} leads out of {root}"
     assert "\0" not in str(path) and "\\" not in str(path.relative_to(root)) and ":" not in str(path.relative_to(root))
 
@@ -29,7 +29,7 @@ def ave(folder: Path) -> None:
     for problem in problems:
         assert "Annotations.txt, line " in str(problem) or "trainSet.txt" in str(problem)
     release = Release(folder, "train")
-    for event in release.events[:_SOME]:
+    for event in release.events[:_MAX_CHECKED]:
         assert release.labels(event).shape == (10,)
         inside(folder, release.sound_path(event))
         inside(folder, release.folder / "video_frames" / event.video)
@@ -40,7 +40,7 @@ def avs(folder: Path) -> None:
 
     Release(folder, "train", [])
     release = Release(folder, "train")
-    for video in release.videos[:_SOME]:
+    for video in release.videos[:_MAX_CHECKED]:
         for path in (*release.frame_paths(video), *release.mask_paths(video), release.sound_path(video)):
             inside(folder, path)
 
@@ -50,7 +50,7 @@ def refcoco(folder: Path) -> None:
     from bench.datasets.refcoco import Release
     from bench.errors import DataError
 
-    refer_entries._read.cache_clear()  # it tells files by their times, and these follow one another fast
+    refer_entries._read.cache_clear()  # it identifies files by their times, and these files follow one another too fast
     place = folder / "refcoco"
     for name, valid in (("instances.json", valid_files.instances), ("refs(unc).p", valid_files.refs)):
         if not os.path.lexists(place / name):

@@ -1,4 +1,4 @@
-"""How files are read that other commands or people left: suites, settings, and what is in a results folder."""
+"""Readers of files that other commands or people wrote: suites, settings, and the files of a results folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def safetensors(folder: Path) -> None:
 
 
 def manifest(folder: Path) -> None:
-    """The encoders that it names need not be here: what is missing is told, whatever the names are."""
+    """Read a manifest; its encoders may be missing, and the error must show their names, whatever these are."""
     from bench.saved_adapters.encoders import check_same, locate
     from bench.saved_adapters.manifest import read_manifest
 
@@ -78,7 +78,10 @@ def baseline(folder: Path) -> None:
     from bench.check.table import markdown, terminal
 
     baseline, good = read(folder / "baseline.json"), _good_baseline()
-    if baseline.tasks.keys() >= {"ave"} and baseline.tasks["ave"].methods.keys() >= {"lora", "cola"}:  # as asked first
+    if baseline.tasks.keys() >= {"ave"} and baseline.tasks["ave"].methods.keys() >= {
+        "lora",
+        "cola",
+    }:  # as `bench check` verifies first
         rows = compare(baseline, good, incomparable(baseline, good))
         terminal(rows, show_all=True)
         markdown(rows, [])
@@ -111,7 +114,7 @@ def efficiency(folder: Path) -> None:
 
 
 def claim(folder: Path) -> None:
-    """A claim that cannot be read is nobody's, and says nothing; it is watched for a while all the same."""
+    """Read a claim; an unreadable one has no owner, but is respected for a while."""
     from bench.cli import status
     from bench.execution.claims import Claims
 
@@ -124,7 +127,7 @@ def claim(folder: Path) -> None:
 
 
 def checkpoint(folder: Path) -> None:
-    """One that cannot be read is left aside with a warning."""
+    """Read a checkpoint; an unreadable one is ignored with a warning."""
     from bench.training.checkpoint import Checkpoint
 
     state = Checkpoint(folder / "a.pt", "me").load()
@@ -132,7 +135,7 @@ def checkpoint(folder: Path) -> None:
 
 
 def prepared_array(folder: Path) -> None:
-    """A damaged array, as the manifest says that it should be. What cannot be read is decoded anew, without a word."""
+    """Read a damaged array that matches its manifest; unreadable ones are decoded again, without a message."""
     path = folder / "prepared/image.npy"
     content = path.read_bytes() if path.is_file() else valid_results.arrays()[0]
     (folder / "prepared/label.npy").write_bytes(content)
@@ -141,7 +144,7 @@ def prepared_array(folder: Path) -> None:
 
 
 def prepared_manifest(folder: Path) -> None:
-    """A damaged manifest of arrays that are as they should be."""
+    """Read a damaged manifest of valid arrays."""
     for name in ("prepared/image.npy", "prepared/label.npy", "outside.npy"):
         (folder / name).write_bytes(valid_results.arrays()[0])
     _prepared(folder)

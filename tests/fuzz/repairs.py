@@ -1,4 +1,4 @@
-"""Makes lengths and checksums of damaged files right again, so that what is behind them is reached too."""
+"""Repairs of lengths and checksums in damaged files, so that damage reaches the code behind their checks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import zlib
 
 
 def png(content: bytes) -> bytes:
-    """Return a PNG file with each chunk's checksum as it should be, as far as its lengths can be followed."""
+    """Return a PNG file with correct checksums of its chunks, as far as the lengths can be followed."""
     fixed, at = bytearray(content), 8
     while at + 12 <= len(fixed):
         length = int.from_bytes(fixed[at : at + 4], "big")
@@ -22,13 +22,13 @@ def png(content: bytes) -> bytes:
 
 
 def tensors(content: bytes) -> bytes:
-    """Return a safetensors file whose first number is the length of its header, padded."""
+    """Return a safetensors file with the correct length of its padded header."""
     end = content.rfind(b"}") + 1
     return struct.pack("<Q", max(end - 8, 0)) + content[8:] if end else content
 
 
 def archive(content: bytes) -> bytes:
-    """Return a ZIP archive with the checksum of each of its files as it should be, where the directory can be read."""
+    """Return a ZIP archive with correct checksums of its files, if the directory can be read."""
     fixed = bytearray(content)
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as opened:

@@ -1,4 +1,4 @@
-"""What is fuzzed: for each reader of foreign files some valid ones, and how one is read, all the way to its use."""
+"""The readers of foreign files that are fuzzed: for each, valid files, and a function that reads one and uses it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Target:
     """A reader.
 
     Attributes:
-        name: the test's.
-        file: where the file lies in a folder of its own.
-        valid: makes files that are read without an error.
-        read: reads what lies in the folder, and uses it.
-        repair: makes lengths and checksums right again, so that what is behind them is reached too.
-        form: how a file of plain values is read and written, so that values are exchanged as well as bytes.
-        told: what a message of a file that cannot be read must name; without, the file.
+        name: Name of the test.
+        file: Path of the file within its folder.
+        valid: Returns contents that are read without an error.
+        read: Reads the file in a folder, and uses its contents.
+        repair: Corrects lengths and checksums, so that damage reaches the code behind their checks.
+        form: Parses and writes a file of plain values, so that values are replaced as well as bytes.
+        message_name: What the message of an unreadable file must name; by default the file.
     """
 
     name: str
@@ -47,16 +47,16 @@ class Target:
 
     @property
     def named(self) -> str:
-        """What a message of a file that cannot be read must name."""
+        """What the message of an unreadable file must name."""
         return self.message_name or Path(self.file).name
 
     def damaged(self, random: Random) -> bytes:
-        """Return one of the files after some damage, repaired half of the time where it can be."""
+        """Return a damaged valid file; half of them are repaired, if there is a repair."""
         content = mutant(random, self.seeds, self.form)
         return self.repair(content) if self.repair and random.random() < 0.5 else content
 
     def take(self, folder: Path, content: bytes) -> None:
-        """Read `content` as the file."""
+        """Write `content` to the file, and read it."""
         path = folder / self.file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

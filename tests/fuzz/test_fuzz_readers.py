@@ -24,7 +24,7 @@ ROOM = 2**30  # bytes of address space that reading a damaged file may take beyo
 
 @contextmanager
 def little_memory() -> Iterator[None]:
-    """Whoever refers to more than `ROOM` gets a MemoryError. Where the system has no such limit, nobody is watched."""
+    """Raise a MemoryError in the block if it takes more than `ROOM`, on systems that have such a limit."""
     try:
         import resource
 
@@ -41,7 +41,7 @@ def little_memory() -> Iterator[None]:
 
 
 def check(target: Target, folder: Path, content: bytes) -> None:
-    """Read a damaged file, and looks at what is told of it."""
+    """Read a damaged file, and check the message, the warnings and the time."""
     started = time.perf_counter()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
@@ -64,13 +64,13 @@ def test_valid_files_are_read(name, tmp_path):
 
 @pytest.mark.parametrize("name", TARGETS)
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link to itself", "device"])
-def test_what_is_no_file_is_not_waited_for(name, kind, tmp_path, caplog):
+def test_special_files_do_not_block(name, kind, tmp_path, caplog):
     caplog.set_level(logging.CRITICAL)
     target = TARGETS[name]
     target.take(tmp_path, target.seeds[0])
     path = tmp_path / target.file
     path.unlink(missing_ok=True)
-    path.parent.mkdir(exist_ok=True)  # a claim that is let go of takes its folder along
+    path.parent.mkdir(exist_ok=True)  # a released claim deletes its folder
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "folder":
@@ -86,7 +86,7 @@ def test_what_is_no_file_is_not_waited_for(name, kind, tmp_path, caplog):
 
 @contextmanager
 def at_most(seconds: int) -> Iterator[None]:
-    """Whoever waits longer gets a TimeoutError."""
+    """Raise a TimeoutError in the block if it takes longer."""
 
     def end(*_: object) -> None:
         raise TimeoutError
@@ -102,10 +102,10 @@ def at_most(seconds: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_damaged_files_are_read_or_refused(name, tmp_path, caplog):
-    """On as many files as hypothesis' profile says, and the same each time where it says so."""
+    """The profile of hypothesis sets the number of files, and whether they are always the same."""
     target, profile = TARGETS[name], settings()
     caplog.set_level(logging.CRITICAL)  # thousands of records are left out with a warning each
-    target.take(tmp_path, target.seeds[0])  # what it imports is no part of what it takes
+    target.take(tmp_path, target.seeds[0])  # imports are not counted
     drawn = "" if profile.derandomize else secrets.token_hex(4)
     with little_memory():
         for number in range(profile.max_examples):
@@ -113,5 +113,5 @@ def test_damaged_files_are_read_or_refused(name, tmp_path, caplog):
             try:
                 check(target, tmp_path, content)
             except Exception as error:
-                location = f"file {number} of {profile.max_examples} {drawn}, which lies in {tmp_path}"
+                location = f"file {number} of {profile.max_examples} {drawn}, stored in {tmp_path}"
                 raise AssertionError(f"{location}: {content[:2000]!r}") from error

@@ -13,7 +13,7 @@ from measured import MAX_BYTES, MAX_SECONDS
 from worst_files import WORST
 
 
-@pytest.mark.skipif(settings().max_examples < 1000, reason="minutes, and gigabytes on the disk")
+@pytest.mark.skipif(settings().max_examples < 1000, reason="takes minutes, and gigabytes of disk")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak of memory is read from /proc")
 @pytest.mark.parametrize("reader", sorted({worst.reader for worst in WORST.values()}))
 def test_the_worst_files_take_no_more_than_a_gigabyte_and_a_minute(reader):

@@ -1,4 +1,4 @@
-"""All of the worst files, by name."""
+"""All of the worst files by name."""
 
 import worst_of_encoders
 import worst_of_media
