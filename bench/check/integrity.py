@@ -54,7 +54,7 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
         # Shares of unlike numbers of samples may be equal by chance.
         if split != "val" and values == scores.splits["val"] and sizes.get(split) == sizes.get("val"):
             wrong(f"validation scores are those of {split}", "others", values)
-    first = next(other for other in records if (other.spec.task, other.spec.method) == (task, method))
+    first = next(candidate for candidate in records if (candidate.spec.task, candidate.spec.method) == (task, method))
     if counts(record.parameters) != counts(first.parameters):
         wrong("parameters of all seeds", counts(first.parameters), counts(record.parameters))
     return rows or [

@@ -166,11 +166,11 @@ class _RowScores:
         self.by_seed = {r.spec.seed: score for r in row.records if (score := r.test_score) is not None}
         self._results = results
 
-    def seeds_with(self, *others: _RowScores) -> list[int]:
+    def seeds_with(self, *rows: _RowScores) -> list[int]:
         """Return the seeds that all have."""
         common = set(self.by_seed)
-        for other in others:
-            common &= set(other.by_seed)
+        for row in rows:
+            common &= set(row.by_seed)
         return sorted(common)
 
     def of_samples(self, seeds: Sequence[int]) -> _SampleScores | None:
@@ -270,9 +270,9 @@ def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interv
     pair = _joined([row.of_samples(seeds), base.of_samples(seeds)])
     if pair is None:
         return None
-    (own_SN, base_SN), groups_N = pair
-    difference = stats.resampled_means((own_SN - base_SN)[None], groups_N)
-    return _interval(stats.percentile_interval(difference[:, 0]))
+    (row_SN, base_SN), groups_N = pair
+    gains_RM = stats.resampled_means((row_SN - base_SN)[None], groups_N)
+    return _interval(stats.percentile_interval(gains_RM[:, 0]))
 
 
 def _verdict(gain: Gain) -> Verdict:

@@ -118,7 +118,7 @@ def mean_rank_interval(resampled: Sequence[np.ndarray]) -> list[Bounds]:
         resampled: of each task, the means of all M methods: (`RESAMPLES`, M), as from `resampled_means`.
     """
     mean_RM = np.mean([ranks(each_RM) for each_RM in resampled], axis=0)
-    return [percentile_interval(of_method) for of_method in mean_RM.T]
+    return [percentile_interval(method_ranks) for method_ranks in mean_RM.T]
 
 
 def power(gain: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
