@@ -89,7 +89,7 @@ def run(
     plan, _ = plan_runs(request, root)
     store.check_writable(folder)
     existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
-    done = existing.done
+    done = existing.finished
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(root, device, folder, save_adapters, tuned)
     for record in sweep(todo, folder, options, executor, superseded=existing.superseded):

@@ -107,7 +107,7 @@ def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
     """The records of the runs, in the order of the plan."""
     store.check_writable(args.results)
     existing = look_up(plan, args.results, args.data_root, rerun=not args.resume, retry_failed=True)
-    done = existing.done
+    done = existing.finished
     todo = [spec for spec in plan if spec.id not in done]
     options = RunOptions(args.data_root, args.device)
     sweeping = sweep(todo, args.results, options, args.executor, superseded=existing.superseded)

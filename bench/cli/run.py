@@ -97,7 +97,7 @@ def main(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
         with_adapters=args.save_adapters,
     )
-    done = existing.done
+    done = existing.finished
     todo = [spec for spec in plan if spec.id not in done]
     if not args.quiet:
         _introduce(plan, todo, fits)

@@ -40,8 +40,8 @@ def main(args: argparse.Namespace) -> int:
         print(escape.line(f"{args.results} holds no records"))
     if aside := sum(len(record.file.earlier) + len(record.file.unequal) for record in found):
         print(f"not counted: {aside} other record{'s' * (aside != 1)} of these runs")
-    for claim, silent in claims.all_of(args.results):
-        doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE else ""
+    for claim, silent in claims.read_all(args.results):
+        doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE_AFTER else ""
         where = f"since {claim.started}, by process {claim.pid} of {claim.host}"
         print(escape.line(f"under way: {claim.run}, {where}{doubt}"))
     return 0

@@ -126,8 +126,8 @@ def make_executor(executor: str | Executor = LOCAL, **options: Any) -> Executor:
         UsageError: There is none of that name, or it cannot be used.
         BenchError: It cannot be imported.
     """
-    made = executor_class(executor)(**options) if isinstance(executor, str) else executor
-    if not isinstance(made, Executor) or isinstance(made, type):
+    instance = executor_class(executor)(**options) if isinstance(executor, str) else executor
+    if not isinstance(instance, Executor) or isinstance(instance, type):
         raise UsageError(f"{executor!r} is no executor: pass one of {', '.join(executor_names())}, or an object")
-    made.check()
-    return made
+    instance.check()
+    return instance

@@ -1,4 +1,4 @@
-"""Which runs of a plan are finished: those whose record was made with today's code, encoders and data."""
+"""Which runs of a plan are finished: those whose record was made with the present code, encoders and data."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Existing:
-    """The records that a results folder has of a plan's runs, by id.
+    """The existing records of a plan's runs, by id.
 
     Attributes:
-        done: those that count: their runs are not done again.
-        superseded: those whose runs are done again; None for one that cannot be read.
-        changed: of these what has changed since they were made, where that is why.
+        finished: The records that count; their runs are not repeated.
+        superseded: The records whose runs are repeated; None for a record that cannot be read.
+        changed: What has changed since a superseded record was made, if that is why its run is repeated.
     """
 
-    done: dict[str, Record] = field(default_factory=dict)
+    finished: dict[str, Record] = field(default_factory=dict)
     superseded: dict[str, Record | None] = field(default_factory=dict)
     changed: dict[str, list[str]] = field(default_factory=dict)
 
@@ -47,62 +47,63 @@ def look_up(
     with_adapters: bool = False,
     trials: bool = False,
 ) -> Existing:
-    """Return the records of a plan's runs, and which of them count as finished; warn where something has changed.
+    """Return the existing records of a plan's runs, and warn if code, encoders or data have changed since.
 
     Args:
-        plan: the runs.
-        results: the results folder.
-        data_root: where the data lies; None for the user's cache folder.
-        rerun: count none of them.
-        retry_failed: count none that failed.
-        with_adapters: count only those with a saved adapter, and those that failed.
-        trials: count those of trials too, which were not scored on the test splits.
+        plan: The runs.
+        results: The results folder.
+        data_root: Folder of the data; None for the user's cache folder.
+        rerun: Repeat all runs.
+        retry_failed: Repeat failed runs.
+        with_adapters: Repeat successful runs without a saved adapter.
+        trials: Count records of trials too, which have no test scores.
 
     Raises:
-        BenchError: a record cannot be read, or the data or an encoder is not there or broken.
+        BenchError: A record cannot be read, or the data or an encoder is missing or broken.
     """
     existing = Existing()
-    today = _Today(data_root)
+    present = _Present(data_root)
     for spec in plan:
         try:
             record = store.record_of(results, spec)
         except BenchError as error:
             if not rerun:
                 raise BenchError(
-                    f"{error}; rename it, or do the run again with `bench run --rerun`, which does"
+                    f"{error}; rename the file, or repeat the run with `bench run --rerun`, which renames it"
                 ) from error
             existing.superseded[spec.id] = None
             continue
         if record is None:
             continue
-        changed = [] if rerun else today.changes(spec, record)
+        changed = [] if rerun else present.changes(spec, record)
         if changed:
             existing.changed[spec.id] = changed
         failed = record.outcome == "failed"
         no_adapter = not failed and not (record.adapter and (results / record.adapter).is_dir())
         unscored = record.is_trial and not trials
-        again = rerun or changed or unscored or (retry_failed and failed) or (with_adapters and no_adapter)
-        if again:
+        if rerun or changed or unscored or (retry_failed and failed) or (with_adapters and no_adapter):
             existing.superseded[spec.id] = record
         else:
-            existing.done[spec.id] = record
+            existing.finished[spec.id] = record
     for reason, count in Counter(reason for reasons in existing.changed.values() for reason in reasons).items():
         runs = "1 run is" if count == 1 else f"{count} runs are"
-        _log.warning("%s done again, since %s has changed; the earlier records stay", runs, reason)
+        _log.warning("%s repeated, since %s has changed; the earlier records are kept", runs, reason)
     return existing
 
 
-class _Today:
-    """Today's code, encoders and data; each is looked at once for all runs that share it."""
+class _Present:
+    """The present code, encoders and data, each read once for all runs that share it."""
 
     def __init__(self, data_root: Path | None) -> None:
         self._data_root = data_root
-        self._known: dict[str, object] = {}
+        self._cache: dict[str, object] = {}
 
     def changes(self, spec: Spec, record: Record) -> list[str]:
-        """Return what is no longer as a record says, in words; nothing where it does not say."""
+        """Return what differs from a record, in words; nothing is assumed of what the record does not contain."""
         reasons = provenance.differences(record.provenance, self._provenance(spec))
-        if record.data and (record.data.splits or spec.data["source"] == "generated"):  # older ones have names alone
+        if record.data and (
+            record.data.splits or spec.data["source"] == "generated"
+        ):  # older records of official data have only file names
             contents = self._contents(spec)
             if contents and contents.fingerprint != record.data.fingerprint:
                 reasons.append("the data")
@@ -110,15 +111,15 @@ class _Today:
 
     def _provenance(self, spec: Spec) -> provenance.Provenance:
         key = json.dumps([spec.method, spec.task, spec.streams], sort_keys=True)
-        if key not in self._known:
-            self._known[key] = provenance.provenance_of(spec)
-        return self._known[key]  # type: ignore[return-value]
+        if key not in self._cache:
+            self._cache[key] = provenance.provenance_of(spec)
+        return self._cache[key]  # type: ignore[return-value]
 
     def _contents(self, spec: Spec) -> Contents | None:
-        from bench.data import release  # brings numpy, which a plan without any record does not need
+        from bench.data import release  # imports numpy, which a plan without any record does not need
 
         key = json.dumps([spec.task, spec.task_settings, spec.data], sort_keys=True)
-        if key not in self._known:
+        if key not in self._cache:
             task = task_of(spec)
-            self._known[key] = release.present_contents(task, spec.data, self._data_root)
-        return self._known[key]  # type: ignore[return-value]
+            self._cache[key] = release.present_contents(task, spec.data, self._data_root)
+        return self._cache[key]  # type: ignore[return-value]

@@ -17,7 +17,7 @@ from bench.text.quantities import jobs
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """Executor on this machine.
+    """This machine (the default): one run at a time, or several in worker processes with --jobs.
 
     Attributes:
         jobs: Number of runs at a time. A single one is done in this process unless it has a time or memory limit,

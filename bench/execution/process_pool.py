@@ -245,8 +245,12 @@ def _resident_memory(pid: int | None) -> int:
 
 def _lost(spec: Spec, started: str, exit_code: int) -> Record:
     """Return the record of a run whose process died."""
-    how = f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
-    reason = f"its worker process ended {how}; where memory was short, fewer --jobs need less"
+    ending = (
+        f"by signal {-exit_code}, {signal.strsignal(-exit_code)}" if exit_code < 0 else f"with exit code {exit_code}"
+    )
+    reason = f"its worker process ended {ending}; if memory ran short, use fewer --jobs"
     if exit_code == -signal.SIGKILL:  # how a kernel or a container takes memory back
-        reason = f"out of memory, as it seems: its worker process ended {how}; fewer --jobs need less, and {NEEDS_LESS}"
+        reason = (
+            f"out of memory, as it seems: its worker process ended {ending}; fewer --jobs need less, and {NEEDS_LESS}"
+        )
     return replace(Record.failed(spec, started, reason), finished=schema.now())

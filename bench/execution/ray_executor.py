@@ -18,7 +18,7 @@ from bench.config.spec import Spec
 from bench.errors import BenchError, Terminated
 from bench.execution import process_pool
 from bench.execution.process_pool import Execute
-from bench.execution.ray_resources import Cluster, check_installed, check_places, need_of, places
+from bench.execution.ray_resources import Cluster, check_installed, check_places, places, resources_of
 from bench.progress import set_quiet
 from bench.records import schema
 from bench.records.schema import Record
@@ -35,7 +35,10 @@ _GRACE_PERIOD = 10.0  # seconds between asking a run to end and killing its proc
 
 @dataclass(frozen=True)
 class RayExecutor(Cluster):
-    """Executor on a Ray cluster; see `bench.execution.ray_resources.Cluster` for the attributes."""
+    """A Ray cluster: each run is a Ray task with the CPUs, GPUs and memory it needs. Requires Ray.
+
+    `bench.execution.ray_resources.Cluster` describes the attributes.
+    """
 
     def check(self) -> None:
         """Check that Ray is installed.
@@ -86,20 +89,20 @@ def run_all(
     process_pool.make_data(specs, options)
     ahead = [first]
     with _connected(cluster.address) as ray:
-        need = need_of(cluster, options, specs, ray.nodes())
-        check_places(need, cluster, ray.nodes())
-        begin = _remote(ray, need, options)
-        in_flight: dict[Any, tuple[Spec, str]] = {}  # and since when, by the reference to what comes of them
+        resources = resources_of(cluster, options, specs, ray.nodes())
+        check_places(resources, cluster, ray.nodes())
+        begin = _remote(ray, resources, options)
+        in_flight: dict[Any, tuple[Spec, str]] = {}  # runs and their starts, by the references to their results
         error: BenchError | None = None
-        more, most = True, 0
+        ready, capacity = True, 0  # whether `take` may have a run; runs that may be in flight
         try:
-            while more or in_flight:
-                most = sum(places(node, need) for node in ray.nodes()) + _QUEUED
-                while more and len(in_flight) < most:
+            while ready or in_flight:
+                capacity = sum(places(node, resources) for node in ray.nodes()) + _QUEUED
+                while ready and len(in_flight) < capacity:
                     if spec := ahead.pop() if ahead else take():
                         in_flight[begin(spec)] = spec, schema.now()
                     else:
-                        more = False
+                        ready = False
                 answered = ray.wait([*in_flight], timeout=_POLL_INTERVAL)[0] if in_flight else []
                 for reference in answered:
                     answer = _answer(ray, reference, *in_flight.pop(reference))
@@ -107,14 +110,15 @@ def run_all(
                         yield answer
                     else:
                         error = error or answer
-                more = not error and bool(more or answered)  # what others did when last asked may be there by now
+                ready = not error and bool(ready or answered)  # other commands may have released runs in the meantime
         except (Terminated, SystemError) as raised:
-            asked = raised if isinstance(raised, Terminated) else raised.__cause__  # as Ray wraps what handlers raise
-            if not isinstance(asked, Terminated):
+            terminated = raised if isinstance(raised, Terminated) else raised.__cause__  # Ray wraps what handlers raise
+            if not isinstance(terminated, Terminated):
                 raise
-            for spec, started in [*in_flight.values()][: max(0, most - _QUEUED)]:  # the latest wait for a place
-                yield replace(Record.failed(spec, started, f"{schema.STOPPED}{asked}"), finished=schema.now())
-            raise asked from None
+            running = max(0, capacity - _QUEUED)  # the last ones submitted wait for resources
+            for spec, started in [*in_flight.values()][:running]:
+                yield replace(Record.failed(spec, started, f"{schema.STOPPED}{terminated}"), finished=schema.now())
+            raise terminated from None
         finally:
             _cancel(ray, [*in_flight])
     if error:
@@ -125,7 +129,7 @@ def run_all(
 def _connected(address: str) -> Generator[Any]:
     """Yield Ray, connected to a cluster; an existing connection is used, and stays open."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # a run without a GPU is told so by its options
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # its options say whether a run has a GPU
     os.environ.setdefault("RAY_task_oom_retries", str(_RETRIES))  # without end by default
     import ray
 
@@ -149,9 +153,9 @@ def _connected(address: str) -> Generator[Any]:
         ray.shutdown()
 
 
-def _remote(ray: Any, need: Mapping[str, float], options: RunOptions) -> Callable[[Spec], Any]:
+def _remote(ray: Any, resources: Mapping[str, float], options: RunOptions) -> Callable[[Spec], Any]:
     """Return a function that submits a run to the cluster, and returns the reference to its result."""
-    device = options.device if need.get("GPU") else "cpu"
+    device = options.device if resources.get("GPU") else "cpu"
     remote_options = replace(  # nodes have other working folders
         options,
         device=device,
@@ -160,24 +164,24 @@ def _remote(ray: Any, need: Mapping[str, float], options: RunOptions) -> Callabl
     )
     level = logging.getLogger("bench").level
     task = ray.remote(_run).options(
-        num_cpus=need.get("CPU", 0),
-        num_gpus=need.get("GPU", 0),
-        memory=need.get("memory"),
+        num_cpus=resources.get("CPU", 0),
+        num_gpus=resources.get("GPU", 0),
+        memory=resources.get("memory"),
         max_retries=_RETRIES,
         scheduling_strategy="SPREAD",
     )
-    return lambda spec: task.remote(spec, remote_options, need, process_pool.execute_run, level, str(Path.cwd()))
+    return lambda spec: task.remote(spec, remote_options, resources, process_pool.execute_run, level, str(Path.cwd()))
 
 
 def _run(
-    spec: Spec, options: RunOptions, need: Mapping[str, float], execute: Execute, level: int, folder: str
+    spec: Spec, options: RunOptions, resources: Mapping[str, float], execute: Execute, level: int, folder: str
 ) -> Record | BenchError:
     """Do a run in a process of a node. An exception of `execute` is returned as an error, or as a failed record.
 
     Args:
         spec: The run.
         options: Options that do not affect its result.
-        need: The resources of the node that it takes.
+        resources: The resources of the node that it takes.
         execute: Does the run.
         level: The log level.
         folder: The command's working folder, which Ray puts before the packages (see `bench.__main__`).
@@ -188,13 +192,13 @@ def _run(
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
     set_quiet(True)
-    threads = max(1, int(need["CPU"]))
+    threads = max(1, int(resources["CPU"]))
     cpus.limit_to(threads)
     started = schema.now()
     try:
         if options.limits:
-            once = iter([spec])
-            record = next(process_pool.run_all(lambda: next(once, None), options, 1, [spec]))
+            remaining = iter([spec])
+            record = next(process_pool.run_all(lambda: next(remaining, None), options, 1, [spec]))
         else:
             record = execute(spec, options, threads)
     except BenchError as error:
@@ -204,8 +208,8 @@ def _run(
         return replace(failed, traceback=traceback.format_exc(), finished=schema.now())
     if record.environment is None:
         return record
-    here = ray.get_runtime_context().get_node_id()
-    neighbours = sum(places(node, need) for node in ray.nodes() if node["NodeID"] == here)
+    node_id = ray.get_runtime_context().get_node_id()
+    neighbours = sum(places(node, resources) for node in ray.nodes() if node["NodeID"] == node_id)
     return replace(record, environment=replace(record.environment, jobs=max(1, neighbours)))
 
 
@@ -219,8 +223,8 @@ def _answer(ray: Any, reference: Any, spec: Spec, started: str) -> Record | Benc
             "The same version of crossmodal-bench must be installed on all of them"
         )
     except ray.exceptions.RayError as error:
-        why = str(error).strip().partition("\n")[0] or type(error).__name__
-        reason = f"its worker on the Ray cluster was lost, after {_RETRIES} retries: {why}"
+        message = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = f"its worker on the Ray cluster was lost, after {_RETRIES} retries: {message}"
         return replace(Record.failed(spec, started, reason), finished=schema.now())
 
 

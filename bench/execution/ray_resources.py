@@ -68,53 +68,53 @@ def check_installed() -> None:
         raise UsageError('Ray is not installed: pip install "ray[client]"')
 
 
-def need_of(
+def resources_of(
     cluster: Cluster, options: RunOptions, specs: Sequence[Spec], nodes: Sequence[Mapping[str, Any]]
 ) -> dict[str, float]:
     """Return the resources of a run by Ray's names, without those that it does not need."""
     gpus = cluster.gpus
     if gpus is None:
-        there = any(node["Alive"] and node["Resources"].get("GPU") for node in nodes)
-        gpus = float(options.device == "cuda" or (options.device == "auto" and there))
+        has_gpus = any(node["Alive"] and node["Resources"].get("GPU") for node in nodes)
+        gpus = float(options.device == "cuda" or (options.device == "auto" and has_gpus))
     if options.device == "cuda" and not gpus:
         raise UsageError("--device cuda and --gpus-per-run 0: a run without a GPU needs --device cpu")
     memory = cluster.memory or options.memory_limit
     if memory is None and not gpus and options.results:
         memory = profiled_memory(specs, options.results)
-    need = {"CPU": float(cluster.cpus), "GPU": gpus, "memory": float(memory or 0)}
-    return {name: amount for name, amount in need.items() if amount}
+    resources = {"CPU": float(cluster.cpus), "GPU": gpus, "memory": float(memory or 0)}
+    return {name: amount for name, amount in resources.items() if amount}
 
 
 def profiled_memory(specs: Sequence[Spec], results: Path) -> int | None:
     """Return the bytes that the largest run takes on a CPU, from efficiency records; None without any."""
     from bench.profiling.record import read_all
 
-    wanted = {replace(spec, seed=0).id: spec for spec in specs}
-    found = []
+    specs_by_id = {replace(spec, seed=0).id: spec for spec in specs}
+    sizes = []
     for measured in read_all(results):
-        spec = wanted.get(replace(measured.spec, seed=0).id)
+        spec = specs_by_id.get(replace(measured.spec, seed=0).id)
         if spec and measured.environment.device == "cpu":
             batch = spec.recipe.get("micro_batch") or spec.recipe["batch_size"]
-            found.append(
+            sizes.append(
                 measured.memory.resident + measured.memory.step * batch / measured.batch_size + _PROCESS_MEMORY
             )
-    return int(max(found)) if found else None
+    return int(max(sizes)) if sizes else None
 
 
-def places(node: Mapping[str, Any], need: Mapping[str, float]) -> int:
+def places(node: Mapping[str, Any], resources: Mapping[str, float]) -> int:
     """Return the number of runs that a node has resources for."""
     if not node["Alive"]:
         return 0
-    return min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in need.items())
+    return min(int(node["Resources"].get(name, 0) / amount + 1e-6) for name, amount in resources.items())
 
 
-def check_places(need: Mapping[str, float], cluster: Cluster, nodes: Sequence[Mapping[str, Any]]) -> None:
+def check_places(resources: Mapping[str, float], cluster: Cluster, nodes: Sequence[Mapping[str, Any]]) -> None:
     """Report that no node has the resources of a run: an error for a local cluster, a warning for one that may grow."""
-    if any(places(node, need) for node in nodes):
+    if any(places(node, resources) for node in nodes):
         return
-    resources = ", ".join(f"{name} {amount:g}" for name, amount in need.items())
+    amounts = ", ".join(f"{name} {amount:g}" for name, amount in resources.items())
     if cluster.address == "local":
         raise UsageError(
-            f"this machine does not have the resources of a run ({resources}): --cpus-per-run, --gpus-per-run, ..."
+            f"this machine does not have the resources of a run ({amounts}): --cpus-per-run, --gpus-per-run, ..."
         )
-    _log.warning("no node of the Ray cluster has the resources of a run (%s): waiting for one that does", resources)
+    _log.warning("no node of the Ray cluster has the resources of a run (%s): waiting for one that does", amounts)

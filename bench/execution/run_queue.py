@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.config.spec import Spec
 from bench.errors import BenchError
-from bench.execution.claims import STALE, Claims
+from bench.execution.claims import STALE_AFTER, Claims
 from bench.records import store
 from bench.records.schema import Record, dumps
 
@@ -66,7 +66,7 @@ class Waiting:
     def announce(self) -> None:
         """Log, once for each run, which command this one is waiting for."""
         for spec in self.specs:
-            claim = self._claims.other(spec)
+            claim = self._claims.claim_on(spec)
             if claim is None or (spec.id, claim.token) in self._announced:
                 continue
             self._announced.add((spec.id, claim.token))
@@ -75,7 +75,8 @@ class Waiting:
             else:
                 reason = "its claim cannot be read"
             _log.warning(
-                "waiting for %s: %s; it is taken over after %.0f s without a sign of life", spec.label, reason, STALE
+                "waiting for %s: %s; it is taken over after %.0f s without a sign of life",
+                *(spec.label, reason, STALE_AFTER),
             )
 
     def elsewhere(self) -> list[Record]:

@@ -42,25 +42,25 @@ _log = logging.getLogger(__name__)
 
 @denormals_flushed()
 def execute(spec: Spec, options: RunOptions) -> schema.Record:
-    """Does one run and returns its record, also where it failed.
+    """Do one run and return its record, also if it failed.
 
     Raises:
-        UsageError: the release or the device is not there; this ends every run alike.
+        UsageError: The release or the device is missing, which every run needs.
     """
     started = schema.now()
     _, _, recipe = build_parts(spec)
     accelerator = make_accelerator(options.device, recipe)
-    here = environment(device_name(accelerator.device), torch.get_num_threads(), accelerator.mixed_precision)
-    here = replace(here, processes=distributed.count())
-    blank = replace(schema.Record.failed(spec, started, environment=here), provenance=provenance_of(spec))
+    machine = environment(device_name(accelerator.device), torch.get_num_threads(), accelerator.mixed_precision)
+    machine = replace(machine, processes=distributed.count())
+    blank = replace(schema.Record.failed(spec, started, environment=machine), provenance=provenance_of(spec))
     failed: schema.Record | None = None
-    told = Tracking(options.track, spec, options.results, here)
+    trackers = Tracking(options.track, spec, options.results, machine)
     try:
         start = time.perf_counter()
         setup = set_up(spec, options)
         checkpoint = _checkpoint(spec, setup, options) if options.results else None
-        do = _validate if options.validate_only else measure
-        measured, scores_of_samples = do(spec, setup, start, checkpoint, told.epoch)
+        train_and_score = _train_and_validate if options.validate_only else measure
+        measured, scores_of_samples = train_and_score(spec, setup, start, checkpoint, trackers.epoch)
         _check_finite(measured["scores"])
     except UsageError:
         raise
@@ -74,32 +74,32 @@ def execute(spec: Spec, options: RunOptions) -> schema.Record:
             finished=schema.now(),
         )
     if failed:
-        told.end(None)
+        trackers.end(None)
         setup = checkpoint = None  # type: ignore[assignment]  # so that the next run has the memory
         release_memory()
         return failed
     record = replace(blank, status="ok", finished=schema.now(), **measured)
     try:
         with held_back():
-            told.end(record.scores)
+            trackers.end(record.scores)
             if options.results and setup.accelerator.is_main_process:
-                with suppress(ClaimLostError):  # the sweep says so
+                with suppress(ClaimLostError):  # which the sweep reports
                     record = _save_results(record, scores_of_samples, setup, options)
-    except (KeyboardInterrupt, Terminated) as asked:
-        setattr(asked, MEASURED, record)  # it is not lost to the signal
+    except (KeyboardInterrupt, Terminated) as signal:
+        setattr(signal, MEASURED, record)  # so that the signal does not lose it
         raise
     return record
 
 
 def _check_finite(scores: schema.Scores) -> None:
-    """Checks the scores that pick the epoch and rank the method.
+    """Check the scores by which the epoch is chosen and the method ranked.
 
     Raises:
-        DivergedError: one is not finite, or larger than any metric is.
+        DivergedError: A score is not finite, or larger than any metric can be.
     """
     metric, validation = scores.metric, scores.validation[scores.best_epoch - 1].scores
-    for split, of_split in (("validation", validation), ("test", scores.test)):
-        score = of_split.get(metric, 0.0)
+    for split, split_scores in (("validation", validation), ("test", scores.test)):
+        score = split_scores.get(metric, 0.0)
         if not math.isfinite(score):
             raise DivergedError(f"the {metric} of the {split} split is {score}, not a finite number")
         if abs(score) > MAX_SCORE:
@@ -107,24 +107,24 @@ def _check_finite(scores: schema.Scores) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """Why a run failed, in words."""
+    """Return why a run failed, in words."""
     if memory_errors.ran_out(error):
         return memory_errors.reason(error)
     return str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
 
 
 def _checkpoint(spec: Spec, setup: Setup, options: RunOptions) -> Checkpoint:
-    """Where the run's state is kept. `bench.execution.sweep` removes it when the record is written."""
+    """Return the checkpoint of a run. `bench.execution.sweep` deletes its file once the record is written."""
     assert options.results
     classes = [type(setup.task), type(setup.method)]
     precision = setup.accelerator.mixed_precision
-    made = fingerprint(classes, setup.data.checksums, provenance_of(spec), precision, package_versions())
-    place = store.checkpoint(options.results, spec)
-    return Checkpoint(place, made, store.checksum_of_finished(options.results, spec), _guard(spec, options))
+    origin = fingerprint(classes, setup.data.checksums, provenance_of(spec), precision, package_versions())
+    path = store.checkpoint(options.results, spec)
+    return Checkpoint(path, origin, store.checksum_of_finished(options.results, spec), _guard(spec, options))
 
 
 def _guard(spec: Spec, options: RunOptions) -> Guard:
-    """What all that is written for a run goes through: see `bench.execution.claims`."""
+    """Return the context in which a run's files are written; see `bench.execution.claims`."""
     if options.results is None or options.claimed_by is None:
         return nullcontext
     return holder(options.results, spec, options.claimed_by).writing
@@ -133,10 +133,10 @@ def _guard(spec: Spec, options: RunOptions) -> Guard:
 def _save_results(
     record: schema.Record, scores_of_samples: sample_scores.SampleScores, setup: Setup, options: RunOptions
 ) -> schema.Record:
-    """Save what belongs to a record besides itself; what cannot be saved is warned of, and hides nothing else.
+    """Save the files that accompany a record. One that cannot be saved is reported, and the others are saved.
 
     Raises:
-        ClaimLostError: another command does the run by now, and saves these.
+        ClaimLostError: Another command does the run by now, and saves these files.
     """
     spec, results = record.spec, options.results
     assert results
@@ -146,8 +146,8 @@ def _save_results(
 
     def save_predictions() -> None:
         split = setup.data.datasets[setup.task.test_splits[0]]
-        found = predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
-        predictions.save(found, results, spec, guard)
+        predicted = predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
+        predictions.save(predicted, results, spec, guard)
 
     def save_adapter() -> None:
         save_load.save(results / folder, with_adapter, setup.model, setup.method, guard)
@@ -156,7 +156,7 @@ def _save_results(
         with guard():
             store.set_aside(results, spec, record)
 
-    # Without its success the others would take the place of what belongs to the earlier record.
+    # If this fails, nothing else is saved, since it would overwrite the earlier record's files.
     if not _succeeds("the earlier record", spec, set_aside):
         return record
     _succeeds(
@@ -166,14 +166,14 @@ def _save_results(
     return with_adapter if options.save_adapters and _succeeds("the adapter", spec, save_adapter) else record
 
 
-def _succeeds(what: str, spec: Spec, save: Callable[[], object]) -> bool:
+def _succeeds(content: str, spec: Spec, save: Callable[[], object]) -> bool:
     try:
         save()
     except ClaimLostError:
         raise
-    except Exception as error:  # of whatever kind: safetensors and PEFT have their own
+    except Exception as error:  # safetensors and PEFT have exceptions of their own
         _log.debug("%s", spec.label, exc_info=True)
-        _log.error("%s of %s cannot be saved: %s", what, spec.label, error)
+        _log.error("%s of %s cannot be saved: %s", content, spec.label, error)
         return False
     return True
 
@@ -181,31 +181,34 @@ def _succeeds(what: str, spec: Spec, save: Callable[[], object]) -> bool:
 def measure(
     spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, callback: EpochCallback = no_callback
 ) -> tuple[dict[str, Any], sample_scores.SampleScores]:
-    """Trains and scores; returns the parts of the record, and what each test sample scored.
+    """Train and score a run.
 
     Args:
-        spec: the run.
-        setup: what it stands for.
-        start: when the run began, by the performance counter.
-        checkpoint: where training keeps its state; None to keep none.
-        callback: is called with each epoch's validation and learning rates.
+        spec: The run.
+        setup: The run's model, data and recipe.
+        start: When the run began, by the performance counter.
+        checkpoint: The file to which training saves its state; None to save none.
+        callback: Called with each epoch's validation and learning rates.
+
+    Returns:
+        The fields of the record, and the scores of each test sample.
     """
     task, data, model, recipe, accelerator = setup.task, setup.data, setup.model, setup.recipe, setup.accelerator
     peaks = {phase: Peak(accelerator.device) for phase in ("train", "score")}
     with peaks["train"].watching():
         trained = _train(spec, setup, checkpoint, callback, peaks["train"])
-    began = time.perf_counter()
+    scoring_start = time.perf_counter()
     with peaks["score"].watching():
         scored = [
             score(model, task, data.datasets[split], recipe, accelerator, f"scoring {spec.label} {split}")
             for split in task.test_splits
         ]
-    took = time.perf_counter() - began
-    again, _ = score(model, task, data.datasets["val"], recipe, accelerator)
-    unmerged, merged = _speeds(setup)
+    scoring_seconds = time.perf_counter() - scoring_start
+    rescored, _ = score(model, task, data.datasets["val"], recipe, accelerator)
+    unmerged, merged = _inference_rates(setup)
     by_split = {split: measured for split, (measured, _) in zip(task.test_splits, scored, strict=True)}
-    of_samples = {
-        split: _of_samples(task.per_sample(measured), getattr(data.samples[split], "groups", None))
+    scores_of_samples = {
+        split: _scores_of_samples(task.per_sample(measured), getattr(data.samples[split], "groups", None))
         for split, measured in by_split.items()
     }
     scores = schema.Scores(
@@ -216,30 +219,30 @@ def measure(
         test_samples=sum(data.counts[split] for split in task.test_splits),
         floors=dict(data.floors),
         splits={"val": trained.best} | {split: task.summarize(measured) for split, measured in by_split.items()},
-        repeated=max_abs_difference(trained.validation, again),
+        repeated=max_abs_difference(trained.validation, rescored),
     )
     rate = statistics.fmean(rate for _, rate in scored)
     return {
         "scores": scores,
         "memory": schema.Memory(peaks["train"].kind, peaks["train"].bytes, peaks["score"].bytes),
         "throughput": schema.Throughput(trained.throughput, rate, unmerged, merged),
-        **_parts(spec, setup, trained, took, start),
-    }, of_samples
+        **_common_fields(spec, setup, trained, scoring_seconds, start),
+    }, scores_of_samples
 
 
-def _validate(
+def _train_and_validate(
     spec: Spec, setup: Setup, start: float, checkpoint: Checkpoint | None = None, callback: EpochCallback = no_callback
 ) -> tuple[dict[str, Any], sample_scores.SampleScores]:
-    """What a trial of `bench tune` needs, as `measure` returns it: trains, and looks at no test split."""
+    """Train for a trial of `bench tune`, which scores no test split; return the same as `measure`."""
     trained = _train(spec, setup, checkpoint, callback)
     scores = schema.Scores(
         setup.task.metric, trained.curve, trained.best_epoch, {}, 0, {}, splits={"val": trained.best}
     )
-    return {"scores": scores, **_parts(spec, setup, trained, 0.0, start)}, {}
+    return {"scores": scores, **_common_fields(spec, setup, trained, 0.0, start)}, {}
 
 
-def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: float) -> dict[str, Any]:
-    """The parts of a record that every run has which was trained; `scoring` took so many seconds."""
+def _common_fields(spec: Spec, setup: Setup, trained: Trained, scoring_seconds: float, start: float) -> dict[str, Any]:
+    """Return the fields that the record of every trained run has."""
     return {
         "parameters": replace(
             setup.parameters, active=setup.method.active_parameters(), no_gradient=trained.no_gradient
@@ -248,7 +251,7 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
             data=setup.seconds["data"],
             model=setup.seconds["model"],
             train=trained.seconds,
-            score=scoring,
+            score=scoring_seconds,
             total=time.perf_counter() - start + trained.seconds_before,
             resumed=trained.resumed,
             epochs=trained.ends,
@@ -266,13 +269,13 @@ def _parts(spec: Spec, setup: Setup, trained: Trained, scoring: float, start: fl
 def _train(
     spec: Spec, setup: Setup, checkpoint: Checkpoint | None, callback: EpochCallback, peak: Peak | None = None
 ) -> Trained:
-    seen = {split: setup.data.datasets[split] for split in ("train", "val")}  # the test split is out of its reach
+    datasets = {split: setup.data.datasets[split] for split in ("train", "val")}  # training must not see the test split
     return train(
         setup.model,
         setup.method,
         setup.task,
         setup.recipe,
-        seen,
+        datasets,
         setup.accelerator,
         seed=spec.seed,
         label=spec.label,
@@ -282,17 +285,17 @@ def _train(
     )
 
 
-def _of_samples(scores: Mapping[str, Tensor], groups: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """What every sample of a split scored, and the numbers of their groups, where the task has any."""
-    found = {name: values.numpy() for name, values in scores.items()}
-    if groups is not None and all(len(values) == len(groups) for values in found.values()):
-        found[sample_scores.GROUP] = np.unique(groups, return_inverse=True)[1]
-    return found
+def _scores_of_samples(scores: Mapping[str, Tensor], groups: Sequence[str] | None) -> dict[str, np.ndarray]:
+    """Return the scores of each sample of a split, and the samples' group numbers if the task has groups."""
+    arrays = {name: values.numpy() for name, values in scores.items()}
+    if groups is not None and all(len(values) == len(groups) for values in arrays.values()):
+        arrays[sample_scores.GROUP] = np.unique(groups, return_inverse=True)[1]
+    return arrays
 
 
-def _speeds(setup: Setup) -> tuple[float, float | None]:
-    """Scored samples a second before and after merging, by turns; None for the latter where nothing merges."""
-    speeds: dict[bool, list[float]] = {False: [], True: []}
+def _inference_rates(setup: Setup) -> tuple[float, float | None]:
+    """Return samples scored per second unmerged and merged, measured in turns; None for merged if nothing merges."""
+    rates: dict[bool, list[float]] = {False: [], True: []}
     for merge in (False, True) * 2:
         if merge and not setup.method.merge():
             continue
@@ -301,5 +304,5 @@ def _speeds(setup: Setup) -> tuple[float, float | None]:
             rate = speed(setup.model, split, setup.recipe, setup.accelerator)
         finally:
             setup.method.unmerge()
-        speeds[merge].append(rate)
-    return statistics.fmean(speeds[False]), statistics.fmean(speeds[True]) if speeds[True] else None
+        rates[merge].append(rate)
+    return statistics.fmean(rates[False]), statistics.fmean(rates[True]) if rates[True] else None

@@ -68,33 +68,33 @@ class Tracking:
     ) -> None:
         self._spec, self._environment = spec, environment
         self._folder = (results or Path()).absolute() / FOLDER
-        self._waiting = [*trackers] if results and distributed.is_main() else []
+        self._unstarted = [*trackers] if results and distributed.is_main() else []
         self._open: dict[str, GeneralTracker] = {}
 
     def epoch(self, entry: schema.Epoch, rates: Mapping[str, float]) -> None:
         """Log an epoch: its loss, validation scores, and the learning rates of its last step by part."""
         self._start()
         scores = {f"val/{name}": score for name, score in entry.scores.items()}
-        of_parts = {f"learning_rate/{part}": rate for part, rate in rates.items()}
-        self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **of_parts}, entry.step)
+        learning_rates = {f"learning_rate/{part}": rate for part, rate in rates.items()}
+        self._log({"epoch": entry.epoch, "train/loss": entry.train_loss, **scores, **learning_rates}, entry.step)
 
     def end(self, scores: schema.Scores | None) -> None:
         """Log the test scores, unless the run failed, and close the trackers."""
         if scores and scores.test:
             self._log({f"test/{name}": score for name, score in scores.test.items()}, scores.validation[-1].step)
         for name, tracker in [*self._open.items()]:
-            with self._going_on(name):
+            with self._dropped_if_failing(name):
                 tracker.finish()
         self._open.clear()
 
     def _start(self) -> None:
-        for name in self._waiting:
-            with self._going_on(name):
+        for name in self._unstarted:
+            with self._dropped_if_failing(name):
                 tracker = _make(name, schema.stem(self._spec), self._folder)
                 tracker.start()
                 self._open[name] = tracker
                 tracker.store_init_configuration(self._configuration())
-        self._waiting = []
+        self._unstarted = []
 
     def _configuration(self) -> dict[str, str]:
         spec = {**asdict(self._spec), "recipe": complete(self._spec.recipe)}
@@ -102,14 +102,14 @@ class Tracking:
 
     def _log(self, values: Mapping[str, float], step: int) -> None:
         for name, tracker in [*self._open.items()]:
-            with self._going_on(name):
+            with self._dropped_if_failing(name):
                 tracker.log(dict(values), step=step)
 
     @contextmanager
-    def _going_on(self, name: str) -> Iterator[None]:
+    def _dropped_if_failing(self, name: str) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # every tracker has its own kinds
+        except Exception as error:  # each tracker has exceptions of its own
             self._open.pop(name, None)
             _log.warning("%s: no longer logged to %s: %s: %s", self._spec.label, name, type(error).__name__, error)
 
@@ -122,23 +122,23 @@ def _make(name: str, run: str, folder: Path) -> GeneralTracker:
     os.environ.setdefault("WANDB_MODE", "offline")
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
     os.environ.setdefault("TRACKIO_DIR", str(folder / "trackio"))
-    how: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
+    arguments: dict[str, Callable[[], tuple[str, dict[str, Any]]]] = {
         "tensorboard": lambda: (run, {"logging_dir": folder / name}),
         "wandb": lambda: (PROJECT, {"name": run, "dir": str(folder)}),
         "mlflow": lambda: (PROJECT, {"run_name": run, "logging_dir": (folder / name).as_uri()}),
         "trackio": lambda: (PROJECT, {"name": run}),
     }
-    first, named = how[name]()
-    return LOGGER_TYPE_TO_CLASS[name](first, **named)
+    run_name, options = arguments[name]()
+    return LOGGER_TYPE_TO_CLASS[name](run_name, **options)
 
 
-def _flat(values: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     """Return the values of nested mappings as text by dotted keys: not every tracker takes other values."""
     flat: dict[str, str] = {}
     for key, value in values.items():
         flat |= (
-            _flat(value, f"{above}{key}.")
+            _flat(value, f"{prefix}{key}.")
             if isinstance(value, Mapping)
-            else {escape.line(f"{above}{key}"): escape.line(str(value))}
+            else {escape.line(f"{prefix}{key}"): escape.line(str(value))}
         )
     return flat

@@ -192,7 +192,7 @@ def tune(
     for _ in range(trials):
         runs = [spec for search in running for spec in search.ask()]
         existing = look_up(runs, results, options.data_root, trials=True)
-        records_by_id = existing.done
+        records_by_id = existing.finished
         todo = [spec for spec in runs if spec.id not in records_by_id]
         for record in sweep(todo, results, options, executor, superseded=existing.superseded):
             records_by_id[record.id] = record

@@ -33,7 +33,7 @@ def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder)
     assert store.read_all(folder / "out") == [record]
     assert load_adapter(folder / "out" / record.adapter)
     assert predictions.load(folder / "out", plan[0])
-    assert list(look_up(plan, folder / "out", folder).done) == [record.id]
+    assert list(look_up(plan, folder / "out", folder).finished) == [record.id]
 
 
 def test_a_record_may_name_such_a_file(mock_suite, folder):

@@ -33,7 +33,7 @@ def step_clock(begin: float, seconds: float) -> None:
 if "CHAOS_STALE" in os.environ:  # so that a claim can be taken over in a test
     from bench.execution import claims
 
-    claims.BEAT, claims.STALE = float(os.environ["CHAOS_BEAT"]), float(os.environ["CHAOS_STALE"])
+    claims.TOUCH_INTERVAL, claims.STALE_AFTER = float(os.environ["CHAOS_BEAT"]), float(os.environ["CHAOS_STALE"])
 
 if STEP_FROM in os.environ:
     step_clock(float(os.environ[STEP_FROM]), float(os.environ[STEP_BY]))

@@ -123,7 +123,7 @@ def claim(folder: Path) -> None:
     assert output.getvalue().replace("\n", "").isprintable()
     with Claims(folder) as claims:
         spec = valid_results.spec()
-        assert claims.take(spec) == claims.holds(spec)
+        assert claims.take(spec) == claims.owns(spec)
 
 
 def checkpoint(folder: Path) -> None:

@@ -35,8 +35,8 @@ def plan(mock_suite):
 
 @pytest.fixture
 def fast(monkeypatch):
-    monkeypatch.setattr(claims, "BEAT", 0.02)
-    monkeypatch.setattr(claims, "STALE", 0.3)
+    monkeypatch.setattr(claims, "TOUCH_INTERVAL", 0.02)
+    monkeypatch.setattr(claims, "STALE_AFTER", 0.3)
     monkeypatch.setattr("bench.execution.sweep._POLL_INTERVAL", 0.02)
 
 
@@ -50,9 +50,9 @@ def rewritten(folder: Path, **changes: object) -> Path:
 def test_a_run_is_claimed_once(plan, tmp_path):
     with Claims(tmp_path) as one, Claims(tmp_path) as two:
         assert one.take(plan[0]) and not two.take(plan[0]) and two.take(plan[1])
-        assert one.holds(plan[0]) and not one.holds(plan[1])
+        assert one.owns(plan[0]) and not one.owns(plan[1])
         one.release(plan[0])
-        assert not one.holds(plan[0]) and two.take(plan[0])
+        assert not one.owns(plan[0]) and two.take(plan[0])
     assert not (tmp_path / "claims").exists(), "nothing is left"
 
 
@@ -69,7 +69,7 @@ def test_the_claim_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_on
     assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 9
     assert len(list(tmp_path.glob("claims/*.json"))) == 1
     with Claims(tmp_path) as mine:
-        assert mine.take(plan[0]) and mine.holds(plan[0])
+        assert mine.take(plan[0]) and mine.owns(plan[0])
 
 
 def test_a_number_that_came_again_is_another_process(plan, tmp_path):
@@ -116,7 +116,7 @@ def test_a_claim_of_other_than_what_it_should_hold_is_watched_like_one_cut_short
         content = path.read_text()
         mine.release(plan[0])
         path.write_text(content)
-        claims.all_of(tmp_path)
+        claims.read_all(tmp_path)
         if not mine.take(plan[0]):
             time.sleep(0.4)
             assert mine.take(plan[0])
@@ -129,7 +129,8 @@ def test_of_many_that_find_a_stale_claim_one_takes_it_over(plan, tmp_path, fast)
         others = [Claims(tmp_path) for _ in range(8)]
         stale = [other._stale(claims._path(other.folder, plan[0])) for other in others]  # all of them have seen it
         won = [
-            other._put_aside(claims._path(other.folder, plan[0]), old) for other, old in zip(others, stale, strict=True)
+            other._remove_stale(claims._path(other.folder, plan[0]), old)
+            for other, old in zip(others, stale, strict=True)
         ]
         assert won == [True] + [False] * 7
 
@@ -140,8 +141,8 @@ def test_who_comes_late_does_not_take_a_new_claim_for_the_stale_one(plan, tmp_pa
         path = rewritten(tmp_path, process_start="1 ticks")
         old = late._stale(path)
         assert old and fast.take(plan[0])
-        assert not late._put_aside(path, old)
-        assert fast.holds(plan[0]) and not list(path.parent.glob(".*"))
+        assert not late._remove_stale(path, old)
+        assert fast.owns(plan[0]) and not list(path.parent.glob(".*"))
 
 
 def test_a_step_of_the_clock_takes_no_claim_away(plan, tmp_path, monkeypatch):
@@ -152,12 +153,12 @@ def test_a_step_of_the_clock_takes_no_claim_away(plan, tmp_path, monkeypatch):
         assert mine.take(plan[0])
         before = psutil.Process.create_time
         monkeypatch.setattr(psutil.Process, "create_time", lambda self: before(self) + 2)
-        assert not other.take(plan[0]) and mine.holds(plan[0])
+        assert not other.take(plan[0]) and mine.owns(plan[0])
 
 
 def test_a_full_disk_leaves_no_claim(plan, tmp_path):
     with Claims(tmp_path) as mine:
-        with mocks.full_disk(), pytest.raises(BenchError, match=r"the claim .* cannot be made: .*File too large"):
+        with mocks.full_disk(), pytest.raises(BenchError, match=r"the claim .* cannot be created: .*File too large"):
             mine.take(plan[0])
         assert not list((tmp_path / "claims").iterdir())
         assert mine.take(plan[0])
@@ -192,9 +193,9 @@ def test_a_file_system_without_links_has_claims_too(plan, tmp_path, monkeypatch,
     monkeypatch.setattr(os, "link", link)
     with Claims(tmp_path) as one, Claims(tmp_path) as two, ExitStack() as stack:
         if not full:
-            assert one.take(plan[0]) and not two.take(plan[0]) and one.holds(plan[0])
+            assert one.take(plan[0]) and not two.take(plan[0]) and one.owns(plan[0])
             return
-        with pytest.raises(BenchError, match=r"cannot be made: .*File too large"):
+        with pytest.raises(BenchError, match=r"cannot be created: .*File too large"):
             one.take(plan[0])
         assert not list((tmp_path / "claims").iterdir())
 
@@ -248,7 +249,7 @@ def test_a_process_that_was_stopped_writes_nothing_once_its_run_is_taken_over(pl
         assert mine.take(plan[0])
         process.send_signal(signal.SIGCONT)
         told, _ = process.communicate("go on\n", timeout=30)
-        assert mine.holds(plan[0])
+        assert mine.owns(plan[0])
     assert process.returncode == 0
     assert told.startswith(f"ave lora seed 0 was taken over by process {os.getpid()} on ")
     assert (tmp_path / "early").exists() and not (tmp_path / "late").exists() and not list(tmp_path.glob(".*"))
@@ -287,7 +288,7 @@ def test_a_claim_is_touched_while_it_is_held(plan, tmp_path, fast):
 
 def test_a_folder_that_cannot_be_written_is_told(plan, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="claims cannot be kept in"), Claims(tmp_path / "file"):
+    with pytest.raises(BenchError, match="claims cannot be written to"), Claims(tmp_path / "file"):
         pass
 
 
@@ -354,7 +355,7 @@ def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp
 def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
     path = store.write(mocks.record(plan[0]), tmp_path)
     path.write_bytes(path.read_bytes()[:-40])
-    assert look_up(plan[:1], tmp_path).done == {}
+    assert look_up(plan[:1], tmp_path).finished == {}
     assert [record.status for record in sweep(plan[:1], tmp_path, RunOptions())] == ["ok"]
     assert f"{path} is not a readable record" in caplog.text and "the run is done again" in caplog.text
     assert store.read(path).id == plan[0].id

@@ -50,7 +50,7 @@ def test_a_record_counts_while_everything_is_as_it_says(tmp_path, ave):
     plan = plan_of()
     store.write(recorded(plan[0], ave), tmp_path)
     existing = look_up(plan, tmp_path, ave)
-    assert list(existing.done) == [plan[0].id] and not existing.superseded
+    assert list(existing.finished) == [plan[0].id] and not existing.superseded
 
 
 def _edit_label(root):
@@ -79,15 +79,15 @@ def test_other_annotations_or_media_make_it_stale(tmp_path, ave, edit, caplog):
     store.write(recorded(plan[0], ave), tmp_path)
     edit(ave)
     existing = look_up(plan, tmp_path, ave)
-    assert not existing.done and list(existing.superseded) == [plan[0].id]
-    assert caplog.messages == ["1 run is done again, since the data has changed; the earlier records stay"]
+    assert not existing.finished and list(existing.superseded) == [plan[0].id]
+    assert caplog.messages == ["1 run is repeated, since the data has changed; the earlier records are kept"]
 
 
 def test_the_same_release_elsewhere_is_the_same(tmp_path, ave):
     plan = plan_of()
     store.write(recorded(plan[0], ave), tmp_path)
     moved = shutil.copytree(ave / "AVE_Dataset", tmp_path / "elsewhere")
-    assert look_up(plan, tmp_path, moved).done
+    assert look_up(plan, tmp_path, moved).finished
 
 
 def test_another_release_elsewhere_is_another(tmp_path, ave):
@@ -97,7 +97,7 @@ def test_another_release_elsewhere_is_another(tmp_path, ave):
     other = tmp_path / "elsewhere"
     shutil.copytree(ave / "AVE_Dataset", other / "AVE_Dataset")
     _edit_sound(other)
-    assert look_up(plan, tmp_path, ave).done and not look_up(plan, tmp_path, other).done
+    assert look_up(plan, tmp_path, ave).finished and not look_up(plan, tmp_path, other).finished
 
 
 def test_other_weights_in_the_same_folder_make_it_stale(tmp_path, ave):
@@ -105,7 +105,7 @@ def test_other_weights_in_the_same_folder_make_it_stale(tmp_path, ave):
     shutil.copytree(WEIGHTS / "vision-v2", folder)
     plan = plan_of("ave", "lora", f"vision.model={folder}")
     store.write(recorded(plan[0], ave), tmp_path)
-    assert look_up(plan, tmp_path, ave).done
+    assert look_up(plan, tmp_path, ave).finished
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     assert look_up(plan, tmp_path, ave).changed == {plan[0].id: ["the encoder of vision"]}
@@ -124,7 +124,7 @@ def test_older_records_that_do_not_say_count(tmp_path, ave):
     plan = plan_of()
     info = DataInfo("official", "of names only", {"test": 2}, 0)
     store.write(mocks.record(plan[0], data=info), tmp_path)
-    assert look_up(plan, tmp_path, ave).done
+    assert look_up(plan, tmp_path, ave).finished
 
 
 def test_another_scoring_rule_makes_it_stale_and_stands_in_another_table(tmp_path, caplog):
@@ -134,10 +134,10 @@ def test_another_scoring_rule_makes_it_stale_and_stands_in_another_table(tmp_pat
         store.write(mocks.record(spec), tmp_path)
     existing = look_up(plan, tmp_path)
     assert existing.changed == {plan[0].id: ["the scoring rule of its task"]}
-    assert list(existing.done) == [plan[1].id], "masks are scored as ever"
+    assert list(existing.finished) == [plan[1].id], "masks are scored as ever"
     (seed,) = make_plan(RunRequest("mini", ["lora"], ["refcoco"], [1]))
     store.write(mocks.record(seed, provenance=provenance_of(seed)), tmp_path)
-    assert list(look_up([seed], tmp_path).done) == [seed.id]
+    assert list(look_up([seed], tmp_path).finished) == [seed.id]
     tables = [task.table for board in boards(store.read_all(tmp_path)) for task in board.tasks]
     assert [len(table.records) for table in tables] == [1, 1, 1], "two rules are no two seeds of one row"
     told = [line for table in tables for line in notes(table) if line.startswith("Scored by an earlier rule")]
@@ -182,7 +182,7 @@ def test_an_edited_release_is_trained_on_again_and_the_earlier_record_stays(tmp_
 
     _edit_label(ave)
     assert bench_run(ave, results, "--save-adapters") == 0
-    assert "1 run is done again, since the data has changed; the earlier records stay" in caplog.text
+    assert "1 run is repeated, since the data has changed; the earlier records are kept" in caplog.text
     earlier = first.with_name(f"{first.stem}~1.json")
     old, new = store.read(earlier), store.read(first)
     assert old.id == new.id and old.data.fingerprint != new.data.fingerprint
@@ -208,7 +208,8 @@ def test_a_finished_run_whose_score_is_not_finite_failed_and_is_done_again_on_de
     made = mocks.record(spec)
     path = store.write(mocks.record(spec, math.nan), tmp_path)
     assert (
-        look_up([spec], tmp_path).done[spec.id].failure == f"the {made.scores.metric} of the test split is not finite"
+        look_up([spec], tmp_path).finished[spec.id].failure
+        == f"the {made.scores.metric} of the test split is not finite"
     )
     assert list(look_up([spec], tmp_path, retry_failed=True).superseded) == [spec.id]
     store.write(mocks.failed(spec), tmp_path)

@@ -35,7 +35,7 @@ CPUS, GPUS = node(CPU=8.0, memory=32e9), node(CPU=16.0, GPU=4.0, memory=64e9)
     ],
 )
 def test_what_a_run_takes_and_how_many_a_node_has_places_for(nodes, device, asked, need, places):
-    found = ray_resources.need_of(asked, RunOptions(device=device), [], nodes)
+    found = ray_resources.resources_of(asked, RunOptions(device=device), [], nodes)
     assert found == need
     assert [ray_resources.places(each, found) for each in nodes] == places
 
@@ -43,15 +43,15 @@ def test_what_a_run_takes_and_how_many_a_node_has_places_for(nodes, device, aske
 def test_memory_is_the_limit_or_else_what_was_profiled(mock_suite, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_resources, "profiled_memory", lambda specs, results: 3)
     limited = RunOptions(results=tmp_path, device="cpu", memory_limit=2)
-    assert ray_resources.need_of(Cluster(memory=1), limited, [], [CPUS])["memory"] == 1
-    assert ray_resources.need_of(Cluster(), limited, [], [CPUS])["memory"] == 2
-    assert ray_resources.need_of(Cluster(), RunOptions(results=tmp_path), [], [CPUS])["memory"] == 3
-    assert "memory" not in ray_resources.need_of(Cluster(), RunOptions(results=tmp_path), [], [GPUS]), "not the GPU's"
+    assert ray_resources.resources_of(Cluster(memory=1), limited, [], [CPUS])["memory"] == 1
+    assert ray_resources.resources_of(Cluster(), limited, [], [CPUS])["memory"] == 2
+    assert ray_resources.resources_of(Cluster(), RunOptions(results=tmp_path), [], [CPUS])["memory"] == 3
+    assert "memory" not in ray_resources.resources_of(Cluster(), RunOptions(results=tmp_path), [], [GPUS]), "not the GPU's"
 
 
 def test_a_run_on_cuda_needs_a_gpu():
     with pytest.raises(UsageError, match="--gpus-per-run 0"):
-        ray_resources.need_of(Cluster(gpus=0), RunOptions(device="cuda"), [], [GPUS])
+        ray_resources.resources_of(Cluster(gpus=0), RunOptions(device="cuda"), [], [GPUS])
 
 
 def test_a_local_cluster_that_has_too_little_is_an_error_and_another_is_waited_for(caplog):

@@ -193,7 +193,7 @@ def test_a_trial_under_a_runs_name_is_no_finished_run(good, tmp_path):
     """`bench run` in the folder of the trials came to a KeyError where it looked for the test score."""
     results = shutil.copytree(good, tmp_path / "results")
     path = store.write(mocks.trial(PLAN[0]), results)
-    assert look_up(PLAN, results, trials=True).done.keys() == {spec.id for spec in PLAN}
+    assert look_up(PLAN, results, trials=True).finished.keys() == {spec.id for spec in PLAN}
     assert look_up(PLAN, results).superseded.keys() == {PLAN[0].id}
     shutil.rmtree(results / store.FOLDER)
     trial, run = mocks.trial(PLAN[0]), mocks.record(PLAN[0])

@@ -417,15 +417,15 @@ def test_a_finished_run_without_adapter_is_done_again_where_adapters_are_asked_f
     plan = [spec("lora")]
     without = replace(run.record, adapter=None)
     store.write(without, tmp_path)
-    assert look_up(plan, tmp_path).done == {run.record.id: without}
-    assert look_up(plan, tmp_path, with_adapters=True).done == {}
+    assert look_up(plan, tmp_path).finished == {run.record.id: without}
+    assert look_up(plan, tmp_path, with_adapters=True).finished == {}
     store.write(run.record, tmp_path)
-    assert look_up(plan, tmp_path, with_adapters=True).done == {}, "the record names a folder that is gone"
+    assert look_up(plan, tmp_path, with_adapters=True).finished == {}, "the record names a folder that is gone"
     shutil.copytree(run.folder, tmp_path / run.record.adapter)
-    assert look_up(plan, tmp_path, with_adapters=True).done == {run.record.id: run.record}
+    assert look_up(plan, tmp_path, with_adapters=True).finished == {run.record.id: run.record}
     failed = replace(without, status="failed", reason="the loss is not finite", scores=None)
     store.write(failed, tmp_path)
-    assert look_up(plan, tmp_path, with_adapters=True).done == {run.record.id: failed}
+    assert look_up(plan, tmp_path, with_adapters=True).finished == {run.record.id: failed}
 
 
 @pytest.mark.parametrize(("name", "of_peft"), [("lora", True), ("cola-adalora", True), ("full", False)])
