@@ -46,7 +46,9 @@ def test_memory_is_the_limit_or_else_what_was_profiled(mock_suite, tmp_path, mon
     assert ray_resources.resources_of(Cluster(memory=1), limited, [], [CPUS])["memory"] == 1
     assert ray_resources.resources_of(Cluster(), limited, [], [CPUS])["memory"] == 2
     assert ray_resources.resources_of(Cluster(), RunOptions(results=tmp_path), [], [CPUS])["memory"] == 3
-    assert "memory" not in ray_resources.resources_of(Cluster(), RunOptions(results=tmp_path), [], [GPUS]), "not the GPU's"
+    assert "memory" not in ray_resources.resources_of(Cluster(), RunOptions(results=tmp_path), [], [GPUS]), (
+        "not the GPU's"
+    )
 
 
 def test_a_run_on_cuda_needs_a_gpu():
