@@ -1,5 +1,6 @@
-"""The regression check: a small subset is run again, and compared with a baseline of several seeds.
+"""The regression check: a small set of runs is repeated and compared with a baseline of several seeds.
 
-`baseline` holds what is kept of runs, `seen` what the readers give, `costs` what a training step costs, `compare` says
-what is outside its margin, `table` shows it.
+`baseline` is the summary of runs that is compared, `reader_probe` the output of the tasks' readers, `costs` the cost of
+training steps, and `integrity` and `sanity_run` need no baseline. `compare` finds values outside their margins, and
+`table` formats them.
 """

@@ -1,4 +1,4 @@
-"""What is compared: the values of several seeds, and what does not depend on the seed. A baseline's file holds it."""
+"""The baseline: values of several seeds, and values that do not depend on the seed; and its file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from bench.records.checks import MAX_MEASUREMENT
 from bench.records.schema import PARAMETERS_1, Environment, Parameters, Record, renamed
 
 SCHEMA = 2
-_MAX_BYTES = 8 * MEBIBYTE  # bytes of a file
+_MAX_BYTES = 8 * MEBIBYTE  # of a file
 _PEAKS = {"train peak": "train_peak", "score peak": "score_peak"}
 _COUNTS = ("adapter", "head", "trainable", "total", "streams", "no_gradient")
 
@@ -30,12 +30,12 @@ class MethodBaseline:
     """One method on one task.
 
     Attributes:
-        spec: the runs' specification without the seed.
-        parameters: how many there are of each kind, `no_gradient` those that no gradient reached.
-        scores: the test and validation scores of the best epoch and the loss of the last, and how much more than LoRA's
-            they are, by name, a value a seed.
-        memory: peaks while training and while scoring, in bytes, a value a seed.
-        step: what a training step costs.
+        spec: Specification of the runs, without the seed.
+        parameters: Parameter counts by kind.
+        scores: Test and validation scores of the best epoch, the loss of the last epoch, and the differences of these
+            to LoRA's, by name; one value per seed.
+        memory: Peaks in training and scoring, in bytes; one value per seed.
+        step: Cost of a training step.
     """
 
     spec: dict[str, Any]
@@ -47,7 +47,7 @@ class MethodBaseline:
 
 @dataclass(frozen=True)
 class TaskBaseline:
-    """One task: its samples, and the methods by name."""
+    """One task: the output of its reader, and its methods by name."""
 
     data: ReaderOutput
     methods: dict[str, MethodBaseline]
@@ -58,13 +58,13 @@ class Baseline:
     """Several seeds of methods on tasks.
 
     Attributes:
-        schema: version of this form.
-        suite: name of the suite.
-        seeds: of every method on every task.
-        written: when: UTC, ISO 8601.
-        environment: of the command; its runs share the threads.
-        processor: name of the processor.
-        tasks: by name.
+        schema: Version of this schema.
+        suite: Name of the suite.
+        seeds: Seeds of every method on every task.
+        written: Time at which it was made: UTC, ISO 8601.
+        environment: Environment of the command, whose runs share the threads.
+        processor: Model name of the processor.
+        tasks: Tasks by name.
     """
 
     schema: int
@@ -83,22 +83,22 @@ def gather(
     environment: Environment,
     processor: str,
 ) -> Baseline:
-    """Put together what was measured.
+    """Combine measurements into a baseline.
 
     Args:
-        records: of runs that came to their end, of one suite, the same seeds for every method and task.
-        costs: by task and method.
-        outputs: of the readers, by task.
-        environment: of the command.
-        processor: name of the processor.
+        records: Records of completed runs of one suite, with the same seeds for every method and task.
+        costs: Costs of training steps, by task and method.
+        outputs: Outputs of the readers, by task.
+        environment: Environment of the command.
+        processor: Model name of the processor.
     """
     tasks: dict[str, TaskBaseline] = {}
-    for task, of_methods in costs.items():
+    for task, method_costs in costs.items():
         entry = {
             method: [record for record in records if (record.spec.task, record.spec.method) == (task, method)]
-            for method in of_methods
+            for method in method_costs
         }
-        methods = {name: _method_baseline(group, of_methods[name]) for name, group in entry.items() if group}
+        methods = {name: _method_baseline(group, method_costs[name]) for name, group in entry.items() if group}
         tasks[task] = TaskBaseline(outputs[task], _with_gains(methods))
     return Baseline(
         schema=SCHEMA,
@@ -125,9 +125,9 @@ def _method_baseline(records: Sequence[Record], step: Cost) -> MethodBaseline:
 
 
 def _with_gains(methods: Mapping[str, MethodBaseline]) -> dict[str, MethodBaseline]:
-    """Return the methods, with what each has more than LoRA by the same seed, where LoRA is among them.
+    """Return the methods with the differences of their scores to LoRA's of the same seed, if LoRA is among them.
 
-    Runs of one seed share the order of the data and the head's start, which most of a score's spread comes from.
+    Runs of one seed share the order of the data and the initial head, which cause most of the spread of scores.
     """
     if REFERENCE not in methods:
         return dict(methods)
@@ -146,13 +146,13 @@ def _with_gains(methods: Mapping[str, MethodBaseline]) -> dict[str, MethodBaseli
 
 
 def counts(parameters: Parameters | None) -> dict[str, int | None]:
-    """Return those numbers of parameters that no seed alters."""
+    """Return the parameter counts that do not depend on the seed, by kind."""
     return {name: getattr(parameters, name) for name in _COUNTS} if parameters else {}
 
 
 def _scores(record: Record) -> dict[str, float]:
     scores = record.scores
-    assert scores and scores.splits, "the run came to its end"
+    assert scores and scores.splits, "the run is completed"
     return {
         **{f"test {metric}": value for metric, value in scores.test.items()},
         **{f"val {metric}": value for metric, value in scores.splits["val"].items()},
@@ -161,17 +161,17 @@ def _scores(record: Record) -> dict[str, float]:
 
 
 def write(baseline: Baseline, path: Path) -> None:
-    """Write a baseline, whole or not at all.
+    """Write a baseline atomically.
 
     Raises:
-        BenchError: it cannot be written; it is part of the message, so that it is not lost.
+        BenchError: It cannot be written; the message contains the baseline, so that it is not lost.
     """
     try:
         text = json.dumps(asdict(baseline), indent=1, allow_nan=False) + "\n"
     except ValueError as error:
         raise BenchError(f"the baseline {path} cannot be written: {error}") from error
     try:
-        write_text(path.resolve(), text)  # the user's own link is followed
+        write_text(path.resolve(), text)  # a symbolic link of the user is followed, not replaced
     except OSError as error:
         raise BenchError(f"\n{text}the baseline, printed above, cannot be written to {path}: {error}") from error
 
@@ -180,29 +180,29 @@ def read(path: Path) -> Baseline:
     """Return the baseline in a file.
 
     Raises:
-        UsageError: there is no such file.
-        BenchError: it is no baseline, or one of another version of this form; with the file and the key.
+        UsageError: The file does not exist.
+        BenchError: It is not a baseline, or its schema is a later one; the message names the file and the key.
     """
     try:
         content = msgspec.json.decode(read_bytes(path, _MAX_BYTES))
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema not in (1, SCHEMA):
             raise ValueError(
-                f"schema is {schema}, and this version of bench reads up to {SCHEMA}; --update writes it anew"
+                f"schema is {schema}, and this version of bench reads up to {SCHEMA}; --update writes a new baseline"
             )
         baseline = msgspec.convert(content, Baseline)
         if schema == 1:
             baseline = _upgraded(baseline)
         _check(baseline)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no baseline {path}: `bench check --update` writes one") from error
+        raise UsageError(f"the baseline {path} does not exist: `bench check --update` writes one") from error
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        raise BenchError(f"{path} is no readable baseline: {error}") from error
+        raise BenchError(f"{path} is not a readable baseline: {error}") from error
     return baseline
 
 
 def _upgraded(baseline: Baseline) -> Baseline:
-    """Return a baseline of schema 1 as of schema 2."""
+    """Return a baseline of schema 1 converted to schema 2."""
     tasks = {
         name: replace(
             task,
@@ -217,15 +217,19 @@ def _upgraded(baseline: Baseline) -> Baseline:
 
 
 def _check(baseline: Baseline) -> None:
-    """ValueError, with the key, where lists do not hold a value a seed, or values that cannot have been measured."""
+    """Check that lists have one value per seed, and that values can have been measured.
+
+    Raises:
+        ValueError: One does not; the message names the key.
+    """
     if len(baseline.seeds) < 2:
-        raise ValueError(f"$.seeds holds {len(baseline.seeds)}, and a spread takes 2 at least")
-    for task, of_task in baseline.tasks.items():
-        for method, entry in of_task.methods.items():
+        raise ValueError(f"$.seeds has {len(baseline.seeds)}, but a spread needs at least 2")
+    for task, task_baseline in baseline.tasks.items():
+        for method, entry in task_baseline.methods.items():
             prefix = f"$.tasks.{task}.methods.{method}"
             if entry.memory.keys() != {*_PEAKS}:
                 raise ValueError(
-                    f"{prefix}.memory holds {', '.join(entry.memory) or 'nothing'}, expected {' and '.join(_PEAKS)}"
+                    f"{prefix}.memory has {', '.join(entry.memory) or 'nothing'}, expected {' and '.join(_PEAKS)}"
                 )
             if not 0 <= entry.step.bytes <= MAX_MEASUREMENT:
                 raise ValueError(f"{prefix}.step.bytes cannot have been measured")
@@ -235,9 +239,9 @@ def _check(baseline: Baseline) -> None:
                 for name, values in getattr(entry, part.name).items():
                     if len(values) != len(baseline.seeds):
                         raise ValueError(
-                            f"{prefix}.{part.name}.{name} holds {len(values)} values for {len(baseline.seeds)} seeds"
+                            f"{prefix}.{part.name}.{name} has {len(values)} values for {len(baseline.seeds)} seeds"
                         )
                     if any(
                         not abs(value) <= MAX_MEASUREMENT or (part.name == "memory" and value <= 0) for value in values
                     ):
-                        raise ValueError(f"{prefix}.{part.name}.{name} holds a value that cannot have been measured")
+                        raise ValueError(f"{prefix}.{part.name}.{name} has a value that cannot have been measured")

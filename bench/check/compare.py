@@ -1,10 +1,10 @@
-"""What is outside its margin: the rows of a check's table.
+"""Comparison of fresh values with the baseline: the rows of a check's table, with their margins.
 
-The margins of scores are prediction intervals of Student's t: a fresh mean of m seeds against one of n seeds is off by
-chance by t s sqrt(1/m + 1/n), with s the standard deviation within methods. All methods of a task have one s (the more
-degrees of freedom, the narrower the interval), unless Levene's test finds that they differ. The level is shared out
-over all comparisons of scores (Bonferroni), so that `FALSE_ALARMS` is the chance that a check of unchanged code fails
-by any of them.
+The margins of scores are prediction intervals from Student's t distribution: by chance, a fresh mean of m seeds differs
+from a mean of n seeds by up to t s sqrt(1/m + 1/n), where s is the standard deviation within methods. All methods of a
+task share one s (more degrees of freedom make the interval narrower), unless Levene's test finds that their variances
+differ. The level is divided by the number of score comparisons (Bonferroni), so that `FALSE_ALARMS` is the probability
+that a check of unchanged code fails because of scores.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ from bench.config.reference import REFERENCE
 
 FALSE_ALARMS = 0.001
 PEAK = 0.35
-"""How much larger the peaks of a task's runs may be, in the median. Resident sizes of equal runs differ by 3% on one
-day, by 20% between days, and a single one now and then by half: they are looked at for leaks. What a step of each
-method takes is compared exactly."""
-_FEWEST = 3  # peaks of which a median is worth something
+"""Allowed relative increase of the median peak memory of a task's runs. It detects leaks only: resident sizes of equal
+runs differ by 3% within a day, by 20% between days, and occasionally by 50%. The memory of a training step is compared
+precisely."""
+_MIN_PEAKS = 3  # for a meaningful median
 STEP_TIME = 0.25
-"""How much slower against LoRA a training step may be. The median over rounds by turns differs from one measurement to
-the next by 2% on a machine that does nothing else, and by up to 15% on one that has twice as much to do as it can."""
+"""Allowed relative increase of the time of a training step, as a ratio to LoRA's. Repeated measurements of this ratio
+differ by 2% on an idle machine, and by up to 15% on one with twice the load that it can handle."""
 STEP_BYTES = 0.02
-"""How much more memory a training step may take: the number is exact, so this is room for another version of torch."""
+"""Allowed relative increase of the memory of a training step. The measurement is exact; this allows for other versions
+of torch."""
 INPUTS = 0.01
-"""How far the mean of the inputs may be off: decoders and resamplers of other versions round otherwise."""
+"""Allowed relative deviation of the mean of inputs: other versions of decoders and resamplers round differently."""
 _LEVENE = 0.05
 
 Kind = Literal["exact", "scores", "memory", "speed"]
@@ -46,15 +47,15 @@ class Row:
     """One comparison.
 
     Attributes:
-        kind: what sort it is.
-        task: name of the task.
-        method: name of the method; empty where the task is meant.
-        quantity: what is compared.
-        baseline: what it should be.
-        fresh: what it is.
-        deviation: by how much it differs.
-        allowed: the margin.
-        margin_used: the fraction of the margin that is used up; above 1 it fails.
+        kind: Kind of the comparison.
+        task: Name of the task.
+        method: Name of the method; empty for a quantity of the task.
+        quantity: Name of the quantity.
+        baseline: Its expected value.
+        fresh: Its value now.
+        deviation: Difference of the two.
+        allowed: The margin.
+        margin_used: Deviation as a fraction of the margin; the comparison fails above 1.
     """
 
     kind: Kind
@@ -69,7 +70,7 @@ class Row:
 
     @property
     def failed(self) -> bool:
-        """Whether it is outside its margin; a number that is none is."""
+        """Whether the value is outside its margin, as NaN always is."""
         return not self.margin_used <= 1
 
 
@@ -77,42 +78,42 @@ def compare(baseline: Baseline, fresh: Baseline, skip: Collection[str]) -> list[
     """Compare fresh values with the baseline.
 
     Args:
-        baseline: holds the tasks and methods of `fresh`, at least.
-        fresh: values to check.
-        skip: what is left out, by the names that `incomparable` gives.
+        baseline: The baseline, with at least the tasks and methods of `fresh`.
+        fresh: Values to check.
+        skip: Quantities to leave out, by the names that `incomparable` returns.
     """
     rows: list[Row] = []
     count = sum(
-        len(fresh_method.scores) for of_task in fresh.tasks.values() for fresh_method in of_task.methods.values()
+        len(fresh_method.scores) for fresh_task in fresh.tasks.values() for fresh_method in fresh_task.methods.values()
     )
     level = FALSE_ALARMS / max(count, 1)
-    for task, of_task in fresh.tasks.items():
+    for task, fresh_task in fresh.tasks.items():
         base_task = baseline.tasks[task]
-        rows += _of_data(task, base_task.data, of_task.data)
+        rows += _compare_data(task, base_task.data, fresh_task.data)
         if "peaks" not in skip:
-            rows += _of_peaks(task, base_task, of_task)
-        for method, fresh_method in of_task.methods.items():
+            rows += _compare_peaks(task, base_task, fresh_task)
+        for method, fresh_method in fresh_task.methods.items():
             base = base_task.methods[method]
             rows += _equal(task, method, "specification", _flat(base.spec), _flat(fresh_method.spec))
             rows += _equal(task, method, "parameters", base.parameters, fresh_method.parameters)
             rows += [
-                _of_score(task, method, name, base_task, fresh_method, level)
+                _compare_score(task, method, name, base_task, fresh_method, level)
                 for name in base.scores
                 if name in fresh_method.scores
             ]
             if "bytes" not in skip:
                 sizes = base.step.bytes, fresh_method.step.bytes
                 rows.append(
-                    _not_more("memory", task, method, "memory of a step, MB", sizes, margin=STEP_BYTES, unit=1e6)
+                    _one_sided("memory", task, method, "memory of a step, MB", sizes, margin=STEP_BYTES, unit=1e6)
                 )
             if "time" not in skip and method != REFERENCE:
                 times = base.step.time, fresh_method.step.time
-                rows.append(_not_more("speed", task, method, f"step time, {REFERENCE} is 1", times, margin=STEP_TIME))
+                rows.append(_one_sided("speed", task, method, f"step time, {REFERENCE} is 1", times, margin=STEP_TIME))
     return rows
 
 
 def incomparable(baseline: Baseline, fresh: Baseline) -> dict[str, str]:
-    """Return what cannot be compared between two environments, of `peaks`, `time` and `bytes`, and why."""
+    """Return which of `peaks`, `time` and `bytes` the environments do not allow to compare, each with the reason."""
     current, recorded = fresh.environment, baseline.environment
     pairs = {
         "device": (recorded.device, current.device),
@@ -121,19 +122,19 @@ def incomparable(baseline: Baseline, fresh: Baseline) -> dict[str, str]:
         "jobs": (recorded.jobs, current.jobs),
         "torch": tuple(environment.versions.get("torch") for environment in (recorded, current)),
     }
-    matters = {"peaks": tuple(pairs), "time": ("device", "processor"), "bytes": ("device",)}
+    required = {"peaks": tuple(pairs), "time": ("device", "processor"), "bytes": ("device",)}
     reasons = {}
-    for quantity, names in matters.items():
+    for quantity, names in required.items():
         differing = [f"{name} {pairs[name][0]} and {pairs[name][1]}" for name in names if len(set(pairs[name])) > 1]
         if differing:
             reasons[quantity] = "; ".join(differing)
     return reasons
 
 
-def _of_data(task: str, base: ReaderOutput, fresh: ReaderOutput) -> list[Row]:
-    """Return whether the samples are the same."""
+def _compare_data(task: str, base: ReaderOutput, fresh: ReaderOutput) -> list[Row]:
+    """Compare the outputs of a task's reader: exactly, except for the means of inputs."""
     means = [
-        _within(
+        _two_sided(
             "exact",
             task,
             "",
@@ -147,7 +148,7 @@ def _of_data(task: str, base: ReaderOutput, fresh: ReaderOutput) -> list[Row]:
     return [*_equal(task, "", "samples", plain, changed), *means]
 
 
-def _of_score(
+def _compare_score(
     task: str, method: str, name: str, base_task: TaskBaseline, fresh_method: MethodBaseline, level: float
 ) -> Row:
     values, fresh = base_task.methods[method].scores[name], fresh_method.scores[name]
@@ -155,51 +156,53 @@ def _of_score(
         values, [entry.scores[name] for entry in base_task.methods.values() if name in entry.scores]
     )
     margin = float(stats.t.isf(level / 2, freedom)) * deviation * math.sqrt(1 / len(values) + 1 / len(fresh))
-    return _within("scores", task, method, name, (statistics.fmean(values), statistics.fmean(fresh)), margin=margin)
+    return _two_sided("scores", task, method, name, (statistics.fmean(values), statistics.fmean(fresh)), margin=margin)
 
 
 def spread(values: Sequence[float], groups: Sequence[Sequence[float]]) -> tuple[float, int]:
-    """Return the standard deviation within groups and its degrees of freedom: of all, or of `values` if they differ.
+    """Return the standard deviation within methods and its degrees of freedom.
+
+    It is pooled over all methods, unless Levene's test finds that their variances differ.
 
     Args:
-        values: of one method, a value a seed.
-        groups: those of all methods of the task, itself among them.
+        values: Values of the method, one per seed.
+        groups: Values of all methods of the task, including this one.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of groups without any spread
-        alike = len(groups) < 2 or not stats.levene(*groups).pvalue < _LEVENE
-    used = groups if alike else [values]
+        warnings.simplefilter("ignore", RuntimeWarning)  # about groups without any spread
+        poolable = len(groups) < 2 or not stats.levene(*groups).pvalue < _LEVENE
+    used = groups if poolable else [values]
     freedom = sum(len(group) - 1 for group in used)
     return math.sqrt(sum(statistics.variance(group) * (len(group) - 1) for group in used) / freedom), freedom
 
 
-def _of_peaks(task: str, base_task: TaskBaseline, fresh: TaskBaseline) -> list[Row]:
-    """Return the peaks of all runs of a task, each in those of the baseline's runs of its method."""
+def _compare_peaks(task: str, base_task: TaskBaseline, fresh: TaskBaseline) -> list[Row]:
+    """Compare the peaks of all runs of a task, as ratios to the median of the baseline's runs of the same method."""
     ratios: dict[str, list[float]] = {}
     for method, fresh_method in fresh.methods.items():
         for name, values in fresh_method.memory.items():
             usual = statistics.median(base_task.methods[method].memory[name])
             ratios.setdefault(name, []).extend(value / usual for value in values)
     return [
-        _not_more("memory", task, "", f"{name}, median", (1.0, statistics.median(of_all)), margin=PEAK)
-        for name, of_all in ratios.items()
-        if len(of_all) >= _FEWEST
+        _one_sided("memory", task, "", f"{name}, median", (1.0, statistics.median(values)), margin=PEAK)
+        for name, values in ratios.items()
+        if len(values) >= _MIN_PEAKS
     ]
 
 
-def _not_more(
+def _one_sided(
     kind: Kind, task: str, method: str, quantity: str, values: tuple[float, float], *, margin: float, unit: float = 1
 ) -> Row:
-    """Compare a value that may be larger than the baseline's by the fraction `margin`, and smaller by any amount.
+    """Compare a value that may exceed the baseline's by the fraction `margin`, and fall below it by any amount.
 
     Args:
-        kind: as in `Row`, as are the next three.
-        task: name of the task.
-        method: name of the method.
-        quantity: what is compared.
-        values: the baseline's and the fresh one.
-        margin: fraction of the baseline's.
-        unit: that both are shown in.
+        kind: Kind of the comparison.
+        task: Name of the task.
+        method: Name of the method; empty for a quantity of the task.
+        quantity: Name of the quantity.
+        values: The baseline's value and the fresh one.
+        margin: Allowed increase, as a fraction of the baseline's value.
+        unit: Divisor of both values for display.
     """
     base, fresh = values
     deviation = fresh / base - 1 if base else math.inf
@@ -217,8 +220,8 @@ def _not_more(
     )
 
 
-def _within(kind: Kind, task: str, method: str, quantity: str, values: tuple[float, float], *, margin: float) -> Row:
-    """Compare a value, the baseline's and the fresh one, that may differ by `margin` either way."""
+def _two_sided(kind: Kind, task: str, method: str, quantity: str, values: tuple[float, float], *, margin: float) -> Row:
+    """Compare the baseline's value and the fresh one, which may differ by `margin` in either direction."""
     base, fresh = values
     deviation = fresh - base
     margin_used = abs(deviation) / margin if margin else (math.inf if deviation else 0.0)
@@ -236,7 +239,7 @@ def _within(kind: Kind, task: str, method: str, quantity: str, values: tuple[flo
 
 
 def _equal(task: str, method: str, quantity: str, base: Mapping[str, Any], fresh: Mapping[str, Any]) -> list[Row]:
-    """Return a row for each value that differs; one for all of them where none does."""
+    """Return one row per value that differs; a single row if none does."""
     names = [name for name in {**base, **fresh} if base.get(name) != fresh.get(name)]
     if not names:
         return [Row("exact", task, method, quantity, f"{len(base)} values", "equal", "", "none", 0.0)]
@@ -244,10 +247,10 @@ def _equal(task: str, method: str, quantity: str, base: Mapping[str, Any], fresh
 
 
 def exact(task: str, method: str, quantity: str, base: object, fresh: object) -> Row:
-    """Return a row for a value that should be another one."""
+    """Return the failed row of a value that should equal the baseline's but does not."""
     deviation = ""
     if all(isinstance(value, int | float) for value in (base, fresh)):
-        with suppress(OverflowError):  # a specification's whole numbers have any size
+        with suppress(OverflowError):  # the integers of a specification are not limited
             deviation = f"{fresh - base:+,.6g}"  # type: ignore[operator]
     return Row("exact", task, method, quantity, _text(base), _text(fresh), deviation, "none", math.inf)
 
@@ -259,7 +262,7 @@ def _text(value: object) -> str:
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested tables as one, with dots in the names."""
+    """Return nested tables as one table with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:

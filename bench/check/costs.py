@@ -1,4 +1,4 @@
-"""What a training step costs: its time against LoRA's, all methods by turns in one process, and its memory."""
+"""The cost of a training step: its time as a ratio to LoRA's, with methods alternating in one process, and memory."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from bench.training.optimizer import make_optimizer
 from bench.training.setup import set_up
 from bench.training.step import take_step
 
-SHARE = 4  # the part of a batch that is taken: more and shorter turns are disturbed less
-_STEPS = 1000  # that a method is told to expect; AdaLoRA plans by it
+BATCH_DIVISOR = 4  # a fraction of the batch size is used: many short turns are less affected by other processes
+_STEPS = 1000  # total steps announced to a method; AdaLoRA's schedule depends on it
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Cost:
     """The cost of a training step.
 
     Attributes:
-        time: against LoRA's: the median over rounds in which the methods take turns.
-        low: the first quartile of the same.
-        high: the third.
-        bytes: of memory, as `bench.measurement.memory.bytes_of_step` takes them.
+        time: Time as a ratio to LoRA's: median over rounds in which the methods alternate.
+        low: First quartile of this ratio.
+        high: Third quartile of this ratio.
+        bytes: Memory in bytes, measured by `bench.measurement.memory.bytes_of_step`.
     """
 
     time: float
@@ -41,22 +41,23 @@ class Cost:
 
 
 def costs_of(specs: Sequence[Spec], options: RunOptions, rounds: int) -> dict[str, Cost]:
-    """Return what a training step of each method costs, on the first training samples, on one thread of the CPU.
+    """Return the cost of a training step of each method, on the first training samples and one CPU thread.
 
-    What else the machine does disturbs one thread less than two that wait for each other, and the ratios do not depend
-    on how many there are.
+    Other processes disturb a single thread less than several that wait for one another, and the ratios do not depend
+    on the number of threads.
 
     Args:
-        specs: a run of each method, LoRA among them, all of one task.
-        options: where the data is, and what computes.
-        rounds: how often each method takes its turn.
+        specs: One run per method, including LoRA, all of one task.
+        options: Data folder and device.
+        rounds: Number of turns of each method.
 
     Returns:
-        By method. Settings are those of the runs, LoRA's too.
+        Costs by method.
 
     Raises:
-        DataError, UsageError: the data is not there or broken, or the device is not there.
-        BenchError: an encoder cannot be loaded, or a method cannot adapt it.
+        DataError: The data is missing or broken.
+        UsageError: The data or the device does not exist.
+        BenchError: An encoder cannot be loaded, or a method cannot adapt it.
     """
     subjects = {spec.method: _Subject(spec, options) for spec in specs}
     device = subjects[REFERENCE].setup.accelerator.device
@@ -76,23 +77,23 @@ def _cost(subject: _Subject, time: Spread) -> Cost:
 
 
 class _Subject:
-    """A model that takes the training's own step on one batch again and again."""
+    """A model that repeats the training step on one batch."""
 
     def __init__(self, spec: Spec, options: RunOptions) -> None:
         self.setup = setup = set_up(spec, options)
         accelerator, recipe = setup.accelerator, setup.recipe
-        batch = next(iter(batches(load(setup.data.datasets["train"], max(1, recipe.batch_size // SHARE)))))
+        batch = next(iter(batches(load(setup.data.datasets["train"], max(1, recipe.batch_size // BATCH_DIVISOR)))))
         self.batch = {name: values.to(accelerator.device) for name, values in batch.items()}
         self.model, self.optimizer = accelerator.prepare(setup.model, make_optimizer(setup.model, recipe))
         setup.method.before_training(_STEPS)
         self.model.train()
-        self.taken = 0
+        self.steps = 0
 
     def step(self) -> None:
         setup = self.setup
-        part = self.model, setup.method, setup.task, self.batch, self.optimizer, setup.accelerator
-        take_step(*part, clip=setup.recipe.clip, step=self.taken)
-        self.taken += 1
+        parts = self.model, setup.method, setup.task, self.batch, self.optimizer, setup.accelerator
+        take_step(*parts, clip=setup.recipe.clip, step=self.steps)
+        self.steps += 1
 
     def loss(self) -> Tensor:
         with self.setup.accelerator.autocast():

@@ -1,4 +1,4 @@
-"""What must hold in every record by itself, with no margin and no baseline."""
+"""Checks of single records that need neither margins nor a baseline."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from bench.records.schema import Record
 from bench.training.trainer import best_epoch
 
 REPEATED = 1e-3
-"""How far a sample's score, in percent, may be off when it is scored again: GPUs may add in another order."""
+"""Allowed change of a sample's score, in percent, when it is scored again: GPUs may sum in another order."""
 
 
 def check_records(records: Sequence[Record]) -> list[Row]:
-    """Return a row for each thing that is wrong in a record; one for a record in which nothing is.
+    """Return a row for each failed check of a record; a single row if all pass.
 
-    - The run came to its end.
-    - The best epoch is the one that the validation curve says, and its validation score the one that stands there.
-    - Scoring the validation split again with the weights that were kept gives what was measured before. It does not if
-      dropout is still on, if other weights were put back, or if what was validated on was another split.
+    - The run completed.
+    - The best epoch and its scores agree with the validation curve.
+    - Scoring validation samples again with the final weights reproduces their scores. It does not if dropout is still
+      active, if the wrong weights were restored, or if another split was used for validation.
     - The validation scores are not those of the test split.
-    - All seeds have the same numbers of parameters.
+    - All seeds have equal parameter counts.
     """
-    return [row for record in records for row in _of_record(record, records)]
+    return [row for record in records for row in _check_record(record, records)]
 
 
-def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
+def _check_record(record: Record, records: Sequence[Record]) -> list[Row]:
     task, method, seed = record.spec.task, record.spec.method, record.spec.seed
     rows: list[Row] = []
 
@@ -36,7 +36,7 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
 
     scores = record.scores
     if record.failure or not scores or not scores.splits:
-        wrong("run", "ends", f"failed: {record.failure or 'it scored no split'}")
+        wrong("run", "completes", f"failed: {record.failure or 'it scored no split'}")
         return rows
     best = scores.validation[best_epoch(scores.validation, scores.metric) - 1]
     if scores.best_epoch != best.epoch:
@@ -51,17 +51,15 @@ def _of_record(record: Record, records: Sequence[Record]) -> list[Row]:
         )
     sizes = record.data.counts if record.data else {}
     for split, values in scores.splits.items():
-        # Shares of unlike numbers of samples may be equal by chance.
+        # Percentages of different numbers of samples may be equal by chance.
         if split != "val" and values == scores.splits["val"] and sizes.get(split) == sizes.get("val"):
-            wrong(f"validation scores are those of {split}", "others", values)
+            wrong(f"validation scores are those of {split}", "different", values)
     first = next(candidate for candidate in records if (candidate.spec.task, candidate.spec.method) == (task, method))
     if counts(record.parameters) != counts(first.parameters):
         wrong("parameters of all seeds", counts(first.parameters), counts(record.parameters))
-    return rows or [
-        Row("exact", task, method, f"seed {seed}: what a record must hold", "5 things", "hold", "", "none", 0.0)
-    ]
+    return rows or [Row("exact", task, method, f"seed {seed}: integrity", "5 checks", "passed", "", "none", 0.0)]
 
 
 def _comparable(scores: Mapping[str, float]) -> dict[str, float | None]:
-    """Scores that are equal where both are no number."""
+    """Return scores with None in place of NaN, so that these compare as equal."""
     return {name: None if math.isnan(score) else score for name, score in scores.items()}

@@ -1,4 +1,4 @@
-"""What the reader of a task gives now: a few samples of each split, decoded anew."""
+"""A probe of a task's reader: a few samples of each split, decoded again."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from bench.data.splits import Splits, open_samples
 from bench.tasks.base import Samples
 from bench.training.setup import set_up
 
-SAMPLES = 8  # samples of each split: a fault of a reader is in all of them
+SAMPLES = 8  # of each split: a defect of a reader affects all samples
 
 
 @dataclass(frozen=True)
 class ReaderOutput:
-    """What a task's samples are.
+    """The output of a task's reader.
 
     Attributes:
-        fingerprint: checksum of the files that they are read from.
-        counts: samples of each split.
-        floors: primary test scores that need not both modalities.
-        targets: by split, the checksum of what is to be predicted, of the first samples.
-        inputs: by split and stream, the mean of what the stream reads, of the same samples.
-        shared: names that stand in more than one split.
-        stale: by split, arrays of the prepared samples that are not what the reader gives now.
+        fingerprint: Checksum of the files that are read.
+        counts: Number of samples of each split.
+        floors: Primary test scores of baselines that do not combine the modalities.
+        targets: Checksum of the targets of the first samples, by split.
+        inputs: Mean of the inputs of the first samples, by split and stream.
+        shared: Number of sample names that occur in more than one split.
+        stale: Arrays of the decoded cache that differ from the reader's output, as `<split>.<array>`.
     """
 
     fingerprint: str
@@ -42,17 +42,20 @@ class ReaderOutput:
     stale: list[str]
 
 
-def see(spec: Spec, options: RunOptions) -> ReaderOutput:
-    """Decodes a few samples of each split of a run's task.
+def probe(spec: Spec, options: RunOptions) -> ReaderOutput:
+    """Decode a few samples of each split of a run's task, and compare them with those in the decoded cache.
 
-    They are read as `bench run` reads them the first time; what it has prepared since is compared with them.
+    Args:
+        spec: Specification of a run of the task.
+        options: Data folder and device.
 
     Raises:
-        DataError, UsageError: the data is not there or broken, or the device is not there.
-        BenchError: an encoder cannot be loaded.
+        DataError: The data is missing or broken.
+        UsageError: The data or the device does not exist.
+        BenchError: An encoder cannot be loaded.
     """
-    whole = replace(spec, recipe={**spec.recipe, "train_share": 1.0})  # of which the first samples are compared
-    setup = set_up(whole, options)
+    full_spec = replace(spec, recipe={**spec.recipe, "train_share": 1.0})  # the first samples of the whole split
+    setup = set_up(full_spec, options)
     inputs = {name: stream.input for name, stream in setup.model.streams.streams.items()}
     task = task_of(spec)
     targets: dict[str, str] = {}
@@ -74,7 +77,7 @@ def see(spec: Spec, options: RunOptions) -> ReaderOutput:
 
 
 def _decoded(samples: Samples) -> dict[str, np.ndarray]:
-    """Return the first samples, decoded: each array (samples, ...)."""
+    """Return the arrays of the first samples, decoded: (samples, ...) each, by name."""
     first = [samples[index] for index in range(min(SAMPLES, len(samples)))]
     return {name: np.stack([sample[name] for sample in first]) for name in first[0]}
 
@@ -88,7 +91,7 @@ def _checksum(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _differing(decoded: Mapping[str, np.ndarray], data: Splits, split: str) -> list[str]:
-    """Return names of the arrays that differ from those that training and scoring take."""
+    """Return the names of the arrays that differ from those used for training and scoring."""
     count = len(next(iter(decoded.values())))
     dataset = data.datasets[split]
     samples = [dataset[index] for index in range(count)]

@@ -1,9 +1,9 @@
-"""A run on a handful of samples that exposes errors of the harness.
+"""A sanity run: a run on two samples that reveals defects of the harness.
 
-The validation split is the training split, so its scores rise. In the test split the targets are inverted, so its
-scores fall as training goes on: choosing the epoch by them would choose a different one. The adapters drop half of
-their inputs in training, and the scores of each sample include a number of the model's output, so scoring again reveals
-dropout that was left on, and weights that are not those of the best epoch.
+The validation split is the training split, so validation scores rise. The targets of the test split are inverted, so
+test scores fall as the model learns, and selecting the epoch by them selects another one. Adapters have dropout 0.5,
+and a value of the model's output counts as a score of each sample, so scoring a sample again reveals dropout that is
+still active, and weights that are not those of the best epoch.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ NAME = f"{REFERENCE}, sanity run"
 
 
 def sanity_run(spec: Spec, options: RunOptions) -> Record:
-    """Train and score as a run does; return the record, which says why if the run failed.
+    """Train and score like a run, and return the record; if the run fails, the record contains the reason.
 
     Args:
-        spec: The specification of a run of LoRA.
-        options: The folder of the data, and the device.
+        spec: Specification of a run of LoRA.
+        options: Data folder and device.
 
     Raises:
         DataError: The data is missing or broken.
@@ -59,7 +59,7 @@ def sanity_run(spec: Spec, options: RunOptions) -> Record:
 
 
 def _set_up(spec: Spec, options: RunOptions) -> Setup:
-    """Return the setup of a run, with the splits and scores of the sanity run."""
+    """Return the setup of a run with the splits and scores of a sanity run."""
     setup = set_up(spec, options)
     train = setup.data.datasets["train"]
     first = [train[index] for index in range(min(SAMPLES, len(train)))]  # type: ignore[arg-type]  # it has a length
@@ -72,18 +72,18 @@ def _set_up(spec: Spec, options: RunOptions) -> Setup:
 
 
 def _inverted(targets: Tensor) -> Tensor:
-    """Return the last class for the first and so on; the background of a mask for its foreground."""
+    """Return targets with the order of classes reversed, or with foreground and background of a mask swapped."""
     return ~targets if targets.dtype == torch.bool else targets.max() - targets
 
 
 def _with_output(task: Task) -> Task:
-    """Return the task, with a number of the output beside the scores of each sample: scores may come in steps."""
+    """Return the task with a value of the output among each sample's scores, since scores may be discrete."""
     task = copy.copy(task)
     score = task.score
 
-    def scored(output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        tensor = output if isinstance(output, Tensor) else next(iter(output.values()))
-        return {**score(output, batch), "output": tensor.flatten(1)[:, 0].double()}
+    def score_with_output(output: Output, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        values = output if isinstance(output, Tensor) else next(iter(output.values()))
+        return {**score(output, batch), "output": values.flatten(1)[:, 0].double()}
 
-    task.score = scored  # type: ignore[method-assign]
+    task.score = score_with_output  # type: ignore[method-assign]
     return task

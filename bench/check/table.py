@@ -1,4 +1,4 @@
-"""A check's rows as text: what failed in full, the rest by how near it came."""
+"""Tables of a check: failed comparisons in full, and a summary of each kind of comparison."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from bench.check.compare import Kind, Row
 from bench.report.text_table import text_table
 from bench.text.markdown import bullets, table
 
-_HEADER = ["task", "method", "what", "baseline", "found", "off by", "allowed", ""]
-_ABOUT: dict[Kind, str] = {
-    "exact": "what must be equal",
+_HEADER = ["task", "method", "quantity", "baseline", "now", "deviation", "allowed", ""]
+_TITLES: dict[Kind, str] = {
+    "exact": "exact equality",
     "scores": "scores and losses",
     "memory": "memory",
-    "speed": "speed against LoRA",
+    "speed": "speed relative to LoRA",
 }
 
 
 def verdict(rows: Sequence[Row]) -> str:
-    """Return the outcome in a line."""
+    """Return the outcome in one line."""
     failed = sum(row.failed for row in rows)
     if failed:
         return f"the check failed: {failed} of {len(rows)} comparisons are outside their margins"
@@ -27,14 +27,19 @@ def verdict(rows: Sequence[Row]) -> str:
 
 
 def terminal(rows: Sequence[Row], show_all: bool = False) -> str:
-    """Tables for a terminal: what failed, or all rows, and a line for each kind."""
+    """Return tables for a terminal: the failed rows, or all of them, and one line per kind."""
     visible = [row for row in rows if show_all or row.failed]
     parts = [text_table(_HEADER, [_cells(row) for row in visible], "l")] if visible else []
     return "\n\n".join([*parts, text_table(_KINDS, _kinds(rows), "l")])
 
 
 def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
-    """Return the same in Markdown, for a pull request; all rows are folded away below."""
+    """Return the same tables in Markdown, for a pull request, with all rows in a collapsed section.
+
+    Args:
+        rows: The comparisons.
+        notes: Lines of plain text to add.
+    """
     failed = [row for row in rows if row.failed]
     sign = "\N{CROSS MARK}" if failed else "\N{WHITE HEAVY CHECK MARK}"
     parts = [f"### {sign} bench check", verdict(rows) + "."]
@@ -46,21 +51,21 @@ def markdown(rows: Sequence[Row], notes: Sequence[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-_KINDS = ["kind", "comparisons", "failed", "nearest to its margin, or furthest beyond", "of the margin"]
+_KINDS = ["kind", "comparisons", "failed", "largest deviation", "of its margin"]
 
 
 def _kinds(rows: Sequence[Row]) -> list[list[str]]:
-    """Return a line for each kind: how many, and the one that used up most of its margin."""
+    """Return one line per kind: the number of comparisons, and the one that uses most of its margin."""
     lines = []
-    for kind, about in _ABOUT.items():
-        of_kind = [row for row in rows if row.kind == kind]
-        if not of_kind:
-            lines.append([about, "0", "0", "not compared", ""])
+    for kind, title in _TITLES.items():
+        group = [row for row in rows if row.kind == kind]
+        if not group:
+            lines.append([title, "0", "0", "not compared", ""])
             continue
-        worst = max(of_kind, key=lambda row: math.inf if math.isnan(row.margin_used) else row.margin_used)
+        worst = max(group, key=lambda row: math.inf if math.isnan(row.margin_used) else row.margin_used)
         name = " ".join(filter(None, (worst.task, worst.method, worst.quantity))) if worst.margin_used > 0 else ""
         used = f"{100 * worst.margin_used:.0f}%" if 0 < worst.margin_used < math.inf else ""
-        lines.append([about, str(len(of_kind)), str(sum(row.failed for row in of_kind)), name, used])
+        lines.append([title, str(len(group)), str(sum(row.failed for row in group)), name, used])
     return lines
 
 

@@ -125,7 +125,7 @@ def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Names
 
     from bench.check.baseline import gather
     from bench.check.costs import costs_of
-    from bench.check.reader_probe import see
+    from bench.check.reader_probe import probe
     from bench.records.environment import processor
 
     options = RunOptions(args.data_root, args.device)
@@ -134,7 +134,7 @@ def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Names
         own = {base.method: base, **{spec.method: spec for spec in plan if spec.task == task}}
         if not args.quiet:
             print(f"{task}: {rounds} rounds of training steps of {', '.join(own)} by turns", flush=True)
-        seen[task] = see(base, options)
+        seen[task] = probe(base, options)
         costs[task] = costs_of(list(own.values()), options, rounds)
     environment = done[0].environment
     assert environment, "every run that came to its end has one"

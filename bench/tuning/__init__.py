@@ -1,1 +1,1 @@
-"""Searches settings of methods on validation data."""
+"""The search for settings of methods by validation score."""

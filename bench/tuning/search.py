@@ -1,4 +1,4 @@
-"""Searches settings of methods by validation score: for each method and task as many trials, epochs and seeds."""
+"""The search for settings by validation score, with equal numbers of trials, epochs and seeds for every method."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from bench.records.schema import Record
 from bench.tuning.search_space import Dimension, dimensions
 
 FOLDER = "tuning"
-"""Results folder, within that of the runs, of the trials' records: they have no test scores."""
+"""Folder of the trials' records within the results folder; they have no test scores."""
 
 _log = logging.getLogger(__name__)
 
-_SPREAD = 4  # trials after the first, evenly spread; always as many, so that a longer search goes on from a shorter one
+_SPREAD = 4  # evenly spread trials after the first; a fixed number, so that a longer search can continue a shorter one
 _SEED = 0  # of the sampler
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One try of a method on a task.
+    """One trial of a method on a task.
 
     Attributes:
-        task: name of the task.
-        method: name of the method.
-        number: from 1.
-        values: what was tried.
-        metric: the primary metric; "" where a run failed.
-        score: mean over the seeds of the best primary validation score; None where a run failed.
-        reason: why it failed.
+        task: Name of the task.
+        method: Name of the method.
+        number: Number of the trial, from 1.
+        values: The settings tried.
+        metric: The primary metric; "" if a run failed.
+        score: Best primary validation score, averaged over the seeds; None if a run failed.
+        reason: Why a run failed.
     """
 
     task: str
@@ -60,24 +60,24 @@ class Trial:
 class Search:
     """The trials of one method on one task: `ask` for the runs of the next one, then `tell` their records.
 
-    The same records give the same trials. The first one has the suite's own values, the next ones are spread over the
-    ranges, at the same places for every method, and the others are drawn where the earlier ones did well (TPE).
+    The search is deterministic. The first trial has the suite's own values, the next ones are spread evenly over the
+    ranges, at the same positions for every method, and all further ones are sampled near good trials (TPE).
 
     Attributes:
-        task: name of the task.
-        method: name of the method.
-        dimensions: what is searched.
-        trials: those that were told, in their order.
+        task: Name of the task.
+        method: Name of the method.
+        dimensions: The settings to search.
+        trials: The completed trials, in order.
     """
 
     def __init__(self, specs: Sequence[Spec]) -> None:
-        """Begin a search.
+        """Start a search.
 
         Args:
-            specs: the runs with the suite's values, one a seed.
+            specs: The runs with the suite's values, one per seed.
 
         Raises:
-            UsageError: the method declares a search that cannot be.
+            UsageError: The search that the method declares is invalid.
         """
         self.task, self.method = specs[0].task, specs[0].method
         self.dimensions = dimensions(specs[0])
@@ -91,11 +91,13 @@ class Search:
         spread = Halton(len(self.dimensions), scramble=False).random(2 + _SPREAD)[
             2:
         ]  # after the low ends and the middle
-        for shares in spread:
-            self._study.enqueue_trial({d.name: d.drawn(s) for d, s in zip(self.dimensions, shares, strict=True)})
+        for fractions in spread:
+            self._study.enqueue_trial(
+                {d.name: d.quantile(fraction) for d, fraction in zip(self.dimensions, fractions, strict=True)}
+            )
 
     def ask(self) -> list[Spec]:
-        """Return the runs of the next trial; none where the method does not take its values together."""
+        """Return the runs of the next trial; none if the method rejects this combination of values."""
         self._study_trial = self._study.ask({d.name: d.distribution for d in self.dimensions})
         drawn = {d.name: d.value(self._study_trial.params[d.name]) for d in self.dimensions}
         values = drawn if self.trials else {d.name: d.start for d in self.dimensions}
@@ -108,7 +110,7 @@ class Search:
         return self._runs
 
     def tell(self, records_by_id: Mapping[str, Record]) -> Trial:
-        """End the trial that was asked for last, with the records of its runs by id."""
+        """Complete the last trial with the records of its runs, by id, and return it."""
         trial = self._trial
         records = [records_by_id[spec.id] for spec in self._runs]
         self._compare(records)
@@ -119,37 +121,38 @@ class Search:
             trial = replace(trial, reason=f"seed {failed[0].spec.seed}: {reason}")
         elif records and records[0].scores:
             mean = statistics.fmean(score for score in scores if score is not None)
-            # Rounded, so that as many right answers are equal however they were summed: of equals the first is best.
+            # Rounded, so that trials with as many right answers have equal scores whatever the order of summation: the
+            # first of equal trials is the best.
             trial = replace(trial, metric=records[0].scores.metric, score=round(mean, 6))
         self._study.tell(self._study_trial, -math.inf if trial.score is None else trial.score)
         self.trials.append(trial)
         return trial
 
     def _compare(self, records: Sequence[Record]) -> None:
-        """Warn once where runs of the search were made with other code, encoders or samples than the first."""
+        """Warn once if code, encoders or samples of a run differ from those of the first run of the search."""
         self._first = self._first or next(iter(records), None)
         if self._first and not self._warned and any(origin_differs(self._first, record) for record in records):
             self._warned = True
             _log.warning(
-                "trials of %s on %s were made with different code, encoders or data, or a sample was left out in some: "
-                "their scores do not compare; delete their records and search again",
+                "trials of %s on %s had different code, encoders or data, or left out different samples: their scores "
+                "are not comparable; delete their records and search again",
                 *(self.method, self.task),
             )
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the highest score, the first of equals; None where all failed."""
+        """The trial with the highest score, the first of equal ones; None if all failed."""
         scored = [trial for trial in self.trials if trial.score is not None]
         return max(scored, key=lambda trial: trial.score or 0.0, default=None)
 
     @property
     def failed(self) -> int:
-        """How many trials failed."""
+        """The number of failed trials."""
         return sum(trial.score is None for trial in self.trials)
 
     @property
     def at_edge(self) -> list[Dimension]:
-        """Of which dimensions the best value lies at the edge."""
+        """The dimensions whose best value is at the edge of its range."""
         return [d for d in self.dimensions if self.best and d.at_edge(self.best.values[d.name])]
 
 
@@ -157,7 +160,7 @@ def searches(plan: Sequence[Spec]) -> list[Search]:
     """Return a search for every task and method of a plan, over its seeds.
 
     Raises:
-        UsageError: with every method that declares a search that cannot be.
+        UsageError: Methods declare invalid searches; the message lists all of them.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     result = []
@@ -172,21 +175,22 @@ def searches(plan: Sequence[Spec]) -> list[Search]:
 def tune(
     running: Sequence[Search], trials: int, results: Path, options: RunOptions, executor: Executor | None = None
 ) -> Iterator[Trial]:
-    """Do the trials, the first of every search, then the second of each, and so on; yield them as they end.
+    """Run the trials, the first of every search, then the second of every search, and so on; yield them as they end.
 
-    Runs that have a record are not done again, so what was interrupted goes on where it was. A trial depends on those
-    of its own search only: the results are the same whatever the executor does first.
+    Runs that have a record are not repeated, so an interrupted search continues where it stopped. A trial depends only
+    on earlier ones of its own search, so the results do not depend on the order in which the executor does the runs.
 
     Args:
-        running: the searches.
-        trials: of each search.
-        results: results folder for the records of the trials' runs.
-        options: what the command says of its runs; their test splits are not scored in any case.
-        executor: does the runs, of one trial or of several searches; None for this process.
+        running: The searches.
+        trials: Number of trials of each search.
+        results: Results folder for the records of the trials' runs.
+        options: Options of the command; test splits are never scored.
+        executor: Executor of the runs; None to run them in this process.
 
     Raises:
-        DataError, UsageError: the data or the device is not there.
-        BenchError: a record cannot be written.
+        DataError: The data is missing or broken.
+        UsageError: The data or the device does not exist.
+        BenchError: A record cannot be written.
     """
     options = replace(options, results=None, save_adapters=False, validate_only=True)
     for _ in range(trials):
@@ -201,7 +205,7 @@ def tune(
 
 
 def _validation(record: Record) -> float | None:
-    """Return the best primary validation score of a run; None where it failed, or gave no number."""
+    """Return the best primary validation score of a run; None if the run failed or the score is not finite."""
     if record.scores is None:
         return None
     score = record.scores.validation[record.scores.best_epoch - 1].scores[record.scores.metric]

@@ -1,4 +1,4 @@
-"""The dimensions of a search: what a method declares in `Method.search`, made definite around a suite's values."""
+"""The dimensions of a search: the declarations in `Method.search`, applied to a suite's values."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from bench.errors import Mistakes, UsageError, did_you_mean
 from bench.methods.search_space import Choice, Range
 
 EDGE = 0.05
-"""A value this near to an end of its range, as a share of the range, lies at the edge."""
+"""A value is at the edge of its range if its distance to an end is at most this fraction of the range."""
 
 _Distribution: TypeAlias = FloatDistribution | IntDistribution | CategoricalDistribution
 
 
 @dataclass(frozen=True)
 class Dimension:
-    """One setting and the values that it may have.
+    """One setting and its possible values.
 
     Attributes:
-        name: of the setting.
-        start: the suite's value.
-        options: the values, of which the first is the suite's; empty for numbers.
-        distribution: of the numbers, or of the index of an option.
+        name: Name of the setting.
+        start: The suite's value.
+        options: The possible values, starting with the suite's; empty for numbers.
+        distribution: Distribution of the number, or of the index of an option.
     """
 
     name: str
@@ -37,37 +37,37 @@ class Dimension:
     distribution: _Distribution
 
     def value(self, drawn: Any) -> Any:
-        """Return the value that was drawn; numbers with three digits, which is more than a search can tell apart."""
+        """Return the setting's value for a drawn value; floats have three digits, more than a search can resolve."""
         if self.options:
             return self.options[drawn]
         return float(f"{drawn:.3g}") if isinstance(drawn, float) else drawn
 
-    def drawn(self, share: float) -> Any:
-        """Return what is drawn at a share, in [0, 1), of the way through the distribution."""
+    def quantile(self, fraction: float) -> Any:
+        """Return the value of the distribution at a fraction, in [0, 1), of its range."""
         distribution = self.distribution
         if isinstance(distribution, CategoricalDistribution):
-            return int(share * len(self.options))
+            return int(fraction * len(self.options))
         low, high = distribution.low, distribution.high
-        position = low * (high / low) ** share if distribution.log else low + (high - low) * share
+        position = low * (high / low) ** fraction if distribution.log else low + (high - low) * fraction
         return position if isinstance(distribution, FloatDistribution) else round(position)
 
     @property
     def ends(self) -> tuple[Any, ...]:
-        """The values that a method must take for it to take all: both ends of a range, or every option."""
+        """The values that a method must accept to accept all: both ends of a range, or every option."""
         if isinstance(self.distribution, CategoricalDistribution):
             return self.options
         return self.value(self.distribution.low), self.value(self.distribution.high)
 
     @property
     def description(self) -> str:
-        """The values in words, as in "lr_adapter from 0.0005 to 0.05 (log)"."""
+        """The possible values as text, e.g. "lr_adapter from 0.0005 to 0.05 (log)"."""
         if isinstance(self.distribution, CategoricalDistribution):
             return f"{self.name} of {', '.join(map(str, self.options))}"
         low, high = self.ends
         return f"{self.name} from {low:g} to {high:g}{' (log)' if self.distribution.log else ''}"
 
     def at_edge(self, value: Any) -> bool:
-        """Return whether a number lies at the edge of its range, so that there may be better ones beyond."""
+        """Return whether a number is at the edge of its range, so that there may be better ones beyond it."""
         if isinstance(self.distribution, CategoricalDistribution):
             return False
         low, high, position = (math.log(x) if self.distribution.log else x for x in (*self.ends, value))
@@ -75,20 +75,20 @@ class Dimension:
 
 
 def dimensions(spec: Spec) -> list[Dimension]:
-    """Return what the method of this run declares to be searched, around the run's values.
+    """Return the dimensions that the method of a run declares, around the run's values.
 
     Raises:
-        UsageError: with everything in the declaration that cannot be.
+        UsageError: The declaration is invalid; the message lists all mistakes.
     """
     method = method_of(spec)
     mistakes = Mistakes()
     result = []
     if not method.search:
-        mistakes.add(f"{spec.method} declares nothing to be searched")
+        mistakes.add(f"{spec.method} declares no settings to search")
     for name, declared in method.search.items():
         if name not in spec.method_settings:
             suggestion = did_you_mean(name, spec.method_settings)
-            mistakes.add(f"{spec.method} declares a search of {name}, which it has not: {suggestion}")
+            mistakes.add(f"{spec.method} declares a search of {name}, a setting that it does not have: {suggestion}")
             continue
         with mistakes.gathered():
             result.append(_dimension(spec, name, declared))
@@ -106,7 +106,7 @@ def _dimension(spec: Spec, name: str, declared: Range | Choice) -> Dimension:
         return Dimension(name, start, options, CategoricalDistribution(range(len(options))))
     if isinstance(start, bool) or not isinstance(start, int | float) or start <= 0:
         raise UsageError(
-            f"{spec.method} declares a Range of {name}, which takes a value above 0 in the suite, not {start}: "
+            f"{spec.method} declares a Range for {name}, which needs a value above 0 in the suite, not {start}: "
             "declare a Choice"
         )
     low, high = declared.low * start, declared.high * start

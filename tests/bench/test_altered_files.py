@@ -83,7 +83,7 @@ def test_what_is_no_record_and_no_baseline_is_told(tmp_path, content):
 def test_a_baseline_has_no_numbers_that_pass_every_comparison(tmp_path):
     for number in ("NaN", "Infinity", "1e999"):
         (tmp_path / "a.json").write_text(f'{{"schema": 1, "suite": {number}}}')
-        with pytest.raises(BenchError, match=r"a\.json is no readable baseline: .*(malformed|out of range)"):
+        with pytest.raises(BenchError, match=r"a\.json is not a readable baseline: .*(malformed|out of range)"):
             baseline.read(tmp_path / "a.json")
 
 

@@ -199,10 +199,10 @@ def test_a_baseline_of_schema_1_stays_readable(made, tmp_path):
         (lambda c: c.update(schema=3), "schema is 3, and this version of bench reads up to 2"),
         (lambda c: c["tasks"]["ave"].pop("data"), r"missing required field `data` - at `\$.tasks\[...\]`"),
         (lambda c: c.update(seeds="0,1"), r"Expected `array`, got `str` - at `\$.seeds`"),
-        (lambda c: c.update(seeds=[0]), "seeds holds 1, and a spread takes 2"),
+        (lambda c: c.update(seeds=[0]), "seeds has 1, but a spread needs at least 2"),
         (
             lambda c: c["tasks"]["ave"]["methods"]["lora"]["scores"]["train loss"].pop(),
-            r"\$.tasks.ave.methods.lora.scores.train loss holds 1 values for 2 seeds",
+            r"\$.tasks.ave.methods.lora.scores.train loss has 1 values for 2 seeds",
         ),
     ],
 )
@@ -212,14 +212,14 @@ def test_a_broken_baseline_is_told_with_its_file_and_key(made, tmp_path, change,
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(baselines.BenchError, match=rf"{path} is no readable baseline: .*{told}"):
+    with pytest.raises(baselines.BenchError, match=rf"{path} is not a readable baseline: .*{told}"):
         baselines.read(path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
 def test_a_file_that_is_no_baseline_is_told(tmp_path, text):
     (tmp_path / "b.json").write_text(text)
-    with pytest.raises(baselines.BenchError, match=r"b\.json is no readable baseline"):
+    with pytest.raises(baselines.BenchError, match=r"b\.json is not a readable baseline"):
         baselines.read(tmp_path / "b.json")
 
 
@@ -295,7 +295,7 @@ def bench_check(mock_suite, tmp_path, monkeypatch):
 
     monkeypatch.setattr("bench.execution.single_run.execute", execute)
     monkeypatch.setattr("bench.check.sanity_run.sanity_run", lambda spec, options: record(spec))
-    monkeypatch.setattr("bench.check.reader_probe.see", lambda spec, options: SEEN)
+    monkeypatch.setattr("bench.check.reader_probe.probe", lambda spec, options: SEEN)
     monkeypatch.setattr("bench.check.costs.costs_of", lambda specs, *_: {spec.method: state.cost for spec in specs})
     monkeypatch.chdir(tmp_path)
 
@@ -357,7 +357,7 @@ def test_a_method_is_compared_without_lora(bench_check):
 
 def test_what_the_baseline_does_not_hold_is_told(bench_check, capsys):
     assert bench_check("--baseline", "none.json") == 2
-    assert "there is no baseline none.json: `bench check --update` writes one" in capsys.readouterr().err
+    assert "the baseline none.json does not exist: `bench check --update` writes one" in capsys.readouterr().err
     assert bench_check() == 2
     assert "results/mini/baseline.json is a baseline of suite check, not of mock" in capsys.readouterr().err
     bench_check("--update", "--seeds", "0,1", methods="lora")

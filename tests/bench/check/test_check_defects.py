@@ -13,7 +13,7 @@ from bench.check.baseline import TaskBaseline, gather
 from bench.check.compare import compare
 from bench.check.costs import Cost
 from bench.check.integrity import check_records
-from bench.check.reader_probe import see
+from bench.check.reader_probe import probe
 from bench.check.sanity_run import sanity_run
 from bench.config.plan import RunRequest, make_plan
 from bench.execution.single_run import execute
@@ -29,7 +29,7 @@ OF_HARNESS = DEFECTS.keys() - OF_READER - OF_METHOD
 def seen(options):
     """What the readers give, by task."""
     (ave, avs) = make_plan(RunRequest("check", ["lora"], ["ave", "avs"]))
-    return {"ave": see(ave, options), "avs": see(avs, options)}
+    return {"ave": probe(ave, options), "avs": probe(avs, options)}
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
     """Also where the samples that are trained on were prepared before it came in, and told as well."""
     (spec,) = make_plan(RunRequest("check", ["lora"], ["ave"]))
     with DEFECTS[name].plant():
-        now = see(spec, options)
+        now = probe(spec, options)
     baseline, found = (replace(clean("lora"), tasks={"ave": TaskBaseline(data, {})}) for data in (seen["ave"], now))
     assert failures(compare(baseline, baseline, [])) == set()
     places = [f"samples: targets.{split}" for split in ("train", "val", "test")]

@@ -122,7 +122,7 @@ def test_trials_on_other_samples_are_warned_of_once(search, planned, runs, caplo
     runs.trial = trial
     search(planned(), 3)
     (message,) = caplog.messages
-    assert message.startswith("trials of cola on ave were made with different code, encoders or data")
+    assert message.startswith("trials of cola on ave had different code, encoders or data")
 
 
 def test_a_trial_scores_the_mean_over_seeds_of_the_best_epoch(search, planned):
@@ -313,12 +313,12 @@ class Unset(mocks.CoLA):
     ("space", "told"),
     [
         ({"r": Choice((4, 0))}, "r must be at least 1, not 0"),
-        ({"rr": Range()}, "wrong declares a search of rr, which it has not: did you mean r?"),
-        ({"epochs": Range()}, "wrong declares a search of epochs, which it has not"),
-        ({"start": Range()}, "a Range of start, which takes a value above 0 in the suite, not None"),
-        ({"summary": Range()}, "a Range of summary, which takes a value above 0 in the suite, not cls"),
+        ({"rr": Range()}, "wrong declares a search of rr, a setting that it does not have: did you mean r?"),
+        ({"epochs": Range()}, "wrong declares a search of epochs, a setting that it does not have"),
+        ({"start": Range()}, "a Range for start, which needs a value above 0 in the suite, not None"),
+        ({"summary": Range()}, "a Range for summary, which needs a value above 0 in the suite, not cls"),
         ({"alpha": Choice(("much",))}, "wrong.alpha must be a finite number, not 'much'"),
-        ({}, "wrong declares nothing to be searched"),
+        ({}, "wrong declares no settings to search"),
     ],
 )
 def test_searches_that_cannot_be_are_told_before_any_run(planned, add, space, told):
@@ -344,7 +344,7 @@ def test_numbers_stay_within_their_range(drawn):
     real = Dimension("x", start, (), FloatDistribution(low * start, high * start, log=log))
     whole = Dimension("x", 5, (), IntDistribution(max(1, round(5 * low)), round(5 * high), log=log))
     for dimension in (real, whole):
-        value = dimension.value(dimension.drawn(share))
+        value = dimension.value(dimension.quantile(share))
         least, most = dimension.ends
         assert least * 0.99 <= value <= most * 1.01
         assert (share in (0, 1)) <= dimension.at_edge(value)
