@@ -128,7 +128,7 @@ SCENARIOS = (
 
 
 @pytest.mark.parametrize("number", range(KILLS))
-def test_a_sweep_that_is_hurt_ends_as_one_left_alone(number, reference, tmp_path):
+def test_a_disturbed_sweep_ends_like_an_undisturbed_one(number, reference, tmp_path):
     chance = Random(f"{SEED} {number}")
     scenario = SCENARIOS[number % len(SCENARIOS)]
     sweep = Sweep(tmp_path / "sweep")

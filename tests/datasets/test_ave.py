@@ -47,7 +47,7 @@ def test_a_wrong_line_is_named(tmp_path, line):
         Release(tmp_path, "train")
 
 
-def test_no_release_says_where_it_was_looked_for(tmp_path):
+def test_a_missing_release_names_the_folder_that_was_searched(tmp_path):
     with pytest.raises(DataError, match=r"AVE_Dataset.*--data-root"):
         Release(tmp_path, "train")
 
@@ -86,7 +86,7 @@ def test_an_event_that_ends_where_it_starts_is_all_background(tmp_path):
     assert release.labels(release.events[0]).tolist() == [1] * 10
 
 
-def test_wrong_lines_are_left_out_where_problems_are_gathered(tmp_path):
+def test_wrong_lines_are_left_out_if_problems_are_collected(tmp_path):
     write_release(tmp_path, ["Bark&xyz&good&0&10", "Bark&abc&good&0", "Bark&x&good&5&3"])
     problems: list[DataError] = []
     assert [event.video for event in Release(tmp_path, "train", problems).events] == ["xyz"]

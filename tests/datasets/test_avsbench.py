@@ -80,7 +80,7 @@ def test_the_task_of_the_multi_source_set_has_five_masks_for_training(tmp_path):
     assert perfect["miou"].item() == pytest.approx(100)
 
 
-def test_wrong_rows_are_left_out_where_problems_are_gathered(tmp_path):
+def test_wrong_rows_are_left_out_if_problems_are_collected(tmp_path):
     (tmp_path / "Multi-sources").mkdir()
     (tmp_path / "Multi-sources/ms3_meta_data.csv").write_text("name,split\n../a,train\nb,train\nc,elsewhere\n")
     problems: list[DataError] = []

@@ -16,7 +16,7 @@ def test_describe(capsys):
     assert out.startswith("refcoco: RefCOCO") and "\n\nrefcocog: RefCOCOg" in out
 
 
-def test_verify_tells_what_it_found_and_ends_with_1_for_faults(tmp_path, capsys):
+def test_verify_prints_its_findings_and_exits_with_1_for_faults(tmp_path, capsys):
     root = write_official(tmp_path / "ms3", "avs_ms3")
     assert cli.main(["data", "verify", "avs_ms3", "--root", str(root), "--counts", "any"]) == 0
     assert capsys.readouterr().out.endswith("no faults\n")
@@ -34,7 +34,7 @@ def test_verify_tells_what_it_found_and_ends_with_1_for_faults(tmp_path, capsys)
         (["verify", "ave", "--rooot", "x"], "unknown option --rooot: did you mean --root"),
     ],
 )
-def test_what_is_wrong_with_the_command(arguments, message, capsys):
+def test_mistakes_in_the_command(arguments, message, capsys):
     assert cli.main(["data", *arguments]) == 2
     assert message in capsys.readouterr().err
 
@@ -45,9 +45,7 @@ def test_describing_needs_nothing_heavy(monkeypatch):
     assert cli.main(["data", "describe", "ave"]) == 0
 
 
-def test_a_run_without_its_data_says_what_is_missing_where_to_get_it_and_how_to_point_to_it(
-    tmp_path, capsys, monkeypatch
-):
+def test_a_run_without_data_says_what_is_missing_and_how_to_provide_it(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(
         sys.modules, "bench.execution.single_run", None
     )  # importing it would fail, and would bring torch

@@ -45,7 +45,7 @@ def test_run_lengths_as_numbers_and_as_text_give_the_mask_back(mask):
 
 @settings(deadline=None)
 @given(sizes, st.data())
-def test_parts_together_cover_what_pycocotools_says_that_they_cover(size, data):
+def test_parts_cover_the_pixels_that_pycocotools_computes(size, data):
     height, width = size
     points = st.lists(st.tuples(st.floats(0, width), st.floats(0, height)), min_size=3, max_size=6)
     polygon = points.map(lambda corners: [value for corner in corners for value in corner])
@@ -74,7 +74,7 @@ def test_a_long_segmentation_is_refused_before_it_is_read():
         decode_json(None, (2, 3))
 
 
-def test_polygons_cover_what_any_of_them_covers():
+def test_polygons_cover_the_union_of_their_pixels():
     left, right = [2, 1, 6, 1, 6, 5, 2, 5], [8.0, 3.0, 10.0, 3.0, 10.0, 9.0, 8.0, 9.0]
     expected = np.zeros((10, 12), dtype=bool)
     expected[1:5, 2:6] = True

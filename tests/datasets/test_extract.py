@@ -91,7 +91,7 @@ def test_sound_is_the_mean_of_its_channels_at_its_own_rate(released, tmp_path):
     assert len(read_audio(path, "c", 16_000)) == pytest.approx(SECONDS * 16_000, abs=2000)
 
 
-def test_it_goes_on_where_it_was(released, tmp_path):
+def test_extraction_resumes(released, tmp_path):
     out = tmp_path / "out"
     extracted(released, out)
     shutil.rmtree(out / "AVE_Dataset/video_frames/c")
@@ -105,7 +105,7 @@ def test_it_goes_on_where_it_was(released, tmp_path):
     assert not list(out.rglob(".*")), "nothing half done is left"
 
 
-def test_broken_videos_are_named_and_the_others_are_extracted(released, tmp_path):
+def test_broken_videos_are_reported_and_the_rest_extracted(released, tmp_path):
     root = Path(shutil.copytree(released, tmp_path / "release"))
     (root / "AVE_Dataset/AVE/c.mp4").write_bytes(b"no video")
     (root / "AVE_Dataset/AVE/d.mp4").unlink()
@@ -121,7 +121,7 @@ def test_broken_videos_are_named_and_the_others_are_extracted(released, tmp_path
 
 
 @pytest.mark.parametrize("gone", ["frames", "sound", "timing"])
-def test_what_is_extracted_in_part_is_one_fault(released, tmp_path, gone):
+def test_a_partly_extracted_video_is_one_fault(released, tmp_path, gone):
     out = tmp_path / "out"
     extracted(released, out)
     name = {"frames": "video_frames/c", "sound": "raw_audio/c.wav", "timing": f"{ave.TIMINGS}/c.json"}[gone]

@@ -45,7 +45,7 @@ def test_with_the_checkout_on_the_path_twice(other_datasets):
     assert process.stdout == "42\n", process.stderr
 
 
-def test_where_it_is_not_installed_it_is_not_found():
+def test_the_package_is_not_importable_unless_installed():
     code = "import sys\ntry: import datasets\nexcept ModuleNotFoundError as e: print(e, 'datasets' in sys.modules)"
     process = python(code)
     assert process.stdout == "No module named 'datasets' False\n", process.stderr

@@ -120,7 +120,7 @@ def test_a_recording_of_many_channels_is_refused(monkeypatch, tmp_path):
     assert media.decode_audio(tmp_path / "a.wav", "s1")[0].shape == (500,)
 
 
-def test_an_error_without_words_is_told_by_its_name(monkeypatch, tmp_path):
+def test_an_error_without_a_message_is_named(monkeypatch, tmp_path):
     (tmp_path / "a.wav").write_bytes(wav())
     monkeypatch.setattr(media, "check_audio", lambda *arguments: (_ for _ in ()).throw(EOFError()))
     with pytest.raises(DataError, match=r"a\.wav cannot be read: EOFError$"):
@@ -151,7 +151,7 @@ def test_a_file_of_text_is_read_up_to_its_size(tmp_path):
     "name",
     ["", ".", "..", "...", ".. ", "a/b", "/a", "a\\b", "C:a", "a:b", "a\0b", "a\nb", "\x1b[2J", "\ud800", "é" * 101],
 )
-def test_names_that_lead_elsewhere_are_not_plain(name):
+def test_names_with_paths_are_not_plain(name):
     assert not is_plain(name)
 
 
@@ -178,7 +178,7 @@ def test_a_link_in_a_release_is_followed(tmp_path):
     assert media.read_image(tmp_path / "frames/a.png", "s1", 4).shape == (3, 4, 4)
 
 
-def test_a_column_of_dots_is_told(tmp_path):
+def test_a_column_of_dots_is_reported(tmp_path):
     (tmp_path / "s4_meta_data.csv").write_text("name,category,split\na,..,train\n")
     with pytest.raises(DataError, match=r"line 2: .*category '\.\.'"):
         avsbench.Release(tmp_path, "train")
@@ -193,14 +193,14 @@ def test_a_polygon_that_goes_to_and_fro_costs_nothing():
 
 
 @pytest.mark.parametrize("category", [[1], {"a": 1}, None, "3", 10**400])
-def test_a_category_that_is_no_number_is_a_fault(tmp_path, category):
+def test_a_category_that_is_not_a_number_is_a_fault(tmp_path, category):
     objects = [annotation(1, category_id=category), annotation(2), annotation(3)]
     write_release(tmp_path, [ref(1), ref(2), ref(3)], annotations=objects)
     report = verify("refcoco", tmp_path, lambda samples, *_: samples, published=False)
     assert "not one of the file's 1 categories" in report.text() and len(report.text()) < 5000
 
 
-def test_a_video_that_is_a_list_of_others_opens_none(tmp_path):
+def test_a_video_that_lists_other_files_opens_none_of_them(tmp_path):
     secret = tmp_path / "secret.mp4"
     write_video(secret, 16)
     (tmp_path / "a.mp4").write_text(f"#EXTM3U\n#EXTINF:10,\nfile://{secret}\n#EXT-X-ENDLIST\n")
@@ -226,7 +226,7 @@ def write_video(path, side):
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
-def test_text_in_another_encoding_is_told(tmp_path, encoding):
+def test_text_in_another_encoding_is_reported(tmp_path, encoding):
     folder = tmp_path / "Single-source"
     folder.mkdir()
     (folder / "s4_meta_data.csv").write_bytes("name,category,split\né,dog,train\n".encode(encoding))
@@ -234,7 +234,7 @@ def test_text_in_another_encoding_is_told(tmp_path, encoding):
         avsbench.Release(tmp_path, "train")
 
 
-def test_json_that_goes_too_deep_is_told(tmp_path):
+def test_json_with_too_deep_nesting_is_reported(tmp_path):
     write_release(tmp_path, [ref(1)])
     (tmp_path / "refcoco/instances.json").write_text(json.dumps({"images": []})[:-1] + ', "a": ' + "[" * 100_000)
     with pytest.raises(DataError, match=r"instances\.json: cannot be read as JSON: .*too deep"):
@@ -247,7 +247,7 @@ def pretending(content: bytes, name: bytes, samples: int) -> bytes:
     return content[: at + 8] + struct.pack(">II", 1, samples) + content[at + 16 :]
 
 
-def test_a_video_that_tells_of_more_frames_than_it_can_have_is_not_opened(tmp_path):
+def test_a_video_that_declares_impossibly_many_frames_is_not_opened(tmp_path):
     """FFmpeg makes room for each that a table tells of: a file of some kilobytes took gigabytes."""
     write_video(tmp_path / "a.mp4", 16)
     content = (tmp_path / "a.mp4").read_bytes()
@@ -274,7 +274,7 @@ def test_names_of_tables_within_the_media_are_none(tmp_path):
 
 
 @pytest.mark.parametrize("limit", ["MAX_FRAMES", "MAX_DECODED_PIXELS"])
-def test_a_video_that_is_decoded_for_hours_is_given_up(tmp_path, monkeypatch, limit):
+def test_a_video_that_takes_hours_to_decode_is_refused(tmp_path, monkeypatch, limit):
     write_video(tmp_path / "a.mp4", 16)
     monkeypatch.setattr(videos, limit, 4)
     with pytest.raises(DataError, match=r"a\.mp4 cannot be read: more than .* frames"):
@@ -290,7 +290,7 @@ def test_a_table_of_many_columns_takes_no_more_than_its_size(tmp_path):
         assert len(avsbench.Release(tmp_path, "train").videos) == 3000
 
 
-def test_a_file_that_is_wrong_in_every_line_is_given_up(tmp_path, monkeypatch):
+def test_a_file_with_an_error_in_every_line_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(layout, "MAX_PROBLEMS", 5)
     folder = tmp_path / "Single-source"
     folder.mkdir()

@@ -27,7 +27,7 @@ def test_equals_the_filter_bank_of_transformers(frames):
         assert not mine[length:].any()
 
 
-def test_what_shorter_ones_are_filled_up_with():
+def test_shorter_inputs_are_padded():
     waves = np.random.default_rng(0).standard_normal((2, 16_000)).astype(np.float32)
     plain, filled = (log_mel(waves, 16_000, 128, 120, filler) for filler in (0.0, -4.985))
     assert (plain[:, :98] == filled[:, :98]).all()
@@ -38,7 +38,7 @@ def test_silence_is_finite():
     assert np.isfinite(log_mel(np.zeros((1, 16_000), dtype=np.float32), 16_000, 128, 98)).all()
 
 
-def test_a_waveform_gives_the_same_alone_and_among_others():
+def test_a_waveform_gives_the_same_features_in_any_batch():
     """To rounding: with more rows the products are summed in another order."""
     waves = (np.random.default_rng(1).standard_normal((5, 16_000)) * 0.1).astype(np.float32)
     together = log_mel(waves, 16_000, 128, 98)

@@ -84,7 +84,7 @@ WHITE_AND_CLEAR = (255, 255, 255, 0)
     ],
     ids=lambda image: f"{image.mode} {image.getpixel((1, 1))} on {image.getpixel((0, 0))}",
 )
-def test_whatever_is_not_black_is_foreground(tmp_path, image):
+def test_every_color_but_black_is_foreground(tmp_path, image):
     image.save(tmp_path / "m.png")
     assert np.array_equal(media.read_mask(tmp_path / "m.png", "m", 6), INSIDE.repeat(2, 1).repeat(3, 0))
 

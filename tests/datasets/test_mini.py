@@ -50,7 +50,7 @@ def test_avs_every_thing_is_as_likely_to_sound():
     assert min(shares) > 0.005 and 0.03 < np.mean(shares) < 0.2
 
 
-def test_what_is_in_front_hides_what_is_behind():
+def test_objects_in_front_hide_those_behind():
     looks = {"texture": "plain", "colors": ((255, 0, 0), (0, 0, 0)), "size": 0.5, "y": 0.5, "angle": 0.0}
     behind, front = Thing(shape="disc", x=0.4, **looks), Thing(shape="square", x=0.6, **looks)
     backdrop = paint_background(Background(((0, 0, 0), (0, 0, 0)), 0, 0.0, 0), 80)
@@ -96,7 +96,7 @@ def test_the_layouts_are_read_as_they_are_meant(built):
     assert masks[0].mean() == pytest.approx(rendered[0][1][sounding].mean(), abs=0.005)
 
 
-def test_the_same_seed_gives_the_same_files_and_another_gives_others(tmp_path):
+def test_the_seed_decides_the_files(tmp_path):
     few = {"train": 2, "val": 1, "test": 1}
     prints = []
     for name, seed, workers in (("one", 3, 1), ("two", 3, 2), ("other", 4, 1)):

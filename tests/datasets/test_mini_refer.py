@@ -49,7 +49,7 @@ def decoded(segmentation, height: int, width: int) -> np.ndarray:
     return coco.decode(coco.merge(coco.frPyObjects(segmentation, height, width))).astype(bool)
 
 
-def test_masks_are_exactly_what_is_seen_of_the_objects(root):
+def test_masks_are_the_visible_pixels_of_the_objects(root):
     instances = json.loads((root / "refcoco/instances.json").read_text())
     kinds = Counter()
     for index, image in enumerate(instances["images"][: COUNTS["train"]]):
@@ -111,7 +111,7 @@ def by_split(root: Path, dataset: str, value: str) -> dict[str, set[int]]:
     return counts
 
 
-def test_splits_mean_what_they_mean_officially(root):
+def test_splits_follow_the_official_definitions(root):
     for dataset in ("refcoco", "refcoco+"):
         categories = by_split(root, dataset, "category_id")
         assert set(categories) == {"train", "val", "testA", "testB"}
@@ -136,7 +136,7 @@ def test_one_data_set_alone_is_a_part_of_all_three(root, tmp_path, key, dataset)
     assert all((tmp_path / path).read_bytes() == (root / path).read_bytes() for path in alone)
 
 
-def test_it_is_built_as_the_others_are(tmp_path):
+def test_it_is_built_like_other_layouts(tmp_path):
     few = {"train": 2, "val": 1, "testA": 1, "testB": 1}
     manifest = build(tmp_path, "refcocog", 0, videos=few, workers=1)
     assert gives_fingerprint(tmp_path, manifest)

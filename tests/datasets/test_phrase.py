@@ -114,7 +114,7 @@ def test_an_expression_means_its_object_and_no_other(seed):
 
 @settings(max_examples=30, deadline=None)
 @given(SEEDS)
-def test_every_object_has_others_of_its_category_and_looks_like_none(seed):
+def test_every_object_shares_its_category_but_not_its_appearance(seed):
     scene = random_scene(np.random.default_rng(seed))
     looks = [item.look for item in scene.items]
     assert len(looks) in (3, 4) and len(set(looks)) == len(looks)
@@ -126,7 +126,7 @@ def test_every_object_has_others_of_its_category_and_looks_like_none(seed):
 @settings(max_examples=30, deadline=None)
 @example(11198)
 @given(SEEDS)
-def test_objects_are_seen_nearly_whole_within_the_picture(seed):
+def test_objects_are_almost_fully_visible(seed):
     scene = random_scene(np.random.default_rng(seed))
     pixels, masks = render(scene)
     assert pixels.shape == (scene.height, scene.width, 3)
@@ -184,7 +184,7 @@ def scene_of(*items: Item) -> Scene:
 RING, STAR, RED = Kind("Ring"), Kind("Star, five points"), Kind(color="red")
 
 
-def test_beside_needs_a_clear_distance_and_no_rival_that_is_there_by_a_generous_reading():
+def test_beside_needs_a_clear_distance_and_no_rival_even_in_a_generous_reading():
     star = item("Star, five points", 0.6, 0.5, "blue")
     phrase = Phrase(RING, relations=(("left", STAR),))
     clear, barely, right = item("Ring", 0.2, 0.5), item("Ring", 0.55, 0.9), item("Ring", 0.9, 0.5)
@@ -198,7 +198,7 @@ def test_beside_needs_a_clear_distance_and_no_rival_that_is_there_by_a_generous_
 
 
 @pytest.mark.parametrize("place", ["left", "right", "top", "bottom", "middle"])
-def test_a_place_is_told_from_the_other_places_of_the_kind(place):
+def test_a_position_is_distinct_from_others_of_the_category(place):
     spots = {"left": (0.2, 0.5), "right": (0.8, 0.5), "top": (0.5, 0.2), "bottom": (0.5, 0.8), "middle": (0.5, 0.5)}
     rings = {name: item("Ring", *spot) for name, spot in spots.items()}
     assert refers(Phrase(RING, places=(place,)), scene_of(*rings.values()), rings[place])
@@ -209,19 +209,19 @@ def test_a_place_is_told_from_the_other_places_of_the_kind(place):
     assert refers(Phrase(RING, places=(place,)), scene_of(rings[place], other_kind), rings[place])
 
 
-def test_on_the_left_is_not_said_of_what_lies_on_the_right():
+def test_on_the_left_does_not_describe_objects_on_the_right():
     rings = [item("Ring", 0.6, 0.5), item("Ring", 0.9, 0.5)]
     assert referents(Phrase(RING, places=("left",)), scene_of(*rings), narrow=False) == []
 
 
 @pytest.mark.parametrize("category", CATEGORIES)
-def test_the_category_alone_is_said_only_where_it_decides(category):
+def test_a_bare_category_is_used_only_if_it_is_unique(category):
     alike = [item(category, 0.2, 0.5), item(category, 0.8, 0.5, "blue")]
     assert not refers(Phrase(Kind(category)), scene_of(*alike), alike[0])
     assert refers(Phrase(RED), scene_of(*alike), alike[0])
 
 
-def test_the_vocabulary_is_what_is_said():
+def test_the_vocabulary_is_the_words_in_use():
     sentences = texts(0, 0, 250)
     assert {word for text in sentences for word in re.findall(r"\w+|[^\w\s]", text)} == set(vocabulary())
     assert max(len(text.split()) for text in sentences) <= 38

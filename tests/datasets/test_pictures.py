@@ -76,7 +76,7 @@ def test_sixteen_bits_of_grey_are_scaled(tmp_path, value):
     assert (read(tmp_path, png(8, 8, 8, bits=16, colors=2, value=value)) == value >> 8).all(), "as those of colors are"
 
 
-def test_what_is_transparent_is_black(tmp_path):
+def test_transparent_pixels_are_black(tmp_path):
     clear, opaque = (10, 200, 30, 0), (10, 200, 30, 255)
     for pixel, expected in ((clear, (0, 0, 0)), (opaque, (10, 200, 30)), ((10, 200, 30, 128), (5, 100, 15))):
         pixels = read(tmp_path, Image.new("RGBA", (8, 8), pixel))

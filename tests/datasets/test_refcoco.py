@@ -60,7 +60,7 @@ def test_each_data_set_has_its_folder_and_splits(tmp_path, name, folder, refs_na
     assert next(iter(DATASETS[name].splits.values())) == tuple(splits)
 
 
-def test_another_split_file_is_read_where_asked_for(tmp_path):
+def test_another_split_file_can_be_chosen(tmp_path):
     write_release(tmp_path, [ref(1), ref(2, "val")], "refcocog", "refs(umd).p")
     write_release(tmp_path, [ref(2), ref(1, "val")], "refcocog", "refs(google).p")
     assert Release(tmp_path, "refcocog", "train").expressions[0].ref_id == 1
@@ -76,13 +76,13 @@ def test_another_split_file_is_read_where_asked_for(tmp_path):
         (("refcoco_plus", "train", "google"), "choose one of unc"),
     ],
 )
-def test_what_does_not_exist_is_told_with_what_does(tmp_path, arguments, message):
+def test_an_unknown_name_is_reported_with_the_known_ones(tmp_path, arguments, message):
     with pytest.raises(UsageError, match=message):
         Release(tmp_path, *arguments)
 
 
 @pytest.mark.parametrize("gone", ["refcoco/instances.json", "refcoco/refs(unc).p", "images/train2014"])
-def test_what_is_missing_is_named_with_the_layout(tmp_path, gone):
+def test_missing_files_are_named_with_the_layout(tmp_path, gone):
     write_release(tmp_path, [ref(1)])
     (tmp_path / gone).rename(tmp_path / "elsewhere")
     with pytest.raises(DataError) as caught:
@@ -195,7 +195,7 @@ def test_a_wrong_box_is_named(tmp_path, bbox):
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_numbers_that_are_no_json_are_told(tmp_path, number):
+def test_numbers_that_are_not_json_are_reported(tmp_path, number):
     write_release(tmp_path, [ref(1)], annotations=[annotation(1, bbox=[number, 5, 10, 15])])
     with pytest.raises(DataError, match=r"instances\.json: cannot be read as JSON of COCO's format"):
         Release(tmp_path, "refcoco", "train")
@@ -295,7 +295,7 @@ def test_files_are_read_once_for_all_splits_and_again_when_they_change(tmp_path,
     assert len(Release(tmp_path, "refcoco", "val").expressions) == 2 and len(reads) == 2
 
 
-def test_what_nobody_asks_for_takes_no_memory(tmp_path):
+def test_unused_entries_take_no_memory(tmp_path):
     """A list of Python takes twenty times the bytes of its JSON, so only the wanted entries become lists."""
     write_release(tmp_path, [ref(1)])
     path = tmp_path / "refcoco/instances.json"
@@ -323,7 +323,7 @@ def test_what_nobody_asks_for_takes_no_memory(tmp_path):
         ({"image_id": "x" * 2000}, r"entry 0: image_id cannot be read: [\d,]+ bytes, more than"),
     ],
 )
-def test_a_value_that_is_too_long_is_told(tmp_path, harm, message):
+def test_a_value_that_is_too_long_is_reported(tmp_path, harm, message):
     write_release(tmp_path, [ref(1)], annotations=[annotation(1, **harm)])
     with pytest.raises(DataError, match=message):
         Release(tmp_path, "refcoco", "train")
@@ -345,7 +345,7 @@ def test_more_entries_or_sentences_than_a_data_set_can_have_are_refused(tmp_path
         Release(tmp_path, "refcoco", "train")
 
 
-def test_only_what_the_refs_name_is_kept(tmp_path):
+def test_only_entries_named_by_refs_are_kept(tmp_path):
     write_release(tmp_path, [ref(2)])
     assert list(Release(tmp_path, "refcoco", "train")._segmentations) == [20]
 
@@ -386,7 +386,7 @@ def verified(root):
 
 
 @pytest.mark.parametrize("changes", [{}, {"bbox": [0.0, 0.0, 5.0, 5.0]}])
-def test_an_annotation_that_is_there_twice_is_told_and_refused_where_it_matters(tmp_path, changes):
+def test_a_duplicate_annotation_is_reported_and_refused_if_used(tmp_path, changes):
     write_release(tmp_path, [ref(1), ref(2)], annotations=[annotation(1), annotation(2), annotation(2, **changes)])
     assert any("annotations: id 20 occurs twice" in fault for fault in verified(tmp_path))
     if not changes:
@@ -396,7 +396,7 @@ def test_an_annotation_that_is_there_twice_is_told_and_refused_where_it_matters(
         Release(tmp_path, "refcoco", "train")
 
 
-def test_a_ref_or_an_image_that_is_there_twice_is_told(tmp_path):
+def test_a_duplicate_ref_or_image_is_reported(tmp_path):
     refs = [ref(1), ref(1, sentences=[{b"sent_id": 7, b"sent": b"it"}])]
     write_release(tmp_path, refs, images=[image(1), image(1), image(2), image(3)])
     faults = verified(tmp_path)
@@ -404,13 +404,13 @@ def test_a_ref_or_an_image_that_is_there_twice_is_told(tmp_path):
     assert any("images: id 1 occurs twice, with the same contents" in fault for fault in faults)
 
 
-def test_a_sentence_without_a_word_is_told(tmp_path):
+def test_a_sentence_without_a_word_is_reported(tmp_path):
     write_release(tmp_path, [ref(1, sents=(b"the dog", b"?!", b"7")), ref(2, "val"), ref(3, "testA")])
     (wrong,) = [fault for fault in verified(tmp_path) if "no word" in fault]
     assert wrong.endswith("refs(unc).p: ref 1, sent_id 101: no word in its text '?!'")
 
 
-def test_a_mask_beside_its_box_is_told_and_refused_by_those_who_need_both(tmp_path):
+def test_a_mask_outside_its_box_is_reported_and_refused_by_tasks_that_need_both(tmp_path):
     write_release(tmp_path, [ref(1), ref(2)], annotations=[annotation(1, bbox=[30.0, 22.0, 9.0, 7.0]), annotation(2)])
     assert any("annotation 10: bbox [30.0, 22.0, 9.0, 7.0], expected about" in fault for fault in verified(tmp_path))
     release = Release(tmp_path, "refcoco", "train")
@@ -420,7 +420,7 @@ def test_a_mask_beside_its_box_is_told_and_refused_by_those_who_need_both(tmp_pa
         release.check_together(beside, release.mask(beside))
 
 
-def test_a_box_that_is_none_matters_only_where_boxes_are_needed(tmp_path):
+def test_an_invalid_box_only_matters_if_boxes_are_needed(tmp_path):
     write_release(tmp_path, [ref(1), ref(2)], annotations=[annotation(1, bbox=None), annotation(2)])
     with pytest.raises(DataError, match="annotation 10: bbox should be"):
         Release(tmp_path, "refcoco", "train")
@@ -446,7 +446,7 @@ def bare(*keys):
     return strip
 
 
-def test_all_that_is_missing_is_named_in_one_go(tmp_path):
+def test_all_missing_files_are_named_at_once(tmp_path):
     """Who lays a release out by hand need not try again for each key."""
     strip = bare("height", "width", "image_id", "split", "sent_id")
     write_release(

@@ -37,7 +37,7 @@ def load(tmp_path):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
 @given(refs=st.lists(st.dictionaries(st.text(), plain, max_size=5), max_size=5), protocol=st.integers(0, 5))
-def test_reads_what_python_3_writes(load, refs, protocol):
+def test_pickles_of_python_3_are_read(load, refs, protocol):
     assert load(pickle.dumps(refs, protocol)) == refs
 
 
@@ -47,7 +47,7 @@ def test_reads_frames_and_tuples(load):
 
 
 @pytest.mark.parametrize("protocol", [0, 1, 2])
-def test_reads_what_python_2_wrote(load, protocol):
+def test_pickles_of_python_2_are_read(load, protocol):
     sents = (b"caf\xc3\xa9", b"caf\xe9 au lait", b'it\'s "left"\\', b"\xe9" * 300, b"")
     (read,) = load(python2_pickle([ref(7, sents=sents, large=2**40, share=0.5, crowd=False, name="ü")], protocol))
     sentences = [sentence["sent"] for sentence in read["sentences"]]
@@ -185,7 +185,7 @@ def test_lists_shared_a_few_times_are_read(load):
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4])
-def test_a_file_cut_short_anywhere_is_refused(load, protocol):
+def test_a_truncated_file_is_refused(load, protocol):
     whole = pickle.dumps([{"ref_id": 1, "sent": "a dog", "wide": 2**40, "half": 0.5, "tokens": ["a", "dog"]}], protocol)
     for length in range(len(whole)):
         with pytest.raises(DataError, match=r"refs\(unc\)\.p"):
@@ -193,7 +193,7 @@ def test_a_file_cut_short_anywhere_is_refused(load, protocol):
 
 
 @pytest.mark.parametrize("more", [b"\n", b".", b"cos\nsystem\n", pickle.dumps([])])
-def test_what_follows_the_end_is_refused(load, more):
+def test_bytes_after_the_end_are_refused(load, more):
     with pytest.raises(DataError, match="has data after its end"):
         load(pickle.dumps([{}], 4) + more)
 
@@ -295,7 +295,7 @@ def test_any_bytes_are_read_or_refused(load, data):
         b"N",
     ],
 )
-def test_what_is_read_takes_no_more_memory_than_there_is_room_for(load, monkeypatch, part):
+def test_reading_stays_within_the_memory_limit(load, monkeypatch, part):
     """Megabytes of one instruction, which makes many times their size, with as much less room than in earnest."""
     monkeypatch.setattr(refer_pickle, "MAX_MEMORY", refer_pickle.MAX_MEMORY // 64)
     content = b"\x80\x04](" + (b")" if part == b"\x85" else b"")

@@ -37,7 +37,7 @@ def test_a_description_has_all_that_one_needs(name):
     assert all(f"{count:,}" in text for kinds in card.counts.values() for count in kinds.values())
 
 
-def test_what_is_missing_is_named(tmp_path):
+def test_missing_files_are_named(tmp_path):
     assert RELEASES["ave"].missing(tmp_path) == [places[0] for places in RELEASES["ave"].required]
     for name in ("avs", "refcocog"):
         root = write_official(tmp_path / name, name)
@@ -53,7 +53,7 @@ def test_a_task_stands_for_its_releases():
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_a_description_names_every_key_that_is_read(name):
+def test_a_description_lists_every_key_that_is_read(name):
     text = describe(name)
     keys = {*coco_instances.OPTIONAL, *refer_keys.REF, *refer_keys.SENTENCE, *refer_keys.TEXT}
     keys |= {key for needed in coco_instances._REQUIRED.values() for key in needed}
@@ -62,7 +62,7 @@ def test_a_description_names_every_key_that_is_read(name):
     assert "web.archive.org/web/2022" in text and f"/{DATASETS[name].folder}.zip" in text
 
 
-def test_a_description_names_every_column_that_is_read():
+def test_a_description_lists_every_column_that_is_read():
     for name, release in (("avs", Release), ("avs_ms3", MultiRelease)):
         columns = {column for names in release.columns for column in names} | {"split"}
         (line,) = [line for line in describe(name).splitlines() if release.table_name in line]

@@ -130,7 +130,7 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("name", "plant", "message"), BROKEN, ids=lambda value: getattr(value, "__name__", None))
-def test_what_cannot_be_read_stops_a_run_or_is_skipped_and_counted(release, name, plant, message, caplog):
+def test_unreadable_samples_stop_a_run_or_are_skipped_and_counted(release, name, plant, message, caplog):
     root = release(name)
     whole = opened(name, root).counts
     plant(root)
@@ -151,7 +151,7 @@ def test_what_cannot_be_read_stops_a_run_or_is_skipped_and_counted(release, name
         ("refcoco:mask", {"bbox": [0, 0, 900, 9], "category_id": None}),
     ],
 )
-def test_a_task_needs_of_a_release_what_it_scores_and_no_more(release, name, changes):
+def test_a_task_only_needs_the_files_that_it_scores(release, name, changes):
     root = release(name)
     annotated(**changes)(root)
     splits = opened(name, root, skip=False)
@@ -161,7 +161,7 @@ def test_a_task_needs_of_a_release_what_it_scores_and_no_more(release, name, cha
 
 
 @pytest.mark.parametrize("key", ["segmentation", "bbox", "category_id"])
-def test_what_no_object_has_matters_to_those_only_who_score_it(release, key):
+def test_a_missing_box_or_mask_only_matters_to_tasks_that_score_it(release, key):
     root = release("refcoco")
     path = first(root, "instances.json")
     document = json.loads(path.read_text())

@@ -66,7 +66,7 @@ def test_masks_that_can_be_none_are_refused(release, name, split, value, kind):
         opened(name, root)
 
 
-def test_one_mask_that_is_not_empty_is_enough(release):
+def test_one_nonempty_mask_is_enough(release):
     """In a second nothing may sound: many masks of the multi-source set are empty."""
     root = release("avs_ms3")
     masks = sorted(root.rglob("gt_masks/test/**/*.png"))
@@ -87,7 +87,7 @@ def annotate(root: Path, segmentation: object) -> None:
     path.write_text(json.dumps(document))
 
 
-def test_empty_masks_of_objects_are_refused_where_masks_are_scored(release):
+def test_empty_masks_of_objects_are_refused_if_masks_are_scored(release):
     root = release("refcoco")
     annotate(root, [[1.1, 1.1, 1.2, 1.1, 1.2, 1.2]])
     with pytest.raises(DataError, match=r"train of .*all masks are empty, as is annotation \d+ in instances\.json"):
@@ -117,7 +117,7 @@ def test_a_split_without_any_event_is_refused(release):
         opened("ave", root)
 
 
-def test_as_few_masks_are_read_as_tell():
+def test_no_more_masks_are_read_than_needed():
     taken = []
 
     def masks(*values):

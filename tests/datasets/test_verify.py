@@ -59,7 +59,7 @@ def test_counts_are_compared_with_the_published_ones(official, name):
     assert f"expected {count:,} as published" in report.faults[0].text
 
 
-def test_what_the_release_is_known_for_is_remarked(official):
+def test_known_flaws_of_the_release_are_remarks(official):
     text = verified("ave", official["ave"]).text()
     assert "note: events that end when they start, so all seconds are background: train000000" in text
 
@@ -283,14 +283,14 @@ def every_annotation(root: Path) -> None:
         ("refcoco", every_annotation, "split testA: all masks that were checked are empty, such as that of annotation"),
     ],
 )
-def test_a_quick_look_too_finds_splits_whose_masks_can_be_none(copied, name, plant, named, quick):
+def test_a_quick_check_also_finds_splits_with_only_empty_masks(copied, name, plant, named, quick):
     root = copied(name)
     plant(root)
     report = verified(name, root, quick=quick)
     assert any(named in fault.text for fault in report.faults), report.text()
 
 
-def test_headers_alone_do_not_show_what_is_broken_further_on(copied):
+def test_headers_do_not_reveal_damage_after_them(copied):
     root = copied("avs")
     cut("visual_frames/val/*/*/*_3.png", 0.5)(root)
     assert verified("avs", root, quick=True).faults == []
@@ -308,7 +308,7 @@ def test_of_many_faults_the_first_are_shown_and_all_are_counted(copied):
     assert sum("is missing" in line for line in lines) == MAX_SHOWN
 
 
-def test_a_release_that_is_not_there_is_one_fault(tmp_path):
+def test_a_missing_release_is_one_fault(tmp_path):
     for name in NAMES:
         report = verified(name, tmp_path, published=True)
         assert len(report.faults) == 1, report.text()

@@ -127,7 +127,7 @@ def test_frame_and_sound_are_of_the_right_second(prepared, name):
 
 
 @pytest.mark.parametrize("source", ["released", "prepared"])
-def test_verify_names_what_deviates(released, prepared, source):
+def test_verify_names_deviations(released, prepared, source):
     root = {"released": released, "prepared": prepared}[source]
     report = verify("ave", root, lambda items, total, unit: items, published=False)
     positions = {name: [] for name in VIDEOS}
@@ -152,7 +152,7 @@ def numbered(folder: Path, count: int = 10) -> None:
         (folder / f"{number:04d}.jpg").write_bytes(b"of an earlier version")
 
 
-def test_what_an_earlier_version_extracted_is_extracted_again(released, tmp_path):
+def test_output_of_an_earlier_version_is_extracted_again(released, tmp_path):
     folder = write_release(tmp_path / "release", ["late_picture", "gone"])
     shutil.copytree(released / ave.FOLDER / ave.VIDEOS, folder / ave.VIDEOS)
     out = tmp_path / "out" / ave.FOLDER

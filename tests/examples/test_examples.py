@@ -83,7 +83,7 @@ def test_its_method_is_run_by_itself_and_with_the_inter_modal_path(installed, ca
     assert all((tmp_path / record.adapter / "method.json").is_file() for record in records.values())
 
 
-def test_the_loop_of_ones_own_learns_and_gets_back_what_it_saved():
+def test_your_own_loop_learns_and_restores_its_adapters():
     *steps, last = python(str(EXAMPLES / "own_loop.py")).splitlines()
     losses = [float(line.split()[-1]) for line in steps]
     assert len(losses) == 10 and losses[-1] < losses[0] / 10

@@ -80,7 +80,7 @@ def test_the_authors_recipes_are_those_of_the_paper(monkeypatch):
     assert sizes == {"ave": 224, "refcoco": 448}
 
 
-def test_media_and_losses_are_the_authors_or_the_record_tells_what_departs(monkeypatch):
+def test_media_and_losses_are_the_authors_or_recorded_as_deviations(monkeypatch):
     ave = of_paper("paper-ave", "ave", monkeypatch)
     avs = of_paper("paper-avs", "avs", monkeypatch)
     grounding = of_paper("paper-grounding", "refcoco", monkeypatch)
@@ -97,7 +97,7 @@ def test_media_and_losses_are_the_authors_or_the_record_tells_what_departs(monke
     assert any("drop path" in deviation for deviation in avs.deviations)
 
 
-def test_what_is_missing_is_told_at_once(capsys):
+def test_missing_data_and_encoders_are_reported_at_once(capsys):
     assert main(["run", "--suite", "full", "--tasks", "ave", "--methods", "cola"]) == 2
     output = capsys.readouterr().err
     for words in ("--data-root DIR", "https://", "bench data describe ave", "hf download facebook/dinov2-base"):
@@ -105,7 +105,7 @@ def test_what_is_missing_is_told_at_once(capsys):
     assert "--set vision.model=DIR" in output and "--set audio.model=DIR" in output
 
 
-def test_deviations_tell_no_run_from_another(monkeypatch):
+def test_deviations_do_not_change_run_ids(monkeypatch):
     spec = of_paper("paper-ave", "ave", monkeypatch)
     before = spec.id
     spec.deviations.append("another")

@@ -74,14 +74,14 @@ def test_a_state_comes_back(checkpoint):
     assert state["step"] == 3 and state["best"]["a"].tolist() == [0, 1, 2] and state["scaler"] is None
 
 
-def test_other_code_begins_anew(checkpoint, caplog):
+def test_a_change_of_code_starts_the_run_again(checkpoint, caplog):
     checkpoint.save({"step": 3})
     assert Checkpoint(checkpoint.path, "other code").load() is None
     assert "the code, the data or a package has changed since" in caplog.text
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a checkpoint", b"\x80\x04N."])
-def test_what_is_no_checkpoint_begins_anew(checkpoint, content, caplog):
+def test_an_invalid_checkpoint_starts_the_run_again(checkpoint, content, caplog):
     checkpoint.path.parent.mkdir()
     checkpoint.path.write_bytes(content)
     assert checkpoint.load() is None
@@ -98,13 +98,13 @@ def test_code_in_a_checkpoint_is_not_run(checkpoint, tmp_path):
     assert checkpoint.load() is None and not (tmp_path / "executed").exists()
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_and_no_more(tmp_path, caplog):
+def test_a_checkpoint_that_cannot_be_written_only_warns(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     Checkpoint(tmp_path / "file" / "run.pt", "this code").save({"step": 1})
     assert "no checkpoint can be kept" in caplog.text
 
 
-def test_code_is_told_apart_by_its_source(tmp_path, monkeypatch):
+def test_code_is_identified_by_its_source(tmp_path, monkeypatch):
     before = fingerprint([int], "data")
     assert before == fingerprint([int], "data") != fingerprint([int], "other data")
     (tmp_path / "mine.py").write_text("class Mine:\n    rank = 1\n")

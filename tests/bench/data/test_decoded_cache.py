@@ -54,7 +54,7 @@ def test_prepared_samples_are_those_of_the_reader_and_are_read_once(tmp_path):
                 assert columns[index][name].numpy().dtype == array.dtype
 
 
-def test_what_is_changed_in_memory_does_not_reach_the_file(tmp_path):
+def test_changes_in_memory_do_not_reach_the_file(tmp_path):
     columns = prepare(Numbers(), tmp_path)
     columns.columns["picture"].fill_(9)
     assert not (prepare(Numbers(), tmp_path).columns["picture"] == 9).all()
@@ -68,7 +68,7 @@ def test_other_samples_and_other_keys_have_files_of_their_own(tmp_path):
     assert len([path for path in (tmp_path / "prepared").iterdir() if path.is_dir()]) == 3
 
 
-def test_a_broken_sample_is_told_as_the_reader_tells_it_and_leaves_nothing(tmp_path):
+def test_a_broken_sample_raises_the_readers_error_and_leaves_no_files(tmp_path):
     with pytest.raises(DataError) as error:
         prepare(Numbers(broken=17), tmp_path)
     assert str(error.value) == "number 17 is broken: get it again"
@@ -159,7 +159,7 @@ def change_manifest(path, old, new):
         lambda path: path.unlink() or path.symlink_to("/dev/zero"),
     ],
 )
-def test_samples_that_are_not_as_they_were_written_are_decoded_anew(tmp_path, caplog, harm):
+def test_altered_samples_are_decoded_again(tmp_path, caplog, harm):
     expected = prepare(Numbers(), tmp_path).columns["picture"].clone()
     harm(one_folder(tmp_path) / "picture.npy")
     samples = Numbers()
@@ -167,7 +167,7 @@ def test_samples_that_are_not_as_they_were_written_are_decoded_anew(tmp_path, ca
     assert samples.reads and "damaged or were changed: decoding them again" in caplog.text
 
 
-def test_a_change_that_keeps_size_and_time_is_seen(tmp_path):
+def test_a_change_that_preserves_size_and_time_is_detected(tmp_path):
     """A later command knows the checksum from before, by more than the time of change, which anybody can set."""
     expected = prepare(Numbers(), tmp_path).columns["picture"].clone()
     path = one_folder(tmp_path) / "picture.npy"
@@ -207,7 +207,7 @@ def test_samples_that_belong_to_another_user_are_not_used(tmp_path, part):
     assert torch.equal(prepare(Numbers(), tmp_path).columns["picture"], expected)
 
 
-def test_generated_data_that_others_could_have_changed_is_warned_of(tmp_path, monkeypatch, caplog):
+def test_generated_data_that_others_can_write_to_causes_a_warning(tmp_path, monkeypatch, caplog):
     root = tmp_path / "mini" / "ave"
     root.mkdir(parents=True)
     monkeypatch.setattr("bench.data.release.build.ensure", lambda *_, **__: (root, "manifest"))

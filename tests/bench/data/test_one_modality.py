@@ -44,7 +44,7 @@ def rows():
         ("refcoco", "vision", {"text", "mirrored"}),
     ],
 )
-def test_what_other_streams_get_tells_nothing(options, task, streams, same):
+def test_inputs_of_other_streams_carry_no_information(options, task, streams, same):
     data = set_up(spec(task, f'data.streams=["{streams}"]'), options).data
     plain = set_up(spec(task), options).data
     for split, samples in data.datasets.items():
@@ -66,7 +66,7 @@ def test_the_control_is_another_run_and_says_so():
     assert "control: vision only" in data_title(control.data) and "control" not in data_title(spec("ave").data)
 
 
-def test_streams_that_a_task_has_not_are_told(capsys, tmp_path):
+def test_unknown_streams_are_reported(capsys, tmp_path):
     with pytest.raises(UsageError, match=r"data\.streams: ave has no stream text"):
         spec("ave", 'data.streams=["text"]')
     wrong = ["run", "--methods", "lora", "--tasks", "ave", "--streams", "sight", "--results", str(tmp_path)]

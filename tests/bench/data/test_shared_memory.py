@@ -39,7 +39,7 @@ def check() -> None:
     assert torch.cat([batch["y"] for batch in batches]).flatten().tolist() == list(range(16))
 
 
-def test_batches_go_through_a_pipe_where_shared_memory_is_full(monkeypatch):
+def test_batches_go_through_a_pipe_if_shared_memory_is_full(monkeypatch):
     def full(values):
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
 
@@ -48,7 +48,7 @@ def test_batches_go_through_a_pipe_where_shared_memory_is_full(monkeypatch):
     check()
 
 
-def test_batches_are_shared_where_there_is_room(monkeypatch):
+def test_batches_are_shared_if_there_is_room(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "numpy", None)
     monkeypatch.setattr(loader, "decoding_workers", loader.decoding_workers)
     check()

@@ -70,7 +70,7 @@ def test_every_test_split_and_all_together(record):
 
 
 @pytest.mark.parametrize("task", ["refcoco:box", "refcoco+refcoco_plus+refcocog", "<script>"])
-def test_ids_have_the_hubs_letters(record, task):
+def test_ids_have_only_characters_that_the_hub_allows(record, task):
     named = dataclasses.replace(record, spec=dataclasses.replace(record.spec, task=task))
     (index,) = yaml.safe_load(model_index_text(named))["model-index"]
     (result,) = index["results"]

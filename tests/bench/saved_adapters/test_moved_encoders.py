@@ -77,7 +77,7 @@ def copied(trained, tmp_path) -> Path:
     return Path(shutil.copytree(trained.folder, tmp_path / "copy"))
 
 
-def test_an_adapter_says_which_encoders_it_was_trained_on(trained):
+def test_an_adapter_names_the_encoders_it_was_trained_on(trained):
     manifest = json.loads((trained.folder / "manifest.json").read_text())
     vision, audio = (manifest["encoders"][name] for name in ("vision", "audio"))
     assert (vision["name"], vision["revision"], vision["on_hub"]) == ("my-vision", None, False)
@@ -98,7 +98,7 @@ def test_an_adapter_says_which_encoders_it_was_trained_on(trained):
         assert "home of someone" not in (trained.folder / name).read_text(), name
 
 
-def test_it_is_scored_with_encoders_that_lie_elsewhere(trained, cache, options, capsys):
+def test_it_is_scored_with_encoders_in_other_folders(trained, cache, options, capsys):
     """One in another folder, the other in another cache, of which the main revision is another by now."""
     snapshot(cache, main=False)
     with_other_weights(snapshot(cache, OTHER_COMMIT))
@@ -113,7 +113,7 @@ def test_it_is_scored_with_encoders_that_lie_elsewhere(trained, cache, options, 
     assert all(torch.equal(one.state_dict()[name], tensor) for name, tensor in other.state_dict().items())
 
 
-def test_encoders_that_are_gone_are_told_of_with_what_to_do(trained, cache, capsys, monkeypatch):
+def test_missing_encoders_are_reported_with_a_remedy(trained, cache, capsys, monkeypatch):
     monkeypatch.setattr("bench.saved_adapters.evaluate.set_up", lambda *_: pytest.fail("something was loaded"))
     assert cli.main(["eval", str(trained.folder)]) == 2
     vision, audio = (line for line in capsys.readouterr().err.splitlines() if "encoder" in line)
@@ -207,19 +207,19 @@ def test_an_adapter_that_was_edited_is_refused(trained, copied, options, file, h
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"files": {}}', '{"files": {"../x": 3}, "encoders": {}}', "[" * 100_000]
 )
-def test_a_broken_manifest_is_told(trained, copied, options, content):
+def test_a_broken_manifest_is_reported(trained, copied, options, content):
     (copied / "manifest.json").write_text(content)
     with pytest.raises(BenchError, match=r"cannot read the manifest of the saved adapter, .*manifest\.json"):
         evaluate(copied, options)
 
 
 @pytest.mark.parametrize("change", ["cola.r=8", "vision.model", "vision.size=32", "model=x", "vision.model="])
-def test_only_where_encoders_lie_can_be_set(trained, change, capsys):
+def test_only_folders_of_encoders_can_be_set(trained, change, capsys):
     assert cli.main(["eval", str(trained.folder), "--set", change]) == 2
     assert "--set STREAM.model=DIR" in capsys.readouterr().err
 
 
-def test_a_stream_that_is_not_there(trained, options):
+def test_an_unknown_stream_is_reported(trained, options):
     with pytest.raises(UsageError, match="the adapter has no stream visoin: did you mean vision"):
         evaluate(trained.folder, options, encoders={"visoin": trained.moved})
 

@@ -150,7 +150,7 @@ def contents(folder: Path) -> dict[str, bytes]:
         ("centred", {"adapter.safetensors"}),
     ],
 )
-def test_a_folder_holds_card_record_head_and_adapters(trained, name, parts):
+def test_a_folder_contains_card_record_head_and_adapters(trained, name, parts):
     run = trained(name)
     assert {path.name for path in run.folder.iterdir()} == HEADLESS | parts
     for part in parts - {"adapter.safetensors"}:
@@ -201,7 +201,7 @@ def test_the_adapter_comes_back_as_it_was_trained(trained, name):
         torch.testing.assert_close(streams(inputs), run.model.streams(inputs))
 
 
-def test_training_moved_what_was_saved(trained):
+def test_the_saved_parameters_were_trained(trained):
     """The tests above would hold for adapters that nothing was done to."""
     lora = load_file(trained("lora").folder / "vision" / "adapter_model.safetensors")
     assert all(tensor.any() for key, tensor in lora.items() if "lora_B" in key)
@@ -237,7 +237,7 @@ BROKEN = [
 
 @pytest.mark.parametrize(("name", "file"), BROKEN)
 @pytest.mark.parametrize("how", ["missing", "truncated", "of something else"])
-def test_broken_files_are_told(trained, copied, name, file, how):
+def test_broken_files_are_reported(trained, copied, name, file, how):
     run, folder = trained(name), copied(name)
     path = folder / file
     if how == "missing":
@@ -267,7 +267,7 @@ def test_broken_files_are_told(trained, copied, name, file, how):
         ("record.json", "[]", "is not a readable record"),
     ],
 )
-def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, message):
+def test_a_folder_without_a_record_is_reported(copied, options, capsys, file, text, message):
     folder = copied("lora")
     (folder / "manifest.json").unlink()
     (folder / file).unlink()
@@ -281,7 +281,7 @@ def test_a_folder_without_a_record_is_told(copied, options, capsys, file, text, 
     assert out == "" and err.startswith("bench: ") and str(folder / file) in err and len(err.splitlines()) == 1
 
 
-def test_another_task_or_split_is_told(trained, options):
+def test_another_task_or_split_is_reported(trained, options):
     folder = trained("lora").folder
     with pytest.raises(UsageError, match=f"{folder} was trained for avs and has the head of that task, not of ave"):
         evaluate(folder, options, task="ave")
@@ -316,7 +316,7 @@ def test_the_command_line_shows_the_scores_beside_the_recorded_ones(trained, opt
         ),
     ],
 )
-def test_a_method_that_does_not_save_what_it_changed_is_refused(options, tmp_path, caplog, name, named):
+def test_a_method_that_does_not_save_its_changes_is_refused(options, tmp_path, caplog, name, named):
     with caplog.at_level(logging.ERROR, logger="bench"):
         record = execute(spec(name), replace(options, results=tmp_path, save_adapters=True))
     assert record.status == "ok" and record.adapter is None
@@ -324,7 +324,7 @@ def test_a_method_that_does_not_save_what_it_changed_is_refused(options, tmp_pat
     assert not list((tmp_path / "adapters").iterdir())
 
 
-def test_an_adapter_that_does_not_set_all_that_was_trained_is_told(trained, copied, monkeypatch):
+def test_an_adapter_that_lacks_trained_parameters_is_reported(trained, copied, monkeypatch):
     run, folder = trained("lora"), copied("lora")
     before = {key: tensor.clone() for key, tensor in run.model.state_dict().items()}
     monkeypatch.setattr(run.method, "load", lambda folder: None)
@@ -389,7 +389,7 @@ def test_scores_that_are_not_the_recorded_ones_fail(copied, options, capsys, poi
         assert err == ""
 
 
-def test_a_split_is_compared_where_the_record_tells_of_it(copied, options, capsys):
+def test_a_split_is_compared_if_it_was_recorded(copied, options, capsys):
     arguments = [*altered(copied("lora"), 0.001), str(options.data_root), "--json"]
     assert cli.main([*arguments, "--split", "val"]) == 1
     out, err = capsys.readouterr()
@@ -412,7 +412,7 @@ def test_an_adapter_that_cannot_be_saved_does_not_lose_the_record(options, tmp_p
     assert not (tmp_path / "adapters" / schema.stem(spec("head"))).exists()
 
 
-def test_a_finished_run_without_adapter_is_done_again_where_adapters_are_asked_for(trained, tmp_path):
+def test_a_finished_run_without_adapter_is_repeated_if_adapters_are_requested(trained, tmp_path):
     run = trained("lora")
     plan = [spec("lora")]
     without = replace(run.record, adapter=None)
@@ -429,7 +429,7 @@ def test_a_finished_run_without_adapter_is_done_again_where_adapters_are_asked_f
 
 
 @pytest.mark.parametrize(("name", "of_peft"), [("lora", True), ("cola-adalora", True), ("full", False)])
-def test_the_card_tells_scores_specification_and_how_to_load(trained, name, of_peft):
+def test_the_card_has_scores_specification_and_loading_code(trained, name, of_peft):
     run = trained(name)
     card = (run.folder / "README.md").read_text()
     assert card.startswith(f"---\nlibrary_name: {'peft' if of_peft else 'transformers'}\ntags:\n")

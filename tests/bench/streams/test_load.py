@@ -78,7 +78,7 @@ def test_windows_of_sound_are_as_long_as_they_are(make_stream, tmp_path):
         outline_stream(str(tmp_path), window_s=0.01)
 
 
-def test_what_is_missing_is_named(make_stream, tmp_path):
+def test_missing_files_are_named(make_stream, tmp_path):
     with pytest.raises(BenchError, match="no folder"):
         load_stream(str(tmp_path / "nowhere"))
     save_stream(make_stream("vit", dtype=torch.float32), tmp_path)
