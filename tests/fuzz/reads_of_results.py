@@ -98,9 +98,9 @@ def _good_baseline() -> Baseline:
 
 
 def sample_scores(folder: Path) -> None:
-    from bench.records.sample_scores import read
+    from bench.records.sample_scores import load
 
-    scores = read(folder, "a", "accuracy")
+    scores = load(folder, "a", "accuracy")
     assert scores is None or scores[0].shape == scores[1].shape
 
 
