@@ -102,7 +102,7 @@ def load(
         generator=shuffle_generator,
         num_workers=workers,
         # In a spawned process, such as those of --jobs, workers would be spawned too and take seconds to import torch.
-        multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+        multiprocessing_context=child_processes.fork_context() if workers and sys.platform == "linux" else None,
         worker_init_fn=_begin_worker,
         collate_fn=_collate,
         pin_memory=pin,

@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -129,11 +128,10 @@ class _Worker:
         self._start()
 
     def _start(self) -> None:
-        context = get_context("spawn")
-        self.pipe, worker_pipe = context.Pipe()
+        self.pipe, worker_pipe = child_processes.SPAWN.Pipe()
         level = logging.getLogger("bench").level
         arguments = (worker_pipe, execute_run, self.options, self.share, self.threads, level)
-        self.process = context.Process(target=_serve, args=arguments)
+        self.process = child_processes.SPAWN.Process(target=_serve, args=arguments)
         self.process.start()
         worker_pipe.close()  # so that the pipe ends with the process
         self.greeted = False

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import multiprocessing
+import multiprocessing.context
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from multiprocessing.synchronize import Event
 from threading import Thread
@@ -27,16 +29,19 @@ NOT_STARTED = (
 )
 
 _PR_SET_PDEATHSIG = 1  # from <linux/prctl.h>
+# ^C, or closing the terminal, signals every process of the terminal. Only the parent acts on it.
+_LEFT_TO_PARENT = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 
 def begin() -> None:
     """Make this child process end with its parent, leave ^C to the parent, and survive closed output streams.
 
-    Call this first in every process that `multiprocessing` or a `DataLoader` starts.
+    Call this first in every process of the contexts `SPAWN` and `fork_context`.
     """
-    for name in ("SIGINT", "SIGHUP"):  # ^C, or closing the terminal, signals every process of the terminal
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    for number in _LEFT_TO_PARENT:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _LEFT_TO_PARENT)
     tolerate()
     if parent := multiprocessing.parent_process():
         _end_with(parent)
@@ -60,6 +65,50 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 @contextmanager
+def _signals_blocked() -> Iterator[None]:
+    """Let a child that is started here begin with the signals blocked that `begin` makes it ignore.
+
+    Otherwise ^C while the child's interpreter starts would end it with a traceback.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # starting it would unblock SIGINT
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _LEFT_TO_PARENT)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class _SpawnProcess(multiprocessing.context.SpawnProcess):
+    def start(self) -> None:
+        with _signals_blocked():
+            super().start()
+
+
+class _SpawnContext(multiprocessing.context.SpawnContext):
+    Process = _SpawnProcess
+
+
+SPAWN = _SpawnContext()
+"""The context of processes that start as fresh interpreters, and are undisturbed by signals until they call `begin`."""
+
+
+def fork_context() -> multiprocessing.context.BaseContext:
+    """Return the same for processes that are forked; on POSIX only."""
+
+    class Process(multiprocessing.context.ForkProcess):
+        def start(self) -> None:
+            with _signals_blocked():
+                super().start()
+
+    context = multiprocessing.context.ForkContext()
+    context.Process = Process  # type: ignore[misc,assignment]
+    return context
+
+
+@contextmanager
 def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Yield a pool of fresh interpreters that end with this process; forking a process with torch's threads is unsafe.
 
@@ -71,13 +120,12 @@ def process_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
         BenchError: A process was killed.
     """
     refuse_unguarded()
-    context = multiprocessing.get_context("spawn")
     try:
-        begun = context.Event()
+        begun = SPAWN.Event()
     except OSError as error:
         raise BenchError(f"worker processes need semaphores, which are in /dev/shm: {error}") from error
     try:
-        with ProcessPoolExecutor(workers, context, initializer=_begin_in_pool, initargs=(begun,)) as pool:
+        with ProcessPoolExecutor(workers, SPAWN, initializer=_begin_in_pool, initargs=(begun,)) as pool:
             yield pool
     except BrokenProcessPool:
         if not begun.is_set():
@@ -93,7 +141,7 @@ def _begin_in_pool(begun: Event) -> None:
 def has_semaphores() -> bool:
     """Return whether processes can share semaphores (in /dev/shm on Linux), which queues between processes need."""
     try:
-        multiprocessing.get_context("spawn").Lock()
+        SPAWN.Lock()
     except OSError:
         return False
     return True

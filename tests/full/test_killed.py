@@ -101,7 +101,7 @@ def test_code_in_a_checkpoint_is_not_run(checkpoint, tmp_path):
 def test_a_checkpoint_that_cannot_be_written_only_warns(tmp_path, caplog):
     (tmp_path / "file").write_text("")
     Checkpoint(tmp_path / "file" / "run.pt", "this code").save({"step": 1})
-    assert "no checkpoint can be kept" in caplog.text
+    assert "cannot write a checkpoint to" in caplog.text
 
 
 def test_code_is_identified_by_its_source(tmp_path, monkeypatch):

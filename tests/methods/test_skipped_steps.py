@@ -152,7 +152,7 @@ def test_weights_that_the_last_step_has_spoilt_end_the_run(trained):
 
 def test_a_scale_that_falls_without_end_ends_the_run(trained):
     steps = 45
-    with pytest.raises(DivergedError, match="up to step 45 gradients are not finite in fp16"):
+    with pytest.raises(DivergedError, match="up to step 45, gradients are not finite in fp16"):
         trained(LoRA(r=2), tuple(range(steps)), half_precision(), steps)
 
 

@@ -83,7 +83,7 @@ def test_without_semaphores_the_process_decodes_itself(monkeypatch):
 
         Event = Lock
 
-    monkeypatch.setattr(child_processes.multiprocessing, "get_context", lambda _: Context())
+    monkeypatch.setattr(child_processes, "SPAWN", Context())
     assert loader.load(loader.Decoded(Pictures(), range(16)), 4).num_workers == 0
     with (
         pytest.raises(BenchError, match=r"semaphores, which are in /dev/shm: \[Errno 38\]"),

@@ -39,9 +39,8 @@ def test_every_row_is_whole(group):
 
 
 def test_a_score_for_each_split_of_a_task_that_is_there():
-    tasks = {*registry.names("tasks"), "avs_ms3"}
     for row in published():
-        assert row["task"] in tasks
+        registry.load("tasks", row["task"])
         assert row["score"].count("/") == row["splits"].count("/"), row
 
 

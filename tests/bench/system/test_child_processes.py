@@ -66,3 +66,31 @@ def test_a_script_without_a_guard_is_told_so(tmp_path, jobs):
     assert "UsageError: a worker process could not be started" in done.stderr
     assert 'put the code that runs below `if __name__ == "__main__":`' in done.stderr
     assert not [*tmp_path.glob("out/claims/*"), *tmp_path.glob("data/*/.*")]
+
+
+INTERRUPTED = """
+import os, signal, sys
+from bench.system import child_processes
+
+def work():
+    child_processes.begin()
+    print("worked", flush=True)
+
+if __name__ == "__main__":
+    context = child_processes.SPAWN if sys.argv[1] == "spawn" else child_processes.fork_context()
+    process = context.Process(target=work)
+    process.start()
+    os.kill(process.pid, signal.SIGINT)
+    os.kill(process.pid, signal.SIGHUP)
+    process.join()
+    sys.exit(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_interrupting_a_child_that_is_just_starting_disturbs_nothing(tmp_path, method):
+    script = tmp_path / "script.py"
+    script.write_text(INTERRUPTED)
+    command = [sys.executable, script, method]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "worked\n", "")
