@@ -54,12 +54,12 @@ def run_all(
     make_data(specs, options)
     share = max(1, cpus.available_cpus() // jobs), share_of_threads(jobs)
     error: BenchError | None = None
-    idle = [_Worker(options, *share) for _ in specs[:jobs]]
-    workers = [*idle]
+    free = [_Worker(options, *share) for _ in specs[:jobs]]
+    workers = [*free]
     busy: list[_Worker] = []
     try:
-        while idle or busy:
-            for worker in idle:
+        while free or busy:
+            for worker in free:
                 if not error and (spec := take()):
                     busy.append(worker)  # first: a signal may come at any point
                     worker.begin(spec)
@@ -68,8 +68,8 @@ def run_all(
             answered = (
                 wait([worker.pipe for worker in busy], _LIMIT_INTERVAL if options.limits else None) if busy else []
             )
-            idle = [worker for worker in busy if worker.pipe in answered or worker.over_its_limits()]
-            for worker in idle:
+            free = [worker for worker in busy if worker.pipe in answered or worker.over_its_limits()]
+            for worker in free:
                 answer = worker.answer()
                 if isinstance(answer, Record):
                     yield answer

@@ -24,7 +24,7 @@ from bench.records import store
 from bench.records.store import read
 
 PATIENCE = 300.0  # seconds that a command may take on a machine that does other things too
-MARK = "CHAOS_SWEEP"  # environment variable by which the processes of a sweep are recognised
+MARK = "CHAOS_SWEEP"  # environment variable by which the processes of a sweep are recognized
 PLAN = ["--methods", "lora,cola", "--tasks", "ave", "--seeds", "0,1", "--set", "ave.epochs=3", "--save-adapters"]
 RUNS = 4
 _PROGRAM = Path(__file__).with_name("small_bench.py")  # not imported: it makes the data of its process small
@@ -54,11 +54,11 @@ class Sweep:
 
     @property
     def printed(self) -> str:
-        """All that the commands have printed."""
+        """Everything that the commands have printed."""
         return "".join(path.read_text(errors="replace") for path in sorted(self.root.glob("printed-*")))
 
     def start(self, *more: str, before: Sequence[str] = (), **environ: str) -> subprocess.Popen:
-        """Start a command; `before` is what it is started with, as `unshare`."""
+        """Start a command; `before` is a prefix such as `unshare`."""
         places = ["--results", str(self.results), "--data-root", str(self.data)]
         command = [*before, sys.executable, str(_PROGRAM), "run", *PLAN, *places, *more]
         variables = os.environ | {"OMP_NUM_THREADS": "1", MARK: str(self.root)} | self.environ | environ
@@ -68,7 +68,7 @@ class Sweep:
         return process
 
     def processes(self) -> list[psutil.Process]:
-        """Return all processes of the sweep that live, whoever their parents are."""
+        """Return all running processes of the sweep, whatever their parents."""
         alive = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -77,7 +77,7 @@ class Sweep:
         return alive
 
     def wait(self) -> None:
-        """Wait until all commands have ended, and what they started."""
+        """Wait until all commands and their children have ended."""
         end = time.monotonic() + PATIENCE
         for process in self.commands:
             process.wait(max(0.0, end - time.monotonic()))
@@ -87,7 +87,7 @@ class Sweep:
             time.sleep(0.1)
 
     def finish(self) -> None:
-        """Do what is left to do, as a user would after something went wrong."""
+        """Finish the remaining runs, as a user would after a failure."""
         for _ in range(3):
             process = self.start("--retry-failed")
             if process.wait(PATIENCE) == 0:
@@ -95,7 +95,7 @@ class Sweep:
         raise AssertionError(f"three more commands did not finish the runs:\n{self.printed}")
 
     def end(self) -> None:
-        """End whatever still lives, so that a failed test leaves nothing."""
+        """Kill all remaining processes, so that a failed test leaves none."""
         for process in self.processes():
             with suppress(psutil.Error):
                 process.kill()
@@ -104,7 +104,7 @@ class Sweep:
 
 
 def hurt(sweep: Sweep, chance: Random, times: int, kinds: Sequence[signal.Signals], within: float) -> list[str]:
-    """Send signals to random processes of a sweep at random moments; a process that is stopped goes on later.
+    """Send signals to random processes of a sweep at random times; stopped processes are continued later.
 
     Args:
         sweep: its commands run.
@@ -133,7 +133,7 @@ def hurt(sweep: Sweep, chance: Random, times: int, kinds: Sequence[signal.Signal
 
 
 class FinishedRuns:
-    """Watches that a run that has been finished stays as it is: nobody does it again.
+    """A check that a finished run is not done again.
 
     While it is entered it looks at the records all the time.
     """
@@ -167,7 +167,7 @@ class FinishedRuns:
 
 
 def check_whole(sweep: Sweep, reference: Sweep) -> None:
-    """Check that a sweep ended as one that was left alone: equal scores, the same files, and no process."""
+    """Check that a sweep ended like an undisturbed one: with equal scores, the same files, and no processes."""
     left = [f"{process.pid} {process.cmdline()}" for process in sweep.processes()]
     assert not left, f"processes were left behind: {left}"
     records, expected = ({item.id: item for item in store.read_all(folder.results)} for folder in (sweep, reference))
@@ -180,7 +180,7 @@ def check_whole(sweep: Sweep, reference: Sweep) -> None:
 
 
 def files(sweep: Sweep) -> Iterator[str]:
-    """Yield all files and folders below results and data, but for locks, which are meant to stay."""
+    """Yield all files and folders below results and data, except locks, which are permanent."""
     for folder in (sweep.results, sweep.data):
         for path in folder.rglob("*"):
             if path.suffix != ".lock":
@@ -188,7 +188,7 @@ def files(sweep: Sweep) -> Iterator[str]:
 
 
 def measured_on_disk_or_printed(sweep: Sweep) -> None:
-    """Check that a record lies in the folder, or was printed, of every run whose score was shown."""
+    """Check that every run whose score was shown has a record, in the folder or printed."""
     labels = {read(path).label for path in (sweep.results / store.FOLDER).glob("*.json")}
     shown = set(re.findall(r"^\[\d+/\d+\] (\S+ \S+ seed \d+): ", sweep.printed, re.MULTILINE))
     printed = {label for label in shown if f'"seed": {label.rsplit(" ", 1)[1]}' in sweep.printed}
@@ -196,7 +196,7 @@ def measured_on_disk_or_printed(sweep: Sweep) -> None:
 
 
 def with_data(sweep: Sweep, reference: Sweep, chance: Random) -> None:
-    """Give a sweep the data that the reference made: all of it, none, or what is generated but not decoded."""
+    """Copy the data of the reference to a sweep: all of it, none, or the generated data without the decoded samples."""
     sweep.root.mkdir(parents=True, exist_ok=True)
     kind = chance.choice(("none", "generated", "decoded"))
     if kind != "none":

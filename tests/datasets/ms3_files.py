@@ -1,4 +1,4 @@
-"""Writes videos of the small world in the layout of AVSBench's MS3, whose reader has no generated data of its own."""
+"""Synthetic videos in the layout of AVSBench's MS3, which has no generated data."""
 
 from __future__ import annotations
 

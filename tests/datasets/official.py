@@ -1,4 +1,4 @@
-"""Small releases of all six benchmarks, written by the generator and given the quirks that the official ones have."""
+"""Small releases of all six benchmarks, written by the generator, with the quirks of the official ones."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bench.datasets.refer_pickle import load
 
 NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog")
 _VIDEOS = {"train": 3, "val": 1, "test": 2}
-_PICTURES = {"train": 21, "val": 1, "testA": 7, "testB": 7}  # RefCOCOg divides them otherwise: each split gets some
+_PICTURES = {"train": 21, "val": 1, "testA": 7, "testB": 7}  # RefCOCOg divides them differently: each split gets some
 _REFS = {"refcoco": "refcoco/refs(unc).p", "refcoco_plus": "refcoco+/refs(unc).p", "refcocog": "refcocog/refs(umd).p"}
 
 
 def write_official(root: Path, name: str) -> Path:
-    """Return a release of the benchmark in a new folder `root`, which is returned."""
+    """Write a release of the benchmark to a new folder `root`, and return the folder."""
     layout = {**LAYOUTS, "avs_ms3": MS3_LAYOUT}[name]
     counts = _PICTURES if name in _REFS else _VIDEOS
     written = [layout.write_video(root, 5, split, index) for split, count in counts.items() for index in range(count)]

@@ -1,4 +1,4 @@
-"""Writes small releases of the RefCOCO family, with pickles as Python 2 wrote them."""
+"""Small releases of the RefCOCO family, with pickles like those of Python 2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""AVE's videos, made here with PyAV, taken apart."""
+"""Extraction of AVE's videos, which are written here with PyAV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def make_video(path: Path, sound: bool = True) -> None:
 
 @pytest.fixture(scope="session")
 def released(tmp_path_factory) -> Path:
-    """AVE as it is released: three videos, one with two events."""
+    """AVE in its released form: three videos, one with two events."""
     root = tmp_path_factory.mktemp("released")
     folder = root / ave.FOLDER
     make_video(folder / "AVE/-a_b.mp4")

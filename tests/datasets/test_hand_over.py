@@ -1,4 +1,4 @@
-"""The checkout's `datasets/` steps aside for Hugging Face's `datasets`, wherever Python runs."""
+"""The checkout's `datasets/` does not hide Hugging Face's `datasets`, wherever Python runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def other_datasets(tmp_path) -> Path:
-    """A folder with a package that is called as Hugging Face's is."""
+    """A folder with a package of the same name as Hugging Face's."""
     package = tmp_path / "datasets"
     package.mkdir()
     (package / "__init__.py").write_text("from datasets.part import answer\n")
@@ -23,7 +23,7 @@ def other_datasets(tmp_path) -> Path:
 
 
 def python(code: str, *path: Path) -> subprocess.CompletedProcess[str]:
-    """Run code in the checkout's folder, without what is installed beside this project but `path`."""
+    """Run code in the checkout's folder, with only `path` and this project installed."""
     environ = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, path))}
     return subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=CHECKOUT, env=environ, capture_output=True, text=True, check=False

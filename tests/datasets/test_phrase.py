@@ -1,4 +1,4 @@
-"""Expressions of the embedded grounding data: true of one object, by a reading of their words that is made here."""
+"""Expressions of the embedded grounding data fit exactly one object, according to an interpreter in this file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SCENES = {
 
 
 def meant(sentence: str, scene: Scene) -> list[Item]:
-    """The objects that fit the words: a part of them for the object itself, and one for each that it lies beside."""
+    """Return the objects that fit the words: one part for the object itself, and one for each object beside it."""
     head, *rest = re.split(r"\b(left of|right of|above|over|below|under)\b", sentence)
     fitting, places = look_up(head, scene)
     for side, anchor in zip(rest[::2], rest[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""Pictures and recordings as found in the wild: numbered, hidden, deep, transparent, turned, cut off, empty."""
+"""Images and recordings as found in practice: numbered, hidden, deep, transparent, rotated, truncated, empty."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_pictures_of_other_modes_become_rgb(tmp_path, mode, color):
 
 
 def rotated(orientation: int, format: str) -> bytes:
-    """Return a picture whose upper half is white once it is turned as its EXIF says; 16 wide and 8 high then."""
+    """Return an image whose upper half is white after the rotation in its EXIF data, which makes it 16 wide, 8 high."""
     upright = Image.new("L", (16, 8))
     upright.paste(255, (0, 0, 16, 4))
     back = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}

@@ -1,4 +1,4 @@
-"""What cannot be read of a sample, files and annotations, stops a run or, with `skip_unreadable`, is left out."""
+"""Unreadable files and annotations stop a run or, with `skip_unreadable`, are left out."""
 
 from __future__ import annotations
 

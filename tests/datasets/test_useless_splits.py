@@ -1,4 +1,4 @@
-"""A run refuses a split of a release from which nothing can be learnt or told, before anything is trained."""
+"""Before training, a run refuses a split of a release from which nothing can be learned or measured."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_masks_that_can_be_none_are_refused(release, name, split, value, kind):
 
 
 def test_one_nonempty_mask_is_enough(release):
-    """In a second nothing may sound: many masks of the multi-source set are empty."""
+    """Seconds may be silent: many masks of the multi-source set are empty."""
     root = release("avs_ms3")
     masks = sorted(root.rglob("gt_masks/test/**/*.png"))
     for path in masks:

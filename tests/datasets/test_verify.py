@@ -1,4 +1,4 @@
-"""`verify` on small releases in the official layouts: clean as they are, and each planted fault named."""
+"""`verify` on small releases in the official layouts: no faults at first, and each planted fault named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes videos whose frames and sound say when they are presented: a bar code, and a tone that rises with time."""
+"""Videos whose frames and sound encode their time: by a bar code, and by a tone that rises."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LOWEST, _RISE = 500.0, 400.0  # Hz of the tone at 0 s, and Hz that it rises a s
 
 @dataclass
 class Video:
-    """A video to be made.
+    """The description of a video.
 
     Attributes:
         frames: when each frame is presented, in seconds on the timeline of the finished video.
@@ -60,7 +60,7 @@ class Video:
             self._mux(container, [*sound.encode(wave), *sound.encode(None)])
 
     def _mux(self, container: av.container.OutputContainer, packets: Sequence[av.Packet]) -> None:
-        """Muxes packets, shifted: what then lies before zero is left out by an edit list."""
+        """Mux packets, shifted; an edit list leaves out those before zero."""
         for packet in packets:
             seconds = packet.pts * packet.time_base + min(self.late, 0)
             if packet.stream.type == "audio" and self.silent[0] <= seconds < self.silent[1]:
@@ -79,19 +79,19 @@ def _bar_code(seconds: float) -> NDArray[np.uint8]:
 
 
 def shown(frame: NDArray[np.uint8]) -> float:
-    """When a frame (3, height, width), of any size, is presented, in seconds."""
+    """Return the time that a frame (3, height, width) of any size encodes, in seconds."""
     columns = np.linspace(0, frame.shape[2], _BITS, endpoint=False) + frame.shape[2] / _BITS / 2
     bits = frame[:, frame.shape[1] // 2, columns.astype(int)].mean(axis=0) > 127
     return float((bits * 2 ** np.arange(_BITS)).sum()) / _CLOCK
 
 
 def _tone(times: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the sound at these times, which tells them by its pitch."""
+    """Return the sound at these times, whose pitch encodes them."""
     return (0.5 * np.sin(2 * np.pi * (_LOWEST * times + _RISE * times**2 / 2))).astype(np.float32)
 
 
 def sound_at(wave: NDArray[np.float32], rate: int, at: float) -> float | None:
-    """Return which time the sound at a place of a recording tells, in seconds; None where it is silent."""
+    """Return the time that the sound at a position of a recording encodes, in seconds; None if it is silent."""
     middle, half = round(at * rate), rate // 25
     piece = wave[middle - half : middle + half]
     if np.abs(piece).max() < 0.01:

@@ -1,4 +1,4 @@
-"""The scripts for clusters: they parse, and start the commands that there are, with options that there are."""
+"""The scripts for clusters parse, and start existing commands with existing options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[2] / "examples" / "cluster"
 
 @pytest.fixture
 def started(tmp_path):
-    """Runs the Slurm script with made-up commands; gives what it starts of them, each with its arguments."""
+    """Run the Slurm script with mock commands, and return those that it starts, with their arguments."""
     commands = tmp_path / "bin"
     commands.mkdir()
     (tmp_path / ".venv" / "bin").mkdir(parents=True)
@@ -64,7 +64,7 @@ def test_the_ray_file_is_one_and_its_command_is_there():
 
 
 def _check(command: str) -> None:
-    """The command is one of `bench`, and uses a Ray cluster."""
+    """Check that a command is one of `bench`, and uses a Ray cluster."""
     python, dash_m, bench, *arguments = shlex.split(command)
     assert (python, dash_m, bench) == ("python", "-m", "bench")
     assert executor_of(cli._parser("run").parse_args(arguments))

@@ -1,4 +1,4 @@
-"""The examples do what they say. `compare.py` is tested with the Python API, `tests/bench/test_api.py`."""
+"""The examples work as described. `compare.py` is tested with the Python API, `tests/bench/test_api.py`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WIDTH, INNER, BLOCKS = 64, 256, 4  # of both embedded encoders
 def installed(tmp_path_factory) -> Path:
     """A folder into which pip has installed the example package."""
     source, target = tmp_path_factory.mktemp("source") / "bench-bitfit", tmp_path_factory.mktemp("installed")
-    # pip builds where the source lies: not in the checkout.
+    # pip builds in the source's folder, which should not be in the checkout.
     shutil.copytree(EXAMPLES / "bench-bitfit", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
     alone = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--disable-pip-version-check"]
     python("-m", "pip", "install", "--quiet", *alone, "--target", str(target), str(source))
@@ -55,7 +55,7 @@ def one_thread():
 
 
 def python(*arguments: str, **environment: str) -> str:
-    """What a fresh interpreter prints."""
+    """Return what a new interpreter prints."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
     process = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr

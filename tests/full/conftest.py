@@ -1,4 +1,4 @@
-"""Small releases in the official layouts, and encoders in local folders: what the suite `full` needs, but tiny."""
+"""Small releases in the official layouts, and tiny encoders in local folders, for the suite `full`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from official import write_official
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Decoded samples go to the user's cache folder, here to another: also of commands that a test starts."""
+    """Redirect the user's cache folder, also for commands that a test starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -21,13 +21,13 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def encoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of encoders, by what they read."""
+    """Folders of encoders by modality."""
     return write_encoders(tmp_path_factory.mktemp("encoders"))
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A release by its name, written at the first call."""
+    """A function that returns the folder of a release, written at its first call."""
     written: dict[str, Path] = {}
 
     def get(name: str) -> Path:
@@ -40,7 +40,7 @@ def release(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Models this small only lose by being shared out."""
+    """Use one thread; models this small run slower with more."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -1,4 +1,4 @@
-"""Folders of tiny encoders with random weights, in transformers' form, as a user has those of a hub."""
+"""Folders of tiny encoders with random weights, in transformers' format, like those that a user downloads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run that is killed goes on from its last epoch, and ends as one that was left alone."""
+"""A killed run resumes after its last epoch, and ends like an undisturbed one."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from bench.cli import main
 from bench.records import store
 from bench.training.checkpoint import Checkpoint, fingerprint
 
-KILLS = int(os.environ.get("KILLS", "1"))  # KILLS=10 makes it ten
+KILLS = int(os.environ.get("KILLS", "1"))  # KILLS=10 kills it ten times
 EPOCHS = 4 + 5 * KILLS
 
 
 def command(release, encoders, results, *more):
-    """AdaLoRA keeps most between steps; dropout draws from torch's own generator."""
+    """AdaLoRA has the most state between steps; dropout draws from torch's global generator."""
     streams = [f"{name}.model={encoders[name]}" for name in ("vision", "audio")]
     changed = [*streams, f"ave.epochs={EPOCHS}", "cola-adalora.reduction=2", "cola-adalora.dropout=0.2", *more]
     arguments = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu", "--quiet"]

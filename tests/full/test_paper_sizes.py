@@ -1,4 +1,4 @@
-"""Methods of the suites that follow CoLA's authors have as many parameters as theirs, counted without weights."""
+"""Methods of the suites that follow CoLA's authors have as many parameters as theirs (counted without weights)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several processes do a run together, and come to what one comes to."""
+"""A run in several processes has the results of a run in one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def launched(launcher, arguments):
 def test_two_processes_train_and_score_as_one(release, encoders, tmp_path):
     arguments = ["run", "--suite", "full", "--tasks", "ave", "--methods", "cola-adalora", "--device", "cpu"]
     arguments += ["--data-root", str(release("ave")), "--set", f"vision.model={encoders['vision']}"]
-    # Batches of 3 videos go unevenly to two processes, and one of them is cut in two again.
+    # Batches of 3 videos are divided unevenly between two processes, one of which splits its part again.
     arguments += [f"audio.model={encoders['audio']}", "cola-adalora.reduction=2", "ave.epochs=2", "ave.batch_size=3"]
     assert main([*arguments, "--quiet", "--results", str(tmp_path / "one")]) == 0
     process = launched(TORCHRUN, [*arguments, "--results", str(tmp_path / "two")])

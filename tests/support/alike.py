@@ -1,4 +1,4 @@
-"""What two runs measured, where both do the same work.
+"""Comparison of what two runs with the same work measured.
 
 The products behind losses and scores may be summed in another order with another processor, number of threads or size
 of batches, and nobody promises one order for two processes. So they are compared to rounding. A fault in what the runs
@@ -14,7 +14,7 @@ import pytest
 
 
 def alike(value: Any) -> Any:
-    """Equals what `value` holds: numbers of any size to rounding, all else as it is. Dataclasses are dictionaries."""
+    """Return what equals `value`: numbers up to rounding, anything else exactly; dataclasses become dictionaries."""
     if is_dataclass(value) and not isinstance(value, type):
         return alike(asdict(value))
     if isinstance(value, dict):

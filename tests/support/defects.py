@@ -1,4 +1,4 @@
-"""Defects that `bench check` must find. `python tests/support/defects.py` plants each in a real check, and tells.
+"""Defects that `bench check` must find. `python tests/support/defects.py` plants each in a real check.
 
 Each is planted by replacing a function, as an edit of the code would: a check within the process meets it (`--jobs 1`).
 """
@@ -32,7 +32,7 @@ from bench.methods.hypernetworks import Hypernetworks
 
 @dataclass(frozen=True)
 class Defect:
-    """A defect, the method whose run has it, and what finds it: the start of a row's `what`."""
+    """A defect, the method whose run has it, and the quantity that reveals it."""
 
     plant: Callable[[], AbstractContextManager[object]]
     method: str
@@ -40,7 +40,7 @@ class Defect:
 
 
 def _frozen(owner: type, part: str, value: float | None = None) -> AbstractContextManager[object]:
-    """Parameters with `part` in their names are not trained; they hold `value`, if there is one."""
+    """Freeze parameters with `part` in their names, and set them to `value`, if there is one."""
     attach = owner.attach
 
     def attach_and_freeze(self: Any, model: Any) -> None:
@@ -55,13 +55,13 @@ def _frozen(owner: type, part: str, value: float | None = None) -> AbstractConte
 
 
 def _silenced() -> AbstractContextManager[object]:
-    """s_c is multiplied by 0 in the forward pass."""
+    """Multiply s_c by 0 in the forward pass."""
     forward = Hypernetworks.forward
     return patch.object(Hypernetworks, "forward", lambda self, summary: 0 * forward(self, summary))
 
 
 def _not_optimised(part: str) -> AbstractContextManager[object]:
-    """Parameters with `part` in their names want a gradient but are not given to the optimizer."""
+    """Hide parameters with `part` in their names from the optimizer, although they require a gradient."""
     make = bench.training.trainer.make_optimizer
 
     def make_without(model: nn.Module, recipe: Any) -> Any:
@@ -75,14 +75,14 @@ def _not_optimised(part: str) -> AbstractContextManager[object]:
 
 
 def _relabelled(change: Callable[[np.ndarray, int], np.ndarray]) -> AbstractContextManager[object]:
-    """AVE's reader gives other labels, in all splits alike."""
+    """Make AVE's reader return wrong labels, in all splits alike."""
     labels = Release.labels
     return patch.object(Release, "labels", lambda self, event: change(labels(self, event), len(self.categories)))
 
 
 @contextmanager
 def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
-    """Yield the runner trains by `train(real, test split, model, method, task, recipe, splits, ...)`."""
+    """Make the runner train by `train(real, test split, model, method, task, recipe, splits, ...)`."""
     measure, real = bench.execution.single_run.measure, bench.execution.single_run.train
 
     def measured(spec: Any, setup: Any, start: float) -> Any:
@@ -98,7 +98,7 @@ def _with_test_split(train: Callable[..., Any]) -> Iterator[None]:
 
 
 def _validated_on_test() -> AbstractContextManager[object]:
-    """Return the test split takes the place of the validation split in training."""
+    """Train with the test split as the validation split."""
 
     def train(real: Callable[..., Any], test: Any, *args: Any, **rest: Any) -> Any:
         model, method, task, recipe, splits, accelerator = args
@@ -108,7 +108,7 @@ def _validated_on_test() -> AbstractContextManager[object]:
 
 
 def _chosen_by_test() -> AbstractContextManager[object]:
-    """Return the curve tells the validation scores, but the best epoch is picked by the test scores."""
+    """Train with the validation curve recorded, but the best epoch chosen by the test scores."""
 
     def train(real: Callable[..., Any], test: Any, *args: Any, **rest: Any) -> Any:
         score, calls = bench.training.trainer.score, []
@@ -130,7 +130,7 @@ def _chosen_by_test() -> AbstractContextManager[object]:
 
 
 def _dropout_left_on() -> AbstractContextManager[object]:
-    """Scoring leaves the model in training mode."""
+    """Leave the model in training mode while scoring."""
     return patch.object(bench.training.trainer.TaskModel, "eval", lambda self: self.train())
 
 
@@ -152,7 +152,7 @@ DEFECTS = {
 
 
 def main() -> int:
-    """A check of AVE without and with each defect; 0 where the first passes and the others fail for their reasons."""
+    """Check AVE without and with each defect; return 0 if the first passes and the others fail for theirs."""
     lines, right = [], True
     for name, defect in {"none": Defect(nullcontext, "lora,dora,cola", ""), **DEFECTS}.items():
         rows: list[Any] = []

@@ -1,4 +1,4 @@
-"""What the exports of a watched run must hold, by the training loop where that knows it, else by the record."""
+"""The expected exports of a watched run, from its training loop if possible, otherwise from its record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.streams.load import load_stream
 
 
 def leaves(value: Any, *path: Any) -> dict[tuple[Any, ...], Any]:
-    """Return the values in nested tables and lists, by the keys that lead to them; empty ones are values too."""
+    """Return the leaves of nested tables and lists, by path; empty ones are leaves too."""
     if isinstance(value, Mapping | list | tuple) and value:
         pairs = value.items() if isinstance(value, Mapping) else enumerate(value)
         return {place: leaf for key, inner in pairs for place, leaf in leaves(inner, *path, key).items()}
@@ -23,7 +23,7 @@ def leaves(value: Any, *path: Any) -> dict[tuple[Any, ...], Any]:
 
 
 def assert_same(exported: Any, expected: Any) -> None:
-    """All fields are there, no other one is, and each holds what is expected."""
+    """Check that exactly the expected fields exist, with the expected values."""
     exported, expected = leaves(exported), leaves(expected)
     missing, more = expected.keys() - exported.keys(), exported.keys() - expected.keys()
     assert not (missing or more), f"missing: {missing}; not expected: {more}"

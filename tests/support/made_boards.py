@@ -1,4 +1,4 @@
-"""Judged records that are made up: four methods on two tasks with three seeds, for the tests of the page."""
+"""Mock records with their standings: four methods on two tasks with three seeds, for the tests of the page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.report.grouping import Row, Table, sections
 from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
 
 EVIL = "<script>window.ran = true</script>"
-METHODS = {  # by name: score, parameters, MB while training, samples a second
+METHODS = {  # by name: score, parameters, MB while training, samples per second
     "cola": (78.0, 13_900, 930, 128.0),
     "lora": (76.0, 6_144, 812, 151.0),
     EVIL: (75.0, 9_216, 840, 131.0),
@@ -63,7 +63,7 @@ def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Recor
 
 
 def judged(records: Sequence[Record]) -> list[SectionBoard]:
-    """Return the records with places, intervals and gains that are made up too: the first two cannot be told apart."""
+    """Return the standings of records with mock places, intervals and gains; the first two methods are tied."""
     return [
         SectionBoard(section, [TaskBoard(table, _standings(table)) for table in section.tables], _ranks(section.tables))
         for section in sections(records)

@@ -1,4 +1,4 @@
-"""Methods, tasks, a suite and measured values that are made up: the whole harness is tested with them in seconds."""
+"""Mock methods, tasks, a suite and measured values, with which the whole harness is tested in seconds."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class AVS:
 
 @dataclass(frozen=True)
 class Signed:
-    """An executor, made up: every record has the option `name` as its device."""
+    """A mock executor: every record has the option `name` as its device."""
 
     name: str = option("nobody", "--signed-by", "NAME", "who does the runs", lambda text, flag: text)
 
@@ -110,10 +110,10 @@ ENTRY_POINTS = {
 }
 
 FEW = {"train": 6, "val": 2, "test": 3}
-"""Videos of each split, where a test generates some."""
+"""Videos per split in tests that generate some."""
 
 EACH_ONCE = ("train.train_share=1", "train.passes=1")
-"""Changes for runs on so few, of which the recipes of `mini` would leave one or two, for many passes."""
+"""Changes for runs on so few videos; the recipes of `mini` would use one or two of them, for many passes."""
 
 SUITE = """\
 name = "mock"
@@ -170,7 +170,7 @@ ENVIRONMENT = Environment(
 
 RECIPE = {"epochs": 4, "batch_size": 8, "eval_batch_size": 32, "lr_adapter": 1e-3, "lr_head": 2e-3, "weight_decay": 0.0}
 RECIPE |= {"warmup": 0.1, "clip": 1.0, "precision": "auto"}
-"""What every recipe has."""
+"""The settings of every recipe."""
 
 METRICS = {"ave": ("accuracy", "f1"), "avs": ("miou", "f_score")}  # other tasks are of grounding
 
@@ -210,7 +210,7 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
 
 @contextmanager
 def full_disk(room: int = 0) -> Iterator[None]:
-    """No more than `room` bytes can be written to a file, by nobody: a limit on its size holds for root too."""
+    """Limit files in the block to `room` bytes; a limit on their size applies to root too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""What made-up runs do on the nodes of a Ray cluster, which import these functions by their names."""
+"""Mock runs on the nodes of a Ray cluster, which import these functions by name."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def woken() -> None:
 
 
 def dozed(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Sleeps less."""
+    """Sleep for a shorter time."""
     return slept(spec, options, threads, 0.25)
 
 
 def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Return the process of seed 0 dies."""
+    """Kill the process of seed 0."""
     if spec.seed == 0:
         os.kill(os.getpid(), signal.SIGKILL)
     return slept(spec, options, threads, 0.0)
 
 
 def device_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """No run has what it needs."""
+    """Raise an error, as if the data were missing."""
     raise UsageError(["one mistake", "and another"])
 
 
 def lingering(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Would take a minute; tells where it was asked to end."""
+    """Run for a minute, and write a file when asked to end."""
     _leave(options, "begun", spec, _node())
     try:
         for _ in range(3000):

@@ -1,4 +1,4 @@
-"""`python parents.py WHAT FOLDER [watch]`: a process whose children work for a minute; each leaves a file first.
+"""`python parents.py WHAT FOLDER [watch]`: children write a file each, then work for a minute.
 
 They hold Python's lock meanwhile, as a decoder may, so that only the kernel can end them; but with `watch` they do not,
 and it is the kernel that cannot.

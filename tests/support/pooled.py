@@ -1,4 +1,4 @@
-"""What made-up runs do in a worker process, which sees no monkeypatch: functions that it imports by their names.
+"""Mock runs in a worker process, which imports these functions by name, since it sees no monkeypatch.
 
 `python pooled.py ARGUMENTS` is `bench ARGUMENTS` with the made-up methods and tasks and with runs that do `linger`, or
 what the environment variable RUNS names. With SLOW_LEADERBOARD writing it takes a second: the file that this names
@@ -31,19 +31,19 @@ held: list[object] = []
 
 
 def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """A finished run whose record says which process did it, with how many threads; leaves a file when it begins."""
+    """Write a file, and return a finished run whose record says which process did it, with how many threads."""
     assert options.data_root
     (options.data_root / f"{spec.seed}").write_text("")
     return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
 
 
 def counted(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Return a finished run whose record says, as its threads, how many CPUs its process may use."""
+    """Return a finished run whose record has the CPUs that its process may use as its threads."""
     return noted(spec, options, cpus.available_cpus())
 
 
 def met(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """End only when its neighbour, of the pair of seeds 0 and 1 or 2 and 3, has begun too."""
+    """End only when the other run of a pair (seeds 0 and 1, or 2 and 3) has begun too."""
     record = noted(spec, options, threads)
     _until((options.data_root / f"{spec.seed ^ 1}").exists)
     logging.getLogger("bench").warning("warned by %s", spec.seed)
@@ -52,7 +52,7 @@ def met(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def data_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Seed 0 misses its data while seed 1 is under way."""
+    """Raise an error in seed 0, as if the data were missing, while seed 1 is running."""
     record = met(spec, options, threads)
     if spec.seed == 0:
         raise DataError("x/y.wav of sample y is missing")
@@ -61,12 +61,12 @@ def data_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def device_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """No run has what it needs."""
+    """Raise an error, as if the data were missing."""
     raise UsageError(["one mistake", "and another"])
 
 
 def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Seed 0 dies while seed 1 is under way; seed 2 has a mistake in its code."""
+    """Kill seed 0 while seed 1 is running, and raise an error in seed 2."""
     record = noted(spec, options, threads)
     if spec.seed == 0:
         _until((options.data_root / "1").exists)
@@ -78,7 +78,7 @@ def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Seed 0 is done at once, every other run would take a minute; each holds what a killed process leaves behind."""
+    """Finish seed 0 at once; let other runs take a minute, with files that a killed process would leave behind."""
     record = noted(spec, options, threads)
     held.append(multiprocessing.get_context("spawn").Lock())
     if spec.seed:
@@ -87,14 +87,14 @@ def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def brief(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Return a run that is done soon, and says so where anybody may have stopped to read."""
+    """Return a short run that prints to a stream that may be closed already."""
     time.sleep(0.1)
     print("loading", file=sys.stderr, flush=True)
     return noted(spec, options, threads)
 
 
 def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Return a run that takes its time to end."""
+    """Return a run that ends slowly."""
     try:
         noted(spec, options, threads)
         time.sleep(60)
@@ -104,7 +104,7 @@ def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
 
 
 def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Return every run but that of seed 0 takes a gigabyte."""
+    """Allocate a gigabyte, except in seed 0."""
     record = noted(spec, options, threads)
     if spec.seed:
         held.append(b"x" * 10**9)
@@ -126,7 +126,7 @@ def _until(happened: Callable[[], bool]) -> None:
 
 
 def slow(write: Callable[..., object], begun: Path) -> Callable[..., object]:
-    """Return what writes the leaderboard, but slowly."""
+    """Return a slow writer of the leaderboard."""
 
     def write_slowly(results: Path, **options: Any) -> object:
         begun.touch()

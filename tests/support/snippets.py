@@ -51,7 +51,7 @@ class Snippet:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with the fence itself."""
+        """A problem of the fence itself."""
         problems = []
         if self.language not in LANGUAGES:
             problems.append(

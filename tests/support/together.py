@@ -26,7 +26,7 @@ ALONE = "alone"
 
 
 def main(results: Path, suite: str, folder: Path, count: int) -> int:
-    """Go through the sweep; returns how many processes failed."""
+    """Do the sweep, and return how many processes failed."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     launched = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -47,7 +47,7 @@ def main(results: Path, suite: str, folder: Path, count: int) -> int:
 
 
 def do(results: Path, suite: str, folder: Path, count: int, who: str) -> None:
-    """One process's part."""
+    """Do the part of one process."""
 
     def execute(spec, options):
         (folder / f"{spec.seed}-{who}").write_text("")

@@ -1,4 +1,4 @@
-"""Runs on a few videos that are watched: what each step of the optimizer did, and what trackers were told."""
+"""Watched runs on a few videos: what each optimizer step did, and what trackers received."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from bench.training.setup import Setup
 FEW = (*mocks.EACH_ONCE, "train.batch_size=4", "train.warmup=0.3", "train.head_factor=1")
 LOWERED = ("train.precision=bf16", "train.low_precision_frozen=true")
 RUNS = {
-    # Every kind of method, every task that embedded data is of, every schedule, and every precision that a CPU has.
+    # Every kind of method, every task with embedded data, every schedule, and every precision of a CPU.
     "lora": ("ave", "ave.epochs=2", "train.passes=2", "train.micro_batch=3", "train.precision=no", "train.beta2=0.9"),
     "head": ("ave", "ave.epochs=2", "train.schedule=constant", "train.head_factor=2", "train.head_first=1"),
     "cola": ("avs", "avs.epochs=3", "train.schedule=poly", "train.clip=0", *LOWERED),
@@ -40,7 +40,7 @@ RUNS = {
 
 @dataclass
 class Step:
-    """One step of the optimizer: its learning rates by part, the samples put through at a time, and the loss."""
+    """An optimizer step: its learning rates by part, the samples of each forward pass, and the loss."""
 
     rates: dict[str, float]
     parts: list[int]
@@ -49,7 +49,7 @@ class Step:
 
 
 class Watched(training._Training):
-    """Training that notes what each step does."""
+    """Training that records what each step does."""
 
     instances: ClassVar[list[Watched]] = []
 
@@ -79,7 +79,7 @@ class Watched(training._Training):
 
 @dataclass
 class Noted:
-    """A tracker that notes what it is told."""
+    """A tracker that records what it receives."""
 
     project: str
     name: str
@@ -103,7 +103,7 @@ class Noted:
 
 @dataclass
 class Ran:
-    """What a run did, as its loop and its model tell it, and what it left."""
+    """What a run did, according to its loop and model, and the files it wrote."""
 
     record: schema.Record
     results: Path
@@ -121,7 +121,7 @@ class Ran:
 
     @property
     def epochs(self) -> list[dict[str, Any]]:
-        """Each epoch's last step, mean loss, learning rates at that step, and the samples seen by then."""
+        """Each epoch's last step, mean loss, learning rates at that step, and the number of samples so far."""
         samples, epochs = 0, []
         for number in range(1, len(self.loop.did) // self.in_epoch + 1):
             steps = self.of_epoch(number)
@@ -152,7 +152,7 @@ class Ran:
 
     @property
     def trained(self) -> dict[str, int]:
-        """Numbers of trained parameters that the optimizer has, by part."""
+        """Numbers of parameters of the optimizer, by part."""
         of_streams = {id(p) for p in self.setup.model.streams.parameters()}
         counts = {"adapter": 0, "head": 0}
         for group in self.loop.optimizer.param_groups:
@@ -162,13 +162,13 @@ class Ran:
 
     @property
     def adam(self) -> dict[str, Any]:
-        """The optimizer's settings that all its groups share."""
+        """The optimizer's settings, equal in all groups."""
         (shared,) = {(group["betas"], group["weight_decay"]) for group in self.loop.optimizer.param_groups}
         return {"betas": list(shared[0]), "weight_decay": shared[1]}
 
     @property
     def peaks(self) -> list[float]:
-        """The highest learning rate of each part: the adapter's, where there is one, and the head's."""
+        """The highest learning rate of each part: of the adapter, if there is one, and of the head."""
         return [group["initial_lr"] for group in self.loop.optimizer.param_groups]
 
 
@@ -189,7 +189,7 @@ def watch(method: str, options: RunOptions, results: Path) -> Ran:
         record = single_run.execute(spec, replace(options, results=results, track=("wandb",), save_adapters=True))
         seconds = time.perf_counter() - began
     assert record.status == "ok", record.traceback
-    # What `bench.execution.sweep` writes into a record besides.
+    # The fields that `bench.execution.sweep` adds to a record.
     tuned = {"file": "tuned.toml", "sha256": "abc"}
     record = replace(record, environment=replace(record.environment, jobs=3), tuned=tuned)
     store.write(record, results)
