@@ -104,7 +104,7 @@ def fork_context() -> multiprocessing.context.BaseContext:
                 super().start()
 
     context = multiprocessing.context.ForkContext()
-    context.Process = Process  # type: ignore[misc,assignment]
+    context.Process = Process  # type: ignore[misc]
     return context
 
 
