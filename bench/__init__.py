@@ -1,4 +1,4 @@
-"""Compares adapter methods for pairs of pretrained encoders, on several tasks, seeds and equal terms."""
+"""Compare adapter methods for pairs of pretrained encoders, over several tasks and seeds, on equal terms."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where the names of the Python API come from. They are imported when first used: torch is not needed for `bench list`.
+# The modules of the Python API, each imported when it is first used: `bench list` does not need torch.
 _API = {
     "run": "bench.api",
     "read_records": "bench.api",

@@ -23,7 +23,7 @@ def main() -> int:
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Run a command, whatever becomes of its output and whichever signals arrive.
+    """Run a command, with its signals handled and failures to write its output reported.
 
     Args:
         argv: The arguments after the program's name.

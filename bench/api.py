@@ -43,34 +43,35 @@ def run(
     save_adapters: bool = False,
     rerun: bool = False,
 ) -> list[Record]:
-    """Trains and scores methods on tasks, as `bench run` does, and keeps a record of each run.
+    """Train and score methods on tasks, as `bench run` does, and write a record of each run.
 
     Args:
-        methods: names, or classes of methods of your own: these go by the class's name in lower case.
-        tasks: names.
-        seeds: one or several.
-        suite: a name, or the path of a suite's file.
-        settings: what to change, as in `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
-        budget: `2%`, `400k`, or the name of a method: each method's size is chosen for so many trained parameters.
-        settings_file: tuned settings: a .toml file that `bench tune` wrote, or a name, for example "mini", for those of
-            this package. They override the suite's settings, and `settings` overrides them.
-        results: folder for the records.
-        data_root: where official releases lie, or generated data is to be kept; None for the user's cache folder.
+        methods: Names, or classes of your own methods, which are named after the class in lower case.
+        tasks: Names.
+        seeds: One or several.
+        suite: The name of a suite, or the path of a .toml file.
+        settings: Changed settings, for example `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
+        budget: `2%`, `400k`, or the name of a method: each method's rank is set so that it trains that many adapter
+            parameters.
+        settings_file: Tuned settings: a .toml file that `bench tune` wrote, or the name of one in this package, for
+            example "mini". They override the suite's settings, and `settings` overrides them.
+        results: The results folder.
+        data_root: Folder of the official releases, or of the generated data; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
-        jobs: runs at a time on this machine, each in its own process with an equal share of the CPU threads. With more
-            than one, methods must be names.
-        executor: what does the runs: a name, as for `bench run --executor`, or an executor with its options, for
+        jobs: Number of runs at a time on this machine, each in its own process with an equal share of the CPU threads.
+            With more than one, methods must be names.
+        executor: What does the runs: a name, as for `bench run --executor`, or an executor with its options, for
             example `bench.execution.ray_executor.RayExecutor(gpus=0.5)`. With any but "local", methods must be names.
-        save_adapters: keep adapters and heads, below `results/adapters`.
-        rerun: do runs again that have a record.
+        save_adapters: Save adapters and heads in `results/adapters`.
+        rerun: Repeat runs that already have a record.
 
     Returns:
-        A record of every run, finished earlier or now, in the order of the plan: tasks, seeds, methods.
+        The record of every run, finished now or earlier, in the order of the plan: tasks, seeds, methods.
 
     Raises:
-        UsageError: with all that is wrong in the arguments.
-        DataError: the data is missing or broken.
-        BenchError: the results folder cannot be written.
+        UsageError: Every mistake in the arguments.
+        DataError: The data is missing or broken.
+        BenchError: The results folder cannot be written.
     """
     child_processes.refuse_unguarded()
     if device not in ("auto", "cpu", "cuda"):
@@ -79,8 +80,11 @@ def run(
         raise UsageError(f"jobs={jobs}: only with executor={LOCAL!r}")
     executor = make_executor(executor, **({"jobs": jobs} if executor == LOCAL else {}))
     methods = list(_several(methods))
-    if executor != LocalExecutor() and (own := [method.__name__ for method in methods if isinstance(method, type)]):
-        raise UsageError(f"other processes do not know the class {own[0]}: jobs=1, or give it a name by an entry point")
+    classes = [method.__name__ for method in methods if isinstance(method, type)]
+    if classes and executor != LocalExecutor():
+        raise UsageError(
+            f"other processes do not know the class {classes[0]}: use jobs=1, or register it by an entry point"
+        )
     names = [_name(method) for method in methods]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
@@ -89,34 +93,34 @@ def run(
     plan, _ = plan_runs(request, root)
     store.check_writable(folder)
     existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
-    done = existing.finished
-    todo = [spec for spec in plan if spec.id not in done]
+    records = existing.finished
+    todo = [spec for spec in plan if spec.id not in records]
     options = RunOptions(root, device, folder, save_adapters, tuned)
     for record in sweep(todo, folder, options, executor, superseded=existing.superseded):
-        done[record.id] = record
-    return [done[spec.id] for spec in plan]
+        records[record.id] = record
+    return [records[spec.id] for spec in plan]
 
 
 def make_method(name: str, **settings: Any) -> Method:
-    """A method by its name, for a training loop of one's own: `attach` it to a `MultiStream`.
+    """Return a method for your own training loop: `attach` it to a `MultiStream`.
 
     Args:
-        name: as in `bench list methods`.
-        settings: where they differ from the defaults.
+        name: The method's name; see `bench list methods`.
+        settings: Settings that differ from the defaults.
 
     Raises:
-        UsageError: there is no such method, or with every wrong setting.
+        UsageError: There is no such method, or settings are wrong; the message lists all of them.
     """
     return build(registry.load("methods", name), settings, name)
 
 
 def read_records(results: str | Path = "results") -> list[Record]:
-    """The records of a results folder, the oldest first: one of each run, as the leaderboard shows them.
+    """Return the records of a results folder, oldest first: one for each run, as on the leaderboard.
 
-    Files that are no records are left out with a warning.
+    Files that are not records are left out with a warning.
 
     Raises:
-        BenchError: the folder holds none.
+        BenchError: The folder contains no records.
     """
     return store.read_existing(Path(results))
 
@@ -126,16 +130,16 @@ def _several(values: Any) -> Iterable[Any]:
 
 
 def _name(method: str | type[Method]) -> str:
-    """The name of a method; a class is registered under its own."""
+    """Return the name of a method; a class is registered under its own."""
     if isinstance(method, str):
         return method
     if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
-        raise UsageError(f"{method!r} is no method: give a name, or a dataclass that derives from bench.Method")
+        raise UsageError(f"{method!r} is not a method: pass a name, or a dataclass that derives from bench.Method")
     name = method.__name__.lower()
     registry.add("methods", name, method)
     return name
 
 
 def _toml(value: Any) -> str:
-    """A value as --set takes it."""
+    """Return a value as --set takes it."""
     return setting(value.item() if hasattr(value, "item") else value)  # numbers of numpy and torch

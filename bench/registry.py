@@ -1,7 +1,7 @@
-"""Methods and tasks by name, found by entry points: the built-in ones and a third party's alike.
+"""Methods, tasks and executors by name, from entry points: those of this package and of others alike.
 
-An entry point may stand for a family: one that is called `peft:<type>` answers to every name that begins with `peft:`,
-and its class has a class method `named` that returns the class for the rest of the name.
+An entry point may stand for a family: the one named `peft:<type>` stands for every name that begins with `peft:`, and
+its class has a class method `named` that returns the class for the rest of the name.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ _added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}, "executor
 
 
 def entry_points(group: str) -> metadata.EntryPoints:
-    """The entry points of all that is installed."""
+    """Return the entry points of a group, of all installed packages."""
     return _entry_points(group, tuple(sys.path))
 
 
 @cache
 def _entry_points(group: str, path: tuple[str, ...]) -> metadata.EntryPoints:
-    """Reads the metadata of all that lies on the path: 15 ms, and a plan asks for every run."""
+    """Read the metadata of all packages on the path; cached, since it takes 15 ms and a plan needs it for each run."""
     return metadata.entry_points(group=group)
 
 
 def names(kind: Kind) -> list[str]:
-    """Names of all registered methods or tasks, sorted; a family goes by its form, as in `peft:<type>`."""
+    """Return the sorted names of all registered methods, tasks or executors; a family is listed as `peft:<type>`."""
     return sorted({*_registered(kind), *_added[kind]})
 
 
 def load(kind: Kind, name: str) -> type[Any]:
-    """The class registered under `name`; imports its module.
+    """Import and return the class registered under `name`.
 
     Raises:
-        UsageError: nothing has that name.
-        BenchError: the module or the class cannot be imported.
+        UsageError: Nothing has that name.
+        BenchError: The module or the class cannot be imported.
     """
     if name in _added[kind]:
         return _added[kind][name]
     if _prefix(name):
-        raise UsageError(f"{name} stands for many {kind}: write one's name in place of <...>")
+        raise UsageError(f"{name} stands for many {kind}: replace <...> by the name of one")
     entry = _entry(kind, name)
     try:
         cls = entry.load()
@@ -58,10 +58,10 @@ def load(kind: Kind, name: str) -> type[Any]:
 
 
 def add(kind: Kind, name: str, cls: type[Any]) -> None:
-    """Registers a class under a name for this process, in place of one that was added before.
+    """Register a class under a name for this process, replacing one that was added before.
 
     Raises:
-        UsageError: an installed one has that name.
+        UsageError: An installed one has that name.
     """
     if name in _registered(kind):
         raise UsageError(f"there is a {kind[:-1]} {name} already: give yours another name")
@@ -69,26 +69,26 @@ def add(kind: Kind, name: str, cls: type[Any]) -> None:
 
 
 def name_of(kind: Kind, cls: type[Any]) -> str | None:
-    """The name that a class is registered under; None where it has none, or stands for a family.
+    """Return the name that a class is registered under; None if it has none, or stands for a family.
 
     Raises:
-        BenchError: a package that may have given it one cannot be imported.
+        BenchError: Another class that its package registers cannot be imported.
     """
-    if found := next((name for name, added in _added[kind].items() if added is cls), None):
-        return found
+    if added_name := next((name for name, added in _added[kind].items() if added is cls), None):
+        return added_name
     package = cls.__module__.partition(".")[0]
-    near = (name for name, entry in _registered(kind).items() if entry.module.partition(".")[0] == package)
-    return next((name for name in near if not _prefix(name) and load(kind, name) is cls), None)
+    candidates = (name for name, entry in _registered(kind).items() if entry.module.partition(".")[0] == package)
+    return next((name for name in candidates if not _prefix(name) and load(kind, name) is cls), None)
 
 
 def is_foreign(kind: Kind, name: str) -> bool:
-    """Whether the class registered under just this name is somebody else's, and so no member of a family either."""
+    """Return whether another package registered a class under exactly this name; a family's member has no entry."""
     registered = _registered(kind)
     return name in _added[kind] or (name in registered and not registered[name].module.startswith("bench."))
 
 
 def summary(kind: Kind, name: str) -> str:
-    """First line of the class's docstring, read from the source: the module is not imported. "" where there is none."""
+    """Return the first line of the class's docstring, or ""; read from the source, without importing the module."""
     if name in _added[kind]:
         return (_added[kind][name].__doc__ or "").partition("\n")[0]
     entry = _entry(kind, name)
@@ -105,16 +105,16 @@ def summary(kind: Kind, name: str) -> str:
 
 
 def _registered(kind: Kind) -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+    registered: dict[str, EntryPoint] = {}
     for entry in entry_points(group=f"bench.{kind}"):
-        other = found.setdefault(entry.name, entry)
-        if other.value != entry.value:
-            raise BenchError(f"two {kind} are called {entry.name}: {other.value} and {entry.value}; uninstall one")
-    return found
+        first = registered.setdefault(entry.name, entry)
+        if first.value != entry.value:
+            raise BenchError(f"two {kind} are named {entry.name}: {first.value} and {entry.value}; uninstall one")
+    return registered
 
 
 def _entry(kind: Kind, name: str) -> EntryPoint:
-    """The entry point of that name, or of the family that the name belongs to."""
+    """Return the entry point of that name, or of the family that the name belongs to."""
     registered = _registered(kind)
     if name in registered:
         return registered[name]
@@ -125,5 +125,5 @@ def _entry(kind: Kind, name: str) -> EntryPoint:
 
 
 def _prefix(name: str) -> str:
-    """What the names of a family begin with; "" where it is no family."""
+    """Return what the names of a family begin with; "" if the name is not a family's."""
     return name.partition("<")[0] if name.endswith(">") else ""

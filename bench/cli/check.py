@@ -1,4 +1,4 @@
-"""`bench check`: runs a small subset again and compares it with a baseline, or writes a new baseline."""
+"""`bench check`: rerun a small subset of runs and compare it with a baseline, or write a new baseline."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ METHODS = ("lora", "dora", "cola", "cola-dora")
 TASKS = ("ave", "avs")
 SEEDS = 10  # of a new baseline
 JOBS = 2  # runs at a time
-ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # in which the methods take turns
+ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # rounds of training steps, in which the methods take turns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does what the command asks for; 1 where anything is outside its margin."""
+    """Run the command; return 1 if anything is outside its margin, else 0."""
     from bench.check.baseline import read
 
     args.executor = executor_of(args, jobs=JOBS)
@@ -76,23 +76,23 @@ def main(args: argparse.Namespace) -> int:
     seeds = words(args.seeds) or ([str(max(baseline.seeds) + 1)] if baseline else [str(n) for n in range(SEEDS)])
     plan, _ = plan_runs(RunRequest(args.suite, methods, tasks, seeds), args.data_root)
     if baseline:
-        _check_asked(baseline, args.baseline, plan)
+        _check_contains(baseline, args.baseline, plan)
     if args.update and len(seeds) < 2:
-        raise UsageError("--update: a baseline has a spread, which takes 2 seeds at least")
+        raise UsageError("--update: a baseline needs at least 2 seeds, to know their spread")
     if not args.quiet:
-        against = f"against {args.baseline}, seeds {_listed(baseline.seeds)}" if baseline else "for a new baseline"
-        print(f"{len(plan)} runs of suite {args.suite}, seed {_listed(seeds)}, {against}", flush=True)
+        purpose = f"against {args.baseline}, seeds {_listed(baseline.seeds)}" if baseline else "for a new baseline"
+        print(f"{len(plan)} runs of suite {args.suite}, seed {_listed(seeds)}, {purpose}", flush=True)
     if baseline is None:
         return _update(plan, args)
-    rows, notes = _compared(baseline, plan, args)
-    return _tell(rows, notes, args)
+    rows, notes = _compare(baseline, plan, args)
+    return _report(rows, notes, args)
 
 
-def _check_asked(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> None:
-    """Checks that the baseline holds what is asked for.
+def _check_contains(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> None:
+    """Check that the baseline contains the methods and tasks of the plan.
 
     Raises:
-        UsageError: with all that it does not hold.
+        UsageError: Everything that the baseline does not contain.
     """
     mistakes = Mistakes()
     if baseline.suite != plan[0].suite:
@@ -104,23 +104,23 @@ def _check_asked(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> None:
 
 
 def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
-    """The records of the runs, in the order of the plan."""
+    """Do the runs, and return their records in the order of the plan."""
     store.check_writable(args.results)
     existing = look_up(plan, args.results, args.data_root, rerun=not args.resume, retry_failed=True)
-    done = existing.finished
-    todo = [spec for spec in plan if spec.id not in done]
+    records_by_id = existing.finished
+    todo = [spec for spec in plan if spec.id not in records_by_id]
     options = RunOptions(args.data_root, args.device)
     sweeping = sweep(todo, args.results, options, args.executor, superseded=existing.superseded)
     for number, record in enumerate(sweeping, start=1):
-        done[record.id] = record
+        records_by_id[record.id] = record
         if not args.quiet:
-            took = f"{record.times.total:.0f} s" if record.times else f"failed: {record.reason}"
-            print(f"[{number}/{len(todo)}] {record.label}: {took}", flush=True)
-    return [done[spec.id] for spec in plan]
+            outcome = f"{record.times.total:.0f} s" if record.times else f"failed: {record.reason}"
+            print(f"[{number}/{len(todo)}] {record.label}: {outcome}", flush=True)
+    return [records_by_id[spec.id] for spec in plan]
 
 
-def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Namespace, rounds: int) -> Baseline:
-    """What the runs measured, what the readers give now, and what a step of each method costs now."""
+def _measure(plan: Sequence[Spec], records: Sequence[Record], args: argparse.Namespace, rounds: int) -> Baseline:
+    """Return what the runs, the data readers and a training step of each method measure now."""
     import torch
 
     from bench.check.baseline import gather
@@ -129,69 +129,69 @@ def _measured(plan: Sequence[Spec], done: Sequence[Record], args: argparse.Names
     from bench.records.environment import processor
 
     options = RunOptions(args.data_root, args.device)
-    seen, costs = {}, {}
+    readers, costs = {}, {}
     for task, base in _bases(plan, args).items():
-        own = {base.method: base, **{spec.method: spec for spec in plan if spec.task == task}}
+        specs = {base.method: base, **{spec.method: spec for spec in plan if spec.task == task}}
         if not args.quiet:
-            print(f"{task}: {rounds} rounds of training steps of {', '.join(own)} by turns", flush=True)
-        seen[task] = probe(base, options)
-        costs[task] = costs_of(list(own.values()), options, rounds)
-    environment = done[0].environment
-    assert environment, "every run that came to its end has one"
+            print(f"{task}: {rounds} rounds of training steps, in turns: {', '.join(specs)}", flush=True)
+        readers[task] = probe(base, options)
+        costs[task] = costs_of(list(specs.values()), options, rounds)
+    environment = records[0].environment
+    assert environment, "every finished run has one"
     environment = replace(environment, threads=torch.get_num_threads())
-    return gather(done, costs, seen, environment, processor())
+    return gather(records, costs, readers, environment, processor())
 
 
 def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
-    """A run of LoRA for each task, whether or not it is among those asked for."""
+    """Return a run of the reference method for each task, whether or not it is requested."""
     tasks = list(dict.fromkeys(spec.task for spec in plan))
     bases, _ = plan_runs(RunRequest(args.suite, [REFERENCE], tasks, [plan[0].seed]), args.data_root)
     return {spec.task: spec for spec in bases}
 
 
 def _records(plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Record], list[Row]]:
-    """Return the records of the runs, and what is wrong in them and in those of the sanity runs."""
+    """Return the records of the runs, and the faults in them and in the records of the sanity runs."""
     from bench.check.integrity import check_records
     from bench.check.sanity_run import sanity_run
 
-    done = _run(plan, args)
+    records = _run(plan, args)
     if not args.quiet:
         print("a sanity run on a few samples of each task", flush=True)
     sanity_records = [sanity_run(base, RunOptions(args.data_root, args.device)) for base in _bases(plan, args).values()]
-    return done, check_records([*done, *sanity_records])
+    return records, check_records([*records, *sanity_records])
 
 
-def _compared(baseline: Baseline, plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Row], list[str]]:
-    """All comparisons, and what to tell besides."""
+def _compare(baseline: Baseline, plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Row], list[str]]:
+    """Return all comparisons, and notes on them."""
     from bench.check.compare import compare, incomparable
 
-    done, rows = _records(plan, args)
-    if any(record.outcome == "failed" for record in done):
-        return rows, ["nothing else is compared before all runs come to their end"]
-    found = _measured(plan, done, args, ROUNDS)
-    skip = incomparable(baseline, found)
-    rows += compare(baseline, found, skip)
+    records, rows = _records(plan, args)
+    if any(record.outcome == "failed" for record in records):
+        return rows, ["nothing else is compared, since runs failed"]
+    fresh = _measure(plan, records, args, ROUNDS)
+    skip = incomparable(baseline, fresh)
+    rows += compare(baseline, fresh, skip)
     names = {"peaks": "peak memory", "time": "speed", "bytes": "memory of a step"}
-    notes = [f"{names[what]} is not compared; in the baseline and here: {why}" for what, why in skip.items()]
-    if both := sorted({*baseline.seeds} & {*found.seeds}):
-        notes.append(f"seeds of the baseline itself, which are nearer to it than fresh ones: {_listed(both)}")
+    notes = [f"{names[kind]} is not compared; in the baseline and here: {reason}" for kind, reason in skip.items()]
+    if repeated := sorted({*baseline.seeds} & {*fresh.seeds}):
+        notes.append(f"these seeds are part of the baseline, so they differ less than new ones: {_listed(repeated)}")
     return rows, notes
 
 
 def _update(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     from bench.check.baseline import write
 
-    done, rows = _records(plan, args)
-    if wrong := [row for row in rows if row.failed]:
-        told = "\n".join(f"  {row.task} {row.method} {row.quantity}: {row.fresh}, not {row.baseline}" for row in wrong)
-        raise BenchError(f"no baseline is written, since records do not hold what they must:\n{told}")
-    write(_measured(plan, done, args, ROUNDS_OF_BASELINE), args.baseline)
+    records, rows = _records(plan, args)
+    if faults := [row for row in rows if row.failed]:
+        lines = [f"  {row.task} {row.method} {row.quantity}: {row.fresh}, not {row.baseline}" for row in faults]
+        raise BenchError("\n".join(["no baseline is written, since records have faults:", *lines]))
+    write(_measure(plan, records, args, ROUNDS_OF_BASELINE), args.baseline)
     print(f"baseline: {args.baseline}")
     return 0
 
 
-def _tell(rows: Sequence[Row], notes: Sequence[str], args: argparse.Namespace) -> int:
-    """Prints what was found and appends it to the report."""
+def _report(rows: Sequence[Row], notes: Sequence[str], args: argparse.Namespace) -> int:
+    """Print the comparisons, append them to the report, and return the exit code."""
     from bench.check.table import markdown, terminal, verdict
 
     print("\n" + terminal(rows, show_all=args.verbose), *notes, verdict(rows), sep="\n\n", flush=True)

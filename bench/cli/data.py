@@ -1,5 +1,5 @@
-"""`bench data describe|verify|prepare`: where an official release is to be had, whether it lies on the disk whole, and
-what can be made of it ahead of the first run.
+"""`bench data describe|verify|prepare`: where to get an official release, whether a copy is complete, and decoding it
+ahead of the first run.
 """
 
 from __future__ import annotations
@@ -60,17 +60,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does what is asked for; see `bench.cli` for the exit code, which is 1 where faults were found."""
+    """Run the command; return 1 if the release has faults, else 0."""
     if args.action not in _ACTIONS:
         raise UsageError(f"bench data cannot {args.action}: {did_you_mean(args.action, _ACTIONS)}")
     return _ACTIONS[args.action](args, _releases(args.task))
 
 
 def _releases(task: str) -> list[str]:
-    """The names of a task's releases.
+    """Return the names of a task's releases.
 
     Raises:
-        UsageError: there is none.
+        UsageError: The task has none.
     """
     from bench.datasets.releases import RELEASES, parts
 
@@ -105,14 +105,14 @@ def _prepare(args: argparse.Namespace, names: list[str]) -> int:
     root = args.root
     if args.out:
         if names != ["ave"]:
-            raise UsageError(f"--out is for the videos of ave only: {args.task} is read as it is released")
+            raise UsageError(f"--out is for the videos of ave only: {args.task} is read as it was released")
         from bench.datasets.extract import extract_ave
 
-        wrong = extract_ave(root, args.out, args.jobs, partial(_progress, "extracting"))
+        failures = extract_ave(root, args.out, args.jobs, partial(_progress, "extracting"))
         root = args.out
         print(f"frames and sound of ave: --data-root {root}", flush=True)
-        if wrong:
-            print("\n".join([f"{len(wrong):,} videos could not be extracted:", *wrong]), file=sys.stderr)
+        if failures:
+            print("\n".join([f"{len(failures):,} videos could not be extracted:", *failures]), file=sys.stderr)
             return 1
 
     from bench.data.prepare import decode
@@ -124,14 +124,14 @@ def _prepare(args: argparse.Namespace, names: list[str]) -> int:
 
 def _check_root(args: argparse.Namespace) -> None:
     if args.root is None or not args.root.is_dir():
-        given = "is missing" if args.root is None else f"{args.root} is no folder"
-        raise UsageError(f"bench data {args.action} needs --root, the folder that holds the release: {given}")
+        problem = "it is missing" if args.root is None else f"{args.root} is not a folder"
+        raise UsageError(f"bench data {args.action} needs --root, the folder of the release: {problem}")
 
 
-def _progress(what: str, items: Iterable[T], total: int, unit: str) -> Iterable[T]:
+def _progress(description: str, items: Iterable[T], total: int, unit: str) -> Iterable[T]:
     from bench.progress import bar
 
-    return bar(items, what, total=total, unit=unit)
+    return bar(items, description, total=total, unit=unit)
 
 
 _ACTIONS = {"describe": _describe, "verify": _verify, "prepare": _prepare}

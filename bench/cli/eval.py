@@ -1,4 +1,4 @@
-"""`bench eval`: scores a saved adapter."""
+"""`bench eval`: score a saved adapter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.errors import Mistakes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which adapter, and on what."""
+    """Add the options of `bench eval`."""
     parser.add_argument("adapter", type=Path, metavar="ADAPTER", help="folder of the saved adapter")
     parser.add_argument("--task", metavar="NAME", help="the task it was trained for (default: the task in its record)")
     parser.add_argument("--split", help="a single split, e.g. train or val (default: the test splits)")
@@ -30,39 +30,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the scores, beside those of the record.
+    """Print the scores beside those of the record.
 
     Raises:
-        BenchError: afterwards, where they are not those of the record.
+        BenchError: The scores differ from those of the record; raised after they are printed.
     """
     from bench.config.run_options import RunOptions
     from bench.report.text_table import text_table
-    from bench.saved_adapters.evaluate import evaluate  # heavy: brings torch
+    from bench.saved_adapters.evaluate import evaluate  # imports torch
 
     encoders = _encoders(args.set)
     options = RunOptions(args.data_root, args.device)
-    found = evaluate(args.adapter, options, args.task, args.split, encoders, other_encoders=args.other_encoders)
+    evaluation = evaluate(args.adapter, options, args.task, args.split, encoders, other_encoders=args.other_encoders)
     if args.json:
-        print(json.dumps(found.scores, indent=2), flush=True)
-        found.check()
+        print(json.dumps(evaluation.scores, indent=2), flush=True)
+        evaluation.check()
         return 0
     rows = [
-        [split, metric, repr(value), repr(recorded[metric]) if metric in (recorded := found.recorded(split)) else ""]
-        for split, scores in found.scores.items()
+        [
+            split,
+            metric,
+            repr(value),
+            repr(recorded[metric]) if metric in (recorded := evaluation.recorded(split)) else "",
+        ]
+        for split, scores in evaluation.scores.items()
         for metric, value in scores.items()
     ]
     header = ["split", "metric", "score", "recorded"]
-    print(f"{found.record.label}, suite {found.record.spec.suite}\n")
+    print(f"{evaluation.record.label}, suite {evaluation.record.spec.suite}\n")
     print(text_table(header, rows, "llr"), flush=True)
-    found.check()
+    evaluation.check()
     return 0
 
 
 def _encoders(changes: Sequence[str]) -> dict[str, str]:
-    """Where encoders lie, by stream.
+    """Return the folders of encoders, by stream.
 
     Raises:
-        UsageError: something else is to be set.
+        UsageError: A change is not of an encoder's folder.
     """
     mistakes = Mistakes()
     encoders = {}
@@ -73,7 +78,7 @@ def _encoders(changes: Sequence[str]) -> dict[str, str]:
             encoders[stream] = str(parse_value(text.strip()))
         else:
             mistakes.add(
-                f"--set {change}: an adapter is scored as it was trained; what can be said is where an encoder lies: "
+                f"--set {change}: an adapter is scored as it was trained, and only an encoder's folder can be set: "
                 "--set STREAM.model=DIR"
             )
     mistakes.raise_if_any()

@@ -1,4 +1,4 @@
-"""Where runs are done: on this machine, on a Ray cluster, or by an executor of another package."""
+"""The arguments that choose an executor: this machine, a Ray cluster, or an executor of another package."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def add_executor(parser: argparse.ArgumentParser, **defaults: Any) -> None:
     """Add `--executor` and the options that each executor declares.
 
     Args:
-        parser: the command's parser.
-        defaults: the command's own defaults of the local executor's options.
+        parser: The command's parser.
+        defaults: The command's own defaults of the local executor's options.
     """
     parser.add_argument(
         "--executor",
@@ -40,8 +40,8 @@ def executor_of(args: argparse.Namespace, **defaults: Any) -> Executor:
     """Return the executor that the arguments of `add_executor` request.
 
     Args:
-        args: the command's arguments.
-        defaults: as for `add_executor`.
+        args: The command's arguments.
+        defaults: As for `add_executor`.
 
     Raises:
         UsageError: There is no executor of that name, it cannot be used, or options are those of another one.
@@ -63,7 +63,7 @@ def executor_of(args: argparse.Namespace, **defaults: Any) -> Executor:
 def _options(name: str) -> list[Option]:
     try:
         return options_of(executor_class(name))
-    except BenchError:  # its package is broken, which matters only where it is requested
+    except BenchError:  # its package is broken, which matters only if it is requested
         return []
 
 

@@ -1,4 +1,4 @@
-"""`bench export`: the records in the forms that other tools read."""
+"""`bench export`: write records in formats of other tools."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FORMATS = "csv|parquet|peft|model-index"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the format, and from where to where."""
+    """Add the options of `bench export`."""
     parser.add_argument("--format", required=True, metavar=_FORMATS, help="format to write")
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Writes the records and says where."""
+    """Write the records and print the path."""
     from bench.report.export.write import export
 
     path, runs = export(args.results, args.format, args.out)

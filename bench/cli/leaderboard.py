@@ -1,4 +1,4 @@
-"""`bench leaderboard`."""
+"""`bench leaderboard`: compare the records of a results folder."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from bench.cli.shared_arguments import add_reference
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the folder, and whether published figures are shown."""
+    """Add the options of `bench leaderboard`."""
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument("--published", action="store_true", help="also show published figures, in a separate section")
     add_reference(parser)
 
 
 def main(args: argparse.Namespace) -> int:
-    """Writes the leaderboard and says where."""
+    """Write the leaderboard and print its paths."""
     from bench.report.write import write_leaderboard
 
-    gc.disable()  # it would take longer than reading thousands of records, and the command is over soon
+    gc.disable()  # collection would take longer than reading thousands of records, and the command ends soon
     try:
         for path in write_leaderboard(args.results, args.published, args.reference):
             print(f"leaderboard: {path}")

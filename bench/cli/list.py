@@ -1,4 +1,4 @@
-"""`bench list methods|tasks|suites|executors|peft`."""
+"""`bench list methods|tasks|suites|executors|peft`: list names with a description of each."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ _KINDS = ("methods", "tasks", "suites", "executors", "peft")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to list."""
+    """Add the argument of `bench list`."""
     parser.add_argument("kind", metavar="|".join(_KINDS), help="what to list")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints a line a name."""
+    """Print one line for each name."""
     if args.kind not in _KINDS:
         raise UsageError(f"cannot list {args.kind}: {did_you_mean(args.kind, _KINDS)}")
     if args.kind == "suites":
         about = {name: suite.suite_summary(name) for name in suite.suite_names()}
     elif args.kind == "peft":
-        from bench.methods.peft_types import config_classes  # heavy: brings torch
+        from bench.methods.peft_types import config_classes  # imports torch
 
         about = {f"peft:{name}": f"{config.__name__} of PEFT" for name, config in sorted(config_classes().items())}
     else:

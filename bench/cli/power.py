@@ -1,4 +1,4 @@
-"""`bench power`: how many seeds a gain needs, and which gain a number of seeds can show."""
+"""`bench power`: how many seeds it takes to detect a gain, and which gain a number of seeds can detect."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from bench.text import escape
 from bench.text.quantities import number, whole
 
 _LEGEND = """
-Paired t-test over seeds, two-sided, at 0.05 over a table's comparisons; a gain is found with probability {power:g}.
-deviation: of the differences to {reference}, in points
-for {gain:g}: seeds for a gain of so many points; between: the same for the ends of the deviation's 95% interval
-with N: the smallest gain, in points, that N seeds show"""
+Paired two-sided t-test over seeds, at level 0.05 over all comparisons of a table, with power {power:g}.
+deviation: standard deviation of the differences to {reference}, in points
+for {gain:g}: seeds it takes to detect a gain of that many points; between: for the ends of the deviation's 95% interval
+with N: the smallest gain, in points, that N seeds detect"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the folder and what is asked of the test."""
+    """Add the options of `bench power`."""
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
     parser.add_argument(
         "--gain",
@@ -45,25 +45,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints a line for each method and task."""
+    """Print one line for each method and task."""
     from bench.records.store import FOLDER, read_all
     from bench.report.formatting import NONE
     from bench.report.power import SEEDS, powers
     from bench.report.standings import boards, check_reference
     from bench.report.text_table import text_table
 
-    comparisons = _checked(args)
-    judged = boards(read_all(args.results), reference=args.reference)
-    check_reference(judged, args.reference)
-    found = list(powers(judged, args.gain, args.power, comparisons))
-    if not found:
+    comparisons = _checked_comparisons(args)
+    standings = boards(read_all(args.results), reference=args.reference)
+    check_reference(standings, args.reference)
+    rows = list(powers(standings, args.gain, args.power, comparisons))
+    if not rows:
         folder = escape.line(str(args.results / FOLDER))
         raise BenchError(
-            f"{folder} has no variance to go by: it takes two seeds or more of {args.reference} and another method on "
-            f"one task: bench run --methods {args.reference},... --seeds 0,1,2"
+            f"{folder} has no variance to compute from: it takes at least two seeds of {args.reference} and another "
+            f"method on one task: bench run --methods {args.reference},... --seeds 0,1,2"
         )
 
-    def told(seeds: int | None) -> str:
+    def seed_count(seeds: int | None) -> str:
         return str(seeds) if seeds else ">1000"
 
     lines = [
@@ -72,11 +72,11 @@ def main(args: argparse.Namespace) -> int:
             power.method,
             str(power.seeds),
             f"{power.deviation:.2f}",
-            told(power.needed),
-            " to ".join(told(end) for end in power.needed_between) if power.deviation else NONE,
+            seed_count(power.needed),
+            " to ".join(seed_count(end) for end in power.needed_between) if power.deviation else NONE,
             *(f"{gain:.2f}" for gain in power.smallest.values()),
         ]
-        for power in found
+        for power in rows
     ]
     header = ["task", "method", "seeds", "deviation", f"for {args.gain:g}", "between"]
     header += [f"with {seeds}" for seeds in SEEDS]
@@ -85,11 +85,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _checked(args: argparse.Namespace) -> int | None:
-    """The number of comparisons, if one is given.
+def _checked_comparisons(args: argparse.Namespace) -> int | None:
+    """Check the arguments, and return the number of comparisons if there is one.
 
     Raises:
-        UsageError: with all that is wrong in the arguments.
+        UsageError: Every mistake in the arguments.
     """
     mistakes = Mistakes()
     if args.gain <= 0:

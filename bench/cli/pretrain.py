@@ -1,4 +1,4 @@
-"""`bench pretrain`: makes the embedded encoders again, from generated media of one modality, without labels."""
+"""`bench pretrain`: pretrain an embedded encoder on generated media of one modality, without labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.text.quantities import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to pretrain and where to write it."""
+    """Add the options of `bench pretrain`."""
     parser.add_argument("modality", choices=("vision", "audio", "text"), help="encoder to pretrain")
     parser.add_argument(
         "--out",
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Pretrains for some ten minutes on two cores."""
+    """Pretrain an encoder, which takes about ten minutes on two cores."""
     from dataclasses import replace
 
     from bench.pretraining.pretrain import RECIPES, pretrain

@@ -1,4 +1,4 @@
-"""What commands print and log, made harmless for a terminal: it quotes names and reasons from files of others."""
+"""Printing and logging with terminal control characters escaped, since messages quote untrusted files."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from bench.text import escape
 
 
 def print(*parts: object, sep: str = " ", file: TextIO | None = None, flush: bool = False) -> None:
-    """Prints as Python does, with what a terminal would obey written as escapes."""
+    """Print as Python does, with the control characters of a terminal escaped."""
     builtins.print(escape.terminal(sep.join(map(str, parts))), file=file, flush=flush)
 
 
 class LogFormatter(logging.Formatter):
-    """Formats messages likewise."""
+    """A formatter that escapes likewise."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Formats a message, and a traceback if there is one."""
+        """Format a message, and a traceback if there is one."""
         return escape.terminal(super().format(record))

@@ -1,4 +1,4 @@
-"""`bench profile`: what methods cost at a suite's real sizes, on random weights and made-up samples."""
+"""`bench profile`: measure memory and speed of methods at full size, on random weights and samples."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what to measure, how, and where to keep it."""
+    """Add the options of `bench profile`."""
     add_list(parser, "--methods", "NAME", "methods, separated by commas or spaces; see `bench list methods`")
     add_list(parser, "--tasks", "NAME", "tasks, separated by commas or spaces; see `bench list tasks`")
     parser.add_argument("--suite", default="full", help="a name or a .toml file (default: %(default)s)")
@@ -57,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does what the command asks for; 1 where a method could not be measured."""
+    """Run the command; return 1 if a method could not be measured, else 0."""
     distributed.refuse_several("`bench profile`")
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
@@ -70,7 +70,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
-    from bench.profiling.measure import measure  # brings torch
+    from bench.profiling.measure import measure  # imports torch
     from bench.profiling.record import FOLDER
     from bench.report.profile_tables import LEGEND, terminal
 
@@ -78,24 +78,24 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = [spec for spec in plan if spec.task == task]
         if not args.quiet:
-            print(f"{task}: {', '.join(spec.method for spec in specs)} by turns, rounds: {args.rounds}", flush=True)
-        found, failed = measure(specs, args.device, args.rounds, args.batch, args.reference)
+            print(f"{task}: {', '.join(spec.method for spec in specs)} in turns, rounds: {args.rounds}", flush=True)
+        records, failed = measure(specs, args.device, args.rounds, args.batch, args.reference)
         failures += [f"{task} {method} failed: {reason}" for method, reason in failed.items()]
-        if found:
-            print(f"\n{terminal(found)}\n", flush=True)
-            failures += _write(found, args.results)
+        if records:
+            print(f"\n{terminal(records)}\n", flush=True)
+            failures += _write(records, args.results)
     print("\n".join([LEGEND, *failures]))
     print(f"Weights and samples are random; there is no score. Records: {args.results / FOLDER}, {FOLDER}.md beside it")
     return int(bool(failures))
 
 
-def _write(found: Sequence[Efficiency], results: Path) -> list[str]:
-    """Write records and the page of all; return what cannot be written, with the record, so that it is not lost."""
+def _write(records: Sequence[Efficiency], results: Path) -> list[str]:
+    """Write the records and a page of all; return messages with each record that could not be written."""
     from bench.profiling.record import FOLDER, dumps, read_all, write
     from bench.report.profile_tables import page
 
     failures = []
-    for record in found:
+    for record in records:
         try:
             write(record, results)
         except OSError as error:
@@ -110,26 +110,27 @@ def _write(found: Sequence[Efficiency], results: Path) -> list[str]:
 
 def _suggest(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     from bench.measurement.memory import release_memory
-    from bench.profiling.largest_batch import MAX_BATCH_SIZE, largest_batch  # brings torch
+    from bench.profiling.largest_batch import largest_batch  # imports torch
 
     failed = False
     for spec in plan:
         try:
-            found = largest_batch(spec, args.device)
+            batch_size = largest_batch(spec, args.device)
         except UsageError:
             raise
         except BenchError as error:
             failed = True
             print(f"{spec.task} {spec.method} failed: {error}", flush=True)
         else:
-            told = (
-                f"{found} samples"
-                if 1 < found < MAX_BATCH_SIZE
-                else f"{MAX_BATCH_SIZE} samples or more"
-                if found
-                else "not one sample"
-            )
-            print(f"{spec.task} {spec.method}: {'1 sample' if found == 1 else told}", flush=True)
-            failed |= not found
+            print(f"{spec.task} {spec.method}: {_samples(batch_size)}", flush=True)
+            failed |= not batch_size
         release_memory()
     return int(failed)
+
+
+def _samples(batch_size: int) -> str:
+    from bench.profiling.largest_batch import MAX_BATCH_SIZE
+
+    if batch_size >= MAX_BATCH_SIZE:
+        return f"{MAX_BATCH_SIZE} samples or more"
+    return {0: "not one sample", 1: "1 sample"}.get(batch_size, f"{batch_size} samples")

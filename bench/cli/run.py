@@ -1,4 +1,4 @@
-"""`bench run`: plans runs, does those that have no record yet, and shows all of them."""
+"""`bench run`: plan runs, do those that have no record yet, and show all of them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bench.config.budget import BudgetFit
 
 
-_NAMED = 5  # failed runs that are named
+_MAX_FAILURES_LISTED = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,9 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_place(parser)
     add_executor(parser)
     parser.add_argument("--save-adapters", action="store_true", help="save adapters and heads in RESULTS/adapters")
-    again = parser.add_mutually_exclusive_group()
-    again.add_argument("--rerun", action="store_true", help="repeat runs that already have a record")
-    again.add_argument("--retry-failed", action="store_true", help="repeat runs that failed")
+    repeat = parser.add_mutually_exclusive_group()
+    repeat.add_argument("--rerun", action="store_true", help="repeat runs that already have a record")
+    repeat.add_argument("--retry-failed", action="store_true", help="repeat runs that failed")
     parser.add_argument(
         "--time-limit",
         type=lambda text: seconds(text, "--time-limit"),
@@ -76,18 +76,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does what the command asks for; see `bench.cli` for the exit code."""
+    """Run the command; return its exit code, which `bench.cli` describes."""
     tuned = read_tuned(tuned_path(args.settings)) if args.settings else None
     executor = executor_of(args)
     tracking.check(words(args.track))
     args.quiet = args.quiet or not distributed.is_main()
     request = replace(run_request(args), tuned=tuned)
     if args.streams:
-        only = f"data.streams={json.dumps(words(args.streams))}"
-        request = replace(request, overrides=[*request.overrides, only])
+        streams = f"data.streams={json.dumps(words(args.streams))}"
+        request = replace(request, overrides=[*request.overrides, streams])
     plan, fits = plan_runs(request, args.data_root)
     if args.reference != REFERENCE:
-        registry.load("methods", args.reference.partition(" (")[0])  # a row's label may add settings to the name
+        name = args.reference.partition(" (")[0]  # the label of a row may have settings after the name
+        registry.load("methods", name)
     store.check_writable(args.results)
     existing = look_up(
         plan,
@@ -97,8 +98,8 @@ def main(args: argparse.Namespace) -> int:
         retry_failed=args.retry_failed,
         with_adapters=args.save_adapters,
     )
-    done = existing.finished
-    todo = [spec for spec in plan if spec.id not in done]
+    records = existing.finished
+    todo = [spec for spec in plan if spec.id not in records]
     if not args.quiet:
         _introduce(plan, todo, fits)
     options = RunOptions(
@@ -111,10 +112,10 @@ def main(args: argparse.Namespace) -> int:
         memory_limit=args.memory_limit,
         track=tuple(dict.fromkeys(words(args.track))),
     )
-    interrupted = shown = False
+    interrupted = reported = False
     try:
         for number, record in enumerate(sweep(todo, args.results, options, executor, existing.superseded), start=1):
-            done[record.id] = record
+            records[record.id] = record
             if not args.quiet:
                 print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)
     except (KeyboardInterrupt, Terminated):
@@ -122,23 +123,25 @@ def main(args: argparse.Namespace) -> int:
     finally:
         if distributed.is_main():
             with held_back():
-                shown = _conclude([done[spec.id] for spec in plan if spec.id in done], args.results, args.reference)
-    failed = [record for record in done.values() if record.outcome == "failed"]
+                finished = [records[spec.id] for spec in plan if spec.id in records]
+                reported = _conclude(finished, args.results, args.reference)
+    failed = [record for record in records.values() if record.outcome == "failed"]
     if failed and distributed.is_main():
-        named = ", ".join(record.label for record in failed[:_NAMED]) + (", ..." if len(failed) > _NAMED else "")
-        runs = f"{len(failed)} of {len(plan)} runs failed ({named})"
-        print(f"{runs}; {_same_command(args.rerun, retry=True)} does them again", file=sys.stderr)
+        labels = ", ".join(record.label for record in failed[:_MAX_FAILURES_LISTED])
+        labels += ", ..." * (len(failed) > _MAX_FAILURES_LISTED)
+        summary = f"{len(failed)} of {len(plan)} runs failed ({labels})"
+        print(f"{summary}; {_same_command(args.rerun, retry=True)} repeats them", file=sys.stderr)
     if interrupted and distributed.is_main():
-        same = f"{_same_command(args.rerun, retry=any(record.was_stopped for record in failed))} goes on"
-        if args.rerun and any(spec.id in existing.superseded and spec.id not in done for spec in plan):
-            same = "the others keep their earlier records; the same command begins all again"
-        print(f"stopped: {len(done) - len(failed)} of {len(plan)} runs finished; {same}", file=sys.stderr)
-    lost = args.save_adapters and any(record.status == "ok" and not record.adapter for record in done.values())
-    return int(bool(interrupted or lost or failed or (distributed.is_main() and not shown)))
+        advice = f"{_same_command(args.rerun, retry=any(record.was_stopped for record in failed))} continues"
+        if args.rerun and any(spec.id in existing.superseded and spec.id not in records for spec in plan):
+            advice = "the others keep their earlier records; the same command repeats all runs"
+        print(f"stopped: {len(records) - len(failed)} of {len(plan)} runs finished; {advice}", file=sys.stderr)
+    unsaved = args.save_adapters and any(record.status == "ok" and not record.adapter for record in records.values())
+    return int(bool(interrupted or unsaved or failed or (distributed.is_main() and not reported)))
 
 
 def _same_command(rerun: bool, retry: bool) -> str:
-    """Which command goes on after this one; `--rerun` and `--retry-failed` exclude each other."""
+    """Return, in words, the command that continues; `--rerun` and `--retry-failed` exclude each other."""
     if retry:
         return "the same command with --retry-failed" + " instead of --rerun" * rerun
     return "the same command" + " without --rerun" * rerun
@@ -149,7 +152,7 @@ def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[Budget
         print(fit.summary)
     skipped = len(plan) - len(todo)
     runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
-    print(runs + (f", {skipped} of them finished earlier and skipped (--rerun does them again)" if skipped else ""))
+    print(runs + (f", {skipped} of them finished earlier and skipped (--rerun repeats them)" if skipped else ""))
     if plan[0].data["source"] == "generated":
         print(
             f"The data of suite {plan[0].suite} is generated, not the benchmarks' own; "
@@ -165,9 +168,9 @@ def _outcome(record: Record) -> str:
 
 
 def _conclude(finished: Sequence[Record], results: Path, reference: str) -> bool:
-    """Show the finished runs and bring the leaderboard up to date; return whether that went well.
+    """Show the finished runs and update the leaderboard; return whether that succeeded.
 
-    It raises nothing for a leaderboard that cannot be written: the error that ended the runs holds what was measured.
+    It does not raise an error, which would hide the one that ended the runs and contains what was measured.
     """
     if not finished:
         return True

@@ -1,4 +1,4 @@
-"""`bench show`: draws samples of a run with what is true and what it predicted."""
+"""`bench show`: draw samples of a run with ground truth and predictions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bench.text.quantities import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds which run, how many samples, and where to draw them."""
+    """Add the options of `bench show`."""
     parser.add_argument("--run", required=True, metavar="ID", help="id of the run, or its first characters")
     parser.add_argument(
         "--n", type=lambda text: whole(text, "--n"), default=8, metavar="N", help="samples (default: %(default)s)"
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Writes the picture and prints where."""
+    """Write the picture and print its path."""
     from bench.errors import UsageError
     from bench.files import atomic_file
     from bench.report.prediction_images import FOLDER, show
@@ -34,6 +34,6 @@ def main(args: argparse.Namespace) -> int:
         with atomic_file(path) as file:
             picture.save(file, "png")
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error}; choose another place with --out") from error
+        raise UsageError(f"{path} cannot be written: {error}; choose another path with --out") from error
     print(f"{record.label}: {path}")
     return 0

@@ -1,4 +1,4 @@
-"""`bench status`: what is done in a results folder, what failed, and who does what just now."""
+"""`bench status`: show which runs of a results folder are finished, failed or in progress."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from bench.text import escape
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the folder, and the runs that are asked after."""
+    """Add the options of `bench status`."""
     add_plan(parser)
     parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Shows it: of the runs that the arguments plan, or else of all that have a record or are under way."""
+    """Show the runs that the arguments plan; without any, all that have a record or are in progress."""
     plan = make_plan(run_request(args)) if args.methods or args.tasks else None
-    wanted = {spec.id for spec in plan} if plan else None
-    found = [record for record in store.read_all(args.results) if wanted is None or record.id in wanted]
+    ids = {spec.id for spec in plan} if plan else None
+    records = [record for record in store.read_all(args.results) if ids is None or record.id in ids]
     rows: dict[tuple[str, str], Counter[str]] = {}
     for spec in plan or ():
         rows.setdefault((spec.task, spec.method), Counter())["planned"] += 1
-    for record in found:
+    for record in records:
         rows.setdefault((record.spec.task, record.spec.method), Counter())[record.outcome] += 1
     if rows:
         lines = _lines(rows if plan else dict(sorted(rows.items())), plan)
         print(text_table([*lines[0]], [[*line.values()] for line in lines], "llr"))
     else:
-        print(escape.line(f"{args.results} holds no records"))
-    if aside := sum(len(record.file.earlier) + len(record.file.unequal) for record in found):
-        print(f"not counted: {aside} other record{'s' * (aside != 1)} of these runs")
+        print(escape.line(f"{args.results} contains no records"))
+    if extra := sum(len(record.file.earlier) + len(record.file.unequal) for record in records):
+        print(f"not counted: {extra} other record{'s' * (extra != 1)} of these runs")
     for claim, silent in claims.read_all(args.results):
-        doubt = f"; not heard of for {silent:.0f} s" if silent > claims.STALE_AFTER else ""
-        where = f"since {claim.started}, by process {claim.pid} of {claim.host}"
-        print(escape.line(f"under way: {claim.run}, {where}{doubt}"))
+        doubt = f"; no sign of life for {silent:.0f} s" if silent > claims.STALE_AFTER else ""
+        process = f"process {claim.pid} on {claim.host}"
+        print(escape.line(f"in progress: {claim.run}, since {claim.started}, by {process}{doubt}"))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""`bench tune`: searches settings of methods with equal trials, and writes them for `bench run --settings`."""
+"""`bench tune`: search settings of methods with equally many trials, and write them for `bench run --settings`."""
 
 from __future__ import annotations
 
@@ -50,41 +50,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does what the command asks for; 1 where no trial of some method came to its end."""
+    """Run the command; return 1 if all trials of a method failed, else 0."""
     executor = executor_of(args)
     request = run_request(args)
     epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
     plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
-    found = searches(plan)
+    all_searches = searches(plan)
     tuning = _tuning(args, plan)
     out: Path = args.out or args.results / "tuned.toml"
     check_mergeable(out, tuning)
     results = args.results / FOLDER
     store.check_writable(results)
-    total = args.trials * len(found)
+    total = args.trials * len(all_searches)
     if not args.quiet:
         for fit in fits:
             print(fit.summary)
-        print(f"{_count(total, 'trial')}, {_count(args.trials, 'trial')} of each method on each task: {_told(tuning)}")
+        trials = f"{_count(total, 'trial')}, {_count(args.trials, 'trial')} of each method on each task"
+        print(f"{trials}: {_conditions(tuning)}")
         print("Chosen by validation score; no test split is scored.", flush=True)
     ended = 0
     try:
-        for trial in tune(found, args.trials, results, RunOptions(args.data_root, args.device), executor):
+        for trial in tune(all_searches, args.trials, results, RunOptions(args.data_root, args.device), executor):
             ended += 1
             if not args.quiet:
                 print(f"[{ended}/{total}] {_outcome(trial)}", flush=True)
     except KeyboardInterrupt:
-        print(f"stopped: {ended} of {_count(total, 'trial')} ended; the same command goes on", file=sys.stderr)
+        print(f"stopped: {ended} of {_count(total, 'trial')} ended; the same command continues", file=sys.stderr)
         return 1
-    print(f"\nsuite {tuning.suite}, {data_title(plan[0].data)}: validation scores\n\n{_table(found)}\n")
-    for search in found:
+    print(f"\nsuite {tuning.suite}, {data_title(plan[0].data)}: validation scores\n\n{_table(all_searches)}\n")
+    for search in all_searches:
         _warn(search)
-    best = {(search.task, search.method): search for search in found if search.best}
+    best = {(search.task, search.method): search for search in all_searches if search.best}
     if best:
         values = {pair: search.best.values for pair, search in best.items() if search.best}
         write_tuned(out, tuning, values, {pair: _about(search) for pair, search in best.items()})
         print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run --settings: {out}")
-    return int(len(best) < len(found))
+    return int(len(best) < len(all_searches))
 
 
 def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
@@ -100,29 +101,29 @@ def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
     )
 
 
-def _told(tuning: Tuning) -> str:
-    """What is common to all trials."""
+def _conditions(tuning: Tuning) -> str:
+    """Return what all trials have in common."""
     epochs = "the suite's epochs" if tuning.epochs == "suite" else _count(tuning.epochs, "epoch")
     return f"{epochs}, seed{'s' * (len(tuning.seeds) > 1)} {', '.join(map(str, tuning.seeds))}"
 
 
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'s' * (number != 1)}"
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 def _outcome(trial: Trial) -> str:
-    tried = f"{trial.task} {trial.method} {assignments(trial.values)}"
+    label = f"{trial.task} {trial.method} {assignments(trial.values)}"
     if trial.score is None:
-        return f"{tried} failed: {trial.reason}"
-    return f"{tried}: validation {trial.metric} {trial.score:.2f}"
+        return f"{label} failed: {trial.reason}"
+    return f"{label}: validation {trial.metric} {trial.score:.2f}"
 
 
 def _score(trial: Trial | None) -> str:
     return NONE if trial is None or trial.score is None else f"{trial.score:.2f}"
 
 
-def _table(found: Sequence[Search]) -> str:
-    """A line a method and task; `suite's` is the score with the suite's own values."""
+def _table(all_searches: Sequence[Search]) -> str:
+    """Return a row for each method and task; the column `suite's` is the score with the suite's values."""
     lines = [
         [
             search.task,
@@ -133,19 +134,19 @@ def _table(found: Sequence[Search]) -> str:
             _score(search.trials[0]),
             f"{search.failed} of {len(search.trials)}",
         ]
-        for search in found
+        for search in all_searches
     ]
     return text_table(["task", "method", "best", "metric", "score", "suite's", "failed"], lines, "llllr")
 
 
 def _warn(search: Search) -> None:
-    """Tells what makes the search doubtful."""
+    """Warn about failed trials, and about values at the edge of their range."""
     name = f"{search.method} on {search.task}"
     if search.failed:
         print(f"{name}: {_failures(search)}, counted as the worst", file=sys.stderr)
     if search.best is None:
         print(
-            f"{name}: no trial came to its end, so no settings are written; the first: {search.trials[0].reason}",
+            f"{name}: all trials failed, so no settings are written; the first one: {search.trials[0].reason}",
             file=sys.stderr,
         )
         return
@@ -153,7 +154,7 @@ def _warn(search: Search) -> None:
         value = search.best.values[dimension.name]
         print(
             f"{name}: the best {dimension.name}, {value:g}, is at the edge of its range ({dimension.description}): "
-            "there may be better beyond; to search around it: another --out, and --set "
+            "a better value may be beyond it; to search around it, use another --out and --set "
             f"{search.method}.{dimension.name}={value:g}",
             file=sys.stderr,
         )
@@ -164,7 +165,7 @@ def _failures(search: Search) -> str:
 
 
 def _about(search: Search) -> str:
-    """What the file says of a method on a task."""
+    """Return the comment of a method on a task in the settings file."""
     best, first = search.best, search.trials[0]
     assert best
     score = f"validation {best.metric} {_score(best)}"

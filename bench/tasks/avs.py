@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class AVS(Task):
-    """Audio-visual segmentation (AVSBench S4): the pixels of the object that makes the sound.
+    """Audio-visual segmentation (AVSBench S4): pixels of the object that makes the sound.
 
     Zhou et al., "Audio-Visual Segmentation", ECCV 2022. Head: a convolutional decoder over the vision tokens with
     attention between each place and the sound. Loss: binary cross-entropy on the annotated frames, at the resolution of
@@ -154,7 +154,7 @@ class AVS(Task):
 
 @dataclass
 class AVSMulti(AVS):
-    """Audio-visual segmentation (AVSBench MS3): the pixels of all objects that make a sound; official data only."""
+    """Audio-visual segmentation (AVSBench MS3): pixels of all sounding objects; official data only."""
 
     benchmark = "AVSBench MS3"
     layout = "avs_ms3"

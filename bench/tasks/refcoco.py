@@ -13,7 +13,7 @@ from bench.tasks.grounding import BOX, BOX_METRICS, MASK, MASK_METRICS, Groundin
 
 @dataclass
 class RefCOCO(Grounding):
-    """RefCOCO: the box and the mask of the object that a short expression refers to."""
+    """RefCOCO: the box and mask of the object that a short expression refers to."""
 
     benchmark = "RefCOCO"
     layout = "refcoco"
@@ -25,7 +25,7 @@ class RefCOCO(Grounding):
 
 @dataclass
 class RefCOCOPlus(RefCOCO):
-    """RefCOCO+: the box and the mask of the object that an expression without words of place refers to."""
+    """RefCOCO+: the box and mask of the object that an expression without location words refers to."""
 
     benchmark = "RefCOCO+"
     layout = "refcoco_plus"
@@ -34,7 +34,7 @@ class RefCOCOPlus(RefCOCO):
 
 @dataclass
 class RefCOCOg(RefCOCO):
-    """RefCOCOg (umd split): the box and the mask of the object that a longer expression refers to."""
+    """RefCOCOg (umd split): the box and mask of the object that a longer expression refers to."""
 
     benchmark = "RefCOCOg"
     layout = "refcocog"
@@ -56,7 +56,7 @@ _TARGETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 
 
 class RefCOCOFamily:
-    """One target (:box, :mask), or data sets trained together and scored one by one, as in refcoco+refcocog:box."""
+    """One target (:box, :mask), or data sets trained together, as in refcoco+refcocog:box."""
 
     @classmethod
     def named(cls, name: str) -> type[RefCOCO]:
@@ -107,15 +107,3 @@ def _joined(datasets: list[str]) -> type[RefCOCO]:
 
 def _derived(name: str, base: type[RefCOCO], about: str, attributes: Mapping[str, Any]) -> type[RefCOCO]:
     return dataclass(type(name, (base,), {"__doc__": about, "__module__": __name__, **attributes}))
-
-
-def __getattr__(name: str) -> type[RefCOCO]:
-    """Return the task of an entry point that an editable installation made earlier still has."""
-    datasets = {"RefCOCO": "refcoco", "RefCOCOPlus": "refcoco_plus", "RefCOCOg": "refcocog"}
-    joined = {"Joined": "refcoco+refcoco_plus+refcocog", "JoinedUnc": "refcoco+refcoco_plus"}
-    joined |= {"JoinedPlain": "refcoco+refcocog", "JoinedPlus": "refcoco_plus+refcocog"}
-    for suffix in ("Box", "Mask"):
-        joined |= {f"{cls}{suffix}": f"{dataset}:{suffix.lower()}" for cls, dataset in datasets.items()}
-    if name not in joined:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return task_class(joined[name])

@@ -93,7 +93,7 @@ def test_a_class_is_a_method_under_its_name_in_lower_case(run, done):
 @pytest.mark.parametrize(
     ("cls", "told"),
     [
-        (dict, "is no method: give a name, or a dataclass that derives from bench.Method"),
+        (dict, "is not a method: pass a name, or a dataclass that derives from bench.Method"),
         (type("Lora", (MyMethod,), {}), "there is a method lora already"),
     ],
 )

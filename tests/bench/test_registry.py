@@ -50,7 +50,7 @@ def test_summary_does_not_import_the_module(tmp_path, monkeypatch):
 def test_two_plugins_with_one_name_are_told_apart(monkeypatch):
     entries = [EntryPoint("lora", value, "bench.methods") for value in ("one:LoRA", "two:LoRA")]
     monkeypatch.setattr("bench.registry.entry_points", lambda group: entries)
-    with pytest.raises(BenchError, match="two methods are called lora: one:LoRA and two:LoRA"):
+    with pytest.raises(BenchError, match="two methods are named lora: one:LoRA and two:LoRA"):
         registry.names("methods")
 
 
@@ -114,7 +114,7 @@ def test_a_name_of_its_own_comes_before_a_family(families):
     ("name", "told"),
     [
         ("wrap:none", "there is no member none"),
-        ("wrap:<name>", r"wrap:<name> stands for many methods: write one's name in place of <\.\.\.>"),
+        ("wrap:<name>", r"wrap:<name> stands for many methods: replace <\.\.\.> by the name of one"),
         ("wrap:", r"unknown method wrap:: did you mean wrap"),
         ("warp+x", r"unknown method warp\+x: .*known: wrap, wrap\+<name>, wrap:<name>, wrap:lora"),
     ],

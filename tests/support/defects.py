@@ -174,13 +174,13 @@ def main() -> int:
 @contextmanager
 def _telling(rows: list[Any]) -> Iterator[None]:
     """Collect the rows that a check tells."""
-    original_report = bench.cli.check._tell
+    original_report = bench.cli.check._report
 
     def collect(failures: Sequence[Any], *rest: Any) -> int:
         rows.extend(failures)
         return original_report(failures, *rest)
 
-    with patch.object(bench.cli.check, "_tell", collect):
+    with patch.object(bench.cli.check, "_report", collect):
         yield
 
 

@@ -364,7 +364,7 @@ def test_what_the_baseline_does_not_hold_is_told(bench_check, capsys):
     assert bench_check() == 2
     assert "has no cola on ave: leave it out" in capsys.readouterr().err
     assert bench_check("--update", "--seeds", "0") == 2
-    assert "takes 2 seeds at least" in capsys.readouterr().err
+    assert "a baseline needs at least 2 seeds" in capsys.readouterr().err
 
 
 def test_records_are_left_in_the_folder(bench_check, tmp_path):

@@ -83,7 +83,7 @@ def test_finished_runs_are_skipped_without_anything_heavy(bench_run, runs, capsy
     bench_run(tasks="ave")
     bench_run()
     assert runs.done[2:] == ["avs lora seed 0", "avs cola seed 0"]
-    assert "4 runs, 2 of them finished earlier and skipped (--rerun does them again)" in capsys.readouterr().out
+    assert "4 runs, 2 of them finished earlier and skipped (--rerun repeats them)" in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "bench.execution.single_run", None)  # importing it would fail
     assert bench_run() == 0
     assert "avs     cola" in capsys.readouterr().out
@@ -151,7 +151,7 @@ def test_a_run_that_failed_earlier_is_skipped_named_and_counts(bench_run, runs, 
     assert bench_run("--set", "ave.clip=99", methods="lora") == 1
     assert len(runs.done) == 2
     assert capsys.readouterr().err == (
-        "1 of 2 runs failed (ave lora seed 0); the same command with --retry-failed does them again\n"
+        "1 of 2 runs failed (ave lora seed 0); the same command with --retry-failed repeats them\n"
     )
 
 
@@ -162,7 +162,7 @@ def test_an_interruption_keeps_what_is_finished(bench_run, runs, tmp_path, capsy
     assert written(tmp_path) == {"ave lora seed 0"}
     assert "ave     lora" in told.out
     assert (tmp_path / "out" / "leaderboard.md").exists()
-    assert told.err == "stopped: 1 of 4 runs finished; the same command goes on\n"
+    assert told.err == "stopped: 1 of 4 runs finished; the same command continues\n"
     runs.raises.clear()
     assert bench_run() == 0
     assert len(runs.done) == 4
@@ -171,7 +171,7 @@ def test_an_interruption_keeps_what_is_finished(bench_run, runs, tmp_path, capsy
 def test_an_interruption_of_the_first_run(bench_run, runs, tmp_path, capsys):
     runs.raises["ave lora seed 0"] = KeyboardInterrupt()
     assert bench_run("--rerun") == 1
-    assert capsys.readouterr().err == "stopped: 0 of 4 runs finished; the same command without --rerun goes on\n"
+    assert capsys.readouterr().err == "stopped: 0 of 4 runs finished; the same command without --rerun continues\n"
     assert not (tmp_path / "out" / "leaderboard.md").exists()
 
 
@@ -180,7 +180,7 @@ def test_an_interrupted_rerun_says_what_becomes_of_the_other_runs(bench_run, run
     runs.raises["ave cola seed 0"] = KeyboardInterrupt()
     capsys.readouterr()
     assert bench_run("--rerun", tasks="ave") == 1
-    told = "stopped: 1 of 2 runs finished; the others keep their earlier records; the same command begins all again\n"
+    told = "stopped: 1 of 2 runs finished; the others keep their earlier records; the same command repeats all runs\n"
     assert capsys.readouterr().err == told
 
 
@@ -190,7 +190,7 @@ def test_runs_that_a_signal_ends_go_on_with_retry_failed(bench_run, runs, capsys
     assert bench_run(*again, tasks="ave", methods="lora") == 1
     same = "the same command with --retry-failed" + (" instead of --rerun" if again else "")
     assert capsys.readouterr().err == (
-        f"1 of 1 runs failed (ave lora seed 0); {same} does them again\nstopped: 0 of 1 runs finished; {same} goes on\n"
+        f"1 of 1 runs failed (ave lora seed 0); {same} repeats them\nstopped: 0 of 1 runs finished; {same} continues\n"
     )
     runs.raises.clear()
     assert bench_run("--retry-failed", tasks="ave", methods="lora") == 0
@@ -199,7 +199,7 @@ def test_runs_that_a_signal_ends_go_on_with_retry_failed(bench_run, runs, capsys
 def test_runs_that_failed_by_themselves_are_not_what_an_interruption_goes_on_with(bench_run, runs, capsys):
     runs.raises["ave cola seed 0"] = KeyboardInterrupt()
     assert bench_run("--set", "ave.clip=99", tasks="ave") == 1
-    assert capsys.readouterr().err.endswith("stopped: 0 of 2 runs finished; the same command goes on\n")
+    assert capsys.readouterr().err.endswith("stopped: 0 of 2 runs finished; the same command continues\n")
 
 
 def test_missing_data_ends_the_command_and_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):

@@ -18,7 +18,7 @@ def plan(mock_suite):
 
 def rows(capsys):
     lines = capsys.readouterr().out.splitlines()
-    return [line.split() for line in lines if line.startswith("ave")], [line for line in lines if "under way" in line]
+    return [line.split() for line in lines if line.startswith("ave")], [line for line in lines if "in progress" in line]
 
 
 def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, capsys):
@@ -31,7 +31,7 @@ def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, caps
         assert cli.main(["status", "--results", str(tmp_path), *asked]) == 0
         table, under_way = rows(capsys)
         assert table == [["ave", "lora", "1", "1", "1", "3"], ["ave", "cola", "1", "0", "2", "3"]]
-        assert len(under_way) == 1 and plan[3].label in under_way[0] and "not heard of" not in under_way[0]
+        assert len(under_way) == 1 and plan[3].label in under_way[0] and "no sign of life" not in under_way[0]
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     table, under_way = rows(capsys)
     assert table == [["ave", "cola", "1", "0"], ["ave", "lora", "1", "1"]] and not under_way
@@ -50,4 +50,4 @@ def test_a_run_counts_once(plan, tmp_path, capsys):
 
 def test_an_empty_folder(tmp_path, capsys):
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
-    assert "holds no records" in capsys.readouterr().out
+    assert "contains no records" in capsys.readouterr().out

@@ -107,9 +107,7 @@ def test_where_all_trials_fail_nothing_is_written_for_it(bench_tune, runs, tmp_p
     runs.trial = lambda spec: mocks.failed(spec) if spec.method == "cola" else mocks.trial(spec)
     assert bench_tune() == 1
     err = capsys.readouterr().err
-    assert (
-        "cola on ave: no trial came to its end, so no settings are written; the first: seed 0: the loss is not" in err
-    )
+    assert "cola on ave: all trials failed, so no settings are written; the first one: seed 0: the loss is not" in err
     assert [*read_tuned(tmp_path / "out" / "tuned.toml").values] == [("ave", "lora")]
 
 
@@ -159,7 +157,7 @@ def test_interrupted_it_goes_on(bench_tune, runs, tmp_path, capsys):
     runs.stop_after = 3
     assert bench_tune() == 1
     out, err = capsys.readouterr()
-    assert err == "stopped: 2 of 6 trials ended; the same command goes on\n"
+    assert err == "stopped: 2 of 6 trials ended; the same command continues\n"
     assert not (tmp_path / "out" / "tuned.toml").exists()
     runs.stop_after = None
     assert bench_tune() == 0

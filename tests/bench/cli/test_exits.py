@@ -118,7 +118,7 @@ def test_signals_end_a_command_well(command, tmp_path, arriving, jobs):
         out, err = process.communicate(timeout=60)
     assert process.returncode == 1 and "Traceback" not in err
     again = "" if arriving[0] == signal.SIGINT else " with --retry-failed"
-    assert f"stopped: 1 of {len(SEEDS)} runs finished; the same command{again} goes on\n" in err
+    assert f"stopped: 1 of {len(SEEDS)} runs finished; the same command{again} continues\n" in err
     assert "leaderboard: " in out
     assert (tmp_path / "out" / "leaderboard.md").exists()
     failed = [record.reason for record in store.read_all(tmp_path / "out") if record.status == "failed"]

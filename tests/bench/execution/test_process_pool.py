@@ -173,7 +173,7 @@ def test_no_worker_outlives_its_command(command, tmp_path, ended_by):
     assert "[1/3] ave lora seed 0: accuracy 70.00" in out
     if ended_by == signal.SIGINT:
         assert process.returncode == 1
-        assert err == "stopped: 1 of 3 runs finished; the same command goes on\n"
+        assert err == "stopped: 1 of 3 runs finished; the same command continues\n"
 
 
 @pytest.mark.parametrize(
