@@ -13,7 +13,9 @@ _FORMATS = "csv|parquet|peft|model-index"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench export`."""
     parser.add_argument("--format", required=True, metavar=_FORMATS, help="format to write")
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
+    )
     parser.add_argument(
         "--out",
         type=Path,

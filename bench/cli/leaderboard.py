@@ -12,7 +12,9 @@ from bench.cli.shared_arguments import add_reference
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench leaderboard`."""
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
+    )
     parser.add_argument("--published", action="store_true", help="also show published figures, in a separate section")
     add_reference(parser)
 

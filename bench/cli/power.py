@@ -20,7 +20,9 @@ with N: the smallest gain, in points, that N seeds detect"""
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench power`."""
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
+    )
     parser.add_argument(
         "--gain",
         type=lambda text: number(text, "--gain"),

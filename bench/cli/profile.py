@@ -26,14 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench profile`."""
     add_list(parser, "--methods", "NAME", "methods, separated by commas or spaces; see `bench list methods`")
     add_list(parser, "--tasks", "NAME", "tasks, separated by commas or spaces; see `bench list tasks`")
-    parser.add_argument("--suite", default="full", help="a name or a .toml file (default: %(default)s)")
+    parser.add_argument("--suite", default="full", help="name of a suite, or a .toml file (default: %(default)s)")
     add_list(
         parser,
         "--set",
         "KEY=VALUE",
         "change settings, as for `bench run`, e.g. cola.r=8, train.gradient_checkpointing=true, ...",
     )
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="default: %(default)s")
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="device to compute on (default: %(default)s)"
+    )
     parser.add_argument(
         "--batch",
         type=lambda text: whole(text, "--batch"),
@@ -53,7 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="find the largest batch whose training step fits into memory; write no records",
     )
     add_reference(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

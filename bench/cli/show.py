@@ -16,7 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--n", type=lambda text: whole(text, "--n"), default=8, metavar="N", help="samples (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="a .png file (default: RESULTS/pictures/ID.png)")
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
+    )
     parser.add_argument(
         "--data-root", type=Path, metavar="DIR", help="folder of the official releases, or of the generated data"
     )

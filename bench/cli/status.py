@@ -20,7 +20,9 @@ from bench.text import escape
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench status`."""
     add_plan(parser)
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="DIR", help="default: %(default)s")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
+    )
 
 
 def main(args: argparse.Namespace) -> int:

@@ -45,30 +45,30 @@ WRONG = [
 
 @pytest.fixture
 def spec() -> Spec:
-    (made,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
-    return made
+    (planned,) = make_plan(RunRequest("mini", ["head"], ["ave"]))
+    return planned
 
 
 def altered(spec: Spec, changes: dict) -> Record:
     return Record.failed(replace(spec, **changes), "2026-01-01T00:00:00+00:00")
 
 
-@pytest.mark.parametrize(("changes", "told"), WRONG)
-def test_a_record_with_other_keys_is_told_by_those_who_run_it_again(spec, tmp_path, capsys, changes, told):
-    made = altered(spec, changes)
-    with pytest.raises(BenchError, match=f"a.json: the record was altered.*{told}"):
-        specification(made, "a.json")
-    (tmp_path / "record.json").write_text(schema.dumps(made))
+@pytest.mark.parametrize(("changes", "explanation"), WRONG)
+def test_a_record_with_other_keys_is_told_by_those_who_run_it_again(spec, tmp_path, capsys, changes, explanation):
+    record = altered(spec, changes)
+    with pytest.raises(BenchError, match=f"a.json: the record was altered.*{explanation}"):
+        specification(record, "a.json")
+    (tmp_path / "record.json").write_text(schema.dumps(record))
     assert cli.main(["eval", str(tmp_path)]) == 1
     message = capsys.readouterr().err
-    assert "record.json" in message and told in message
-    store.write(made, tmp_path)
-    assert cli.main(["show", "--run", made.id, "--results", str(tmp_path)]) in (1, 2)
+    assert "record.json" in message and explanation in message
+    store.write(record, tmp_path)
+    assert cli.main(["show", "--run", record.id, "--results", str(tmp_path)]) in (1, 2)
     message = capsys.readouterr().err
-    assert f"{made.stem}.json" in message or "there is none" in message
+    assert f"{record.stem}.json" in message or "there is none" in message
 
 
-def test_an_unaltered_specification_stays_what_it_is(spec):
+def test_an_unrecordification_stays_what_it_is(spec):
     assert specification(altered(spec, {}), "a.json") == spec
 
 
@@ -112,9 +112,9 @@ def test_numbers_that_cannot_have_been_measured_are_told(tmp_path, caplog):
 
 def test_a_suite_that_goes_too_deep_or_is_huge_is_told(tmp_path):
     path = tmp_path / "a.toml"
-    for text, told in (("a = " + "[" * 5000, "too deep"), ("#" * 2**21, "2,097,152 bytes, more than the 262,144")):
+    for text, message in (("a = " + "[" * 5000, "too deep"), ("#" * 2**21, "2,097,152 bytes, more than the 262,144")):
         path.write_text(text)
-        with pytest.raises(UsageError, match=rf"a\.toml is not a readable TOML file: .*{told}"):
+        with pytest.raises(UsageError, match=rf"a\.toml is not a readable TOML file: .*{message}"):
             load_suite(str(path))
 
 
@@ -133,7 +133,7 @@ def test_messages_hold_nothing_that_a_terminal_obeys():
 
 
 @pytest.mark.parametrize(
-    ("arrays", "told"),
+    ("arrays", "message"),
     [
         ({"test/accuracy": np.array([{}], dtype=object)}, "allow_pickle"),
         ({"test/accuracy": np.ones((2, 2), np.float32)}, "not one score and one group per sample"),
@@ -144,10 +144,10 @@ def test_messages_hold_nothing_that_a_terminal_obeys():
         ),
     ],
 )
-def test_other_arrays_than_scores_are_told(tmp_path, arrays, told):
+def test_other_arrays_than_scores_are_told(tmp_path, arrays, message):
     (tmp_path / "records").mkdir()
     np.savez(tmp_path / "records/a.npz", **arrays)
-    with pytest.raises(BenchError, match=rf"per-sample scores from .*a\.npz: .*{told}.*--rerun"):
+    with pytest.raises(BenchError, match=rf"per-sample scores from .*a\.npz: .*{message}.*--rerun"):
         sample_scores.load(tmp_path, "a", "accuracy")
 
 
@@ -242,9 +242,9 @@ def test_a_broken_manifest_of_generated_data_is_told(tmp_path, content):
     path.write_text(content)
     with pytest.raises(DataError, match=r"manifest\.json: cannot be read: .* generated again"):
         _read_manifest(path)
-    made = Manifest("ave", 1, 0, "abc", {"train": 1}, {"constant answer": 3.5})
-    path.write_text(json.dumps(asdict(made)))
-    assert _read_manifest(path) == made
+    manifest = Manifest("ave", 1, 0, "abc", {"train": 1}, {"constant answer": 3.5})
+    path.write_text(json.dumps(asdict(manifest)))
+    assert _read_manifest(path) == manifest
 
 
 @pytest.mark.parametrize("model", ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "\ud800"])

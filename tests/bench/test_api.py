@@ -37,7 +37,7 @@ class MyMethod(Method):
 
 
 @pytest.fixture(autouse=True)
-def done(monkeypatch) -> list[str]:
+def run_labels(monkeypatch) -> list[str]:
     """The labels of the runs that were done, by an executor that makes their records up; a clip of 99 fails."""
     labels: list[str] = []
 
@@ -59,11 +59,11 @@ def run(mock_suite, tmp_path):
     )
 
 
-def test_records_come_in_the_order_of_the_plan(run, done, tmp_path):
-    found = run(["lora", "cola"], ["ave", "avs"], seeds=[1, 0])
+def test_records_come_in_the_order_of_the_plan(run, run_labels, tmp_path):
+    records = run(["lora", "cola"], ["ave", "avs"], seeds=[1, 0])
     expected = [f"{t} {m} seed {s}" for t in ("ave", "avs") for s in (1, 0) for m in ("lora", "cola")]
-    assert [record.label for record in found] == done == expected
-    assert sorted(record.id for record in store.read_all(tmp_path / "out")) == sorted(record.id for record in found)
+    assert [record.label for record in records] == run_labels == expected
+    assert sorted(record.id for record in store.read_all(tmp_path / "out")) == sorted(record.id for record in records)
 
 
 def test_one_of_each_needs_no_list(run):
@@ -71,36 +71,36 @@ def test_one_of_each_needs_no_list(run):
     assert record.label == "ave lora seed 0"
 
 
-def test_finished_runs_are_skipped_and_returned(run, done):
+def test_finished_runs_are_skipped_and_returned(run, run_labels):
     first = run("lora", "ave", seeds=range(2))
     both = run(["lora", "cola"], "ave", seeds=range(2))
-    assert done == ["ave lora seed 0", "ave lora seed 1", "ave cola seed 0", "ave cola seed 1"]
+    assert run_labels == ["ave lora seed 0", "ave lora seed 1", "ave cola seed 0", "ave cola seed 1"]
     assert both[::2] == first
     run("lora", "ave", rerun=True)
-    assert done[4:] == ["ave lora seed 0"]
+    assert run_labels[4:] == ["ave lora seed 0"]
 
 
-def test_a_class_is_a_method_under_its_name_in_lower_case(run, done):
+def test_a_class_is_a_method_under_its_name_in_lower_case(run, run_labels):
     _, record = run(["lora", MyMethod], "ave", settings={"mymethod.width": 5})
-    assert done == ["ave lora seed 0", "ave mymethod seed 0"]
+    assert run_labels == ["ave lora seed 0", "ave mymethod seed 0"]
     assert record.spec.method == "mymethod" and record.spec.settings == {"width": 5}
     assert run(MyMethod, "ave", settings={"mymethod.width": 5}) == [record]
-    assert len(done) == 2
+    assert len(run_labels) == 2
     assert "mymethod" in registry.names("methods")
     assert registry.summary("methods", "mymethod") == "One of somebody's own."
 
 
 @pytest.mark.parametrize(
-    ("cls", "told"),
+    ("cls", "message"),
     [
         (dict, "is not a method: pass a name, or a dataclass that derives from bench.Method"),
         (type("Lora", (MyMethod,), {}), "there is a method lora already"),
     ],
 )
-def test_a_class_that_cannot_be_one_is_refused(run, done, cls, told):
-    with pytest.raises(UsageError, match=told):
+def test_a_class_that_cannot_be_one_is_refused(run, run_labels, cls, message):
+    with pytest.raises(UsageError, match=message):
         run(cls, "ave")
-    assert done == []
+    assert run_labels == []
 
 
 def test_settings_of_every_kind_reach_the_run(run):
@@ -119,7 +119,7 @@ def test_none_and_the_empty_tuple_are_settings_too(run):
     assert record.spec.settings["targets"] == []
 
 
-def test_all_mistakes_are_told_at_once(run, done, tmp_path):
+def test_all_mistakes_are_told_at_once(run, run_labels, tmp_path):
     wrong = {"cola.rr": 8, "cola.summary": "max", "cola.r": None, "epochs": 2}
     with pytest.raises(UsageError) as error:
         run(["loraa", "cola"], ["ave", "avss"], seeds=[-1], settings=wrong)
@@ -127,7 +127,7 @@ def test_all_mistakes_are_told_at_once(run, done, tmp_path):
     assert len(problems) == 7
     for part in ("method loraa", "task avss", "not -1", "key cola.rr", "cola.summary must", "cola.r must", "epochs=2"):
         assert any(part in problem for problem in problems), part
-    assert done == [] and not (tmp_path / "out").exists()
+    assert run_labels == [] and not (tmp_path / "out").exists()
 
 
 def test_the_official_data_needs_its_folder(run):
@@ -136,14 +136,14 @@ def test_the_official_data_needs_its_folder(run):
 
 
 def test_the_frame_has_a_row_a_run_and_a_column_a_measure(run):
-    found = run(["lora", "cola"], "ave", seeds=range(2), settings={"cola.targets": ("q",)})
-    frame = bench.to_frame(found)
-    assert list(frame["id"]) == [record.id for record in found]
+    records = run(["lora", "cola"], "ave", seeds=range(2), settings={"cola.targets": ("q",)})
+    frame = bench.to_frame(records)
+    assert list(frame["id"]) == [record.id for record in records]
     assert set(frame["suite"]) == {"mock"} and set(frame["status"]) == {"ok"}
     assert list(frame["method"]) == ["lora", "cola"] * 2 and list(frame["seed"]) == [0, 0, 1, 1]
     assert list(frame["score"]) == list(frame["test.accuracy"]) == [70, 70, 71, 71]
     assert set(frame["metric"]) == {"accuracy"} and set(frame["best_epoch"]) == {1}
-    first = found[0]
+    first = records[0]
     assert frame["parameters.adapter"][0] == first.parameters.adapter
     assert frame["memory.train_peak"][0] == first.memory.train_peak
     assert frame["throughput.train"][0] == first.throughput.train
@@ -162,10 +162,10 @@ def test_every_column_can_be_grouped_by(run):
 
 
 def test_records_are_read_from_a_folder(run, tmp_path):
-    made = run(["lora", "cola"], "ave", seeds=range(2))
+    records = run(["lora", "cola"], "ave", seeds=range(2))
     run("lora", "ave", seeds=2)
-    found = bench.read_records(tmp_path / "out")
-    assert {record.id for record in made} < {record.id for record in found} and len(found) == 5
+    read = bench.read_records(tmp_path / "out")
+    assert {record.id for record in records} < {record.id for record in read} and len(read) == 5
     with pytest.raises(BenchError, match=r"there are no records in .*nowhere"):
         bench.read_records(tmp_path / "nowhere")
 
@@ -194,12 +194,12 @@ def test_a_method_for_a_loop_of_ones_own():
     assert len(error.value.problems) == 2
 
 
-def test_the_example_prints_a_row_a_method(done, tmp_path, monkeypatch, capsys):
+def test_the_example_prints_a_row_a_method(run_labels, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     runpy.run_path(str(COMPARE), run_name="__main__")
-    kept = store.read_all(tmp_path / "results")
-    assert len(done) == len(kept) == 6
-    assert {record.spec.settings["r"] for record in kept if record.spec.method == "lora"} != {4}  # the budget's
+    records = store.read_all(tmp_path / "results")
+    assert len(run_labels) == len(records) == 6
+    assert {record.spec.settings["r"] for record in records if record.spec.method == "lora"} != {4}  # the budget's
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [(row[-4], row[-3:]) for row in rows[-2:]] == [(name, ["71.0", "1.0", "3"]) for name in ("cola", "lora")]
 
@@ -216,8 +216,8 @@ def test_nothing_heavy_is_imported_before_it_is_needed():
         "bench.Method, bench.Record, bench.Task; "
         "print({'torch', 'transformers', 'peft', 'pandas', 'numpy'} & {*sys.modules})"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert completed.stdout.strip() == "set()"
 
 
 def test_every_name_of_the_api_is_there():

@@ -39,21 +39,21 @@ def disk(request, tmp_path):
 @pytest.fixture
 def seeds(disk, monkeypatch):
     """Run of which that of seed 1 leaves the disk full."""
-    done = []
+    begun = []
 
     def execute(spec, options):
-        done.append(spec.seed)
+        begun.append(spec.seed)
         if spec.seed == 1:
             disk()
         return mocks.trial(spec) if options.validate_only else mocks.record(spec, 61.25)
 
     monkeypatch.setattr(single_run, "execute", execute)
-    return done
+    return begun
 
 
-def asked(suite, results):
-    given = ["--suite", str(suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2"]
-    return [*given, "--results", str(results), "--quiet"]
+def run_arguments(suite, results):
+    arguments = ["--suite", str(suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2"]
+    return [*arguments, "--results", str(results), "--quiet"]
 
 
 def printed(text):
@@ -62,26 +62,26 @@ def printed(text):
 
 
 def test_run_prints_the_record_and_what_is_finished(seeds, mock_suite, tmp_path, capsys):
-    assert cli.main(["run", *asked(mock_suite, tmp_path)]) == 1
-    told = capsys.readouterr()
-    measured = printed(told.err)
+    assert cli.main(["run", *run_arguments(mock_suite, tmp_path)]) == 1
+    output = capsys.readouterr()
+    measured = printed(output.err)
     assert measured["spec"]["seed"] == 1 and measured["scores"]["test"]["accuracy"] == 61.25
-    assert "the record of ave lora seed 1, printed above, cannot be written: " in told.err
-    assert "ave     lora" in told.out, "the table of what is finished"
+    assert "the record of ave lora seed 1, printed above, cannot be written: " in output.err
+    assert "ave     lora" in output.out, "the table of what is finished"
     assert seeds == [0, 1] and not (tmp_path / "claims").exists()
 
 
 def test_run_ends_with_1_where_only_the_leaderboard_cannot_be_written(mock_suite, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(single_run, "execute", lambda spec, _: mocks.record(spec))
     (tmp_path / "leaderboard.md").mkdir()
-    assert cli.main(["run", *asked(mock_suite, tmp_path)]) == 1
-    told = capsys.readouterr()
-    assert told.err.startswith("bench: the leaderboard cannot be written: ") and "ave     lora" in told.out
+    assert cli.main(["run", *run_arguments(mock_suite, tmp_path)]) == 1
+    output = capsys.readouterr()
+    assert output.err.startswith("bench: the leaderboard cannot be written: ") and "ave     lora" in output.out
     assert len(store.read_all(tmp_path)) == 3
 
 
 def test_tune_prints_the_record(seeds, mock_suite, tmp_path, capsys):
-    assert cli.main(["tune", *asked(mock_suite, tmp_path), "--trials", "1"]) == 1
+    assert cli.main(["tune", *run_arguments(mock_suite, tmp_path), "--trials", "1"]) == 1
     assert printed(capsys.readouterr().err)["spec"]["seed"] == 1
 
 
@@ -91,7 +91,7 @@ def test_check_prints_the_record(seeds, mock_suite, tmp_path, capsys):
         "--update",
         "--baseline",
         str(tmp_path / "baseline.json"),
-        *asked(mock_suite, tmp_path),
+        *run_arguments(mock_suite, tmp_path),
         "--jobs",
         "1",
     ]
@@ -106,13 +106,13 @@ def test_a_script_has_the_record_in_the_error(seeds, mock_suite, tmp_path):
 
 
 def test_a_baseline_that_cannot_be_written_is_printed(tmp_path):
-    made = baseline.Baseline(1, "mock", [0, 1], "2026-01-01T00:00:00+00:00", mocks.ENVIRONMENT, "a processor", {})
+    fresh = baseline.Baseline(1, "mock", [0, 1], "2026-01-01T00:00:00+00:00", mocks.ENVIRONMENT, "a processor", {})
     with (
         mocks.full_disk(),
-        pytest.raises(BenchError, match="the baseline, printed above, cannot be written to") as told,
+        pytest.raises(BenchError, match="the baseline, printed above, cannot be written to") as raised,
     ):
-        baseline.write(made, tmp_path / "baseline.json")
-    assert json.loads(str(told.value).rpartition("the baseline, printed above")[0])["suite"] == "mock"
+        baseline.write(fresh, tmp_path / "baseline.json")
+    assert json.loads(str(raised.value).rpartition("the baseline, printed above")[0])["suite"] == "mock"
 
 
 @pytest.mark.parametrize("fails", ["set_aside", "samples", "predictions", "adapter", "all"])

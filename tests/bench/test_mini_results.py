@@ -57,7 +57,7 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
 def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
     _, reproduce = scripts
 
-    def asked(commands):
+    def settings_of(commands):
         return {
             (task, method, reproduce.settings_of(tasks, more), reproduce.JOINT_TASK in tasks and more[-1])
             for methods, tasks, _, more in commands
@@ -65,9 +65,9 @@ def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
             for method in methods
         }
 
-    searched = asked(reproduce.SEARCHES)
+    searched = settings_of(reproduce.SEARCHES)
     stages = ("main", "budget", "more-seeds", "together")
-    assert searched == asked(each for stage in stages for each in reproduce.STAGES[stage])
+    assert searched == settings_of(each for stage in stages for each in reproduce.STAGES[stage])
     assert len({file for *_, file, _ in searched}) == 4
 
 
@@ -122,36 +122,38 @@ def measured(audit, reproduce, of_method, one=30.0):
     return reads
 
 
-def told(lines, *words):
-    found = [holds for holds, text in lines if text.startswith("ave") and all(word in text for word in words)]
-    assert len(found) == 1, words
-    return found[0]
+def verdict_on(lines, *words):
+    verdicts = [holds for holds, text in lines if text.startswith("ave") and all(word in text for word in words)]
+    assert len(verdicts) == 1, words
+    return verdicts[0]
 
 
 def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     audit, reproduce = scripts
     good = measured(audit, reproduce, {"head": 50.0, "lora": 60.0, "full": 65.0})
     lines = list(audit.order(good))
-    assert told(lines, "constant answer", "< head") and told(lines, "head < LoRA")
-    assert told(lines, "one-modality oracle") and told(lines, "the best, full")
+    assert verdict_on(lines, "constant answer", "< head") and verdict_on(lines, "head < LoRA")
+    assert verdict_on(lines, "one-modality oracle") and verdict_on(lines, "the best, full")
     assert [holds for holds, text in lines if text.startswith("avs")] == [None], "no records"
-    assert told(audit.modalities(good), "vision only") and told(audit.modalities(good), "audio only")
-    assert told(audit.times(good), "a run takes")
-    assert told(audit.settled(good), "cola-dora gains")
+    assert verdict_on(audit.modalities(good), "vision only") and verdict_on(audit.modalities(good), "audio only")
+    assert verdict_on(audit.times(good), "a run takes")
+    assert verdict_on(audit.settled(good), "cola-dora gains")
 
     bad = measured(audit, reproduce, {"head": 60.5, "lora": 60.0, "full": 99.0}, one=60.0)
     lines = list(audit.order(bad))
-    assert told(lines, "head < LoRA") is False and told(lines, "the best, full") is False
-    assert told(audit.modalities(bad), "vision only") is False
+    assert verdict_on(lines, "head < LoRA") is False and verdict_on(lines, "the best, full") is False
+    assert verdict_on(audit.modalities(bad), "vision only") is False
     slow = next(iter(bad.records.values()))
     bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
-    assert told(audit.times(bad), "a run takes") is False
+    assert verdict_on(audit.times(bad), "a run takes") is False
     for key, record in bad.records.items():
         if record.spec.method == "cola-dora":
             (only,) = record.scores.validation
             rising = [replace(only, epoch=1 + n, scores={record.scores.metric: 60.0 + 2 * n}) for n in range(10)]
             bad.records[key] = replace(record, scores=replace(record.scores, validation=rising))
-    assert told(audit.settled(bad), "cola-dora gains") is False and told(audit.settled(bad), "cola-adalora gains")
+    assert verdict_on(audit.settled(bad), "cola-dora gains") is False and verdict_on(
+        audit.settled(bad), "cola-adalora gains"
+    )
 
 
 @pytest.mark.parametrize(
@@ -166,15 +168,15 @@ def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola,
     gain = {"head": head, "lora": lora, "cola": cola}
     reads = audit.Measured.__new__(audit.Measured)
     _with(reads, [])
-    assert told(audit.settled(reads), "twice") is None, "not measured"
+    assert verdict_on(audit.settled(reads), "twice") is None, "not measured"
     of = [
         (spec, usual[spec.method] + (gain[spec.method] if changes else 0.0) + 0.1 * spec.seed)
         for changes in ((), more)
         for spec in reproduce.specs((methods, tasks, seeds, changes))
     ]
     lines = list(audit.settled(_with(reads, of)))
-    assert told(lines, "twice the epochs add") is little
-    assert told(lines, "twice the epochs reverse") is same
+    assert verdict_on(lines, "twice the epochs add") is little
+    assert verdict_on(lines, "twice the epochs reverse") is same
 
 
 @pytest.fixture
@@ -272,8 +274,8 @@ def test_the_finding_of_grounding_in_one_model(scripts, finding):
         for spec in reproduce.specs(command)
         if spec.method != "cola-adalora"
     ]
-    ((_, found),) = finding.joint(_with(reads, of))
-    assert {each.name: each.differences for each in found} == {"CoLA over LoRA, each of its own size": [1.0] * 10}
+    ((_, verdicts),) = finding.joint(_with(reads, of))
+    assert {each.name: each.differences for each in verdicts} == {"CoLA over LoRA, each of its own size": [1.0] * 10}
 
 
 def _with(reads, of):
@@ -315,10 +317,12 @@ def test_the_leaderboard_is_what_the_program_says_of_the_records():
     written = (FOLDER / "leaderboard.md").read_text(encoding="utf-8")
     today = leaderboard(boards(store.read_all(FOLDER)))
 
-    def told(text):  # without the numbers: intervals over samples take long, and products may round them otherwise
+    def without_numbers(
+        text,
+    ):  # without the numbers: intervals over samples take long, and products may round them otherwise
         return [line.split("|")[1].strip(" :-") if line.startswith("|") else line for line in text.splitlines()]
 
-    assert told(today) == told(written), "bench leaderboard --results results/mini writes it anew"
+    assert without_numbers(today) == without_numbers(written), "bench leaderboard --results results/mini writes it anew"
 
 
 def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scripts, monkeypatch, tmp_path, capsys):

@@ -18,9 +18,9 @@ CPU = torch.device("cpu")
 
 
 def test_alternatives_take_turns_and_the_order_is_reversed():
-    seen = []
-    by_turns({name: lambda name=name: seen.append(name) for name in "abc"}, "a", 2, CPU)
-    assert "".join(seen) == "cba" + "abc" + "cba"
+    order = []
+    by_turns({name: lambda name=name: order.append(name) for name in "abc"}, "a", 2, CPU)
+    assert "".join(order) == "cba" + "abc" + "cba"
 
 
 def test_ratios_are_those_of_the_times(monkeypatch):
@@ -32,9 +32,9 @@ def test_ratios_are_those_of_the_times(monkeypatch):
 
     monkeypatch.setattr("bench.measurement.speed.time.perf_counter", lambda: now[0])
     threes = iter((9.0, 3.0, 2.0, 4.0, 3.0))  # the first round does not count
-    found = by_turns({"one": lambda: take(1.0), "three": lambda: take(next(threes))}, "one", 4, CPU)
-    assert found["one"].times == Spread(1, 1, 1)
-    assert found["three"].times == Spread(median=3, low=2.75, high=3.25) and found["three"].seconds == 3
+    times = by_turns({"one": lambda: take(1.0), "three": lambda: take(next(threes))}, "one", 4, CPU)
+    assert times["one"].times == Spread(1, 1, 1)
+    assert times["three"].times == Spread(median=3, low=2.75, high=3.25) and times["three"].seconds == 3
 
 
 def test_what_is_compared_computes_the_same():

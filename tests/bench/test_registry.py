@@ -55,15 +55,15 @@ def test_two_plugins_with_one_name_are_told_apart(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("LORA", "did you mean lora? known: cola, lora"),
         ("lola", "did you mean lora or cola? known: cola, lora"),
         ("x", "known: cola, lora"),
     ],
 )
-def test_did_you_mean(name, told):
-    assert did_you_mean(name, ["lora", "cola"]) == told
+def test_did_you_mean(name, message):
+    assert did_you_mean(name, ["lora", "cola"]) == message
 
 
 def test_did_you_mean_where_nothing_exists():
@@ -111,7 +111,7 @@ def test_a_name_of_its_own_comes_before_a_family(families):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("wrap:none", "there is no member none"),
         ("wrap:<name>", r"wrap:<name> stands for many methods: replace <\.\.\.> by the name of one"),
@@ -119,8 +119,8 @@ def test_a_name_of_its_own_comes_before_a_family(families):
         ("warp+x", r"unknown method warp\+x: .*known: wrap, wrap\+<name>, wrap:<name>, wrap:lora"),
     ],
 )
-def test_what_is_no_member_of_a_family(families, name, told):
-    with pytest.raises(UsageError, match=told):
+def test_what_is_no_member_of_a_family(families, name, message):
+    with pytest.raises(UsageError, match=message):
         registry.load("methods", name)
 
 

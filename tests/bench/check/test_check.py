@@ -31,24 +31,24 @@ COST = Cost(time=1.2, low=1.1, high=1.3, bytes=1_000_000)
 
 def record(spec, score=70.0, loss=0.5):
     """A finished run that holds all that a record must."""
-    made = mocks.record(spec, score)
-    curve = [replace(epoch, train_loss=loss) for epoch in made.scores.validation]
-    splits = {"val": curve[0].scores, "test": made.scores.test}
-    data = replace(made.data, counts={"train": 90, "val": 10, "test": 10})
-    return replace(made, scores=replace(made.scores, validation=curve, splits=splits, repeated=0.0), data=data)
+    template = mocks.record(spec, score)
+    curve = [replace(epoch, train_loss=loss) for epoch in template.scores.validation]
+    splits = {"val": curve[0].scores, "test": template.scores.test}
+    data = replace(template.data, counts={"train": 90, "val": 10, "test": 10})
+    return replace(template, scores=replace(template.scores, validation=curve, splits=splits, repeated=0.0), data=data)
 
 
 @pytest.fixture
-def made(mock_suite):
+def make_baseline(mock_suite):
     """Makes what is compared, of methods on AVE, from a table of scores: a row a method, a column a seed."""
 
     def make(scores, first_seed=0, cost=COST, **changes):
         seeds = range(first_seed, first_seed + len(scores[0]))
         plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"][: len(scores)], ["ave"], list(seeds)))
         table = dict(zip(("lora", "cola"), scores, strict=False))
-        done = [record(spec, float(table[spec.method][spec.seed - first_seed])) for spec in plan]
+        records = [record(spec, float(table[spec.method][spec.seed - first_seed])) for spec in plan]
         costs = {"ave": dict.fromkeys(table, cost)}
-        return replace(gather(done, costs, {"ave": SEEN}, mocks.ENVIRONMENT, "a processor"), **changes)
+        return replace(gather(records, costs, {"ave": SEEN}, mocks.ENVIRONMENT, "a processor"), **changes)
 
     return make
 
@@ -57,9 +57,9 @@ def failures(rows):
     return [(row.method, row.quantity) for row in rows if row.failed]
 
 
-def test_equal_values_pass_and_the_margin_is_the_prediction_interval_of_the_formula(made):
+def test_equal_values_pass_and_the_margin_is_the_prediction_interval_of_the_formula(make_baseline):
     scores = [[70, 71, 72, 73, 74], [60, 62, 61, 63, 60]]
-    rows = compare(made(scores), made([[72.0], [61.0]], first_seed=5), [])
+    rows = compare(make_baseline(scores), make_baseline([[72.0], [61.0]], first_seed=5), [])
     assert failures(rows) == []
     (row,) = [row for row in rows if (row.method, row.quantity) == ("cola", "test accuracy")]
     pooled = math.sqrt((np.var(scores[0], ddof=1) + np.var(scores[1], ddof=1)) / 2)
@@ -69,19 +69,19 @@ def test_equal_values_pass_and_the_margin_is_the_prediction_interval_of_the_form
     assert row.allowed == f"±{margin:.3g}"
 
 
-def test_the_gain_over_lora_by_the_same_seed_shows_what_the_spread_of_seeds_hides(made):
+def test_the_gain_over_lora_by_the_same_seed_shows_what_the_spread_of_seeds_hides(make_baseline):
     lora = np.array([50.0, 60, 70, 80, 90])
-    base = made([lora, lora + 2 + np.array([0.1, -0.1, 0.2, 0, -0.2])])
-    rows = compare(base, made([[50.0], [49.0]], first_seed=5), [])
+    base = make_baseline([lora, lora + 2 + np.array([0.1, -0.1, 0.2, 0, -0.2])])
+    rows = compare(base, make_baseline([[50.0], [49.0]], first_seed=5), [])
     assert failures(rows) == [
         ("cola", f"{score} over lora") for score in ("test accuracy", "test f1", "val accuracy", "val f1")
     ]
-    assert failures(compare(base, made([[90.0], [92.1]], first_seed=5), [])) == []
+    assert failures(compare(base, make_baseline([[90.0], [92.1]], first_seed=5), [])) == []
 
 
-def test_a_mean_of_several_seeds_has_a_smaller_margin(made):
-    base = made([[70, 71, 72, 73, 74]])
-    one, four = (compare(base, made([[75.0] * n], first_seed=5), []) for n in (1, 4))
+def test_a_mean_of_several_seeds_has_a_smaller_margin(make_baseline):
+    base = make_baseline([[70, 71, 72, 73, 74]])
+    one, four = (compare(base, make_baseline([[75.0] * n], first_seed=5), []) for n in (1, 4))
     shares = [next(row.margin_used for row in rows if row.quantity == "test accuracy") for rows in (one, four)]
     assert shares[1] / shares[0] == pytest.approx(math.sqrt((1 + 1 / 5) / (1 / 4 + 1 / 5)))
 
@@ -94,14 +94,14 @@ def test_methods_that_differ_in_spread_are_not_pooled():
 
 def test_unchanged_code_hardly_ever_fails_and_a_large_change_always_does():
     rng = np.random.default_rng(0)
-    alarms = found = 0
+    alarms = detections = 0
     for _ in range(150):
         base = _of_scores(rng.normal(50, 1, (2, 10)))
         fresh = rng.normal(50, 1, (2, 1))
         alarms += bool(failures(compare(base, _of_scores(fresh), [])))
-        found += bool(failures(compare(base, _of_scores(fresh - 9), [])))
+        detections += bool(failures(compare(base, _of_scores(fresh - 9), [])))
     assert alarms <= 1  # a thousandth of them in the mean
-    assert found == 150
+    assert detections == 150
 
 
 def _of_scores(table):
@@ -115,12 +115,14 @@ def _of_scores(table):
 
 @settings(max_examples=30, deadline=None)
 @given(st.floats(0.2, 3), st.sampled_from(["train peak, median", "memory of a step, MB", "step time, lora is 1"]))
-def test_costs_may_fall_and_may_rise_by_their_margin(ratio, what):
-    margin = {"train peak, median": PEAK, "memory of a step, MB": STEP_BYTES, "step time, lora is 1": STEP_TIME}[what]
+def test_costs_may_fall_and_may_rise_by_their_margin(ratio, quantity):
+    margin = {"train peak, median": PEAK, "memory of a step, MB": STEP_BYTES, "step time, lora is 1": STEP_TIME}[
+        quantity
+    ]
     if abs(ratio - 1 - margin) < 1e-3:
         return
     base = _of_costs(1.0)
-    assert (what in {told for _, told in failures(compare(base, _of_costs(ratio), []))}) == (ratio > 1 + margin)
+    assert (quantity in {key for _, key in failures(compare(base, _of_costs(ratio), []))}) == (ratio > 1 + margin)
 
 
 def _of_costs(ratio):
@@ -134,8 +136,8 @@ def _of_methods(methods):
     )
 
 
-def test_what_must_be_equal_is_told_by_its_key(made):
-    base = made([[70.0, 71.0]])
+def test_what_must_be_equal_is_told_by_its_key(make_baseline):
+    base = make_baseline([[70.0, 71.0]])
     own = base.tasks["ave"].methods["lora"]
     recipe = {**own.spec["recipe"], "epochs": 9}
     changed = replace(own, parameters={**own.parameters, "no_gradient": 64}, spec={**own.spec, "recipe": recipe})
@@ -149,7 +151,7 @@ def test_what_must_be_equal_is_told_by_its_key(made):
     }
 
 
-def test_one_large_peak_among_several_is_chance_and_few_are_not_compared(made):
+def test_one_large_peak_among_several_is_chance_and_few_are_not_compared(make_baseline):
     base = _of_costs(1.0)
     for peaks, failed in (
         ([10**9, 10**9, 9 * 10**9], []),
@@ -157,7 +159,7 @@ def test_one_large_peak_among_several_is_chance_and_few_are_not_compared(made):
         ([9 * 10**9], []),
     ):
         own = replace(base.tasks["ave"].methods["cola"], memory={"train peak": peaks})
-        assert [what for _, what in failures(compare(base, _of_methods({"cola": own}), []))] == failed
+        assert [quantity for _, quantity in failures(compare(base, _of_methods({"cola": own}), []))] == failed
 
 
 @pytest.mark.parametrize(
@@ -171,22 +173,22 @@ def test_one_large_peak_among_several_is_chance_and_few_are_not_compared(made):
         ({"environment": replace(mocks.ENVIRONMENT, device="a GPU")}, {"peaks", "time", "bytes"}),
     ],
 )
-def test_what_another_environment_alters_is_not_compared(made, change, skipped):
-    base, found = made([[70.0, 71.0]]), made([[70.0]], cost=Cost(9, 9, 9, 9_000_000), **change)
-    assert incomparable(base, found).keys() == set(skipped)
-    kinds = {row.kind for row in compare(base, found, incomparable(base, found))}
+def test_what_another_environment_alters_is_not_compared(make_baseline, change, skipped):
+    base, fresh = make_baseline([[70.0, 71.0]]), make_baseline([[70.0]], cost=Cost(9, 9, 9, 9_000_000), **change)
+    assert incomparable(base, fresh).keys() == set(skipped)
+    kinds = {row.kind for row in compare(base, fresh, incomparable(base, fresh))}
     assert "speed" not in kinds  # LoRA is what the others are compared with
     assert ("memory" in kinds) == ("bytes" not in skipped)
 
 
-def test_a_baseline_is_read_back_as_it_was_written(made, tmp_path):
-    base = made([[70.25, 71.5], [1 / 3, 2.0]])
+def test_a_baseline_is_read_back_as_it_was_written(make_baseline, tmp_path):
+    base = make_baseline([[70.25, 71.5], [1 / 3, 2.0]])
     baselines.write(base, tmp_path / "new" / "baseline.json")
     assert baselines.read(tmp_path / "new" / "baseline.json") == base
 
 
-def test_a_baseline_of_schema_1_stays_readable(made, tmp_path):
-    base = made([[70.25, 71.5]])
+def test_a_baseline_of_schema_1_stays_readable(make_baseline, tmp_path):
+    base = make_baseline([[70.25, 71.5]])
     path = tmp_path / "baseline.json"
     baselines.write(base, path)
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 1').replace('"no_gradient"', '"idle"'))
@@ -194,7 +196,7 @@ def test_a_baseline_of_schema_1_stays_readable(made, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda c: c.update(schema=3), "schema is 3, and this version of bench reads up to 2"),
         (lambda c: c["tasks"]["ave"].pop("data"), r"missing required field `data` - at `\$.tasks\[...\]`"),
@@ -206,13 +208,13 @@ def test_a_baseline_of_schema_1_stays_readable(made, tmp_path):
         ),
     ],
 )
-def test_a_broken_baseline_is_told_with_its_file_and_key(made, tmp_path, change, told):
+def test_a_broken_baseline_is_told_with_its_file_and_key(make_baseline, tmp_path, change, message):
     path = tmp_path / "baseline.json"
-    baselines.write(made([[70.0, 71.0]]), path)
+    baselines.write(make_baseline([[70.0, 71.0]]), path)
     content = json.loads(path.read_text())
     change(content)
     path.write_text(json.dumps(content))
-    with pytest.raises(baselines.BenchError, match=rf"{path} is not a readable baseline: .*{told}"):
+    with pytest.raises(baselines.BenchError, match=rf"{path} is not a readable baseline: .*{message}"):
         baselines.read(path)
 
 
@@ -228,7 +230,7 @@ def _scores(**changes):
 
 
 @pytest.mark.parametrize(
-    ("change", "what"),
+    ("change", "quantity"),
     [
         (_scores(best_epoch=2), "best epoch by the validation curve"),
         (_scores(splits={"val": {"accuracy": 1.0}, "test": {}}), "validation scores of epoch 1"),
@@ -243,28 +245,28 @@ def _scores(**changes):
         (_scores(test={"accuracy": math.nan}), "run"),
     ],
 )
-def test_what_every_record_must_hold(mock_suite, change, what):
+def test_what_every_record_must_hold(mock_suite, change, quantity):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
     assert failures(check_records([record(spec)])) == []
-    assert failures(check_records([change(record(spec))])) == [("lora", f"seed 3: {what}")]
+    assert failures(check_records([change(record(spec))])) == [("lora", f"seed 3: {quantity}")]
 
 
 def test_a_metric_that_is_no_number_is_equal_to_itself_and_picks_no_epoch(mock_suite):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
-    made = record(spec)
-    (first,) = made.scores.validation
+    template = record(spec)
+    (first,) = template.scores.validation
     curve = [
         replace(first, scores={"accuracy": math.nan}),
         replace(first, epoch=2, scores=first.scores | {"f1": math.nan}),
     ]
-    found = _scores(validation=curve, best_epoch=2, splits={"val": first.scores | {"f1": float("nan")}})(made)
-    assert failures(check_records([found])) == []
+    changed = _scores(validation=curve, best_epoch=2, splits={"val": first.scores | {"f1": float("nan")}})(template)
+    assert failures(check_records([changed])) == []
 
 
 def test_splits_of_unlike_sizes_may_have_equal_scores(mock_suite):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
-    made = record(spec)
-    equal = _scores(splits=dict.fromkeys(("val", "test"), made.scores.splits["val"]))(made)
+    template = record(spec)
+    equal = _scores(splits=dict.fromkeys(("val", "test"), template.scores.splits["val"]))(template)
     unlike = replace(equal, data=replace(equal.data, counts={"val": 10, "test": 11}))
     assert failures(check_records([unlike])) == []
 
@@ -274,8 +276,10 @@ def test_tables_tell_what_failed_and_escape_what_is_no_markdown():
         Row("exact", "ave", "<script>", "parameters: no_gradient", "0", "64", "+64", "none", math.inf),
         Row("scores", "ave", "lora", "test accuracy", "70", "71", "+1", "±5", 0.2),
     ]
-    told = terminal(rows)
-    assert "FAILED" in told and "test accuracy  20%" in " ".join(told.split()).replace("accuracy 20%", "accuracy  20%")
+    table = terminal(rows)
+    assert "FAILED" in table and "test accuracy  20%" in " ".join(table.split()).replace(
+        "accuracy 20%", "accuracy  20%"
+    )
     assert "FAILED" not in terminal(rows[1:]) and "ok" in terminal(rows[1:], show_all=True)
     assert verdict(rows) == "the check failed: 1 of 2 comparisons are outside their margins"
     text = markdown(rows, ["a | note"])
@@ -300,8 +304,8 @@ def bench_check(mock_suite, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def run(*more, methods="lora,cola"):
-        given = ["--methods", methods, "--tasks", "ave", "--suite", str(mock_suite), "--jobs", "1"]
-        return cli.main(["check", *given, *more])
+        arguments = ["--methods", methods, "--tasks", "ave", "--suite", str(mock_suite), "--jobs", "1"]
+        return cli.main(["check", *arguments, *more])
 
     run.state = state
     return run

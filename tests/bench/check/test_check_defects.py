@@ -26,25 +26,25 @@ OF_HARNESS = DEFECTS.keys() - OF_READER - OF_METHOD
 
 
 @pytest.fixture(scope="module")
-def seen(options):
+def readers(options):
     """What the readers give, by task."""
     (ave, avs) = make_plan(RunRequest("check", ["lora"], ["ave", "avs"]))
     return {"ave": probe(ave, options), "avs": probe(avs, options)}
 
 
 @pytest.fixture(scope="module")
-def clean(options, seen):
+def clean(options, readers):
     """What a check compares of a run without a defect, each method once."""
-    return lru_cache(lambda method: measured(options, method, seen))
+    return lru_cache(lambda method: measured(options, method, readers))
 
 
-def measured(options, method, seen):
+def measured(options, method, readers):
     """What a check compares of a run of a method on AVS; nothing is wrong in its record."""
     (spec,) = make_plan(RunRequest("check", [method], ["avs"], [0], ["avs.epochs=1", "avs.batch_size=2"]))
     record = execute(spec, options)
-    done = [record, replace(record, spec=replace(record.spec, seed=1))]  # a spread, of 0, takes two
-    assert failures(check_records(done)) == set()
-    return gather(done, {"avs": {method: Cost(1.0, 1.0, 1.0, bytes=100)}}, seen, HERE, "a processor")
+    records = [record, replace(record, spec=replace(record.spec, seed=1))]  # a spread, of 0, takes two
+    assert failures(check_records(records)) == set()
+    return gather(records, {"avs": {method: Cost(1.0, 1.0, 1.0, bytes=100)}}, readers, HERE, "a processor")
 
 
 def failures(rows):
@@ -52,25 +52,25 @@ def failures(rows):
 
 
 @pytest.mark.parametrize("name", sorted(OF_METHOD))
-def test_a_defect_of_a_method_is_found(clean, options, seen, name):
+def test_a_defect_of_a_method_is_found(clean, options, readers, name):
     defect = DEFECTS[name]
     baseline = clean(defect.method)
     assert failures(compare(baseline, baseline, [])) == set()
     with defect.plant():
-        found = measured(options, defect.method, seen)
-    assert defect.found_by in failures(compare(baseline, found, []))
+        fresh = measured(options, defect.method, readers)
+    assert defect.found_by in failures(compare(baseline, fresh, []))
 
 
 @pytest.mark.parametrize("name", sorted(OF_READER))
-def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
+def test_a_defect_of_a_reader_is_found(clean, options, readers, name):
     """Also where the samples that are trained on were prepared before it came in, and told as well."""
     (spec,) = make_plan(RunRequest("check", ["lora"], ["ave"]))
     with DEFECTS[name].plant():
         now = probe(spec, options)
-    baseline, found = (replace(clean("lora"), tasks={"ave": TaskBaseline(data, {})}) for data in (seen["ave"], now))
+    baseline, fresh = (replace(clean("lora"), tasks={"ave": TaskBaseline(data, {})}) for data in (readers["ave"], now))
     assert failures(compare(baseline, baseline, [])) == set()
     places = [f"samples: targets.{split}" for split in ("train", "val", "test")]
-    assert failures(compare(baseline, found, [])) == {"samples: stale", *places}
+    assert failures(compare(baseline, fresh, [])) == {"samples: stale", *places}
     assert DEFECTS[name].found_by in places
 
 
@@ -78,8 +78,8 @@ def test_a_defect_of_a_reader_is_found(clean, options, seen, name):
 def test_a_defect_of_the_harness_falls_into_the_trap(options, name):
     (spec,) = make_plan(RunRequest("check", ["lora"], ["avs"]))
     with DEFECTS[name].plant() if name in DEFECTS else nullcontext():
-        found = failures(check_records([sanity_run(spec, options)]))
+        failed_rows = failures(check_records([sanity_run(spec, options)]))
     if name == "none":
-        assert found == set()
+        assert failed_rows == set()
     else:
-        assert any(DEFECTS[name].found_by in what for what in found), found
+        assert any(DEFECTS[name].found_by in row for row in failed_rows), failed_rows

@@ -39,8 +39,8 @@ def arguments(workflow):
 
 
 def test_each_bench_command_takes_its_arguments(workflow):
-    found = calls(workflow, "bench")
-    assert [call[0] for call in found] == ["check"] and "check" in COMMANDS
+    commands = calls(workflow, "bench")
+    assert [call[0] for call in commands] == ["check"] and "check" in COMMANDS
     args = arguments(workflow)
     assert args.baseline == Path("results/mini/baseline.json") and not args.update
     with pytest.raises(Exception, match="unknown option --reprot"):
@@ -49,17 +49,17 @@ def test_each_bench_command_takes_its_arguments(workflow):
 
 def test_each_make_target_exists(workflow):
     targets = {line.partition(":")[0] for line in (CHECKOUT / "Makefile").read_text().splitlines() if ":" in line}
-    found = [target for call in calls(workflow, "make") for target in call]
-    assert found and set(found) <= targets
+    commands = [target for call in calls(workflow, "make") for target in call]
+    assert commands and set(commands) <= targets
 
 
 def test_the_comment_is_the_report_of_the_check(workflow):
     args = arguments(workflow)
     (upload,) = [step for step in steps(workflow, "check") if "upload-artifact" in step.get("uses", "")]
     (download,) = [step for step in steps(workflow, "comment") if "download-artifact" in step.get("uses", "")]
-    kept = upload["with"]["path"].split()
+    paths = upload["with"]["path"].split()
     # What is kept are a file at the top and a folder below: the artifact has them under their own paths.
-    assert kept == [str(args.report), str(args.results / "records")]
+    assert paths == [str(args.report), str(args.results / "records")]
     assert upload["with"]["name"] == download["with"]["name"]
     posted = Path(download["with"]["path"]) / args.report
     bodies = [call[call.index("--body-file") + 1] for call in calls(workflow, "gh")]

@@ -68,7 +68,7 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("argv", "told"),
+    ("argv", "message"),
     [
         (["rnu"], "unknown command rnu: did you mean run?"),
         (
@@ -80,9 +80,9 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
         (["list", "methods", "more"], "unknown option more"),
     ],
 )
-def test_wrong_words_propose_the_nearest(capsys, argv, told):
+def test_wrong_words_propose_the_nearest(capsys, argv, message):
     assert cli.main(argv) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("argv", [[], ["list"], ["run", "--device", "tpu"], ["run", "--quiet", "--verbose"]])
@@ -120,11 +120,11 @@ def results(tmp_path_factory):
 )
 def test_nothing_heavy_is_imported(results, argv, code):
     argv = [str(results) if word == "RESULTS" else word for word in argv]
-    done = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-X", "importtime", "-m", "bench", *argv], capture_output=True, text=True, check=False
     )
-    assert done.returncode == code, done.stderr
-    imported = set(re.findall(r"\|\s+(\w+)$", done.stderr, re.MULTILINE))
+    assert completed.returncode == code, completed.stderr
+    imported = set(re.findall(r"\|\s+(\w+)$", completed.stderr, re.MULTILINE))
     assert "bench" in imported
     allowed = {"numpy"} if argv[0] == "leaderboard" else set()
     assert imported.isdisjoint(set(HEAVY) - allowed)

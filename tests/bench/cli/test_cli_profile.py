@@ -23,26 +23,26 @@ def profiled(tmp_path_factory):
 
 
 def test_a_record_a_method_and_a_page_and_no_score(profiled):
-    found = {record.spec.method: record for record in efficiency.read_all(profiled)}
-    assert found.keys() == {"cola", "lora", "head"}
+    records = {record.spec.method: record for record in efficiency.read_all(profiled)}
+    assert records.keys() == {"cola", "lora", "head"}
     assert store.read_all(profiled) == []
     assert {path.name for path in profiled.iterdir()} <= {"efficiency", "efficiency.md", "records"}
     page = (profiled / "efficiency.md").read_text(encoding="utf-8")
-    assert "there is no score" in page and all(f"| {name}" in page for name in found)
-    for record in found.values():
+    assert "there is no score" in page and all(f"| {name}" in page for name in records)
+    for record in records.values():
         assert record.against.method == "lora" and record.batch_size == 1 and record.rounds == 2
         assert record.speed.train.low <= record.speed.train.median <= record.speed.train.high
         assert (record.speed.score_merged is None) == (record.spec.method == "head")
-    base = found["lora"]
+    base = records["lora"]
     assert (base.against.train.median, base.against.memory, base.against.score_operations) == (1, 1, 1)
-    assert found["cola"].against.score_operations == found["cola"].operations.score / base.operations.score > 1
-    assert found["cola"].parameters.adapter == 107_952 and found["head"].parameters.adapter == 0
+    assert records["cola"].against.score_operations == records["cola"].operations.score / base.operations.score > 1
+    assert records["cola"].parameters.adapter == 107_952 and records["head"].parameters.adapter == 0
 
 
 def test_the_parameters_are_those_of_a_run(profiled):
     """Those of the suite mini's recorded runs (README)."""
-    found = {record.spec.method: record.parameters for record in efficiency.read_all(profiled)}
-    assert (found["lora"].adapter, found["lora"].head, found["lora"].total) == (36_864, 62_928, 581_904)
+    records = {record.spec.method: record.parameters for record in efficiency.read_all(profiled)}
+    assert (records["lora"].adapter, records["lora"].head, records["lora"].total) == (36_864, 62_928, 581_904)
 
 
 def test_a_leaderboard_sees_none_of_it(profiled, capsys):
@@ -80,24 +80,24 @@ def run(*arguments, **environment):
 
 
 def test_wrong_names_end_it_with_the_nearest_ones(tmp_path):
-    done = run("profile", "--suite", "ful", "--methods", "lroa", "--tasks", "avee", "--set", "train.batch=3")
-    assert done.returncode == 2
-    for told in ("did you mean full", "did you mean lora", "did you mean ave", "batch_size"):
-        assert told in done.stderr
+    completed = run("profile", "--suite", "ful", "--methods", "lroa", "--tasks", "avee", "--set", "train.batch=3")
+    assert completed.returncode == 2
+    for message in ("did you mean full", "did you mean lora", "did you mean ave", "batch_size"):
+        assert message in completed.stderr
     suite = tmp_path / "own.toml"
     mini = ["profile", "--methods", "lora", "--tasks", "ave", "--suite", "full", "--set"]
-    done = run(*mini, "vision.model=someone/unknown", HF_HUB_CACHE=str(tmp_path))
-    assert done.returncode == 2 and "the encoder someone/unknown is missing" in done.stderr, done.stderr
+    completed = run(*mini, "vision.model=someone/unknown", HF_HUB_CACHE=str(tmp_path))
+    assert completed.returncode == 2 and "the encoder someone/unknown is missing" in completed.stderr, completed.stderr
     assert not suite.exists()
-    done = run("profile", "--methods", "lora", "--tasks", "ave", "--batch", "2", "--suggest-batch")
-    assert done.returncode == 2 and "give one or the other" in done.stderr
+    completed = run("profile", "--methods", "lora", "--tasks", "ave", "--batch", "2", "--suggest-batch")
+    assert completed.returncode == 2 and "give one or the other" in completed.stderr
 
 
 def test_help_is_quick():
     code = "import sys; from bench.cli import main\ntry: main(['profile', '--help'])\n"
     code += "finally: assert 'torch' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0 and "--suggest-batch" in done.stdout, done.stderr
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert completed.returncode == 0 and "--suggest-batch" in completed.stdout, completed.stderr
 
 
 def test_records_are_plain_json(profiled):

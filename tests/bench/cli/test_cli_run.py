@@ -48,8 +48,8 @@ def bench_run(mock_suite, runs, tmp_path):
     """Runs `bench run` with the mock suite and this folder for results."""
 
     def run(*more, methods="lora,cola", tasks="ave,avs"):
-        given = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
-        return cli.main(["run", *given, *more])
+        argv = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+        return cli.main(["run", *argv, *more])
 
     return run
 
@@ -112,16 +112,16 @@ def test_options_reach_the_run(bench_run, runs, tmp_path):
 
 
 def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, tmp_path):
-    asked = {"methods": "lora", "tasks": "ave"}
-    assert bench_run(**asked) == 0
-    assert bench_run("--save-adapters", **asked) == 1, "made-up runs save none"
+    request = {"methods": "lora", "tasks": "ave"}
+    assert bench_run(**request) == 0
+    assert bench_run("--save-adapters", **request) == 1, "made-up runs save none"
     assert runs.done == ["ave lora seed 0"] * 2
 
     runs.adapter = "adapters/it"
-    assert bench_run("--save-adapters", **asked) == 0
+    assert bench_run("--save-adapters", **request) == 0
     (tmp_path / "out" / "adapters" / "it").mkdir(parents=True)
-    assert bench_run("--save-adapters", **asked) == 0
-    assert bench_run(**asked) == 0
+    assert bench_run("--save-adapters", **request) == 0
+    assert bench_run(**request) == 0
     assert runs.done == ["ave lora seed 0"] * 3
 
 
@@ -158,11 +158,11 @@ def test_a_run_that_failed_earlier_is_skipped_named_and_counts(bench_run, runs, 
 def test_an_interruption_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):
     runs.raises["ave cola seed 0"] = KeyboardInterrupt()
     assert bench_run() == 1
-    told = capsys.readouterr()
+    output = capsys.readouterr()
     assert written(tmp_path) == {"ave lora seed 0"}
-    assert "ave     lora" in told.out
+    assert "ave     lora" in output.out
     assert (tmp_path / "out" / "leaderboard.md").exists()
-    assert told.err == "stopped: 1 of 4 runs finished; the same command continues\n"
+    assert output.err == "stopped: 1 of 4 runs finished; the same command continues\n"
     runs.raises.clear()
     assert bench_run() == 0
     assert len(runs.done) == 4
@@ -180,8 +180,10 @@ def test_an_interrupted_rerun_says_what_becomes_of_the_other_runs(bench_run, run
     runs.raises["ave cola seed 0"] = KeyboardInterrupt()
     capsys.readouterr()
     assert bench_run("--rerun", tasks="ave") == 1
-    told = "stopped: 1 of 2 runs finished; the others keep their earlier records; the same command repeats all runs\n"
-    assert capsys.readouterr().err == told
+    message = (
+        "stopped: 1 of 2 runs finished; the others keep their earlier records; the same command repeats all runs\n"
+    )
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize("again", [(), ("--rerun",)])
@@ -205,9 +207,9 @@ def test_runs_that_failed_by_themselves_are_not_what_an_interruption_goes_on_wit
 def test_missing_data_ends_the_command_and_keeps_what_is_finished(bench_run, runs, tmp_path, capsys):
     runs.raises["avs lora seed 0"] = DataError("x/y.wav of sample y is missing")
     assert bench_run() == 1
-    told = capsys.readouterr()
-    assert told.err == "bench: x/y.wav of sample y is missing\n"
-    assert "ave     cola" in told.out
+    output = capsys.readouterr()
+    assert output.err == "bench: x/y.wav of sample y is missing\n"
+    assert "ave     cola" in output.out
     assert len(written(tmp_path)) == 2
 
 
@@ -268,16 +270,16 @@ def test_official_data_needs_its_folder(bench_run, runs, capsys, root):
 def test_jobs_leave_the_same_as_one_after_another(bench_run, runs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(process_pool, "execute_run", pooled.noted)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
-    asked = {"methods": "lora,cola", "tasks": "ave"}
-    assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **asked) == 0
+    request = {"methods": "lora,cola", "tasks": "ave"}
+    assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **request) == 0
     assert runs.done == [], "nothing is run in this process"
     out = capsys.readouterr().out
     assert "[1/2] ave " in out and "[2/2] ave " in out and ": accuracy 70.00\n" in out
     assert written(tmp_path) == {"ave lora seed 0", "ave cola seed 0"}
     assert (tmp_path / "out" / "leaderboard.md").exists()
-    assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **asked) == 0
+    assert bench_run("--jobs", "2", "--data-root", str(tmp_path), **request) == 0
     assert "2 runs, 2 of them finished earlier" in capsys.readouterr().out
-    assert bench_run("--jobs", "1", "--rerun", **asked) == 0
+    assert bench_run("--jobs", "1", "--rerun", **request) == 0
     assert runs.done == ["ave lora seed 0", "ave cola seed 0"]
 
 

@@ -25,10 +25,10 @@ def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, caps
     for spec in plan[:2]:
         store.write(mocks.record(spec), tmp_path)
     store.write(mocks.failed(plan[2]), tmp_path)
-    asked = ["--suite", str(mock_suite), "--methods", "lora,cola", "--tasks", "ave", "--seeds", "0,1,2"]
+    arguments = ["--suite", str(mock_suite), "--methods", "lora,cola", "--tasks", "ave", "--seeds", "0,1,2"]
     with Claims(tmp_path) as mine:
         mine.take(plan[3])
-        assert cli.main(["status", "--results", str(tmp_path), *asked]) == 0
+        assert cli.main(["status", "--results", str(tmp_path), *arguments]) == 0
         table, under_way = rows(capsys)
         assert table == [["ave", "lora", "1", "1", "1", "3"], ["ave", "cola", "1", "0", "2", "3"]]
         assert len(under_way) == 1 and plan[3].label in under_way[0] and "no sign of life" not in under_way[0]

@@ -33,8 +33,8 @@ def bench_tune(mock_suite, runs, tmp_path):
     """Runs `bench tune` with the mock suite and this folder for results."""
 
     def run(*more, methods="lora,cola", tasks="ave", trials="3"):
-        given = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
-        return cli.main(["tune", *given, "--trials", trials, *more])
+        argv = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+        return cli.main(["tune", *argv, "--trials", trials, *more])
 
     return run
 
@@ -82,8 +82,8 @@ def test_what_it_wrote_is_what_bench_run_takes(bench_tune, mock_suite, runs, tmp
     best = {spec.id for spec in runs.done if spec.recipe["lr_adapter"] == 3.16e-4}
     runs.done.clear()
     runs.trial = mocks.record
-    given = ["--methods", "lora,cola", "--tasks", "ave", "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
-    assert cli.main(["run", *given, "--settings", str(tmp_path / "out" / "tuned.toml")]) == 0
+    argv = ["--methods", "lora,cola", "--tasks", "ave", "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+    assert cli.main(["run", *argv, "--settings", str(tmp_path / "out" / "tuned.toml")]) == 0
     assert {spec.id for spec in runs.done} == best, "and the trial's record is none of the run's"
     assert "lora" in (tmp_path / "out" / "leaderboard.md").read_text()
 
@@ -133,23 +133,23 @@ def test_more_tasks_go_into_the_same_file_and_other_tunings_do_not(bench_tune, r
     bench_tune()
     bench_tune(tasks="avs", methods="lora")
     assert [*read_tuned(file).values] == [("ave", "lora"), ("ave", "cola"), ("avs", "lora")]
-    before, done = file.read_bytes(), len(runs.done)
+    before, run_count = file.read_bytes(), len(runs.done)
     capsys.readouterr()
     for more in (["--epochs", "3"], ["--seeds", "1"], ["--trials", "4"], ["--set", "ave.batch_size=2"]):
         assert bench_tune(*more) == 2
         assert f"{file} is from another search" in capsys.readouterr().err
-    assert file.read_bytes() == before and len(runs.done) == done, "told before any run"
+    assert file.read_bytes() == before and len(runs.done) == run_count, "reported before any run"
     assert bench_tune("--trials", "4", "--out", str(tmp_path / "new" / "four.toml")) == 0
     assert read_tuned(tmp_path / "new" / "four.toml").tuning.trials == 4
 
 
 def test_methods_are_tuned_at_the_size_of_a_budget(runs, tmp_path, capsys):
-    given = ["--methods", "lora,dora", "--tasks", "ave", "--results", str(tmp_path)]
-    assert cli.main(["tune", *given, "--trials", "2", "--budget", "cola"]) == 0
+    argv = ["--methods", "lora,dora", "--tasks", "ave", "--results", str(tmp_path)]
+    assert cli.main(["tune", *argv, "--trials", "2", "--budget", "cola"]) == 0
     assert "budget 107,952 on ave: lora has 110,592 (+2.4%) with r=12, alpha=6.0\n" in capsys.readouterr().out
     assert [(spec.method, spec.settings["r"]) for spec in runs.done] == [("lora", 12), ("dora", 11)] * 2
     assert read_tuned(tmp_path / "tuned.toml").tuning.budget == "cola"
-    assert cli.main(["tune", *given, "--trials", "2"]) == 2
+    assert cli.main(["tune", *argv, "--trials", "2"]) == 2
     assert 'is from another search (budget "cola", now "none")' in capsys.readouterr().err
 
 
@@ -174,7 +174,7 @@ def test_missing_data_ends_it(bench_tune, runs, capsys):
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         (["--trials", "0"], "--trials is a whole number from 1, not 0"),
         (["--epochs", "1.5"], "--epochs is a whole number from 1, not 1.5"),
@@ -185,6 +185,6 @@ def test_missing_data_ends_it(bench_tune, runs, capsys):
         (["--set", "data.source=official"], "data.source=official needs --data-root"),
     ],
 )
-def test_wrong_commands(bench_tune, runs, capsys, more, told):
+def test_wrong_commands(bench_tune, runs, capsys, more, message):
     assert bench_tune(*more) == 2
-    assert told in capsys.readouterr().err and not runs.done
+    assert message in capsys.readouterr().err and not runs.done

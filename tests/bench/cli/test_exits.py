@@ -25,9 +25,9 @@ SEEDS = range(6)
 @pytest.fixture
 def command(mock_suite, tmp_path):
     """The words of a `bench run` of six seeds with made-up runs."""
-    what = ["--methods", "lora", "--tasks", "ave", "--seeds", ",".join(map(str, SEEDS)), "--suite", str(mock_suite)]
+    argv = ["--methods", "lora", "--tasks", "ave", "--seeds", ",".join(map(str, SEEDS)), "--suite", str(mock_suite)]
     where = ["--results", str(tmp_path / "out"), "--data-root", str(tmp_path)]
-    return [sys.executable, pooled.__file__, "run", *what, *where]
+    return [sys.executable, pooled.__file__, "run", *argv, *where]
 
 
 def started(command, runs="brief", **more) -> subprocess.Popen[str]:
@@ -68,18 +68,18 @@ def in_shell(command: list[str], redirected: str, **environment: str) -> subproc
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no file like a full disk")
 def test_a_full_disk_under_the_output_costs_the_output_only(command, tmp_path):
-    done = in_shell(command, "> /dev/full")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1] == "bench: standard output cannot be written: No space left on device"
-    assert "Traceback" not in done.stderr
+    completed = in_shell(command, "> /dev/full")
+    assert completed.returncode == 1
+    assert completed.stderr.splitlines()[-1] == "bench: standard output cannot be written: No space left on device"
+    assert "Traceback" not in completed.stderr
     assert seeds(tmp_path) == set(SEEDS)
     assert in_shell(command, "> /dev/full 2>&1").returncode == 1
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_closed_streams_are_no_files_to_write_records_into(command, tmp_path, closed):
-    done = in_shell([*command, "--jobs", "2"], closed)
-    assert done.returncode == 0 and "Traceback" not in done.stderr
+    completed = in_shell([*command, "--jobs", "2"], closed)
+    assert completed.returncode == 0 and "Traceback" not in completed.stderr
     assert seeds(tmp_path) == set(SEEDS)
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"loading" in path.read_bytes()]
 
@@ -88,11 +88,11 @@ def test_closed_streams_are_no_files_to_write_records_into(command, tmp_path, cl
 def test_what_an_encoding_lacks_is_replaced(command, tmp_path, encoding):
     folder = os.fsdecode(b"r\xe9sultats \xc3\xa9 \xe2\x89\x88")
     where = [str(tmp_path / folder) if word == str(tmp_path / "out") else word for word in command]
-    done = subprocess.run(
+    completed = subprocess.run(
         where, env=os.environ | {"RUNS": "brief", "PYTHONIOENCODING": encoding}, capture_output=True, check=False
     )
-    assert done.returncode == 0, done.stderr
-    assert b"r\\udce9sultats" in done.stdout and b"Traceback" not in done.stderr
+    assert completed.returncode == 0, completed.stderr
+    assert b"r\\udce9sultats" in completed.stdout and b"Traceback" not in completed.stderr
     assert len(store.read_all(tmp_path / folder)) == len(SEEDS)
     assert (tmp_path / folder / "leaderboard.md").exists()
 

@@ -59,7 +59,7 @@ def test_the_name_of_a_method_is_no_size():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("colaa", "a method: unknown method colaa: did you mean cola"),
         ("-2%", "a method: unknown method -2%"),
@@ -71,11 +71,11 @@ def test_the_name_of_a_method_is_no_size():
         ("peft:vara", "did you mean vera"),
     ],
 )
-def test_nonsense_is_told(text, told):
+def test_nonsense_is_told(text, message):
     with pytest.raises(UsageError) as raised:
         plan_within(RunRequest("mini", ["lora"], ["ave"], budget=text))
     (problem,) = raised.value.problems
-    assert problem.startswith("--budget takes a percentage") and told in problem
+    assert problem.startswith("--budget takes a percentage") and message in problem
 
 
 @pytest.mark.parametrize("budget", ["0", "0%", "head"])
@@ -113,10 +113,10 @@ def test_loras_rank_at_the_papers_cola_on_two_vit_b(tmp_path):
         r = 16
         alpha = 8.0
     """)
-    (lora,), (found,) = plan_within(RunRequest(str(suite), ["lora"], ["ave"], budget="cola"))
+    (lora,), (budget_fit,) = plan_within(RunRequest(str(suite), ["lora"], ["ave"], budget="cola"))
     assert (lora.settings["r"], lora.settings["alpha"]) == (54, 27.0)
-    assert (found.target, found.parameters) == (17_826_192 / 12, 17_915_904 / 12)
-    assert found.deviation == pytest.approx(0.005, abs=1e-4)
+    assert (budget_fit.target, budget_fit.parameters) == (17_826_192 / 12, 17_915_904 / 12)
+    assert budget_fit.deviation == pytest.approx(0.005, abs=1e-4)
 
 
 def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised():
@@ -124,15 +124,15 @@ def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised(
     plain = {spec.method: spec.settings for spec in make_plan(RunRequest("mini", list(fitted), ["ave"]))}
     assert fitted["cola"][0].settings == plain["cola"]
     assert fitted["cola"][1] == BudgetFit("ave", "cola", fitted["cola"][1].parameters, fitted["cola"][1].parameters, {})
-    for name, (spec, found) in fitted.items():
-        assert found.target == fitted["cola"][1].parameters
-        assert abs(found.deviation) <= 0.05
+    for name, (spec, budget_fit) in fitted.items():
+        assert budget_fit.target == fitted["cola"][1].parameters
+        assert abs(budget_fit.deviation) <= 0.05
         streams = MultiStream({stream: load_stream(source["model"]) for stream, source in spec.streams.items()})
         method = validate.build(registry.load("methods", name), spec.settings, name)
         method.attach(streams)
-        assert sum(streams.get_parameter(key).numel() for key in method.adapter_names(streams)) == found.parameters, (
-            name
-        )
+        assert (
+            sum(streams.get_parameter(key).numel() for key in method.adapter_names(streams)) == budget_fit.parameters
+        ), name
         rank = "init_r" if "adalora" in name else "r"
         ratio = plain[name]["alpha"] / plain[name][rank]
         assert spec.settings["alpha"] / spec.settings[rank] == pytest.approx(ratio)
@@ -140,9 +140,9 @@ def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised(
 
 
 def test_the_reduction_fills_up_what_the_rank_is_too_coarse_for():
-    found = within("16000", ["cola+head"])["cola+head"][1]
-    assert abs(found.deviation) <= TOLERANCE
-    assert set(found.chosen) == {"inter_r", "reduction"}
+    budget_fit = within("16000", ["cola+head"])["cola+head"][1]
+    assert abs(budget_fit.deviation) <= TOLERANCE
+    assert set(budget_fit.chosen) == {"inter_r", "reduction"}
 
 
 @pytest.mark.parametrize(("hidden", "expected"), [(3, 5), ({"vision": 2, "audio": 6}, {"vision": 5, "audio": 15})])
@@ -231,7 +231,7 @@ def best(count, target: int, low: int = 1, high: int = LARGEST) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if (count(middle) <= target) == up else (low, middle)
-    return min(count(low), count(high), key=lambda found: abs(found - target))
+    return min(count(low), count(high), key=lambda parameters: abs(parameters - target))
 
 
 @given(rising | falling, st.integers(1, LARGEST), st.floats(0.8, 1.25))
@@ -246,10 +246,10 @@ def test_one_size_setting_comes_as_near_as_any_value_does(function, value, off):
         with pytest.raises(UsageError, match="cannot come within 5%"):
             fit(SIZED, target, count)
         return
-    found = fit(SIZED, target, count)
-    assert found.parameters == count({**SIZED.settings, **found.chosen})
-    assert abs(found.parameters - target) == abs(nearest - target)
-    assert found.chosen == {} or found.chosen["double"] == 2 * found.chosen["size"]
+    budget_fit = fit(SIZED, target, count)
+    assert budget_fit.parameters == count({**SIZED.settings, **budget_fit.chosen})
+    assert abs(budget_fit.parameters - target) == abs(nearest - target)
+    assert budget_fit.chosen == {} or budget_fit.chosen["double"] == 2 * budget_fit.chosen["size"]
 
 
 @given(rising | falling, st.integers(0, 16), st.sets(st.integers(1, 9)), st.integers(1, 9))
@@ -262,9 +262,9 @@ def test_gaps_do_not_stop_the_search(function, power, gaps, default):
         return function(size) if allowed else None
 
     target = function(2**power)
-    found = fit(spec_of("sized", size=default, finer=7), target, count)
-    assert abs(found.deviation) <= TOLERANCE
-    assert found.parameters == count({"size": default, "finer": 7, **found.chosen})
+    budget_fit = fit(spec_of("sized", size=default, finer=7), target, count)
+    assert abs(budget_fit.deviation) <= TOLERANCE
+    assert budget_fit.parameters == count({"size": default, "finer": 7, **budget_fit.chosen})
 
 
 @given(st.integers(5, 60), st.integers(1, 3), st.integers(4, 20), st.floats(0.0, 1.0))
@@ -275,9 +275,9 @@ def test_the_finer_setting_fills_up(coarse, fine, value, between):
         return 1000 * coarse * values["size"] + fine * values["finer"]
 
     target = round(1000 * coarse * (value + between) / 4) * 4
-    found = fit(SIZED, target, count)
-    assert abs(found.deviation) <= TOLERANCE
-    assert found.parameters == count({**SIZED.settings, **found.chosen})
+    budget_fit = fit(SIZED, target, count)
+    assert abs(budget_fit.deviation) <= TOLERANCE
+    assert budget_fit.parameters == count({**SIZED.settings, **budget_fit.chosen})
 
 
 def test_a_size_setting_that_is_given_stays():

@@ -80,8 +80,8 @@ def test_the_methods_of_this_package_have_the_runs_that_they_had():
 def test_a_derived_method_has_the_settings_of_its_base_and_a_warning_says_so(caplog):
     assert planned(Plain).settings == {"r": 4, "alpha": 2.0, "dropout": 0.0}
     planned(Plain)
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert told == "mine on ave inherits settings of lora, which it derives from, in suite mini: r=4, alpha=2.0"
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert message == "mine on ave inherits settings of lora, which it derives from, in suite mini: r=4, alpha=2.0"
 
 
 def test_the_nearest_base_with_a_name_counts():

@@ -88,7 +88,7 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         (
             "cola.rr=8",
@@ -111,11 +111,11 @@ def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_s
         ("r=8", "--set r=8: write <owner>.<key>=<value>"),
     ],
 )
-def test_wrong_overrides(mock_suite, override, told):
+def test_wrong_overrides(mock_suite, override, message):
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], ["0"], [override]))
     assert len(raised.value.problems) == 1
-    assert told in raised.value.problems[0]
+    assert message in raised.value.problems[0]
 
 
 def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
@@ -124,20 +124,20 @@ def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
         make_plan(
             RunRequest(str(mock_suite), ["loraa", "cola"], ["ave", "avz"], ["0", "-1", "x", str(2**32)], overrides)
         )
-    told = raised.value.problems
-    assert len(told) == 8
+    problems = raised.value.problems
+    assert len(problems) == 8
     beginnings = ["unknown method loraa", "unknown task avz", "a seed must be", "a seed must be", "a seed must be"]
     beginnings += ["--set ave.epochs", "--set data.sede=1", "cola: r must be"]
-    assert [problem[: len(beginning)] for problem, beginning in zip(told, beginnings, strict=True)] == beginnings
+    assert [problem[: len(beginning)] for problem, beginning in zip(problems, beginnings, strict=True)] == beginnings
 
 
 def test_an_unknown_suite_does_not_hide_other_mistakes(mock_registry):
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest("mimi", ["loraa"], [], ["0"]))
-    told = str(raised.value)
-    assert "unknown suite mimi" in told
-    assert "did you mean lora?" in told
-    assert "no tasks given: choose from ave, avs" in told
+    message = str(raised.value)
+    assert "unknown suite mimi" in message
+    assert "did you mean lora?" in message
+    assert "no tasks given: choose from ave, avs" in message
 
 
 def test_a_task_that_the_suite_lacks(mock_suite):
@@ -190,7 +190,7 @@ def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("cola.lr_adapter=fast", "--set cola.lr_adapter must be a finite number, not 'fast'"),
         ("cola.lr_adapter=0", "lr_adapter must be above 0, not 0"),
@@ -198,11 +198,11 @@ def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
         ("cola.epochs=1", "--set cola.epochs=1: unknown key cola.epochs"),
     ],
 )
-def test_methods_share_the_rest_of_the_recipe(mock_suite, override, told):
+def test_methods_share_the_rest_of_the_recipe(mock_suite, override, message):
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], [0], [override]))
     (problem,) = raised.value.problems
-    assert told in problem
+    assert message in problem
 
 
 def test_settings_of_members_of_families_are_told_by_their_whole_names():
@@ -215,18 +215,18 @@ def test_settings_of_members_of_families_are_told_by_their_whole_names():
 
 
 @pytest.mark.parametrize(
-    ("paths", "told"),
+    ("paths", "message"),
     [
         ("vision>audi", "cola: paths: vision>audi must connect two of the streams vision, audio"),
         ("audio>audio", "cola: paths: audio>audio must connect two of the streams vision, audio"),
         ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
     ],
 )
-def test_paths_between_streams_that_the_task_has_not_are_told_before_anything_is_loaded(paths, told):
+def test_paths_between_streams_that_the_task_has_not_are_told_before_anything_is_loaded(paths, message):
     for task in ("ave", "avs"):
         assert make_plan(RunRequest("mini", ["cola"], [task], [0], ["cola.paths=vision>audio"]))[0].settings[
             "paths"
         ] == ["vision>audio"]
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"]))
-    assert raised.value.problems == [told]
+    assert raised.value.problems == [message]

@@ -45,10 +45,10 @@ def test_every_command_says_it_before_anything_is_generated(command, in_part, tm
     suite = Path("own.toml")
     mini = (SUITES / f"{'check' if command == 'check' else 'mini'}.toml").read_text(encoding="utf-8")
     suite.write_text(mini.replace("embedded:vision-v2", NAME), encoding="utf-8")
-    given = [command, "--suite", str(suite), "--methods", "lora", "--tasks", "avs"]
-    given += ["--update", "--seeds", "0,1"] if command == "check" else []
-    given += [] if command == "profile" else ["--data-root", "data"]
-    assert cli.main(given) == 2
+    arguments = [command, "--suite", str(suite), "--methods", "lora", "--tasks", "avs"]
+    arguments += ["--update", "--seeds", "0,1"] if command == "check" else []
+    arguments += [] if command == "profile" else ["--data-root", "data"]
+    assert cli.main(arguments) == 2
     assert FETCH in capsys.readouterr().err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cache", "own.toml"]
 

@@ -41,16 +41,16 @@ def test_every_mistake_is_told_with_file_and_key(mock_suite):
     with pytest.raises(UsageError) as raised:
         suite.load_suite(str(mock_suite))
     assert all(problem.startswith(f"{mock_suite}: ") for problem in raised.value.problems)
-    told = str(raised.value)
-    assert "unknown key data.sede: did you mean seed?" in told
-    assert "train.epochs must be a whole number, not 'many'" in told
-    assert "unknown key tasks.ave.methods.cola.inter_scael: did you mean inter_scale?" in told
-    assert "tasks.ave.streams: unknown stream odio: did you mean audio? known: audio, vision" in told
-    assert "unknown task avz: did you mean avs or ave?" in told
+    message = str(raised.value)
+    assert "unknown key data.sede: did you mean seed?" in message
+    assert "train.epochs must be a whole number, not 'many'" in message
+    assert "unknown key tasks.ave.methods.cola.inter_scael: did you mean inter_scale?" in message
+    assert "tasks.ave.streams: unknown stream odio: did you mean audio? known: audio, vision" in message
+    assert "unknown task avz: did you mean avs or ave?" in message
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("name = x\n", "at line 1"),
         ("name = 3\nabuot = ''", "unknown key abuot: did you mean about?"),
@@ -58,11 +58,11 @@ def test_every_mistake_is_told_with_file_and_key(mock_suite):
         (mocks.SUITE.replace('[streams.audio]\nmodel = "embedded:audio-v1"', '[streams]\naudio = "x"'), "streams"),
     ],
 )
-def test_wrong_files(mock_suite, text, told):
+def test_wrong_files(mock_suite, text, message):
     mock_suite.write_text(text)
     with pytest.raises(UsageError) as raised:
         suite.load_suite(str(mock_suite))
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert str(mock_suite) in str(raised.value)
 
 

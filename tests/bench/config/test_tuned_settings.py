@@ -39,8 +39,8 @@ def planned(mock_suite, file):
     """Makes plans with the file."""
 
     def make(methods="lora cola", tasks="ave", *changes, tuned=True):
-        given = read_tuned(file) if tuned else None
-        return make_plan(RunRequest(str(mock_suite), methods.split(), tasks.split(), [0], changes, tuned=given))
+        settings = read_tuned(file) if tuned else None
+        return make_plan(RunRequest(str(mock_suite), methods.split(), tasks.split(), [0], changes, tuned=settings))
 
     return make
 
@@ -48,14 +48,14 @@ def planned(mock_suite, file):
 @pytest.fixture
 def runs(monkeypatch):
     """Stands for `bench.execution.single_run`: a list of what was done."""
-    done = []
+    specs = []
 
     def execute(spec, options):
-        done.append(spec)
+        specs.append(spec)
         return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec)
 
     monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))
-    return done
+    return specs
 
 
 def test_it_reads_well(file):
@@ -104,29 +104,29 @@ cola = st.fixed_dictionaries(
 
 @effort(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(st.dictionaries(st.tuples(st.sampled_from(["ave", "avs"]), st.just("cola")), cola, min_size=1), st.text())
-def test_any_settings_survive_the_file(mock_registry, tmp_path, found, date):
+def test_any_settings_survive_the_file(mock_registry, tmp_path, values, date):
     path = tmp_path / "any.toml"
     path.unlink(missing_ok=True)
     tuning = replace(TUNING, epochs=2, set=("a.b=[1]", 'c="d"'), date=date)
-    write_tuned(path, tuning, found, dict.fromkeys(found, "x"))
+    write_tuned(path, tuning, values, dict.fromkeys(values, "x"))
     tuned = read_tuned(path)
-    assert tuned.values == found and tuned.tuning == tuning
+    assert tuned.values == values and tuned.tuning == tuning
 
 
 def test_names_of_any_form(tmp_path):
-    found = {("refcoco:box", "peft:ia3"): {"lr_adapter": 0.5}, ("refcoco+refcocog", "cola+peft:ia3"): {"inter_r": 3}}
-    write_tuned(tmp_path / "t.toml", TUNING, found, dict.fromkeys(found, "x"))
-    assert read_tuned(tmp_path / "t.toml").values == found
+    values = {("refcoco:box", "peft:ia3"): {"lr_adapter": 0.5}, ("refcoco+refcocog", "cola+peft:ia3"): {"inter_r": 3}}
+    write_tuned(tmp_path / "t.toml", TUNING, values, dict.fromkeys(values, "x"))
+    assert read_tuned(tmp_path / "t.toml").values == values
 
 
 def test_more_is_added_and_the_same_replaced(file):
     text = file.read_text().replace("lr_adapter = 0.0123\n", "lr_adapter = 0.0123  # my own comment\n")
     file.write_text(text)
     later = replace(TUNING, date="2026-02-02", version="0.2.0")
-    found = {("ave", "cola"): {"lr_adapter": 0.5}, ("avs", "lora"): {"lr_adapter": 0.25}}
-    write_tuned(file, later, found, dict.fromkeys(found, "new"))
+    values = {("ave", "cola"): {"lr_adapter": 0.5}, ("avs", "lora"): {"lr_adapter": 0.25}}
+    write_tuned(file, later, values, dict.fromkeys(values, "new"))
     tuned = read_tuned(file)
-    assert tuned.values == {**FOUND, **found} and tuned.tuning == later
+    assert tuned.values == {**FOUND, **values} and tuned.tuning == later
     text = file.read_text()
     assert "0.0123  # my own comment\n\n[tasks.ave.methods.cola]\n# new\nlr_adapter = 0.5\n" in text
     assert (
@@ -137,7 +137,7 @@ def test_more_is_added_and_the_same_replaced(file):
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         ({"trials": 4}, "trials 3, now 4"),
         ({"epochs": 1, "seeds": (0,)}, 'epochs "suite", now 1; seeds [0, 1], now [0]'),
@@ -146,12 +146,14 @@ def test_more_is_added_and_the_same_replaced(file):
         ({"budget": "cola"}, 'budget "none", now "cola"'),
     ],
 )
-def test_another_tuning_is_not_mixed_in(file, other, told):
+def test_another_tuning_is_not_mixed_in(file, other, message):
     before = file.read_bytes()
-    for attempt in (check_mergeable, lambda *given: write_tuned(*given, FOUND, ABOUT)):
+    for attempt in (check_mergeable, lambda *arguments: write_tuned(*arguments, FOUND, ABOUT)):
         with pytest.raises(UsageError) as raised:
             attempt(file, replace(TUNING, **other))
-        assert f"{file} is from another search ({told})" in str(raised.value) and "another --out" in str(raised.value)
+        assert f"{file} is from another search ({message})" in str(raised.value) and "another --out" in str(
+            raised.value
+        )
     assert file.read_bytes() == before
     check_mergeable(file, replace(TUNING, date="later", version="9"))
     check_mergeable(file.with_name("none.toml"), TUNING)
@@ -171,7 +173,7 @@ def test_every_mistake_is_told_with_file_and_key(file):
         read_tuned(file)
     problems = raised.value.problems
     assert all(problem.startswith(f"{file}: ") for problem in problems) and len(problems) == 10
-    for told in (
+    for message in (
         "tuning.trials must be a whole number, not '3'",
         "unknown key tuning.sedes: did you mean seeds?",
         "tuning.seeds is missing",
@@ -183,11 +185,11 @@ def test_every_mistake_is_told_with_file_and_key(file):
         "unknown key tasks.avs.lora",
         "tasks.avs.methods is missing",
     ):
-        assert any(told in problem for problem in problems), told
+        assert any(message in problem for problem in problems), message
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a = \n", "is not a readable TOML file"),
         ("[tasks.ave.methods.lora]\nr = 3\n", "tuning is missing"),
@@ -195,11 +197,11 @@ def test_every_mistake_is_told_with_file_and_key(file):
         ("[tuning]\nsuite = 'mock'\n[tasks]\nave = 3\n", "tasks must be a table"),
     ],
 )
-def test_what_is_no_such_file(tmp_path, text, told):
+def test_what_is_no_such_file(tmp_path, text, message):
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(UsageError) as raised:
         read_tuned(tmp_path / "t.toml")
-    assert told in str(raised.value) and str(tmp_path / "t.toml") in str(raised.value)
+    assert message in str(raised.value) and str(tmp_path / "t.toml") in str(raised.value)
     with pytest.raises(UsageError, match="does not exist: `bench tune` writes one"):
         read_tuned(tmp_path / "none.toml")
 
@@ -234,24 +236,24 @@ def bench_run(mock_suite, runs, file, tmp_path):
     """Runs `bench run` with the file."""
 
     def run(*more, methods="lora,cola", tasks="ave", settings=file):
-        given = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
-        return cli.main(["run", *given, *(["--settings", str(settings)] if settings else []), *more])
+        argv = ["--methods", methods, "--tasks", tasks, "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+        return cli.main(["run", *argv, *(["--settings", str(settings)] if settings else []), *more])
 
     return run
 
 
-def kept(tmp_path):
+def records_by_pair(tmp_path):
     return {(r.spec.task, r.spec.method): r for r in store.read_all(tmp_path / "out")}
 
 
 def test_records_name_the_file_they_have_settings_of(bench_run, file, tmp_path, caplog):
     assert bench_run(tasks="ave,avs") == 0
-    named = {pair: record.tuned for pair, record in kept(tmp_path).items()}
-    told = {"file": "tuned.toml", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    assert named["ave", "lora"] == named["ave", "cola"] == {**told, "tuning": read_toml(file)["tuning"]}
+    named = {pair: record.tuned for pair, record in records_by_pair(tmp_path).items()}
+    entry = {"file": "tuned.toml", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    assert named["ave", "lora"] == named["ave", "cola"] == {**entry, "tuning": read_toml(file)["tuning"]}
     assert named["avs", "lora"] is named["avs", "cola"] is None
-    told = "tuned.toml has no settings for lora on avs, cola on avs: run with the suite's own, beside tuned ones"
-    assert caplog.messages == [told]
+    message = "tuned.toml has no settings for lora on avs, cola on avs: run with the suite's own, beside tuned ones"
+    assert caplog.messages == [message]
 
 
 def test_nothing_is_missed_where_all_is_there(bench_run, capsys, caplog):
@@ -264,21 +266,21 @@ def test_nothing_is_missed_where_all_is_there(bench_run, capsys, caplog):
 )
 def test_a_record_names_no_file_whose_values_it_has_not(bench_run, tmp_path, change, named):
     bench_run("--set", change, methods="lora")
-    assert bool(kept(tmp_path)["ave", "lora"].tuned) is named
+    assert bool(records_by_pair(tmp_path)["ave", "lora"].tuned) is named
 
 
 def test_failed_runs_name_it_too(bench_run, tmp_path):
     assert bench_run("--set", "train.clip=99", methods="lora") == 1
-    assert kept(tmp_path)["ave", "lora"].tuned["file"] == "tuned.toml"
+    assert records_by_pair(tmp_path)["ave", "lora"].tuned["file"] == "tuned.toml"
 
 
 def test_a_run_that_was_finished_with_equal_values_stays_as_it_is(bench_run, tmp_path, runs, capsys):
     bench_run("--set", "lora.lr_adapter=0.0123", methods="lora", settings=None)
-    before = kept(tmp_path)
+    before = records_by_pair(tmp_path)
     bench_run(methods="lora")
-    assert kept(tmp_path) == before and before["ave", "lora"].tuned is None and len(runs) == 1
+    assert records_by_pair(tmp_path) == before and before["ave", "lora"].tuned is None and len(runs) == 1
     bench_run("--rerun", methods="lora")
-    assert kept(tmp_path)["ave", "lora"].tuned
+    assert records_by_pair(tmp_path)["ave", "lora"].tuned
 
 
 def test_mistakes_in_the_file_are_told_in_one_message(bench_run, file, capsys, runs):
@@ -293,10 +295,10 @@ def test_mistakes_in_the_file_are_told_in_one_message(bench_run, file, capsys, r
 
 
 def test_from_python(mock_suite, runs, file, tmp_path):
-    asked = {"suite": mock_suite, "results": tmp_path / "out", "settings_file": file}
-    (record,) = bench.run("lora", "ave", **asked)
+    request = {"suite": mock_suite, "results": tmp_path / "out", "settings_file": file}
+    (record,) = bench.run("lora", "ave", **request)
     assert record.spec.recipe["lr_adapter"] == 0.0123 and record.tuned["file"] == "tuned.toml"
-    (record,) = bench.run("lora", "ave", settings={"lora.lr_adapter": 0.5}, **asked)
+    (record,) = bench.run("lora", "ave", settings={"lora.lr_adapter": 0.5}, **request)
     assert record.spec.recipe["lr_adapter"] == 0.5 and record.tuned is None
 
 

@@ -79,7 +79,7 @@ def test_conversions(name, value, result):
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "message"),
     [
         ("count", "8", "x.count must be a whole number, not '8'"),
         ("count", True, "x.count must be a whole number, not True"),
@@ -96,10 +96,10 @@ def test_conversions(name, value, result):
         ("knid", 1, "unknown key x.knid: did you mean kind? known: count, either, kind, names, on, rate, scale, sizes"),
     ],
 )
-def test_mistakes_are_told(name, value, told):
+def test_mistakes_are_told(name, value, message):
     with pytest.raises(UsageError) as raised:
         validate.build(Options, {"count": 1, name: value}, "x")
-    assert raised.value.problems == [told]
+    assert raised.value.problems == [message]
 
 
 def test_fields_that_are_no_settings_are_unknown():

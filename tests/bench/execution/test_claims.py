@@ -248,10 +248,10 @@ def test_a_process_that_was_stopped_writes_nothing_once_its_run_is_taken_over(pl
         time.sleep(0.4)
         assert mine.take(plan[0])
         process.send_signal(signal.SIGCONT)
-        told, _ = process.communicate("go on\n", timeout=30)
+        output, _ = process.communicate("go on\n", timeout=30)
         assert mine.owns(plan[0])
     assert process.returncode == 0
-    assert told.startswith(f"ave lora seed 0 was taken over by process {os.getpid()} on ")
+    assert output.startswith(f"ave lora seed 0 was taken over by process {os.getpid()} on ")
     assert (tmp_path / "early").exists() and not (tmp_path / "late").exists() and not list(tmp_path.glob(".*"))
 
 
@@ -305,19 +305,19 @@ class Runs:
 
 @pytest.fixture
 def runs(monkeypatch):
-    done = Runs()
-    monkeypatch.setattr("bench.execution.single_run.execute", done)
-    return done
+    stand_in = Runs()
+    monkeypatch.setattr("bench.execution.single_run.execute", stand_in)
+    return stand_in
 
 
 def test_two_sweeps_share_the_runs_and_both_have_all_records(plan, tmp_path, runs, fast):
     one, two = (sweep(plan, tmp_path, RunOptions()) for _ in range(2))
-    found = {name: [] for name in "ab"}
+    ids_by_command = {name: [] for name in "ab"}
     for name, each in [("a", one), ("b", two), ("a", one), ("b", two)]:  # by turns, as in two processes
-        found[name].append(next(each).id)
-    found["a"] += [record.id for record in one]
-    found["b"] += [record.id for record in two]
-    for ids in found.values():
+        ids_by_command[name].append(next(each).id)
+    ids_by_command["a"] += [record.id for record in one]
+    ids_by_command["b"] += [record.id for record in two]
+    for ids in ids_by_command.values():
         assert sorted(ids) == sorted(spec.id for spec in plan)
     assert len(runs.done) == len(plan)
 
@@ -348,8 +348,8 @@ def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp
 
     monkeypatch.setattr("bench.execution.single_run.execute", asleep)
     list(sweep(plan[:1], tmp_path, RunOptions()))
-    (kept,) = store.read_all(tmp_path)
-    assert kept.scores.test[kept.scores.metric] == 99.0
+    (record,) = store.read_all(tmp_path)
+    assert record.scores.test[record.scores.metric] == 99.0
 
 
 def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
@@ -432,8 +432,8 @@ def test_a_run_that_a_signal_ends_has_failed(mock_suite, plan, tmp_path, monkeyp
     by_seed = {record.spec.seed: record for record in store.read_all(tmp_path)}
     assert sorted(by_seed) == [0, 1] and by_seed[0].status == "ok"
     assert by_seed[1].reason == "stopped by signal 15, Terminated"
-    told = capsys.readouterr().err
-    assert "1 of 3 runs failed (ave lora seed 1)" in told and "stopped: 1 of 3 runs finished" in told
+    output = capsys.readouterr().err
+    assert "1 of 3 runs failed (ave lora seed 1)" in output and "stopped: 1 of 3 runs finished" in output
     monkeypatch.setattr("bench.execution.single_run.execute", lambda spec, options: mocks.record(spec))
     assert cli.main(["run", *arguments, "--results", str(tmp_path), "--retry-failed"]) == 0
     assert {record.status for record in store.read_all(tmp_path)} == {"ok"}
@@ -446,13 +446,13 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
         "bench.execution.single_run.execute",
         lambda spec, options: mocks.failed(spec) if spec.seed else mocks.record(spec),
     )
-    said = ((spec, True) for spec in plan)  # by the main process
-    monkeypatch.setattr("bench.system.distributed.broadcast", lambda _: next(said))
+    broadcasts = ((spec, True) for spec in plan)  # by the main process
+    monkeypatch.setattr("bench.system.distributed.broadcast", lambda _: next(broadcasts))
     monkeypatch.setattr("bench.system.distributed.connect", lambda _: None)
     with pytest.raises(BenchError, match="failed in a process that the others wait for"):
         list(sweep(plan, tmp_path, RunOptions()))
-    (kept,) = store.read_all(tmp_path)
-    assert kept.spec.seed == 1, "what went well the main process writes"
+    (record,) = store.read_all(tmp_path)
+    assert record.spec.seed == 1, "what went well the main process writes"
 
 
 def test_a_launcher_s_processes_do_no_runs_side_by_side(plan, tmp_path, monkeypatch):

@@ -38,8 +38,8 @@ EXECUTORS = {
 @pytest.fixture
 def made_up_runs(monkeypatch):
     """Runs whose records are made up, in every process that does runs."""
-    done = SimpleNamespace(execute=lambda spec, options: pooled.noted(spec, options, 2))
-    monkeypatch.setitem(sys.modules, "bench.execution.single_run", done)
+    module = SimpleNamespace(execute=lambda spec, options: pooled.noted(spec, options, 2))
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", module)
     monkeypatch.setattr(process_pool, "execute_run", pooled.noted)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     support = str(Path(pooled.__file__).parent)
@@ -53,20 +53,22 @@ def test_every_executor_does_each_run_once(name, made_up_runs, mock_suite, tmp_p
         pytest.skip("Ray is not installed")
     executor = make_executor(EXECUTORS[name])
     plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], range(4)))
-    done = list(sweep(plan, tmp_path / "out", RunOptions(tmp_path, "cpu"), executor))
-    assert sorted(record.spec.seed for record in done) == [0, 1, 2, 3]
-    assert {record.status for record in done} == {"ok"}
-    assert {record.id: record for record in store.read_all(tmp_path / "out")} == {record.id: record for record in done}
+    records = list(sweep(plan, tmp_path / "out", RunOptions(tmp_path, "cpu"), executor))
+    assert sorted(record.spec.seed for record in records) == [0, 1, 2, 3]
+    assert {record.status for record in records} == {"ok"}
+    assert {record.id: record for record in store.read_all(tmp_path / "out")} == {
+        record.id: record for record in records
+    }
     assert {path.name for path in tmp_path.iterdir() if path.name.isdigit()} == {"0", "1", "2", "3"}, "each was done"
-    assert all(record.environment.jobs >= 1 for record in done)
+    assert all(record.environment.jobs >= 1 for record in records)
     assert not (tmp_path / "out" / "claims").exists()
     assert list(executor.execute(lambda: None, RunOptions(tmp_path), [])) == [], "nothing to begin is no error"
 
 
 def test_an_executor_of_another_package_is_used_by_name(made_up_runs, mock_suite, tmp_path, capsys):
-    what = ["--methods", "lora", "--tasks", "ave", "--suite", str(mock_suite), "--data-root", str(tmp_path)]
-    asked = ["run", *what, "--results", str(tmp_path / "out"), "--executor", "signed", "--signed-by", "you"]
-    assert cli.main(asked) == 0, capsys.readouterr().err
+    arguments = ["--methods", "lora", "--tasks", "ave", "--suite", str(mock_suite), "--data-root", str(tmp_path)]
+    command = ["run", *arguments, "--results", str(tmp_path / "out"), "--executor", "signed", "--signed-by", "you"]
+    assert cli.main(command) == 0, capsys.readouterr().err
     (record,) = store.read_all(tmp_path / "out")
     assert record.environment.device == "you"
     more = {"suite": str(mock_suite), "results": tmp_path / "out", "data_root": tmp_path}
@@ -83,9 +85,11 @@ def test_tune_and_check_take_executors_as_run_does(made_up_runs, mock_suite, tmp
     for command in ("run", "tune", "check"):
         with pytest.raises(SystemExit):
             cli.main([command, "--help"])
-        shown = capsys.readouterr().out
-        assert all(flag in shown for flag in ("--jobs", "--gpus-per-run", "--signed-by", "--executor NAME")), command
-    assert "(default: 2)" in shown.partition("  --jobs N")[2].partition("  --")[0], "check does two runs at a time"
+        help_text = capsys.readouterr().out
+        assert all(flag in help_text for flag in ("--jobs", "--gpus-per-run", "--signed-by", "--executor NAME")), (
+            command
+        )
+    assert "(default: 2)" in help_text.partition("  --jobs N")[2].partition("  --")[0], "check does two runs at a time"
 
 
 @pytest.mark.parametrize("command", ["run", "tune", "check --update"])
@@ -100,8 +104,8 @@ def test_tune_and_check_take_executors_as_run_does(made_up_runs, mock_suite, tmp
     ],
 )
 def test_options_that_do_not_fit_are_one_message(command, options, message, mock_suite, tmp_path, capsys):
-    what = ["--methods", "lora", "--tasks", "ave", "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
-    assert cli.main([*command.split(), *what, *options.split()]) == 2
+    arguments = ["--methods", "lora", "--tasks", "ave", "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
+    assert cli.main([*command.split(), *arguments, *options.split()]) == 2
     assert capsys.readouterr().err == f"bench: {message}\n"
     assert not (tmp_path / "out").exists()
 
@@ -136,9 +140,9 @@ def test_parsing_and_listing_import_neither_ray_nor_torch():
         "    except SystemExit: pass\n"
         "assert not {'ray', 'torch'} & set(sys.modules), set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "--gpus-per-run" in done.stdout
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stderr
+    assert "--gpus-per-run" in completed.stdout
 
 
 def test_options_are_the_fields_that_declare_one():

@@ -42,9 +42,9 @@ def troubled(monkeypatch):
         return SimpleNamespace(spec=spec, accelerator=SimpleNamespace(is_main_process=False))
 
     def measure(spec, *_):
-        made = mocks.record(spec)
+        record = mocks.record(spec)
         parts = ("scores", "parameters", "memory", "throughput", "times", "data")
-        return {part: getattr(made, part) for part in parts}, {}
+        return {part: getattr(record, part) for part in parts}, {}
 
     monkeypatch.setattr(single_run, "set_up", set_up)
     monkeypatch.setattr(single_run, "measure", measure)
@@ -53,33 +53,33 @@ def troubled(monkeypatch):
 
 
 def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_suite, tmp_path, capsys):
-    asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2,3,4"]
-    asked += ["--results", str(tmp_path), "--device", "cpu"]
-    assert cli.main(asked) == 1
-    found = {record.spec.seed: record for record in store.read_all(tmp_path)}
-    assert [found[seed].status for seed in range(5)] == ["failed"] * 3 + ["ok"] * 2
-    assert found[0].reason.startswith("out of memory: CUDA out of memory") and "micro_batch" in found[0].reason
-    assert (found[1].reason, found[1].step) == ("the loss is nan at step 7: lower the learning rate", 20)
-    assert found[2].reason == "ZeroDivisionError: a mistake in the code" and "set_up" in found[2].traceback
-    told = capsys.readouterr().err
-    assert "3 of 5 runs failed" in told and "--retry-failed" in told
+    command = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2,3,4"]
+    command += ["--results", str(tmp_path), "--device", "cpu"]
+    assert cli.main(command) == 1
+    records = {record.spec.seed: record for record in store.read_all(tmp_path)}
+    assert [records[seed].status for seed in range(5)] == ["failed"] * 3 + ["ok"] * 2
+    assert records[0].reason.startswith("out of memory: CUDA out of memory") and "micro_batch" in records[0].reason
+    assert (records[1].reason, records[1].step) == ("the loss is nan at step 7: lower the learning rate", 20)
+    assert records[2].reason == "ZeroDivisionError: a mistake in the code" and "set_up" in records[2].traceback
+    message = capsys.readouterr().err
+    assert "3 of 5 runs failed" in message and "--retry-failed" in message
 
     troubled.clear()
-    assert cli.main(asked) == 1 and troubled == [], "the same command skips them"
-    assert cli.main([*asked, "--retry-failed"]) == 1 and troubled == [0, 1, 2]
+    assert cli.main(command) == 1 and troubled == [], "the same command skips them"
+    assert cli.main([*command, "--retry-failed"]) == 1 and troubled == [0, 1, 2]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, tmp_path, monkeypatch, number):
     monkeypatch.setattr(single_run.Tracking, "end", lambda *_: signal.raise_signal(number))
-    asked = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "3,4"]
-    assert cli.main([*asked, "--results", str(tmp_path), "--device", "cpu"]) == 1
+    command = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "3,4"]
+    assert cli.main([*command, "--results", str(tmp_path), "--device", "cpu"]) == 1
     assert [(record.spec.seed, record.status) for record in store.read_all(tmp_path)] == [(3, "ok")]
     assert troubled == [3]
 
 
 @pytest.mark.parametrize(
-    ("number", "told"),
+    ("number", "message"),
     [
         (math.nan, "nan, not a finite number"),
         (math.inf, "inf, not a finite number"),
@@ -87,18 +87,18 @@ def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, 
     ],
 )
 @pytest.mark.parametrize("split", ["test", "validation"])
-def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_path, number, told, split):
+def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_path, number, message, split):
     """Not the epoch's and not the method's primary score is anything to compare then."""
     (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [3]))
-    made = mocks.record(spec).scores
+    scores = mocks.record(spec).scores
     if split == "test":
-        made = replace(made, test={made.metric: number})
+        scores = replace(scores, test={scores.metric: number})
     else:
-        made = replace(made, validation=[replace(made.validation[0], scores={made.metric: number})])
-    monkeypatch.setattr(single_run, "measure", lambda *_: ({"scores": made}, {}))
+        scores = replace(scores, validation=[replace(scores.validation[0], scores={scores.metric: number})])
+    monkeypatch.setattr(single_run, "measure", lambda *_: ({"scores": scores}, {}))
     record = single_run.execute(spec, RunOptions(results=tmp_path, device="cpu"))
     assert (record.status, record.scores) == ("failed", None)
-    assert record.reason == f"the {made.metric} of the {split} split is {told}"
+    assert record.reason == f"the {scores.metric} of the {split} split is {message}"
 
 
 @pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])
@@ -128,9 +128,9 @@ def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tm
     gc.collect()
     gc.disable()
     try:
-        done = list(sweep(plan, tmp_path, options))
+        records = list(sweep(plan, tmp_path, options))
     finally:
         gc.enable()
-    assert [record.status for record in done] == ["failed"] * 2
-    assert all(record.reason.startswith("out of memory") and where in record.traceback for record in done)
+    assert [record.status for record in records] == ["failed"] * 2
+    assert all(record.reason.startswith("out of memory") and where in record.traceback for record in records)
     assert left == [0, 0] and len(held) > 2 * 10

@@ -140,8 +140,11 @@ def test_another_scoring_rule_makes_it_stale_and_stands_in_another_table(tmp_pat
     assert list(look_up([seed], tmp_path).finished) == [seed.id]
     tables = [task.table for board in boards(store.read_all(tmp_path)) for task in board.tasks]
     assert [len(table.records) for table in tables] == [1, 1, 1], "two rules are no two seeds of one row"
-    told = [line for table in tables for line in notes(table) if line.startswith("Scored by an earlier rule")]
-    assert len(told) == 1 and "a box as it is predicted. Today it is IoU of a box that is clamped" in told[0]
+    notes_on_rules = [line for table in tables for line in notes(table) if line.startswith("Scored by an earlier rule")]
+    assert (
+        len(notes_on_rules) == 1
+        and "a box as it is predicted. Today it is IoU of a box that is clamped" in notes_on_rules[0]
+    )
 
 
 def test_changed_generated_data_is_refused(few_videos, options):
@@ -205,15 +208,15 @@ def test_a_failed_run_does_not_write_over_a_finished_one(tmp_path):
 def test_a_finished_run_whose_score_is_not_finite_failed_and_is_done_again_on_demand(tmp_path):
     """So it was recorded once; another failure does not write over it, since it holds what else was measured."""
     (spec,) = plan_of()
-    made = mocks.record(spec)
+    record = mocks.record(spec)
     path = store.write(mocks.record(spec, math.nan), tmp_path)
     assert (
         look_up([spec], tmp_path).finished[spec.id].failure
-        == f"the {made.scores.metric} of the test split is not finite"
+        == f"the {record.scores.metric} of the test split is not finite"
     )
     assert list(look_up([spec], tmp_path, retry_failed=True).superseded) == [spec.id]
     store.write(mocks.failed(spec), tmp_path)
-    assert store.read(path.with_name(f"{path.stem}~1.json")).memory == made.memory
+    assert store.read(path.with_name(f"{path.stem}~1.json")).memory == record.memory
 
 
 def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):
@@ -244,11 +247,11 @@ def test_a_class_redefined_in_a_notebook_is_trained_again(tmp_path, monkeypatch,
     """With the same name and settings the run has the same id."""
     from bench import api
 
-    done = []
+    decoded = []
 
     def sweep(specs, results, *_, **__):
         for spec in specs:
-            done.append(spec.id)
+            decoded.append(spec.id)
             record = mocks.record(spec, provenance=provenance_of(spec))
             store.write(record, results)
             yield record
@@ -266,6 +269,6 @@ def test_a_class_redefined_in_a_notebook_is_trained_again(tmp_path, monkeypatch,
 
     run(cell)
     run(cell)
-    assert len(done) == 1, "the same cell run again"
+    assert len(decoded) == 1, "the same cell run again"
     run(cell.replace("= 2", "= 3"))
-    assert len(done) == 2 and done[0] == done[1]
+    assert len(decoded) == 2 and decoded[0] == decoded[1]

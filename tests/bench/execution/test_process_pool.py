@@ -47,18 +47,20 @@ def begun(folder: Path) -> set[int]:
     return {int(path.name) for path in folder.iterdir() if path.name.isdecimal()}
 
 
-def seeds(done: list[schema.Record]) -> set[int]:
-    return {record.spec.seed for record in done}
+def seeds(records: list[schema.Record]) -> set[int]:
+    return {record.spec.seed for record in records}
 
 
 def test_two_at_a_time_in_two_processes_that_share_the_threads(runs, tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
-    done = list(runs(pooled.met, 4))
-    assert seeds(done[:2]) == {0, 1} and seeds(done[2:]) == {2, 3}, "never more than two, in the order of the plan"
-    assert len({record.environment.device for record in done}) == 2
-    assert str(os.getpid()) not in {record.environment.device for record in done}
-    assert {record.environment.threads for record in done} == {3}
-    assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in done}
+    records = list(runs(pooled.met, 4))
+    assert seeds(records[:2]) == {0, 1} and seeds(records[2:]) == {2, 3}, (
+        "never more than two, in the order of the plan"
+    )
+    assert len({record.environment.device for record in records}) == 2
+    assert str(os.getpid()) not in {record.environment.device for record in records}
+    assert {record.environment.threads for record in records} == {3}
+    assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in records}
     err = capfd.readouterr().err
     assert sorted(err.splitlines()) == [f"warned by {seed}" for seed in range(4)]
 
@@ -70,9 +72,9 @@ def test_a_worker_tells_as_much_as_its_parent(runs, capfd, monkeypatch):
 
 
 def test_missing_data_ends_all_but_what_is_under_way(runs, tmp_path):
-    done = []
+    records = []
     with pytest.raises(DataError, match=r"^x/y.wav of sample y is missing$"):
-        done += runs(pooled.data_missing, 4)
+        records += runs(pooled.data_missing, 4)
     assert seeds(store.read_all(tmp_path / "out")) == {1}
     assert begun(tmp_path) == {0, 1}
 
@@ -91,14 +93,14 @@ def limited(mock_suite, tmp_path, monkeypatch):
 
 
 def test_a_run_over_its_time_has_failed_and_the_others_go_on(limited):
-    done = limited(pooled.linger, time_limit=1.0)
-    assert done[0].status == "ok" and done[1].status == "failed"
-    assert re.fullmatch(r"took \d+ s, over its limit of 1 s", done[1].reason)
+    records = limited(pooled.linger, time_limit=1.0)
+    assert records[0].status == "ok" and records[1].status == "failed"
+    assert re.fullmatch(r"took \d+ s, over its limit of 1 s", records[1].reason)
 
 
 def test_a_run_over_its_memory_has_failed(limited):
-    done = limited(pooled.hoard, memory_limit=600_000_000)
-    assert done[0].status == "ok" and "over its limit of 0.60 GB" in done[1].reason
+    records = limited(pooled.hoard, memory_limit=600_000_000)
+    assert records[0].status == "ok" and "over its limit of 0.60 GB" in records[1].reason
 
 
 def test_every_mistake_of_a_usage_error_comes_back(runs):
@@ -108,15 +110,15 @@ def test_every_mistake_of_a_usage_error_comes_back(runs):
 
 
 def test_a_run_whose_process_dies_is_recorded_as_failed_and_the_others_go_on(runs, tmp_path, capfd):
-    done = {record.spec.seed: record for record in runs(pooled.killed, 5)}
-    assert [done[seed].status for seed in range(5)] == ["failed", "ok", "failed", "ok", "ok"]
-    assert done[0].reason == (
+    records = {record.spec.seed: record for record in runs(pooled.killed, 5)}
+    assert [records[seed].status for seed in range(5)] == ["failed", "ok", "failed", "ok", "ok"]
+    assert records[0].reason == (
         "out of memory, as it seems: its worker process ended by signal 9, Killed; fewer --jobs need less, and "
         "a smaller --set train.micro_batch=N or train.gradient_checkpointing=true needs less"
     )
-    assert "ended with exit code 1" in done[2].reason
+    assert "ended with exit code 1" in records[2].reason
     assert "ZeroDivisionError: a mistake in the code" in capfd.readouterr().err
-    assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in done.values()}
+    assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in records.values()}
 
 
 def test_no_process_is_left_where_the_records_are_no_longer_asked_for(runs):
@@ -141,10 +143,10 @@ def command(mock_suite, tmp_path):
     """Starts `bench run --jobs 2` with made-up runs in a process of its own, as from a terminal of its own."""
 
     def start(seeds: str) -> subprocess.Popen[str]:
-        what = ["run", "--methods", "lora", "--tasks", "ave", "--seeds", seeds, "--suite", str(mock_suite)]
+        arguments = ["run", "--methods", "lora", "--tasks", "ave", "--seeds", seeds, "--suite", str(mock_suite)]
         where = ["--results", str(tmp_path / "out"), "--data-root", str(tmp_path), "--jobs", "2"]
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        return subprocess.Popen([sys.executable, pooled.__file__, *what, *where], **piped)
+        return subprocess.Popen([sys.executable, pooled.__file__, *arguments, *where], **piped)
 
     return start
 
@@ -193,15 +195,16 @@ def test_threads_are_shared_out(monkeypatch, jobs, all_threads, each):
 
 
 def test_data_is_generated_once_a_task_by_the_parent(monkeypatch, tmp_path):
-    made = []
+    requests = []
     monkeypatch.setattr(
-        "bench.data.release.build.ensure", lambda root, *what, progress: made.append((root, *what)) or (root, None)
+        "bench.data.release.build.ensure",
+        lambda root, *arguments, progress: requests.append((root, *arguments)) or (root, None),
     )
     plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"]))
     process_pool.make_data(plan, RunOptions(tmp_path))
-    assert made == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]
+    assert requests == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]
 
-    def full(root, *what, progress):
+    def full(root, *arguments, progress):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("bench.data.release.build.ensure", full)
@@ -216,28 +219,28 @@ def test_real_runs_score_the_same(options, tmp_path):
     torch.set_num_threads(1)
     try:
         alone = {spec.id: execute(spec, options) for spec in plan}
-        done = list(sweep(plan, tmp_path, replace(options, results=tmp_path), LocalExecutor(2)))
+        records = list(sweep(plan, tmp_path, replace(options, results=tmp_path), LocalExecutor(2)))
     finally:
         torch.set_num_threads(threads)
-    assert len(done) == 2
-    for record in done:
+    assert len(records) == 2
+    for record in records:
         assert record.status == "ok", record.traceback
         assert record.environment == replace(alone[record.id].environment, jobs=2) and record.environment.threads == 1
-        found, expected = asdict(record), asdict(alone[record.id])
+        fields, expected = asdict(record), asdict(alone[record.id])
         for part in ("spec", "scores", "parameters", "data"):
-            assert found[part] == alike(expected[part])
+            assert fields[part] == alike(expected[part])
     assert {path.stem for path in (tmp_path / "predictions").iterdir()} == {
         path.stem for path in (tmp_path / "records").glob("*.json")
     }
 
 
 def test_the_api_takes_jobs(mock_suite, tmp_path, monkeypatch):
-    asked = {"suite": mock_suite, "results": tmp_path / "out", "data_root": tmp_path}
+    request = {"suite": mock_suite, "results": tmp_path / "out", "data_root": tmp_path}
     monkeypatch.setattr(process_pool, "execute_run", pooled.noted)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
-    done = bench.run("lora", "ave", seeds=[1, 0], jobs=2, **asked)
-    assert [record.spec.seed for record in done] == [1, 0]
+    records = bench.run("lora", "ave", seeds=[1, 0], jobs=2, **request)
+    assert [record.spec.seed for record in records] == [1, 0]
     with pytest.raises(UsageError, match="whole number from 1 to 1024, not 0"):
-        bench.run("lora", "ave", jobs=0, **asked)
+        bench.run("lora", "ave", jobs=0, **request)
     with pytest.raises(UsageError, match="do not know the class Own"):
-        bench.run(["lora", type("Own", (bench.Method,), {})], "ave", jobs=2, **asked)
+        bench.run(["lora", type("Own", (bench.Method,), {})], "ave", jobs=2, **request)

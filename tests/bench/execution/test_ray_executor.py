@@ -72,19 +72,19 @@ def left(folder: Path) -> set[int]:
 def test_a_run_that_raises_is_a_failed_record_and_the_others_go_on(runs, tmp_path):
     (tmp_path / "raises").mkdir()
     (tmp_path / "raises" / "3").write_text("")
-    done = {record.spec.seed: record for record in runs(on_ray.slept, 2 * NODES)}
-    assert {seed for seed, record in done.items() if record.status == "failed"} == {3}
-    assert done[3].reason == "ZeroDivisionError: a mistake in the code"
-    assert "on_ray.py" in done[3].traceback
-    assert {record.environment.jobs for record in done.values() if record.environment} == {1}
-    assert {record.environment.threads for record in done.values() if record.environment} == {1}
+    records = {record.spec.seed: record for record in runs(on_ray.slept, 2 * NODES)}
+    assert {seed for seed, record in records.items() if record.status == "failed"} == {3}
+    assert records[3].reason == "ZeroDivisionError: a mistake in the code"
+    assert "on_ray.py" in records[3].traceback
+    assert {record.environment.jobs for record in records.values() if record.environment} == {1}
+    assert {record.environment.threads for record in records.values() if record.environment} == {1}
 
 
 def test_a_run_whose_process_dies_is_a_failed_record_too(runs, monkeypatch):
     monkeypatch.setattr(ray_executor, "_RETRIES", 0)
-    done = {record.spec.seed: record for record in runs(on_ray.killed, 3)}
-    assert [done[seed].status for seed in range(3)] == ["failed", "ok", "ok"]
-    assert done[0].reason.startswith("its worker on the Ray cluster was lost")
+    records = {record.spec.seed: record for record in runs(on_ray.killed, 3)}
+    assert [records[seed].status for seed in range(3)] == ["failed", "ok", "ok"]
+    assert records[0].reason.startswith("its worker on the Ray cluster was lost")
 
 
 def test_a_usage_error_ends_the_sweep_with_all_its_mistakes(runs, tmp_path):
@@ -131,9 +131,9 @@ def test_at_a_signal_the_runs_under_way_are_failed_records_as_without_ray(runs, 
     finally:
         asking.join(1.0)
         signal.signal(signal.SIGUSR1, before)
-    found = {record.spec.seed: record for record in store.read_all(tmp_path / "out")}
-    assert found.keys() == left(tmp_path / "begun"), "those that waited for a place have no record"
-    assert {(record.status, record.reason) for record in found.values()} == {("failed", "stopped by signal 10")}
+    records = {record.spec.seed: record for record in store.read_all(tmp_path / "out")}
+    assert records.keys() == left(tmp_path / "begun"), "those that waited for a place have no record"
+    assert {(record.status, record.reason) for record in records.values()} == {("failed", "stopped by signal 10")}
     assert not list((tmp_path / "out").glob("claims/*.json"))
 
 
@@ -141,13 +141,13 @@ def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monke
     def most_at_a_time(each, count):
         options = RunOptions(tmp_path / f"{count}")
         options.data_root.mkdir()
-        done = list(runs(on_ray.slept, count, options=options, cluster=each))
-        written = {what: (options.data_root / what).iterdir() for what in ("begun", "ended")}
+        records = list(runs(on_ray.slept, count, options=options, cluster=each))
+        written = {event: (options.data_root / event).iterdir() for event in ("begun", "ended")}
         changes = [
-            (file.stat().st_mtime_ns, +1 if what == "begun" else -1) for what in written for file in written[what]
+            (file.stat().st_mtime_ns, +1 if event == "begun" else -1) for event in written for file in written[event]
         ]
         at_once = itertools.accumulate(change for _, change in sorted(changes))
-        return max(at_once), {record.environment.device for record in done}
+        return max(at_once), {record.environment.device for record in records}
 
     every_node = ray_executor.places
     here = __import__("ray").get_runtime_context().get_node_id()
@@ -162,16 +162,16 @@ def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monke
 
 def test_64_runs_and_a_node_killed_half_way(runs, nodes, tmp_path):
     local, added = nodes
-    done = []
+    records = []
     for record in runs(on_ray.dozed, 64):
-        done.append(record)
-        if len(done) == 32:
+        records.append(record)
+        if len(records) == 32:
             local.remove_node(added.pop(), allow_graceful=False)
-    assert {record.spec.seed for record in done} == set(range(64)) and len(done) == 64
-    assert {record.status for record in done} == {"ok"}
-    kept = [path.name for path in (tmp_path / "out" / "records").iterdir()]
-    assert len(kept) == 64 and all(name.endswith(".json") for name in kept), "nothing partial, none twice"
-    assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in done}
+    assert {record.spec.seed for record in records} == set(range(64)) and len(records) == 64
+    assert {record.status for record in records} == {"ok"}
+    names = [path.name for path in (tmp_path / "out" / "records").iterdir()]
+    assert len(names) == 64 and all(name.endswith(".json") for name in names), "nothing partial, none twice"
+    assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in records}
     ended = [path.name.partition("-")[0] for path in (tmp_path / "ended").iterdir()]
     assert len(ended) <= 64 + 1, "none that was not lost was done again"
-    assert len({record.environment.device for record in done[40:]}) == NODES - 1
+    assert len({record.environment.device for record in records[40:]}) == NODES - 1

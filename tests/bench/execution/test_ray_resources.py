@@ -23,7 +23,7 @@ CPUS, GPUS = node(CPU=8.0, memory=32e9), node(CPU=16.0, GPU=4.0, memory=64e9)
 
 
 @pytest.mark.parametrize(
-    ("nodes", "device", "asked", "need", "places"),
+    ("nodes", "device", "cluster", "need", "places"),
     [
         ([CPUS], "auto", Cluster(), {"CPU": 1}, [8]),
         ([CPUS, GPUS], "auto", Cluster(), {"CPU": 1, "GPU": 1}, [0, 4]),
@@ -34,10 +34,10 @@ CPUS, GPUS = node(CPU=8.0, memory=32e9), node(CPU=16.0, GPU=4.0, memory=64e9)
         ([GPUS], "auto", Cluster(gpus=0, memory=int(10e9)), {"CPU": 1, "memory": 10e9}, [6]),
     ],
 )
-def test_what_a_run_takes_and_how_many_a_node_has_places_for(nodes, device, asked, need, places):
-    found = ray_resources.resources_of(asked, RunOptions(device=device), [], nodes)
-    assert found == need
-    assert [ray_resources.places(each, found) for each in nodes] == places
+def test_what_a_run_takes_and_how_many_a_node_has_places_for(nodes, device, cluster, need, places):
+    resources = ray_resources.resources_of(cluster, RunOptions(device=device), [], nodes)
+    assert resources == need
+    assert [ray_resources.places(each, resources) for each in nodes] == places
 
 
 def test_memory_is_the_limit_or_else_what_was_profiled(mock_suite, tmp_path, monkeypatch):
@@ -72,7 +72,7 @@ def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("--address local --cpus-per-run 2", "--address, --cpus-per-run: only with --executor ray"),
         ("--executor ray --jobs 2", "--jobs: only with --executor local"),
@@ -82,9 +82,11 @@ def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypat
         ("--executor ray", 'Ray is not installed: pip install "ray[client]'),
     ],
 )
-def test_mistakes_in_a_command_are_told_before_anything_runs(options, told, mock_suite, tmp_path, monkeypatch, capsys):
+def test_mistakes_in_a_command_are_told_before_anything_runs(
+    options, message, mock_suite, tmp_path, monkeypatch, capsys
+):
     monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)
-    what = [
+    arguments = [
         "run",
         "--methods",
         "lora",
@@ -95,8 +97,8 @@ def test_mistakes_in_a_command_are_told_before_anything_runs(options, told, mock
         "--results",
         str(tmp_path / "out"),
     ]
-    assert cli.main([*what, *options.split()]) == 2
-    assert told in capsys.readouterr().err
+    assert cli.main([*arguments, *options.split()]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -108,13 +110,13 @@ def test_profiled_memory_is_that_of_the_largest_run_on_a_cpu(mock_suite, tmp_pat
 
     lora, cola = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [3]))
     other = make_plan(RunRequest(str(mock_suite), ["lora"], ["avs"]))[0]
-    found = [
+    measurements = [
         measured(lora, "cpu", 10),
         measured(cola, "cpu", 30),
         measured(lora, "H100", 99),
         measured(other, "cpu", 99),
     ]
-    monkeypatch.setattr("bench.profiling.record.read_all", lambda results: found)
+    monkeypatch.setattr("bench.profiling.record.read_all", lambda results: measurements)
     assert lora.recipe["batch_size"] == 8
     bytes_of_process = int(ray_resources._PROCESS_MEMORY)
     assert ray_resources.profiled_memory([replace(lora, seed=7)], tmp_path) == bytes_of_process + 100 + 10 * 8 // 2

@@ -141,12 +141,12 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
 
 
 def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, monkeypatch):
-    kept = execute(spec("avs", "lora"), options)
+    record = execute(spec("avs", "lora"), options)
     splits._cache.clear()
     monkeypatch.setattr(splits, "prepare", lambda *_: None)
     decoded = execute(spec("avs", "lora"), options)
     splits._cache.clear()
-    assert asdict(decoded.scores) == alike(kept.scores)
+    assert asdict(decoded.scores) == alike(record.scores)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")

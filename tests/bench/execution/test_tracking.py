@@ -1,4 +1,4 @@
-"""What trackers are told of runs: TensorBoard for real, others by made-up ones."""
+"""What runs send to trackers: TensorBoard for real, the others by made-up ones."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from bench.execution.single_run import execute
 from bench.records import schema
 
 
-class Told:
+class Recorder:
     """A tracker that notes what it is told, and fails where a test says so."""
 
-    def __init__(self, project: str, /, **how: object) -> None:
-        self.project, self.how = project, how
+    def __init__(self, project: str, /, **options: object) -> None:
+        self.project, self.options = project, options
         self.noted: list[tuple[str, object]] = []
-        made.append(self)
+        created.append(self)
 
     def start(self) -> None:
         self._note("start", None)
@@ -40,25 +40,25 @@ class Told:
 
     fails: ClassVar[set[str]] = set()
 
-    def _note(self, what: str, of: object) -> None:
-        if what in self.fails:
-            raise ConnectionError(f"no {what}")
-        self.noted.append((what, of))
+    def _note(self, event: str, of: object) -> None:
+        if event in self.fails:
+            raise ConnectionError(f"no {event}")
+        self.noted.append((event, of))
 
 
-made: list[Told] = []
+created: list[Recorder] = []
 
 
 @pytest.fixture
-def told(monkeypatch):
-    """The trackers that runs made, in place of those of Weights & Biases, MLflow and Trackio."""
-    made.clear()
+def trackers(monkeypatch):
+    """The trackers that runs created, in place of those of Weights & Biases, MLflow and Trackio."""
+    created.clear()
     for name in ("wandb", "mlflow", "trackio"):
-        monkeypatch.setitem(of_accelerate.LOGGER_TYPE_TO_CLASS, name, Told)
+        monkeypatch.setitem(of_accelerate.LOGGER_TYPE_TO_CLASS, name, Recorder)
     for variable in ("WANDB_MODE", "MLFLOW_TRACKING_URI", "TRACKIO_DIR"):
         monkeypatch.setenv(variable, "")  # so that it is taken back afterwards
         monkeypatch.delenv(variable)
-    return made
+    return created
 
 
 @pytest.fixture(scope="module")
@@ -74,16 +74,16 @@ def epoch(number: int) -> schema.Epoch:
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
-def test_each_is_told_of_the_run_its_epochs_and_its_end(name, told, spec, tmp_path):
+def test_each_is_told_of_the_run_its_epochs_and_its_end(name, trackers, spec, tmp_path):
     run = tracking.Tracking([name], spec, tmp_path)
-    assert not told, "nothing begins before the first epoch"
+    assert not trackers, "nothing begins before the first epoch"
     run.epoch(epoch(1), RATES)
     run.epoch(epoch(2), RATES)
     run.end(schema.Scores("accuracy", [epoch(1), epoch(2)], 2, {"accuracy": 41.5}, 3, {}))
-    (tracker,) = told
+    (tracker,) = trackers
     assert tracker.project == "crossmodal-bench"
-    assert schema.stem(spec) in (tracker.how.get("name"), tracker.how.get("run_name"))
-    assert [what for what, _ in tracker.noted] == ["start", "configuration", "log", "log", "log", "finish"]
+    assert schema.stem(spec) in (tracker.options.get("name"), tracker.options.get("run_name"))
+    assert [event for event, _ in tracker.noted] == ["start", "configuration", "log", "log", "log", "finish"]
     configuration = tracker.noted[1][1]
     assert configuration["method"] == "lora" and configuration["recipe.epochs"] == "2"
     step, values = tracker.noted[3][1]
@@ -94,8 +94,8 @@ def test_each_is_told_of_the_run_its_epochs_and_its_end(name, told, spec, tmp_pa
 
 
 @pytest.mark.parametrize("fails", ["start", "configuration", "log", "finish"])
-def test_one_that_fails_is_warned_of_once_and_the_others_go_on(fails, told, spec, tmp_path, monkeypatch, caplog):
-    class Bad(Told):
+def test_one_that_fails_is_warned_of_once_and_the_others_go_on(fails, trackers, spec, tmp_path, monkeypatch, caplog):
+    class Bad(Recorder):
         fails: ClassVar[set[str]] = set()
 
     Bad.fails = {fails}
@@ -105,10 +105,10 @@ def test_one_that_fails_is_warned_of_once_and_the_others_go_on(fails, told, spec
     run.epoch(epoch(2), RATES)
     run.end(None)
     assert caplog.text.count(f"ave lora seed 0: no longer logged to wandb: ConnectionError: no {fails}") == 1
-    assert [what for what, _ in told[1].noted] == ["start", "configuration", "log", "log", "finish"]
+    assert [event for event, _ in trackers[1].noted] == ["start", "configuration", "log", "log", "finish"]
 
 
-def test_nothing_leaves_the_machine_unless_the_environment_says_so(told, spec, tmp_path, monkeypatch):
+def test_nothing_leaves_the_machine_unless_the_environment_says_so(trackers, spec, tmp_path, monkeypatch):
     import os
 
     monkeypatch.setenv("TRACKIO_DIR", "/elsewhere")
@@ -118,11 +118,11 @@ def test_nothing_leaves_the_machine_unless_the_environment_says_so(told, spec, t
     assert os.environ["TRACKIO_DIR"] == "/elsewhere"
 
 
-def test_nothing_is_told_without_a_results_folder_or_by_other_processes(told, spec, tmp_path, monkeypatch):
+def test_nothing_is_told_without_a_results_folder_or_by_other_processes(trackers, spec, tmp_path, monkeypatch):
     tracking.Tracking(["wandb"], spec, None).epoch(epoch(1), RATES)
     monkeypatch.setenv("RANK", "1")
     tracking.Tracking(["wandb"], spec, tmp_path).epoch(epoch(1), RATES)
-    assert not told
+    assert not trackers
 
 
 def test_tensorboard_has_a_real_runs_curve_and_its_record_is_the_same(options, spec, tmp_path):
@@ -136,11 +136,11 @@ def test_tensorboard_has_a_real_runs_curve_and_its_record_is_the_same(options, s
     events = EventAccumulator(str(tmp_path / "tracking" / "tensorboard" / record.stem))
     events.Reload()
     curve = record.scores.validation
-    seen = {tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    assert seen["train/loss"] == [(each.step, pytest.approx(each.train_loss)) for each in curve]
-    assert seen["val/accuracy"] == [(each.step, pytest.approx(each.scores["accuracy"])) for each in curve]
-    assert seen["test/accuracy"] == [(curve[-1].step, pytest.approx(record.scores.test["accuracy"]))]
-    assert all(math.isfinite(value) for _, value in seen["learning_rate/adapter"]) and len(curve) == 2
+    scalars = {tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert scalars["train/loss"] == [(each.step, pytest.approx(each.train_loss)) for each in curve]
+    assert scalars["val/accuracy"] == [(each.step, pytest.approx(each.scores["accuracy"])) for each in curve]
+    assert scalars["test/accuracy"] == [(curve[-1].step, pytest.approx(record.scores.test["accuracy"]))]
+    assert all(math.isfinite(value) for _, value in scalars["learning_rate/adapter"]) and len(curve) == 2
 
 
 def test_what_is_unknown_or_missing_is_told_at_once(monkeypatch, mock_suite, tmp_path, capsys):
@@ -151,7 +151,7 @@ def test_what_is_unknown_or_missing_is_told_at_once(monkeypatch, mock_suite, tmp
     unknown, missing = caught.value.problems
     assert unknown == "--track aim: expected one or several of tensorboard, wandb, mlflow, trackio"
     assert missing == "--track mlflow: it is not installed: pip install mlflow"
-    what = [
+    arguments = [
         "run",
         "--methods",
         "lora",
@@ -162,6 +162,6 @@ def test_what_is_unknown_or_missing_is_told_at_once(monkeypatch, mock_suite, tmp
         "--results",
         str(tmp_path / "out"),
     ]
-    assert cli.main([*what, "--track", "wandb,mlflow"]) == 2
+    assert cli.main([*arguments, "--track", "wandb,mlflow"]) == 2
     assert missing in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

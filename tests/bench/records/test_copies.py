@@ -48,15 +48,15 @@ def test_equal_copies_are_one_record(folder, plan, name, caplog):
     before = boards(store.read_all(folder), folder)
     for spec in plan:
         beside(path_of(folder, spec), name)
-    found = store.read_all(folder)
-    assert sorted(record.id for record in found) == sorted(spec.id for spec in plan)
-    assert boards(found, folder) == before
-    assert not any(record.file.earlier or record.file.unequal for record in found) and not caplog.messages
+    counted = store.read_all(folder)
+    assert sorted(record.id for record in counted) == sorted(spec.id for spec in plan)
+    assert boards(counted, folder) == before
+    assert not any(record.file.earlier or record.file.unequal for record in counted) and not caplog.messages
 
 
 def test_numbers_that_are_none_are_equal_in_copies(tmp_path, plan, caplog):
-    made = mocks.record(plan[0])
-    path = store.write(replace(made, throughput=replace(made.throughput, train=float("nan"))), tmp_path)
+    template = mocks.record(plan[0])
+    path = store.write(replace(template, throughput=replace(template.throughput, train=float("nan"))), tmp_path)
     beside(path, " (1)")
     assert len(store.read_all(tmp_path)) == 1 and not caplog.messages
 
@@ -67,9 +67,9 @@ def test_of_unequal_records_the_one_under_the_runs_name_counts_and_both_are_name
     copy = beside(path, "-LAPTOP")
     other = folder / "other"
     copy.write_bytes(store.write(mocks.record(plan[0], 99.0, finished=later), other).read_bytes())
-    (found,) = (record for record in store.read_all(folder) if record.id == plan[0].id)
-    assert found.scores.test["accuracy"] == 70
-    assert found.file.unequal == (copy.stem,) and not found.file.earlier
+    (counted,) = (record for record in store.read_all(folder) if record.id == plan[0].id)
+    assert counted.scores.test["accuracy"] == 70
+    assert counted.file.unequal == (copy.stem,) and not counted.file.earlier
     (message,) = caplog.messages
     assert path.name in message and copy.name in message
 
@@ -79,9 +79,9 @@ def test_without_a_file_of_the_runs_name_the_one_that_ended_last_counts(tmp_path
     for score, (name, end) in enumerate(ends.items()):
         path = store.write(mocks.record(plan[0], score, finished=end), tmp_path)
         path.rename(path.with_name(f"{name}.json"))
-    (found,) = store.read_all(tmp_path)
-    assert (found.finished, found.file.stem) == ("2026-01-03", "a")
-    assert sorted(found.file.unequal) == ["b", "c"]
+    (record,) = store.read_all(tmp_path)
+    assert (record.finished, record.file.stem) == ("2026-01-03", "a")
+    assert sorted(record.file.unequal) == ["b", "c"]
 
 
 def provenance(method="1", task="2", encoder="3", version="1.0"):
@@ -110,17 +110,17 @@ def test_earlier_records_of_other_code_encoders_or_data_are_no_seeds(tmp_path, p
     earlier = store.write(then, tmp_path)
     earlier = earlier.rename(earlier.with_name(f"{earlier.stem}-OLD.json"))
     store.write(now, tmp_path)
-    (found,) = store.read_all(tmp_path)
-    assert found.scores.test["accuracy"] == 80
-    assert found.file.earlier == ((earlier.stem,) if otherwise else ())
-    assert bool(found.file.unequal) is bool(caplog.messages) is not otherwise
+    (record,) = store.read_all(tmp_path)
+    assert record.scores.test["accuracy"] == 80
+    assert record.file.earlier == ((earlier.stem,) if otherwise else ())
+    assert bool(record.file.unequal) is bool(caplog.messages) is not otherwise
 
 
 def test_a_run_that_failed_when_it_was_done_again_counts_as_failed_and_needs_no_warning(tmp_path, plan, caplog):
     store.write(mocks.record(plan[0], 70.0), tmp_path)
     store.write(mocks.failed(plan[0]), tmp_path)
-    (found,) = store.read_all(tmp_path)
-    assert found.status == "failed" and len(found.file.earlier) == 1 and not found.file.unequal
+    (record,) = store.read_all(tmp_path)
+    assert record.status == "failed" and len(record.file.earlier) == 1 and not record.file.unequal
     assert not caplog.messages
 
 

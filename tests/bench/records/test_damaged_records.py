@@ -216,17 +216,17 @@ COMMANDS = [["status"], ["leaderboard"], ["export", "--format", "csv"], ["power"
 @pytest.mark.parametrize("kind", ["a file", "a link to itself", "a link to nothing", "records that are a file"])
 def test_a_folder_that_is_none_is_a_wrong_command(tmp_path, command, kind, capsys):
     """`status` said that a file holds no records, and the others proposed to make some there."""
-    results = told = tmp_path / "results"
+    results = reported = tmp_path / "results"
     if kind == "a file":
         results.touch()
     elif kind == "records that are a file":
         results.mkdir()
-        told = results / store.FOLDER
-        told.touch()
+        reported = results / store.FOLDER
+        reported.touch()
     else:
         results.symlink_to(results if kind == "a link to itself" else tmp_path / "nothing")
     assert cli.main([*command, "--results", str(results)]) == 2
-    assert capsys.readouterr().err == f"bench: {told} is not a folder: choose a results folder with --results\n"
+    assert capsys.readouterr().err == f"bench: {reported} is not a folder: choose a results folder with --results\n"
 
 
 def test_a_name_of_two_lines_is_told_in_one(good, tmp_path, caplog, capsys):

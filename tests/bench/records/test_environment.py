@@ -16,8 +16,10 @@ def checkout(tmp_path, monkeypatch):
 
     def git(*command):
         identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        done = subprocess.run(["git", *identity, *command], cwd=tmp_path, check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        completed = subprocess.run(
+            ["git", *identity, *command], cwd=tmp_path, check=True, capture_output=True, text=True
+        )
+        return completed.stdout.strip()
 
     git("init")
     return git

@@ -172,7 +172,7 @@ def test_whatever_a_class_of_a_notebook_uses_counts(old, new):
 def test_a_class_of_a_script_is_the_same_in_every_process():
     here = str(Path(__file__).parent)
     code = f"import sys; sys.path.insert(0, {here!r}); import test_provenance as t; print(t._using())"
-    found = {
+    checksums = {
         subprocess.run(
             [sys.executable, "-c", code],
             capture_output=True,
@@ -182,7 +182,7 @@ def test_a_class_of_a_script_is_the_same_in_every_process():
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(found) == 1, "sets have no order"
+    assert len(checksums) == 1, "sets have no order"
 
 
 def test_code_of_this_package_is_compared_without_its_version():
@@ -197,8 +197,8 @@ def test_code_of_this_package_is_compared_without_its_version():
     assert provenance.differences(dataclasses.replace(today, method=changed), today) == ["the code of its method"]
     other = dataclasses.replace(cola, distribution="bench-bitfit", version="1.0")
     newer = dataclasses.replace(other, version="1.1")
-    told = provenance.differences(dataclasses.replace(today, task=other), dataclasses.replace(today, task=newer))
-    assert told == ["the code of its task"], "another distribution's version counts"
+    changes = provenance.differences(dataclasses.replace(today, task=other), dataclasses.replace(today, task=newer))
+    assert changes == ["the code of its task"], "another distribution's version counts"
     assert provenance.differences(None, today) == [], "older records do not say"
 
 

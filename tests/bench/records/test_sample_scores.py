@@ -11,9 +11,9 @@ def test_what_is_kept_is_read_by_metric(tmp_path):
     scores = {split: {"miou": np.arange(n) / 7, "precision@0.5": np.zeros(n)} for split, n in (("a/b", 3), ("test", 2))}
     path = sample_scores.save(scores, tmp_path, "ave-lora-s0-id")
     assert path == tmp_path / "records" / "ave-lora-s0-id.npz"
-    found, groups = sample_scores.load(tmp_path, "ave-lora-s0-id", "miou")
-    assert found.dtype == np.float32
-    assert found == pytest.approx(np.array([0, 1, 2, 0, 1]) / 7)
+    loaded, groups = sample_scores.load(tmp_path, "ave-lora-s0-id", "miou")
+    assert loaded.dtype == np.float32
+    assert loaded == pytest.approx(np.array([0, 1, 2, 0, 1]) / 7)
     assert groups.tolist() == [0, 1, 2, 3, 4]
 
 

@@ -113,9 +113,9 @@ def test_a_setting_that_a_plan_takes_is_read_back(tmp_path_factory, name, value)
 
 
 def test_what_is_measured_beyond_all_limits_does_not_lose_the_record(tmp_path):
-    made = mocks.record(SPEC, traceback="x" * 200_000 + "end", throughput=schema.Throughput(1e300, -1e300))
-    scores = dataclasses.replace(made.scores, test={"accuracy": 1e7, "f1": 250.0}, floors={"constant": 1e200})
-    read = store.read(store.write(dataclasses.replace(made, scores=scores), tmp_path))
+    record = mocks.record(SPEC, traceback="x" * 200_000 + "end", throughput=schema.Throughput(1e300, -1e300))
+    scores = dataclasses.replace(record.scores, test={"accuracy": 1e7, "f1": 250.0}, floors={"constant": 1e200})
+    read = store.read(store.write(dataclasses.replace(record, scores=scores), tmp_path))
     assert math.isnan(read.throughput.train) and math.isnan(read.throughput.score)
     assert math.isnan(read.scores.floors["constant"]) and read.scores.test["f1"] == 250
     assert read.outcome == "failed" and read.traceback.endswith("xend")
@@ -225,7 +225,7 @@ def test_no_folder_holds_no_records(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda content: content.update(schema=3), "schema is 3, and this version of bench reads up to 2"),
         (lambda content: content.pop("schema"), "schema is None"),
@@ -239,7 +239,7 @@ def test_no_folder_holds_no_records(tmp_path):
         (lambda content: content.update(scores=[]), "got `array` - at `$.scores`"),
     ],
 )
-def test_a_broken_file_is_named_with_its_key(tmp_path, change, told):
+def test_a_broken_file_is_named_with_its_key(tmp_path, change, message):
     path = store.write(mocks.record(SPEC), tmp_path)
     content = json.loads(path.read_text())
     change(content)
@@ -247,7 +247,7 @@ def test_a_broken_file_is_named_with_its_key(tmp_path, change, told):
     with pytest.raises(BenchError) as raised:
         store.read(path)
     assert str(path) in str(raised.value)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -79,33 +79,33 @@ def search(tmp_path, runs):
     """Does all trials of a plan, in a folder, and returns the searches."""
 
     def do(plan, trials, folder="tuning", jobs=1, **options):
-        found = searches(plan)
-        list(tune(found, trials, tmp_path / folder, RunOptions(**options), LocalExecutor(jobs)))
-        return found
+        result = searches(plan)
+        list(tune(result, trials, tmp_path / folder, RunOptions(**options), LocalExecutor(jobs)))
+        return result
 
     return do
 
 
-def tried(found):
-    return [search.trials for search in found]
+def trials_of(result):
+    return [search.trials for search in result]
 
 
 def test_every_method_has_as_many_trials_epochs_and_seeds(search, planned, runs):
     plan = planned("lora cola", "ave avs", "0 1", "ave.epochs=2", "avs.epochs=3")
-    found = search(plan, 7)
-    assert [(s.task, s.method) for s in found] == [("ave", "lora"), ("ave", "cola"), ("avs", "lora"), ("avs", "cola")]
-    assert {len(s.trials) for s in found} == {7}
+    result = search(plan, 7)
+    assert [(s.task, s.method) for s in result] == [("ave", "lora"), ("ave", "cola"), ("avs", "lora"), ("avs", "cola")]
+    assert {len(s.trials) for s in result} == {7}
     counts = Counter((spec.task, spec.method, spec.seed, spec.recipe["epochs"]) for spec in runs.done)
     assert counts == {
         (t, m, seed, e): 7 for t, e in (("ave", 2), ("avs", 3)) for m in ("lora", "cola") for seed in (0, 1)
     }
-    assert [trial.number for trial in found[0].trials] == [*range(1, 8)]
+    assert [trial.number for trial in result[0].trials] == [*range(1, 8)]
 
 
 def test_the_first_trial_has_the_suites_values_and_the_next_are_spread_alike(search, planned, runs):
-    found = search(planned(), 5)
+    result = search(planned(), 5)
     assert runs.done[:2] == planned()
-    values = [[trial.values["lr_adapter"] for trial in search.trials] for search in found]
+    values = [[trial.values["lr_adapter"] for trial in search.trials] for search in result]
     assert values[0] == values[1] == [1e-3, 3.16e-4, 3.16e-3, 1.78e-4, 1.78e-3]
 
 
@@ -114,9 +114,9 @@ def test_trials_on_other_samples_are_warned_of_once(search, planned, runs, caplo
     assert not caplog.messages
 
     def trial(spec):
-        made = mocks.trial(spec)
+        record = mocks.trial(spec)
         fewer = spec.method == "cola" and len(runs.done) > 2
-        return replace(made, data=replace(made.data, counts={"train": 89, "test": 10})) if fewer else made
+        return replace(record, data=replace(record.data, counts={"train": 89, "test": 10})) if fewer else record
 
     runs.done.clear()
     runs.trial = trial
@@ -126,33 +126,33 @@ def test_trials_on_other_samples_are_warned_of_once(search, planned, runs, caplo
 
 
 def test_a_trial_scores_the_mean_over_seeds_of_the_best_epoch(search, planned):
-    (found,) = search(planned("lora", "ave", "0 1 2"), 1)
-    assert found.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4) - 1)
-    assert found.trials[0].metric == "accuracy"
+    (result,) = search(planned("lora", "ave", "0 1 2"), 1)
+    assert result.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4) - 1)
+    assert result.trials[0].metric == "accuracy"
 
 
 def test_an_epoch_whose_score_is_no_number_does_not_fail_a_trial(search, planned, runs):
     def first_epoch_without_score(spec):
-        made = mocks.trial(spec)
-        first, *others = made.scores.validation
+        record = mocks.trial(spec)
+        first, *others = record.scores.validation
         first = dataclasses.replace(first, scores={"accuracy": math.nan})
-        return dataclasses.replace(made, scores=dataclasses.replace(made.scores, validation=[first, *others]))
+        return dataclasses.replace(record, scores=dataclasses.replace(record.scores, validation=[first, *others]))
 
     runs.trial = first_epoch_without_score
-    (found,) = search(planned("lora"), 1)
-    assert found.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4))
+    (result,) = search(planned("lora"), 1)
+    assert result.trials[0].score == pytest.approx(70 - 20 * math.log10(1e-3 / 3e-4))
 
 
 def test_tuning_finds_better_than_the_suite_and_never_worse(search, planned, runs):
-    (found,) = search(planned("lora"), 12)
-    assert found.best.score > 69 and found.best.score > found.trials[0].score
-    assert found.best.values["lr_adapter"] == pytest.approx(3e-4, rel=0.2)
-    learned = [trial.score or 0 for trial in found.trials[5:]]
+    (result,) = search(planned("lora"), 12)
+    assert result.best.score > 69 and result.best.score > result.trials[0].score
+    assert result.best.values["lr_adapter"] == pytest.approx(3e-4, rel=0.2)
+    learned = [trial.score or 0 for trial in result.trials[5:]]
     assert max(learned) > 60 and min(d.recipe["lr_adapter"] for d in runs.done) >= 1e-4
     ulps = iter([0.0, 1e-13, 2e-13, 0.0, 1e-13, 3e-13])
     runs.trial = lambda spec: mocks.record(spec, 70.0 + next(ulps))  # all equal, but for rounding
-    (found,) = search(planned("lora"), 6, "equal")
-    assert found.best is found.trials[0]
+    (result,) = search(planned("lora"), 6, "equal")
+    assert result.best is result.trials[0]
 
 
 def test_only_validation_scores_count_and_no_test_split_is_scored(search, planned, runs, tmp_path):
@@ -163,41 +163,41 @@ def test_only_validation_scores_count_and_no_test_split_is_scored(search, planne
 
     def tested(spec):
         """A run that is best on test where it is worst on validation."""
-        made = mocks.trial(spec)
-        return made.scores and replace(
-            made, scores=replace(made.scores, test={"accuracy": -made.scores.validation[1].scores["accuracy"]})
+        record = mocks.trial(spec)
+        return record.scores and replace(
+            record, scores=replace(record.scores, test={"accuracy": -record.scores.validation[1].scores["accuracy"]})
         )
 
-    plain = tried(search(planned("lora"), 4, "plain"))
+    plain = trials_of(search(planned("lora"), 4, "plain"))
     runs.trial = tested
-    assert tried(search(planned("lora"), 4, "tested")) == plain
+    assert trials_of(search(planned("lora"), 4, "tested")) == plain
 
 
 def test_trials_are_in_no_leaderboard(search, planned, tmp_path):
     search(planned(), 3)
-    kept = sorted((tmp_path / "tuning" / "records").glob("*.json"))
-    assert len(kept) == 6
-    assert {store.read(path).scores.validation[1].epoch for path in kept} == {2}
+    paths = sorted((tmp_path / "tuning" / "records").glob("*.json"))
+    assert len(paths) == 6
+    assert {store.read(path).scores.validation[1].epoch for path in paths} == {2}
     assert store.read_all(tmp_path / "tuning") == store.read_all(tmp_path) == []
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 7, 20, 27])
 def test_a_search_that_was_killed_goes_on_as_if_it_was_not(search, planned, runs, stop_after):
     plan = planned("lora cola", "ave", "0 1")
-    whole = tried(search(plan, 7, "whole"))
+    whole = trials_of(search(plan, 7, "whole"))
     all_runs, runs.done = runs.done, []
     runs.stop_after = stop_after
     with pytest.raises(KeyboardInterrupt):
         search(plan, 7)
     runs.stop_after = None
-    assert tried(search(plan, 7)) == whole
+    assert trials_of(search(plan, 7)) == whole
     assert runs.done == all_runs, "each run once, in the same order"
-    assert tried(search(plan, 7)) == whole and len(runs.done) == 28, "and nothing is left to do"
+    assert trials_of(search(plan, 7)) == whole and len(runs.done) == 28, "and nothing is left to do"
 
 
 def test_more_trials_go_on_from_fewer(search, planned, runs):
-    few = tried(search(planned(), 6))
-    more = tried(search(planned(), 9))
+    few = trials_of(search(planned(), 6))
+    more = trials_of(search(planned(), 9))
     assert [trials[:6] for trials in more] == few
     assert len(runs.done) == 2 * 9
 
@@ -206,47 +206,47 @@ def test_jobs_do_not_alter_the_results(search, planned, runs, monkeypatch, tmp_p
     monkeypatch.setattr(process_pool, "execute_run", pooled.tried)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     plan = planned("lora cola", "ave", "0 1")
-    alone = tried(search(plan, 2, "alone"))
+    alone = trials_of(search(plan, 2, "alone"))
     runs.done.clear()
-    assert tried(search(plan, 2, "side_by_side", jobs=3)) == alone
+    assert trials_of(search(plan, 2, "side_by_side", jobs=3)) == alone
     assert not runs.done, "they were done in other processes"
     names = [{path.name for path in (tmp_path / folder / "records").iterdir()} for folder in ("alone", "side_by_side")]
     assert names[0] == names[1] and len(names[0]) == 8
 
 
 def test_methods_do_not_alter_one_anothers_trials(search, planned):
-    together = tried(search(planned("lora cola", "ave avs"), 7, "together"))
-    assert [tried(search(planned(m, t), 7, m + t))[0] for t in ("ave", "avs") for m in ("lora", "cola")] == together
+    together = trials_of(search(planned("lora cola", "ave avs"), 7, "together"))
+    assert [trials_of(search(planned(m, t), 7, m + t))[0] for t in ("ave", "avs") for m in ("lora", "cola")] == together
 
 
 def test_a_trial_that_fails_counts_as_one_and_as_the_worst(search, planned):
-    (found,) = search(planned("lora", "ave", "1 0", "train.lr_adapter=3e-3"), 9)
-    rates = [trial.values["lr_adapter"] for trial in found.trials]
-    assert [trial.score is None for trial in found.trials] == [rate > 6e-3 for rate in rates]
-    assert found.failed == sum(rate > 6e-3 for rate in rates) >= 2 and len(found.trials) == 9
-    failed = next(trial for trial in found.trials if trial.score is None)
+    (result,) = search(planned("lora", "ave", "1 0", "train.lr_adapter=3e-3"), 9)
+    rates = [trial.values["lr_adapter"] for trial in result.trials]
+    assert [trial.score is None for trial in result.trials] == [rate > 6e-3 for rate in rates]
+    assert result.failed == sum(rate > 6e-3 for rate in rates) >= 2 and len(result.trials) == 9
+    failed = next(trial for trial in result.trials if trial.score is None)
     assert failed.reason == "seed 1: the loss is not finite at step 3"
-    assert found.best.score is not None
+    assert result.best.score is not None
 
 
 @pytest.mark.parametrize("broken", ["one seed", "not a number", "all"])
 def test_what_is_no_score_fails_its_trial(search, planned, runs, broken):
     def trial(spec):
-        made = mocks.trial(spec)
+        record = mocks.trial(spec)
         if broken == "not a number":
-            curve = [replace(entry, scores={"accuracy": math.nan}) for entry in made.scores.validation]
-            return replace(made, scores=replace(made.scores, validation=curve))
-        return mocks.failed(spec) if broken == "all" or spec.seed == 1 else made
+            curve = [replace(entry, scores={"accuracy": math.nan}) for entry in record.scores.validation]
+            return replace(record, scores=replace(record.scores, validation=curve))
+        return mocks.failed(spec) if broken == "all" or spec.seed == 1 else record
 
     runs.trial = trial
-    (found,) = search(planned("lora", "ave", "0 1"), 2)
-    assert found.best is None and found.failed == 2
-    told = {
+    (result,) = search(planned("lora", "ave", "0 1"), 2)
+    assert result.best is None and result.failed == 2
+    message = {
         "one seed": "seed 1: the loss",
         "all": "seed 0: the loss",
         "not a number": "seed 0: its validation score is",
     }
-    assert found.trials[0].reason.startswith(told[broken])
+    assert result.trials[0].reason.startswith(message[broken])
 
 
 @dataclass
@@ -275,9 +275,9 @@ class Wide(mocks.LoRA):
 
 def test_settings_of_every_kind(search, planned, add, runs):
     add("wide", Wide)
-    (found,) = search(planned("wide"), 25)
-    assert found.trials[0].values == {"r": 16, "mode": "a", "paths": ["x", "y"], "share": 0.5, "lr_head": 2e-3}
-    values = [trial.values for trial in found.trials]
+    (result,) = search(planned("wide"), 25)
+    assert result.trials[0].values == {"r": 16, "mode": "a", "paths": ["x", "y"], "share": 0.5, "lr_head": 2e-3}
+    values = [trial.values for trial in result.trials]
     assert all(isinstance(v["r"], int) and 4 <= v["r"] <= 64 and 0.25 <= v["share"] <= 1 for v in values)
     assert all(2e-4 <= v["lr_head"] <= 2e-2 for v in values)
     assert {v["mode"] for v in values} == {"a", "b", "c"}
@@ -298,8 +298,8 @@ def test_settings_of_every_kind(search, planned, add, runs):
 
 def test_values_that_do_not_go_together_fail_their_trial(search, planned, add, runs):
     add("wide", Wide)
-    (found,) = search(planned("wide"), 25)
-    refused = [trial for trial in found.trials if trial.values["mode"] == "c" and trial.values["r"] > 16]
+    (result,) = search(planned("wide"), 25)
+    refused = [trial for trial in result.trials if trial.values["mode"] == "c" and trial.values["r"] > 16]
     assert refused and {trial.reason for trial in refused} == {"wide: no mode c with such an r"}
     assert len(runs.done) == len({spec.id for spec in runs.done}) <= 25 - len(refused)
 
@@ -310,7 +310,7 @@ class Unset(mocks.CoLA):
 
 
 @pytest.mark.parametrize(
-    ("space", "told"),
+    ("space", "message"),
     [
         ({"r": Choice((4, 0))}, "r must be at least 1, not 0"),
         ({"rr": Range()}, "wrong declares a search of rr, a setting that it does not have: did you mean r?"),
@@ -321,12 +321,12 @@ class Unset(mocks.CoLA):
         ({}, "wrong declares no settings to search"),
     ],
 )
-def test_searches_that_cannot_be_are_told_before_any_run(planned, add, space, told):
+def test_searches_that_cannot_be_are_told_before_any_run(planned, add, space, message):
     add("wrong", type("Wrong", (Unset,), {"search": space, "__module__": __name__}))
     with pytest.raises(UsageError) as raised:
         searches(planned("wrong"))
     (problem,) = raised.value.problems
-    assert problem.startswith("`bench tune` on ave: ") and told in problem
+    assert problem.startswith("`bench tune` on ave: ") and message in problem
 
 
 @pytest.mark.parametrize("factors", [(0, 1), (1, 1), (2, 3), (0.1, 0.5), (-1, 2)])
@@ -356,15 +356,15 @@ def test_numbers_stay_within_their_range(drawn):
     [(1e-4, True), (1.2e-4, True), (1.3e-4, False), (1e-3, False), (7.8e-3, False), (8e-3, True), (1e-2, True)],
 )
 def test_the_edge_of_a_range(planned, value, edge):
-    (found,) = searches(planned("lora"))
-    assert found.dimensions[0].at_edge(value) is edge
-    assert found.dimensions[0].description == "lr_adapter from 0.0001 to 0.01 (log)"
+    (result,) = searches(planned("lora"))
+    assert result.dimensions[0].at_edge(value) is edge
+    assert result.dimensions[0].description == "lr_adapter from 0.0001 to 0.01 (log)"
 
 
 def test_options_have_no_edge(planned, add):
     add("wide", Wide)
-    (found,) = searches(planned("wide"))
-    mode = next(dimension for dimension in found.dimensions if dimension.name == "mode")
+    (result,) = searches(planned("wide"))
+    mode = next(dimension for dimension in result.dimensions if dimension.name == "mode")
     assert not mode.at_edge("a") and mode.description == "mode of a, b, c"
 
 
