@@ -1,6 +1,4 @@
-"""`bench data describe|verify|prepare`: where to get an official release, whether a copy is complete, and decoding it
-ahead of the first run.
-"""
+"""`bench data describe|verify|prepare`: show where to get official releases, verify one, or prepare one."""
 
 from __future__ import annotations
 

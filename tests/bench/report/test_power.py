@@ -47,7 +47,7 @@ def test_the_command_prints_them(measured, tmp_path, capsys):
 def test_one_seed_has_no_variance(measured, tmp_path, capsys):
     store.write(measured[0], tmp_path)
     assert main(["power", "--results", str(tmp_path)]) == 1
-    assert "it takes two seeds or more of lora and another method" in capsys.readouterr().err
+    assert "it takes at least two seeds of lora and another method" in capsys.readouterr().err
 
 
 def test_wrong_numbers_are_all_told(tmp_path, capsys):
