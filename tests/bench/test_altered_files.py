@@ -54,7 +54,7 @@ def altered(spec: Spec, changes: dict) -> Record:
 
 
 @pytest.mark.parametrize(("changes", "explanation"), WRONG)
-def test_a_record_with_other_keys_is_told_by_those_who_run_it_again(spec, tmp_path, capsys, changes, explanation):
+def test_a_record_with_altered_keys_is_reported_when_its_model_is_rebuilt(spec, tmp_path, capsys, changes, explanation):
     record = altered(spec, changes)
     with pytest.raises(BenchError, match=f"a.json: the record was altered.*{explanation}"):
         specification(record, "a.json")
@@ -68,12 +68,12 @@ def test_a_record_with_other_keys_is_told_by_those_who_run_it_again(spec, tmp_pa
     assert f"{record.stem}.json" in message or "there is none" in message
 
 
-def test_an_unrecordification_stays_what_it_is(spec):
+def test_an_unaltered_specification_is_accepted(spec):
     assert specification(altered(spec, {}), "a.json") == spec
 
 
 @pytest.mark.parametrize("content", [b"", b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe{", b"null", b'{"schema": 1}'])
-def test_what_is_no_record_and_no_baseline_is_told(tmp_path, content):
+def test_files_that_are_not_records_or_baselines_are_reported(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     for read in (store.read, baseline.read):
         with pytest.raises(BenchError, match=r"a\.json"):
@@ -93,7 +93,7 @@ def test_records_that_reports_cannot_use_are_left_out(spec, tmp_path, caplog):
     assert "spec.recipe.lr_adapter is missing" in caplog.text
 
 
-def test_numbers_that_cannot_have_been_measured_are_told(tmp_path, caplog):
+def test_numbers_that_cannot_have_been_measured_are_reported(tmp_path, caplog):
     document = json.loads((RECORDS / "ave-cola-s0-503f0d467b6d.json").read_bytes())
     document["scores"]["test"]["f1"] = 1e308
     (tmp_path / "records").mkdir()
@@ -110,7 +110,7 @@ def test_numbers_that_cannot_have_been_measured_are_told(tmp_path, caplog):
             baseline.read(tmp_path / "b.json")
 
 
-def test_a_suite_that_goes_too_deep_or_is_huge_is_told(tmp_path):
+def test_a_suite_that_goes_too_deep_or_is_huge_is_reported(tmp_path):
     path = tmp_path / "a.toml"
     for text, message in (("a = " + "[" * 5000, "too deep"), ("#" * 2**21, "2,097,152 bytes, more than the 262,144")):
         path.write_text(text)
@@ -118,7 +118,7 @@ def test_a_suite_that_goes_too_deep_or_is_huge_is_told(tmp_path):
             load_suite(str(path))
 
 
-def test_a_number_too_large_for_a_float_is_told(tmp_path):
+def test_a_number_too_large_for_a_float_is_reported(tmp_path):
     document = tomlkit.parse((WEIGHTS.parent / "suites/mini.toml").read_text())
     document["train"]["lr_head"] = 10**400
     (tmp_path / "a.toml").write_text(tomlkit.dumps(document))
@@ -127,7 +127,7 @@ def test_a_number_too_large_for_a_float_is_told(tmp_path):
     assert len(str(caught.value)) < 500
 
 
-def test_messages_hold_nothing_that_a_terminal_obeys():
+def test_messages_contain_no_terminal_control_characters():
     assert str(DataError("a\x1b[2J\ud800é\nb\0")) == "a\\x1b[2J\\ud800é\nb\\x00"
     assert UsageError(["a\rb"]).problems == ["a\\rb"] and escape.terminal("plain") == "plain"
 
@@ -144,7 +144,7 @@ def test_messages_hold_nothing_that_a_terminal_obeys():
         ),
     ],
 )
-def test_other_arrays_than_scores_are_told(tmp_path, arrays, message):
+def test_other_arrays_than_scores_are_reported(tmp_path, arrays, message):
     (tmp_path / "records").mkdir()
     np.savez(tmp_path / "records/a.npz", **arrays)
     with pytest.raises(BenchError, match=rf"per-sample scores from .*a\.npz: .*{message}.*--rerun"):
@@ -160,7 +160,7 @@ def test_an_archive_that_unpacks_to_a_thousand_times_its_size_is_not_unpacked(tm
         sample_scores.load(tmp_path, "a", "accuracy")
 
 
-def test_an_array_that_says_it_is_huge_is_told(tmp_path):
+def test_an_array_that_claims_to_be_huge_is_reported(tmp_path):
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (10**15,)})
     (tmp_path / "records").mkdir()
@@ -174,7 +174,7 @@ def test_an_array_that_says_it_is_huge_is_told(tmp_path):
     "arrays",
     [{"index": np.array([0.0, np.nan])}, {"index": np.arange(9), "output": np.ones(3)}, {"output": np.ones(3)}],
 )
-def test_predictions_that_are_none_are_told(spec, tmp_path, arrays):
+def test_invalid_predictions_are_reported(spec, tmp_path, arrays):
     path = tmp_path / "predictions" / f"{schema.stem(spec)}.safetensors"
     path.parent.mkdir()
     save_file(arrays, path)
@@ -222,7 +222,7 @@ def renamed_array(folder, name):
         lambda folder: (folder / "manifest.json").write_text("3"),
     ],
 )
-def test_decoded_samples_that_are_broken_are_decoded_anew(tmp_path, caplog, harm):
+def test_decoded_samples_that_are_broken_are_decoded_again(tmp_path, caplog, harm):
     def prepare():
         return decoded_cache.prepare(Numbers(), range(3), ("task",), tmp_path, lambda batches: batches)
 
@@ -237,7 +237,7 @@ def test_decoded_samples_that_are_broken_are_decoded_anew(tmp_path, caplog, harm
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"benchmark": 3}', "[" * 100_000])
-def test_a_broken_manifest_of_generated_data_is_told(tmp_path, content):
+def test_a_broken_manifest_of_generated_data_is_reported(tmp_path, content):
     path = tmp_path / "manifest.json"
     path.write_text(content)
     with pytest.raises(DataError, match=r"manifest\.json: cannot be read: .* generated again"):
@@ -248,7 +248,7 @@ def test_a_broken_manifest_of_generated_data_is_told(tmp_path, content):
 
 
 @pytest.mark.parametrize("model", ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "\ud800"])
-def test_models_that_cannot_be_are_told(model):
+def test_impossible_models_are_reported(model):
     with pytest.raises(UsageError, match=r"encoder"):
         find_encoder(model)
 
@@ -257,7 +257,7 @@ def test_models_that_cannot_be_are_told(model):
 @pytest.mark.parametrize(
     "content", ["", "[]", "null", '{"a":' * 100_000, '{"model_type": []}', '{"size": "x"}', "\x00"]
 )
-def test_an_encoder_with_a_broken_configuration_is_told(tmp_path, file, content):
+def test_an_encoder_with_a_broken_configuration_is_reported(tmp_path, file, content):
     for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / file).write_text(content)
@@ -266,7 +266,7 @@ def test_an_encoder_with_a_broken_configuration_is_told(tmp_path, file, content)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 8 + b"{}", b"\x02" + bytes(7) + b"[]", b"\x00" * 100])
-def test_an_encoder_with_broken_weights_is_told(tmp_path, content):
+def test_an_encoder_with_broken_weights_is_reported(tmp_path, content):
     for path in (WEIGHTS / "vision-v2").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.safetensors").write_bytes(content)

@@ -119,7 +119,7 @@ def test_none_and_the_empty_tuple_are_settings_too(run):
     assert record.spec.settings["targets"] == []
 
 
-def test_all_mistakes_are_told_at_once(run, run_labels, tmp_path):
+def test_all_mistakes_are_reported_together(run, run_labels, tmp_path):
     wrong = {"cola.rr": 8, "cola.summary": "max", "cola.r": None, "epochs": 2}
     with pytest.raises(UsageError) as error:
         run(["loraa", "cola"], ["ave", "avss"], seeds=[-1], settings=wrong)

@@ -83,7 +83,7 @@ def test_a_full_disk_leaves_nothing(tmp_path, form):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_whoever_may_not_write_any_more_leaves_nothing(tmp_path, form):
+def test_a_guard_that_refuses_leaves_nothing(tmp_path, form):
     @contextmanager
     def lost():
         raise RuntimeError("the claim is lost")

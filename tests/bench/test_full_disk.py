@@ -120,8 +120,8 @@ def test_what_a_run_saves_besides_its_record_fails_by_itself(options, tmp_path, 
     (spec,) = make_plan(RunRequest("mini", ["head"], ["ave"], [0], ["ave.epochs=1", *mocks.EACH_ONCE]))
     places = {
         "set_aside": (store, "set_aside"),
-        "samples": (sample_scores, "keep"),
-        "predictions": (predictions, "keep"),
+        "samples": (sample_scores, "save"),
+        "predictions": (predictions, "save"),
         "adapter": (save_load, "save"),
     }
 

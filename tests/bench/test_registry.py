@@ -47,7 +47,7 @@ def test_summary_does_not_import_the_module(tmp_path, monkeypatch):
     assert registry.summary("methods", "heavy") == "Heavy things."
 
 
-def test_two_plugins_with_one_name_are_told_apart(monkeypatch):
+def test_two_plugins_with_one_name_are_distinguished(monkeypatch):
     entries = [EntryPoint("lora", value, "bench.methods") for value in ("one:LoRA", "two:LoRA")]
     monkeypatch.setattr("bench.registry.entry_points", lambda group: entries)
     with pytest.raises(BenchError, match="two methods are named lora: one:LoRA and two:LoRA"):

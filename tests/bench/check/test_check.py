@@ -136,7 +136,7 @@ def _of_methods(methods):
     )
 
 
-def test_what_must_be_equal_is_told_by_its_key(make_baseline):
+def test_an_inequality_is_reported_by_its_key(make_baseline):
     base = make_baseline([[70.0, 71.0]])
     own = base.tasks["ave"].methods["lora"]
     recipe = {**own.spec["recipe"], "epochs": 9}
@@ -151,7 +151,7 @@ def test_what_must_be_equal_is_told_by_its_key(make_baseline):
     }
 
 
-def test_one_large_peak_among_several_is_chance_and_few_are_not_compared(make_baseline):
+def test_a_single_outlier_among_peaks_is_ignored_and_few_are_not_compared(make_baseline):
     base = _of_costs(1.0)
     for peaks, failed in (
         ([10**9, 10**9, 9 * 10**9], []),
@@ -173,7 +173,7 @@ def test_one_large_peak_among_several_is_chance_and_few_are_not_compared(make_ba
         ({"environment": replace(mocks.ENVIRONMENT, device="a GPU")}, {"peaks", "time", "bytes"}),
     ],
 )
-def test_what_another_environment_alters_is_not_compared(make_baseline, change, skipped):
+def test_values_that_depend_on_the_environment_are_not_compared(make_baseline, change, skipped):
     base, fresh = make_baseline([[70.0, 71.0]]), make_baseline([[70.0]], cost=Cost(9, 9, 9, 9_000_000), **change)
     assert incomparable(base, fresh).keys() == set(skipped)
     kinds = {row.kind for row in compare(base, fresh, incomparable(base, fresh))}
@@ -208,7 +208,7 @@ def test_a_baseline_of_schema_1_stays_readable(make_baseline, tmp_path):
         ),
     ],
 )
-def test_a_broken_baseline_is_told_with_its_file_and_key(make_baseline, tmp_path, change, message):
+def test_a_broken_baseline_is_reported_with_its_file_and_key(make_baseline, tmp_path, change, message):
     path = tmp_path / "baseline.json"
     baselines.write(make_baseline([[70.0, 71.0]]), path)
     content = json.loads(path.read_text())
@@ -219,7 +219,7 @@ def test_a_broken_baseline_is_told_with_its_file_and_key(make_baseline, tmp_path
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "\x00"])
-def test_a_file_that_is_no_baseline_is_told(tmp_path, text):
+def test_a_file_that_is_no_baseline_is_reported(tmp_path, text):
     (tmp_path / "b.json").write_text(text)
     with pytest.raises(baselines.BenchError, match=r"b\.json is not a readable baseline"):
         baselines.read(tmp_path / "b.json")
@@ -245,13 +245,13 @@ def _scores(**changes):
         (_scores(test={"accuracy": math.nan}), "run"),
     ],
 )
-def test_what_every_record_must_hold(mock_suite, change, quantity):
+def test_the_integrity_of_a_record(mock_suite, change, quantity):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
     assert failures(check_records([record(spec)])) == []
     assert failures(check_records([change(record(spec))])) == [("lora", f"seed 3: {quantity}")]
 
 
-def test_a_metric_that_is_no_number_is_equal_to_itself_and_picks_no_epoch(mock_suite):
+def test_a_nan_metric_equals_itself_and_is_not_the_best(mock_suite):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [3]))
     template = record(spec)
     (first,) = template.scores.validation
@@ -271,7 +271,7 @@ def test_splits_of_unlike_sizes_may_have_equal_scores(mock_suite):
     assert failures(check_records([unlike])) == []
 
 
-def test_tables_tell_what_failed_and_escape_what_is_no_markdown():
+def test_tables_show_failures_and_escape_markdown():
     rows = [
         Row("exact", "ave", "<script>", "parameters: no_gradient", "0", "64", "+64", "none", math.inf),
         Row("scores", "ave", "lora", "test accuracy", "70", "71", "+1", "±5", 0.2),
@@ -325,7 +325,7 @@ def test_a_check_passes_and_fails_with_the_scores(bench_check, tmp_path, capsys)
     assert report.startswith("### ❌ bench check\n") and "| ave    | cola     | test accuracy" in report
 
 
-def test_runs_are_done_again_unless_they_are_to_be_resumed(bench_check):
+def test_runs_are_repeated_unless_resumed(bench_check):
     bench_check("--update", "--seeds", "0,1,2,3")
     bench_check.state.done.clear()
     bench_check("--update", "--seeds", "0,1,2,3,4", "--resume")
@@ -359,7 +359,7 @@ def test_a_method_is_compared_without_lora(bench_check):
     assert bench_check(methods="cola") == 0
 
 
-def test_what_the_baseline_does_not_hold_is_told(bench_check, capsys):
+def test_requests_outside_the_baseline_are_reported(bench_check, capsys):
     assert bench_check("--baseline", "none.json") == 2
     assert "the baseline none.json does not exist: `bench check --update` writes one" in capsys.readouterr().err
     assert bench_check() == 2

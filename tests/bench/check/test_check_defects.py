@@ -52,7 +52,7 @@ def failures(rows):
 
 
 @pytest.mark.parametrize("name", sorted(OF_METHOD))
-def test_a_defect_of_a_method_is_found(clean, options, readers, name):
+def test_a_defect_of_a_method_is_detected(clean, options, readers, name):
     defect = DEFECTS[name]
     baseline = clean(defect.method)
     assert failures(compare(baseline, baseline, [])) == set()
@@ -62,7 +62,7 @@ def test_a_defect_of_a_method_is_found(clean, options, readers, name):
 
 
 @pytest.mark.parametrize("name", sorted(OF_READER))
-def test_a_defect_of_a_reader_is_found(clean, options, readers, name):
+def test_a_defect_of_a_reader_is_detected(clean, options, readers, name):
     """Also where the samples that are trained on were prepared before it came in, and told as well."""
     (spec,) = make_plan(RunRequest("check", ["lora"], ["ave"]))
     with DEFECTS[name].plant():
@@ -75,7 +75,7 @@ def test_a_defect_of_a_reader_is_found(clean, options, readers, name):
 
 
 @pytest.mark.parametrize("name", ["none", *sorted(OF_HARNESS)])
-def test_a_defect_of_the_harness_falls_into_the_trap(options, name):
+def test_the_sanity_run_detects_a_defect_of_the_harness(options, name):
     (spec,) = make_plan(RunRequest("check", ["lora"], ["avs"]))
     with DEFECTS[name].plant() if name in DEFECTS else nullcontext():
         failed_rows = failures(check_records([sanity_run(spec, options)]))

@@ -67,7 +67,7 @@ def test_the_comment_is_the_report_of_the_check(workflow):
     assert set(bodies) == {str(posted)}
 
 
-def test_the_table_is_kept_and_posted_where_the_check_fails(workflow):
+def test_the_table_is_uploaded_and_posted_if_the_check_fails(workflow):
     names = [step.get("name") for step in steps(workflow, "check")]
     after = steps(workflow, "check")[names.index("Check") + 1 :]
     assert after and all(step["if"] == "always()" for step in after)
@@ -76,7 +76,7 @@ def test_the_table_is_kept_and_posted_where_the_check_fails(workflow):
     assert workflow["jobs"]["comment"]["if"].startswith("always()")
 
 
-def test_what_runs_the_code_of_a_pull_request_may_write_nothing(workflow):
+def test_jobs_that_run_a_pull_requests_code_have_no_write_permission(workflow):
     triggers = workflow[True]  # YAML 1.1 reads `on` so
     assert "pull_request" in triggers and "pull_request_target" not in triggers
     assert workflow["permissions"] == {"contents": "read"}

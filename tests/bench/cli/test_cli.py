@@ -80,7 +80,7 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
         (["list", "methods", "more"], "unknown option more"),
     ],
 )
-def test_wrong_words_propose_the_nearest(capsys, argv, message):
+def test_unknown_names_propose_the_nearest(capsys, argv, message):
     assert cli.main(argv) == 2
     assert message in capsys.readouterr().err
 

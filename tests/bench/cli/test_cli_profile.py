@@ -22,7 +22,7 @@ def profiled(tmp_path_factory):
     return results
 
 
-def test_a_record_a_method_and_a_page_and_no_score(profiled):
+def test_each_method_has_a_record_without_a_score(profiled):
     records = {record.spec.method: record for record in efficiency.read_all(profiled)}
     assert records.keys() == {"cola", "lora", "head"}
     assert store.read_all(profiled) == []
@@ -45,7 +45,7 @@ def test_the_parameters_are_those_of_a_run(profiled):
     assert (records["lora"].adapter, records["lora"].head, records["lora"].total) == (36_864, 62_928, 581_904)
 
 
-def test_a_leaderboard_sees_none_of_it(profiled, capsys):
+def test_the_leaderboard_ignores_efficiency_records(profiled, capsys):
     assert cli.main(["leaderboard", "--results", str(profiled)]) == 1
     assert "there are no records" in capsys.readouterr().err
 
@@ -61,7 +61,7 @@ def test_a_method_that_cannot_be_measured_leaves_the_others(tmp_path, capsys, mo
     assert record.spec.method == record.against.method == "full"
 
 
-def test_the_largest_batch_is_told_in_a_line_each(tmp_path, capsys):
+def test_the_largest_batch_is_reported_in_a_line_each(tmp_path, capsys):
     arguments = ["--suite", "mini", "--methods", "lora,head", "--tasks", "avs", "--device", "cpu", "--suggest-batch"]
     assert cli.main(["profile", *arguments, "--results", str(tmp_path / "none")]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -79,7 +79,7 @@ def run(*arguments, **environment):
     return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, env=env)
 
 
-def test_wrong_names_end_it_with_the_nearest_ones(tmp_path):
+def test_unknown_names_propose_the_nearest(tmp_path):
     completed = run("profile", "--suite", "ful", "--methods", "lroa", "--tasks", "avee", "--set", "train.batch=3")
     assert completed.returncode == 2
     for message in ("did you mean full", "did you mean lora", "did you mean ave", "batch_size"):

@@ -71,7 +71,7 @@ def test_a_command_leaves_records_a_leaderboard_and_a_table(bench_run, runs, tmp
     assert f"records: {out_folder / 'records'}\nleaderboard: {files}\n" in out
 
 
-def test_generated_data_is_told_in_one_line(bench_run, capsys):
+def test_generated_data_is_reported_in_one_line(bench_run, capsys):
     bench_run()
     assert (
         "The data of suite mock is generated, not the benchmarks' own; "
@@ -89,7 +89,7 @@ def test_finished_runs_are_skipped_without_anything_heavy(bench_run, runs, capsy
     assert "avs     cola" in capsys.readouterr().out
 
 
-def test_rerun_does_them_again(bench_run, runs):
+def test_rerun_repeats_them(bench_run, runs):
     bench_run(tasks="ave")
     bench_run("--rerun", tasks="ave")
     assert runs.done == ["ave lora seed 0", "ave cola seed 0"] * 2
@@ -111,7 +111,7 @@ def test_options_reach_the_run(bench_run, runs, tmp_path):
     assert runs.options.claimed_by not in (None, claimed_by), "each command's claims are its own"
 
 
-def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, tmp_path):
+def test_missing_adapters_are_saved_by_a_later_run(bench_run, runs, tmp_path):
     request = {"methods": "lora", "tasks": "ave"}
     assert bench_run(**request) == 0
     assert bench_run("--save-adapters", **request) == 1, "made-up runs save none"
@@ -125,7 +125,7 @@ def test_adapters_that_are_not_there_are_made_later_and_missed(bench_run, runs, 
     assert runs.done == ["ave lora seed 0"] * 3
 
 
-def test_what_a_budget_came_to_is_told(bench_run, runs, capsys, monkeypatch):
+def test_the_fit_of_a_budget_is_shown(bench_run, runs, capsys, monkeypatch):
     def plan_within(request):
         return make_plan(request), [
             BudgetFit("ave", "lora", 1000, 1024, {"r": 12, "alpha": 6.0}),
@@ -175,7 +175,7 @@ def test_an_interruption_of_the_first_run(bench_run, runs, tmp_path, capsys):
     assert not (tmp_path / "out" / "leaderboard.md").exists()
 
 
-def test_an_interrupted_rerun_says_what_becomes_of_the_other_runs(bench_run, runs, capsys):
+def test_an_interrupted_rerun_explains_what_happens_to_the_other_runs(bench_run, runs, capsys):
     bench_run(tasks="ave")
     runs.raises["ave cola seed 0"] = KeyboardInterrupt()
     capsys.readouterr()
@@ -187,7 +187,7 @@ def test_an_interrupted_rerun_says_what_becomes_of_the_other_runs(bench_run, run
 
 
 @pytest.mark.parametrize("again", [(), ("--rerun",)])
-def test_runs_that_a_signal_ends_go_on_with_retry_failed(bench_run, runs, capsys, again):
+def test_runs_ended_by_a_signal_continue_with_retry_failed(bench_run, runs, capsys, again):
     runs.raises["ave lora seed 0"] = Terminated("signal 15, Terminated")
     assert bench_run(*again, tasks="ave", methods="lora") == 1
     same = "the same command with --retry-failed" + (" instead of --rerun" if again else "")
@@ -198,7 +198,7 @@ def test_runs_that_a_signal_ends_go_on_with_retry_failed(bench_run, runs, capsys
     assert bench_run("--retry-failed", tasks="ave", methods="lora") == 0
 
 
-def test_runs_that_failed_by_themselves_are_not_what_an_interruption_goes_on_with(bench_run, runs, capsys):
+def test_an_interruption_proposes_retry_failed_only_for_stopped_runs(bench_run, runs, capsys):
     runs.raises["ave cola seed 0"] = KeyboardInterrupt()
     assert bench_run("--set", "ave.clip=99", tasks="ave") == 1
     assert capsys.readouterr().err.endswith("stopped: 0 of 2 runs finished; the same command continues\n")
@@ -224,7 +224,7 @@ def test_a_record_that_cannot_be_written_is_printed(bench_run, runs, capsys, mon
     assert "the record of ave lora seed 0, printed above, cannot be written: no space left on device" in err
 
 
-def test_a_results_folder_that_cannot_be_written_is_told_before_any_run(bench_run, runs, tmp_path, capsys):
+def test_a_results_folder_that_cannot_be_written_is_reported_before_any_run(bench_run, runs, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     assert bench_run() == 1
     assert runs.done == []
@@ -246,7 +246,7 @@ def test_quiet_shows_the_table_only(bench_run, capsys):
     assert capsys.readouterr().out.lstrip().startswith("suite mock")
 
 
-def test_all_mistakes_are_told_at_once(bench_run, runs, capsys):
+def test_all_mistakes_are_reported_together(bench_run, runs, capsys):
     assert bench_run("--set", "cola.rr=8", "--seeds", "one", methods="loraa,cola", tasks="ave") == 2
     err = capsys.readouterr().err
     assert err.startswith("bench: 3 mistakes:\n  unknown method loraa: did you mean lora?")
@@ -254,7 +254,7 @@ def test_all_mistakes_are_told_at_once(bench_run, runs, capsys):
     assert runs.done == []
 
 
-def test_nothing_asked_for(runs, mock_suite, capsys):
+def test_a_command_without_methods_or_tasks(runs, mock_suite, capsys):
     assert cli.main(["run", "--suite", str(mock_suite)]) == 2
     err = capsys.readouterr().err
     assert "no methods given: choose from cola, gone, lora" in err
@@ -267,7 +267,7 @@ def test_official_data_needs_its_folder(bench_run, runs, capsys, root):
     assert "data.source=official needs --data-root" in capsys.readouterr().err
 
 
-def test_jobs_leave_the_same_as_one_after_another(bench_run, runs, tmp_path, capsys, monkeypatch):
+def test_parallel_jobs_write_the_same_records(bench_run, runs, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(process_pool, "execute_run", pooled.noted)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     request = {"methods": "lora,cola", "tasks": "ave"}
@@ -283,7 +283,7 @@ def test_jobs_leave_the_same_as_one_after_another(bench_run, runs, tmp_path, cap
     assert runs.done == ["ave lora seed 0", "ave cola seed 0"]
 
 
-def test_jobs_that_fail_end_as_without(bench_run, tmp_path, capsys, monkeypatch):
+def test_failed_parallel_jobs_end_like_sequential_ones(bench_run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(process_pool, "execute_run", pooled.killed)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     more = ["--jobs", "2", "--seeds", "0,1", "--data-root", str(tmp_path)]

@@ -21,7 +21,7 @@ def rows(capsys):
     return [line.split() for line in lines if line.startswith("ave")], [line for line in lines if "in progress" in line]
 
 
-def test_what_is_done_failed_left_and_under_way(plan, mock_suite, tmp_path, capsys):
+def test_finished_failed_and_running_runs_are_counted(plan, mock_suite, tmp_path, capsys):
     for spec in plan[:2]:
         store.write(mocks.record(spec), tmp_path)
     store.write(mocks.failed(plan[2]), tmp_path)

@@ -39,7 +39,7 @@ def bench_tune(mock_suite, runs, tmp_path):
     return run
 
 
-def test_a_command_tells_its_trials_and_writes_the_best(bench_tune, tmp_path, capsys):
+def test_trials_are_shown_and_the_best_is_written(bench_tune, tmp_path, capsys):
     assert bench_tune("--seeds", "1,0", "--epochs", "2") == 0
     out, err = capsys.readouterr()
     file = tmp_path / "out" / "tuned.toml"
@@ -77,7 +77,7 @@ settings, for bench run --settings: {file}
     assert not (tmp_path / "out" / "leaderboard.md").exists() and not (tmp_path / "out" / "records").exists()
 
 
-def test_what_it_wrote_is_what_bench_run_takes(bench_tune, mock_suite, runs, tmp_path, capsys):
+def test_bench_run_accepts_the_written_settings(bench_tune, mock_suite, runs, tmp_path, capsys):
     bench_tune()
     best = {spec.id for spec in runs.done if spec.recipe["lr_adapter"] == 3.16e-4}
     runs.done.clear()
@@ -94,7 +94,7 @@ def test_quiet_keeps_the_table(bench_tune, capsys):
     assert "[1/6]" not in out and "lr_adapter=0.000316" in out
 
 
-def test_failed_trials_are_told_and_counted(bench_tune, tmp_path, capsys):
+def test_failed_trials_are_reported_and_counted(bench_tune, tmp_path, capsys):
     assert bench_tune("--set", "train.lr_adapter=3e-3", methods="lora") == 0
     out, err = capsys.readouterr()
     assert "[3/3] ave lora lr_adapter=0.00949 failed: seed 0: the loss is not finite at step 3\n" in out
@@ -103,7 +103,7 @@ def test_failed_trials_are_told_and_counted(bench_tune, tmp_path, capsys):
     assert "; 1 of 3 trials failed\n" in (tmp_path / "out" / "tuned.toml").read_text()
 
 
-def test_where_all_trials_fail_nothing_is_written_for_it(bench_tune, runs, tmp_path, capsys):
+def test_nothing_is_written_for_a_method_whose_trials_all_failed(bench_tune, runs, tmp_path, capsys):
     runs.trial = lambda spec: mocks.failed(spec) if spec.method == "cola" else mocks.trial(spec)
     assert bench_tune() == 1
     err = capsys.readouterr().err
@@ -128,7 +128,7 @@ def test_the_suites_values_may_be_the_best(bench_tune, tmp_path):
     assert "validation accuracy 70.00, with the suite's own values\nlr_adapter = 0.0003\n" in text
 
 
-def test_more_tasks_go_into_the_same_file_and_other_tunings_do_not(bench_tune, runs, tmp_path, capsys):
+def test_more_tasks_are_added_to_the_file_but_other_tunings_are_not(bench_tune, runs, tmp_path, capsys):
     file = tmp_path / "out" / "tuned.toml"
     bench_tune()
     bench_tune(tasks="avs", methods="lora")
@@ -153,7 +153,7 @@ def test_methods_are_tuned_at_the_size_of_a_budget(runs, tmp_path, capsys):
     assert 'is from another search (budget "cola", now "none")' in capsys.readouterr().err
 
 
-def test_interrupted_it_goes_on(bench_tune, runs, tmp_path, capsys):
+def test_an_interrupted_search_continues(bench_tune, runs, tmp_path, capsys):
     runs.stop_after = 3
     assert bench_tune() == 1
     out, err = capsys.readouterr()
@@ -164,7 +164,7 @@ def test_interrupted_it_goes_on(bench_tune, runs, tmp_path, capsys):
     assert len(runs.done) == 6 and capsys.readouterr().out.startswith(out)
 
 
-def test_missing_data_ends_it(bench_tune, runs, capsys):
+def test_missing_data_ends_the_command(bench_tune, runs, capsys):
     def trial(spec):
         raise DataError("x/y.wav is missing")
 

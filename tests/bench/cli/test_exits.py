@@ -49,7 +49,7 @@ def seeds(tmp_path: Path) -> set[int]:
 
 @pytest.mark.parametrize("jobs", ["1", "2"])
 @pytest.mark.parametrize("also", [None, subprocess.STDOUT])
-def test_the_runs_go_on_where_nobody_reads(command, tmp_path, jobs, also):
+def test_runs_continue_if_the_output_is_closed(command, tmp_path, jobs, also):
     """As with `| head -3`, and with `2>&1 | head -3`."""
     with started([*command, "--jobs", jobs], stderr=also) as process:
         for _ in range(3):
@@ -67,7 +67,7 @@ def in_shell(command: list[str], redirected: str, **environment: str) -> subproc
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no file like a full disk")
-def test_a_full_disk_under_the_output_costs_the_output_only(command, tmp_path):
+def test_output_to_a_full_disk_does_not_stop_the_runs(command, tmp_path):
     completed = in_shell(command, "> /dev/full")
     assert completed.returncode == 1
     assert completed.stderr.splitlines()[-1] == "bench: standard output cannot be written: No space left on device"
@@ -77,7 +77,7 @@ def test_a_full_disk_under_the_output_costs_the_output_only(command, tmp_path):
 
 
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
-def test_closed_streams_are_no_files_to_write_records_into(command, tmp_path, closed):
+def test_records_are_not_written_to_closed_standard_streams(command, tmp_path, closed):
     completed = in_shell([*command, "--jobs", "2"], closed)
     assert completed.returncode == 0 and "Traceback" not in completed.stderr
     assert seeds(tmp_path) == set(SEEDS)
@@ -85,7 +85,7 @@ def test_closed_streams_are_no_files_to_write_records_into(command, tmp_path, cl
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
-def test_what_an_encoding_lacks_is_replaced(command, tmp_path, encoding):
+def test_characters_outside_the_encoding_are_replaced(command, tmp_path, encoding):
     folder = os.fsdecode(b"r\xe9sultats \xc3\xa9 \xe2\x89\x88")
     where = [str(tmp_path / folder) if word == str(tmp_path / "out") else word for word in command]
     completed = subprocess.run(
@@ -151,7 +151,7 @@ def test_a_second_signal_after_a_while_ends_a_command_at_once(command, tmp_path)
     assert process.returncode == 1 and err == "bench: stopped at once\n"
 
 
-def test_what_is_ignored_from_the_start_stays_ignored(command, tmp_path):
+def test_ignored_signals_stay_ignored(command, tmp_path):
     """As below `nohup`."""
     with started(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *command]) as process:
         wait_for((tmp_path / "1").exists)
@@ -161,7 +161,7 @@ def test_what_is_ignored_from_the_start_stays_ignored(command, tmp_path):
 
 
 @pytest.mark.parametrize("words", [["list", "methods"], ["leaderboard"], ["status"], ["data", "describe", "ave"]])
-def test_commands_that_only_print_end_quietly_where_nobody_reads(command, tmp_path, words):
+def test_printing_commands_end_quietly_if_the_output_is_closed(command, tmp_path, words):
     folder = [] if words[0] in ("list", "data") else ["--results", str(tmp_path)]
     with started([sys.executable, "-m", "bench", *words, *folder]) as process:
         process.stdout.close()

@@ -43,7 +43,7 @@ WHOLE = (LONG, LONGER, "0", "-1", "1.5", "nan")
     ],
     ids=lambda words: words if len(words) < 60 else f"{words[:50]}... ({len(words)})",
 )
-def test_a_number_of_no_use_is_refused_in_a_line(mock_suite, tmp_path, capsys, monkeypatch, words):
+def test_useless_numbers_are_refused_in_one_line(mock_suite, tmp_path, capsys, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     argv = words.split()
     if argv[0] in ("run", "tune"):

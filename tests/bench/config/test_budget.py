@@ -71,7 +71,7 @@ def test_the_name_of_a_method_is_no_size():
         ("peft:vara", "did you mean vera"),
     ],
 )
-def test_nonsense_is_told(text, message):
+def test_invalid_budgets_are_reported(text, message):
     with pytest.raises(UsageError) as raised:
         plan_within(RunRequest("mini", ["lora"], ["ave"], budget=text))
     (problem,) = raised.value.problems
@@ -79,7 +79,7 @@ def test_nonsense_is_told(text, message):
 
 
 @pytest.mark.parametrize("budget", ["0", "0%", "head"])
-def test_a_budget_of_nothing_is_told(budget):
+def test_a_budget_of_nothing_is_reported(budget):
     with pytest.raises(UsageError, match=f"--budget {budget}: on ave that is 0 trainable parameters"):
         within(budget, ["lora"])
 
@@ -119,7 +119,7 @@ def test_loras_rank_at_the_papers_cola_on_two_vit_b(tmp_path):
     assert budget_fit.deviation == pytest.approx(0.005, abs=1e-4)
 
 
-def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised():
+def test_all_methods_fit_the_size_of_cola_on_the_embedded_encoders():
     fitted = within("cola", ["lora", "dora", "adalora", "cola-dora", "cola"])
     plain = {spec.method: spec.settings for spec in make_plan(RunRequest("mini", list(fitted), ["ave"]))}
     assert fitted["cola"][0].settings == plain["cola"]
@@ -139,14 +139,14 @@ def test_all_come_near_cola_on_the_embedded_encoders_and_have_what_was_promised(
     assert fitted["lora"][0].settings["r"] > plain["lora"]["r"]
 
 
-def test_the_reduction_fills_up_what_the_rank_is_too_coarse_for():
+def test_the_reduction_makes_up_for_the_coarse_rank():
     budget_fit = within("16000", ["cola+head"])["cola+head"][1]
     assert abs(budget_fit.deviation) <= TOLERANCE
     assert set(budget_fit.chosen) == {"inter_r", "reduction"}
 
 
 @pytest.mark.parametrize(("hidden", "expected"), [(3, 5), ({"vision": 2, "audio": 6}, {"vision": 5, "audio": 15})])
-def test_the_hidden_width_fills_up_in_place_of_the_reduction(hidden, expected):
+def test_the_hidden_width_makes_up_in_place_of_the_reduction(hidden, expected):
     """By stream it keeps its proportions; a budget leaves the one of --set alone."""
 
     def count(values):
@@ -177,7 +177,7 @@ def test_the_method_that_the_others_are_measured_by_may_be_given_a_size():
     assert fitted["lora"][0].settings["r"] in (5, 6, 7)
 
 
-def test_all_methods_that_cannot_come_near_are_told_at_once():
+def test_all_methods_that_cannot_come_near_are_reported_together():
     with pytest.raises(UsageError) as raised:
         within("27k", ["full", "head", "peft:loha", "lora"])
     full, head, loha = raised.value.problems
@@ -187,7 +187,7 @@ def test_all_methods_that_cannot_come_near_are_told_at_once():
     assert loha == f"peft:loha {far} the closest is 18,432 with r=1, alpha=1"
 
 
-def test_a_method_that_cannot_be_attached_is_told():
+def test_a_method_that_cannot_be_attached_is_reported():
     with pytest.raises(UsageError, match=r"^sized cannot be attached to the streams of ave with these settings"):
         fit(SIZED, 1000, lambda values: None)
 

@@ -90,11 +90,11 @@ def test_the_nearest_base_with_a_name_counts():
     assert planned(Nearer, "avs").settings["alpha"] == 2.0, "one that inherits too passes it on"
 
 
-def test_a_default_of_its_own_counts_before_what_is_inherited():
+def test_its_own_default_overrides_an_inherited_setting():
     assert planned(Mine).settings == {"r": 8, "alpha": 2.0, "dropout": 0.0, "gate": 1.0}
 
 
-def test_a_pattern_that_happens_to_fit_its_name_does_not_keep_the_rest_from_it():
+def test_a_matching_pattern_does_not_prevent_inheritance():
     cola = make_plan(RunRequest("mini", ["cola"], ["ave"]))[0]
     derived = planned(type("ColaPlus", (CoLA,), {}), name="colaplus")
     assert derived.settings == cola.settings and derived.settings["r"] == 4
@@ -115,7 +115,7 @@ def test_a_table_of_its_name_is_all_that_counts(tmp_path: Path, table: str, capl
     assert not caplog.records
 
 
-def test_what_derives_from_no_method_with_a_name_has_its_defaults(caplog):
+def test_a_method_without_a_named_base_has_its_defaults(caplog):
     assert planned(Other).settings == {"r": 16}
     assert not caplog.records
 

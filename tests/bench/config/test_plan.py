@@ -52,7 +52,7 @@ def test_id_changes_with_every_change(spec, part, key, value):
     assert dataclasses.replace(spec, seed=spec.seed + 1).id != spec.id
 
 
-def test_id_is_the_same_for_ever():
+def test_ids_never_change():
     spec = Spec("mini", "ave", "lora", 0, {"r": 16}, {}, {"epochs": 1}, {"vision": {"model": "x"}}, {"source": "y"})
     assert spec.id == "aa69502a2614"
     assert spec.label == "ave lora seed 0"
@@ -66,7 +66,7 @@ def test_runs_are_ordered_by_task_seed_method(mock_suite):
     assert len({spec.id for spec in plan}) == len(plan)
 
 
-def test_spec_holds_everything_that_is_measured(mock_suite):
+def test_a_spec_contains_everything_that_affects_a_measurement(mock_suite):
     ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"], ["0"]))
     cola = {"r": 16, "alpha": 8.0, "summary": "cls", "targets": ["q", "v"]}
     assert ave.settings == {**cola, "inter_scale": 0.1}
@@ -77,7 +77,7 @@ def test_spec_holds_everything_that_is_measured(mock_suite):
     assert ave.data == {"source": "generated", "version": 3, "seed": 7}
 
 
-def test_the_command_line_counts_before_the_suite_and_the_task_before_all(mock_suite):
+def test_set_overrides_the_suite_and_a_task_overrides_all_tasks(mock_suite):
     overrides = ["train.epochs=1", "avs.epochs = 2", "avs.window_s=3", "cola.r=8", "cola.inter_scale=none"]
     overrides += ["cola.targets=q,k,v", "cola.summary=mean", "data.source=official"]
     ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"], ["0"], overrides))
@@ -118,7 +118,7 @@ def test_wrong_overrides(mock_suite, override, message):
     assert message in raised.value.problems[0]
 
 
-def test_all_mistakes_of_a_command_are_told_at_once(mock_suite):
+def test_all_mistakes_of_a_command_are_reported_together(mock_suite):
     overrides = ["loraa.r=4", "cola.r=-1", "ave.epochs=two", "data.sede=1"]
     with pytest.raises(UsageError) as raised:
         make_plan(
@@ -205,7 +205,7 @@ def test_methods_share_the_rest_of_the_recipe(mock_suite, override, message):
     assert message in problem
 
 
-def test_settings_of_members_of_families_are_told_by_their_whole_names():
+def test_settings_of_family_members_are_reported_by_their_full_names():
     overrides = ["peft:vera.r=8", "cola+peft:ia3.inter_r=2", "cola+peft:ia3.lr_adapter=0.5"]
     vera, ia3 = make_plan(RunRequest("mini", ["peft:vera", "cola+peft:ia3"], ["ave"], [0], overrides))
     assert vera.settings["r"] == 8
@@ -222,7 +222,7 @@ def test_settings_of_members_of_families_are_told_by_their_whole_names():
         ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
     ],
 )
-def test_paths_between_streams_that_the_task_has_not_are_told_before_anything_is_loaded(paths, message):
+def test_paths_between_streams_that_the_task_has_not_are_reported_before_anything_is_loaded(paths, message):
     for task in ("ave", "avs"):
         assert make_plan(RunRequest("mini", ["cola"], [task], [0], ["cola.paths=vision>audio"]))[0].settings[
             "paths"

@@ -31,7 +31,7 @@ def in_part(tmp_path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_all_encoders_of_a_command_are_told_of_at_once(in_part):
+def test_all_encoders_of_a_command_are_reported_at_once(in_part):
     changes = [f"vision.model={NAME}", "audio.model=/nowhere"]
     with pytest.raises(UsageError) as error:
         check_encoders(make_plan(RunRequest("mini", ["lora"], ["ave", "avs"], [0, 1], changes)))
@@ -41,7 +41,7 @@ def test_all_encoders_of_a_command_are_told_of_at_once(in_part):
 
 
 @pytest.mark.parametrize("command", ["run", "tune", "profile", "check"])
-def test_every_command_says_it_before_anything_is_generated(command, in_part, tmp_path, capsys):
+def test_every_command_reports_it_before_data_is_generated(command, in_part, tmp_path, capsys):
     suite = Path("own.toml")
     mini = (SUITES / f"{'check' if command == 'check' else 'mini'}.toml").read_text(encoding="utf-8")
     suite.write_text(mini.replace("embedded:vision-v2", NAME), encoding="utf-8")

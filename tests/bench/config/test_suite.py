@@ -34,7 +34,7 @@ def test_a_stream_may_have_inputs_of_another_extent(mock_suite):
         suite.load_suite(str(mock_suite))
 
 
-def test_every_mistake_is_told_with_file_and_key(mock_suite):
+def test_every_mistake_is_reported_with_file_and_key(mock_suite):
     broken = mocks.SUITE.replace("seed = 7", "sede = 7").replace("epochs = 4", 'epochs = "many"')
     broken = broken.replace("inter_scale = 0.1", "inter_scael = 0.1").replace("[tasks.avs]", "[tasks.avz]")
     mock_suite.write_text(broken.replace('["vision", "audio"]', '["vision", "odio"]'))
@@ -157,7 +157,7 @@ def test_a_method_may_have_learning_rates_of_its_own_and_nothing_else(mock_suite
     ]
 
 
-def test_what_a_method_calls_its_own_is_no_recipe():
+def test_a_methods_settings_are_not_part_of_the_recipe():
     @dataclass
     class Warm:
         lr_adapter: int = 1

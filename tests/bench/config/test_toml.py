@@ -42,7 +42,7 @@ def test_a_key_of_many_parts_takes_no_memory(text, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "{a = " * 5000])
-def test_lists_and_tables_in_one_another_are_told(text):
+def test_lists_and_tables_in_one_another_are_reported(text):
     with pytest.raises(ValueError, match="too deep"):
         toml.parse(text)
 
@@ -73,7 +73,7 @@ def test_what_the_command_line_sets_is_bounded_too():
     assert len(str(raised.value)) < 500
 
 
-def test_a_file_that_is_wrong_in_every_line_is_told_briefly(tmp_path):
+def test_a_file_that_is_wrong_in_every_line_is_reported_briefly(tmp_path):
     (tmp_path / "a.toml").write_text("".join(f"a{number} = 1\n" for number in range(2000)))
     with pytest.raises(UsageError, match="there may be more") as raised:
         load_suite(str(tmp_path / "a.toml"))

@@ -58,7 +58,7 @@ def runs(monkeypatch):
     return specs
 
 
-def test_it_reads_well(file):
+def test_the_written_file(file):
     text = file.read_text()
     assert text.startswith("# Settings of methods found by `bench tune`, for `bench run --settings`.\n")
     assert text.endswith("""
@@ -84,7 +84,7 @@ r = 8
     assert [*file.parent.iterdir()] == [file], "nothing but the file is left"
 
 
-def test_what_was_written_is_read(file):
+def test_a_written_file_can_be_read(file):
     tuned = read_tuned(file)
     assert tuned.values == FOUND and tuned.tuning == TUNING and tuned.file == "tuned.toml"
     assert tuned.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
@@ -159,13 +159,13 @@ def test_another_tuning_is_not_mixed_in(file, other, message):
     check_mergeable(file.with_name("none.toml"), TUNING)
 
 
-def test_what_cannot_be_written_is_not_lost(tmp_path, mock_registry):
+def test_settings_that_cannot_be_written_are_printed(tmp_path, mock_registry):
     (tmp_path / "a").write_text("no folder")
     with pytest.raises(BenchError, match=r"lr_adapter = 0\.0123\n(.|\n)*cannot be written"):
         write_tuned(tmp_path / "a" / "tuned.toml", TUNING, FOUND, ABOUT)
 
 
-def test_every_mistake_is_told_with_file_and_key(file):
+def test_every_mistake_is_reported_with_file_and_key(file):
     text = file.read_text().replace("trials = 3\n", 'trials = "3"\n').replace("r = 8", 'r = "8"\nrr = 3')
     text = text.replace("methods.lora]", "methods.lorra]").replace("seeds", "sedes")
     file.write_text(text + '\n[tasks.avz.methods.lora]\nlr_adapter = "high"\n[tasks.avs]\nlora.clip = 3\n')
@@ -197,7 +197,7 @@ def test_every_mistake_is_told_with_file_and_key(file):
         ("[tuning]\nsuite = 'mock'\n[tasks]\nave = 3\n", "tasks must be a table"),
     ],
 )
-def test_what_is_no_such_file(tmp_path, text, message):
+def test_files_that_are_not_tuned_settings(tmp_path, text, message):
     (tmp_path / "t.toml").write_text(text)
     with pytest.raises(UsageError) as raised:
         read_tuned(tmp_path / "t.toml")
@@ -206,7 +206,7 @@ def test_what_is_no_such_file(tmp_path, text, message):
         read_tuned(tmp_path / "none.toml")
 
 
-def test_the_file_counts_before_the_suite_and_set_before_the_file(planned, mock_suite):
+def test_the_file_overrides_the_suite_and_set_overrides_the_file(planned, mock_suite):
     mock_suite.write_text(mocks.SUITE + "\n[tasks.ave.methods.lora]\nlr_adapter = 0.5\nalpha = 3.0\n")
     (lora,) = planned("lora")
     assert (lora.recipe["lr_adapter"], lora.settings["alpha"]) == (0.0123, 3.0)
@@ -246,7 +246,7 @@ def records_by_pair(tmp_path):
     return {(r.spec.task, r.spec.method): r for r in store.read_all(tmp_path / "out")}
 
 
-def test_records_name_the_file_they_have_settings_of(bench_run, file, tmp_path, caplog):
+def test_records_name_the_file_of_their_settings(bench_run, file, tmp_path, caplog):
     assert bench_run(tasks="ave,avs") == 0
     named = {pair: record.tuned for pair, record in records_by_pair(tmp_path).items()}
     entry = {"file": "tuned.toml", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
@@ -256,7 +256,7 @@ def test_records_name_the_file_they_have_settings_of(bench_run, file, tmp_path, 
     assert caplog.messages == [message]
 
 
-def test_nothing_is_missed_where_all_is_there(bench_run, capsys, caplog):
+def test_no_warning_if_the_file_has_all_settings(bench_run, capsys, caplog):
     assert bench_run("--quiet") == 0
     assert capsys.readouterr().err == "" and not caplog.messages
 
@@ -264,7 +264,7 @@ def test_nothing_is_missed_where_all_is_there(bench_run, capsys, caplog):
 @pytest.mark.parametrize(
     ("change", "named"), [("lora.r=3", True), ("lora.lr_adapter=0.5", False), ("lora.lr_adapter=0.0123", True)]
 )
-def test_a_record_names_no_file_whose_values_it_has_not(bench_run, tmp_path, change, named):
+def test_a_record_does_not_name_a_file_whose_values_it_does_not_use(bench_run, tmp_path, change, named):
     bench_run("--set", change, methods="lora")
     assert bool(records_by_pair(tmp_path)["ave", "lora"].tuned) is named
 
@@ -283,7 +283,7 @@ def test_a_run_that_was_finished_with_equal_values_stays_as_it_is(bench_run, tmp
     assert records_by_pair(tmp_path)["ave", "lora"].tuned
 
 
-def test_mistakes_in_the_file_are_told_in_one_message(bench_run, file, capsys, runs):
+def test_mistakes_in_the_file_are_reported_in_one_message(bench_run, file, capsys, runs):
     file.write_text(file.read_text().replace("lr_adapter", "lr_adaptor"))
     assert bench_run() == 2
     err = capsys.readouterr().err

@@ -96,7 +96,7 @@ def test_conversions(name, value, result):
         ("knid", 1, "unknown key x.knid: did you mean kind? known: count, either, kind, names, on, rate, scale, sizes"),
     ],
 )
-def test_mistakes_are_told(name, value, message):
+def test_mistakes_are_reported(name, value, message):
     with pytest.raises(UsageError) as raised:
         validate.build(Options, {"count": 1, name: value}, "x")
     assert raised.value.problems == [message]
@@ -107,7 +107,7 @@ def test_fields_that_are_no_settings_are_unknown():
         validate.build(Options, {"count": 1, "state": 1}, "x")
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_reported_together():
     with pytest.raises(UsageError) as raised:
         validate.build(Options, {"rat": 1, "on": "yes"}, "x")
     assert len(raised.value.problems) == 3

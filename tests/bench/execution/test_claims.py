@@ -56,7 +56,7 @@ def test_a_run_is_claimed_once(plan, tmp_path):
     assert not (tmp_path / "claims").exists(), "nothing is left"
 
 
-def test_the_claim_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_once(plan, tmp_path):
+def test_the_claim_of_a_dead_local_process_is_taken_over_at_once(plan, tmp_path):
     code = (
         "import os, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import mocks\n"
         "from bench import registry; registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]\n"
@@ -72,7 +72,7 @@ def test_the_claim_of_a_process_of_this_machine_that_is_gone_is_taken_over_at_on
         assert mine.take(plan[0]) and mine.owns(plan[0])
 
 
-def test_a_number_that_came_again_is_another_process(plan, tmp_path):
+def test_a_reused_process_number_is_another_process(plan, tmp_path):
     with Claims(tmp_path) as gone, Claims(tmp_path) as mine:
         assert gone.take(plan[0])
         rewritten(tmp_path, process_start="1 ticks")
@@ -80,7 +80,7 @@ def test_a_number_that_came_again_is_another_process(plan, tmp_path):
 
 
 @pytest.mark.parametrize("clock", [-1e6, 0.0, 1e6])
-def test_another_machine_s_claim_is_taken_over_when_it_is_not_touched_any_more(plan, tmp_path, fast, clock):
+def test_a_remote_claim_is_taken_over_when_it_is_no_longer_touched(plan, tmp_path, fast, clock):
     """Whatever the clocks say: of the other machine, or of this one, which may jump."""
     with Claims(tmp_path) as mine:
         folder = tmp_path / "claims"
@@ -97,7 +97,7 @@ def test_another_machine_s_claim_is_taken_over_when_it_is_not_touched_any_more(p
         assert mine.take(plan[0])
 
 
-def test_a_claim_cut_short_counts_until_it_is_stale(plan, tmp_path, fast):
+def test_a_truncated_claim_counts_until_it_is_stale(plan, tmp_path, fast):
     with Claims(tmp_path) as mine:
         path = tmp_path / "claims" / f"{schema.stem(plan[0])}.json"
         path.write_text('{"token": "a')
@@ -109,7 +109,7 @@ def test_a_claim_cut_short_counts_until_it_is_stale(plan, tmp_path, fast):
 @pytest.mark.parametrize(
     "changes", [{"pid": "1"}, {"pid": -1}, {"pid": 2**70}, {"token": ["t"]}, {"process_start": None}, {"run": 7}]
 )
-def test_a_claim_of_other_than_what_it_should_hold_is_watched_like_one_cut_short(plan, tmp_path, fast, changes):
+def test_a_malformed_claim_counts_until_it_is_stale(plan, tmp_path, fast, changes):
     with Claims(tmp_path) as mine:
         assert mine.take(plan[0])
         path = rewritten(tmp_path, **changes)
@@ -122,7 +122,7 @@ def test_a_claim_of_other_than_what_it_should_hold_is_watched_like_one_cut_short
             assert mine.take(plan[0])
 
 
-def test_of_many_that_find_a_stale_claim_one_takes_it_over(plan, tmp_path, fast):
+def test_only_one_of_several_commands_takes_over_a_stale_claim(plan, tmp_path, fast):
     with Claims(tmp_path) as gone:
         assert gone.take(plan[0])
         rewritten(tmp_path, process_start="1 ticks")
@@ -135,7 +135,7 @@ def test_of_many_that_find_a_stale_claim_one_takes_it_over(plan, tmp_path, fast)
         assert won == [True] + [False] * 7
 
 
-def test_who_comes_late_does_not_take_a_new_claim_for_the_stale_one(plan, tmp_path):
+def test_a_new_claim_is_not_mistaken_for_the_stale_one(plan, tmp_path):
     with Claims(tmp_path) as gone, Claims(tmp_path) as fast, Claims(tmp_path) as late:
         assert gone.take(plan[0])
         path = rewritten(tmp_path, process_start="1 ticks")
@@ -145,7 +145,7 @@ def test_who_comes_late_does_not_take_a_new_claim_for_the_stale_one(plan, tmp_pa
         assert fast.owns(plan[0]) and not list(path.parent.glob(".*"))
 
 
-def test_a_step_of_the_clock_takes_no_claim_away(plan, tmp_path, monkeypatch):
+def test_a_step_of_the_clock_removes_no_claim(plan, tmp_path, monkeypatch):
     """Times of day at which processes began move with the clock."""
     import psutil
 
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_no_claim(plan, tmp_path):
         assert mine.take(plan[0])
 
 
-def test_why_a_claim_is_lost_is_told(plan, tmp_path):
+def test_the_reason_for_a_lost_claim_is_reported(plan, tmp_path):
     with Claims(tmp_path) as mine:
         assert mine.take(plan[0])
         path, writing = tmp_path / "claims" / f"{schema.stem(plan[0])}.json", mine.holder(plan[0]).writing
@@ -184,7 +184,7 @@ def test_why_a_claim_is_lost_is_told(plan, tmp_path):
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_a_file_system_without_links_has_claims_too(plan, tmp_path, monkeypatch, full):
+def test_claims_work_on_a_file_system_without_links(plan, tmp_path, monkeypatch, full):
     def link(*_, **__):
         if full:
             stack.enter_context(mocks.full_disk())
@@ -200,7 +200,7 @@ def test_a_file_system_without_links_has_claims_too(plan, tmp_path, monkeypatch,
         assert not list((tmp_path / "claims").iterdir())
 
 
-def test_claims_of_processes_that_are_gone_are_removed_whichever_runs_they_are_of(plan, tmp_path):
+def test_all_claims_of_dead_processes_are_removed(plan, tmp_path):
     with Claims(tmp_path) as gone:
         assert gone.take(plan[0])
         content = rewritten(tmp_path, process_start="1 ticks").read_text()
@@ -210,7 +210,7 @@ def test_claims_of_processes_that_are_gone_are_removed_whichever_runs_they_are_o
     assert list(sweep([], tmp_path, RunOptions())) == [] and not (tmp_path / "claims").exists()
 
 
-def test_whoever_waits_says_for_whom(plan, tmp_path, runs, fast, caplog):
+def test_a_waiting_command_names_the_process_it_waits_for(plan, tmp_path, runs, fast, caplog):
     with Claims(tmp_path) as other:
         assert other.take(plan[0])
         (tmp_path / "claims" / f"{schema.stem(plan[1])}.json").touch()  # as older versions left it on a full disk
@@ -223,7 +223,7 @@ def test_whoever_waits_says_for_whom(plan, tmp_path, runs, fast, caplog):
     assert second.startswith("waiting for ave lora seed 1: its claim cannot be read; it is taken over after ")
 
 
-def test_a_process_that_was_stopped_writes_nothing_once_its_run_is_taken_over(plan, mock_suite, tmp_path, fast):
+def test_a_suspended_process_writes_nothing_after_its_run_is_taken_over(plan, mock_suite, tmp_path, fast):
     """A real process, really stopped."""
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); import mocks\n"
@@ -255,7 +255,7 @@ def test_a_process_that_was_stopped_writes_nothing_once_its_run_is_taken_over(pl
     assert (tmp_path / "early").exists() and not (tmp_path / "late").exists() and not list(tmp_path.glob(".*"))
 
 
-def test_nobody_takes_a_claim_over_while_its_holder_writes(plan, tmp_path):
+def test_a_claim_is_not_taken_over_while_its_holder_writes(plan, tmp_path):
     with Claims(tmp_path) as stopped, Claims(tmp_path) as mine:
         assert stopped.take(plan[0])
         rewritten(tmp_path, process_start="1 ticks")  # as if it were gone
@@ -264,7 +264,7 @@ def test_nobody_takes_a_claim_over_while_its_holder_writes(plan, tmp_path):
         assert mine.take(plan[0])
 
 
-def test_a_measured_record_is_kept_where_its_claim_is_gone_and_nobody_does_the_run(plan, tmp_path, monkeypatch):
+def test_a_record_is_written_if_its_claim_was_deleted_and_no_command_does_the_run(plan, tmp_path, monkeypatch):
     """As where somebody has deleted the folder of the claims."""
 
     def execute(spec, options):
@@ -277,7 +277,7 @@ def test_a_measured_record_is_kept_where_its_claim_is_gone_and_nobody_does_the_r
     assert len(store.read_all(tmp_path)) == 2
 
 
-def test_a_claim_is_touched_while_it_is_held(plan, tmp_path, fast):
+def test_a_claim_is_touched_regularly(plan, tmp_path, fast):
     with Claims(tmp_path) as mine:
         mine.take(plan[0])
         (path,) = tmp_path.glob("claims/*.json")
@@ -286,7 +286,7 @@ def test_a_claim_is_touched_while_it_is_held(plan, tmp_path, fast):
         assert path.stat().st_mtime_ns > before
 
 
-def test_a_folder_that_cannot_be_written_is_told(plan, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(plan, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="claims cannot be written to"), Claims(tmp_path / "file"):
         pass
@@ -322,7 +322,7 @@ def test_two_sweeps_share_the_runs_and_both_have_all_records(plan, tmp_path, run
     assert len(runs.done) == len(plan)
 
 
-def test_what_is_to_be_done_again_is_done_again(plan, tmp_path, runs):
+def test_superseded_runs_are_repeated(plan, tmp_path, runs):
     for spec in plan[:2]:
         store.write(mocks.failed(spec), tmp_path)
     superseded = {plan[1].id: mocks.failed(plan[1])}
@@ -331,7 +331,7 @@ def test_what_is_to_be_done_again_is_done_again(plan, tmp_path, runs):
     assert [spec.seed for spec in runs.done] == [1]
 
 
-def test_what_another_command_has_done_again_is_not_done_once_more(plan, tmp_path, runs):
+def test_a_run_that_another_command_has_repeated_is_not_repeated(plan, tmp_path, runs):
     """Both began when the run had a record that is not to count; the other was first."""
     superseded = {plan[0].id: mocks.record(plan[0], 1.0)}
     store.write(mocks.record(plan[0], 2.0), tmp_path)
@@ -340,7 +340,7 @@ def test_what_another_command_has_done_again_is_not_done_once_more(plan, tmp_pat
     assert not runs.done
 
 
-def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp_path, monkeypatch):
+def test_a_run_that_another_command_took_over_and_finished_is_not_written_again(plan, tmp_path, monkeypatch):
     def asleep(spec, options):
         rewritten(tmp_path, token="other")
         store.write(mocks.record(spec, 99.0), tmp_path)
@@ -352,7 +352,7 @@ def test_what_another_has_taken_over_and_finished_is_not_written_again(plan, tmp
     assert record.scores.test[record.scores.metric] == 99.0
 
 
-def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
+def test_the_run_of_a_truncated_record_is_repeated(plan, tmp_path, runs, caplog):
     path = store.write(mocks.record(plan[0]), tmp_path)
     path.write_bytes(path.read_bytes()[:-40])
     assert look_up(plan[:1], tmp_path).finished == {}
@@ -361,7 +361,7 @@ def test_a_record_cut_short_is_made_again(plan, tmp_path, runs, caplog):
     assert store.read(path).id == plan[0].id
 
 
-def test_a_record_of_a_later_version_is_not_written_over(plan, tmp_path, runs):
+def test_a_record_of_a_later_version_is_not_overwritten(plan, tmp_path, runs):
     path = store.write(mocks.record(plan[0]), tmp_path)
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
     with pytest.raises(BenchError, match="schema is 3, and this version of bench reads up to 2"):
@@ -439,7 +439,7 @@ def test_a_run_that_a_signal_ends_has_failed(mock_suite, plan, tmp_path, monkeyp
     assert {record.status for record in store.read_all(tmp_path)} == {"ok"}
 
 
-def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, monkeypatch):
+def test_processes_of_a_launcher_stop_when_one_of_them_fails(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setattr(
@@ -455,7 +455,7 @@ def test_processes_of_a_launcher_stop_where_one_of_them_fails(plan, tmp_path, mo
     assert record.spec.seed == 1, "what went well the main process writes"
 
 
-def test_a_launcher_s_processes_do_no_runs_side_by_side(plan, tmp_path, monkeypatch):
+def test_jobs_are_refused_with_a_launcher(plan, tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(BenchError, match="--jobs 2 cannot run in the 2 processes"):
         list(sweep(plan, tmp_path, replace(RunOptions()), LocalExecutor(2)))

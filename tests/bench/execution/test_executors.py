@@ -103,7 +103,7 @@ def test_tune_and_check_take_executors_as_run_does(made_up_runs, mock_suite, tmp
         ("--executor local --jobs 1025", "--jobs is a whole number from 1 to 1024, not 1025"),
     ],
 )
-def test_options_that_do_not_fit_are_one_message(command, options, message, mock_suite, tmp_path, capsys):
+def test_invalid_options_are_one_message(command, options, message, mock_suite, tmp_path, capsys):
     arguments = ["--methods", "lora", "--tasks", "ave", "--suite", str(mock_suite), "--results", str(tmp_path / "out")]
     assert cli.main([*command.split(), *arguments, *options.split()]) == 2
     assert capsys.readouterr().err == f"bench: {message}\n"

@@ -52,7 +52,7 @@ def troubled(monkeypatch):
     return begun
 
 
-def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_suite, tmp_path, capsys):
+def test_other_runs_continue_and_failed_ones_are_repeated(troubled, mock_suite, tmp_path, capsys):
     command = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "0,1,2,3,4"]
     command += ["--results", str(tmp_path), "--device", "cpu"]
     assert cli.main(command) == 1
@@ -70,7 +70,7 @@ def test_the_others_go_on_and_those_that_failed_are_done_again(troubled, mock_su
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, tmp_path, monkeypatch, number):
+def test_a_signal_at_the_end_of_a_run_does_not_lose_it(troubled, mock_suite, tmp_path, monkeypatch, number):
     monkeypatch.setattr(single_run.Tracking, "end", lambda *_: signal.raise_signal(number))
     command = ["run", "--suite", str(mock_suite), "--methods", "lora", "--tasks", "ave", "--seeds", "3,4"]
     assert cli.main([*command, "--results", str(tmp_path), "--device", "cpu"]) == 1
@@ -87,7 +87,7 @@ def test_a_run_that_a_signal_meets_at_its_end_is_not_lost(troubled, mock_suite, 
     ],
 )
 @pytest.mark.parametrize("split", ["test", "validation"])
-def test_a_run_whose_score_is_no_score_has_failed(troubled, monkeypatch, tmp_path, number, message, split):
+def test_a_run_with_an_impossible_score_has_failed(troubled, monkeypatch, tmp_path, number, message, split):
     """Not the epoch's and not the method's primary score is anything to compare then."""
     (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [3]))
     scores = mocks.record(spec).scores

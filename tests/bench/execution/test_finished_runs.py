@@ -46,7 +46,7 @@ def ave(tmp_path):
     return write_official(tmp_path / "ave", "ave")
 
 
-def test_a_record_counts_while_everything_is_as_it_says(tmp_path, ave):
+def test_a_record_counts_while_nothing_has_changed(tmp_path, ave):
     plan = plan_of()
     store.write(recorded(plan[0], ave), tmp_path)
     existing = look_up(plan, tmp_path, ave)
@@ -83,14 +83,14 @@ def test_other_annotations_or_media_make_it_stale(tmp_path, ave, edit, caplog):
     assert caplog.messages == ["1 run is repeated, since the data has changed; the earlier records are kept"]
 
 
-def test_the_same_release_elsewhere_is_the_same(tmp_path, ave):
+def test_a_moved_release_is_the_same(tmp_path, ave):
     plan = plan_of()
     store.write(recorded(plan[0], ave), tmp_path)
     moved = shutil.copytree(ave / "AVE_Dataset", tmp_path / "elsewhere")
     assert look_up(plan, tmp_path, moved).finished
 
 
-def test_another_release_elsewhere_is_another(tmp_path, ave):
+def test_another_release_makes_it_stale(tmp_path, ave):
     """Whichever it was that a record was made with: its files were changed since, or another folder is given."""
     plan = plan_of()
     store.write(recorded(plan[0], ave), tmp_path)
@@ -120,14 +120,14 @@ def test_other_code_makes_it_stale(tmp_path, ave):
     assert not look_up(plan, tmp_path, ave, rerun=True).changed
 
 
-def test_older_records_that_do_not_say_count(tmp_path, ave):
+def test_older_records_without_provenance_count(tmp_path, ave):
     plan = plan_of()
     info = DataInfo("official", "of names only", {"test": 2}, 0)
     store.write(mocks.record(plan[0], data=info), tmp_path)
     assert look_up(plan, tmp_path, ave).finished
 
 
-def test_another_scoring_rule_makes_it_stale_and_stands_in_another_table(tmp_path, caplog):
+def test_another_scoring_rule_makes_it_stale_and_has_a_table_of_its_own(tmp_path, caplog):
     """Boxes were once scored as predicted, and are clamped to the picture now."""
     plan = make_plan(RunRequest("mini", ["lora"], ["refcoco", "refcoco:mask"]))
     for spec in plan:
@@ -163,7 +163,7 @@ def test_changed_generated_data_is_refused(few_videos, options):
     assert release.contents(task, source, root) == before
 
 
-def test_a_split_is_told_by_its_samples_too():
+def test_a_split_is_identified_by_its_samples_too():
     files = "checksum of the files"
     whole = release.with_samples(files, ["a", "b"])
     assert len({whole, release.with_samples(files, ["a"]), release.with_samples("other", ["a", "b"])}) == 3
@@ -195,7 +195,7 @@ def test_an_edited_release_is_trained_on_again_and_the_earlier_record_stays(tmp_
     assert store.read(results / old.adapter / "record.json").data == old.data
 
 
-def test_a_failed_run_does_not_write_over_a_finished_one(tmp_path):
+def test_a_failed_run_does_not_overwrite_a_finished_one(tmp_path):
     (spec,) = plan_of()
     store.write(mocks.record(spec), tmp_path)
     path = store.write(mocks.failed(spec), tmp_path)
@@ -205,7 +205,7 @@ def test_a_failed_run_does_not_write_over_a_finished_one(tmp_path):
     assert len(list(path.parent.iterdir())) == 2, "what failed is written over"
 
 
-def test_a_finished_run_whose_score_is_not_finite_failed_and_is_done_again_on_demand(tmp_path):
+def test_an_old_run_whose_score_is_not_finite_counts_as_failed(tmp_path):
     """So it was recorded once; another failure does not write over it, since it holds what else was measured."""
     (spec,) = plan_of()
     record = mocks.record(spec)
@@ -219,7 +219,7 @@ def test_a_finished_run_whose_score_is_not_finite_failed_and_is_done_again_on_de
     assert store.read(path.with_name(f"{path.stem}~1.json")).memory == record.memory
 
 
-def test_samples_are_decoded_anew_where_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):
+def test_samples_are_decoded_again_if_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):
     from bench.training.setup import set_up
 
     (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], [*EACH_ONCE]))

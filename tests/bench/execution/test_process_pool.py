@@ -65,13 +65,13 @@ def test_two_at_a_time_in_two_processes_that_share_the_threads(runs, tmp_path, c
     assert sorted(err.splitlines()) == [f"warned by {seed}" for seed in range(4)]
 
 
-def test_a_worker_tells_as_much_as_its_parent(runs, capfd, monkeypatch):
+def test_a_worker_logs_at_its_parents_level(runs, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger("bench"), "level", logging.DEBUG)
     list(runs(pooled.met, 2))
     assert "told by 1" in capfd.readouterr().err
 
 
-def test_missing_data_ends_all_but_what_is_under_way(runs, tmp_path):
+def test_missing_data_ends_the_sweep_after_the_runs_in_progress(runs, tmp_path):
     records = []
     with pytest.raises(DataError, match=r"^x/y.wav of sample y is missing$"):
         records += runs(pooled.data_missing, 4)
@@ -103,7 +103,7 @@ def test_a_run_over_its_memory_has_failed(limited):
     assert records[0].status == "ok" and "over its limit of 0.60 GB" in records[1].reason
 
 
-def test_every_mistake_of_a_usage_error_comes_back(runs):
+def test_every_mistake_of_a_usage_error_is_returned(runs):
     with pytest.raises(UsageError) as caught:
         list(runs(pooled.device_missing, 2))
     assert caught.value.problems == ["one mistake", "and another"]
@@ -121,7 +121,7 @@ def test_a_run_whose_process_dies_is_recorded_as_failed_and_the_others_go_on(run
     assert {r.id: r for r in store.read_all(tmp_path / "out")} == {r.id: r for r in records.values()}
 
 
-def test_no_process_is_left_where_the_records_are_no_longer_asked_for(runs):
+def test_no_process_remains_when_the_generator_is_closed(runs):
     under_way = runs(pooled.linger, 3)
     assert next(under_way).spec.seed == 0
     start = time.monotonic()
@@ -130,7 +130,7 @@ def test_no_process_is_left_where_the_records_are_no_longer_asked_for(runs):
     assert time.monotonic() - start < 10
 
 
-def test_workers_that_do_not_start_are_told_of(runs, monkeypatch):
+def test_workers_that_do_not_start_are_reported(runs, monkeypatch):
     nowhere = ModuleType("nowhere")  # workers cannot import it
     exec("def execute(spec, options, threads): ...", vars(nowhere))
     monkeypatch.setitem(sys.modules, "nowhere", nowhere)
@@ -151,7 +151,7 @@ def command(mock_suite, tmp_path):
     return start
 
 
-def test_a_command_that_ends_well_complains_of_nothing(command):
+def test_a_successful_command_prints_no_errors(command):
     with command("0") as process:
         out, err = process.communicate(timeout=30)
     assert process.returncode == 0 and err == ""
@@ -181,7 +181,7 @@ def test_no_worker_outlives_its_command(command, tmp_path, ended_by):
 @pytest.mark.parametrize(
     "error", [BenchError("x"), DataError("x\ny"), UsageError("one"), UsageError(["one", "and\nanother"])]
 )
-def test_errors_survive_the_way_back(error):
+def test_errors_can_be_sent_between_processes(error):
     ours, theirs = multiprocessing.Pipe()
     theirs.send(error)
     back = ours.recv()
@@ -194,7 +194,7 @@ def test_threads_are_shared_out(monkeypatch, jobs, all_threads, each):
     assert process_pool.share_of_threads(jobs) == each
 
 
-def test_data_is_generated_once_a_task_by_the_parent(monkeypatch, tmp_path):
+def test_the_parent_generates_the_data_of_a_task_once(monkeypatch, tmp_path):
     requests = []
     monkeypatch.setattr(
         "bench.data.release.build.ensure",

@@ -94,7 +94,7 @@ def test_a_usage_error_ends_the_sweep_with_all_its_mistakes(runs, tmp_path):
     assert not store.read_all(tmp_path / "out")
 
 
-def test_runs_in_flight_are_cancelled_where_their_records_are_no_longer_asked_for(runs, tmp_path, monkeypatch):
+def test_runs_in_flight_are_cancelled_when_the_generator_is_closed(runs, tmp_path, monkeypatch):
     def interrupted(node, need):
         if left(tmp_path / "begun"):
             raise KeyboardInterrupt
@@ -112,7 +112,7 @@ def test_runs_in_flight_are_cancelled_where_their_records_are_no_longer_asked_fo
     assert 0 < len(left(tmp_path / "begun")) < 40
 
 
-def test_at_a_signal_the_runs_under_way_are_failed_records_as_without_ray(runs, tmp_path):
+def test_a_signal_leaves_failed_records_of_runs_in_progress(runs, tmp_path):
     def end(*_):
         raise Terminated("signal 10")
 

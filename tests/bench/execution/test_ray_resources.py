@@ -34,13 +34,13 @@ CPUS, GPUS = node(CPU=8.0, memory=32e9), node(CPU=16.0, GPU=4.0, memory=64e9)
         ([GPUS], "auto", Cluster(gpus=0, memory=int(10e9)), {"CPU": 1, "memory": 10e9}, [6]),
     ],
 )
-def test_what_a_run_takes_and_how_many_a_node_has_places_for(nodes, device, cluster, need, places):
+def test_resources_of_a_run_and_places_of_a_node(nodes, device, cluster, need, places):
     resources = ray_resources.resources_of(cluster, RunOptions(device=device), [], nodes)
     assert resources == need
     assert [ray_resources.places(each, resources) for each in nodes] == places
 
 
-def test_memory_is_the_limit_or_else_what_was_profiled(mock_suite, tmp_path, monkeypatch):
+def test_memory_is_the_limit_or_the_profiled_memory(mock_suite, tmp_path, monkeypatch):
     monkeypatch.setattr(ray_resources, "profiled_memory", lambda specs, results: 3)
     limited = RunOptions(results=tmp_path, device="cpu", memory_limit=2)
     assert ray_resources.resources_of(Cluster(memory=1), limited, [], [CPUS])["memory"] == 1
@@ -56,7 +56,7 @@ def test_a_run_on_cuda_needs_a_gpu():
         ray_resources.resources_of(Cluster(gpus=0), RunOptions(device="cuda"), [], [GPUS])
 
 
-def test_a_local_cluster_that_has_too_little_is_an_error_and_another_is_waited_for(caplog):
+def test_a_small_local_cluster_is_an_error_and_a_remote_one_a_warning(caplog):
     with pytest.raises(UsageError, match=r"does not have the resources of a run \(CPU 9\)"):
         ray_resources.check_places({"CPU": 9}, Cluster("local"), [CPUS])
     ray_resources.check_places({"CPU": 9}, Cluster("auto"), [CPUS])
@@ -82,7 +82,7 @@ def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypat
         ("--executor ray", 'Ray is not installed: pip install "ray[client]'),
     ],
 )
-def test_mistakes_in_a_command_are_told_before_anything_runs(
+def test_mistakes_in_a_command_are_reported_before_anything_runs(
     options, message, mock_suite, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)

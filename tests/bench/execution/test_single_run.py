@@ -40,7 +40,7 @@ def test_one_seed_gives_one_record_and_another_seed_another(options, task):
     assert other.data == first.data
 
 
-def test_a_record_holds_what_was_measured(options, tmp_path):
+def test_a_record_contains_the_measurements(options, tmp_path):
     record = execute(spec("avs", "lora"), options)
     assert store.read(store.write(record, tmp_path)) == record
     scores = record.scores
@@ -140,7 +140,7 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
         assert "Samples skipped, as they could not be read: 2 in 1 run" in text
 
 
-def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, monkeypatch):
+def test_large_splits_are_decoded_on_demand_with_equal_scores(options, monkeypatch):
     record = execute(spec("avs", "lora"), options)
     splits._cache.clear()
     monkeypatch.setattr(splits, "prepare", lambda *_: None)
@@ -150,6 +150,6 @@ def test_large_splits_are_decoded_as_they_are_needed_with_equal_scores(options, 
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
-def test_cuda_that_is_not_there_is_told(options):
+def test_missing_cuda_is_reported(options):
     with pytest.raises(UsageError, match="no CUDA device"):
         execute(spec("ave", "lora"), RunOptions(Path(), "cuda"))

@@ -39,7 +39,7 @@ def files_of(results):
 
 
 @pytest.mark.parametrize("when", ["first epoch", "samples", "predictions", "adapter"])
-def test_whoever_has_lost_its_claim_writes_nothing_more(spec, options, tmp_path, monkeypatch, caplog, when):
+def test_a_command_that_lost_its_claim_writes_nothing_more(spec, options, tmp_path, monkeypatch, caplog, when):
     """As after a process was stopped: another command has done the run meanwhile, and all files are its own."""
     left = []
 
@@ -78,9 +78,7 @@ def test_whoever_has_lost_its_claim_writes_nothing_more(spec, options, tmp_path,
     assert "ave head seed 0 was taken over by process 1 on elsewhere" in caplog.text
 
 
-def test_a_rerun_begins_at_the_beginning_and_goes_on_where_it_was_itself_interrupted(
-    spec, options, tmp_path, monkeypatch
-):
+def test_a_rerun_starts_from_scratch_and_resumes_from_its_own_checkpoint(spec, options, tmp_path, monkeypatch):
     """Not from what a process left that wrote its checkpoint late, when the run had its record."""
     options = replace(options, results=tmp_path)
     place, late = store.checkpoint(tmp_path, spec), tmp_path / "late.pt"
@@ -104,7 +102,7 @@ def test_a_rerun_begins_at_the_beginning_and_goes_on_where_it_was_itself_interru
     assert single_run.execute(spec, options).times.resumed == 0
 
 
-def test_a_run_goes_on_with_the_same_data_encoders_and_packages_only(tmp_path, monkeypatch):
+def test_a_run_resumes_only_with_the_same_data_encoders_and_packages(tmp_path, monkeypatch):
     release, encoder = write_official(tmp_path / "ave", "ave"), tmp_path / "encoder"
     shutil.copytree(WEIGHTS / "vision-v2", encoder)
     changes = ["data.source=official", f"vision.model={encoder}"]
@@ -136,7 +134,7 @@ FLAGS = {"--rerun": "ok", "--retry-failed": "failed", "--save-adapters": "ok"}
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_what_several_commands_do_again_each_run_is_done_again_once(mock_suite, tmp_path, flag):
+def test_several_commands_with_rerun_repeat_each_run_once(mock_suite, tmp_path, flag):
     """Three real commands, each of which looked up what there is before any of them did a run."""
     code = (
         "import itertools, sys, time; sys.path.insert(0, sys.argv[2]); import mocks\n"

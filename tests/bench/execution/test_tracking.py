@@ -74,7 +74,7 @@ def epoch(number: int) -> schema.Epoch:
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow", "trackio"])
-def test_each_is_told_of_the_run_its_epochs_and_its_end(name, trackers, spec, tmp_path):
+def test_each_tracker_logs_the_configuration_epochs_and_test_scores(name, trackers, spec, tmp_path):
     run = tracking.Tracking([name], spec, tmp_path)
     assert not trackers, "nothing begins before the first epoch"
     run.epoch(epoch(1), RATES)
@@ -94,7 +94,9 @@ def test_each_is_told_of_the_run_its_epochs_and_its_end(name, trackers, spec, tm
 
 
 @pytest.mark.parametrize("fails", ["start", "configuration", "log", "finish"])
-def test_one_that_fails_is_warned_of_once_and_the_others_go_on(fails, trackers, spec, tmp_path, monkeypatch, caplog):
+def test_a_failing_tracker_causes_one_warning_and_the_others_continue(
+    fails, trackers, spec, tmp_path, monkeypatch, caplog
+):
     class Bad(Recorder):
         fails: ClassVar[set[str]] = set()
 
@@ -118,7 +120,7 @@ def test_nothing_leaves_the_machine_unless_the_environment_says_so(trackers, spe
     assert os.environ["TRACKIO_DIR"] == "/elsewhere"
 
 
-def test_nothing_is_told_without_a_results_folder_or_by_other_processes(trackers, spec, tmp_path, monkeypatch):
+def test_nothing_is_logged_without_a_results_folder_or_by_other_processes(trackers, spec, tmp_path, monkeypatch):
     tracking.Tracking(["wandb"], spec, None).epoch(epoch(1), RATES)
     monkeypatch.setenv("RANK", "1")
     tracking.Tracking(["wandb"], spec, tmp_path).epoch(epoch(1), RATES)
@@ -143,7 +145,7 @@ def test_tensorboard_has_a_real_runs_curve_and_its_record_is_the_same(options, s
     assert all(math.isfinite(value) for _, value in scalars["learning_rate/adapter"]) and len(curve) == 2
 
 
-def test_what_is_unknown_or_missing_is_told_at_once(monkeypatch, mock_suite, tmp_path, capsys):
+def test_unknown_and_missing_trackers_are_reported_together(monkeypatch, mock_suite, tmp_path, capsys):
     monkeypatch.setattr(tracking, "find_spec", lambda name: None if name == "mlflow" else name)
     tracking.check(["wandb", "trackio", "tensorboard"])
     with pytest.raises(UsageError) as caught:

@@ -54,7 +54,7 @@ def test_equal_copies_are_one_record(folder, plan, name, caplog):
     assert not any(record.file.earlier or record.file.unequal for record in counted) and not caplog.messages
 
 
-def test_numbers_that_are_none_are_equal_in_copies(tmp_path, plan, caplog):
+def test_nan_is_equal_in_copies(tmp_path, plan, caplog):
     template = mocks.record(plan[0])
     path = store.write(replace(template, throughput=replace(template.throughput, train=float("nan"))), tmp_path)
     beside(path, " (1)")
@@ -62,7 +62,7 @@ def test_numbers_that_are_none_are_equal_in_copies(tmp_path, plan, caplog):
 
 
 @pytest.mark.parametrize("later", ["2026-01-01T00:00:00+00:00", "2026-12-31T00:00:00+00:00"])
-def test_of_unequal_records_the_one_under_the_runs_name_counts_and_both_are_named(folder, plan, later, caplog):
+def test_of_unequal_records_the_one_with_the_runs_name_counts_and_a_warning_names_both(folder, plan, later, caplog):
     path = path_of(folder, plan[0])
     copy = beside(path, "-LAPTOP")
     other = folder / "other"
@@ -102,7 +102,7 @@ def provenance(method="1", task="2", encoder="3", version="1.0"):
         ({"counts": {"train": 90, "test": 9}}, True),
     ],
 )
-def test_earlier_records_of_other_code_encoders_or_data_are_no_seeds(tmp_path, plan, change, otherwise, caplog):
+def test_earlier_records_of_other_code_encoders_or_data_do_not_count(tmp_path, plan, change, otherwise, caplog):
     now = mocks.record(plan[0], 80.0, provenance=provenance())
     now = replace(now, data=replace(now.data, splits={"train": "a", "test": "b"}))
     then = mocks.record(plan[0], 60.0, provenance=change.pop("provenance", provenance()))
@@ -116,7 +116,7 @@ def test_earlier_records_of_other_code_encoders_or_data_are_no_seeds(tmp_path, p
     assert bool(record.file.unequal) is bool(caplog.messages) is not otherwise
 
 
-def test_a_run_that_failed_when_it_was_done_again_counts_as_failed_and_needs_no_warning(tmp_path, plan, caplog):
+def test_a_run_that_failed_when_repeated_counts_as_failed_without_a_warning(tmp_path, plan, caplog):
     store.write(mocks.record(plan[0], 70.0), tmp_path)
     store.write(mocks.failed(plan[0]), tmp_path)
     (record,) = store.read_all(tmp_path)

@@ -136,7 +136,7 @@ def written(results: Path, out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_reports_are_those_without_it(good, tmp_path, kind, caplog, capsys):
+def test_a_damaged_record_does_not_change_the_reports(good, tmp_path, kind, caplog, capsys):
     results = shutil.copytree(good, tmp_path / "results")
     before = written(results, tmp_path / "before")
     for command in (["status"], ["power"]):
@@ -164,7 +164,7 @@ def beside(results: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("kind", [*BAD, "another run's"])
-def test_what_lies_under_a_runs_name_is_refused_and_renamed_by_a_rerun(good, tmp_path, kind):
+def test_an_unreadable_file_under_a_runs_name_is_refused_and_a_rerun_renames_it(good, tmp_path, kind):
     """A record of a later version was written over."""
     results = shutil.copytree(good, tmp_path / "results")
     path = results / store.FOLDER / f"{schema.stem(PLAN[0])}.json"
@@ -204,7 +204,7 @@ def test_a_trial_under_a_runs_name_is_no_finished_run(good, tmp_path):
 
 
 @pytest.mark.parametrize("command", [["leaderboard"], ["export", "--format", "csv"], ["power"]])
-def test_a_folder_without_records_lacks_something_and_is_no_wrong_command(tmp_path, command, capsys):
+def test_a_folder_without_records_is_not_a_usage_error(tmp_path, command, capsys):
     assert cli.main([*command, "--results", str(tmp_path)]) == 1
     assert str(tmp_path / store.FOLDER) in capsys.readouterr().err
 
@@ -214,7 +214,7 @@ COMMANDS = [["status"], ["leaderboard"], ["export", "--format", "csv"], ["power"
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda words: words[0])
 @pytest.mark.parametrize("kind", ["a file", "a link to itself", "a link to nothing", "records that are a file"])
-def test_a_folder_that_is_none_is_a_wrong_command(tmp_path, command, kind, capsys):
+def test_a_path_that_is_not_a_folder_is_a_usage_error(tmp_path, command, kind, capsys):
     """`status` said that a file holds no records, and the others proposed to make some there."""
     results = reported = tmp_path / "results"
     if kind == "a file":
@@ -229,7 +229,7 @@ def test_a_folder_that_is_none_is_a_wrong_command(tmp_path, command, kind, capsy
     assert capsys.readouterr().err == f"bench: {reported} is not a folder: choose a results folder with --results\n"
 
 
-def test_a_name_of_two_lines_is_told_in_one(good, tmp_path, caplog, capsys):
+def test_a_name_with_a_newline_is_reported_in_one_line(good, tmp_path, caplog, capsys):
     results = shutil.copytree(good, tmp_path / "re\nsults")
     (results / store.FOLDER / "a\nb\x1b[31m.json").write_text("{}")
     assert len(store.read_all(results)) == len(PLAN)

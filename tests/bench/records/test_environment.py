@@ -32,7 +32,7 @@ def test_versions_device_and_threads():
     assert (here.device, here.threads) == ("cpu", 2)
 
 
-def test_what_rounds_sums_otherwise(monkeypatch):
+def test_the_environment_contains_what_changes_rounding(monkeypatch):
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
@@ -62,7 +62,7 @@ def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
     assert environment("cpu", 1).dirty is True
 
 
-def test_somebody_elses_checkout_does_not_count(checkout, tmp_path, monkeypatch):
+def test_another_projects_checkout_does_not_count(checkout, tmp_path, monkeypatch):
     checkout("commit", "--allow-empty", "-m", "first")
     installed = tmp_path / ".venv" / "site-packages"
     installed.mkdir(parents=True)

@@ -56,7 +56,7 @@ def package(tmp_path, monkeypatch):
         del sys.modules[name]
 
 
-def test_code_is_what_the_module_and_its_imports_do(package):
+def test_code_is_the_behavior_of_the_module_and_its_imports(package):
     first = package()
     assert package(METHOD.replace("may change", "has changed").replace("A method.", "My method.")) == first
     assert package(METHOD.replace("double(3)", "double(4)")).checksum != first.checksum
@@ -64,7 +64,7 @@ def test_code_is_what_the_module_and_its_imports_do(package):
     assert (first.distribution, first.version) == (None, None)
 
 
-def test_edits_after_the_import_are_no_code_that_ran(package, tmp_path, caplog):
+def test_edits_after_the_import_do_not_count(package, tmp_path, caplog):
     first = package()
     mine = sys.modules["mine.method"].Mine
     edited = METHOD.replace("double(3)", "double(44)")
@@ -213,7 +213,7 @@ def test_the_path_beside_another_method_has_the_code_of_both(package):
 
 
 @pytest.mark.parametrize("file", ["config.json", "preprocessor_config.json", "model.safetensors", "tokenizer.json"])
-def test_encoders_are_told_apart_by_all_that_decides_what_they_compute(tmp_path, file):
+def test_encoders_are_distinguished_by_everything_that_affects_their_output(tmp_path, file):
     folder = tmp_path / "encoder"
     shutil.copytree(WEIGHTS / "text-v2", folder)
     before = encoder_checksum(str(folder))
@@ -224,7 +224,7 @@ def test_encoders_are_told_apart_by_all_that_decides_what_they_compute(tmp_path,
     assert encoder_checksum(str(folder)) != before
 
 
-def test_weights_changed_in_place_are_loaded_anew(tmp_path):
+def test_weights_changed_in_place_are_loaded_again(tmp_path):
     """In one process, as in a notebook."""
     from safetensors.torch import load_file, save_file
 

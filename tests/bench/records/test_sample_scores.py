@@ -7,7 +7,7 @@ from bench.errors import BenchError
 from bench.records import sample_scores
 
 
-def test_what_is_kept_is_read_by_metric(tmp_path):
+def test_saved_scores_are_loaded_by_metric(tmp_path):
     scores = {split: {"miou": np.arange(n) / 7, "precision@0.5": np.zeros(n)} for split, n in (("a/b", 3), ("test", 2))}
     path = sample_scores.save(scores, tmp_path, "ave-lora-s0-id")
     assert path == tmp_path / "records" / "ave-lora-s0-id.npz"
@@ -25,13 +25,13 @@ def test_groups_of_samples_are_kept_apart_by_split(tmp_path):
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf])
-def test_a_score_that_is_no_number_is_told(tmp_path, number):
+def test_a_score_that_is_no_number_is_reported(tmp_path, number):
     path = sample_scores.save({"test": {"miou": np.array([1.0, number])}}, tmp_path, "ave")
     with pytest.raises(BenchError, match=rf"per-sample scores from .*{path.name}: a score is not finite"):
         sample_scores.load(tmp_path, "ave", "miou")
 
 
-def test_none_were_kept(tmp_path):
+def test_no_scores_were_saved(tmp_path):
     assert sample_scores.load(tmp_path, "ave", "miou") is None
     sample_scores.save({"test": {"miou": np.zeros(3)}}, tmp_path, "ave")
     assert sample_scores.load(tmp_path, "ave", "oiou") is None

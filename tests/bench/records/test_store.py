@@ -78,7 +78,7 @@ for cls in reversed(SCHEMA_CLASSES):
 
 
 @given(st.from_type(schema.Record))
-def test_what_is_written_is_what_is_read(tmp_path_factory, record):
+def test_a_record_survives_writing_and_reading(tmp_path_factory, record):
     results = tmp_path_factory.mktemp("results")
     assert schema.decode(store.write(record, results).read_bytes()) == record
 
@@ -112,7 +112,7 @@ def test_a_setting_that_a_plan_takes_is_read_back(tmp_path_factory, name, value)
     check_recordable([spec])
 
 
-def test_what_is_measured_beyond_all_limits_does_not_lose_the_record(tmp_path):
+def test_measurements_beyond_the_limits_do_not_lose_the_record(tmp_path):
     record = mocks.record(SPEC, traceback="x" * 200_000 + "end", throughput=schema.Throughput(1e300, -1e300))
     scores = dataclasses.replace(record.scores, test={"accuracy": 1e7, "f1": 250.0}, floors={"constant": 1e200})
     read = store.read(store.write(dataclasses.replace(record, scores=scores), tmp_path))
@@ -121,7 +121,7 @@ def test_what_is_measured_beyond_all_limits_does_not_lose_the_record(tmp_path):
     assert read.outcome == "failed" and read.traceback.endswith("xend")
 
 
-def test_what_no_record_can_hold_is_refused_while_planning(tmp_path):
+def test_settings_that_no_record_can_contain_are_refused_while_planning(tmp_path):
     suite = tmp_path / "long.toml"
     suite.write_text(re.sub('name = ".*"', f'name = "{"x" * 200_000}"', MINI.read_text(), count=1))
     with pytest.raises(UsageError, match=r"spec\.suite has 200,000 characters"):
@@ -211,7 +211,7 @@ def test_torn_and_foreign_files_are_left_out(tmp_path, caplog):
     assert "torn.json is not a readable record" in caplog.messages[0]
 
 
-def test_keys_that_a_later_version_added_are_passed_over(tmp_path):
+def test_keys_of_a_later_version_are_ignored(tmp_path):
     record = mocks.record(SPEC)
     path = store.write(record, tmp_path)
     content = json.loads(path.read_text())
@@ -220,7 +220,7 @@ def test_keys_that_a_later_version_added_are_passed_over(tmp_path):
     assert store.read(path) == record
 
 
-def test_no_folder_holds_no_records(tmp_path):
+def test_a_missing_folder_contains_no_records(tmp_path):
     assert store.read_all(tmp_path / "none") == []
 
 
@@ -250,7 +250,7 @@ def test_a_broken_file_is_named_with_its_key(tmp_path, change, message):
     assert message in str(raised.value)
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match=r"file cannot be written: .*; choose one with --results"):
         store.check_writable(tmp_path / "file")
@@ -258,7 +258,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     assert list((tmp_path / "new" / "records").iterdir()) == []
 
 
-def test_a_record_of_another_run_under_a_runs_name_is_not_taken_for_it(tmp_path):
+def test_a_record_of_another_run_under_a_runs_name_is_an_error(tmp_path):
     one, other = make_plan(RunRequest("mini", ["head"], ["ave"], [0, 1]))
     path = store.write(mocks.record(one), tmp_path)
     taken = path.with_name(f"{schema.stem(other)}.json")

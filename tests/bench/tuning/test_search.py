@@ -182,7 +182,7 @@ def test_trials_are_in_no_leaderboard(search, planned, tmp_path):
 
 
 @pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 7, 20, 27])
-def test_a_search_that_was_killed_goes_on_as_if_it_was_not(search, planned, runs, stop_after):
+def test_a_killed_search_continues_with_the_same_trials(search, planned, runs, stop_after):
     plan = planned("lora cola", "ave", "0 1")
     whole = trials_of(search(plan, 7, "whole"))
     all_runs, runs.done = runs.done, []
@@ -195,7 +195,7 @@ def test_a_search_that_was_killed_goes_on_as_if_it_was_not(search, planned, runs
     assert trials_of(search(plan, 7)) == whole and len(runs.done) == 28, "and nothing is left to do"
 
 
-def test_more_trials_go_on_from_fewer(search, planned, runs):
+def test_a_longer_search_continues_a_shorter_one(search, planned, runs):
     few = trials_of(search(planned(), 6))
     more = trials_of(search(planned(), 9))
     assert [trials[:6] for trials in more] == few
@@ -230,7 +230,7 @@ def test_a_trial_that_fails_counts_as_one_and_as_the_worst(search, planned):
 
 
 @pytest.mark.parametrize("broken", ["one seed", "not a number", "all"])
-def test_what_is_no_score_fails_its_trial(search, planned, runs, broken):
+def test_a_nan_score_fails_its_trial(search, planned, runs, broken):
     def trial(spec):
         record = mocks.trial(spec)
         if broken == "not a number":
@@ -296,7 +296,7 @@ def test_settings_of_every_kind(search, planned, add, runs):
         assert planned_alike.id == spec.id, "as --set gives it"
 
 
-def test_values_that_do_not_go_together_fail_their_trial(search, planned, add, runs):
+def test_incompatible_values_fail_their_trial(search, planned, add, runs):
     add("wide", Wide)
     (result,) = search(planned("wide"), 25)
     refused = [trial for trial in result.trials if trial.values["mode"] == "c" and trial.values["r"] > 16]
@@ -321,7 +321,7 @@ class Unset(mocks.CoLA):
         ({}, "wrong declares no settings to search"),
     ],
 )
-def test_searches_that_cannot_be_are_told_before_any_run(planned, add, space, message):
+def test_impossible_searches_are_reported_before_any_run(planned, add, space, message):
     add("wrong", type("Wrong", (Unset,), {"search": space, "__module__": __name__}))
     with pytest.raises(UsageError) as raised:
         searches(planned("wrong"))
@@ -376,7 +376,7 @@ def test_what_the_methods_declare():
     assert CrossModal.named("lora")().search == {"lr_adapter": Range()}
 
 
-def test_other_values_of_a_method_are_as_if_planned(planned):
+def test_a_trials_spec_equals_the_planned_one(planned):
     (spec,) = planned("cola")
     assert with_values(spec, {}).id == spec.id
     changed = with_values(spec, {"lr_head": 1, "targets": ("q",), "alpha": 3})
