@@ -145,7 +145,7 @@ def _write_from_main(record: Record, spec: Spec, results: Path, options: RunOpti
     if failed:
         raise BenchError(
             f"{record.label} failed in a process that the others wait for: {record.reason}; the record is "
-            "written, and the same command goes on with the other runs"
+            "written, and the same command continues with the other runs"
         )
     if claims:
         claims.release(spec)
