@@ -56,15 +56,15 @@ class Gain:
 def gains(measured: Measured) -> list[Gain]:
     """Return the gain on each task, and in the mean over tasks; p-values are corrected over the table (Holm)."""
     question = QUESTIONS[0]
-    comparisons = answers(question, runs(measured, question.one), runs(measured, question.other))
+    comparisons = answers(question, runs(measured, question.a), runs(measured, question.b))
     tests = [_test(comparison) for comparison in comparisons]
     corrected = holm([p for _, _, p in tests])
     return [
         Gain(
             task=comparison.name,
-            lora=fmean(comparison.other.values()),
-            cola=fmean(comparison.one.values()),
-            seeds=len(comparison.one),
+            lora=fmean(comparison.b.values()),
+            cola=fmean(comparison.a.values()),
+            seeds=len(comparison.a),
             mean=fmean(comparison.differences),
             low=low,
             high=high,
@@ -115,8 +115,8 @@ def picture(rows: Sequence[Gain]) -> str:
         node.text = content
 
     def line(x1: str, y1: float, x2: str, y2: float, color: str, width: int = 1) -> None:
-        place = {"x1": x1, "y1": str(y1), "x2": x2, "y2": str(y2)}
-        ElementTree.SubElement(svg, "line", {**place, "stroke": color, "stroke-width": str(width)})
+        ends = {"x1": x1, "y1": str(y1), "x2": x2, "y2": str(y2)}
+        ElementTree.SubElement(svg, "line", {**ends, "stroke": color, "stroke-width": str(width)})
 
     svg = ElementTree.Element(
         "svg",
@@ -173,10 +173,10 @@ def picture(rows: Sequence[Gain]) -> str:
 
 def readme_with(rows: Sequence[Gain]) -> str:
     """Return the README with the table of these gains in its place."""
-    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
+    start, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     assert begin and end, f"{README} lacks the lines {BEGIN.strip()} and {END}"
-    return f"{before}{BEGIN}\n{table(rows)}\n{END}{after}"
+    return f"{start}{BEGIN}\n{table(rows)}\n{END}{after}"
 
 
 def main() -> None:

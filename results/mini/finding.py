@@ -32,8 +32,8 @@ class Question:
     """A comparison of two methods."""
 
     title: str
-    one: Side
-    other: Side
+    a: Side
+    b: Side
 
 
 QUESTIONS = (
@@ -55,14 +55,14 @@ class Compared:
     """The scores of two methods on the same seeds, by seed."""
 
     name: str
-    one: dict[int, float]
-    other: dict[int, float]
+    a: dict[int, float]
+    b: dict[int, float]
     parameters: str
 
     @property
     def differences(self) -> list[float]:
         """The differences of the two scores, seed by seed."""
-        return [self.one[seed] - self.other[seed] for seed in self.one]
+        return [self.a[seed] - self.b[seed] for seed in self.a]
 
 
 Runs = Mapping[tuple[str, str], Mapping[int, Record]]
@@ -71,23 +71,23 @@ Runs = Mapping[tuple[str, str], Mapping[int, Record]]
 
 def runs(measured: Measured, side: Side) -> Runs:
     """Return the records of one side of a comparison on all tasks."""
-    method, more = side
-    return measured.runs(((method,), TASKS, TEN, more))
+    method, arguments = side
+    return measured.runs(((method,), TASKS, TEN, arguments))
 
 
-def answers(question: Question, one: Runs, other: Runs) -> list[Compared]:
+def answers(question: Question, a: Runs, b: Runs) -> list[Compared]:
     """Return one comparison per task, and one of the mean over all tasks on the seeds that every task has."""
     comparisons = []
     for task in TASKS:
-        records = (one.get((task, question.one[0]), {}), other.get((task, question.other[0]), {}))
+        records = (a.get((task, question.a[0]), {}), b.get((task, question.b[0]), {}))
         if compared := compare(task, *records):
             comparisons.append(compared)
     complete = len(comparisons) == len(TASKS)
-    seeds = set.intersection(*(set(compared.one) for compared in comparisons)) if complete else set()
+    seeds = set.intersection(*(set(compared.a) for compared in comparisons)) if complete else set()
     if seeds:
         means = (
             {seed: fmean(scores[seed] for scores in side) for seed in sorted(seeds)}
-            for side in ([compared.one for compared in comparisons], [compared.other for compared in comparisons])
+            for side in ([compared.a for compared in comparisons], [compared.b for compared in comparisons])
         )
         comparisons.append(Compared(ALL, *means, NONE))
     return comparisons
@@ -98,18 +98,18 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
         whole, lora = (measured.runs(((m,), (task,), FIVE, ())).get((task, m), {}) for m in ("cola", "lora"))
         changed = {
-            ", ".join(change.removeprefix("cola.") for change in more[1:]): measured.runs(
-                (methods, (task,), seeds, more)
+            ", ".join(change.removeprefix("cola.") for change in arguments[1:]): measured.runs(
+                (methods, (task,), seeds, arguments)
             )
-            for methods, tasks, seeds, more in STAGES["ablations"]
+            for methods, tasks, seeds, arguments in STAGES["ablations"]
             if task in tasks
         }
         one_way = [name for name in changed if name.startswith("paths=")]
-        for title, names, other in (
+        for title, names, b in (
             (f"Ablations of CoLA on {task}, over CoLA as it is", changed, whole),
             (f"CoLA with a path one way on {task}, over LoRA", one_way, lora),
         ):
-            candidates = [compare(name, changed[name].get((task, "cola"), {}), other) for name in names]
+            candidates = [compare(name, changed[name].get((task, "cola"), {}), b) for name in names]
             if comparisons := [compared for compared in candidates if compared]:
                 yield title, comparisons
 
@@ -117,9 +117,9 @@ def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     """Yield tables on whether CoLA merely learns faster: its gain with twice the epochs, and what they add."""
     between, gained = [], []
-    for methods, tasks, seeds, more in STAGES["longer"]:
+    for methods, tasks, seeds, arguments in STAGES["longer"]:
         for task in tasks:
-            twice, usual = (measured.runs((methods, (task,), seeds, changes)) for changes in (more, ()))
+            twice, usual = (measured.runs((methods, (task,), seeds, changes)) for changes in (arguments, ()))
             sides = (twice.get((task, "cola"), {}), twice.get((task, "lora"), {}))
             between.append(compare(task, *sides))
             gained += [compare(f"{task}, {m}", twice.get((task, m), {}), usual.get((task, m), {})) for m in methods]
@@ -136,8 +136,8 @@ def joint(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     comparisons = []
     for question in QUESTIONS:
         sides = (
-            measured.runs(((method,), (JOINT_TASK,), TEN, (*more, *SHORTENED))).get((JOINT_TASK, method), {})
-            for method, more in (question.one, question.other)
+            measured.runs(((method,), (JOINT_TASK,), TEN, (*arguments, *SHORTENED))).get((JOINT_TASK, method), {})
+            for method, arguments in (question.a, question.b)
         )
         if compared := compare(question.title, *sides):
             comparisons.append(compared)
@@ -145,12 +145,12 @@ def joint(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
         yield "All grounding tasks in one model", comparisons
 
 
-def compare(name: str, one: Mapping[int, Record], other: Mapping[int, Record]) -> Compared | None:
+def compare(name: str, a: Mapping[int, Record], b: Mapping[int, Record]) -> Compared | None:
     """Return the comparison of two methods on their common seeds; None if there are none."""
-    seeds = sorted(one.keys() & other.keys())
+    seeds = sorted(a.keys() & b.keys())
     if not seeds:
         return None
-    sides = (one, other)
+    sides = (a, b)
     trained = (f"{records[seeds[0]].parameters.adapter:,}" for records in sides)  # type: ignore[union-attr]
     scores = ({seed: primary(records[seed]) for seed in seeds} for records in sides)
     return Compared(name, *scores, " to ".join(trained))
@@ -162,13 +162,13 @@ def table(comparisons: Sequence[Compared]) -> str:
     corrected = iter(holm([test[2] for test in tests if test]))
     lines = []
     for compared, test in zip(comparisons, tests, strict=True):
-        one, other = fmean(compared.one.values()), fmean(compared.other.values())
+        a, b = fmean(compared.a.values()), fmean(compared.b.values())
         gain = fmean(compared.differences)
-        line = [compared.name, str(len(compared.one)), f"{one:.2f}", f"{other:.2f}", f"{gain:+.2f}"]
+        line = [compared.name, str(len(compared.a)), f"{a:.2f}", f"{b:.2f}", f"{gain:+.2f}"]
         if test:
             p = next(corrected)
             stands = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
-            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / other:+.1f}", p_value(p), stands]
+            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / b:+.1f}", p_value(p), stands]
         else:
             line += [NONE] * 4
         lines.append([*line, compared.parameters])
@@ -178,9 +178,9 @@ def table(comparisons: Sequence[Compared]) -> str:
 def tables(measured: Measured) -> str:
     """Return all tables that have records, each under its title."""
     parts = []
-    sides = {side: runs(measured, side) for question in QUESTIONS for side in (question.one, question.other)}
+    sides = {side: runs(measured, side) for question in QUESTIONS for side in (question.a, question.b)}
     for question in QUESTIONS:
-        if comparisons := answers(question, sides[question.one], sides[question.other]):
+        if comparisons := answers(question, sides[question.a], sides[question.b]):
             parts += [f"### {question.title}", table(comparisons)]
     for part in (longer, joint, ablations):
         for title, comparisons in part(measured):
@@ -198,7 +198,7 @@ def resolution(measured: Measured) -> str:
     """Return a table of the true gains that the paired t-test detects with probability 0.8."""
     lines = []
     for question in RESOLVED:
-        comparisons = answers(question, runs(measured, question.one), runs(measured, question.other))
+        comparisons = answers(question, runs(measured, question.a), runs(measured, question.b))
         for compared in comparisons:
             if len(compared.differences) > 1:
                 deviation = stdev(compared.differences)

@@ -47,9 +47,9 @@ Command = tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...], tuple[str, ..
 """Methods, tasks, seeds, and further arguments of `bench run`."""
 
 SEARCHES: tuple[Command, ...] = tuple(
-    (methods, tasks, TUNING_SEEDS, (*more, *shortened))
+    (methods, tasks, TUNING_SEEDS, (*arguments, *shortened))
     for tasks, shortened in ((TASKS, ()), ((JOINT_TASK,), SHORTENED))
-    for methods, more in (((*TEN_SEED_METHODS, *FIVE_SEED_METHODS), ()), (SIZED, MATCHED))
+    for methods, arguments in (((*TEN_SEED_METHODS, *FIVE_SEED_METHODS), ()), (SIZED, MATCHED))
 )
 """Searches for learning rates, with the same number of trials per method: at its own size, and at CoLA's."""
 
@@ -86,8 +86,8 @@ STAGES: dict[str, tuple[Command, ...]] = {
         )
     ),
     "together": tuple(
-        (methods, (JOINT_TASK,), seeds, (*more, *SHORTENED))
-        for methods, seeds, more in (
+        (methods, (JOINT_TASK,), seeds, (*arguments, *SHORTENED))
+        for methods, seeds, arguments in (
             (TEN_SEED_METHODS, FIVE, ()),
             (FIVE_SEED_METHODS, FIVE, ()),
             (SIZED, FIVE, MATCHED),
@@ -99,51 +99,59 @@ STAGES: dict[str, tuple[Command, ...]] = {
 
 def tune_arguments(command: Command) -> list[str]:
     """Return the arguments of `bench tune` for one search."""
-    _, tasks, _, more = command
+    _, tasks, _, arguments = command
     return [
         "tune",
         *_named(command),
         "--trials",
         str(TRIALS),
         "--out",
-        str(settings_of(tasks, more)),
+        str(settings_of(tasks, arguments)),
         *OUTPUT_ARGUMENTS,
     ]
 
 
-def settings_of(tasks: Sequence[str], more: Sequence[str]) -> Path:
+def settings_of(tasks: Sequence[str], arguments: Sequence[str]) -> Path:
     """Return the file with the learning rates for these tasks and these arguments of `bench run`."""
-    together = "-together" if JOINT_TASK in tasks else ""
-    size = "-cola-size" if "--budget" in more else ""
-    return FOLDER / f"tuned{together}{size}.toml"
+    suffix = "-together" if JOINT_TASK in tasks else ""
+    size = "-cola-size" if "--budget" in arguments else ""
+    return FOLDER / f"tuned{suffix}{size}.toml"
 
 
 def run_arguments(command: Command) -> list[str]:
     """Return the arguments of `bench run` for one command of a stage."""
-    _, tasks, _, more = command
-    return ["run", *_named(command), "--settings", str(settings_of(tasks, more)), *OUTPUT_ARGUMENTS]
+    _, tasks, _, arguments = command
+    return ["run", *_named(command), "--settings", str(settings_of(tasks, arguments)), *OUTPUT_ARGUMENTS]
 
 
 def _named(command: Command) -> list[str]:
-    methods, tasks, seeds, more = command
-    return ["--methods", ",".join(methods), "--tasks", ",".join(tasks), "--seeds", ",".join(map(str, seeds)), *more]
+    methods, tasks, seeds, arguments = command
+    return [
+        "--methods",
+        ",".join(methods),
+        "--tasks",
+        ",".join(tasks),
+        "--seeds",
+        ",".join(map(str, seeds)),
+        *arguments,
+    ]
 
 
 def specs(command: Command) -> list[Spec]:
     """Return the specifications of a command's runs, whose ids identify the records."""
-    methods, tasks, seeds, more = command
-    changes = [change for name, *changes in _options(more) if name == "--set" for change in changes]
-    changes += [f'data.streams=["{values[0]}"]' for name, *values in _options(more) if name == "--streams"]
-    budget = next((values[0] for name, *values in _options(more) if name == "--budget"), None)
-    file = settings_of(tasks, more)
+    methods, tasks, seeds, arguments = command
+    changes = [change for name, *changes in _options(arguments) if name == "--set" for change in changes]
+    changes += [f'data.streams=["{values[0]}"]' for name, *values in _options(arguments) if name == "--streams"]
+    budget = next((values[0] for name, *values in _options(arguments) if name == "--budget"), None)
+    file = settings_of(tasks, arguments)
     tuned = read_tuned(file) if file.is_file() else None
     plan, _ = plan_runs(RunRequest("mini", methods, tasks, seeds, changes, budget, tuned))
     return plan
 
 
-def _options(more: tuple[str, ...]) -> list[list[str]]:
+def _options(arguments: tuple[str, ...]) -> list[list[str]]:
     options: list[list[str]] = []
-    for word in more:
+    for word in arguments:
         if word.startswith("--"):
             options.append([])
         options[-1].append(word)
@@ -166,8 +174,8 @@ if __name__ == "__main__":
         parser.error(f"unknown task {', '.join(sorted(unknown))}: choose from {', '.join((*TASKS, JOINT_TASK))}")
     for stage in args.stages or ["tune", *STAGES]:
         tuning = stage == "tune"
-        for methods, tasks, seeds, more in SEARCHES if tuning else STAGES[stage]:
-            command = (methods, tuple(task for task in tasks if task in chosen), seeds, more)
+        for methods, tasks, seeds, arguments in SEARCHES if tuning else STAGES[stage]:
+            command = (methods, tuple(task for task in tasks if task in chosen), seeds, arguments)
             if not command[1]:
                 continue
             words = tune_arguments(command) if tuning else run_arguments(command)

@@ -36,11 +36,11 @@ USUAL = (
 )
 
 
-def differences(recorded: Record, again: Record) -> list[str]:
+def differences(recorded: Record, repeated: Record) -> list[str]:
     """Return lines that describe how a second run's scores differ from the first's."""
-    if recorded.scores is None or again.scores is None:
-        return [f"status: {recorded.status}, now {again.status}: {again.reason}"]
-    old, new = asdict(recorded.scores), asdict(again.scores)
+    if recorded.scores is None or repeated.scores is None:
+        return [f"status: {recorded.status}, now {repeated.status}: {repeated.reason}"]
+    old, new = asdict(recorded.scores), asdict(repeated.scores)
     lines = [
         f"test {n}: {old['test'][n]}, now {new['test'][n]}" for n in old["test"] if old["test"][n] != new["test"][n]
     ]
@@ -49,12 +49,12 @@ def differences(recorded: Record, again: Record) -> list[str]:
     return lines
 
 
-def gain(recorded: Record, again: Record) -> float | None:
+def gain(recorded: Record, repeated: Record) -> float | None:
     """Return by how many points the primary test score is higher than recorded; None if a run failed."""
-    if recorded.scores is None or again.scores is None:
+    if recorded.scores is None or repeated.scores is None:
         return None
     metric = recorded.scores.metric
-    return again.scores.test[metric] - recorded.scores.test[metric]
+    return repeated.scores.test[metric] - recorded.scores.test[metric]
 
 
 def is_chance(gains: Sequence[float]) -> bool:
@@ -82,10 +82,10 @@ def main(results: Path, count: int, seed: int | None, tolerance: float | None = 
     gains = []
     for record in chosen:
         assert record.environment
-        again = execute_run(specification(record, record.id), RunOptions(), record.environment.threads)
-        local_environment = again.environment or environment("cpu", torch.get_num_threads())
-        lines = differences(record, again)
-        change = gain(record, again)
+        repeated = execute_run(specification(record, record.id), RunOptions(), record.environment.threads)
+        local_environment = repeated.environment or environment("cpu", torch.get_num_threads())
+        lines = differences(record, repeated)
+        change = gain(record, repeated)
         gains += [] if change is None else [change]
         failed |= bool(lines) if tolerance is None else change is None or abs(change) > tolerance
         run = f"{record.spec.task} {record.spec.method} seed {record.spec.seed} ({record.id})"
@@ -93,7 +93,7 @@ def main(results: Path, count: int, seed: int | None, tolerance: float | None = 
         print(f"{run}: {'; '.join(lines) or 'the recorded scores'}{size}", flush=True)
         if lines and (reasons := environment_differences(record.environment, local_environment)):
             print(f"  recorded with {'; '.join(reasons)}. {USUAL}", flush=True)
-        if scoring(record.provenance) != scoring(again.provenance):
+        if scoring(record.provenance) != scoring(repeated.provenance):
             print("  recorded with an earlier scoring rule of its task: these scores cannot be compared", flush=True)
     if gains:
         print(summary(gains))

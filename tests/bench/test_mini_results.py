@@ -193,19 +193,19 @@ def finding(scripts, monkeypatch):
 
 def answered(finding, reads):
     question = finding.QUESTIONS[0]
-    return finding.answers(question, finding.runs(reads, question.one), finding.runs(reads, question.other))
+    return finding.answers(question, finding.runs(reads, question.a), finding.runs(reads, question.b))
 
 
 def test_the_finding_compares_on_the_seeds_that_both_have(scripts, finding):
     audit, reproduce = scripts
     reads = measured(audit, reproduce, {"cola": 65.0, "lora": 60.0, "adalora": 61.0, "cola-adalora": 61.0})
     (ave,) = answered(finding, reads)
-    assert ave.name == "ave" and list(ave.one) == list(reproduce.TEN)
+    assert ave.name == "ave" and list(ave.a) == list(reproduce.TEN)
     assert ave.differences == pytest.approx([5.0] * 10)
     lost = next(spec for spec in reproduce.specs((("lora",), ("ave",), (3,), ())))
     del reads.records[lost.id]
     (ave,) = answered(finding, reads)
-    assert 3 not in ave.one and len(ave.differences) == 9
+    assert 3 not in ave.a and len(ave.differences) == 9
     lines = finding.tables(reads).splitlines()
     assert any(line.startswith("| ave") and "| +5.00 " in line.replace("  ", " ") for line in lines)
     assert [line.split("|")[9].strip() for line in lines if line.startswith("| ave")] == ["better", "no", "worse"]
