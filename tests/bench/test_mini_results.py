@@ -110,14 +110,14 @@ def test_kendall(scripts):
     assert audit.kendall([(0, 0)]) == 0
 
 
-def measured(audit, reproduce, of_method, one=30.0):
+def measured(audit, reproduce, method_scores, one=30.0):
     """Made-up records of AVE: what each method scores, give or take a tenth from seed to seed."""
     reads = audit.Measured.__new__(audit.Measured)
     reads.records = {}
     for command in (*reproduce.STAGES["main"], *reproduce.STAGES["more-seeds"], *reproduce.STAGES["controls"]):
         for spec in reproduce.specs(command):
             if spec.task == "ave":
-                score = one if spec.data.get("streams") else of_method.get(spec.method, 60.0)
+                score = one if spec.data.get("streams") else method_scores.get(spec.method, 60.0)
                 reads.records[spec.id] = mocks.record(spec, score + 0.1 * (spec.seed % 5))
     return reads
 

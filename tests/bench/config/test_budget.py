@@ -19,7 +19,7 @@ from bench.methods.base import Method
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 
-LARGEST = 2**16
+MAX_VALUE = 2**16
 LORA_AT_1 = 9216  # parameters of LoRA at rank 1 on the streams of `mini`: 64 wide, 4 blocks each
 
 
@@ -225,7 +225,7 @@ rising = st.tuples(st.integers(0, 10**6), st.integers(1, 10**4), st.integers(0, 
 falling = st.tuples(st.integers(1, 10**4), st.integers(1, 10**8)).map(lambda n: lambda value: n[0] + n[1] // value)
 
 
-def best(count, target: int, low: int = 1, high: int = LARGEST) -> int:
+def best(count, target: int, low: int = 1, high: int = MAX_VALUE) -> int:
     """The value of a monotone count that is nearest to the target, by halving."""
     up = count(high) > count(low)
     while high - low > 1:
@@ -234,7 +234,7 @@ def best(count, target: int, low: int = 1, high: int = LARGEST) -> int:
     return min(count(low), count(high), key=lambda parameters: abs(parameters - target))
 
 
-@given(rising | falling, st.integers(1, LARGEST), st.floats(0.8, 1.25))
+@given(rising | falling, st.integers(1, MAX_VALUE), st.floats(0.8, 1.25))
 def test_one_size_setting_comes_as_near_as_any_value_does(function, value, off):
     target = max(1, round(function(value) * off))
 

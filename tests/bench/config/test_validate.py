@@ -33,17 +33,17 @@ class MoreOptions(Options):
     more: str = ""
 
 
-LARGEST = 10**18 - 1
+MAX_INT = 10**18 - 1
 ACCEPTED = st.fixed_dictionaries(
-    {"count": st.integers(0, LARGEST)},
+    {"count": st.integers(0, MAX_INT)},
     optional={
         "rate": st.floats(allow_nan=False, allow_infinity=False),
         "on": st.booleans(),
         "kind": st.sampled_from(["a", "b"]),
         "scale": st.none() | st.floats(allow_nan=False, allow_infinity=False),
         "names": st.lists(st.text()).map(tuple),
-        "sizes": st.lists(st.integers(-LARGEST, LARGEST)).map(tuple),
-        "either": st.integers(-LARGEST, LARGEST) | st.text(),
+        "sizes": st.lists(st.integers(-MAX_INT, MAX_INT)).map(tuple),
+        "either": st.integers(-MAX_INT, MAX_INT) | st.text(),
         "more": st.text(),
     },
 )

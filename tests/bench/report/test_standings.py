@@ -27,8 +27,8 @@ def records(scores, tasks=("ave",)):
     return [
         record(method, score, seed, task)
         for task, of_task in zip(tasks, scores, strict=True)
-        for method, of_method in zip(METHODS, of_task, strict=False)
-        for seed, score in enumerate(of_method)
+        for method, seed_scores in zip(METHODS, of_task, strict=False)
+        for seed, score in enumerate(seed_scores)
     ]
 
 

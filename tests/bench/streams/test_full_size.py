@@ -21,7 +21,7 @@ from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream
 
 SMALL = {"hidden_size": 384, "num_attention_heads": 6}
-BASE = {"hidden_size": 768, "num_attention_heads": 12}
+VIT_B = {"hidden_size": 768, "num_attention_heads": 12}
 LARGE = {"hidden_size": 1024, "num_attention_heads": 16, "num_hidden_layers": 24}
 SWIN = {"embed_dim": 192, "depths": [2, 2, 18, 2], "num_heads": [6, 12, 24, 48], "window_size": 12, "image_size": 192}
 
@@ -31,29 +31,29 @@ TEXT = TextInput("none")
 
 FULL = {
     "vit-s": (ViTConfig, {**SMALL, "intermediate_size": 1536}, IMAGE, 21_665_664, 197),
-    "vit-b": (ViTConfig, BASE, IMAGE, 85_798_656, 197),
+    "vit-b": (ViTConfig, VIT_B, IMAGE, 85_798_656, 197),
     "vit-l": (ViTConfig, {**LARGE, "intermediate_size": 4096}, IMAGE, 303_301_632, 197),
     "dinov2-s": (Dinov2Config, {**SMALL, "patch_size": 14, "image_size": 518}, IMAGE, 22_056_576, 257),
-    "dinov2-b": (Dinov2Config, {**BASE, "patch_size": 14, "image_size": 518}, IMAGE, 86_580_480, 257),
+    "dinov2-b": (Dinov2Config, {**VIT_B, "patch_size": 14, "image_size": 518}, IMAGE, 86_580_480, 257),
     "dinov2-l": (Dinov2Config, {**LARGE, "patch_size": 14, "image_size": 518}, IMAGE, 304_368_640, 257),
     "dinov3-b": (
         DINOv3ViTConfig,
-        {**BASE, "intermediate_size": 3072, "num_register_tokens": 4},
+        {**VIT_B, "intermediate_size": 3072, "num_register_tokens": 4},
         IMAGE,
         85_660_416,
         201,
     ),
     "swinv2-l": (Swinv2Config, SWIN, ImageInput(192, (0.5,) * 3, (0.5,) * 3), 195_202_932, 36),
-    "bert-base": (BertConfig, BASE, TEXT, 108_891_648, 40),
+    "bert-base": (BertConfig, VIT_B, TEXT, 108_891_648, 40),
     "bert-large": (BertConfig, {**LARGE, "intermediate_size": 4096}, TEXT, 334_092_288, 40),
     "roberta-base": (
         RobertaConfig,
-        {**BASE, "max_position_embeddings": 514, "type_vocab_size": 1},
+        {**VIT_B, "max_position_embeddings": 514, "type_vocab_size": 1},
         TEXT,
         124_055_040,
         40,
     ),
-    "ast": (ASTConfig, BASE, SOUND, 86_187_264, 110),
+    "ast": (ASTConfig, VIT_B, SOUND, 86_187_264, 110),
 }
 
 

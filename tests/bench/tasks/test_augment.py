@@ -12,10 +12,10 @@ def generator() -> torch.Generator:
 def test_a_mask_is_mirrored_with_its_picture():
     columns = torch.arange(6).expand(8, 5, 4, 6)
     pictures, masks = mirror([columns[:, :, None].expand(-1, -1, 3, -1, -1), columns], generator())
-    turned = masks[:, :, 0, 0] == 5
-    assert 0 < turned.float().mean() < 1
+    flipped = masks[:, :, 0, 0] == 5
+    assert 0 < flipped.float().mean() < 1
     assert torch.equal(pictures, masks[:, :, None].expand_as(pictures))
-    assert torch.equal(masks[turned], columns[turned].flip(-1)) and torch.equal(masks[~turned], columns[~turned])
+    assert torch.equal(masks[flipped], columns[flipped].flip(-1)) and torch.equal(masks[~flipped], columns[~flipped])
 
 
 def test_light_and_loudness_change_by_chance_around_what_they_were():
