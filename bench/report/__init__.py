@@ -1,1 +1,1 @@
-"""Records put side by side: a table for the terminal, the leaderboard, and forms for other tools. Needs no torch."""
+"""Reports from records: a table for the terminal, the leaderboard, and exports for other tools. Does not need torch."""

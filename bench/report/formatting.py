@@ -1,4 +1,4 @@
-"""How numbers, data and settings read in tables."""
+"""Formatting of numbers in tables."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ NONE = "\N{EN DASH}"
 
 
 def score(values: Sequence[float], with_deviation: bool = False) -> str:
-    """Return the mean of finite values; with the sample standard deviation on demand, which takes two values."""
+    """Return the mean of finite values, optionally with the sample standard deviation, which needs two values."""
     if not values:
         return NONE
     mean = f"{statistics.fmean(values):.2f}"
@@ -22,20 +22,20 @@ def score(values: Sequence[float], with_deviation: bool = False) -> str:
 
 
 def number(value: float | None, pattern: str) -> str:
-    """Return one number as the format `pattern` writes it; a dash for none, and for one that is not finite."""
+    """Return a number formatted with `pattern`; a dash for None and for numbers that are not finite."""
     return NONE if value is None or not math.isfinite(value) else format(value, pattern)
 
 
 def average(values: Sequence[float], pattern: str) -> str:
-    """Return the mean as the format `pattern` writes it, as in ",.0f"."""
+    """Return the mean of values formatted with `pattern`, e.g. ",.0f"; a dash if there are none."""
     return format(statistics.fmean(values), pattern) if values else NONE
 
 
 def p_value(p: float | None) -> str:
-    """Return the p-value of a test to three digits; a dash for none."""
+    """Return the p-value of a test with three digits; a dash for None."""
     return NONE if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
 def runs(count: int) -> str:
-    """Return a number of runs: "1 run", "2 runs"."""
+    """Return a number of runs as text: "1 run", "2 runs"."""
     return f"{count:,} run{'s' * (count != 1)}"

@@ -1,11 +1,11 @@
-"""Which records stand in one table, and which make one row of it.
+"""Grouping of records into tables and rows.
 
-A table holds one task under one condition: suite, data down to the samples, streams, settings of the task and the
-recipe but for what a method may have for itself are equal, so that its rows differ in the method only. A row holds the
-seeds of one method with one set of settings. Where a results folder holds several conditions of a task, or several
-settings of a method, the most frequent one goes without words and the others say what they change. Learning rates that
-were tuned differ from task to task: they are named only where nothing else tells two rows apart, so that a method has
-one name on all tasks.
+A table contains one task under one condition: suite, data including its samples, streams, settings of the task, and the
+recipe except for fields that may differ between methods. So its rows differ in the method only. A row contains the
+seeds of one method with one set of settings. If a results folder has several conditions of a task, or several settings
+of a method, the most frequent one has no label, and the labels of the others list their changes. Tuned learning rates
+differ between tasks; they are part of a label only if nothing else distinguishes two rows, so that a method has the
+same label on all tasks.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from bench.records.provenance import scoring
 from bench.records.schema import Record, Scores
 from bench.report.run_data import DataOfRuns, RunData
 
-RATES = ("lr_adapter", "lr_head")  # what names no row where it was tuned
+RATES = ("lr_adapter", "lr_head")  # not part of a row's label if they were tuned
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Row:
-    """The finished runs of one method with one set of settings; they differ in the seed only."""
+    """The completed runs of one method with one set of settings, which differ in the seed only."""
 
     label: str
     settings: dict[str, Any]
@@ -44,11 +44,11 @@ class Row:
         return [score for record in self.records if (score := record.test_score) is not None]
 
     def secondary(self, metric: str) -> list[float]:
-        """Another test score of all seeds that have it, as a finite number."""
+        """Return the finite values of another test score, over all seeds that have it."""
         return _finite(scores.test.get(metric) for scores in self._scores)
 
     def measures(self, part: str, name: str) -> list[float]:
-        """Return one measure of all seeds that have it, as a finite number: `measures("memory", "train_peak")`."""
+        """Return the finite values of a measurement over all seeds that have it: `measures("memory", "train_peak")`."""
         if (part, name) not in self._measures:
             measured = [getattr(record, part) for record in self.records]
             self._measures[part, name] = _finite(getattr(entry, name) for entry in measured if entry)
@@ -56,11 +56,11 @@ class Row:
 
     @cached_property
     def _measures(self) -> dict[tuple[str, str], list[float]]:
-        """What `measures` was asked for: several forms of the leaderboard ask for the same."""
+        """Cache of `measures`, since all forms of the leaderboard need the same values."""
         return {}
 
     def of_split(self, split: str, metric: str) -> list[float]:
-        """Return one score on one split, of all seeds that have it, as a finite number."""
+        """Return the finite values of a score on one split, over all seeds that have it."""
         return _finite((scores.splits or {}).get(split, {}).get(metric) for scores in self._scores)
 
     @cached_property
@@ -78,13 +78,13 @@ class Table:
     rows: list[Row]
     failed: list[Record]
     controls: tuple[Row, ...] = ()
-    """Runs of the same task and condition whose other streams told nothing."""
+    """Control runs of the same task and condition, in which only some streams got their inputs."""
     run_data: RunData | None = None
-    """The data of all runs; None where all failed before it was read."""
+    """The data of all runs; None if all failed before it was read."""
 
     @cached_property
     def records(self) -> list[Record]:
-        """All finished runs."""
+        """All completed runs."""
         return [record for row in self.rows for record in row.records]
 
     @cached_property
@@ -96,12 +96,12 @@ class Table:
 
     @cached_property
     def splits(self) -> list[str]:
-        """The splits that were scored, as the records name them."""
+        """The splits with scores, by their names in the records."""
         return list(dict.fromkeys(s for r in self.records if r.scores for s in r.scores.splits or {}))
 
     @cached_property
     def floors(self) -> dict[str, float]:
-        """Primary scores that need not both modalities, by what gets them."""
+        """Primary scores of baselines that do not combine the modalities, by name of the baseline."""
         return {
             name: value
             for record in self.records
@@ -112,7 +112,7 @@ class Table:
 
     @cached_property
     def beneath(self) -> list[tuple[str, float]]:
-        """Names and primary scores of what stands below the methods and is not ranked: floors and controls."""
+        """Names and primary scores of floors and controls, which are listed below the methods and not ranked."""
         collected = [(f"floor: {name}", value) for name, value in self.floors.items()]
         for row in self.controls:
             seeds = len(row.records)
@@ -122,7 +122,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """The tables of one suite on one data set that belong together, one a task."""
+    """The tables of one suite, dataset and condition, one per task."""
 
     suite: str
     data: dict[str, Any]
@@ -131,25 +131,25 @@ class Section:
 
     @property
     def title(self) -> str:
-        """What all its runs have in common, in words."""
+        """The title: suite, data and changed settings, which all its runs share."""
         changed = f", with {self.changed}" if self.changed else ""
         return f"suite {self.suite}, {data_title(self.data)}{changed}"
 
 
 def sections(records: Iterable[Record]) -> list[Section]:
-    """Return the records by suite, data, condition and task."""
+    """Return the records grouped by suite, data, condition and task."""
     collected = []
-    for of_data in _grouped(records, lambda record: _key([record.spec.suite, record.spec.data])):
-        spec = of_data[0].spec
-        of_tasks = _grouped(sorted(of_data, key=_task), _task)
-        tables = sorted((table for of_task in of_tasks for table in _tables(of_task)), key=_changed)  # "" comes first
-        for of_change in _grouped(tables, _changed):
-            collected.append(Section(spec.suite, spec.data, of_change[0].changed, of_change))
+    for data_records in _grouped(records, lambda record: _key([record.spec.suite, record.spec.data])):
+        spec = data_records[0].spec
+        by_task = _grouped(sorted(data_records, key=_task), _task)
+        tables = sorted((table for group in by_task for table in _tables(group)), key=_changed)  # "" comes first
+        for group in _grouped(tables, _changed):
+            collected.append(Section(spec.suite, spec.data, group[0].changed, group))
     return _with_controls(collected)
 
 
 def _with_controls(collected: list[Section]) -> list[Section]:
-    """Return the sections, with one-modality controls moved into the tables of the runs that they belong to."""
+    """Return the sections with control runs moved into the tables of the runs that they belong to."""
     whole = [section for section in collected if not section.data.get("streams")]
     places = {_place(section, table) for section in whole for table in section.tables if table.rows}
     controls: dict[bytes, list[Row]] = {}
@@ -179,13 +179,13 @@ def _with_controls(collected: list[Section]) -> list[Section]:
 
 
 def _place(section: Section, table: Table) -> bytes:
-    """Return what a table and its controls have in common."""
+    """Return a key that a table shares with the table of its control runs."""
     data = {name: value for name, value in section.data.items() if name != "streams"}
     return _key([section.suite, data, table.task, table.condition])
 
 
 def _tables(records: list[Record]) -> list[Table]:
-    """Return the tables of one task on one data set, one for each condition and the samples that the runs saw."""
+    """Return the tables of one task on one dataset, one per condition and samples of the runs."""
     data_of_runs = DataOfRuns(records, lambda record: _key(_condition(record)))
 
     def choice(record: Record) -> dict[str, Any]:
@@ -199,14 +199,14 @@ def _tables(records: list[Record]) -> list[Table]:
     return [
         Table(
             task=_task(group[0]),
-            condition={**condition, **of_splits},
-            changed=assignments({**changes, **other_splits}),
+            condition={**condition, **splits},
+            changed=assignments({**changes, **changed_splits}),
             rows=_rows([record for record in group if record.test_score is not None]),
             failed=[record for record in group if record.test_score is None],
             run_data=data_of_runs.of(group[0]),
         )
         for alike, condition, changes in _by_choice(records, choice)
-        for group, of_splits, other_splits in _by_choice(alike, samples)
+        for group, splits, changed_splits in _by_choice(alike, samples)
     ]
 
 
@@ -228,7 +228,7 @@ def _label(method: str, changes: Mapping[str, Any]) -> str:
 
 
 def _without_tuned(changes: Mapping[str, Any], group: list[Record]) -> dict[str, Any]:
-    """Return what a row changes but its learning rates, where they were tuned."""
+    """Return the changes of a row, without its learning rates if they were tuned."""
     tuned = all(record.tuned for record in group)
     return {name: value for name, value in changes.items() if not (tuned and name in RATES)}
 
@@ -236,9 +236,11 @@ def _without_tuned(changes: Mapping[str, Any], group: list[Record]) -> dict[str,
 def _by_choice(
     records: list[Record], choice: Callable[[Record], dict[str, Any]]
 ) -> list[tuple[list[Record], dict[str, Any], dict[str, Any]]]:
-    """Return the records by what was chosen for them, with the choice and what it changes of the most frequent one.
+    """Group records by `choice`.
 
-    Of several choices as frequent as one another the first counts.
+    Returns:
+        For each group its records, their choice, and the differences from the most frequent choice, which is the first
+        one among equally frequent ones.
     """
     groups = _grouped(records, lambda record: _key(choice(record)))
     choices = [choice(group[0]) for group in groups]
@@ -247,14 +249,15 @@ def _by_choice(
 
 
 def _method_settings(record: Record) -> dict[str, Any]:
-    """Return the settings of the run's method, and what it has of the recipe for itself."""
+    """Return the settings of the run's method, including fields of the recipe in `PER_METHOD`."""
     return {**record.spec.settings, **per_method(record.spec.recipe)}
 
 
 def _condition(record: Record) -> dict[str, Any]:
-    """Return all that a run's specification fixes but suite, task, data, method and seed, flat, with the keys of --set.
+    """Return the condition of a run as a flat table with the keys of --set.
 
-    And the scoring rule of its task, where that is not the first.
+    It is the specification without suite, task, data, method and seed, plus the scoring rule of the task, if that is
+    not the first.
     """
     spec = record.spec
     rule = scoring(record.provenance)
@@ -267,12 +270,12 @@ def _condition(record: Record) -> dict[str, Any]:
 
 
 def _finite(values: Iterable[float | None]) -> list[float]:
-    """Return those values that are there and finite: others are gaps, which `bench.report.notes` names."""
+    """Return the finite values; `bench.report.notes` lists the missing ones."""
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
 def _changes(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values that are not as usual."""
+    """Return the values that differ from the usual ones."""
     return {key: values.get(key, "unset") for key in {**values, **usual} if values.get(key) != usual.get(key)}
 
 
@@ -289,7 +292,7 @@ def _key(value: Any) -> bytes:
 
 
 def _grouped(items: Iterable[T], key: Callable[[T], Hashable]) -> list[list[T]]:
-    """Return the items with equal keys together, all in the order in which they come."""
+    """Return the items grouped by key, with groups and items in their original order."""
     groups: dict[Hashable, list[T]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)

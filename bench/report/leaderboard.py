@@ -1,4 +1,4 @@
-"""The leaderboard as Markdown: for each task what the methods score and what they cost, and all tasks together."""
+"""The leaderboard in Markdown: scores and costs of the methods on each task, and an overview of all tasks."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from bench.report.standings import Gain, Interval, SectionBoard, Standing, TaskB
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.text import escape, markdown
 
-_LEGEND = """- **Score**: of all test samples, at the epoch that is best on validation; the mean over seeds, with its
-  95% interval over seeds (Student's t).
-- **Gain**: over {reference}, on the seeds that both have: the mean of the differences, since methods share data, its
-  order and the head's start seed by seed. Its interval is that of the paired t-test; its percentage is of {reference}'s
-  mean. *With samples*: a bootstrap interval over seeds and test samples, where scores of samples were kept. *p*: of the
-  paired t-test, after Holm's correction over the table. A gain *stands* where p is below 0.05 and no interval holds 0.
-- **≈ best**: by the same rule it cannot be told apart from the best mean, and is not ranked. With one seed nothing can.
-- **Mean rank**: over the tasks, with a 95% bootstrap interval over seeds, and samples where their scores were kept.
-- **Parameters**: those trained, of which some methods mask a part: the rest is in use at the end. Their percentage is
-  the method's in those of the streams. Memory is the peak in MB, speed in samples per second; merged is how many times
-  as fast scoring is once the method is folded into the encoders as far as it goes.
+_LEGEND = """- **Score**: over all test samples, at the epoch with the best validation score; the mean over seeds
+  with its 95% interval (Student's t).
+- **Gain**: the mean difference from {reference} over the seeds that both have. Differences are paired, since runs of
+  one seed share the data, its order and the initial head. The interval is that of the paired t-test; the percentage is
+  relative to {reference}'s mean. *With samples*: a bootstrap interval over seeds and test samples, if per-sample scores
+  are stored. *p*: of the paired t-test, after Holm's correction over the table. A gain is *significant* if p is below
+  0.05 and the interval with samples, if any, excludes 0.
+- **≈ best**: not significantly different from the best mean by the same rule, and not ranked. With one seed, no
+  difference is significant.
+- **Mean rank**: over the tasks, with a 95% bootstrap interval over seeds, and over samples if their scores are stored.
+- **Parameters**: trainable parameters; some methods mask a part, and the rest is in use at the end. The percentage is
+  that of the method relative to the streams. Memory is the peak in MB, speed is in samples per second; merged is the
+  speedup of scoring after everything mergeable is folded into the encoders.
 {trade_offs}
-- **Floor**: what needs not both modalities: a constant answer, or an oracle of one of them. **Control**: a method that
-  is trained and scored with one modality only; the other is the same for every sample."""
+- **Floor**: a baseline that does not combine the modalities: a constant answer, or an oracle for one modality.
+  **Control**: a method trained and scored with one modality only, while the other is the same for every sample."""
 
 _COSTS = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),
@@ -42,18 +44,18 @@ _COSTS = (  # heading, part of the record, its key, unit, format
     ("train /s", "throughput", "train", 1, ",.1f"),
     ("score /s", "throughput", "score", 1, ",.1f"),
 )
-_SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
+_SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
 def leaderboard(
     boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
 ) -> str:
-    """Judged records as Markdown. Tables never mix suites, data sources, recipes or settings.
+    """Return the leaderboard in Markdown. Tables never mix suites, data sources, recipes or settings.
 
     Args:
-        boards: of the records.
-        published: rows of `bench.report.published`, for a part of their own.
-        reference: the row that gains are over, as for `bench.report.standings.boards`.
+        boards: The standings of the records.
+        published: Rows of `bench.report.published`, for a section of their own.
+        reference: Label of the row that gains are relative to.
     """
     tables = [task.table for board in boards for task in board.tasks]
     failed = sum(len(table.failed) for table in tables)
@@ -66,7 +68,7 @@ def leaderboard(
     if published:
         parts += [
             "## Reported elsewhere",
-            "Not measured here: figures of others, as published, single runs unless said.",
+            "Not measured here: figures published by others, from single runs unless noted.",
         ]
         parts += map(markdown.paragraph, published_notes(published))
         parts.append(_published_table(published))
@@ -75,7 +77,8 @@ def leaderboard(
 
 def _legend(reference: str) -> str:
     formulas = "\n".join(
-        f"- **{name}**: {escape.markdown(formula)}, here the method's." for name, formula in FORMULAS.items()
+        f"- **{name}**: {escape.markdown(formula)}. The parameters are those of the method."
+        for name, formula in FORMULAS.items()
     )
     return _LEGEND.replace("{trade_offs}", formulas).replace("{reference}", escape.markdown(reference))
 
@@ -98,7 +101,7 @@ def _section(board: SectionBoard) -> list[str]:
 
 
 def _scores_table(task: TaskBoard) -> str:
-    gain_columns = ["gain", "95% interval", "gain %", "with samples", "p", "stands"]
+    gain_columns = ["gain", "95% interval", "gain %", "with samples", "p", "significant"]
     header = ["method", "place", task.table.metrics[0], "95% interval", "seeds", *gain_columns]
     lines = [
         [
@@ -170,7 +173,7 @@ def _merged(row: Row) -> str:
 
 
 def _metrics_table(table: Table) -> Iterable[str]:
-    """Yield the other metrics, and where a task has several test splits each split by itself, as mean ± deviation."""
+    """Yield tables of the other metrics and, if there are several test splits, of each split, as mean ± deviation."""
     if len(table.splits) > 2:
         columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
         header = [f"{metric} {split}" for split, metric in columns]
@@ -189,20 +192,20 @@ def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Se
 
 
 def _overall_table(board: SectionBoard) -> str:
-    """Return methods by tasks; ranks and mean gains are of those that every task has, since others do not compare."""
+    """Return a table of methods by tasks, with ranks and mean gains of the methods that every task has."""
     ranks = {rank.label: rank for rank in board.ranks}
-    of_tasks = [{standing.row.label: standing for standing in task.standings} for task in board.tasks]
-    labels = dict.fromkeys([*ranks, *(label for standings in of_tasks for label in standings)])
+    by_task = [{standing.row.label: standing for standing in task.standings} for task in board.tasks]
+    labels = dict.fromkeys([*ranks, *(label for by_label in by_task for label in by_label)])
     lines = []
     for label in labels:
-        of_label = [standings.get(label) for standings in of_tasks]
-        gains = [standing.gain for standing in of_label if standing and standing.gain]
+        row = [by_label.get(label) for by_label in by_task]
+        gains = [standing.gain for standing in row if standing and standing.gain]
         percents = [gain.percent for gain in gains if gain.percent is not None]
-        complete = len(gains) == len(of_tasks)
+        complete = len(gains) == len(by_task)
         lines.append(
             [
                 label,
-                *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in of_label),
+                *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in row),
                 f"{ranks[label].mean:.2f}" if label in ranks else NONE,
                 interval(ranks[label].interval) if label in ranks else NONE,
                 f"{statistics.fmean(gain.points for gain in gains):+.2f}" if complete else NONE,

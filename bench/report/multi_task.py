@@ -1,4 +1,4 @@
-"""What training one model for several targets gains or loses against a model for each of them."""
+"""Multi-task training: one model for several targets, compared with one model per target."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from bench.text import markdown
 
 
 def multi_task_tables(section: Section) -> Iterator[tuple[str, str]]:
-    """Yield heading and table, in Markdown, of every task that was also trained for single targets (`task:target`).
+    """Yield heading and Markdown table for each task that was also trained for single targets (`task:target`).
 
-    Both are compared by the primary score of the task for that target, over the seeds that both have, and not at all
-    where their test splits held other samples.
+    They are compared by the primary score for the target, over the seeds that both have. If their test splits have
+    different samples, no seeds are compared.
     """
     tables = {table.task: table for table in section.tables}
     for task, table in tables.items():
@@ -24,12 +24,12 @@ def multi_task_tables(section: Section) -> Iterator[tuple[str, str]]:
             name.partition(":")[2]: single for name, single in tables.items() if name.startswith(f"{task}:")
         }
         if lines := [line for row in table.rows for line in _lines(row, table, single_tables)]:
-            header = ["method", "target", "score", "together", "alone", "difference", "seeds"]
-            yield f"{task}, one model for all targets against one for each", markdown.table(header, lines)
+            header = ["method", "target", "metric", "joint", "single", "difference", "seeds"]
+            yield f"{task}, one model for all targets compared with one per target", markdown.table(header, lines)
 
 
 def _lines(row: Row, joint_table: Table, single_tables: dict[str, Table]) -> Iterator[list[str]]:
-    """Yield a line for each target that the row's method was also trained for alone."""
+    """Yield one line per target that the row's method was also trained for on its own."""
     for target, table in single_tables.items():
         single = next((candidate for candidate in table.rows if candidate.label == row.label), None)
         if single is None or not table.metrics:

@@ -1,4 +1,4 @@
-"""What stands below a task's table: what was measured with and on, what does not compare, and what failed."""
+"""Notes below a task's table: conditions, machines, differences that limit comparisons, and failed runs."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from bench.report.origins import origins
 
 
 def notes(table: Table) -> list[str]:
-    """Return a line each, as plain text."""
+    """Return the notes on a table, as lines of plain text."""
     records = table.records
     lines = [f"All rows: {assignments(table.condition)}"]
     deviations = dict.fromkeys(words for record in records for words in record.spec.deviations)
-    lines += [f"Otherwise than in the protocol that the suite follows: {words}" for words in deviations]
+    lines += [f"Deviation from the published protocol: {words}" for words in deviations]
     environments = [record.environment for record in records if record.environment]
     machines = sorted(
         {
@@ -32,15 +32,15 @@ def notes(table: Table) -> list[str]:
         }
     )
     if machines:
-        warning = ": memory and speed do not compare between these" if len(machines) > 1 else ""
+        warning = ": memory and speed are not comparable between these" if len(machines) > 1 else ""
         lines.append(f"Measured on: {'; '.join(machines)}{warning}")
     if kinds := sorted({record.memory.kind for record in records if record.memory}):
         lines.append(f"Memory: {', '.join(kinds)}")
     lines += skipped_samples(records)
-    lines += [f"Scored by an earlier rule of the task: {words}" for words in _earlier_rule(table)]
+    lines += [f"Scored by an earlier rule of the task: {rule}" for rule in _earlier_rule(table)]
     lines += origins(table)
     if gaps := [f"{record.label}: {', '.join(names)}" for record in records if (names := _not_finite(record))]:
-        lines.append(f"Left out, as they are not finite: {'; '.join(gaps)}")
+        lines.append(f"Left out because they are not finite: {'; '.join(gaps)}")
     if table.failed:
         reasons = "; ".join(f"{record.label}: {record.failure}" for record in table.failed)
         lines.append(f"{len(table.failed)} failed: {reasons}")
@@ -48,40 +48,40 @@ def notes(table: Table) -> list[str]:
 
 
 def _not_finite(record: Record) -> list[str]:
-    """Return what a record has measured that is no finite number, by the names of its keys."""
+    """Return the keys of a record's measurements that are not finite."""
     scores, parts = record.scores, ("parameters", "memory", "throughput", "times")
     measured = {part: vars(getattr(record, part)) for part in parts if getattr(record, part)}
     values = {f"{part}.{name}": value for part, values in measured.items() for name, value in values.items()}
     if scores:
         values |= {f"scores.test.{name}": value for name, value in scores.test.items()}
         values |= {f"scores.floors.{name}": value for name, value in scores.floors.items()}
-        for split, of_split in (scores.splits or {}).items():
-            values |= {f"scores.splits.{split}.{name}": value for name, value in of_split.items()}
+        for split, split_scores in (scores.splits or {}).items():
+            values |= {f"scores.splits.{split}.{name}": value for name, value in split_scores.items()}
     return [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]
 
 
 def skipped_samples(records: Iterable[Record]) -> list[str]:
-    """Return how many samples were skipped in how many runs, in a line; none where every sample was read."""
+    """Return one line with the numbers of skipped samples and of the runs; none if no sample was skipped."""
     skipped = Counter(record.data.skipped for record in records if record.data)
     if not any(skipped):
         return []
     counts = ", ".join(f"{count} in {runs(number)}" for count, number in sorted(skipped.items()))
-    return [f"Samples skipped, as they could not be read: {counts}"]
+    return [f"Samples skipped because they could not be read: {counts}"]
 
 
 def _earlier_rule(table: Table) -> Iterator[str]:
-    """By which rule a table was scored, and which is today's, where they differ."""
+    """Yield a line with the scoring rule of a table's runs and today's rule, if they differ."""
     try:
         rules: tuple[str, ...] = getattr(registry.load("tasks", table.task), "scoring_rules", ())
-    except BenchError:  # the task is no longer there
+    except BenchError:  # the task no longer exists
         return
     rule = max((scoring(record.provenance) for record in table.records), default=len(rules))
     if rule < len(rules):
-        yield f"{rules[rule - 1]}. Today it is {rules[-1]}, so runs that are done now are not compared with these."
+        yield f"{rules[rule - 1]}. The current rule is {rules[-1]}, so new runs are not compared with these."
 
 
 def row_notes(table: Table) -> list[str]:
-    """Return the settings of each row, and the file that they were tuned in, a line each."""
+    """Return one line per row with its settings, and the files of tuned settings that they are from."""
     return [f"{row.label}: {assignments(row.settings)}{_tuned(row)}" for row in table.rows]
 
 

@@ -1,4 +1,4 @@
-"""What the runs of a table were made with, where it differs among them. What no record tells is left out."""
+"""Differences in the origin of a table's runs: commits, software, machines, code and encoders, as far as recorded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ DISTRIBUTION = "crossmodal-bench"
 
 
 def origins(table: Table) -> Iterator[str]:
-    """Yield lines of plain text: commits, software and machines, code and encoders, records that do not count."""
+    """Yield lines of plain text about commits, software and machines, code and encoders, and records left out."""
     records = [*table.records, *(record for row in table.controls for record in row.records)]
     if line := _commits(records):
         yield line
     if parts := [*_software(records), *_machines(records)]:
-        yield f"Equal runs can score differently, since these differ: {'; '.join(parts)}"
+        yield f"Even equal runs may score differently, because these differ: {'; '.join(parts)}"
     if parts := [*_code(records)]:
         yield f"Code or encoders differ: {'; '.join(parts)}"
     yield from _extra_records([*records, *table.failed])
@@ -29,7 +29,7 @@ def _commits(records: Sequence[Record]) -> str:
     dirty = sum(bool(record.environment and record.environment.dirty) for record in records)
     parts = [f"{len(commits)} commits of this package"] if len(commits) > 1 else []
     parts += [f"uncommitted changes in {runs(dirty)}"] if dirty else []
-    return f"Made with {', '.join(parts)}" if parts else ""
+    return f"Run with {', '.join(parts)}" if parts else ""
 
 
 def _software(records: Sequence[Record]) -> Iterator[str]:
@@ -48,7 +48,7 @@ def _machines(records: Sequence[Record]) -> Iterator[str]:
 
 
 def _code(records: Sequence[Record]) -> Iterator[str]:
-    """Code of each method, of the task, and encoders by stream."""
+    """Yield differences in the code of each method and of the task, and in the encoders by stream."""
     recorded = [(record.spec.method, record.provenance) for record in records if record.provenance]
     for method in dict.fromkeys(name for name, _ in recorded):
         yield from _of_code(method, [item.method for name, item in recorded if name == method])
@@ -60,27 +60,27 @@ def _code(records: Sequence[Record]) -> Iterator[str]:
 def _of_code(name: str, code: Sequence[Code]) -> Iterator[str]:
     yield from _counted(f"code of {name}", (item.checksum for item in code))
     for distribution in dict.fromkeys(item.distribution for item in code if item.distribution):
-        if distribution == DISTRIBUTION:  # whose version is told with the other software's
+        if distribution == DISTRIBUTION:  # its version is among those of the software
             continue
         yield from _varieties(distribution, (item.version for item in code if item.distribution == distribution))
 
 
 def _varieties(name: str, values: Iterable[str | None]) -> Iterator[str]:
-    """Values of which there are several, with the number of runs that have each."""
+    """Yield the different values, each with its number of runs, if there are several."""
     counts = Counter(value for value in values if value is not None)
     if len(counts) > 1:
         yield f"{name} {', '.join(f'{value} in {runs(count)}' for value, count in sorted(counts.items()))}"
 
 
 def _counted(name: str, checksums: Iterable[str | None]) -> Iterator[str]:
-    """Yield how many of something there are, with the number of runs that have each."""
+    """Yield the number of different checksums, with the number of runs of each, if there are several."""
     counts = sorted(Counter(value for value in checksums if value is not None).values(), reverse=True)
     if len(counts) > 1:
         yield f"{name} in {len(counts)} versions (of {', '.join(map(str, counts[:-1]))} and {runs(counts[-1])})"
 
 
 def _extra_records(records: Sequence[Record]) -> Iterator[str]:
-    """Yield records of the same runs that do not count."""
+    """Yield lines about further records of the same runs, which do not count."""
     if earlier := sum(len(record.file.earlier) for record in records):
         noun = f"record{'s' * (earlier != 1)}"
         reason = "from before code, encoders or data changed or a run failed"

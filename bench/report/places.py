@@ -1,4 +1,4 @@
-"""Where each of several records stands in the leaderboard of them all."""
+"""The place of each record in a leaderboard: its section and row."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from bench.report.grouping import sections
 
 
 def places(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """Return the title of the section of each record, and the label of its row; the method's name where the run failed.
+    """Return the title of each record's section and the label of its row, or the method's name if the run failed.
 
-    A table of the leaderboard is one task of a section: records of one task with equal titles and labels are a row.
+    A table of the leaderboard is one task of a section: records of one task with equal titles and labels form a row.
     """
     by_record: dict[int, tuple[str, str]] = {}
     for section in sections(records):

@@ -1,4 +1,4 @@
-"""How many seeds a gain needs, from the variance that records show."""
+"""Power analysis: the number of seeds needed to detect a gain, from the variance in records."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from bench.report import stats
 from bench.report.standings import SectionBoard
 
 SEEDS = (3, 5, 10)
-"""Numbers of seeds of which the smallest gain is told."""
+"""Numbers of seeds for which the smallest detectable gain is reported."""
 
 
 @dataclass(frozen=True)
 class Power:
-    """What the differences of one method and the reference on one task say of the seeds that a comparison needs.
+    """The power of comparing one method with the reference on one task.
 
     Attributes:
-        task: name of the task, with what its table changes.
-        method: label of the row.
-        seeds: that both have.
-        deviation: sample standard deviation of the differences over these seeds, in points.
-        needed: seeds with which the gain that was asked for is found; None for more than a thousand.
-        needed_between: the same for both ends of the 95% interval of the deviation.
-        smallest: by number of seeds, the smallest gain that is found, in points.
+        task: Name of the task, with the changed settings of its table.
+        method: Label of the row.
+        seeds: Number of seeds that both have.
+        deviation: Sample standard deviation of the differences over these seeds, in points.
+        needed: Number of seeds needed to detect the given gain; None for more than a thousand.
+        needed_between: The same for both ends of the 95% interval of the deviation.
+        smallest: Smallest detectable gain in points, by number of seeds.
     """
 
     task: str
@@ -38,14 +38,14 @@ class Power:
 def powers(
     boards: Sequence[SectionBoard], gain: float, power: float = 0.8, comparisons: int | None = None
 ) -> Iterator[Power]:
-    """Yield what every method of every table needs that shares two seeds or more with the reference of the boards.
+    """Yield the power for each method of each table that shares at least two seeds with the reference.
 
     Args:
-        boards: of the records.
-        gain: true gain over the reference, in points.
-        power: how probably it is to be found by the paired t-test.
-        comparisons: methods that are compared with the reference in one table: the test's level is 0.05 divided by it,
-            the first step of Holm's correction; None for as many as the table has.
+        boards: The standings of the records.
+        gain: True gain over the reference, in points.
+        power: Probability with which the paired t-test has to detect the gain.
+        comparisons: Number of methods compared with the reference in one table: the test's level is 0.05 divided by
+            it, as in the first step of Holm's correction. None for the number of methods in the table.
     """
     for board in boards:
         for task in board.tasks:

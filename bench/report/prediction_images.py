@@ -1,4 +1,4 @@
-"""Pictures of what a run predicted."""
+"""Images of a run's predictions."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from bench.tasks import draw
 from bench.text import escape
 
 FOLDER = "pictures"
-"""Where in the results folder pictures go."""
+"""Folder of the images within the results folder."""
 
 
 def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[Image.Image, Record]:
-    """Samples of a run's first test split, each with what is true and what the run predicted.
+    """Return an image of samples of a run's first test split with ground truth and predictions, and the run's record.
 
     Args:
-        run: id of the run, or how it begins.
-        results: results folder.
-        data_root: where the data lies; None for the user's cache folder.
-        count: how many samples, of those that were kept.
+        run: Id of the run, or its first characters.
+        results: Results folder.
+        data_root: Folder of the data; None for the user's cache folder.
+        count: Number of samples, of those with stored predictions.
 
     Raises:
-        UsageError: there is no such run, or several.
-        BenchError: no predictions of it were kept, or its data cannot be read.
+        UsageError: There is no such run, or several match.
+        BenchError: There are no stored predictions of the run, or its data cannot be read.
     """
     record = _find(run, results)
     spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
@@ -45,7 +45,9 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     try:
         drawn = [task.draw(samples, number, saved[number]) for number in chosen]
     except (LookupError, TypeError, ValueError) as error:
-        raise BenchError(f"the predictions of {spec.label} do not fit its data: {error}; --rerun makes them") from error
+        raise BenchError(
+            f"the predictions of {spec.label} do not fit its data: {error}; --rerun makes them again"
+        ) from error
     title = draw.text(f"{record.label}, {split} split, suite {spec.suite}", max(480, drawn[0].width), size=18)
     key = draw.in_row([draw.text("true", 60, draw.TRUE), draw.text("predicted", 120, draw.PREDICTED)])
     return draw.page([title, key, *drawn]), record
@@ -54,8 +56,8 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
 def _find(run: str, results: Path) -> Record:
     matches = {record.id: record for record in store.read_all(results) if record.id.startswith(run)}
     if len(matches) != 1:
-        several = f"{len(matches)} runs begin so: {', '.join(matches)}" if matches else "there is none"
+        problem = f"{len(matches)} runs match: {', '.join(matches)}" if matches else "no run matches"
         folder = escape.line(str(results / store.FOLDER))
-        raise UsageError(f"--run {run}: {several} in {folder}; the ids end the records' names")
+        raise UsageError(f"--run {run}: {problem} in {folder}; names of records end with the run's id")
     (record,) = matches.values()
     return record

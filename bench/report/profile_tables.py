@@ -1,4 +1,4 @@
-"""Tables of efficiency records."""
+"""Tables of efficiency records, which `bench profile` writes."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _HEADER = [
     "score /s",
     "merged /s",
 ]
-_OF_RECIPE = ("precision", "micro_batch", "gradient_checkpointing", "compile", "low_precision_frozen")
+_RECIPE_FIELDS = ("precision", "micro_batch", "gradient_checkpointing", "compile", "low_precision_frozen")
 _RATIOS = ["method", "against", "train", "score", "merged", "memory", "GFLOP train", "GFLOP score"]
 
 ABOUT = """\
-Weights and samples are random, of the real sizes: what is measured here is what methods cost, and there is no score. A
-sample is one of the split: of AVS S4 a frame of a video in training, and its five frames in scoring.
-Methods take turns in one process; numbers are medians over rounds. `GFLOP` are billions of floating-point operations of
-matrix products and convolutions a sample, forward and backward for training. `/s` are samples a second, without reading
-data. `MB` is the memory of a training step in millions of bytes: on a GPU the peak with weights and the optimizer's
-state, on a CPU only what the forward pass keeps for the backward pass. `merged` is scoring with all that can be folded
-into the encoders."""
+Weights and samples are random, with their real sizes: only costs are measured, and there are no scores. A sample is one
+of the split: for AVS S4, one frame of a video in training, and its five frames in scoring.
+Methods alternate in one process, and numbers are medians over rounds. `GFLOP`: billions of floating-point operations of
+matrix products and convolutions per sample, forward and backward in training. `/s`: samples per second, without reading
+data. `MB`: memory of a training step in millions of bytes; on a GPU the peak including weights and optimizer state, on
+a CPU only the tensors stored for the backward pass. `merged`: scoring with everything mergeable folded into the
+encoders."""
 
-LEGEND = "Ratios are within each round, with their quartiles; a speed above 1 is faster, memory above 1 is more."
+LEGEND = "Ratios are computed within each round, with quartiles. Speed above 1 is faster; memory above 1 is more."
 
 
 def terminal(records: Sequence[Efficiency]) -> str:
-    """Return the tables of some records for a terminal."""
+    """Return the tables of records for a terminal."""
     parts = []
     for title, group in _groups(records):
         tables = [text_table(_HEADER, _lines(group), "lr"), text_table(_RATIOS, _ratios(group), "lr")]
@@ -49,7 +49,7 @@ def terminal(records: Sequence[Efficiency]) -> str:
 
 
 def page(records: Sequence[Efficiency]) -> str:
-    """Return all records in Markdown, by task and device; below them what the CoLA paper reports of its own costs."""
+    """Return all records in Markdown, by task and device, followed by the costs that the CoLA paper reports."""
     parts = ["# What methods cost", ABOUT, LEGEND]
     for title, group in _groups(records):
         heading, common = title
@@ -59,26 +59,26 @@ def page(records: Sequence[Efficiency]) -> str:
 
 
 def _groups(records: Sequence[Efficiency]) -> Iterator[tuple[tuple[str, str], list[Efficiency]]]:
-    """Yield groups of comparable records, the reference first, each with a title and what they share."""
+    """Yield groups of comparable records, the reference first, each with its title and its common settings."""
     groups: dict[tuple[str, str, str, int, str], list[Efficiency]] = {}
     for record in records:
         spec = record.spec
         key = spec.task, spec.suite, record.environment.device, record.batch_size, _common(record)
         groups.setdefault(key, []).append(record)
     for (task, suite, device, size, common), group in sorted(groups.items()):
-        title = f"{task} of suite {suite} on {device}, {size} {'sample' if size == 1 else 'samples'} a step"
+        title = f"{task} of suite {suite} on {device}, {size} {'sample' if size == 1 else 'samples'} per step"
         yield (title, common), sorted(group, key=lambda record: record.spec.method != record.against.method)
 
 
 def _common(record: Efficiency) -> str:
-    """Return what of the specification costs depend on besides the method."""
+    """Return the settings that costs depend on besides the method, in one line."""
     streams = [f"{name}: {assignments(source)}" for name, source in record.spec.streams.items()]
-    recipe = {name: value for name, value in record.spec.recipe.items() if name in _OF_RECIPE}
+    recipe = {name: value for name, value in record.spec.recipe.items() if name in _RECIPE_FIELDS}
     return "; ".join([*streams, f"recipe: {assignments(recipe)}"])
 
 
 def _labels(records: Sequence[Efficiency]) -> list[str]:
-    """Return what each is called: its method, with all settings where there are several of that method."""
+    """Return a label for each record: its method, with all settings if several records have the same method."""
     methods = [record.spec.method for record in records]
     return [
         f"{method} ({assignments(record.spec.settings)})" if methods.count(method) > 1 else method
@@ -121,7 +121,7 @@ def _ratios(records: Sequence[Efficiency]) -> list[list[str]]:
 
 
 def _environment(records: Sequence[Efficiency]) -> str:
-    """Return what the records of a group ran on, each once."""
+    """Return the environments of a group's records as a list, each once."""
     columns = {
         f"torch {record.environment.versions.get('torch', '?')}, {record.environment.threads} CPU threads, "
         f"rounds: {record.rounds}, commit {record.environment.commit}"
@@ -132,7 +132,7 @@ def _environment(records: Sequence[Efficiency]) -> str:
 
 
 def _elsewhere() -> str:
-    """Return the paper's own costs, which were measured on other hardware and with other code."""
+    """Return the costs reported in the paper, which were measured on other hardware and with other code."""
     rows = published("costs")
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     lines = [
@@ -146,7 +146,7 @@ def _elsewhere() -> str:
     return "\n\n".join(
         [
             "## Reported elsewhere",
-            markdown.paragraph(f"Not measured here: {source}. Of which task is not told."),
+            markdown.paragraph(f"Not measured here: {source}, which does not name the task."),
             markdown.table(["", *metrics], lines),
         ]
     )

@@ -1,4 +1,4 @@
-"""Figures that others have published: shown as reported elsewhere, never ranked with measured ones."""
+"""Figures published by others: shown separately as reported elsewhere, and never ranked with measured ones."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ else:
 _FILE = Path(__file__).with_suffix(".toml")
 
 Group = Literal["results", "ablations", "costs", "elsewhere"]
-"""`results`: scores on tasks of the harness, and on AVSBench MS3 as `avs_ms3`; `ablations`: parts of CoLA; `costs`:
-what CoLA costs against LoRA; `elsewhere`: PEFT's own comparison, on a language task."""
+"""`results`: scores on the harness's tasks, with AVSBench MS3 as `avs_ms3`; `ablations`: parts of CoLA; `costs`: costs
+of CoLA relative to LoRA; `elsewhere`: PEFT's own comparison, on a language task."""
 
 
 def published(group: Group = "results") -> list[dict[str, Any]]:
-    """Return the figures of a group in `published.toml`: a row per method, task and metric, in the order of the file.
+    """Return the figures of a group in `published.toml`: one row per method, task and metric, in the order of the file.
 
     Args:
-        group: which figures.
+        group: Name of the group.
 
     Returns:
-        Rows with the keys `task` ("" where it was not given), `metric`, `method`, `score` (text, as in "88.7 / 90.5 /
-        86.0", in percent), `splits` (which the scores are of, in their order; "" where there are none), `setting`
-        (encoders), `trainable_millions` and `total_millions` (parameters; None where not given), `source` (the paper),
-        `note` (how the score was computed otherwise than ours; "" where it was not).
+        Rows with the keys `task` ("" if not reported), `metric`, `method`, `score` (text in percent, e.g. "88.7 / 90.5
+        / 86.0"), `splits` (the splits of these scores, in order; "" if there are none), `setting` (encoders),
+        `trainable_millions` and `total_millions` (parameters; None if not reported), `source` (the paper), and `note`
+        (how the computation of the score differs from ours; "" if it does not).
     """
     content = tomllib.loads(_FILE.read_text(encoding="utf-8"))
     return [
@@ -51,5 +51,5 @@ def published(group: Group = "results") -> list[dict[str, Any]]:
 
 
 def published_notes(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return notes on rows of `published`: how their scores were computed differently from ours, each note once."""
+    """Return the different notes of rows from `published`: how the computation of their scores differs from ours."""
     return [note for note in dict.fromkeys(row.get("note", "") for row in rows) if note]

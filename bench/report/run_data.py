@@ -1,7 +1,7 @@
-"""The samples that runs saw. Runs that saw other ones stand in other tables, so none is compared with them by mistake.
+"""The samples of runs. Runs with different samples are in different tables, so that they are never compared by mistake.
 
-Older records do not have the checksums of their splits: they count as equal to those of the same fingerprint and as
-many samples. A run that failed before its data was read counts as one of the most frequent data.
+Older records lack the checksums of their splits: they count as equal to records with the same fingerprint and numbers
+of samples. A run that failed before its data was read is assigned the most frequent data.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 
 from bench.records.schema import DataInfo, Record
 
-_HEX_DIGITS = 8  # hex digits of a checksum
+_HEX_DIGITS = 8  # of a checksum, in titles
 
 
 @dataclass(frozen=True)
 class Split:
-    """The samples of one split: how many, and the checksum over them; empty where the record has none."""
+    """The samples of one split: their number and checksum, which is empty if the record has none."""
 
     count: int
     checksum: str = ""
@@ -29,7 +29,7 @@ class Split:
 
 @dataclass(frozen=True)
 class RunData:
-    """The data of a run: the checksum of all that was read, and the samples by split."""
+    """The data of a run: the checksum of all files read, and the samples by split."""
 
     fingerprint: str
     splits: tuple[tuple[str, Split], ...]
@@ -37,7 +37,7 @@ class RunData:
 
     @classmethod
     def of(cls, data: DataInfo) -> RunData:
-        """That of a record."""
+        """Return the data of a record."""
         checksums = data.splits or {}
         return cls(
             data.fingerprint,
@@ -47,7 +47,7 @@ class RunData:
 
     @property
     def source(self) -> dict[str, Any]:
-        """The fingerprint, and how many samples could not be read, for a table's condition."""
+        """The fingerprint, and the number of skipped samples if there are any, for a table's condition."""
         skipped = {"data.skipped": self.skipped} if self.skipped else {}
         return {"data.fingerprint": self.fingerprint[:_HEX_DIGITS], **skipped}
 
@@ -57,31 +57,29 @@ class RunData:
         return {f"data.{name}": str(split) for name, split in self.splits}
 
     def without_checksums(self) -> RunData:
-        """Return what an older record has of the same data."""
+        """Return the same data as an older record would describe it."""
         return replace(self, splits=tuple((name, Split(split.count)) for name, split in self.splits))
 
     def same_test(self, data: RunData) -> bool:
         """Return whether the test splits are the same: by checksum, else by fingerprint and number of samples."""
-        own_splits, splits = (
-            {name: split for name, split in run.splits if name not in ("train", "val")} for run in (self, data)
-        )
-        if all(split.checksum for split in (*own_splits.values(), *splits.values())):
-            return own_splits == splits
-        counts = [{name: split.count for name, split in named.items()} for named in (own_splits, splits)]
+        a, b = ({name: split for name, split in run.splits if name not in ("train", "val")} for run in (self, data))
+        if all(split.checksum for split in (*a.values(), *b.values())):
+            return a == b
+        counts = [{name: split.count for name, split in splits.items()} for splits in (a, b)]
         return self.fingerprint == data.fingerprint and counts[0] == counts[1]
 
 
 class DataOfRuns:
-    """What each of several runs saw, where some records do not tell it.
+    """The data of several runs, inferred for records that do not describe it completely.
 
     Args:
-        records: of one task.
-        alike: equal for runs that are to be compared.
+        records: Records of one task.
+        alike: Returns a key that is equal for runs to be compared.
     """
 
     def __init__(self, records: Sequence[Record], alike: Callable[[Record], Hashable]) -> None:
         self._alike = alike
-        self._whole: dict[RunData, RunData] = {}  # by what older records have of it, the most frequent
+        self._whole: dict[RunData, RunData] = {}  # by its form in older records: the most frequent one
         frequencies = Counter(RunData.of(record.data) for record in records if record.data and record.data.splits)
         for run, _ in frequencies.most_common():
             self._whole.setdefault(run.without_checksums(), run)
@@ -94,7 +92,7 @@ class DataOfRuns:
                     self._usual.setdefault(key, Counter())[run_data] += 1
 
     def of(self, record: Record) -> RunData | None:
-        """Return what a run saw; None where no run of its task tells it."""
+        """Return the data of a run; None if no record of its task describes it."""
         if record.data:
             run = RunData.of(record.data)
             return run if record.data.splits else self._whole.get(run, run)

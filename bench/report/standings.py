@@ -1,4 +1,4 @@
-"""What the records say, worked out once for every form of the leaderboard: means, intervals, gains, verdicts, ranks."""
+"""Standings for all forms of the leaderboard, computed once: means, intervals, gains, verdicts and ranks."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from bench.report.grouping import Row, Section, Table, sections
 
 _log = logging.getLogger(__name__)
 
-_ROUNDING = 1e-3  # points that a mean of scores kept as float32 may be off
+_ROUNDING = 1e-3  # largest error, in points, of a mean of scores that are stored as float32
 
 Verdict = Literal["better", "worse", "undecided"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95% interval, in the unit of what it is of."""
+    """A 95% interval, in the unit of its quantity."""
 
     low: float
     high: float
@@ -39,19 +39,19 @@ class Interval:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a method gains over the reference on one task, over the seeds that both have: differences are paired.
+    """The gain of a method over the reference on one task, from paired differences over the seeds that both have.
 
     Attributes:
-        points: mean difference of the primary score, in points.
-        percent: the same, in percent of the reference's mean over these seeds; None where that is 0.
-        seeds: how many seeds both have.
-        interval: of `points`, over seeds (paired t); None with fewer than two seeds.
-        over_samples: of `points`, over seeds and test samples (paired bootstrap); None where scores of single samples
-            were not kept.
-        p: two-sided p-value of the paired t-test over seeds; None with fewer than two seeds.
+        points: Mean difference of the primary score, in points.
+        percent: The same in percent of the reference's mean over these seeds; None if that is 0.
+        seeds: Number of seeds that both have.
+        interval: Interval of `points` over seeds (paired t); None for fewer than two seeds.
+        over_samples: Interval of `points` over seeds and test samples (paired bootstrap); None without stored
+            per-sample scores.
+        p: Two-sided p-value of the paired t-test over seeds; None for fewer than two seeds.
         p_holm: `p` after Holm's correction over the table's methods.
-        verdict: "better" or "worse" where `p_holm` is below 0.05 and `over_samples`, if there, leaves out 0.
-        deviation: sample standard deviation of the differences over seeds; None with fewer than two seeds.
+        verdict: "better" or "worse" if `p_holm` is below 0.05 and `over_samples`, if any, excludes 0.
+        deviation: Sample standard deviation of the differences over seeds; None for fewer than two seeds.
     """
 
     points: float
@@ -67,17 +67,17 @@ class Gain:
 
 @dataclass(frozen=True)
 class Standing:
-    """One row of a task's table with what the statistics say of it.
+    """One row of a task's table with its statistics.
 
     Attributes:
-        row: label, settings and records.
-        mean: of the primary test score over seeds, in percent.
-        deviation: sample standard deviation over seeds; None with one seed.
-        interval: of the mean, over seeds (t); None with one seed.
-        gain: over the reference; None for the reference itself, and where the table has none or shares no seed with it.
-        place: 1 for the best mean and every method that cannot be told apart from it; for others 1 more than the number
+        row: Label, settings and records.
+        mean: Mean of the primary test score over seeds, in percent.
+        deviation: Sample standard deviation over seeds; None for one seed.
+        interval: Interval of the mean over seeds (t); None for one seed.
+        gain: Gain over the reference; None for the reference itself, if the table has none, or if they share no seed.
+        place: 1 for the best mean and every method that is not significantly worse; for the others, 1 plus the number
             of methods with a higher mean.
-        tied: more than one method has place 1, and this is one of them.
+        tied: Whether this is one of several methods with place 1.
     """
 
     row: Row
@@ -91,7 +91,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class TaskBoard:
-    """One table with its rows judged, the best mean first."""
+    """The standings of one table, the best mean first."""
 
     table: Table
     standings: list[Standing]
@@ -99,7 +99,7 @@ class TaskBoard:
 
 @dataclass(frozen=True)
 class Rank:
-    """A method's rank by mean score, averaged over the tasks of a section, and its bootstrap interval."""
+    """The rank of a method by mean score, averaged over the tasks of a section, and its bootstrap interval."""
 
     label: str
     mean: float
@@ -108,7 +108,7 @@ class Rank:
 
 @dataclass(frozen=True)
 class SectionBoard:
-    """One section: its tasks, and ranks over all of them of the methods that every task has (none with one task)."""
+    """The standings of one section: its tasks, and the ranks over all of them of methods that every task has."""
 
     section: Section
     tasks: list[TaskBoard]
@@ -116,12 +116,12 @@ class SectionBoard:
 
 
 def boards(records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE) -> list[SectionBoard]:
-    """Return the records judged, as the leaderboard tells them.
+    """Return the standings of records, by section.
 
     Args:
-        records: of whatever runs.
-        results: their results folder, where the scores of single samples lie; None to go without these.
-        reference: label of the row that gains are over; tables without it have none.
+        records: Records of any runs.
+        results: Their results folder, which contains the per-sample scores; None to leave these out.
+        reference: Label of the row that gains are relative to; tables without this row have no gains.
     """
     result = []
     for section in sections(records):
@@ -135,23 +135,23 @@ def check_reference(boards: Sequence[SectionBoard], reference: str) -> None:
     """Check that some table has the reference, unless it is the default one.
 
     Raises:
-        UsageError: no row has this label.
+        UsageError: No row has this label.
     """
     labels = {standing.row.label for board in boards for task in board.tasks for standing in task.standings}
     if reference not in (REFERENCE, *labels):
-        raise UsageError(f"--reference {reference}: no finished runs have this name: {did_you_mean(reference, labels)}")
+        raise UsageError(f"--reference {reference}: no row has this label: {did_you_mean(reference, labels)}")
 
 
 @dataclass(frozen=True)
 class _SampleScores:
-    """Scores of single samples, (seeds, samples), and the number of each sample's group, (samples,)."""
+    """Per-sample scores, (seeds, samples), and the group of each sample, (samples,)."""
 
     scores: np.ndarray
     groups: np.ndarray
 
 
 def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Scores (M, S, N) of M rows, and the groups of the N samples; None where one has none, or other samples."""
+    """Return scores (M, S, N) of M rows and the groups of N samples; None if a row has no or different samples."""
     present = [row for row in rows if row is not None]
     if len(present) < len(rows) or not all(np.array_equal(item.groups, present[0].groups) for item in present):
         return None
@@ -159,7 +159,7 @@ def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarra
 
 
 class _RowScores:
-    """The primary scores of a row by seed, and those of single samples where they were kept."""
+    """The primary scores of a row by seed, and its per-sample scores, if stored."""
 
     def __init__(self, row: Row, results: Path | None) -> None:
         self.row = row
@@ -167,14 +167,14 @@ class _RowScores:
         self._results = results
 
     def seeds_with(self, *rows: _RowScores) -> list[int]:
-        """Return the seeds that all have."""
+        """Return the seeds that this and all other rows have."""
         common = set(self.by_seed)
         for row in rows:
             common &= set(row.by_seed)
         return sorted(common)
 
     def of_samples(self, seeds: Sequence[int]) -> _SampleScores | None:
-        """Scores of every test sample with these seeds; None where one has none, or other samples."""
+        """Return the per-sample scores of these seeds; None if one has none, or their samples differ."""
         result = [self._samples[seed] for seed in seeds if seed in self._samples]
         if not result or len(result) < len(seeds):
             return None
@@ -185,7 +185,7 @@ class _RowScores:
 
     @cached_property
     def _samples(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Scores of every test sample and their groups, by seed; of no run where one has none."""
+        """The per-sample scores and groups by seed; empty if any run has none."""
         result = {}
         for record in self.row.records:
             if self._results is None or record.scores is None:
@@ -201,7 +201,7 @@ class _RowScores:
             mean = float(saved[0].mean(dtype=float))
             if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
                 _log.warning(
-                    "left out: %s.npz holds scores of samples whose mean is %.4f, and the record says %.4f",
+                    "left out: the mean of the per-sample scores in %s.npz is %.4f, but the record has %.4f",
                     *(self._results / FOLDER / stem, mean, record.test_score or math.nan),
                 )
                 return {}
@@ -210,7 +210,7 @@ class _RowScores:
 
 
 def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
-    """Return the rows of one table, the best first."""
+    """Return the standings of one table, the best mean first."""
     ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
     base = next((row for row in ordered if row.row.label == reference), None)
     gains = _gains([row for row in ordered if row is not base], base) if base else {}
@@ -239,7 +239,7 @@ def _open(gain: Gain) -> bool:
 
 
 def _gains(rows: Sequence[_RowScores], base: _RowScores) -> dict[str, Gain]:
-    """Return the gains of rows over another, by label, with Holm's correction, for rows that share a seed with it."""
+    """Return the gains of rows over `base`, by label, with Holm's correction, for rows that share a seed with it."""
     result = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
     tested = {label: gain.p for label, gain in result.items() if gain.p is not None}
     for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):
@@ -266,7 +266,7 @@ def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
 
 
 def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:
-    """Return the interval of the difference over seeds and samples."""
+    """Return the bootstrap interval of the difference over seeds and samples."""
     pair = _joined([row.of_samples(seeds), base.of_samples(seeds)])
     if pair is None:
         return None
@@ -276,7 +276,7 @@ def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interv
 
 
 def _verdict(gain: Gain) -> Verdict:
-    """Return whether the gain stands: both over seeds and, where samples were kept, over samples as well."""
+    """Return the verdict on a gain, which has to be significant over seeds and, if stored, over samples as well."""
     if gain.p_holm is None or gain.p_holm >= stats.ALPHA:
         return "undecided"
     if gain.over_samples and gain.over_samples.low <= 0 <= gain.over_samples.high:
@@ -289,7 +289,7 @@ def _interval(bounds: Sequence[float] | None) -> Interval | None:
 
 
 def _ranks(tasks: Sequence[Sequence[_RowScores]]) -> list[Rank]:
-    """Return ranks over several tasks of the methods that all of them have, the best first."""
+    """Return the ranks over several tasks of the methods that all of them have, the best first."""
     by_label = [{row.row.label: row for row in rows} for rows in tasks]
     labels = [label for label in by_label[0] if all(label in rows for rows in by_label)] if len(tasks) > 1 else []
     if len(labels) < 2:
@@ -304,7 +304,7 @@ def _ranks(tasks: Sequence[Sequence[_RowScores]]) -> list[Rank]:
 
 
 def _rank_bounds(tasks: Sequence[Sequence[_RowScores]]) -> list[stats.Bounds] | None:
-    """Return bootstrap intervals of ranks, over the seeds that all methods of a task have; None with fewer than two."""
+    """Return bootstrap intervals of ranks over the seeds that all methods of a task have; None for fewer than two."""
     resampled = []
     for rows in tasks:
         seeds = rows[0].seeds_with(*rows[1:])

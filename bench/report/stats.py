@@ -1,7 +1,7 @@
 """The statistics of comparisons: intervals, paired tests, bootstrap over seeds and samples, and the power of a test.
 
-Methods are compared in pairs: runs of one task with one seed see the same data in the same order and start from the
-same head, so the difference of two methods on that seed has less chance in it than either score.
+Methods are compared in pairs: runs of one task with one seed use the same data in the same order and start from the
+same head, so the difference of two methods for a seed varies less than either score.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ import numpy as np
 from scipy.special import chdtr, roots_legendre, stdtr, stdtrit  # `scipy.stats` takes a second or two to import
 
 LEVEL = 0.95
-"""Of every interval."""
+"""Confidence level of all intervals."""
 ALPHA = 1 - LEVEL
 RESAMPLES = 2000
 _MOST_SEEDS = 1000
-_FAR = 6.0  # standard deviations: further from its mean lies 2e-9 of a normal variable
-_NODES = 512  # of an integral over as far to both sides; 1,000 seeds at level 0.05 take the most for 1e-9
+_TAIL = 6.0  # standard deviations; a normal variable is further from its mean with probability 2e-9
+_NODES = 512  # of the integral up to `_TAIL` on both sides, enough for 1e-9 in the hardest case (1,000 seeds)
 
 Bounds = tuple[float, float]
 
 
 def mean_interval(values: Sequence[float]) -> Bounds | None:
-    """Return the interval of the mean by Student's t, from (n,) independent values; None from fewer than two."""
+    """Return the t interval of the mean of (n,) independent values; None for fewer than two."""
     if len(values) < 2:
         return None
     return _test(values)[:2]
 
 
 def paired_test(differences: Sequence[float]) -> tuple[float, float, float] | None:
-    """Return the paired t-test of (n,) differences: the interval of their mean, and the two-sided p-value.
+    """Return the paired t-test of (n,) differences: both ends of their mean's interval, and the two-sided p-value.
 
-    None from fewer than two. Differences that are all 0 have the p-value 1.
+    The result is None for fewer than two differences. If all differences are 0, the p-value is 1.
     """
     if len(differences) < 2:
         return None
@@ -43,7 +43,7 @@ def paired_test(differences: Sequence[float]) -> tuple[float, float, float] | No
 
 
 def _test(values: Sequence[float]) -> tuple[float, float, float]:
-    """Low and high end of the mean's interval, and the two-sided p-value that the mean is 0."""
+    """Return both ends of the mean's interval, and the two-sided p-value of the hypothesis that the mean is 0."""
     freedom = len(values) - 1
     mean, error = statistics.fmean(values), float(np.std(values, ddof=1)) / math.sqrt(len(values))
     half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
@@ -63,18 +63,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def resampled_means(scores: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
-    """Bootstrap: means of (M, S) scores over resampled seeds, or of (M, S, N) over resampled seeds and samples.
+    """Return bootstrap means of (M, S) scores over seeds, or of (M, S, N) scores over seeds and samples.
 
-    Seeds and samples are drawn each by themselves, and the same for all M methods, which stay paired. (Owen, "The
-    pigeonhole bootstrap", 2007: with both, the interval is rather too wide than too narrow.) The draws are the same
-    each time.
+    Seeds and samples are resampled independently, and identically for all M methods, so that these stay paired. (With
+    both, the interval is conservative: Owen, "The pigeonhole bootstrap", 2007.) The draws are always the same.
 
     Args:
-        scores: of each method and seed, and of each sample.
-        groups: (N,) whole numbers: samples of one group are drawn together, since they are not independent.
+        scores: Scores by method and seed, or by method, seed and sample.
+        groups: (N,) integers: samples of one group are drawn together, since they are not independent.
 
     Returns:
-        (`RESAMPLES`, M).
+        (`RESAMPLES`, M) means.
     """
     seeds_RS = _counts(scores.shape[1], 0) / scores.shape[1]
     if scores.ndim == 2:
@@ -91,56 +90,56 @@ def resampled_means(scores: np.ndarray, groups: np.ndarray | None = None) -> np.
 
 
 def percentile_interval(resampled: np.ndarray) -> Bounds:
-    """Return the bootstrap's interval from (R,) resampled values."""
+    """Return the percentile interval of (R,) resampled values."""
     low, high = np.quantile(resampled, [ALPHA / 2, 1 - ALPHA / 2])
     return float(low), float(high)
 
 
 @lru_cache(maxsize=8)
 def _counts(items: int, seed: int) -> np.ndarray:
-    """Return how often each item is drawn in each resample: (`RESAMPLES`, items), float32."""
+    """Return the number of times that each item is drawn in each resample: (`RESAMPLES`, items), float32."""
     drawn = np.random.default_rng(seed).integers(0, items, (RESAMPLES, items))
     flat = drawn + items * np.arange(RESAMPLES)[:, None]
     return np.bincount(flat.ravel(), minlength=RESAMPLES * items).reshape(RESAMPLES, items).astype(np.float32)
 
 
 def ranks(scores: np.ndarray) -> np.ndarray:
-    """Return ranks of (..., M) scores, 1 for the highest; equals share the mean of their ranks."""
+    """Return ranks of (..., M) scores, 1 for the highest; equal scores share the mean of their ranks."""
     higher = scores[..., None, :] > scores[..., :, None]
     equal = scores[..., None, :] == scores[..., :, None]
     return higher.sum(-1) + (equal.sum(-1) + 1) / 2
 
 
 def mean_rank_interval(resampled: Sequence[np.ndarray]) -> list[Bounds]:
-    """For each of M methods the interval of its rank, averaged over tasks.
+    """Return for each of M methods the interval of its rank, averaged over tasks.
 
     Args:
-        resampled: of each task, the means of all M methods: (`RESAMPLES`, M), as from `resampled_means`.
+        resampled: For each task, the (`RESAMPLES`, M) means of all methods from `resampled_means`.
     """
     mean_RM = np.mean([ranks(each_RM) for each_RM in resampled], axis=0)
     return [percentile_interval(method_ranks) for method_ranks in mean_RM.T]
 
 
 def power(gain: float, deviation: float, seeds: int, alpha: float = ALPHA) -> float:
-    """Return how probable it is that the paired t-test finds a gain; to some 1e-8, at any gain.
+    """Return the probability that the paired t-test detects a gain, with an error of about 1e-8 for any gain.
 
-    The test finds it where |Z| >= t sqrt(V / f): Z is the normal mean of the differences over its standard error, with
-    the mean d = gain sqrt(seeds) / deviation; V is chi-squared with f = seeds - 1, and t the critical value. So the
-    probability that V is at most f (Z / t)^2 is integrated over Z. (The noncentral t distributions of scipy and
-    statsmodels give NaN where d is large.)
+    The test detects it if |Z| >= t sqrt(V / f), where Z, the mean difference divided by its standard error, is normal
+    with mean d = gain sqrt(seeds) / deviation, V is chi-squared with f = seeds - 1 degrees of freedom, and t is the
+    critical value. So the probability that V is at most f (Z / t)^2 is integrated over Z. (The noncentral t
+    distributions of scipy and statsmodels return NaN for large d.)
 
     Args:
-        gain: true mean difference.
-        deviation: standard deviation of the differences over seeds.
-        seeds: so many of them, at least 2.
-        alpha: level of the two-sided test.
+        gain: True mean difference.
+        deviation: Standard deviation of the differences over seeds.
+        seeds: Number of seeds, at least 2.
+        alpha: Level of the two-sided test.
     """
     if deviation == 0:
         return float(gain != 0)
     freedom = seeds - 1
     mean = abs(gain) * math.sqrt(seeds) / deviation
     critical = stdtrit(freedom, 1 - alpha / 2)
-    low, high = max(mean - _FAR, 0.0), mean + _FAR
+    low, high = max(mean - _TAIL, 0.0), mean + _TAIL
     nodes, weights = _legendre()
     size = low + (nodes + 1) / 2 * (high - low)  # |Z|, of either sign
     density = np.exp(-((size - mean) ** 2) / 2) + np.exp(-((size + mean) ** 2) / 2)
@@ -150,13 +149,13 @@ def power(gain: float, deviation: float, seeds: int, alpha: float = ALPHA) -> fl
 
 @lru_cache(maxsize=1)
 def _legendre() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes in [-1, 1] and weights of Gauss-Legendre quadrature: (`_NODES`,) each."""
+    """Return nodes in [-1, 1] and weights of Gauss-Legendre quadrature: (`_NODES`,) each."""
     nodes, weights = roots_legendre(_NODES)
     return nodes, weights
 
 
 def seeds_needed(gain: float, deviation: float, target_power: float = 0.8, alpha: float = ALPHA) -> int | None:
-    """Return the fewest seeds with which the paired t-test finds a gain so probably; None for more than a thousand."""
+    """Return the smallest number of seeds with which the paired t-test reaches a power; None for over a thousand."""
     low, high = 2, _MOST_SEEDS
     if power(gain, deviation, high, alpha) < target_power:
         return None
@@ -167,13 +166,13 @@ def seeds_needed(gain: float, deviation: float, target_power: float = 0.8, alpha
 
 
 def smallest_gain(deviation: float, seeds: int, target_power: float = 0.8, alpha: float = ALPHA) -> float:
-    """Return the smallest gain that the paired t-test finds with this power; `target_power` is above `alpha`."""
+    """Return the smallest gain that the paired t-test detects with a power, which must be above `alpha`."""
     return deviation * _smallest_ratio(seeds, target_power, alpha)
 
 
 @lru_cache(maxsize=256)
 def _smallest_ratio(seeds: int, target_power: float, alpha: float) -> float:
-    """Return the same in units of the deviation."""
+    """Return the smallest detectable gain in units of the deviation."""
     from scipy.optimize import brentq
 
     high = 1.0
@@ -183,7 +182,7 @@ def _smallest_ratio(seeds: int, target_power: float, alpha: float) -> float:
 
 
 def deviation_interval(deviation: float, values: int) -> Bounds:
-    """Return the interval of a standard deviation that was estimated from so many values (chi-squared)."""
+    """Return the chi-squared interval of a standard deviation that was estimated from a number of values."""
     from scipy.stats import chi2
 
     freedom = values - 1

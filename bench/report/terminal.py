@@ -1,4 +1,4 @@
-"""The table at the end of a command: a line a run."""
+"""The table at the end of a command, with one line per run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "he
 
 
 def run_table(records: Sequence[Record]) -> str:
-    """Return the runs for a terminal, with the floors of each task, and below them skipped samples and why runs failed.
+    """Return a table of runs for a terminal, with the floors of each task, skipped samples, and reasons of failures.
 
-    `adapter` and `head` are trained parameters, in brackets those in use at the end where a method masks some, and `%`
-    the adapter's in those of the streams; `train /s` are training samples per second, `MB` the peak while training, `s`
-    the seconds of the whole run.
+    `adapter` and `head` are trainable parameters, with those in use at the end in parentheses if a method masks some;
+    `%` is `adapter` in percent of the streams' parameters; `train /s` is training samples per second, `MB` the peak
+    memory in training, and `s` the seconds of the whole run.
     """
     return "\n\n".join(_section(section) for section in sections(records))
 
@@ -42,7 +42,7 @@ def _task_lines(table: Table) -> list[list[str]]:
 
 
 def _run_line(task: str, method: str, record: Record) -> list[str]:
-    """Return one run; a dash stands for what a failed run did not come to."""
+    """Return the cells of one run, with dashes for what a failed run did not reach."""
     line = [task, method, str(record.spec.seed), record.outcome]
     line += [record.scores.metric if record.scores else NONE]
     line.append(number(record.test_score, ".2f"))

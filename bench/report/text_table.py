@@ -12,12 +12,12 @@ from bench.text.markdown import sides
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[Any]], align: str) -> str:
-    """Return a table whose cells are a line each.
+    """Return a table with one line per row.
 
     Args:
-        header: of the columns.
-        rows: cells, of any type.
-        align: a letter a column, l or r; the last one is that of all others too.
+        header: Headings of the columns.
+        rows: Rows of cells of any type.
+        align: One letter per column, l or r; the last one applies to all further columns.
     """
     cells = [[escape.line(str(cell)) for cell in row] for row in rows]
     return tabulate(

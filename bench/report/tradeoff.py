@@ -1,4 +1,4 @@
-"""Trade-off scores: one number for how well a method does and how much it trains, each with its formula."""
+"""Trade-off scores: single numbers that combine score and trainable parameters of a method, each with its formula."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def ppt(score: float, trainable_parameters: int) -> float:
 
     Args:
         score: M, in percent; the result has the same unit.
-        trainable_parameters: how many are trained; P is so many in millions.
+        trainable_parameters: Number of trainable parameters; P is this number in millions.
 
     Raises:
-        ValueError: there cannot be fewer than none.
+        ValueError: `trainable_parameters` is negative.
     """
     if trainable_parameters < 0:
         raise ValueError(f"trainable_parameters must not be below 0, not {trainable_parameters}")
@@ -26,7 +26,7 @@ def ppt(score: float, trainable_parameters: int) -> float:
 
 @dataclass(frozen=True)
 class TradeOff:
-    """A trade-off score: what computes it from a score in percent and a count of parameters, and its formula."""
+    """A trade-off score: its function of a score in percent and a number of parameters, and its formula."""
 
     compute: Callable[[float, int], float]
     formula: str
@@ -34,10 +34,10 @@ class TradeOff:
 
 TRADE_OFFS = {
     "PPT": TradeOff(
-        ppt, "M · exp(-log10(P / C + 1)): M the score in percent, P millions of trained parameters, C = 10"
+        ppt, "M · exp(-log10(P / C + 1)), with the score M in percent, P million trainable parameters, and C = 10"
     ),
 }
-"""Every trade-off score, by what a table's column is called; another one is another line."""
+"""All trade-off scores, by the heading of their column; a new one is one more line."""
 
 FORMULAS = {name: trade_off.formula for name, trade_off in TRADE_OFFS.items()}
-"""The formula of each, as text for a table's legend."""
+"""The formula of each trade-off score, for a table's legend."""

@@ -15,18 +15,21 @@ from bench.report.standings import boards, check_reference
 
 
 def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference: str = REFERENCE) -> list[Path]:
-    """Write `leaderboard.md` and `leaderboard.html` from all records of a results folder, each whole or not at all.
+    """Write `leaderboard.md` and `leaderboard.html` from all records of a results folder, each atomically.
 
-    Equal records give equal files.
+    Equal records result in equal files.
 
     Args:
-        results: the folder.
-        reported_elsewhere: show published figures of others too, in a part of their own.
-        reference: the row that gains are over, as for `bench.report.standings.boards`.
+        results: Results folder.
+        reported_elsewhere: Whether to show figures published by others, in a section of their own.
+        reference: Label of the row that gains are relative to.
+
+    Returns:
+        The files.
 
     Raises:
-        UsageError: no finished runs have the name of the reference.
-        BenchError: there are no records, or a file cannot be written.
+        UsageError: No row has the label of the reference.
+        BenchError: There are no records, or a file cannot be written.
     """
     judged = boards(read_existing(results), results, reference)
     check_reference(judged, reference)

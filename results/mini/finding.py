@@ -47,7 +47,7 @@ QUESTIONS = (
     Question("CoLA on AdaLoRA over CoLA, each of its own size", ("cola-adalora", ()), ("cola", ())),
 )
 
-HEADER = ("", "seeds", "one", "other", "difference", "95% interval", "%", "p", "stands", "parameters")
+HEADER = ("", "seeds", "one", "other", "difference", "95% interval", "%", "p", "significant", "parameters")
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ def table(comparisons: Sequence[Compared]) -> str:
         line = [compared.name, str(len(compared.a)), f"{a:.2f}", f"{b:.2f}", f"{gain:+.2f}"]
         if test:
             p = next(corrected)
-            stands = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
-            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / b:+.1f}", p_value(p), stands]
+            significant = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
+            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / b:+.1f}", p_value(p), significant]
         else:
             line += [NONE] * 4
         lines.append([*line, compared.parameters])

@@ -1,1 +1,1 @@
-"""Records in the forms of other tools."""
+"""Exports of records to the formats of other tools."""

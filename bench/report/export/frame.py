@@ -1,4 +1,4 @@
-"""Records as flat rows, and as a pandas table."""
+"""Records as flat rows and as a pandas data frame."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def to_frame(records: Iterable[Record]) -> pd.DataFrame:
-    """Return the records as a pandas table: a row per run, as in `to_rows`, `nan` where a failed run has no measure.
+    """Return the records as a data frame: one row per run as in `to_rows`, with NaN for what a failed run lacks.
 
-    Lists, as among settings, are their JSON, so that every column can be grouped by.
+    Lists, for example in settings, are converted to JSON, so that every column can be grouped by.
     """
     import pandas as pd
 
@@ -26,12 +26,12 @@ def to_frame(records: Iterable[Record]) -> pd.DataFrame:
 
 
 def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
-    """Return the records, flat, with what tells in which row of the leaderboard each stands.
+    """Return one flat row per record, with its section and row in the leaderboard.
 
-    `condition` is the heading of its tables there: suite, data, and what is changed of the task or the recipe. `label`
-    is the name of its row. Runs of one `task`, `condition` and `label` differ in their seeds only; any others do not
-    compare. As in the leaderboard, labels and conditions say what differs from what most of these records have. The
-    other keys are those of `to_row`.
+    `condition` is the title of its section: suite, data, and changes to the task or the recipe. `label` is the label of
+    its row. Runs with equal `task`, `condition` and `label` differ in their seeds only; only rows of equal `task` and
+    `condition` are comparable. As in the leaderboard, labels and conditions list differences from the most frequent
+    values among these records. The other keys are those of `to_row`.
     """
     from bench.report.places import places
 
@@ -43,15 +43,14 @@ def to_rows(records: Iterable[Record]) -> list[dict[str, Any]]:
 
 
 def to_row(record: Record) -> dict[str, Any]:
-    """Return one record, flat.
+    """Return one record as a flat row.
 
-    `score` is the primary test score. Other keys are `test.<metric>` for each metric, the measures of the record's
-    parts, as in `parameters.adapter` and `memory.train_peak`, `environment.<key>` for what measures of memory and speed
-    depend on, and the specification: `setting.<name>` for each setting of the method, `task_setting.<name>` for each of
-    the task, `recipe.<field>`, `stream.<name>` for each stream's encoder, and `data.<key>`, with the fingerprint and
-    the number of skipped samples. The recipe is what was asked for; `epochs`, `steps` and `environment.precision` are
-    what was done. `tuned` is the file that settings were tuned to. What a failed run has not measured is left out;
-    what is not finite is None.
+    `score` is the primary test score. Other keys are `test.<metric>` for each metric; the measurements, e.g.
+    `parameters.adapter` and `memory.train_peak`; `environment.<key>`; and the specification: `setting.<name>` for the
+    method's settings, `task_setting.<name>` for the task's, `recipe.<field>`, `stream.<name>` for the encoders, and
+    `data.<key>`, including the fingerprint and the number of skipped samples. `recipe.<field>` is the requested value;
+    `epochs`, `steps` and `environment.precision` are the actual ones. `tuned` is the file of tuned settings. Keys that
+    a failed run did not measure are left out; values that are not finite are None.
     """
     spec = record.spec
     row = {key: getattr(spec, key) for key in ("suite", "task", "method", "seed")}

@@ -1,20 +1,19 @@
-"""Records in the form of PEFT's own method comparison.
+"""Records in the format of PEFT's own method comparison.
 
-The form is that of the files in huggingface/peft, method_comparison/MetaMathQA/results, which
-method_comparison/processing.py reads there (commit 5d602fd, August 2026) as its task `MetaMathQA`, since it knows no
-task of this benchmark. Its `preprocess` reads every finished run. Keys that the form does not have stand beside its
-own. What has no honest value here is null:
+The format is that of the files in huggingface/peft, method_comparison/MetaMathQA/results, which
+method_comparison/processing.py reads (commit 5d602fd, August 2026) as its task `MetaMathQA`, since it knows no task of
+this benchmark. Its `preprocess` reads every completed run. Additional keys are stored beside those of the format.
+Values that cannot be given honestly are null:
 
-- `test accuracy` where the task has no accuracy: a mask has an IoU, which stands beside it under its own name, as all
-  scores do. Grounding's is `accuracy@0.5`, the share of boxes with an IoU above 0.5.
-- `train total tokens` and `forgetting`, which are of language models, and what else only they have: templates and
-  generation are left out.
+- `test accuracy` if the task has no accuracy: masks have an IoU, which is stored under its own name, as all scores are.
+  Grounding has `accuracy@0.5`, the fraction of boxes with an IoU above 0.5.
+- `train total tokens` and `forgetting`, which apply to language models; templates and generation are left out.
 - `accelerator_memory_reserved_avg` and `_99th`, which are not measured, and `accelerator_memory_max` on a CPU.
-- `file_size` of an adapter that was not saved.
-- versions of packages that are not used here, commits of packages, models and data sets.
+- `file_size` if the adapter is not saved.
+- Versions of packages that are not used here, and commits of packages, models and datasets.
 
-`load_df` there casts five of these (the three of memory, tokens and file size) to `int`, which cannot be null: it takes
-those made `Int64`. A number in their place would be ranked as a measurement.
+PEFT's `load_df` casts five of these (the three memory values, tokens and file size) to `int`, which cannot be null; it
+works with `Int64` instead. A number in their place would be ranked as a measurement.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from bench.records.schema import Record, plain
 from bench.streams.encoder_names import name_in_text
 from bench.text import escape
 
-_HEAD = "head.safetensors"  # beside a saved adapter, but not of the method
+_HEAD = "head.safetensors"  # stored beside an adapter, but not part of the method
 _TYPES = {"bf16": "bfloat16", "fp16": "float16"}
 _ACCURACIES = ("accuracy", "accuracy@0.5")
 
 
 def peft_text(record: Record, results: Path) -> str:
-    """Return one finished record as JSON in PEFT's form.
+    """Return the record of a completed run as JSON in PEFT's format.
 
     Args:
-        record: of the run.
-        results: the results folder, where its adapter lies if it was saved.
+        record: The record.
+        results: The results folder, which contains the adapter, if saved.
     """
     text = json.dumps(plain(peft_result(record, results)), indent=2, ensure_ascii=False, allow_nan=False)
     return escape.json_text(text) + "\n"
 
 
 def peft_result(record: Record, results: Path) -> dict[str, Any]:
-    """Return one finished record in PEFT's form, as plain values."""
+    """Return the record of a completed run in PEFT's format, in JSON types."""
     spec, times, environment, data = record.spec, record.times, record.environment, record.data
     return {
         "run_info": {
@@ -83,11 +82,12 @@ def peft_result(record: Record, results: Path) -> dict[str, Any]:
 
 
 def _train_config(record: Record) -> dict[str, Any]:
-    """Return what of the recipe PEFT's training configuration has a name for.
+    """Return the recipe as far as PEFT's training configuration has keys for it.
 
-    `max_steps` are the steps that the schedule was laid out for; fewer were done where `patience` ended training. The
-    schedules are called as in the recipe, and rise over the share `warmup` of the steps before; PEFT's own are `cosine`
-    and null, which is constant. `dtype` is that of the frozen linears and convolutions; adapters are always float32.
+    `max_steps` is the number of steps planned by the schedule; fewer are taken if `patience` ends training. Schedules
+    have their names from the recipe, and follow a warm-up over the fraction `warmup` of all steps; PEFT's own are
+    `cosine` and null, which is constant. `dtype` is that of frozen linear and convolution layers; adapters are always
+    float32.
     """
     spec, recipe, precision = record.spec, complete(record.spec.recipe), _precision(record)
     head_alone = record.parameters is not None and record.parameters.adapter == 0
@@ -119,7 +119,7 @@ def _train_config(record: Record) -> dict[str, Any]:
 
 
 def _precision(record: Record) -> str | None:
-    """Return the mixed precision that was used; None where an older record does not tell what `auto` took."""
+    """Return the mixed precision of a run; None if an older record does not say what `auto` selected."""
     environment, precision = record.environment, record.spec.recipe["precision"]
     if environment and environment.precision:
         return environment.precision
@@ -129,7 +129,7 @@ def _precision(record: Record) -> str | None:
 
 
 def _dtype(record: Record) -> str | None:
-    """Return the type that most frozen weights were kept in."""
+    """Return the type of most frozen weights."""
     parameters, precision = record.parameters, _precision(record)
     all_trained = parameters is not None and parameters.trainable == parameters.total
     if all_trained or not record.spec.recipe.get("low_precision_frozen"):
@@ -138,9 +138,9 @@ def _dtype(record: Record) -> str | None:
 
 
 def _peft_config(method: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the method with its settings as they are named here; null is PEFT's form of full fine-tuning.
+    """Return the method with its settings under their names here; None, as in PEFT, for full fine-tuning.
 
-    A method that PEFT has no name for goes by its own in capitals.
+    Methods that PEFT has no name for have their own name in capitals.
     """
     if method == "full":
         return None
@@ -150,10 +150,10 @@ def _peft_config(method: str, settings: dict[str, Any]) -> dict[str, Any] | None
 
 
 def _train_info(record: Record, results: Path) -> dict[str, Any]:
-    """Return what was measured.
+    """Return the measurements.
 
-    PEFT's memory is what its allocator on the accelerator has reserved at most; here it is what was allocated, or null
-    on a CPU. PEFT's training time has the test in it but no validation, here it has the validation but no test.
+    PEFT reports the peak of memory reserved by the accelerator's allocator; here it is the peak of memory allocated, or
+    null on a CPU. PEFT's training time includes the test but no validation; here it includes validation but no test.
     """
     parameters, memory, times = record.parameters, record.memory, record.times
     on_cuda = memory is not None and memory.kind == "cuda allocator"
@@ -175,9 +175,9 @@ def _train_info(record: Record, results: Path) -> dict[str, Any]:
 
 
 def _metrics(record: Record) -> list[dict[str, Any]]:
-    """Return an entry an epoch and, last, the test, of the epoch that was scored; scores as shares, in PEFT's manner.
+    """Return one entry per epoch and a last one with the test scores; scores are fractions, as in PEFT.
 
-    Steps and samples are those of the training that the curve is of, without a head's before it (`head_first`).
+    Steps and samples are those of the validation curve, without epochs that only train the head (`head_first`).
     """
     scores = record.scores
     assert scores
@@ -203,13 +203,13 @@ def _metrics(record: Record) -> list[dict[str, Any]]:
         "train loss": scored.get("train loss"),
         "train samples": scored.get("train samples"),
         "train total tokens": None,
-        "forgetting": None,  # where the key is missing, PEFT's table says 123
+        "forgetting": None,  # if the key is missing, PEFT's table shows 123
     }
     return [*entries, test]
 
 
 def _package_info(versions: dict[str, str]) -> dict[str, str | None]:
-    """Versions as PEFT names them; of packages that are not used here none is known."""
+    """Return versions of packages under PEFT's keys; None for packages that are not used here."""
     packages = ("transformers", "peft", "datasets", "bitsandbytes", "torch")
     info: dict[str, str | None] = {}
     for package in packages:
@@ -218,7 +218,7 @@ def _package_info(versions: dict[str, str]) -> dict[str, str | None]:
 
 
 def _file_size(adapter: Path) -> int | None:
-    """Bytes of a saved adapter's weights, without the head's; None where it is gone."""
+    """Return the size of a saved adapter's weights in bytes, without the head; None if it no longer exists."""
     sizes = [path.stat().st_size for path in adapter.rglob("*.safetensors") if path.name != _HEAD]
     return sum(sizes) if sizes else None
 

@@ -1,4 +1,4 @@
-"""Records in the forms that other tools read: CSV, Parquet, PEFT's method comparison, a model card's `model-index`."""
+"""Export of records: CSV, Parquet, PEFT's method comparison, and the `model-index` of model cards."""
 
 from __future__ import annotations
 
@@ -26,26 +26,27 @@ FORMATS = {
     "peft": "peft",
     "model-index": "model-index",
 }
-"""The formats, and where in the results folder each one goes: the first two are one file, the others a folder."""
+"""The formats, and the file (of the first two) or folder (of the others) of each in the results folder."""
 
 
 def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int]:
-    """Write the records of a results folder in another form.
+    """Export the records of a results folder.
 
-    Tables have a row a run, failed ones too, the oldest first. The other forms are a file a finished run, called as its
-    record is. Each file is written whole or not at all, in place of an earlier one; other files of a folder stay.
+    Tables have one row per run, including failed ones, the oldest first. The other formats have one file per completed
+    run, named like its record. Each file is written atomically and replaces an earlier one; other files in the folder
+    are left alone.
 
     Args:
-        results: results folder.
-        form: one of `FORMATS`.
-        out: the file, or the folder; None for the one that `FORMATS` names in the results folder.
+        results: Results folder.
+        form: One of `FORMATS`.
+        out: The file or folder to write; None for the one of `FORMATS` in the results folder.
 
     Returns:
-        Where it was written, and how many runs.
+        The file or folder, and the number of runs.
 
     Raises:
-        UsageError: there is no such format.
-        BenchError: there are no records, or none of a finished run where only those are written, or `out` cannot be
+        UsageError: The format is unknown.
+        BenchError: There are no records, or none of a completed run for formats that need one, or `out` cannot be
             written.
     """
     if form not in FORMATS:
@@ -54,7 +55,7 @@ def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int
     records = read_existing(results)
     try:
         if form in ("csv", "parquet"):
-            _write_table(records, form, out.resolve() if out else path)  # the user's own link is followed
+            _write_table(records, form, out.resolve() if out else path)  # a user's link is followed
         else:
             records = _finished(records, results)
             _write_each(records, path, *_writer(form, results))
@@ -64,9 +65,9 @@ def export(results: Path, form: str, out: Path | None = None) -> tuple[Path, int
 
 
 def table(records: Sequence[Record]) -> pd.DataFrame:
-    """Return the rows of `to_frame`, each column with the type of its values, so that files of it always read the same.
+    """Return the rows of `to_rows` as a data frame whose columns have fixed types, so that its files read consistently.
 
-    Whole numbers stay whole where some are missing. Lists, and columns of several types, become JSON.
+    Integers stay integers even if some are missing. Lists, and columns of mixed types, become JSON.
     """
     import pandas as pd
 
@@ -100,14 +101,14 @@ def _write_table(records: Sequence[Record], form: str, path: Path) -> None:
 def _finished(records: Sequence[Record], results: Path) -> list[Record]:
     finished = [record for record in records if record.test_score is not None]
     if not finished:
-        raise BenchError(f"no run in {results / FOLDER} came to its end: there are no scores to write")
+        raise BenchError(f"no run in {results / FOLDER} is completed: there are no scores to write")
     if failed := len(records) - len(finished):
-        _log.warning("left out: %d of %d runs, which failed", failed, len(records))
+        _log.warning("left out: %d failed of %d runs", failed, len(records))
     return finished
 
 
 def _writer(form: str, results: Path) -> tuple[str, Callable[[Record], str]]:
-    """Return the suffix of the files, and what makes a record their text."""
+    """Return the suffix of the files, and the function that converts a record to their text."""
     if form == "peft":
         from bench.report.export.peft import peft_text
 

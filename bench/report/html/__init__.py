@@ -1,1 +1,1 @@
-"""The leaderboard as a page."""
+"""The leaderboard as an HTML page."""

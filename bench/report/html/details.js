@@ -1,6 +1,6 @@
 "use strict";
-// What lies behind a point: its settings, its environment and its runs, in the panel beside the figures. It shows while
-// a mark is hovered over or has the focus; a click or Enter keeps it, and moves there.
+// Details of a point: its settings, environment and runs, in the panel beside the figures. The panel is visible while a
+// mark is hovered over or focused; a click or Enter pins it and moves the focus to it.
 
 let pinned = null; // the mark whose details stay until closed
 
@@ -71,11 +71,11 @@ function closeDetails() {
   panel.hidden = false;
   if (within && back?.isConnected) {
     back.focus();
-    closeDetails(); // focus showed them again
+    closeDetails(); // the focus has opened them again
   }
 }
 
-/** A heading and a list of names and values for each of these facts. */
+/** Adds a heading and a list of names and values for each of these facts. */
 function addFacts(panel, title, numbers) {
   numbers.forEach((number, index) => {
     add(panel, "h4", numbers.length > 1 ? `${title} ${index + 1} of ${numbers.length}` : title);
@@ -87,7 +87,7 @@ function addFacts(panel, title, numbers) {
   });
 }
 
-/** Names and values, those of nested objects with the outer name before them. */
+/** Returns names and values; the names of nested objects are prefixed with the outer name. */
 function entries(value, prefix = "") {
   return Object.entries(value).flatMap(([name, inner]) =>
     inner !== null && typeof inner === "object" && !Array.isArray(inner)

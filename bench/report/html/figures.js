@@ -1,6 +1,6 @@
 "use strict";
-// Draws a task's figures as inline SVG: the score against what it costs, with 95% bars and the Pareto front, and the
-// training curves. Rows come best first. Every mark carries the number of its row in data-row, and can be focused.
+// Draws a task's figures as inline SVG: the score by cost, with 95% bars and the Pareto front, and the training curves.
+// Rows are sorted, the best first. Every mark has the number of its row in data-row, and can be focused.
 
 const SVG = "http://www.w3.org/2000/svg";
 const HEIGHT = 300;
@@ -97,7 +97,7 @@ function drawCurves(container, task, rows, progress, styles) {
   }
 }
 
-/** The rows that no other beats in score without costing more, the cheapest first. */
+/** Returns the Pareto front: the rows that no other row beats in score at the same or lower cost, the cheapest first. */
 function paretoFront(rows, cost) {
   const price = (row) => (cost.highIsBetter ? -row[cost.key] : row[cost.key]);
   const front = [];
@@ -107,7 +107,7 @@ function paretoFront(rows, cost) {
   return front;
 }
 
-/** A step line from the cheapest point on to the edge where things cost most. */
+/** Returns a step line from the cheapest point to the edge of the highest cost. */
 function drawFront(svg, width, points, costsMoreToTheLeft) {
   const steps = points.map(([x, y]) => `H${x}V${y}`).join("");
   const edge = costsMoreToTheLeft ? PLOT.left : width - PLOT.right;
@@ -129,13 +129,13 @@ function drawAxes(svg, width, x, y, xTitle, yTitle) {
   node("text", { x: (PLOT.left + right) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, svg, xTitle);
 }
 
-/** From scores to heights; percent stay within 0 and 100. */
+/** Returns the scale from scores to heights; percentages stay within 0 and 100. */
 function scoreScale(values) {
   const inside = values.filter((value) => value >= 0 && value <= 100);
   return linearScale(inside.length ? inside : values, HEIGHT - PLOT.bottom, PLOT.top);
 }
 
-/** A linear scale with its ticks, and some room at both ends. */
+/** Returns a linear scale with its ticks, and some room at both ends. */
 function linearScale(values, from, to, { whole = false } = {}) {
   let [low, high] = extent(values);
   const room = (high - low) * (whole ? 0.03 : 0.08) || Math.abs(high) * 0.05 || 1;
@@ -147,7 +147,7 @@ function linearScale(values, from, to, { whole = false } = {}) {
   return scale;
 }
 
-/** A logarithmic scale with its ticks; zero has a place of its own at the left end. */
+/** Returns a logarithmic scale with its ticks; zero has a position of its own at the left end. */
 function logScale(values, from, to) {
   const positive = values.filter((value) => value > 0);
   const zero = positive.length < values.length;
@@ -185,7 +185,7 @@ function clamp(value, low, high) {
 const shortNumber = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 4 }).format;
 const wholeNumber = new Intl.NumberFormat("en", { maximumFractionDigits: 0 }).format;
 
-/** What a screen reader says of a point. */
+/** Returns the description of a point for screen readers. */
 function describe(task, row) {
   const parts = [`${row.label}: ${task.metric} ${row.mean.toFixed(2)}%`];
   if (row.interval) parts.push(`95% interval ${row.interval.map((end) => end.toFixed(2)).join(" to ")}`);
@@ -195,7 +195,7 @@ function describe(task, row) {
   return parts.join(", ");
 }
 
-/** A figure with its title; returns its empty drawing and how wide that is. */
+/** Adds a figure with its title; returns its empty drawing and the drawing's width. */
 function addFigure(container, title) {
   const figure = container.appendChild(document.createElement("figure"));
   const caption = figure.appendChild(document.createElement("figcaption"));
@@ -210,13 +210,13 @@ function addMark(svg, row, styles, text) {
   return node("g", { ...attributes, "aria-label": text, "aria-controls": "panel", "data-row": row.index }, svg);
 }
 
-/** The marker of a style; past eight styles shapes and colours pair anew. */
+/** Returns the marker of a style; after eight styles, shapes and colors are combined differently. */
 function addShape(parent, style, x, y, size = 1) {
   const shape = SHAPES[(style + Math.floor(style / 8)) % SHAPES.length];
   node("path", { class: "shape", d: shape, transform: `translate(${x},${y}) scale(${size})` }, parent);
 }
 
-/** Writes a label beside a point where it covers nothing; leaves it out where there is no such place. */
+/** Writes a label beside a point where it covers nothing, or omits it if there is no such place. */
 function addLabel(svg, width, text, x, y, boxes) {
   const long = text.length * 6.6;
   for (const [dx, dy, end] of [[11, 4], [-11, 4, true], [9, -8], [-9, -8, true], [9, 17], [-9, 17, true]]) {

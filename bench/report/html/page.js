@@ -1,19 +1,19 @@
 "use strict";
-// Brings the page to life: which table shows, sorting and filtering it, its figures, what lies behind a point, light and
-// dark. Data only ever becomes text, through textContent.
+// Makes the page interactive: selecting, sorting and filtering tables, figures, details of points, and the color theme.
+// Data is only ever inserted as text, through textContent.
 
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const styles = numberStyles(Object.values(data.tasks));
 const boards = [...document.querySelectorAll(".board")];
-let mostRows = 200; // at a time, unless asked for all: browsers take seconds to lay out thousands
+let mostRows = 200; // visible rows unless all are requested: browsers take seconds to lay out thousands
 
 setUpTheme();
 document.querySelectorAll(".frame table").forEach(makeSortable);
 setUpChoice();
 setUpDetails();
 
-/** Numbers for the looks of rows: by label, or by method where there are too many labels to tell apart. */
+/** Returns the style numbers of rows: by label, or by method if there are too many labels to distinguish. */
 function numberStyles(tasks) {
   const rows = tasks.flatMap((task) => task.rows);
   const key = new Set(rows.map((row) => row.label)).size <= 16 ? "label" : "method";
@@ -48,7 +48,7 @@ function remembered(key) {
   try {
     return localStorage.getItem(`leaderboard-${key}`);
   } catch {
-    return null; // a browser may keep nothing for files
+    return null; // browsers may disable storage for local files
   }
 }
 
@@ -56,13 +56,13 @@ function remember(key, value) {
   try {
     localStorage.setItem(`leaderboard-${key}`, value);
   } catch {
-    // then it holds until the page is closed
+    // then the theme lasts until the page is closed
   }
 }
 
 // Tables
 
-/** Gives every column of a table a button in its heading that sorts by it; a second press turns the order round. */
+/** Adds a sort button to the heading of every column of a table; a second press reverses the order. */
 function makeSortable(table) {
   const heads = [...table.tHead.rows].at(-1).cells;
   [...heads].forEach((head, column) => {
@@ -84,7 +84,7 @@ function makeSortable(table) {
 function sortRows(body, column, sign) {
   const keyed = [...body.rows].map((row) => [sortKey(row.cells[column]), row]);
   keyed.sort(([a], [b]) => {
-    if (a === null || b === null) return (a === null) - (b === null); // what is missing comes last in both orders
+    if (a === null || b === null) return (a === null) - (b === null); // missing values come last in both orders
     return sign * (typeof a === "string" || typeof b === "string" ? compareText(String(a), String(b)) : a - b);
   });
   body.append(...keyed.map(([, row]) => row));
@@ -97,7 +97,7 @@ function sortKey(cell) {
   return cell.classList.contains("text") ? cell.textContent : null;
 }
 
-// Which table shows
+// Selecting a table
 
 function setUpChoice() {
   if (!boards.length) return;
@@ -126,7 +126,7 @@ function setUpChoice() {
   });
   let width = innerWidth;
   addEventListener("resize", () => {
-    if (innerWidth === width) return; // a phone's address bar alters the height
+    if (innerWidth === width) return; // a phone's address bar changes only the height
     width = innerWidth;
     clearTimeout(waiting);
     waiting = setTimeout(showTask, 120);
@@ -136,7 +136,7 @@ function setUpChoice() {
   showTask();
 }
 
-/** Shows the chosen task's table and figures, with the rows that the filter leaves. */
+/** Shows the table and figures of the selected task, with the rows that match the filter. */
 function showTask() {
   const chosen = byId("task").value;
   const wanted = byId("filter").value.trim().toLowerCase();
@@ -146,7 +146,7 @@ function showTask() {
   showFigures(data.tasks[chosen], wanted);
 }
 
-/** Shows the first rows of the chosen table that the filter leaves. */
+/** Shows the first rows of the selected table that match the filter. */
 function showRows() {
   const wanted = byId("filter").value.trim().toLowerCase();
   const rows = [...byId(byId("task").value).querySelectorAll("tbody.rows tr")];

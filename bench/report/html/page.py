@@ -1,8 +1,7 @@
-"""leaderboard.html: one file with its data, style and script in it, which opens without a network.
+"""leaderboard.html: a single file with data, style and scripts, which opens without a network.
 
-Its tables are written here, so that they show without a script; the script of `page/` sorts and filters them and draws
-the figures from the data that lies in the file as JSON. A Content-Security-Policy admits that script and style alone
-and no request whatever.
+The tables are plain HTML, so that they are visible without scripts. The scripts sort and filter them, and draw figures
+from data that is embedded as JSON. A Content-Security-Policy allows only these scripts and this style, and no requests.
 """
 
 from __future__ import annotations
@@ -31,19 +30,18 @@ from bench.report.tradeoff import FORMULAS
 from bench.text import escape
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts
+_SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts the page
 
 
 def page(
     boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
 ) -> str:
-    """Return the leaderboard as one HTML file; equal input gives equal text.
+    """Return the leaderboard as one HTML file; equal input results in equal text.
 
     Args:
-        boards: what was measured, as `bench.report.standings.boards` judges it.
-        published: numbers of others, shown in a table of their own: `task`, `metric`, `method`, `score`, `setting` and
-            `source` of each.
-        reference: the row that gains are over, as for `bench.report.standings.boards`.
+        boards: The standings of the records.
+        published: Rows of `bench.report.published`, for a table of their own.
+        reference: Label of the row that gains are relative to.
     """
     template, style, *scripts = (
         (_FOLDER / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *_SCRIPTS)
@@ -66,11 +64,12 @@ def page(
 
 
 def plain(boards: Sequence[SectionBoard], reference: str = REFERENCE) -> dict[str, Any]:
-    """Return what the figures are drawn from, in plain values.
+    """Return the data of the figures, in JSON types.
 
     Returns:
-        `reference`: the method that gains are over. `tasks`: by the id of its part of the page, a task's name, primary
-        metric, condition and rows. `facts`: settings, environments and data, each once; rows name them by number.
+        `reference`: label of the row that gains are relative to. `tasks`: name, primary metric, condition and rows of
+        each task, by the id of its article. `facts`: settings, environments and data, each once; rows refer to them by
+        number.
     """
     facts = _Facts()
     tasks = {
@@ -83,18 +82,18 @@ def plain(boards: Sequence[SectionBoard], reference: str = REFERENCE) -> dict[st
 
 
 class _Facts:
-    """Values that many rows share, each kept once."""
+    """Values shared by many rows, each stored once."""
 
     def __init__(self) -> None:
         self._numbers: dict[bytes, int] = {}
 
     def number(self, value: Any) -> int:
-        """Return the number of this value, which may be a dataclass or plain."""
+        """Return the number of a value, which may be a dataclass."""
         key = msgspec.json.encode(value)
         return self._numbers.setdefault(key, len(self._numbers))
 
     def numbers(self, values: Sequence[Any]) -> list[int]:
-        """Return the numbers of those values that are not None, each once."""
+        """Return the numbers of the values that are not None, each once."""
         return list(dict.fromkeys(self.number(value) for value in values if value is not None))
 
     @property
@@ -113,7 +112,7 @@ def _task(board: TaskBoard, data: Mapping[str, Any], facts: _Facts) -> dict[str,
 
 
 def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
-    """Return one row of a table: what the figures show of it and the runs behind it."""
+    """Return the data of one row: values for the figures, and its runs."""
     row, interval = standing.row, standing.interval
     records = row.records
     return {
@@ -136,15 +135,15 @@ def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
 
 
 def _run(record: Record) -> list[Any]:
-    """Seed, id and primary score."""
+    """Return seed, id and primary score."""
     return [record.spec.seed, record.id, _short(record.test_score)]
 
 
 def _curve(row: Row, metric: str) -> list[list[float | None]]:
-    """Epoch, mean, lowest and highest validation score over the seeds that have a finite one, and the mean time to it.
+    """Return the validation curve: per epoch its number, mean, lowest and highest finite score over seeds, and time.
 
-    The time is from the beginning of training to the epoch's end; in records that do not tell it, the epoch's share by
-    steps of all of it; None where there is none.
+    The time is the mean time from the start of training to the end of the epoch, in seconds. For records without it,
+    the total time is divided by steps; it is None if there is no time at all.
     """
     curves = [
         [epoch.scores.get(metric, math.nan) for epoch in record.scores.validation]
@@ -174,7 +173,7 @@ def _short(value: float | None) -> float | None:
 
 
 def _named(board: SectionBoard, number: int) -> Iterator[tuple[str, TaskBoard]]:
-    """Yield the tasks of a section with the ids of their parts of the page."""
+    """Return the tasks of a section with the ids of their articles."""
     return ((f"section-{number}-task-{place}", task) for place, task in enumerate(board.tasks))
 
 
@@ -208,7 +207,7 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> Element:
 
 
 def _counted(boards: Sequence[SectionBoard]) -> str:
-    """Return how much was put side by side."""
+    """Return a line with the numbers of runs, methods, tasks and tables."""
     tables = [task.table for board in boards for task in board.tasks]
     records = [record for table in tables for record in (*table.records, *table.failed)]
     failed = sum(len(table.failed) for table in tables)
@@ -225,7 +224,7 @@ def _markup(element: Element) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that can stand in a script element: nothing in it ends the element or a line."""
+    """Return JSON that is safe inside a script element: it can end neither the element nor a line."""
     text = escape.json_text(msgspec.json.encode(escape.values(value)).decode())
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -233,5 +232,5 @@ def _json(value: Any) -> str:
 
 
 def _checksum(text: str) -> str:
-    """Return the text of a style or script as a Content-Security-Policy admits it."""
+    """Return the hash of a style or script, as a Content-Security-Policy lists it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -1,6 +1,6 @@
-"""A table of HTML as elements, which the page's script can sort.
+"""HTML tables as elements, which the page's script can sort.
 
-Every text becomes the text of an element, which `xml.etree` escapes; no markup is put together by hand.
+Every text becomes the text of an element, which `xml.etree` escapes; no markup is concatenated by hand.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Cell(NamedTuple):
-    """What a cell shows, the value it is sorted by (None comes last), and where its text links to."""
+    """A cell: its text, the value that it is sorted by (None comes last), and the link of its text."""
 
     text: str
     value: float | str | None = None
@@ -24,7 +24,7 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple, Generic[T]):
-    """A column: the group of columns it stands in, its heading, how it is sorted first, and its cell in a row."""
+    """A column: its group, its heading, its first sorting order, and a function that returns its cell of a row."""
 
     group: str
     heading: str
@@ -35,14 +35,14 @@ class Column(NamedTuple, Generic[T]):
 def table(
     caption: str, name: str, columns: Sequence[Column[T]], rows: Sequence[T], floors: Iterable[tuple[str, str]] = ()
 ) -> Element:
-    """Return a table in a frame of its own that scrolls. Columns that hold nothing in any row are left out.
+    """Return a table in a scrollable frame. Columns that are empty in all rows are left out.
 
     Args:
-        caption: what the table shows.
-        name: id of the caption.
-        columns: one of them is called "method", and heads the rows.
-        rows: what the columns take their cells from.
-        floors: lines of their own at the bottom that are not sorted: a name and a score, below the column after it.
+        caption: Caption of the table.
+        name: Id of the caption.
+        columns: The columns, one of which is called "method" and has the headings of rows.
+        rows: Rows, which the columns convert to cells.
+        floors: Names and scores of lines at the bottom, which are not sorted; scores are in the column after "method".
     """
     cells = [[column.cell(row) for column in columns] for row in rows]
     visible = [index for index in range(len(columns)) if any(line[index].text != NONE for line in cells)]
@@ -63,7 +63,7 @@ def table(
 
 
 def _add_head(head: Element, columns: Sequence[Column[T]], texts: Sequence[bool]) -> None:
-    """One line with the groups of columns, if there are any, and one with the columns; `texts` says which hold text."""
+    """Add a line with the groups of columns, if any, and one with the columns; `texts` marks columns with text."""
     if any(column.group for column in columns):
         line = SubElement(head, "tr")
         for group, members in groupby(columns, key=lambda column: column.group):
@@ -79,7 +79,7 @@ def _add_head(head: Element, columns: Sequence[Column[T]], texts: Sequence[bool]
 
 
 def _add_body(parent: Element, kind: str, lines: Iterable[Sequence[Cell]], head: int) -> None:
-    """Rows of cells, of which the one at `head` is the row's heading."""
+    """Add rows of cells; the cell at index `head` is the row's heading."""
     body = SubElement(parent, "tbody", {"class": kind})
     for line in lines:
         row = SubElement(body, "tr")
@@ -90,7 +90,7 @@ def _add_body(parent: Element, kind: str, lines: Iterable[Sequence[Cell]], head:
 def _add_cell(row: Element, cell: Cell, is_head: bool) -> None:
     attributes = {"scope": "row"} if is_head else {}
     if isinstance(cell.value, str):
-        attributes["class"] = "text"  # it is sorted by its text
+        attributes["class"] = "text"  # sorted by its text
     elif cell.value is not None:
         attributes["data-value"] = f"{cell.value:.6g}"
     element = SubElement(row, "th" if is_head else "td", attributes)

@@ -1,4 +1,4 @@
-"""The tables of leaderboard.html: what their columns show of the boards, and the notes below them."""
+"""The tables of leaderboard.html: their columns, and the notes below them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from bench.report.notes import notes, row_notes
 from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
 from bench.report.tradeoff import TRADE_OFFS
 
-_SPLIT_METRICS = 3  # so many of a task's metrics are shown for each split
+_SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
 def section_title(board: SectionBoard) -> str:
-    """Suite, data and what else sets the section apart."""
+    """Return the title of a section, starting with a capital letter."""
     title = board.section.title
     return title[0].upper() + title[1:]
 
 
 def task_table(board: TaskBoard, name: str, reference: str) -> Element:
-    """Return the table of a task: its methods, one a row, and below them floors and controls.
+    """Return the table of a task, with one row per method, followed by floors and controls.
 
     Args:
-        board: the task's.
-        name: id of the caption.
-        reference: the row that gains are over.
+        board: The standings of the task.
+        name: Id of the caption.
+        reference: Label of the row that gains are relative to.
     """
     metrics, splits = board.table.metrics, board.table.splits
     by_split = [(metric, split) for metric in metrics[:_SPLIT_METRICS] for split in splits if len(splits) > 2]
@@ -52,10 +52,10 @@ def task_table(board: TaskBoard, name: str, reference: str) -> Element:
 
 
 def overall_table(board: SectionBoard, name: str) -> Element:
-    """Return methods by tasks, with the ranks of those that every task has; the best rank first."""
+    """Return a table of methods by tasks, the best rank first; only methods that every task has are ranked."""
     ranks = {rank.label: rank for rank in board.ranks}
-    of_tasks = [{standing.row.label: standing.mean for standing in task.standings} for task in board.tasks]
-    labels = list(dict.fromkeys([*ranks, *(label for means in of_tasks for label in means)]))
+    means_by_task = [{standing.row.label: standing.mean for standing in task.standings} for task in board.tasks]
+    labels = list(dict.fromkeys([*ranks, *(label for means in means_by_task for label in means)]))
 
     def task_column(task: TaskBoard, means: Mapping[str, float]) -> Column[str]:
         heading = " ".join([task.table.task, *task.table.metrics[:1]])
@@ -68,24 +68,25 @@ def overall_table(board: SectionBoard, name: str) -> Element:
         Column("", "method", "ascending", _text),
         rank_column("mean", lambda rank: _number(rank.mean, ".2f")),
         rank_column("95% interval", lambda rank: _interval(rank.interval, ".2f")),
-        *(task_column(task, means) for task, means in zip(board.tasks, of_tasks, strict=True)),
+        *(task_column(task, means) for task, means in zip(board.tasks, means_by_task, strict=True)),
     ]
     return table("All tasks: mean score on each, and the mean rank over all", name, columns, labels)
 
 
 def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
-    """Numbers of others, with where they are from."""
+    """Return a table of figures published by others, with their sources."""
 
     def column(heading: str, key: str) -> Column[Mapping[str, Any]]:
         return Column("", heading, "ascending", lambda row: _plain_cell(row.get(key)))
 
     keys = ("task", "method", "metric", "score", "splits", "trainable_millions", "setting", "source")
-    columns = [column({"splits": "of", "trainable_millions": "trained (M)"}.get(key, key), key) for key in keys]
-    return table("Published numbers, from other code, data and machines", name, columns, rows)
+    headings = {"splits": "of", "trainable_millions": "trainable (M)", "setting": "encoders"}
+    columns = [column(headings.get(key, key), key) for key in keys]
+    return table("Published figures, from other code, data and machines", name, columns, rows)
 
 
 def notes_list(source: Table) -> Element:
-    """Return what the table was measured with and on, what does not compare, and what failed."""
+    """Return the notes on a table: settings, conditions, machines, limits of comparison, and failed runs."""
     items = Element("ul", {"class": "notes"})
     for line in [*row_notes(source), *notes(source)]:
         SubElement(items, "li").text = line
@@ -107,12 +108,12 @@ def _gain_columns(reference: str) -> Iterator[Column[Standing]]:
 
 
 def _measure_columns() -> Iterator[Column[Standing]]:
-    yield Column("adapter parameters", "trained", "ascending", _parameters)
+    yield Column("adapter parameters", "trainable", "ascending", _parameters)
     yield Column("adapter parameters", "% of streams", "ascending", _measure("parameters", "percent", 1, ".2f"))
     yield Column("memory, MB", "training", "ascending", _measure("memory", "train_peak", 1e6, ",.0f"))
     yield Column("memory, MB", "scoring", "ascending", _measure("memory", "score_peak", 1e6, ",.0f"))
-    yield Column("samples a second", "training", "descending", _measure("throughput", "train", 1, ",.1f"))
-    yield Column("samples a second", "scoring", "descending", _measure("throughput", "score", 1, ",.1f"))
+    yield Column("samples per second", "training", "descending", _measure("throughput", "train", 1, ",.1f"))
+    yield Column("samples per second", "scoring", "descending", _measure("throughput", "score", 1, ",.1f"))
 
 
 def _place(standing: Standing) -> Cell:
@@ -130,7 +131,7 @@ def _measure(part: str, name: str, unit: float, pattern: str) -> Callable[[Stand
 
 
 def mean_of(row: Row, part: str, name: str, unit: float = 1) -> float | None:
-    """Return the mean of a measure over the row's seeds, in `unit`; None where no seed has it."""
+    """Return the mean of a measurement over the row's seeds, divided by `unit`; None if no seed has it."""
     values = row.measures(part, name)
     return statistics.fmean(values) / unit if values else None
 
@@ -168,7 +169,7 @@ def _number(value: float | None, pattern: str) -> Cell:
 
 
 def _interval(interval: Interval | None, pattern: str) -> Cell:
-    """Both ends; sorted by the lower one."""
+    """Return a cell with both ends of an interval, sorted by the lower one."""
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return Cell(NONE)
     return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}", interval.low)
@@ -179,7 +180,7 @@ def _p(value: float | None) -> Cell:
 
 
 def _plain_cell(value: Any) -> Cell:
-    """Return a cell of a data file: web addresses become links."""
+    """Return a cell for a value of a data file, with web addresses as links."""
     if isinstance(value, int | float):
         return Cell(str(value), value)
     text = NONE if value is None else str(value)
