@@ -65,7 +65,7 @@ def test_a_record_with_altered_keys_is_reported_when_its_model_is_rebuilt(spec, 
     store.write(record, tmp_path)
     assert cli.main(["show", "--run", record.id, "--results", str(tmp_path)]) in (1, 2)
     message = capsys.readouterr().err
-    assert f"{record.stem}.json" in message or "there is none" in message
+    assert f"{record.stem}.json" in message or "no run matches" in message
 
 
 def test_an_unaltered_specification_is_accepted(spec):

@@ -64,7 +64,7 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
         f"leaderboard: {tmp_path / f'leaderboard.{form}'}\n" for form in ("md", "html")
     )
     assert cli.main(["leaderboard", "--results", str(tmp_path), "--reference", "dora"]) == 2
-    assert "--reference dora: no finished runs have this name" in capsys.readouterr().err
+    assert "--reference dora: no row has this label" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ def test_another_scoring_rule_makes_it_stale_and_has_a_table_of_its_own(tmp_path
     notes_on_rules = [line for table in tables for line in notes(table) if line.startswith("Scored by an earlier rule")]
     assert (
         len(notes_on_rules) == 1
-        and "a box as it is predicted. Today it is IoU of a box that is clamped" in notes_on_rules[0]
+        and "a box as it is predicted. The current rule is IoU of a box that is clamped" in notes_on_rules[0]
     )
 
 

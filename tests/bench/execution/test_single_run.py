@@ -137,7 +137,7 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
     record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
     assert record.data.skipped == 2, "an entry that is none counts too"
     for text in (leaderboard(boards([record])), run_table([record])):
-        assert "Samples skipped, as they could not be read: 2 in 1 run" in text
+        assert "Samples skipped because they could not be read: 2 in 1 run" in text
 
 
 def test_large_splits_are_decoded_on_demand_with_equal_scores(options, monkeypatch):

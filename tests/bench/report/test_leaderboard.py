@@ -121,14 +121,14 @@ def test_gains_are_over_the_reference_that_is_chosen(measured):
     text = markdown(judged, reference="cola")
     scores = tables(text)["### ave: suite mock, generated data v3 (seed 7), not the benchmark's own", 0]
     assert scores["lora"][4:6] == ["-9.50", "-15.85 to -3.15"] and scores["cola"][4] == NONE
-    assert "- **Gain**: over cola, on the seeds" in text and "over lora" not in text
+    assert "- **Gain**: the mean difference from cola over the seeds" in text and "over lora" not in text
     html = page(judged, reference="cola")
     assert "gain over cola" in html and "gain over lora" not in html
 
 
 def test_a_reference_that_no_row_has_is_refused(measured):
     check_reference(boards([record for record in measured if record.spec.method == "cola"]), "lora")
-    with pytest.raises(UsageError, match="--reference colla: no finished runs have this name: did you mean cola"):
+    with pytest.raises(UsageError, match="--reference colla: no row has this label: did you mean cola"):
         check_reference(boards(measured), "colla")
 
 
@@ -174,14 +174,14 @@ def test_what_does_not_compare_is_said(measured):
     other = dataclasses.replace(first, environment=dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100"))
     text = leaderboard([other, *others])
     machines = "NVIDIA H100 (2 threads); cpu (2 threads)"
-    assert f"{machines}: memory and speed do not compare between these" in text
+    assert f"{machines}: memory and speed are not comparable between these" in text
 
 
 def test_where_a_suite_departs_from_a_protocol_is_said(measured):
     spec = dataclasses.replace(measured[0].spec, deviations=["another audio stream"])
     there = dataclasses.replace(measured[0].environment, processes=4)
     page = leaderboard([dataclasses.replace(measured[0], spec=spec, environment=there), *measured[1:]])
-    assert page.count("Otherwise than in the protocol that the suite follows: another audio stream") == 1
+    assert page.count("Deviation from the published protocol: another audio stream") == 1
     assert "4 x " in page
 
 

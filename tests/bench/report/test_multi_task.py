@@ -29,7 +29,7 @@ def leaderboard(records):
     return markdown(boards(records))
 
 
-def test_together_against_alone(plan):
+def test_joint_training_is_compared_with_single_targets(plan):
     first, second = (mocks.record(spec) for spec in plan)
     found = leaderboard(
         [
@@ -40,8 +40,8 @@ def test_together_against_alone(plan):
             renamed(second, "ref:mask", {"miou": 45.0}),
         ]
     )
-    header, _, box, mask = rows(found, "### ref, one model for all targets against one for each")
-    assert header == ["method", "target", "score", "together", "alone", "difference", "seeds"]
+    header, _, box, mask = rows(found, "### ref, one model for all targets compared with one per target")
+    assert header == ["method", "target", "metric", "joint", "single", "difference", "seeds"]
     assert box == ["lora", "box", "accuracy", "55.00 ± 7.07", "54.00 ± 4.24", "+1.00", "2"]
     assert mask[1:3] == ["mask", "miou"] and mask[3:] == ["44.00 ± –", "45.00 ± –", "-1.00", "1"]  # noqa: RUF001
 

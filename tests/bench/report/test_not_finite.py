@@ -161,4 +161,4 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
 def test_what_is_left_out_is_named(path, name):
     first, *others = (each for each in MADE if each.spec.task == "ave")
     (board,) = boards([with_number(first, path, math.nan), *others])
-    assert f"Left out, as they are not finite: {first.label}: {name}" in notes(board.tasks[0].table)
+    assert f"Left out because they are not finite: {first.label}: {name}" in notes(board.tasks[0].table)

@@ -53,9 +53,9 @@ def test_runs_that_were_made_alike_need_no_words(plan):
         ({"instructions": "AVX512"}, "these differ: instructions AVX2 in 5 runs, AVX512 in 1 run"),
         ({"variables": {}}, "these differ: OMP_NUM_THREADS 1 in 5 runs, unset in 1 run"),
         ({"processor": "Xeon", "precision": "fp16"}, "precision fp16 in 1 run, no in 5 runs; processor EPYC in 5 runs"),
-        ({"commit": "f" * 40}, "Made with 2 commits of this package"),
-        ({"dirty": True}, "Made with uncommitted changes in 1 run"),
-        ({"dirty": True, "commit": "f" * 40}, "Made with 2 commits of this package, uncommitted changes in 1 run"),
+        ({"commit": "f" * 40}, "Run with 2 commits of this package"),
+        ({"dirty": True}, "Run with uncommitted changes in 1 run"),
+        ({"dirty": True, "commit": "f" * 40}, "Run with 2 commits of this package, uncommitted changes in 1 run"),
     ],
 )
 def test_what_differs_in_software_and_machine(plan, change, told):

@@ -93,9 +93,9 @@ def test_joined_data_sets_are_scored_one_by_one(results):
 def test_what_cannot_be_shown_is_told(results, options, tmp_path, capsys):
     common = ["--results", str(results), "--data-root", str(options.data_root)]
     assert cli.main(["show", "--run", "nothing", *common]) == 2
-    assert "--run nothing: there is none" in capsys.readouterr().err
+    assert "--run nothing: no run matches" in capsys.readouterr().err
     assert cli.main(["show", "--run", "", *common]) == 2
-    assert "5 runs begin so" in capsys.readouterr().err
+    assert "5 runs match" in capsys.readouterr().err
     assert show(results, options, "ave", tmp_path / "x.png", "--n", "0") == 2
     (tmp_path / "file").touch()
     assert show(results, options, "ave", tmp_path / "file" / "picture.png") == 2

@@ -81,7 +81,7 @@ def test_the_condition_of_a_table_names_its_samples(plan):
 
 def test_samples_that_were_left_out_are_said(plan):
     records = [mocks.record(spec, data=data(splits=WHOLE, skipped=int(spec.seed == 0))) for spec in plan]
-    told = "Samples skipped, as they could not be read: 1 in 2 runs"
+    told = "Samples skipped because they could not be read: 1 in 2 runs"
     assert told in leaderboard(boards(records)) and told in page(boards(records))
     assert "with data.skipped=1" in leaderboard(boards(records)), "they are not compared with the others"
     assert "could not be read" not in leaderboard(boards([mocks.record(spec) for spec in plan]))

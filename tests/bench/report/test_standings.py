@@ -123,7 +123,7 @@ def test_scores_of_samples_that_are_not_the_records_are_left_out(tmp_path, caplo
     path = sample_scores.save({"test": {"accuracy": np.full(80, 1.0)}}, tmp_path, made[0].stem)
     assert boards(made, tmp_path) == before
     (message,) = caplog.messages
-    assert message.startswith(f"left out: {path} holds scores of samples whose mean is 1.0000, and the record says ")
+    assert message.startswith(f"left out: the mean of the per-sample scores in {path} is 1.0000, but the record has ")
 
 
 def test_no_gains_without_lora_nor_percent_of_nothing():

@@ -109,7 +109,7 @@ def test_a_file_a_finished_run_called_as_its_record(results, form, suffix, caplo
     finished = [record for record in store.read_all(results) if record.scores]
     stems = {file.stem for file in (results / store.FOLDER).iterdir() if store.read(file) in finished}
     assert {file.name for file in path.iterdir()} == {stem + suffix for stem in stems}
-    assert "left out: 1 of 8 runs, which failed" in caplog.text
+    assert "left out: 1 failed of 8 runs" in caplog.text
 
 
 VALUES = st.one_of(
@@ -160,7 +160,7 @@ def test_no_records(tmp_path, form):
 @pytest.mark.parametrize("form", FOLDERS)
 def test_no_finished_run(plan, tmp_path, form):
     store.write(mocks.failed(plan[0]), tmp_path)
-    with pytest.raises(BenchError, match=r"no run in .* came to its end: there are no scores to write"):
+    with pytest.raises(BenchError, match=r"no run in .* is completed: there are no scores to write"):
         export(tmp_path, form)
 
 

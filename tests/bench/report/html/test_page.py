@@ -125,7 +125,7 @@ def test_seeds_on_two_machines_name_both():
     assert [found["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
     told = "".join(notes_list(board.tasks[0].table).itertext())
     assert "cuda H100" in told
-    assert "do not compare" in told
+    assert "not comparable" in told
 
 
 def test_epochs_end_when_the_record_says():
@@ -166,7 +166,7 @@ def test_a_task_table(judged):
     assert head == [
         *("place", "method", "accuracy", "95% interval", "seeds"),
         *("points", "percent", "95%, over seeds", "95%, seeds and samples", "p after Holm", "verdict"),
-        *("trained", "% of streams", "training", "scoring", "training", "scoring", "PPT", "f1"),
+        *("trainable", "% of streams", "training", "scoring", "training", "scoring", "PPT", "f1"),
     ]
     assert [row[:2] for row in bodies["rows"]] == [
         ["≈ best", "cola"],
@@ -191,7 +191,7 @@ def test_masked_parameters_are_told(judged):
     record = made_boards.records(["ave"], seeds=1)[0]
     record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, active=9000))
     head, bodies = cells(task_table(made_boards.judged([record])[0].tasks[0], "caption", "lora"))
-    assert bodies["rows"][0][head.index("trained")] == "13,900 (9,000 in use)"
+    assert bodies["rows"][0][head.index("trainable")] == "13,900 (9,000 in use)"
 
 
 def test_columns_that_hold_nothing_are_left_out():
@@ -241,7 +241,7 @@ def test_a_mean_has_its_deviation():
 def test_published_numbers_stand_apart(judged):
     table = published_table(PUBLISHED, "caption")
     head, bodies = cells(table)
-    assert head == ["task", "method", "metric", "score", "setting", "source"]
+    assert head == ["task", "method", "metric", "score", "encoders", "source"]
     assert [link.get("href") for link in table.iter("a")] == ["https://x.org/1"]
     assert bodies["rows"][1][-1] == "javascript:alert(1)"
     text = page(judged, PUBLISHED)

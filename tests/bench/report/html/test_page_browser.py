@@ -123,10 +123,10 @@ def test_sorts_by_click(opened):
 
 
 def test_sorts_by_keyboard_and_floors_stay_below(opened):
-    button = head(opened, "trained").find_element(By.TAG_NAME, "button")
+    button = head(opened, "trainable").find_element(By.TAG_NAME, "button")
     for key, direction in ((Keys.ENTER, "ascending"), (Keys.SPACE, "descending")):
         button.send_keys(key)
-        assert head(opened, "trained").get_attribute("aria-sort") == direction
+        assert head(opened, "trainable").get_attribute("aria-sort") == direction
         assert opened.switch_to.active_element == button
         assert (methods(opened)[0] == "head") == (direction == "ascending")
     last = opened.find_elements(By.CSS_SELECTOR, "article:not([hidden]) tbody tr th")[-1]
