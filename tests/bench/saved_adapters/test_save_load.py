@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ import torch
 from alike import alike
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from unusual_methods import CentredMethod, Forgetful, Other
 
 from bench import cli, registry
 from bench.config.plan import RunRequest, make_plan
@@ -23,73 +23,14 @@ from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.execution.finished_runs import look_up
 from bench.execution.single_run import execute
-from bench.methods.base import Method
-from bench.methods.lora import LoRA
 from bench.records import schema, store
 from bench.saved_adapters import save_load
 from bench.saved_adapters.evaluate import evaluate
 from bench.saved_adapters.save_load import load_adapter
-from bench.streams.lockstep import Exchange
 
 METHODS = ("lora", "cola-adalora", "full", "head", "peft:vera", "centred")
 RECIPE = ["avs.batch_size=3", "avs.epochs=2"]
 HEADLESS = {"README.md", "record.json", "method.json", "head.safetensors", "manifest.json"}
-
-
-class Centred(Exchange):
-    """Adds to vision's queries what sound says, less its running mean: a third party's, with a buffer."""
-
-    paths = frozenset({("audio", "vision")})
-
-    def __init__(self, model):
-        super().__init__()
-        vision, audio = model.streams["vision"], model.streams["audio"]
-        self.register_buffer("mean", torch.zeros(audio.width))
-        self.up = nn.Linear(audio.width, vision.features(0, "q")[1])
-
-    def read(self, summaries):
-        if self.training:
-            self.mean.lerp_(summaries["audio"].detach().mean(0), 0.1)
-        told_BO = self.up(summaries["audio"] - self.mean)
-
-        def evaluate(modules, x_BTI):
-            return [m(x_BTI) + told_BO[:, None] if role == "q" else m(x_BTI) for role, m in modules.items()]
-
-        return {"vision": evaluate}
-
-
-@dataclass
-class CentredMethod(Method):
-    """Trains that exchange."""
-
-    def attach(self, model):
-        super().attach(model)
-        model.add_exchange(0, "attend", Centred(model))
-
-
-@dataclass
-class Forgetful(LoRA):
-    """Trains a bias, and neither writes nor reads it."""
-
-    def attach(self, model):
-        super().attach(model)
-        self.extra = model.streams["vision"].encoder.get_submodule(model.streams["vision"].linears(0)["q"]).bias
-        self.extra.requires_grad_(True)
-
-    def held_apart(self):
-        return [*super().held_apart(), self.extra]
-
-
-@dataclass
-class Other(Method):
-    """Changes a weight that it does not train."""
-
-    def attach(self, model):
-        super().attach(model)
-        model.more = nn.Linear(2, 2)
-
-    def before_training(self, steps):
-        self.model.streams["audio"].encoder.get_parameter("layernorm.weight").data.mul_(2)
 
 
 @pytest.fixture(autouse=True, scope="module")
