@@ -26,14 +26,16 @@ _CODE = re.compile(r"<!-- code: (?P<path>\S+) (?P<names>.+?) -->")
 _LINK = re.compile(r"(?<=\]\()(?P<target>(?!https?:|mailto:|#)[^)\s#]+)(?P<anchor>#[^)\s]*)?(?=\))")
 
 
-def on_config(config: Any) -> Any:
-    """Put the packages in their places for mkdocstrings: `methods/` and `datasets/` are packages below `bench`."""
+def on_startup(**_: Any) -> None:
+    """Put the packages in their places for mkdocstrings: `methods/` and `datasets/` are packages below `bench`.
+
+    This is the first event: when mkdocstrings reads its configuration it drops folders that do not exist.
+    """
     folder = ROOT / "build" / "docs" / "bench"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     for path in [*(ROOT / "bench").iterdir(), ROOT / "methods", ROOT / "datasets"]:
         (folder / path.name).symlink_to(path)
-    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
