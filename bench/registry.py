@@ -19,6 +19,9 @@ from bench.errors import BenchError, UsageError, did_you_mean
 
 Kind = Literal["methods", "tasks", "executors"]
 
+_ATTRIBUTES: dict[Kind, tuple[str, ...]] = {"tasks": ("benchmark", "layout", "metric", "metrics")}
+"""Attributes that a class must define, besides its base's abstract methods."""
+
 _added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}, "executors": {}}
 
 
@@ -42,11 +45,11 @@ def load(kind: Kind, name: str) -> type[Any]:
     """Import and return the class registered under `name`.
 
     Raises:
-        UsageError: Nothing has that name.
+        UsageError: Nothing has that name, or the class lacks required members; the message lists all of them.
         BenchError: The module or the class cannot be imported.
     """
     if name in _added[kind]:
-        return _added[kind][name]
+        return _complete(kind, name, _added[kind][name])
     if _prefix(name):
         raise UsageError(f"{name} stands for many {kind}: replace <...> by the name of one")
     entry = _entry(kind, name)
@@ -54,7 +57,22 @@ def load(kind: Kind, name: str) -> type[Any]:
         cls = entry.load()
     except (ImportError, AttributeError) as error:
         raise BenchError(f"{kind[:-1]} {name} cannot be imported from {entry.value}: {error}") from error
-    return cls if entry.name == name else cls.named(name.removeprefix(_prefix(entry.name)))
+    return _complete(kind, name, cls) if entry.name == name else cls.named(name.removeprefix(_prefix(entry.name)))
+
+
+def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
+    """Return a class that defines everything its kind requires.
+
+    Raises:
+        UsageError: Members are missing; the message lists all of them.
+    """
+    attributes = (attribute for attribute in _ATTRIBUTES.get(kind, ()) if not hasattr(cls, attribute))
+    if missing := sorted({*getattr(cls, "__abstractmethods__", ()), *attributes}):
+        raise UsageError(
+            f"{kind[:-1]} {name}: the class {cls.__module__}.{cls.__qualname__} lacks "
+            f"{', '.join(missing)}: define them, as docs/extend/{kind[:-1]}.md describes"
+        )
+    return cls
 
 
 def add(kind: Kind, name: str, cls: type[Any]) -> None:

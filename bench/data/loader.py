@@ -50,7 +50,7 @@ class Decoded(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         sample = self.samples[self.chosen[index]]
-        return {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in sample.items()}
+        return {name: torch.from_numpy(np.asarray(array, order="C")) for name, array in sample.items()}
 
 
 class ConstantInputs(Dataset[dict[str, Tensor]]):

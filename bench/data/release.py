@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.datasets.mini import build
+from bench.datasets.mini import build, floors
 from bench.errors import BenchError, DataError, UsageError
 from bench.progress import bar
 from bench.system import checksums
@@ -43,7 +43,8 @@ def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tup
         data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
 
     Returns:
-        The folder, and the scores that are possible without both modalities, in percent, by name.
+        The folder, and the scores that are possible without both modalities, in percent, by name: none for official
+        data, or for a task of another benchmark than the one that the data is generated for.
 
     Raises:
         UsageError: The data is official but its folder is not given, or the generator does not make this data.
@@ -51,7 +52,7 @@ def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tup
     """
     if source["source"] == "generated":
         root, manifest = generated(task, source, data_root)
-        return root, manifest.floors
+        return root, manifest.floors if floors.belong_to(task.layout, task.benchmark) else {}
     if data_root is None:
         raise UsageError(
             f"the official data of {task.benchmark} needs its folder: add --data-root DIR; `bench data describe` shows "
@@ -68,7 +69,10 @@ def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> 
         BenchError: The data cannot be written.
     """
     if task.layout not in build.LAYOUTS:
-        raise UsageError(f"there is no generated data for {task.benchmark}: give its release with --data-root DIR")
+        raise UsageError(
+            f"there is no generated data for {task.benchmark} (layout {task.layout}): read its release with "
+            "--set data.source=official --data-root DIR"
+        )
     if source["version"] != build.VERSION:
         raise UsageError(f"data.version is {source['version']}, but this generator makes version {build.VERSION}")
     cache = data_root or checksums.user_cache()

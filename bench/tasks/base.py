@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from bench.tasks.model import Head
 
     Inputs = Mapping[str, Input]
-    from bench.errors import DataError
 
 
 class Samples(Protocol):

@@ -5,6 +5,7 @@ A method that does not clearly beat these has not shown that it combines what it
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -82,3 +83,11 @@ def refer_floors(pictures: Sequence[WrittenSample]) -> dict[str, float]:
 
 
 FLOORS = {"ave": ave_floors, "avs": avs_floors, **dict.fromkeys(REFER_LAYOUTS, refer_floors)}
+
+_REFER = ("RefCOCO", "RefCOCO+", "RefCOCOg")
+_BENCHMARKS = {"ave": ("AVE",), "avs": ("AVSBench S4",), **dict.fromkeys(REFER_LAYOUTS, _REFER)}
+
+
+def belong_to(layout: str, benchmark: str) -> bool:
+    """Return whether the floors of a layout are scores of a benchmark, or of several: "RefCOCO and RefCOCOg"."""
+    return {*re.split(", | and ", benchmark)} <= {*_BENCHMARKS[layout]}

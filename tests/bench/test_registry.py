@@ -8,6 +8,7 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError, UsageError, did_you_mean
+from bench.tasks.base import Task
 
 INSTALLED = registry.entry_points
 pytestmark = pytest.mark.usefixtures("mock_registry")
@@ -33,6 +34,27 @@ def test_broken_plugin_is_named():
     with pytest.raises(BenchError, match=r"method gone cannot be imported from no_such_package\.gone:Gone"):
         registry.load("methods", "gone")
     assert registry.summary("methods", "gone") == ""
+
+
+def test_a_task_that_lacks_members_is_refused_with_their_names(monkeypatch):
+    class Mine(Task):
+        """Defines one of its metrics, and a loss."""
+
+        metric = "accuracy"
+
+        def loss(self, output, batch):
+            raise NotImplementedError
+
+    monkeypatch.setitem(registry._added, "tasks", {"mine": Mine})
+    with pytest.raises(UsageError, match=r"task mine: .*Mine lacks benchmark, head, layout, metrics, samples, score:"):
+        registry.load("tasks", "mine")
+
+
+def test_every_registered_class_is_complete(monkeypatch):
+    monkeypatch.setattr("bench.registry.entry_points", INSTALLED)
+    for name in registry.names("tasks"):
+        if "<" not in name:
+            assert registry.load("tasks", name)
 
 
 def test_summary_is_the_first_line_of_the_docstring():

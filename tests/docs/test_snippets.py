@@ -6,6 +6,7 @@ How each is run is in `snippets`. With SNIPPETS=train (`make docs-run`) all are 
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import re
 import shutil
@@ -22,12 +23,14 @@ import mocks
 import pytest
 import snippets
 import yaml
+from PIL import Image
 from snippets import ROOT, Snippet
 
-from bench import cli, registry
+from bench import cli, read_records, registry
 from bench.config import toml
 from bench.config.suite import load_suite
 from bench.errors import UsageError
+from bench.tasks.base import Task
 
 ONE_EPOCH = ("train.train_share=1", "train.passes=1", "train.epochs=1", "train.head_first=0")
 """Settings that make a run on the few generated videos of a test short."""
@@ -48,6 +51,7 @@ class Place:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).symlink_to(ROOT / name)
         (folder / "results" / "mini").mkdir(parents=True)
+        write_captions(folder / "captions")
         for path in [*(ROOT / "results" / "mini").glob("tuned*.toml"), ROOT / "results" / "mini" / "baseline.json"]:
             shutil.copy(path, folder / "results" / "mini")
 
@@ -59,6 +63,20 @@ class Place:
             saved = sorted((self.folder / "results" / "adapters").iterdir())
             return saved[-1].name.rpartition("-")[2]
         return argument
+
+
+def write_captions(folder: Path) -> None:
+    """Write the data of the task in docs/extend/task.md: two pictures, and captions of both in every split."""
+    folder.mkdir()
+    for color in ("red", "blue"):
+        Image.new("RGB", (40, 30), color).save(folder / f"{color}.png")
+    pairs = [(picture, caption) for picture in ("red", "blue") for caption in ("red", "blue")]
+    for split in ("train", "val", "test"):
+        lines = [
+            json.dumps({"picture": f"{picture}.png", "caption": caption, "match": int(picture == caption)})
+            for picture, caption in pairs
+        ]
+        (folder / f"{split}.jsonl").write_text("\n".join(lines))
 
 
 @pytest.fixture(scope="module")
@@ -200,10 +218,13 @@ def check(place: Place, snippet: Snippet, names: dict[str, Any], patch: pytest.M
         code = compile(snippet.text, snippet.place, "exec")
         if snippet.mode not in ("plan", "syntax"):
             exec(code, names)
+            for cls in list(names.values()):
+                if isinstance(cls, type) and issubclass(cls, Task) and cls is not Task:
+                    registry.add("tasks", cls.__name__.lower(), cls)
     elif snippet.language == "toml":
         table = toml.parse(snippet.text)
         if {"name", "streams", "tasks"} <= {*table}:
-            (path := place.folder / "snippet.toml").write_text(snippet.text)
+            (path := place.folder / f"{table['name']}.toml").write_text(snippet.text)
             load_suite(str(path))
     elif snippet.language in ("yaml", "json"):
         yaml.safe_load(snippet.text)
@@ -212,7 +233,8 @@ def check(place: Place, snippet: Snippet, names: dict[str, Any], patch: pytest.M
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_snippets(page: Path, place: Place, execute: object, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
-    monkeypatch.setitem(registry._added, "methods", {})  # what a page registers is gone after it
+    for kind in ("methods", "tasks"):
+        monkeypatch.setitem(registry._added, kind, {})  # what a page registers is gone after it
     if page.parent.name == "bench-bitfit":  # as after its installation
         monkeypatch.syspath_prepend(str(page.parent))
         registry.add("methods", "bitfit", importlib.import_module("bench_bitfit").BitFit)
@@ -220,6 +242,14 @@ def test_snippets(page: Path, place: Place, execute: object, monkeypatch: pytest
     for snippet in snippets.snippets(page):
         assert not snippet.problems, snippet.problems
         check(place, snippet, names, monkeypatch)
+
+
+def test_the_task_of_the_page_has_scores(place: Place, execute: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    test_snippets(ROOT / "docs" / "extend" / "task.md", place, execute, monkeypatch)
+    records = [record for record in read_records(place.folder / "results") if record.spec.task == "matching"]
+    assert {record.spec.method for record in records} == {"lora", "cola"}
+    assert all(record.status == "ok" and set(record.scores.test) == {"accuracy"} for record in records)
+    assert not any(record.scores.floors for record in records), "nothing is generated for it"
 
 
 def test_every_page_is_looked_at() -> None:

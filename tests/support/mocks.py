@@ -61,7 +61,9 @@ class CoLA(LoRA):
 class AVE:
     """Events in video and sound, made up."""
 
+    benchmark: ClassVar[str] = "AVE"
     metric: ClassVar[str] = "accuracy"
+    metrics: ClassVar[dict[str, str]] = {"accuracy": "made up"}
     layout: ClassVar[str] = "ave"
     hidden: int = 512
 
@@ -70,7 +72,9 @@ class AVE:
 class AVS:
     """Masks of what sounds, made up."""
 
+    benchmark: ClassVar[str] = "AVSBench S4"
     metric: ClassVar[str] = "miou"
+    metrics: ClassVar[dict[str, str]] = {"miou": "made up"}
     layout: ClassVar[str] = "avs"
     window_s: float = 1.0
 

@@ -14,7 +14,7 @@ import torch
 from bench.data import decoded_cache, release
 from bench.data.loader import Decoded, TensorDataset, batches, load
 from bench.datasets.mini import build
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.system.checksums import file_checksum
 
 
@@ -52,6 +52,20 @@ def test_prepared_samples_are_those_of_the_reader_and_are_read_once(tmp_path):
             for name, array in samples[index].items():
                 np.testing.assert_array_equal(columns[index][name].numpy(), array)
                 assert columns[index][name].numpy().dtype == array.dtype
+
+
+class Labelled(Numbers):
+    """Numbers, each with a label that is an array without dimensions, as `np.array(1)` is."""
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {**super().__getitem__(index), "label": np.array(index)}
+
+
+def test_arrays_without_dimensions_become_one_column(tmp_path):
+    samples = Labelled()
+    assert torch.equal(prepare(samples, tmp_path).columns["label"], torch.arange(21))
+    (batch,) = load(Decoded(samples, range(21)), 21)
+    assert torch.equal(batch["label"], torch.arange(21))
 
 
 def test_changes_in_memory_do_not_reach_the_file(tmp_path):
@@ -205,6 +219,30 @@ def test_samples_that_belong_to_another_user_are_not_used(tmp_path, part):
     manifest.write_text(json.dumps(content))
     os.chown(one_folder(tmp_path) / part, 12345, 12345)
     assert torch.equal(prepare(Numbers(), tmp_path).columns["picture"], expected)
+
+
+def test_data_that_is_not_generated_is_read_from_its_release(tmp_path):
+    source = {"source": "generated", "version": build.VERSION, "seed": 0}
+    with pytest.raises(UsageError, match=r"Mine \(layout mine\).*--set data\.source=official --data-root DIR"):
+        release.locate(SimpleNamespace(layout="mine", benchmark="Mine"), source, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("layout", "benchmark", "expected"),
+    [
+        ("ave", "AVE", True),
+        ("ave", "Mine", False),
+        ("refer", "RefCOCO and RefCOCOg", True),
+        ("refer", "RefCOCO, RefCOCO+ and RefCOCOg", True),
+        ("refcocog", "Mine and RefCOCOg", False),
+    ],
+)
+def test_floors_are_shown_only_for_their_benchmark(tmp_path, monkeypatch, layout, benchmark, expected):
+    floors = {"constant answer": 44.5}
+    monkeypatch.setattr("bench.data.release.build.ensure", lambda *_, **__: (tmp_path, SimpleNamespace(floors=floors)))
+    source = {"source": "generated", "version": build.VERSION, "seed": 0}
+    _, shown = release.locate(SimpleNamespace(layout=layout, benchmark=benchmark), source, tmp_path)
+    assert shown == (floors if expected else {})
 
 
 def test_generated_data_that_others_can_write_to_causes_a_warning(tmp_path, monkeypatch, caplog):
