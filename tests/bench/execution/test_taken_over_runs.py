@@ -67,8 +67,8 @@ def test_a_command_that_lost_its_claim_writes_nothing_more(spec, options, tmp_pa
 
     places = {
         "first epoch": (Checkpoint, "save"),
-        "samples": (sample_scores, "keep"),
-        "predictions": (predictions, "keep"),
+        "samples": (sample_scores, "save"),
+        "predictions": (predictions, "save"),
         "adapter": (save_load, "save"),
     }
     monkeypatch.setattr(*places[when], then(getattr(*places[when])))

@@ -145,7 +145,7 @@ def outputs(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> dict
         "terminal out": shown.out.replace(str(folder), "F"),
         "message err": shown.err.replace(str(folder), "F"),
         "terminal costs": costs.terminal(efficient),
-        "terminal check": check_terminal(rows, everything=True),
+        "terminal check": check_terminal(rows, show_all=True),
         "terminal error": str(BenchError(escape.line(text))) + UsageError([escape.line(text)]).problems[0],
         "markdown leaderboard": (folder / "leaderboard.md").read_text(),
         "markdown costs": costs.page(efficient),
