@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.printing import print
+from bench.config.quantities import jobs
 from bench.errors import UsageError, did_you_mean
 from bench.system.cpus import available_cpus
-from bench.text.quantities import jobs
 
 T = TypeVar("T")
 

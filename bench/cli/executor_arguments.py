@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import Any
 
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, UsageError, shortened, wording
 from bench.execution.executor import LOCAL, Executor, Option, executor_class, executor_names, make_executor, options_of
 
 
@@ -30,7 +30,7 @@ def add_executor(parser: argparse.ArgumentParser, **defaults: Any) -> None:
             group.add_argument(
                 option.flag,
                 dest=_destination(name, option),
-                type=partial(_convert, option),
+                type=partial(_parse, option),
                 metavar=option.metavar,
                 help=option.help if default is None else f"{option.help} (default: {default})",
             )
@@ -67,8 +67,11 @@ def _options(name: str) -> list[Option]:
         return []
 
 
-def _convert(option: Option, text: str) -> Any:
-    return option.parse(text, option.flag)
+def _parse(option: Option, text: str) -> Any:
+    try:
+        return option.parse(text, option.flag)
+    except (TypeError, ValueError) as error:  # argparse would report the name of this function
+        raise UsageError(f"{option.flag} cannot be {shortened(text) or 'empty'}: {wording(error)}") from error
 
 
 def _destination(name: str, option: Option) -> str:

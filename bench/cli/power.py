@@ -7,9 +7,10 @@ from pathlib import Path
 
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_reference
+from bench.config.quantities import number, whole
+from bench.config.reference import check_reference
 from bench.errors import BenchError, Mistakes
 from bench.text import escape
-from bench.text.quantities import number, whole
 
 _LEGEND = """
 Paired two-sided t-test over seeds, at level 0.05 over all comparisons of a table, with power {power:g}.
@@ -50,13 +51,15 @@ def main(args: argparse.Namespace) -> int:
     """Print one line for each method and task."""
     from bench.records.store import FOLDER, read_all
     from bench.report.formatting import NONE
+    from bench.report.grouping import row_labels
     from bench.report.power import SEEDS, powers
-    from bench.report.standings import boards, check_reference
+    from bench.report.standings import compute_standings
     from bench.report.text_table import text_table
 
     comparisons = _checked_comparisons(args)
-    standings = boards(read_all(args.results), reference=args.reference)
-    check_reference(standings, args.reference)
+    records = read_all(args.results)
+    check_reference(args.reference, row_labels(records))
+    standings = compute_standings(records, reference=args.reference)
     rows = list(powers(standings, args.gain, args.power, comparisons))
     if not rows:
         folder = escape.line(str(args.results / FOLDER))
@@ -95,9 +98,9 @@ def _checked_comparisons(args: argparse.Namespace) -> int | None:
     """
     mistakes = Mistakes()
     if args.gain <= 0:
-        mistakes.add(f"--gain is a number of points above 0, not {args.gain:g}")
+        mistakes.add(f"--gain must be a number of points above 0, not {args.gain:g}")
     if not 0.05 < args.power < 1:
-        mistakes.add(f"--power is between 0.05 and 1, not {args.power:g}")
+        mistakes.add(f"--power must be between 0.05 and 1, not {args.power:g}")
     comparisons = None
     if args.comparisons is not None:
         with mistakes.gathered():

@@ -12,11 +12,12 @@ from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, add_reference, words
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders
+from bench.config.quantities import whole
+from bench.config.reference import check_reference
 from bench.config.spec import Spec
 from bench.errors import BenchError, UsageError
 from bench.records import store
 from bench.system import distributed
-from bench.text.quantities import whole
 
 if TYPE_CHECKING:
     from bench.profiling.record import Efficiency
@@ -66,6 +67,7 @@ def main(args: argparse.Namespace) -> int:
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
     plan = make_plan(RunRequest(args.suite, words(args.methods), words(args.tasks), overrides=args.set))
+    check_reference(args.reference, [spec.method for spec in plan])
     check_encoders(plan, weights=False)
     if args.suggest_batch:
         return _suggest(plan, args)

@@ -10,11 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import registry
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, words
-from bench.config.reference import REFERENCE
+from bench.config.quantities import seconds, size
+from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
 from bench.config.shipped import tuned_path
 from bench.config.spec import Spec
@@ -28,7 +28,6 @@ from bench.records import store
 from bench.records.schema import Record
 from bench.system import distributed
 from bench.system.signals import held_back
-from bench.text.quantities import seconds, size
 
 if TYPE_CHECKING:
     from bench.config.budget import BudgetFit
@@ -86,9 +85,7 @@ def main(args: argparse.Namespace) -> int:
         streams = f"data.streams={json.dumps(words(args.streams))}"
         request = replace(request, overrides=[*request.overrides, streams])
     plan, fits = plan_runs(request, args.data_root)
-    if args.reference != REFERENCE:
-        name = args.reference.partition(" (")[0]  # the label of a row may have settings after the name
-        registry.load("methods", name)
+    _check_reference(args.reference, plan, args.results)
     store.check_writable(args.results)
     existing = look_up(
         plan,
@@ -138,6 +135,20 @@ def main(args: argparse.Namespace) -> int:
         print(f"stopped: {len(records) - len(failed)} of {len(plan)} runs finished; {advice}", file=sys.stderr)
     unsaved = args.save_adapters and any(record.status == "ok" and not record.adapter for record in records.values())
     return int(bool(interrupted or unsaved or failed or (distributed.is_main() and not reported)))
+
+
+def _check_reference(reference: str, plan: Sequence[Spec], results: Path) -> None:
+    """Check that the reference is a planned method, or the label of a row of the existing records.
+
+    Raises:
+        UsageError: It is neither.
+    """
+    methods = {spec.method for spec in plan}
+    if reference in {REFERENCE, *methods}:
+        return
+    from bench.report.grouping import row_labels
+
+    check_reference(reference, methods | row_labels(store.read_all(results)))
 
 
 def _same_command(rerun: bool, retry: bool) -> str:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
-from bench.text.quantities import whole
+from bench.config.quantities import whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

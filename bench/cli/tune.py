@@ -14,6 +14,7 @@ from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_budget, add_place, add_plan, run_request
 from bench.config.describe import assignments, data_title
+from bench.config.quantities import whole
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.config.tuned_settings import Tuning, check_mergeable, write_tuned
@@ -21,7 +22,6 @@ from bench.execution.planning import plan_runs
 from bench.records import store
 from bench.report.formatting import NONE
 from bench.report.text_table import text_table
-from bench.text.quantities import whole
 from bench.tuning.search import FOLDER, Search, Trial, searches, tune
 
 

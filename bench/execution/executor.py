@@ -79,8 +79,8 @@ def option(default: Any, flag: str, metavar: str, help: str, parse: Callable[[st
         flag: The flag, for example `--gpus-per-run`.
         metavar: What stands for the value in the help.
         help: A few words for the help.
-        parse: Converts the text on the command line, and raises a UsageError for what it does not accept; its second
-            argument is the flag.
+        parse: Converts the text on the command line. For invalid text it raises a ValueError, which is reported with
+            the flag and the text, or a UsageError with the whole message. Its second argument is the flag.
     """
     return dataclasses.field(
         default=default, metadata={"option": {"flag": flag, "metavar": metavar, "help": help, "parse": parse}}
@@ -108,10 +108,6 @@ def executor_class(name: str) -> type[Executor]:
         UsageError: There is none.
         BenchError: It cannot be imported.
     """
-    if name == LOCAL:
-        from bench.execution.local_executor import LocalExecutor
-
-        return LocalExecutor
     return registry.load("executors", name)
 
 

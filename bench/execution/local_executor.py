@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
+from bench.config.quantities import jobs
 from bench.config.run_options import MEASURED, RunOptions
 from bench.config.spec import Spec
 from bench.errors import Terminated, UsageError
@@ -12,7 +13,6 @@ from bench.execution.executor import option
 from bench.records import schema
 from bench.records.schema import Record
 from bench.system.cpus import MAX_JOBS
-from bench.text.quantities import jobs
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class LocalExecutor:
             UsageError: It is out of range.
         """
         if not 1 <= self.jobs <= MAX_JOBS:
-            raise UsageError(f"jobs is a whole number from 1 to {MAX_JOBS}, not {self.jobs}")
+            raise UsageError(f"jobs must be a whole number from 1 to {MAX_JOBS}, not {self.jobs}")
 
     def execute(
         self, take: Callable[[], Spec | None], options: RunOptions, specs: Sequence[Spec]

@@ -9,10 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.config import quantities
 from bench.config.spec import Spec
 from bench.errors import UsageError
 from bench.execution.executor import option
-from bench.text import quantities
 
 if TYPE_CHECKING:
     from bench.config.run_options import RunOptions

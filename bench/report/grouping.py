@@ -148,6 +148,11 @@ def sections(records: Iterable[Record]) -> list[Section]:
     return _with_controls(collected)
 
 
+def row_labels(records: Iterable[Record]) -> set[str]:
+    """Return the labels of all rows, without those of controls."""
+    return {row.label for section in sections(records) for table in section.tables for row in table.rows}
+
+
 def _with_controls(collected: list[Section]) -> list[Section]:
     """Return the sections with control runs moved into the tables of the runs that they belong to."""
     whole = [section for section in collected if not section.data.get("streams")]

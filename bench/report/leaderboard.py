@@ -13,7 +13,7 @@ from bench.report.grouping import Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
 from bench.report.published import published_notes
-from bench.report.standings import Gain, Interval, SectionBoard, Standing, TaskBoard
+from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.text import escape, markdown
 
@@ -48,23 +48,23 @@ _SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
 def leaderboard(
-    boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
+    standings: Sequence[SectionStandings], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
 ) -> str:
     """Return the leaderboard in Markdown. Tables never mix suites, data sources, recipes or settings.
 
     Args:
-        boards: The standings of the records.
+        standings: The standings of the records.
         published: Rows of `bench.report.published`, for a section of their own.
         reference: Label of the row that gains are relative to.
     """
-    tables = [task.table for board in boards for task in board.tasks]
+    tables = [task.table for section in standings for task in section.tasks]
     failed = sum(len(table.failed) for table in tables)
     finished = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
     runs = len(finished) + failed
     counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
     parts = ["# Leaderboard", counts, _legend(reference)]
-    for board in boards:
-        parts += _section(board)
+    for section in standings:
+        parts += _section(section)
     if published:
         parts += [
             "## Reported elsewhere",
@@ -83,11 +83,11 @@ def _legend(reference: str) -> str:
     return _LEGEND.replace("{trade_offs}", formulas).replace("{reference}", escape.markdown(reference))
 
 
-def _section(board: SectionBoard) -> list[str]:
-    section = board.section
+def _section(standings: SectionStandings) -> list[str]:
+    section = standings.section
     title = section.title
     parts = [markdown.heading(2, f"{title[0].upper()}{title[1:]}")]
-    for task in board.tasks:
+    for task in standings.tasks:
         parts.append(markdown.heading(3, f"{task.table.task}: {title}"))
         if task.standings:
             parts += [_scores_table(task), _costs_table(task)]
@@ -95,12 +95,12 @@ def _section(board: SectionBoard) -> list[str]:
         parts.append(markdown.bullets([*row_notes(task.table), *notes(task.table)]))
     for heading, lines in multi_task_tables(section):
         parts += [markdown.heading(3, f"{heading}: {title}"), lines]
-    if len(board.tasks) > 1:
-        parts += [markdown.heading(3, f"All tasks: {title}"), _overall_table(board)]
+    if len(standings.tasks) > 1:
+        parts += [markdown.heading(3, f"All tasks: {title}"), _overall_table(standings)]
     return parts
 
 
-def _scores_table(task: TaskBoard) -> str:
+def _scores_table(task: TaskStandings) -> str:
     gain_columns = ["gain", "95% interval", "gain %", "with samples", "p", "significant"]
     header = ["method", "place", task.table.metrics[0], "95% interval", "seeds", *gain_columns]
     lines = [
@@ -141,7 +141,7 @@ def _gain(gain: Gain | None) -> list[str]:
     ]
 
 
-def _costs_table(task: TaskBoard) -> str:
+def _costs_table(task: TaskStandings) -> str:
     header = ["method", *(cost[0] for cost in _COSTS), "merged", *TRADE_OFFS]
     return markdown.table(header, [_costs(standing) for standing in task.standings])
 
@@ -191,10 +191,10 @@ def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Se
     return markdown.table(["method", *header], labelled)
 
 
-def _overall_table(board: SectionBoard) -> str:
+def _overall_table(standings: SectionStandings) -> str:
     """Return a table of methods by tasks, with ranks and mean gains of the methods that every task has."""
-    ranks = {rank.label: rank for rank in board.ranks}
-    by_task = [{standing.row.label: standing for standing in task.standings} for task in board.tasks]
+    ranks = {rank.label: rank for rank in standings.ranks}
+    by_task = [{standing.row.label: standing for standing in task.standings} for task in standings.tasks]
     labels = dict.fromkeys([*ranks, *(label for by_label in by_task for label in by_label)])
     lines = []
     for label in labels:
@@ -212,7 +212,7 @@ def _overall_table(board: SectionBoard) -> str:
                 average(percents, "+.1f") if complete and len(percents) == len(gains) else NONE,
             ]
         )
-    columns = [" ".join([task.table.task, *task.table.metrics[:1]]) for task in board.tasks]
+    columns = [" ".join([task.table.task, *task.table.metrics[:1]]) for task in standings.tasks]
     return markdown.table(["method", *columns, "mean rank", "95% interval", "mean gain", "mean gain %"], lines)
 
 

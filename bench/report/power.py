@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bench.report import stats
-from bench.report.standings import SectionBoard
+from bench.report.standings import SectionStandings
 
 SEEDS = (3, 5, 10)
 """Numbers of seeds for which the smallest detectable gain is reported."""
@@ -36,22 +36,22 @@ class Power:
 
 
 def powers(
-    boards: Sequence[SectionBoard], gain: float, power: float = 0.8, comparisons: int | None = None
+    standings: Sequence[SectionStandings], gain: float, power: float = 0.8, comparisons: int | None = None
 ) -> Iterator[Power]:
     """Yield the power for each method of each table that shares at least two seeds with the reference.
 
     Args:
-        boards: The standings of the records.
+        standings: The standings of the records.
         gain: True gain over the reference, in points.
         power: Probability with which the paired t-test has to detect the gain.
         comparisons: Number of methods compared with the reference in one table: the test's level is 0.05 divided by
             it, as in the first step of Holm's correction. None for the number of methods in the table.
     """
-    for board in boards:
-        for task in board.tasks:
+    for section in standings:
+        for task in section.tasks:
             gains = {s.row.label: s.gain for s in task.standings if s.gain and s.gain.deviation is not None}
             alpha = stats.ALPHA / (comparisons or max(len(gains), 1))
-            name = " ".join(filter(None, [task.table.task, board.section.changed]))
+            name = " ".join(filter(None, [task.table.task, section.section.changed]))
             for label, observed in gains.items():
                 deviation = observed.deviation or 0.0
                 bounds = stats.deviation_interval(deviation, observed.seeds)

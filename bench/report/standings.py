@@ -14,11 +14,10 @@ from typing import Literal
 import numpy as np
 
 from bench.config.reference import REFERENCE
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError
 from bench.records import sample_scores
 from bench.records.schema import Record
 from bench.records.store import FOLDER
-from bench.registry import did_you_mean
 from bench.report import stats
 from bench.report.grouping import Row, Section, Table, sections
 
@@ -90,7 +89,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class TaskBoard:
+class TaskStandings:
     """The standings of one table, the best mean first."""
 
     table: Table
@@ -107,15 +106,17 @@ class Rank:
 
 
 @dataclass(frozen=True)
-class SectionBoard:
+class SectionStandings:
     """The standings of one section: its tasks, and the ranks over all of them of methods that every task has."""
 
     section: Section
-    tasks: list[TaskBoard]
+    tasks: list[TaskStandings]
     ranks: list[Rank]
 
 
-def boards(records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE) -> list[SectionBoard]:
+def compute_standings(
+    records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE
+) -> list[SectionStandings]:
     """Return the standings of records, by section.
 
     Args:
@@ -126,20 +127,9 @@ def boards(records: Iterable[Record], results: Path | None = None, reference: st
     result = []
     for section in sections(records):
         scores = {table.task: [_RowScores(row, results) for row in table.rows] for table in section.tables}
-        tasks = [TaskBoard(table, _standings(scores[table.task], reference)) for table in section.tables]
-        result.append(SectionBoard(section, tasks, _ranks(list(scores.values()))))
+        tasks = [TaskStandings(table, _standings(scores[table.task], reference)) for table in section.tables]
+        result.append(SectionStandings(section, tasks, _ranks(list(scores.values()))))
     return result
-
-
-def check_reference(boards: Sequence[SectionBoard], reference: str) -> None:
-    """Check that some table has the reference, unless it is the default one.
-
-    Raises:
-        UsageError: No row has this label.
-    """
-    labels = {standing.row.label for board in boards for task in board.tasks for standing in task.standings}
-    if reference not in (REFERENCE, *labels):
-        raise UsageError(f"--reference {reference}: no row has this label: {did_you_mean(reference, labels)}")
 
 
 @dataclass(frozen=True)

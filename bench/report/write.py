@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.config.reference import REFERENCE
+from bench.config.reference import REFERENCE, check_reference
 from bench.errors import BenchError
 from bench.files import write_text
 from bench.records.store import read_existing
+from bench.report.grouping import row_labels
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.published import published
-from bench.report.standings import boards, check_reference
+from bench.report.standings import compute_standings
 
 
 def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference: str = REFERENCE) -> list[Path]:
@@ -31,13 +32,14 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference
         UsageError: No row has the label of the reference.
         BenchError: There are no records, or a file cannot be written.
     """
-    judged = boards(read_existing(results), results, reference)
-    check_reference(judged, reference)
+    records = read_existing(results)
+    check_reference(reference, row_labels(records))
+    standings = compute_standings(records, results, reference)
     published_rows = published() if reported_elsewhere else []
     paths = []
     try:
         for name, form in (("leaderboard.md", leaderboard), ("leaderboard.html", page)):
-            write_text(results / name, form(judged, published_rows, reference))
+            write_text(results / name, form(standings, published_rows, reference))
             paths.append(results / name)
     except OSError as error:
         raise BenchError(f"the leaderboard cannot be written: {error}") from error

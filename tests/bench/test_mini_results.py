@@ -12,7 +12,7 @@ import pytest
 
 from bench.records import store
 from bench.report.leaderboard import leaderboard
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 from bench.report.stats import smallest_gain
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
@@ -315,7 +315,7 @@ def test_the_tables_of_the_pages_are_those_of_the_records(scripts, monkeypatch):
 
 def test_the_leaderboard_is_what_the_program_says_of_the_records():
     written = (FOLDER / "leaderboard.md").read_text(encoding="utf-8")
-    today = leaderboard(boards(store.read_all(FOLDER)))
+    today = leaderboard(compute_standings(store.read_all(FOLDER)))
 
     def without_numbers(
         text,

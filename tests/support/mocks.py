@@ -79,11 +79,20 @@ class AVS:
     window_s: float = 1.0
 
 
+def positive(text: str, flag: str) -> float:
+    """Return a number above 0, as `positive` in docs/extend/executor.md."""
+    value = float(text)
+    if value <= 0:
+        raise ValueError("it must be above 0")
+    return value
+
+
 @dataclass(frozen=True)
 class Signed:
     """A mock executor: every record has the option `name` as its device."""
 
     name: str = option("nobody", "--signed-by", "NAME", "who does the runs", lambda text, flag: text)
+    pause: float = option(1.0, "--pause", "SECONDS", "an option whose `parse` raises a ValueError", positive)
 
     def check(self) -> None:
         if not self.name:

@@ -5,7 +5,7 @@
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const styles = numberStyles(Object.values(data.tasks));
-const boards = [...document.querySelectorAll(".board")];
+const sections = [...document.querySelectorAll(".standings")];
 let mostRows = 200; // visible rows unless all are requested: browsers take seconds to lay out thousands
 
 setUpTheme();
@@ -100,11 +100,11 @@ function sortKey(cell) {
 // Selecting a table
 
 function setUpChoice() {
-  if (!boards.length) return;
+  if (!sections.length) return;
   const [section, task, filter] = [byId("section"), byId("task"), byId("filter")];
-  boards.forEach((board, index) => section.add(new Option(board.querySelector("h2").textContent, index)));
+  sections.forEach((element, index) => section.add(new Option(element.querySelector("h2").textContent, index)));
   const fillTasks = () => {
-    const articles = [...boards[section.value].querySelectorAll("article")];
+    const articles = [...sections[section.value].querySelectorAll("article")];
     task.replaceChildren(...articles.map((article) => new Option(article.querySelector("h3").textContent, article.id)));
   };
   section.addEventListener("change", () => {
@@ -140,8 +140,8 @@ function setUpChoice() {
 function showTask() {
   const chosen = byId("task").value;
   const wanted = byId("filter").value.trim().toLowerCase();
-  boards.forEach((board, index) => (board.hidden = index !== Number(byId("section").value)));
-  document.querySelectorAll(".board article").forEach((article) => (article.hidden = article.id !== chosen));
+  sections.forEach((element, index) => (element.hidden = index !== Number(byId("section").value)));
+  document.querySelectorAll(".standings article").forEach((article) => (article.hidden = article.id !== chosen));
   showRows();
   showFigures(data.tasks[chosen], wanted);
 }

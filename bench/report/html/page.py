@@ -25,7 +25,7 @@ from bench.records.schema import Record
 from bench.report.grouping import Row
 from bench.report.html.tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
 from bench.report.published import published_notes
-from bench.report.standings import SectionBoard, Standing, TaskBoard
+from bench.report.standings import SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import FORMULAS
 from bench.text import escape
 
@@ -34,12 +34,12 @@ _SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts the pa
 
 
 def page(
-    boards: Sequence[SectionBoard], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
+    standings: Sequence[SectionStandings], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
 ) -> str:
     """Return the leaderboard as one HTML file; equal input results in equal text.
 
     Args:
-        boards: The standings of the records.
+        standings: The standings of the records.
         published: Rows of `bench.report.published`, for a table of their own.
         reference: Label of the row that gains are relative to.
     """
@@ -53,17 +53,17 @@ def page(
     return Template(template).substitute(
         policy=policy,
         style=style,
-        counted=html.escape(escape.line(_counted(boards))),
+        counted=html.escape(escape.line(_counted(standings))),
         trade_offs=html.escape("; ".join(f"{name}: {formula}" for name, formula in FORMULAS.items())),
         reference=html.escape(escape.line(reference)),
-        boards="".join(_markup(_section(board, number, reference)) for number, board in enumerate(boards)),
+        standings="".join(_markup(_section(section, number, reference)) for number, section in enumerate(standings)),
         published=_markup(_published(published)) if published else "",
-        data=_json(plain(boards, reference)),
+        data=_json(plain(standings, reference)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
 
 
-def plain(boards: Sequence[SectionBoard], reference: str = REFERENCE) -> dict[str, Any]:
+def plain(standings: Sequence[SectionStandings], reference: str = REFERENCE) -> dict[str, Any]:
     """Return the data of the figures, in JSON types.
 
     Returns:
@@ -73,9 +73,9 @@ def plain(boards: Sequence[SectionBoard], reference: str = REFERENCE) -> dict[st
     """
     facts = _Facts()
     tasks = {
-        name: _task(task, board.section.data, facts)
-        for number, board in enumerate(boards)
-        for name, task in _named(board, number)
+        name: _task(task, section.section.data, facts)
+        for number, section in enumerate(standings)
+        for name, task in _named(section, number)
         if task.standings
     }
     return {"reference": reference, "tasks": tasks, "facts": facts.values}
@@ -101,13 +101,13 @@ class _Facts:
         return [msgspec.json.decode(key) for key in self._numbers]
 
 
-def _task(board: TaskBoard, data: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
-    metric = board.table.metrics[0]
+def _task(task: TaskStandings, data: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
+    metric = task.table.metrics[0]
     return {
-        "task": board.table.task,
+        "task": task.table.task,
         "metric": metric,
-        "condition": facts.number({**board.table.condition, "data": data}),
-        "rows": [_row(standing, metric, facts) for standing in board.standings],
+        "condition": facts.number({**task.table.condition, "data": data}),
+        "rows": [_row(standing, metric, facts) for standing in task.standings],
     }
 
 
@@ -172,22 +172,22 @@ def _short(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(float(value), 4)
 
 
-def _named(board: SectionBoard, number: int) -> Iterator[tuple[str, TaskBoard]]:
+def _named(standings: SectionStandings, number: int) -> Iterator[tuple[str, TaskStandings]]:
     """Return the tasks of a section with the ids of their articles."""
-    return ((f"section-{number}-task-{place}", task) for place, task in enumerate(board.tasks))
+    return ((f"section-{number}-task-{place}", task) for place, task in enumerate(standings.tasks))
 
 
-def _section(board: SectionBoard, number: int, reference: str) -> Element:
-    section = Element("section", {"class": "board"})
-    SubElement(section, "h2").text = section_title(board)
-    for name, task in _named(board, number):
+def _section(standings: SectionStandings, number: int, reference: str) -> Element:
+    section = Element("section", {"class": "standings"})
+    SubElement(section, "h2").text = section_title(standings)
+    for name, task in _named(standings, number):
         article = _article(section, name, task.table.task)
         if task.standings:
             article.append(task_table(task, f"{name}-caption", reference))
         article.append(notes_list(task.table))
-    if len(board.tasks) > 1 and any(task.standings for task in board.tasks):
+    if len(standings.tasks) > 1 and any(task.standings for task in standings.tasks):
         name = f"section-{number}-all"
-        _article(section, name, "All tasks").append(overall_table(board, f"{name}-caption"))
+        _article(section, name, "All tasks").append(overall_table(standings, f"{name}-caption"))
     return section
 
 
@@ -206,9 +206,9 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> Element:
     return section
 
 
-def _counted(boards: Sequence[SectionBoard]) -> str:
+def _counted(standings: Sequence[SectionStandings]) -> str:
     """Return a line with the numbers of runs, methods, tasks and tables."""
-    tables = [task.table for board in boards for task in board.tasks]
+    tables = [task.table for section in standings for task in section.tasks]
     records = [record for table in tables for record in (*table.records, *table.failed)]
     failed = sum(len(table.failed) for table in tables)
     methods = len({record.spec.method for record in records})

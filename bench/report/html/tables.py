@@ -12,27 +12,27 @@ from bench.report.formatting import NONE
 from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, table
 from bench.report.notes import notes, row_notes
-from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
+from bench.report.standings import Gain, Interval, Rank, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import TRADE_OFFS
 
 _SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
-def section_title(board: SectionBoard) -> str:
+def section_title(standings: SectionStandings) -> str:
     """Return the title of a section, starting with a capital letter."""
-    title = board.section.title
+    title = standings.section.title
     return title[0].upper() + title[1:]
 
 
-def task_table(board: TaskBoard, name: str, reference: str) -> Element:
+def task_table(task: TaskStandings, name: str, reference: str) -> Element:
     """Return the table of a task, with one row per method, followed by floors and controls.
 
     Args:
-        board: The standings of the task.
+        task: The standings of the task.
         name: Id of the caption.
         reference: Label of the row that gains are relative to.
     """
-    metrics, splits = board.table.metrics, board.table.splits
+    metrics, splits = task.table.metrics, task.table.splits
     by_split = [(metric, split) for metric in metrics[:_SPLIT_METRICS] for split in splits if len(splits) > 2]
     columns: list[Column[Standing]] = [
         Column("", "place", "ascending", _place),
@@ -46,18 +46,18 @@ def task_table(board: TaskBoard, name: str, reference: str) -> Element:
         *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
         *(_score_column("by split", f"{metric} {split}", _of_split(split, metric)) for metric, split in by_split),
     ]
-    caption = f"{board.table.task}: methods by {metrics[0]} on the test split"
-    beneath = [(heading, f"{value:.2f}") for heading, value in board.table.beneath]
-    return table(caption, name, columns, board.standings, beneath)
+    caption = f"{task.table.task}: methods by {metrics[0]} on the test split"
+    beneath = [(heading, f"{value:.2f}") for heading, value in task.table.beneath]
+    return table(caption, name, columns, task.standings, beneath)
 
 
-def overall_table(board: SectionBoard, name: str) -> Element:
+def overall_table(standings: SectionStandings, name: str) -> Element:
     """Return a table of methods by tasks, the best rank first; only methods that every task has are ranked."""
-    ranks = {rank.label: rank for rank in board.ranks}
-    means_by_task = [{standing.row.label: standing.mean for standing in task.standings} for task in board.tasks]
+    ranks = {rank.label: rank for rank in standings.ranks}
+    means_by_task = [{standing.row.label: standing.mean for standing in task.standings} for task in standings.tasks]
     labels = list(dict.fromkeys([*ranks, *(label for means in means_by_task for label in means)]))
 
-    def task_column(task: TaskBoard, means: Mapping[str, float]) -> Column[str]:
+    def task_column(task: TaskStandings, means: Mapping[str, float]) -> Column[str]:
         heading = " ".join([task.table.task, *task.table.metrics[:1]])
         return Column("score", heading, "descending", lambda label: _number(means.get(label), ".2f"))
 
@@ -68,7 +68,7 @@ def overall_table(board: SectionBoard, name: str) -> Element:
         Column("", "method", "ascending", _text),
         rank_column("mean", lambda rank: _number(rank.mean, ".2f")),
         rank_column("95% interval", lambda rank: _interval(rank.interval, ".2f")),
-        *(task_column(task, means) for task, means in zip(board.tasks, means_by_task, strict=True)),
+        *(task_column(task, means) for task, means in zip(standings.tasks, means_by_task, strict=True)),
     ]
     return table("All tasks: mean score on each, and the mean rank over all", name, columns, labels)
 

@@ -28,7 +28,7 @@ def test_each_method_has_a_record_without_a_score(profiled):
     assert store.read_all(profiled) == []
     assert {path.name for path in profiled.iterdir()} <= {"efficiency", "efficiency.md", "records"}
     page = (profiled / "efficiency.md").read_text(encoding="utf-8")
-    assert "there is no score" in page and all(f"| {name}" in page for name in records)
+    assert "there are no scores" in page and all(f"| {name}" in page for name in records)
     for record in records.values():
         assert record.against.method == "lora" and record.batch_size == 1 and record.rounds == 2
         assert record.speed.train.low <= record.speed.train.median <= record.speed.train.high
@@ -91,6 +91,13 @@ def test_unknown_names_propose_the_nearest(tmp_path):
     assert not suite.exists()
     completed = run("profile", "--methods", "lora", "--tasks", "ave", "--batch", "2", "--suggest-batch")
     assert completed.returncode == 2 and "give one or the other" in completed.stderr
+
+
+def test_a_reference_that_is_not_profiled_is_refused(tmp_path, capsys):
+    arguments = ["--suite", "mini", "--methods", "head,full", "--tasks", "avs", "--results", str(tmp_path / "none")]
+    assert cli.main(["profile", *arguments, "--reference", "cola"]) == 2
+    assert capsys.readouterr().err == "bench: --reference cola: no row has this label; choose one of full, head\n"
+    assert not (tmp_path / "none").exists()
 
 
 def test_help_is_quick():

@@ -224,6 +224,24 @@ def test_a_record_that_cannot_be_written_is_printed(bench_run, runs, capsys, mon
     assert "the record of ave lora seed 0, printed above, cannot be written: no space left on device" in err
 
 
+@pytest.mark.parametrize("reference", ["dora", "gone", "lora (r=12", "lora (r=12)"])
+def test_an_unknown_reference_is_refused_before_any_run(bench_run, runs, tmp_path, capsys, reference):
+    assert bench_run("--reference", reference) == 2
+    assert capsys.readouterr().err == (
+        f"bench: --reference {reference}: no row has this label; choose one of cola, lora\n"
+    )
+    assert runs.done == [] and not (tmp_path / "out").exists()
+
+
+def test_the_reference_is_a_planned_method_or_a_row_of_earlier_records(bench_run, tmp_path, capsys):
+    assert bench_run("--reference", "cola", tasks="ave") == 0
+    assert bench_run("--set", "lora.r=12", methods="lora", tasks="ave") == 0
+    assert bench_run("--reference", "lora (r=16)", methods="cola", tasks="ave") == 0
+    assert "mean difference from lora (r=16)" in (tmp_path / "out" / "leaderboard.md").read_text(encoding="utf-8")
+    assert bench_run("--reference", "lora (r=13)", methods="cola", tasks="ave") == 2
+    assert capsys.readouterr().err.endswith("choose one of cola, lora, lora (r=16)\n")
+
+
 def test_a_results_folder_that_cannot_be_written_is_reported_before_any_run(bench_run, runs, tmp_path, capsys):
     (tmp_path / "out").write_text("a file")
     assert bench_run() == 1
@@ -300,5 +318,5 @@ def test_failed_parallel_jobs_end_like_sequential_ones(bench_run, tmp_path, caps
 @pytest.mark.parametrize("jobs", ["0", "-1", "x", "1.5", ""])
 def test_jobs_is_a_whole_number_from_1(bench_run, runs, capsys, jobs):
     assert bench_run("--jobs", jobs) == 2
-    assert capsys.readouterr().err == f"bench: --jobs is a whole number from 1, not {jobs}\n"
+    assert capsys.readouterr().err == f"bench: --jobs must be a whole number of at least 1, not {jobs}\n"
     assert runs.done == []

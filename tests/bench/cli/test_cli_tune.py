@@ -176,9 +176,9 @@ def test_missing_data_ends_the_command(bench_tune, runs, capsys):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--trials", "0"], "--trials is a whole number from 1, not 0"),
-        (["--epochs", "1.5"], "--epochs is a whole number from 1, not 1.5"),
-        (["--jobs", "x"], "--jobs is a whole number from 1, not x"),
+        (["--trials", "0"], "--trials must be a whole number of at least 1, not 0"),
+        (["--epochs", "1.5"], "--epochs must be a whole number of at least 1, not 1.5"),
+        (["--jobs", "x"], "--jobs must be a whole number of at least 1, not x"),
         (["--trails", "3"], "unknown option --trails: did you mean --trials"),
         (["--settings", "x.toml"], "unknown option --settings"),
         (["--methods", "loora"], "unknown method loora: did you mean lora?"),

@@ -100,7 +100,10 @@ def test_tune_and_check_take_executors_as_run_does(made_up_runs, mock_suite, tmp
         ("--signed-by me", "--signed-by: only with --executor signed"),
         ("--executor signed --jobs 2", "--jobs: only with --executor local"),
         ("--executor signed --signed-by=", "--signed-by is a name"),
-        ("--executor local --jobs 1025", "--jobs is a whole number from 1 to 1024, not 1025"),
+        ("--executor signed --pause 0", "--pause cannot be 0: it must be above 0"),
+        ("--executor signed --pause abc", "--pause cannot be abc: could not convert string to float: 'abc'"),
+        ("--executor signed --pause=", "--pause cannot be empty: could not convert string to float: ''"),
+        ("--executor local --jobs 1025", "--jobs must be a whole number from 1 to 1024, not 1025"),
     ],
 )
 def test_invalid_options_are_one_message(command, options, message, mock_suite, tmp_path, capsys):
@@ -116,7 +119,7 @@ def test_the_api_refuses_what_is_no_executor():
         make_executor(3)
     with pytest.raises(UsageError, match="jobs=2: only with executor='local'"):
         bench.run("lora", "ave", jobs=2, executor="signed")
-    with pytest.raises(UsageError, match="jobs is a whole number from 1 to 1024, not 0"):
+    with pytest.raises(UsageError, match="jobs must be a whole number from 1 to 1024, not 0"):
         bench.run("lora", "ave", jobs=0)
 
 

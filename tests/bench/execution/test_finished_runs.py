@@ -21,7 +21,7 @@ from bench.records import store
 from bench.records.provenance import code_of, provenance_of
 from bench.records.schema import DataInfo
 from bench.report.notes import notes
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 from bench.streams.sources import WEIGHTS
 from bench.tasks.ave import AVE
 from bench.tasks.avs import AVS
@@ -138,7 +138,7 @@ def test_another_scoring_rule_makes_it_stale_and_has_a_table_of_its_own(tmp_path
     (seed,) = make_plan(RunRequest("mini", ["lora"], ["refcoco"], [1]))
     store.write(mocks.record(seed, provenance=provenance_of(seed)), tmp_path)
     assert list(look_up([seed], tmp_path).finished) == [seed.id]
-    tables = [task.table for board in boards(store.read_all(tmp_path)) for task in board.tasks]
+    tables = [task.table for section in compute_standings(store.read_all(tmp_path)) for task in section.tasks]
     assert [len(table.records) for table in tables] == [1, 1, 1], "two rules are no two seeds of one row"
     notes_on_rules = [line for table in tables for line in notes(table) if line.startswith("Scored by an earlier rule")]
     assert (

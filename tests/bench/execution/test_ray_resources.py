@@ -76,9 +76,12 @@ def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypat
     [
         ("--address local --cpus-per-run 2", "--address, --cpus-per-run: only with --executor ray"),
         ("--executor ray --jobs 2", "--jobs: only with --executor local"),
-        ("--executor ray --gpus-per-run 1.5", "--gpus-per-run is a whole number or a part of 1, as in 0.5, not 1.5"),
-        ("--executor ray --cpus-per-run 0", "--cpus-per-run is a whole number from 1, not 0"),
-        ("--executor ray --memory-per-run 8", "--memory-per-run is a size, as in 500MB, 8GB or 8GiB, not 8"),
+        (
+            "--executor ray --gpus-per-run 1.5",
+            "--gpus-per-run must be a whole number or a part of 1, as in 0.5, not 1.5",
+        ),
+        ("--executor ray --cpus-per-run 0", "--cpus-per-run must be a whole number of at least 1, not 0"),
+        ("--executor ray --memory-per-run 8", "--memory-per-run must be a size, as in 500MB, 8GB or 8GiB, not 8"),
         ("--executor ray", 'Ray is not installed: pip install "ray[client]'),
     ],
 )

@@ -21,7 +21,7 @@ from bench.execution.single_run import execute
 from bench.methods.lora import LoRA
 from bench.records import schema, store
 from bench.report.leaderboard import leaderboard
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 from bench.report.terminal import run_table
 
 
@@ -136,7 +136,7 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
     annotations.write_text(annotations.read_text() + "no line of annotations\n")
     record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
     assert record.data.skipped == 2, "an entry that is none counts too"
-    for text in (leaderboard(boards([record])), run_table([record])):
+    for text in (leaderboard(compute_standings([record])), run_table([record])):
         assert "Samples skipped because they could not be read: 2 in 1 run" in text
 
 

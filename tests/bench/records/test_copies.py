@@ -12,7 +12,7 @@ import pytest
 from bench.config.plan import RunRequest, make_plan
 from bench.records import sample_scores, store
 from bench.records.schema import Code, Provenance
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def beside(path, name):
 
 @pytest.mark.parametrize("name", [" (1)", "-LAPTOP", ".sync-conflict-20260101", "~1", "(kopie)"])
 def test_equal_copies_are_one_record(folder, plan, name, caplog):
-    before = boards(store.read_all(folder), folder)
+    before = compute_standings(store.read_all(folder), folder)
     for spec in plan:
         beside(path_of(folder, spec), name)
     counted = store.read_all(folder)
     assert sorted(record.id for record in counted) == sorted(spec.id for spec in plan)
-    assert boards(counted, folder) == before
+    assert compute_standings(counted, folder) == before
     assert not any(record.file.earlier or record.file.unequal for record in counted) and not caplog.messages
 
 
@@ -125,8 +125,8 @@ def test_a_run_that_failed_when_repeated_counts_as_failed_without_a_warning(tmp_
 
 
 def test_scores_of_samples_are_those_beside_the_record_that_counts(folder, plan):
-    whole = boards(store.read_all(folder), folder)
+    whole = compute_standings(store.read_all(folder), folder)
     for path in [*(folder / store.FOLDER).iterdir()]:
         path.rename(path.with_name(f"{path.stem}~1{path.suffix}"))
-    (standing, *_), *_ = (board.tasks[0].standings for board in boards(store.read_all(folder), folder))
+    (standing, *_), *_ = (section.tasks[0].standings for section in compute_standings(store.read_all(folder), folder))
     assert standing.gain.over_samples and whole[0].tasks[0].standings[0].gain.over_samples == standing.gain.over_samples

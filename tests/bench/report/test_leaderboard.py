@@ -6,13 +6,15 @@ import mocks
 import pytest
 
 from bench.config.plan import RunRequest, make_plan
+from bench.config.reference import check_reference
 from bench.errors import BenchError, UsageError
 from bench.records import store
 from bench.report.formatting import NONE
+from bench.report.grouping import row_labels
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard as markdown
 from bench.report.published import published
-from bench.report.standings import boards, check_reference
+from bench.report.standings import compute_standings
 from bench.report.write import write_leaderboard
 from bench.text import escape
 
@@ -29,7 +31,7 @@ def measured(plan):
 
 
 def leaderboard(records):
-    return markdown(boards(records))
+    return markdown(compute_standings(records))
 
 
 def tables(text):
@@ -117,7 +119,7 @@ def test_a_method_without_all_tasks_has_no_rank(measured):
 
 
 def test_gains_are_over_the_reference_that_is_chosen(measured):
-    judged = boards(measured, reference="cola")
+    judged = compute_standings(measured, reference="cola")
     text = markdown(judged, reference="cola")
     scores = tables(text)["### ave: suite mock, generated data v3 (seed 7), not the benchmark's own", 0]
     assert scores["lora"][4:6] == ["-9.50", "-15.85 to -3.15"] and scores["cola"][4] == NONE
@@ -127,20 +129,20 @@ def test_gains_are_over_the_reference_that_is_chosen(measured):
 
 
 def test_a_reference_that_no_row_has_is_refused(measured):
-    check_reference(boards([record for record in measured if record.spec.method == "cola"]), "lora")
-    with pytest.raises(UsageError, match="--reference colla: no row has this label: did you mean cola"):
-        check_reference(boards(measured), "colla")
+    check_reference("lora", row_labels(record for record in measured if record.spec.method == "cola"))
+    with pytest.raises(UsageError, match="--reference colla: no row has this label; choose one of cola, lora"):
+        check_reference("colla", row_labels(measured))
 
 
 def test_published_figures_stand_by_themselves(measured):
-    text = markdown(boards(measured), published())
+    text = markdown(compute_standings(measured), published())
     measured_part, _, elsewhere = text.partition("## Reported elsewhere")
     assert measured_part == leaderboard(measured).rstrip("\n") + "\n\n"
     assert "88.7 / 90.5 / 86.0" in elsewhere
     assert "arXiv 2604.03314" in elsewhere
     assert elsewhere.count("Ours is the mean over videos, each at its own best threshold") == 1
     others = [row for row in published() if row["metric"] != "f_score"]
-    assert "threshold" not in markdown(boards(measured), others)
+    assert "threshold" not in markdown(compute_standings(measured), others)
 
 
 def test_failed_runs_are_counted_and_listed(measured, plan):

@@ -7,7 +7,7 @@ import pytest
 
 from bench.config.plan import RunRequest, make_plan
 from bench.report.leaderboard import leaderboard as markdown
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def rows(text, heading):
 
 
 def leaderboard(records):
-    return markdown(boards(records))
+    return markdown(compute_standings(records))
 
 
 def test_joint_training_is_compared_with_single_targets(plan):

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from xml.etree.ElementTree import tostring
 
-import made_boards
+import made_standings
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,13 +26,13 @@ from bench.report.html.tables import overall_table, task_table
 from bench.report.leaderboard import leaderboard
 from bench.report.notes import notes
 from bench.report.power import powers
-from bench.report.standings import SectionBoard, boards
+from bench.report.standings import SectionStandings, compute_standings
 from bench.report.terminal import run_table
 from bench.saved_adapters.model_index import model_index_text
 
 NUMBERS = (math.nan, math.inf, -math.inf)
 WORD = re.compile(r"(?<![a-z])(nan|inf)(?![a-z])", re.IGNORECASE)
-MADE = [each for each in made_boards.records() if each.spec.method != made_boards.EVIL]
+MADE = [each for each in made_standings.records() if each.spec.method != made_standings.EVIL]
 
 
 def places(value, path=()):
@@ -72,11 +72,11 @@ PLACES = [(number, place) for number, record in enumerate(MADE) for place in pla
 
 def texts(made: list[Record]) -> list[str]:
     """Everything that is written of these records, each as text."""
-    found = boards(made)
+    found = compute_standings(made)
     list(powers(found, 1.0))
     done = [record for record in made if record.test_score is not None]
-    tables = [task_table(task, "name", "lora") for board in found for task in board.tasks if task.standings]
-    tables += [overall_table(board, "name") for board in found if len(board.tasks) > 1]
+    tables = [task_table(task, "name", "lora") for section in found for task in section.tasks if task.standings]
+    tables += [overall_table(section, "name") for section in found if len(section.tasks) > 1]
     page(found)
     return [
         leaderboard(found),
@@ -100,20 +100,20 @@ def test_no_number_that_is_none_is_shown_or_ordered_by(damage):
         assert not WORD.search(text), text
     to_frame(made)
     finite = [each for each in made if math.isfinite(each.scores.test[each.scores.metric])]
-    (board,), (other,) = boards(made), boards(finite)
-    assert judged(board) == judged(other) and board.ranks == other.ranks
-    for task in board.tasks:
+    (standings,), (other,) = compute_standings(made), compute_standings(finite)
+    assert judged(standings) == judged(other) and standings.ranks == other.ranks
+    for task in standings.tasks:
         means = [each.mean for each in task.standings]
         assert means == sorted(means, reverse=True) and all(map(math.isfinite, means))
         told = "\n".join(notes(task.table))
         assert all(f"{each.label}: the {each.scores.metric} of the test" in told for each in task.table.failed)
 
 
-def judged(board: SectionBoard) -> dict[str, list]:
+def judged(standings: SectionStandings) -> dict[str, list]:
     """What is said of each row, by task."""
     return {
         task.table.task: [(each.row.label, each.mean, each.place, each.tied, each.gain) for each in task.standings]
-        for task in board.tasks
+        for task in standings.tasks
         if task.standings
     }
 
@@ -127,8 +127,8 @@ def test_a_record_that_was_written_reads_as_it_was(damage):
     with tempfile.TemporaryDirectory() as folder:
         for each in made:
             store.write(each, Path(folder))
-        assert leaderboard(boards(store.read_all(Path(folder)))) == leaderboard(
-            boards(sorted(made, key=lambda each: (each.started, each.stem)))
+        assert leaderboard(compute_standings(store.read_all(Path(folder)))) == leaderboard(
+            compute_standings(sorted(made, key=lambda each: (each.started, each.stem)))
         )
 
 
@@ -136,11 +136,11 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
     """80.5 came sixth and 50.5 was the best where another method had such a score."""
     scores = {"lora": 70.0, "cola": 80.5, "head": 50.5, "dora": math.nan, "full": math.inf, "adalora": -math.inf}
     for method, score in scores.items():
-        run = made_boards.record(made_boards.spec(method))
+        run = made_standings.record(made_standings.spec(method))
         store.write(with_score(run, score), tmp_path)
-    (board,) = boards(store.read_all(tmp_path))
-    assert [each.row.label for each in board.tasks[0].standings] == ["cola", "lora", "head"]
-    told = "\n".join(notes(board.tasks[0].table))
+    (standings,) = compute_standings(store.read_all(tmp_path))
+    assert [each.row.label for each in standings.tasks[0].standings] == ["cola", "lora", "head"]
+    told = "\n".join(notes(standings.tasks[0].table))
     assert "3 failed: " in told and "ave dora seed 0: the accuracy of the test split is not finite" in told
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
@@ -160,5 +160,5 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
 )
 def test_what_is_left_out_is_named(path, name):
     first, *others = (each for each in MADE if each.spec.task == "ave")
-    (board,) = boards([with_number(first, path, math.nan), *others])
-    assert f"Left out because they are not finite: {first.label}: {name}" in notes(board.tasks[0].table)
+    (standings,) = compute_standings([with_number(first, path, math.nan), *others])
+    assert f"Left out because they are not finite: {first.label}: {name}" in notes(standings.tasks[0].table)

@@ -14,7 +14,7 @@ from bench.report.grouping import sections
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.notes import notes
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def noted(plan, environment=HERE, provenance=MADE):
     (section,) = sections(made)
     found = notes(section.tables[0])
     for form in (leaderboard, page):
-        assert all(line.replace("'", "") in form(boards(made)).replace("'", "") for line in found)
+        assert all(line.replace("'", "") in form(compute_standings(made)).replace("'", "") for line in found)
     return found
 
 
@@ -88,7 +88,7 @@ def test_records_that_do_not_count_are_told(plan, tmp_path):
         path.with_name(f"{path.stem}~1.json").write_bytes(store.write(made, other).read_bytes())
     copy = paths[2].with_name("mine.json")
     copy.write_bytes(store.write(mocks.record(plan[2], 1.0, provenance=MADE), other).read_bytes())
-    text = leaderboard(boards(store.read_all(tmp_path), tmp_path))
+    text = leaderboard(compute_standings(store.read_all(tmp_path), tmp_path))
     assert "- Left out: 2 earlier records of these runs, from before code, encoders or data changed" in text
     label = mocks.record(plan[2]).label
     assert f"- Different records of the same run ({label}): {paths[2].name} counts, not mine.json" in text

@@ -9,7 +9,7 @@ from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 from bench.report import stats
 from bench.report.power import SEEDS, powers
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def measured(mock_suite):
 
 
 def test_seeds_are_told_from_the_deviation_of_the_differences(measured):
-    (found,) = powers(boards(measured), gain=2.0)
+    (found,) = powers(compute_standings(measured), gain=2.0)
     assert (found.task, found.method, found.seeds) == ("ave", "cola", 4)
     assert found.deviation == pytest.approx(2.0)
     assert found.needed == stats.seeds_needed(2.0, 2.0) == 10
@@ -31,7 +31,7 @@ def test_seeds_are_told_from_the_deviation_of_the_differences(measured):
 
 
 def test_more_comparisons_need_more_seeds(measured):
-    needed = [next(iter(powers(boards(measured), 2.0, comparisons=count))).needed for count in (1, 4)]
+    needed = [next(iter(powers(compute_standings(measured), 2.0, comparisons=count))).needed for count in (1, 4)]
     assert needed == [10, stats.seeds_needed(2.0, 2.0, alpha=0.05 / 4)]
     assert needed[1] > needed[0]
 

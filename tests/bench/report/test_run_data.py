@@ -13,7 +13,7 @@ from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.multi_task import multi_task_tables
 from bench.report.power import powers
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 from bench.report.terminal import run_table
 
 WHOLE = {"train": "a" * 64, "val": "b" * 64, "test": "c" * 64}
@@ -38,7 +38,7 @@ def seen(plan, info, *of_one, seed=1, method="cola"):
 
 
 def tables(records):
-    return {task.table.changed: task for board in boards(records) for task in board.tasks}
+    return {task.table.changed: task for section in compute_standings(records) for task in section.tasks}
 
 
 OTHERS = {  # what one run saw otherwise than the others, and how its table says so
@@ -67,8 +67,10 @@ def test_runs_that_saw_other_data_are_compared_with_none_that_did_not(plan, what
     (gain,) = (each.gain for each in found[""].standings if each.gain)
     assert gain.seeds == 2
     assert [each.gain for each in found[changed].standings] == [None]
-    assert [power.seeds for power in powers(boards(records), 1.0)] == [2]
-    assert f", with {changed}" in leaderboard(boards(records)) and f", with {changed}" in page(boards(records))
+    assert [power.seeds for power in powers(compute_standings(records), 1.0)] == [2]
+    assert f", with {changed}" in leaderboard(compute_standings(records)) and f", with {changed}" in page(
+        compute_standings(records)
+    )
     assert f", with {changed}\n" in run_table(records)
 
 
@@ -82,9 +84,9 @@ def test_the_condition_of_a_table_names_its_samples(plan):
 def test_samples_that_were_left_out_are_said(plan):
     records = [mocks.record(spec, data=data(splits=WHOLE, skipped=int(spec.seed == 0))) for spec in plan]
     told = "Samples skipped because they could not be read: 1 in 2 runs"
-    assert told in leaderboard(boards(records)) and told in page(boards(records))
-    assert "with data.skipped=1" in leaderboard(boards(records)), "they are not compared with the others"
-    assert "could not be read" not in leaderboard(boards([mocks.record(spec) for spec in plan]))
+    assert told in leaderboard(compute_standings(records)) and told in page(compute_standings(records))
+    assert "with data.skipped=1" in leaderboard(compute_standings(records)), "they are not compared with the others"
+    assert "could not be read" not in leaderboard(compute_standings([mocks.record(spec) for spec in plan]))
 
 
 def test_older_records_stand_with_those_of_the_same_fingerprint_and_counts(plan):
@@ -114,7 +116,7 @@ def test_a_control_stands_below_runs_that_saw_the_same_data(plan, mock_suite):
     same = tables([*whole, *(mocks.record(spec, data=data(splits=WHOLE)) for spec in controls)])
     assert [len(found.table.controls) for found in same.values()] == [1]
     edited = data(splits={**WHOLE, "test": "d" * 64})
-    (first, other) = boards([*whole, *(mocks.record(spec, data=edited) for spec in controls)])
+    (first, other) = compute_standings([*whole, *(mocks.record(spec, data=edited) for spec in controls)])
     assert not first.tasks[0].table.controls and other.section.data["streams"] == [stream]
 
 
@@ -129,6 +131,6 @@ def test_one_model_for_all_is_compared_on_the_same_test_samples_only(plan, edite
         *(record(spec, "ref", WHOLE) for spec in lora),
         *(record(spec, "ref:box", {**WHOLE, edited: "d" * 64}) for spec in lora),
     ]
-    (board,) = boards(records)
-    ((_, lines),) = multi_task_tables(board.section)
+    (standings,) = compute_standings(records)
+    ((_, lines),) = multi_task_tables(standings.section)
     assert lines.splitlines()[-1].split("|")[-2].strip() == seeds

@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.config.spec import Spec
 from bench.records import sample_scores
-from bench.report.standings import boards
+from bench.report.standings import compute_standings
 
 METHODS = ("lora", "cola", "dora", "head")
 RECIPE = {"lr_adapter": 1e-3, "lr_head": 1e-3, "epochs": 2}
@@ -33,8 +33,8 @@ def records(scores, tasks=("ave",)):
 
 
 def standings(scores, results=None):
-    (board,) = boards(records([scores]), results)
-    return {standing.row.label: standing for standing in board.tasks[0].standings}
+    (standings,) = compute_standings(records([scores]), results)
+    return {standing.row.label: standing for standing in standings.tasks[0].standings}
 
 
 def keep(scores, results):
@@ -50,8 +50,8 @@ def keep(scores, results):
 
 def test_three_seeds_of_four_methods_on_two_tasks_agree_with_an_independent_computation():
     scores = 60 + np.random.default_rng(0).normal(0, 2, (2, 4, 3)) + np.arange(4)[None, :, None]
-    (board,) = boards(records(scores, ("ave", "avs")))
-    for task, of_task in zip(board.tasks, scores, strict=True):
+    (standings,) = compute_standings(records(scores, ("ave", "avs")))
+    for task, of_task in zip(standings.tasks, scores, strict=True):
         found = {standing.row.label: standing for standing in task.standings}
         lora = of_task[0]
         p_values = [scipy.stats.ttest_rel(each, lora).pvalue for each in of_task[1:]]
@@ -70,7 +70,9 @@ def test_three_seeds_of_four_methods_on_two_tasks_agree_with_an_independent_comp
             assert dataclasses.astuple(gain.interval) == pytest.approx(tuple(paired.confidence_interval(0.95)))
             assert gain.p_holm == pytest.approx(corrected[index - 1])
     mean_ranks = scipy.stats.rankdata(-scores.mean(2), axis=1).mean(0)
-    assert {rank.label: rank.mean for rank in board.ranks} == pytest.approx(dict(zip(METHODS, mean_ranks, strict=True)))
+    assert {rank.label: rank.mean for rank in standings.ranks} == pytest.approx(
+        dict(zip(METHODS, mean_ranks, strict=True))
+    )
 
 
 def test_equal_distributions_are_rarely_told_apart():
@@ -111,32 +113,32 @@ def test_a_best_alone_is_not_tied():
 
 def test_only_seeds_that_both_have_are_compared():
     made = [*records([[[70, 71, 72], [75, 76, 77]]]), record("cola", 10.0, 9)]
-    (board,) = boards(made)
-    gain = next(standing.gain for standing in board.tasks[0].standings if standing.row.label == "cola")
+    (standings,) = compute_standings(made)
+    gain = next(standing.gain for standing in standings.tasks[0].standings if standing.row.label == "cola")
     assert (gain.seeds, gain.points) == (3, 5.0)
 
 
 def test_scores_of_samples_that_are_not_the_records_are_left_out(tmp_path, caplog):
     """As those of another run under its name."""
     made = keep(np.random.default_rng(0).uniform(0, 100, (2, 3, 80)), tmp_path)
-    assert boards(made, tmp_path) != (before := boards(made)) and not caplog.messages
+    assert compute_standings(made, tmp_path) != (before := compute_standings(made)) and not caplog.messages
     path = sample_scores.save({"test": {"accuracy": np.full(80, 1.0)}}, tmp_path, made[0].stem)
-    assert boards(made, tmp_path) == before
+    assert compute_standings(made, tmp_path) == before
     (message,) = caplog.messages
     assert message.startswith(f"left out: the mean of the per-sample scores in {path} is 1.0000, but the record has ")
 
 
 def test_no_gains_without_lora_nor_percent_of_nothing():
-    (board,) = boards([record("cola", 70, 0)])
-    assert board.tasks[0].standings[0].gain is None
+    (section,) = compute_standings([record("cola", 70, 0)])
+    assert section.tasks[0].standings[0].gain is None
     assert standings([[0.0], [5.0]])["cola"].gain.percent is None
 
 
 def test_gains_are_over_lora_with_its_usual_settings():
     other = record("lora", 90.0, 0)
     other = dataclasses.replace(other, spec=dataclasses.replace(other.spec, settings={"r": 54}), id="other")
-    (board,) = boards([*records([[[70, 71], [75, 76]]]), other])
-    gains = {standing.row.label: standing.gain for standing in board.tasks[0].standings}
+    (standings,) = compute_standings([*records([[[70, 71], [75, 76]]]), other])
+    gains = {standing.row.label: standing.gain for standing in standings.tasks[0].standings}
     assert gains["lora"] is None
     assert gains["cola"].points == 5.0
     assert gains["lora (r=54)"].points == 20.0
@@ -149,7 +151,9 @@ def test_scores_of_samples_widen_the_interval_and_can_undo_a_verdict(tmp_path):
     scores = np.concatenate([shared.repeat(5, 1), shared.repeat(5, 1) + gains]) + rng.normal(0, 0.5, (2, 5, 60))
     made = keep(scores, tmp_path)
     without, with_samples = (
-        {standing.row.label: standing.gain for standing in boards(made, results)[0].tasks[0].standings}["cola"]
+        {standing.row.label: standing.gain for standing in compute_standings(made, results)[0].tasks[0].standings}[
+            "cola"
+        ]
         for results in (None, tmp_path)
     )
     assert without.verdict == "better"
@@ -166,25 +170,25 @@ def test_scores_of_samples_are_left_out_where_some_are_missing_or_of_other_data(
     made = keep(scores, tmp_path)
     path = tmp_path / "records" / f"{made[0].stem}.npz"
     path.write_bytes(path.read_bytes()[:40])
-    before, after = (boards(made, results)[0].tasks[0].standings for results in (None, tmp_path))
+    before, after = (compute_standings(made, results)[0].tasks[0].standings for results in (None, tmp_path))
     assert after == before
     assert f"{made[0].stem}.npz: " in caplog.text
     path.unlink()
-    assert boards(made, tmp_path)[0].tasks[0].standings == before
+    assert compute_standings(made, tmp_path)[0].tasks[0].standings == before
     (other,) = (dataclasses.replace(each, data=dataclasses.replace(each.data, fingerprint="b")) for each in made[-1:])
     sample_scores.save({"test": {"accuracy": scores[0, 0]}}, tmp_path, made[0].stem)
-    assert all(s.gain is None or s.gain.over_samples for s in boards(made, tmp_path)[0].tasks[0].standings)
-    assert boards([*made[:-1], other], tmp_path)[0].tasks[0].standings[0].gain == before[0].gain
+    assert all(s.gain is None or s.gain.over_samples for s in compute_standings(made, tmp_path)[0].tasks[0].standings)
+    assert compute_standings([*made[:-1], other], tmp_path)[0].tasks[0].standings[0].gain == before[0].gain
 
 
 def test_ranks_have_intervals_over_seeds():
     scores = 60 + np.random.default_rng(10).normal(0, 1, (2, 3, 6)) + np.array([0, 0.2, 9])[None, :, None]
-    (board,) = boards(records(scores, ("ave", "avs")))
-    ranks = {rank.label: rank for rank in board.ranks}
-    assert board.ranks[0].label == "dora"
+    (standings,) = compute_standings(records(scores, ("ave", "avs")))
+    ranks = {rank.label: rank for rank in standings.ranks}
+    assert standings.ranks[0].label == "dora"
     assert dataclasses.astuple(ranks["dora"].interval) == (1.0, 1.0)
     assert ranks["lora"].interval.low < ranks["lora"].interval.high
 
 
 def test_no_ranks_over_one_task():
-    assert boards(records([[[70, 71], [75, 76]]]))[0].ranks == []
+    assert compute_standings(records([[[70, 71], [75, 76]]]))[0].ranks == []

@@ -11,7 +11,7 @@ import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
-import made_boards
+import made_standings
 import mocks
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ from bench.report.html import page as page_module
 from bench.report.html.page import page, plain
 from bench.report.html.tables import notes_list, overall_table, published_table, task_table
 from bench.report.published import published
-from bench.report.standings import Interval, boards
+from bench.report.standings import Interval, compute_standings
 from bench.text import escape
 
 PUBLISHED = [
@@ -49,7 +49,7 @@ PUBLISHED = [
 
 @pytest.fixture(scope="module")
 def judged():
-    return made_boards.judged(made_boards.records())
+    return made_standings.judged(made_standings.records())
 
 
 class Parts(HTMLParser):
@@ -92,7 +92,7 @@ def test_rows_in_plain_values(judged):
     assert json.loads(json.dumps(found)) == found
     task = found["tasks"]["section-0-task-0"]
     assert (task["task"], task["metric"]) == ("ave", "accuracy")
-    assert [row["label"] for row in task["rows"]] == list(made_boards.METHODS)
+    assert [row["label"] for row in task["rows"]] == list(made_standings.METHODS)
     row = task["rows"][0]
     assert {key: row[key] for key in ("mean", "interval", "parameters", "memory", "speed", "seconds")} == {
         "mean": 78.5,
@@ -102,7 +102,7 @@ def test_rows_in_plain_values(judged):
         "speed": 128,
         "seconds": 50,
     }
-    assert row["runs"] == [[seed, made_boards.spec("cola", seed=seed).id, 78 + seed / 2] for seed in range(3)]
+    assert row["runs"] == [[seed, made_standings.spec("cola", seed=seed).id, 78 + seed / 2] for seed in range(3)]
     assert row["curve"][0] == [1, 62.5, 62, 63, 6.25]  # an eighth of 50 s
     assert len(row["curve"]) == 8
     facts = found["facts"]
@@ -117,28 +117,31 @@ def test_what_rows_share_is_there_once(judged):
 
 
 def test_seeds_on_two_machines_name_both():
-    first, second = made_boards.records(["ave"], seeds=1)[0], made_boards.record(made_boards.spec("cola", seed=1))
+    first, second = (
+        made_standings.records(["ave"], seeds=1)[0],
+        made_standings.record(made_standings.spec("cola", seed=1)),
+    )
     second = dataclasses.replace(second, environment=dataclasses.replace(mocks.ENVIRONMENT, device="cuda H100"))
-    [board] = made_boards.judged([first, second])
-    found = plain([board])
+    [standings] = made_standings.judged([first, second])
+    found = plain([standings])
     [row] = found["tasks"]["section-0-task-0"]["rows"]
     assert [found["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
-    told = "".join(notes_list(board.tasks[0].table).itertext())
+    told = "".join(notes_list(standings.tasks[0].table).itertext())
     assert "cuda H100" in told
     assert "not comparable" in told
 
 
 def test_epochs_end_when_the_record_says():
-    first, second = made_boards.records(["ave"], seeds=2)[:2]
+    first, second = made_standings.records(["ave"], seeds=2)[:2]
     told = [dataclasses.replace(each.times, epochs=[20.0, *range(21, 28)]) for each in (first, second)]
     records = [dataclasses.replace(each, times=its) for each, its in zip((first, second), told, strict=True)]
-    [board] = made_boards.judged(records)
-    row = plain([board])["tasks"]["section-0-task-0"]["rows"][0]
+    [standings] = made_standings.judged(records)
+    row = plain([standings])["tasks"]["section-0-task-0"]["rows"][0]
     assert [point[-1] for point in row["curve"]] == [20, *range(21, 28)]
 
 
 def test_numbers_that_are_not_there_are_null(judged):
-    record = made_boards.records(["ave"], seeds=1)[0]
+    record = made_standings.records(["ave"], seeds=1)[0]
     curve = [Epoch(1, 1, 1.0, {"accuracy": math.nan}), Epoch(2, 2, 1.0, {}), Epoch(3, 3, 1.0, {"accuracy": 70.0})]
     record = dataclasses.replace(
         record,
@@ -148,17 +151,17 @@ def test_numbers_that_are_not_there_are_null(judged):
         environment=None,
         times=None,
     )
-    [board] = made_boards.judged([record])
-    [standing] = board.tasks[0].standings
+    [standings] = made_standings.judged([record])
+    [standing] = standings.tasks[0].standings
     standing = dataclasses.replace(
         standing, mean=np.float64(70.25), interval=Interval(np.float64("nan"), np.float64(71))
     )
-    board = dataclasses.replace(board, tasks=[dataclasses.replace(board.tasks[0], standings=[standing])])
-    [row] = plain([board])["tasks"]["section-0-task-0"]["rows"]
+    standings = dataclasses.replace(standings, tasks=[dataclasses.replace(standings.tasks[0], standings=[standing])])
+    [row] = plain([standings])["tasks"]["section-0-task-0"]["rows"]
     assert (row["mean"], row["interval"]) == (70.25, [None, 71])
     assert (row["memory"], row["speed"], row["seconds"], row["environments"]) == (None, None, None, [])
     assert row["curve"] == [[3, 70, 70, 70, None]]
-    assert "nan" not in page([board]).replace("instanceof", "").lower().split("<script>")[0]
+    assert "nan" not in page([standings]).replace("instanceof", "").lower().split("<script>")[0]
 
 
 def test_a_task_table(judged):
@@ -171,7 +174,7 @@ def test_a_task_table(judged):
     assert [row[:2] for row in bodies["rows"]] == [
         ["≈ best", "cola"],
         ["≈ best", "lora"],
-        ["3", made_boards.EVIL],
+        ["3", made_standings.EVIL],
         ["4", "head"],
     ]
     assert bodies["rows"][0][2:17] == [
@@ -188,17 +191,17 @@ def test_a_task_table(judged):
 
 
 def test_masked_parameters_are_told(judged):
-    record = made_boards.records(["ave"], seeds=1)[0]
+    record = made_standings.records(["ave"], seeds=1)[0]
     record = dataclasses.replace(record, parameters=dataclasses.replace(record.parameters, active=9000))
-    head, bodies = cells(task_table(made_boards.judged([record])[0].tasks[0], "caption", "lora"))
+    head, bodies = cells(task_table(made_standings.judged([record])[0].tasks[0], "caption", "lora"))
     assert bodies["rows"][0][head.index("trainable")] == "13,900 (9,000 in use)"
 
 
 def test_columns_that_hold_nothing_are_left_out():
-    [board] = made_boards.judged(
-        [record for record in made_boards.records(["ave"], seeds=1) if "lora" not in record.label]
+    [standings] = made_standings.judged(
+        [record for record in made_standings.records(["ave"], seeds=1) if "lora" not in record.label]
     )
-    head, _ = cells(task_table(board.tasks[0], "caption", "lora"))
+    head, _ = cells(task_table(standings.tasks[0], "caption", "lora"))
     assert "95% interval" not in head
     assert "verdict" not in head
 
@@ -213,24 +216,24 @@ def test_the_table_over_all_tasks(judged):
 
 
 def test_a_method_without_all_tasks_has_no_rank():
-    found = [r for r in made_boards.records() if (r.spec.task, r.spec.method) != ("avs", "head")]
-    [board] = made_boards.judged(found)
-    board = dataclasses.replace(board, ranks=board.ranks[:-1])
-    _, bodies = cells(overall_table(board, "caption"))
+    found = [r for r in made_standings.records() if (r.spec.task, r.spec.method) != ("avs", "head")]
+    [standings] = made_standings.judged(found)
+    standings = dataclasses.replace(standings, ranks=standings.ranks[:-1])
+    _, bodies = cells(overall_table(standings, "caption"))
     assert bodies["rows"][-1] == ["head", NONE, NONE, "61.50", NONE]
 
 
 def test_failed_runs_are_told_and_draw_nothing():
-    [board] = made_boards.judged([mocks.failed(made_boards.spec("lora"), "no memory & <more>")])
-    assert plain([board])["tasks"] == {}
-    text = page([board])
+    [standings] = made_standings.judged([mocks.failed(made_standings.spec("lora"), "no memory & <more>")])
+    assert plain([standings])["tasks"] == {}
+    text = page([standings])
     assert "1 run, 1 method, 1 task, 1 table; 1 of the runs failed" in text
     assert "no memory &amp; &lt;more&gt;" in text
 
 
 def test_runs_of_two_tasks_that_all_failed_make_a_page():
-    [board] = made_boards.judged([mocks.failed(made_boards.spec("lora", task)) for task in ("ave", "avs")])
-    assert "2 of the runs failed" in page([board])
+    [standings] = made_standings.judged([mocks.failed(made_standings.spec("lora", task)) for task in ("ave", "avs")])
+    assert "2 of the runs failed" in page([standings])
 
 
 def test_a_mean_has_its_deviation():
@@ -275,11 +278,13 @@ def test_only_its_own_script_and_style_may_run(judged):
 
 
 def test_equal_records_give_equal_pages():
-    assert page(made_boards.judged(made_boards.records())) == page(made_boards.judged(made_boards.records()))
+    assert page(made_standings.judged(made_standings.records())) == page(
+        made_standings.judged(made_standings.records())
+    )
 
 
 def test_records_judged_by_the_statistics_make_a_page():
-    text = page(boards(made_boards.records()))
+    text = page(compute_standings(made_standings.records()))
     assert len(json.loads(Parts(text).texts["script"][0])["tasks"]) == 2
 
 
@@ -288,13 +293,13 @@ def test_a_page_of_nothing():
 
 
 @given(
-    st.text() | st.sampled_from([made_boards.EVIL, "</script>", "<!--", "]]>", "a&amp;b", "\u2028", "${x}", "$data"])
+    st.text() | st.sampled_from([made_standings.EVIL, "</script>", "<!--", "]]>", "a&amp;b", "\u2028", "${x}", "$data"])
 )
 @settings(max_examples=50, deadline=None)
 def test_names_are_text(name):
     clean = escape.line(name)
-    run = made_boards.spec("lora", task=name, note=name)
-    text = page(made_boards.judged([made_boards.record(run, epochs=1)]))
+    run = made_standings.spec("lora", task=name, note=name)
+    text = page(made_standings.judged([made_standings.record(run, epochs=1)]))
     parts = Parts(text)
     assert parts.texts["h3"] == [clean]
     data = parts.texts["script"][0]

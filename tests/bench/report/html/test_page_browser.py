@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-import made_boards
+import made_standings
 import pytest
 
 from bench.report.html.page import page
@@ -30,7 +30,7 @@ PUBLISHED = [
     {
         "task": "ave",
         "metric": "accuracy",
-        "method": made_boards.EVIL,
+        "method": made_standings.EVIL,
         "score": "80.7",
         "setting": "",
         "source": "https://x.org/",
@@ -55,10 +55,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "leaderboard.html"
     other = [
-        made_boards.record(dataclasses.replace(made_boards.spec("lora", task), suite="other"))
+        made_standings.record(dataclasses.replace(made_standings.spec("lora", task), suite="other"))
         for task in ("ave", "avs")
     ]
-    judged = made_boards.judged(made_boards.records()) + made_boards.judged(other)
+    judged = made_standings.judged(made_standings.records()) + made_standings.judged(other)
     path.write_text(page(judged, PUBLISHED), encoding="utf-8")
     return path
 
@@ -97,10 +97,10 @@ def panel(browser):
 
 
 def test_names_are_text_and_run_nothing(opened):
-    assert made_boards.EVIL in methods(opened)
-    focus(opened, mark(opened, made_boards.EVIL))
-    assert made_boards.EVIL in panel(opened)
-    assert made_boards.EVIL in opened.find_element(By.ID, "legend").text
+    assert made_standings.EVIL in methods(opened)
+    focus(opened, mark(opened, made_standings.EVIL))
+    assert made_standings.EVIL in panel(opened)
+    assert made_standings.EVIL in opened.find_element(By.ID, "legend").text
     assert opened.execute_script("return window.ran") is None
     assert opened.execute_script("return document.querySelectorAll('script').length") == 4
 
@@ -110,16 +110,16 @@ def test_nothing_is_requested(opened):
 
 
 def test_sorts_by_click(opened):
-    assert methods(opened) == ["cola", "lora", made_boards.EVIL, "head"]
+    assert methods(opened) == ["cola", "lora", made_standings.EVIL, "head"]
     head(opened, "accuracy").find_element(By.TAG_NAME, "button").click()
     assert head(opened, "accuracy").get_attribute("aria-sort") == "descending"
     assert methods(opened)[0] == "cola"
     head(opened, "accuracy").find_element(By.TAG_NAME, "button").click()
     assert head(opened, "accuracy").get_attribute("aria-sort") == "ascending"
-    assert methods(opened) == ["head", made_boards.EVIL, "lora", "cola"]
+    assert methods(opened) == ["head", made_standings.EVIL, "lora", "cola"]
     head(opened, "method").find_element(By.TAG_NAME, "button").click()
     assert head(opened, "accuracy").get_attribute("aria-sort") is None
-    assert methods(opened) == [made_boards.EVIL, "cola", "head", "lora"]
+    assert methods(opened) == [made_standings.EVIL, "cola", "head", "lora"]
 
 
 def test_sorts_by_keyboard_and_floors_stay_below(opened):
@@ -164,14 +164,14 @@ def test_choice_of_section(opened):
     Select(opened.find_element(By.ID, "section")).select_by_index(1)
     assert opened.find_element(By.ID, "figures-title").text == "Figures: avs"  # the task stays
     assert methods(opened) == ["lora"]
-    shown = [e.text for e in opened.find_elements(By.CSS_SELECTOR, ".board h2") if e.is_displayed()]
+    shown = [e.text for e in opened.find_elements(By.CSS_SELECTOR, ".standings h2") if e.is_displayed()]
     assert shown == ["Suite other, generated data v1 (seed 0), not the benchmark's own"]
 
 
 def test_many_rows_show_on_demand(browser, tmp_path):
-    records = [made_boards.record(made_boards.spec("lora", note=number), epochs=2) for number in range(210)]
+    records = [made_standings.record(made_standings.spec("lora", note=number), epochs=2) for number in range(210)]
     path = tmp_path / "many.html"
-    path.write_text(page(made_boards.judged(records)), encoding="utf-8")
+    path.write_text(page(made_standings.judged(records)), encoding="utf-8")
     browser.get(path.as_uri())
     shown = browser.find_element(By.ID, "shown")
     assert shown.text == "200 of 210 methods"
@@ -206,7 +206,7 @@ def test_a_point_shows_what_is_behind_it(opened):
     for part in ("cola", "alpha", "embedded:vision-v2", "threads", "versions.torch", "0123456789abcdef", "generated"):
         assert part in text
     assert [
-        f"seed {seed}: {78 + seed / 2:g}, run {made_boards.spec('cola', seed=seed).id}" in text for seed in range(3)
+        f"seed {seed}: {78 + seed / 2:g}, run {made_standings.spec('cola', seed=seed).id}" in text for seed in range(3)
     ]
     focus(opened, mark(opened, "head", figure=4))  # of a curve
     assert "head" in panel(opened)

@@ -14,15 +14,15 @@ _SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
 
 def whole(text: str, option: str) -> int:
-    """Return a whole number from 1.
+    """Return a whole number of at least 1.
 
     Raises:
         UsageError: The text is not one.
     """
     if re.fullmatch("[0-9]{10,}", text):
-        raise UsageError(f"{option} is a whole number from 1 to 999999999, not {shortened(text)}")
+        raise UsageError(f"{option} must be a whole number from 1 to 999999999, not {shortened(text)}")
     if not re.fullmatch("[0-9]+", text) or not int(text):
-        raise UsageError(f"{option} is a whole number from 1, not {shortened(text)}")
+        raise UsageError(f"{option} must be a whole number of at least 1, not {shortened(text)}")
     return int(text)
 
 
@@ -34,7 +34,7 @@ def jobs(text: str, option: str = "--jobs") -> int:
     """
     count = whole(text, option)
     if count > MAX_JOBS:
-        raise UsageError(f"{option} is a whole number from 1 to {MAX_JOBS}, not {count}")
+        raise UsageError(f"{option} must be a whole number from 1 to {MAX_JOBS}, not {count}")
     return count
 
 
@@ -49,7 +49,7 @@ def number(text: str, option: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UsageError(f"{option} is a finite number, not {shortened(text)}")
+        raise UsageError(f"{option} must be a finite number, not {shortened(text)}")
     return value
 
 
@@ -64,7 +64,7 @@ def gpus(text: str, option: str) -> float:
     except ValueError:
         count = -1.0
     if not (0 <= count <= 1 or (count > 1 and count.is_integer())):
-        raise UsageError(f"{option} is a whole number or a part of 1, as in 0.5, not {shortened(text)}")
+        raise UsageError(f"{option} must be a whole number or a part of 1, as in 0.5, not {shortened(text)}")
     return count
 
 
@@ -74,7 +74,7 @@ def seconds(text: str, option: str) -> float:
     Raises:
         UsageError: The text is not a time above 0.
     """
-    return _with_unit(text, _TIMES, f"{option} is a time, as in 90s, 30m or 2h")
+    return _with_unit(text, _TIMES, f"{option} must be a time, as in 90s, 30m or 2h")
 
 
 def size(text: str, option: str) -> int:
@@ -83,7 +83,7 @@ def size(text: str, option: str) -> int:
     Raises:
         UsageError: The text is not a size above 0.
     """
-    return int(_with_unit(text, _SIZES, f"{option} is a size, as in 500MB, 8GB or 8GiB"))
+    return int(_with_unit(text, _SIZES, f"{option} must be a size, as in 500MB, 8GB or 8GiB"))
 
 
 def _with_unit(text: str, units: Mapping[str, int], expected: str) -> float:

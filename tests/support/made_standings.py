@@ -12,7 +12,7 @@ from bench.config.reference import REFERENCE
 from bench.config.spec import Spec
 from bench.records.schema import Epoch, Memory, Parameters, Record, Throughput
 from bench.report.grouping import Row, Table, sections
-from bench.report.standings import Gain, Interval, Rank, SectionBoard, Standing, TaskBoard
+from bench.report.standings import Gain, Interval, Rank, SectionStandings, Standing, TaskStandings
 
 EVIL = "<script>window.ran = true</script>"
 METHODS = {  # by name: score, parameters, MB while training, samples per second
@@ -62,10 +62,12 @@ def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Recor
     return [record(spec(method, task, seed)) for task in tasks for seed in range(seeds) for method in METHODS]
 
 
-def judged(records: Sequence[Record]) -> list[SectionBoard]:
+def judged(records: Sequence[Record]) -> list[SectionStandings]:
     """Return the standings of records with mock places, intervals and gains; the first two methods are tied."""
     return [
-        SectionBoard(section, [TaskBoard(table, _standings(table)) for table in section.tables], _ranks(section.tables))
+        SectionStandings(
+            section, [TaskStandings(table, _standings(table)) for table in section.tables], _ranks(section.tables)
+        )
         for section in sections(records)
     ]
 
