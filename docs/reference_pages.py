@@ -207,11 +207,16 @@ def _type(hint: Any) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", r"\|")
+    return _escaped(" ".join(text.split())).replace("|", r"\|")
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
+    return _escaped(text[:1].upper() + text[1:].rstrip(".") + ".") if text else ""
+
+
+def _escaped(text: str) -> str:
+    """Return a text in which `<` outside of code is not read as the start of an HTML tag."""
+    return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(text.split("`")))
 
 
 PAGES = {

@@ -70,6 +70,12 @@ def test_the_reference_names_every_option_setting_and_key(reference):
     assert "## scores.validation" in records and "## environment" in records
 
 
+def test_no_text_of_the_reference_is_lost_as_html(reference):
+    assert "peft:&lt;type>" in reference.command_line()
+    for page in reference.PAGES.values():
+        assert re.findall("<.*", re.sub(r"```.*?```|`[^`]*`", "", page(), flags=re.DOTALL)) == []
+
+
 @pytest.mark.parametrize("path", [ROOT / "CITATION.cff", *(ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")])
 def test_files_for_github_are_readable(path):
     content = yaml.safe_load(path.read_text())
