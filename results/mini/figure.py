@@ -14,7 +14,7 @@ from statistics import fmean
 from xml.etree import ElementTree
 
 from audit import Measured
-from finding import ALL, QUESTIONS, Compared, answers, runs
+from finding import ALL, QUESTIONS, Compared, answers, interval, runs
 from reproduce import FOLDER
 
 from bench.files import write_text
@@ -89,7 +89,7 @@ def table(rows: Sequence[Gain]) -> str:
             f"{row.lora:.1f}",
             f"{row.cola:.1f}",
             f"{row.mean:+.1f}",
-            f"{row.low:+.1f} to {row.high:+.1f}",
+            interval(row.low, row.high, 1),
             "yes" if row.significant else "no",
         ]
         for row in rows
@@ -159,7 +159,7 @@ def picture(rows: Sequence[Gain]) -> str:
         line(x(row.low), y, x(row.high), y, color, 3)
         dot = {"cx": x(row.mean), "cy": str(y), "r": "5.5", "stroke": color, "stroke-width": "2.5"}
         ElementTree.SubElement(svg, "circle", {**dot, "fill": color if row.significant else "#ffffff"})
-        text(f"{row.mean:+.1f} ({row.low:+.1f} to {row.high:+.1f})", WIDTH - 14, y + 5, "end", **weight)
+        text(f"{row.mean:+.1f} ({interval(row.low, row.high, 1)})", WIDTH - 14, y + 5, "end", **weight)
     text(
         "filled: significant after Holm's correction over these six tests (p < 0.05); right of 0: CoLA is better",
         WIDTH / 2,

@@ -7,6 +7,8 @@ the two pages. Comparisons without records are omitted.
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +49,7 @@ QUESTIONS = (
     Question("CoLA on AdaLoRA over CoLA, each of its own size", ("cola-adalora", ()), ("cola", ())),
 )
 
-HEADER = ("", "seeds", "one", "other", "difference", "95% interval", "%", "p", "significant", "parameters")
+HEADER = ("", "seeds", "first", "second", "difference", "95% interval", "%", "p", "significant", "parameters")
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,11 @@ def compare(name: str, a: Mapping[int, Record], b: Mapping[int, Record]) -> Comp
     return Compared(name, *scores, " to ".join(trained))
 
 
+def interval(low: float, high: float, digits: int) -> str:
+    """Return an interval as text, with signs: "-0.4 to +4.0"."""
+    return f"{low:+.{digits}f} to {high:+.{digits}f}"
+
+
 def table(comparisons: Sequence[Compared]) -> str:
     """Return the comparisons as Markdown; p is from the paired t-test, after Holm's correction over the table."""
     tests = [paired_test(compared.differences) for compared in comparisons]
@@ -167,8 +174,8 @@ def table(comparisons: Sequence[Compared]) -> str:
         line = [compared.name, str(len(compared.a)), f"{a:.2f}", f"{b:.2f}", f"{gain:+.2f}"]
         if test:
             p = next(corrected)
-            significant = "no" if p >= ALPHA else "better" if gain > 0 else "worse"
-            line += [f"{test[0]:+.2f} to {test[1]:+.2f}", f"{100 * gain / b:+.1f}", p_value(p), significant]
+            significant = "yes" if p < ALPHA else "no"
+            line += [interval(test[0], test[1], 2), f"{100 * gain / b:+.1f}", p_value(p), significant]
         else:
             line += [NONE] * 4
         lines.append([*line, compared.parameters])
@@ -209,7 +216,9 @@ def resolution(measured: Measured) -> str:
                 )
                 cells = (str(len(compared.differences)), f"{deviation:.2f}", *(f"{gain:.1f}" for gain in gains))
                 lines.append([f"{question.title}, {compared.name}", *cells])
-    header = [f"{kind}, {len(seeds)} seeds" for kind in ("asked alone", "one of a table") for seeds in (FIVE, TEN)]
+    header = [
+        f"{kind}, {len(seeds)} seeds" for kind in ("single comparison", "one of a table") for seeds in (FIVE, TEN)
+    ]
     return markdown(["", "seeds", "deviation", *header], lines) + "\n"
 
 
@@ -220,7 +229,8 @@ PAGES: dict[Path, tuple[str, Callable[[Measured], str]]] = {
 """The heading in each page under which tables are written, to the page's end, and the function that makes them."""
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Print the tables, or write them to the pages."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write them to " + " and ".join(p.name for p in PAGES))
     write, measured = parser.parse_args().write, Measured()
@@ -231,4 +241,11 @@ if __name__ == "__main__":
                 parser.error(f"{page} has no line {heading.strip()!r} under which to write them")
             write_text(page, f"{text}{heading}\n{make(measured)}")
         else:
-            print(f"{heading}\n{make(measured)}")
+            print(f"{heading}\n{make(measured)}", flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BrokenPipeError:  # the reader, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
