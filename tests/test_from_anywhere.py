@@ -20,12 +20,12 @@ SOME = (
 @pytest.mark.skipif(not SCRIPT.exists(), reason="pytest is not installed beside this Python")
 @pytest.mark.parametrize("folder", ["/", "tests", "tests/bench"])
 def test_tests_are_found_with_what_they_import(folder, tmp_path):
-    where = tmp_path if folder == "/" else CHECKOUT / folder
-    asked = [str(CHECKOUT / name) for name in SOME] if folder == "/" else _below(where)
-    command = [str(SCRIPT), "--collect-only", "-p", "no:cacheprovider", "-p", "no:xdist", *asked]
-    done = subprocess.run(command, cwd=where, capture_output=True, text=True, check=False)
+    directory = tmp_path if folder == "/" else CHECKOUT / folder
+    files = [str(CHECKOUT / name) for name in SOME] if folder == "/" else _below(directory)
+    command = [str(SCRIPT), "--collect-only", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert all(f"{Path(name).name}::test_" in done.stdout for name in asked)
+    assert all(f"{Path(name).name}::test_" in done.stdout for name in files)
 
 
 def _below(folder: Path) -> list[str]:

@@ -38,8 +38,8 @@ def source(tmp_path_factory) -> Path:
 def built(source: Path, hook: str, out: Path) -> Path:
     """What a hook of the build backend has made."""
     pytest.importorskip("setuptools")
-    asked = [sys.executable, "-c", HOOK, hook, str(out)]
-    done = subprocess.run(asked, cwd=source, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", HOOK, hook, str(out)]
+    done = subprocess.run(command, cwd=source, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return out / done.stdout.splitlines()[-1]
 
@@ -70,20 +70,22 @@ def crowded(tmp_path) -> Path:
     return tmp_path
 
 
-def said(where: Path, *command: str | Path) -> str:
-    environ = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(where / "cache")}
+def output_of(directory: Path, *command: str | Path) -> str:
+    environ = os.environ | {"OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": str(directory / "cache")}
     environ.pop("PYTHONPATH", None)
-    done = subprocess.run(list(map(str, command)), cwd=where, env=environ, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        list(map(str, command)), cwd=directory, env=environ, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_commands_start_where_a_folder_is_called_bench(python, crowded):
-    assert "cola-adalora" in said(crowded, python, "-m", "bench", "list", "methods")
+    assert "cola-adalora" in output_of(crowded, python, "-m", "bench", "list", "methods")
     for script in ("bench-script", "crossmodal-bench-script"):
-        assert "refcocog" in said(crowded, python, python.with_name(script), "list", "tasks")
+        assert "refcocog" in output_of(crowded, python, python.with_name(script), "list", "tasks")
     code = "import bench, bench.datasets.ave, bench.methods.lora; print(len(bench.__path__), bench.__spec__.origin)"
-    assert said(crowded, python, "-c", code).startswith("1 ")
+    assert output_of(crowded, python, "-c", code).startswith("1 ")
 
 
 SHIPPED = """
@@ -100,7 +102,7 @@ print(path, read(path).suite)
 
 
 def test_tuned_settings_and_the_baseline_are_part_of_the_installation(python, crowded):
-    tuned, baseline = said(crowded, python, "-c", SHIPPED).splitlines()
+    tuned, baseline = output_of(crowded, python, "-c", SHIPPED).splitlines()
     assert tuned == "mini mini-cola-size mini-together mini-together-cola-size mini 15"
     path, suite = baseline.split()
     assert suite == "check" and Path(path).is_file() and not path.startswith(str(crowded))
@@ -119,8 +121,8 @@ if __name__ == "__main__":
 
 def test_worker_processes_start_there_too(python, crowded):
     (crowded / "script.py").write_text(WORKER)
-    told = said(crowded, python, "script.py")
-    assert "did you mean lora?" in told and "did you mean cola?" in told
+    output = output_of(crowded, python, "script.py")
+    assert "did you mean lora?" in output and "did you mean cola?" in output
 
 
 def test_the_source_distribution_can_be_built_from(source, tmp_path):

@@ -113,7 +113,7 @@ def test_writers_of_equal_process_ids_do_not_disturb_each_other(tmp_path, monkey
         writer.start()
     while any(writer.is_alive() for writer in writers):
         torn += [] if path.read_text() in texts else [path.stat().st_size]
-    assert not errors and not torn and [each.name for each in tmp_path.iterdir()] == ["leaderboard.md"]
+    assert not errors and not torn and [file.name for file in tmp_path.iterdir()] == ["leaderboard.md"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -157,7 +157,7 @@ def test_what_a_killed_process_left_goes_and_what_a_stopped_one_writes_stays(tmp
         (scratch,) = tmp_path.glob(".*.tmp")
     assert scratch.exists()
     write_text(tmp_path / "another", "text")
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["another", "other"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["another", "other"]
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -181,7 +181,7 @@ def test_foreign_files_with_names_alike_stay(tmp_path):
         (tmp_path / name).touch()
     (tmp_path / f".0123456789ab-{'0' * 32}.tmp").symlink_to(tmp_path / "it.tmp")
     remove_leftovers(tmp_path)
-    assert {each.name for each in tmp_path.iterdir()} > names
+    assert {file.name for file in tmp_path.iterdir()} > names
 
 
 def test_a_folder_that_another_process_has_put_there_stays(tmp_path):

@@ -27,8 +27,8 @@ def folder(tmp_path) -> Path:
 def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder):
     changes = ["ave.epochs=1", *mocks.EACH_ONCE]
     plan = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], changes))
-    there = replace(options, data_root=folder, results=folder / "out", save_adapters=True)
-    (record,) = sweep(plan, folder / "out", there)
+    run_options = replace(options, data_root=folder, results=folder / "out", save_adapters=True)
+    (record,) = sweep(plan, folder / "out", run_options)
     assert record.status == "ok" and record.adapter, record.traceback
     assert store.read_all(folder / "out") == [record]
     assert load_adapter(folder / "out" / record.adapter)

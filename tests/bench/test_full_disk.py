@@ -134,7 +134,7 @@ def test_what_a_run_saves_besides_its_record_fails_by_itself(options, tmp_path, 
     with caplog.at_level(logging.ERROR, logger="bench"):
         record = single_run.execute(spec, replace(options, results=tmp_path, save_adapters=True))
     assert record.status == "ok" and record.scores
-    errors = [each.message for each in caplog.records]
+    errors = [log_record.message for log_record in caplog.records]
     assert len(errors) == 1 and "no space left on device" in errors[0]
     stem, saved = schema.stem(spec), fails not in ("set_aside", "all")
     assert (tmp_path / "records" / f"{stem}.npz").exists() == (saved and fails != "samples")

@@ -42,8 +42,8 @@ def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
     assert sum(spec.id in ids for spec in planned["more-seeds"]) == 4 * 5 * 5, "the first five seeds are the same runs"
     for stage in ("controls", "longer", "ablations", "together"):
         assert planned[stage] and not ids & {spec.id for spec in planned[stage]}
-    together = {(spec.method, spec.seed) for spec in planned["together"]}
-    assert len(together) == 4 * 10 + 4 * 5
+    joint = {(spec.method, spec.seed) for spec in planned["together"]}
+    assert len(joint) == 4 * 10 + 4 * 5
     assert {spec.settings["r"] > 4 for spec in planned["together"] if spec.method == "lora"} == {False, True}
     assert all(spec.data["streams"] for spec in planned["controls"])
     assert {spec.recipe["epochs"] for spec in planned["longer"] if spec.task == "avs"} == {
@@ -67,7 +67,7 @@ def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
 
     searched = settings_of(reproduce.SEARCHES)
     stages = ("main", "budget", "more-seeds", "together")
-    assert searched == settings_of(each for stage in stages for each in reproduce.STAGES[stage])
+    assert searched == settings_of(command for stage in stages for command in reproduce.STAGES[stage])
     assert len({file for *_, file, _ in searched}) == 4
 
 
@@ -79,13 +79,13 @@ def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, c
 
     first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
     store.write(first, tmp_path)
-    monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
+    monkeypatch.setattr(rerun, "specification", lambda record, folder: record.spec)
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: first)
     assert rerun.main(tmp_path, count=3, seed=0) == 0
     assert f"({first.id}): the recorded scores" in capsys.readouterr().out
     scores = {name: score + 1e-9 for name, score in first.scores.test.items()}
-    other = replace(first, scores=replace(first.scores, test=scores))
-    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: other)
+    changed = replace(first, scores=replace(first.scores, test=scores))
+    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: changed)
     assert rerun.main(tmp_path, count=3, seed=0) == 1
     assert f"test {first.scores.metric}" in capsys.readouterr().out
     curve = [replace(epoch, train_loss=9.0) for epoch in first.scores.validation]
@@ -95,11 +95,11 @@ def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, c
 
 def test_records_of_different_data_are_not_compared(scripts):
     audit, reproduce = scripts
-    one, *others = (mocks.record(spec) for spec in reproduce.specs(reproduce.STAGES["main"][0])[:3])
-    audit.check_data([one, *others])
+    first, *remaining = (mocks.record(spec) for spec in reproduce.specs(reproduce.STAGES["main"][0])[:3])
+    audit.check_data([first, *remaining])
     for change in ({"fingerprint": "other"}, {"skipped": 1}):
-        with pytest.raises(SystemExit, match=f"records of {one.spec.task} have different data"):
-            audit.check_data([replace(one, data=replace(one.data, **change)), *others])
+        with pytest.raises(SystemExit, match=f"records of {first.spec.task} have different data"):
+            audit.check_data([replace(first, data=replace(first.data, **change)), *remaining])
 
 
 def test_kendall(scripts):
@@ -185,9 +185,9 @@ def finding(scripts, monkeypatch):
     monkeypatch.syspath_prepend(str(FOLDER))
     import finding
 
-    own = tuple(each for each in finding.QUESTIONS if each.title.endswith("of its own size"))
-    assert len(own) == 3
-    monkeypatch.setattr(finding, "QUESTIONS", own)
+    questions = tuple(question for question in finding.QUESTIONS if question.title.endswith("of its own size"))
+    assert len(questions) == 3
+    monkeypatch.setattr(finding, "QUESTIONS", questions)
     return finding
 
 
@@ -220,9 +220,9 @@ def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, findin
     for spec in reproduce.specs((("lora", "cola"), finding.TASKS, (0, 1), ())):
         gain = 1.0 + 2 * finding.TASKS.index(spec.task) + spec.seed
         reads.records[spec.id] = mocks.record(spec, 50.0 + (gain if spec.method == "cola" else 0.0))
-    *tasks, together = answered(finding, reads)
-    assert [each.name for each in tasks] == list(finding.TASKS) and together.name == finding.ALL
-    assert together.differences == pytest.approx([2.0, 3.0])
+    *tasks, mean = answered(finding, reads)
+    assert [comparison.name for comparison in tasks] == list(finding.TASKS) and mean.name == finding.ALL
+    assert mean.differences == pytest.approx([2.0, 3.0])
 
 
 def test_the_finding_says_what_twice_the_epochs_change(scripts, finding):
@@ -237,8 +237,8 @@ def test_the_finding_says_what_twice_the_epochs_change(scripts, finding):
         for spec in reproduce.specs((methods, ("ave",), seeds, changes))
     ]
     (_, between), (_, gained) = finding.longer(_with(reads, of))
-    assert [(each.name, each.differences) for each in between] == [("ave", pytest.approx([2.5] * 5))]
-    gains = {each.name: each.differences[0] for each in gained}
+    assert [(change.name, change.differences) for change in between] == [("ave", pytest.approx([2.5] * 5))]
+    gains = {change.name: change.differences[0] for change in gained}
     assert gains == pytest.approx({"ave, head": 0.0, "ave, lora": 3.0, "ave, cola": 0.5})
 
 
@@ -255,12 +255,12 @@ def test_the_finding_of_ablations(scripts, finding):
             of += [(spec, 63.0) for spec in reproduce.specs((methods, ("avs",), seeds, more))]
     (ablated, changes), (one_way, paths) = finding.ablations(_with(reads, of))
     assert "avs" in ablated and "avs" in one_way
-    assert {each.name: each.differences for each in changes} == {
+    assert {change.name: change.differences for change in changes} == {
         "paths=vision>audio": [-2.0] * 5,
         "r=2": [-2.0] * 5,
         "r=2, alpha=1": [-2.0] * 5,
     }
-    assert {each.name: each.differences for each in paths} == {"paths=vision>audio": [3.0] * 5}
+    assert {change.name: change.differences for change in paths} == {"paths=vision>audio": [3.0] * 5}
 
 
 def test_the_finding_of_grounding_in_one_model(scripts, finding):
@@ -275,7 +275,9 @@ def test_the_finding_of_grounding_in_one_model(scripts, finding):
         if spec.method != "cola-adalora"
     ]
     ((_, verdicts),) = finding.joint(_with(reads, of))
-    assert {each.name: each.differences for each in verdicts} == {"CoLA over LoRA, each of its own size": [1.0] * 10}
+    assert {verdict.name: verdict.differences for verdict in verdicts} == {
+        "CoLA over LoRA, each of its own size": [1.0] * 10
+    }
 
 
 def _with(reads, of):
@@ -295,9 +297,9 @@ def test_the_smallest_gains_come_of_the_deviations(scripts, finding, monkeypatch
     _, _, cola, every = finding.resolution(reads).strip().splitlines()
     cells = [cell.strip() for cell in cola.split("|")[1:-1]]
     assert cells[:3] == ["CoLA over LoRA, ave", "5", f"{stdev(seeds):.2f}"]
-    alone = [smallest_gain(stdev(seeds), number) for number in (5, 10)]
-    of_two = [smallest_gain(stdev(seeds), number, alpha=0.025) for number in (5, 10)]
-    assert cells[3:] == [f"{gain:.1f}" for gain in (*alone, *of_two)]
+    single = [smallest_gain(stdev(seeds), number) for number in (5, 10)]
+    corrected = [smallest_gain(stdev(seeds), number, alpha=0.025) for number in (5, 10)]
+    assert cells[3:] == [f"{gain:.1f}" for gain in (*single, *corrected)]
     assert every.split("|")[2:] == cola.split("|")[2:], "the mean over one task is that task"
 
 
@@ -332,14 +334,14 @@ def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scrip
     _, reproduce = scripts
     first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
     store.write(first, tmp_path)
-    there = replace(first.environment, processor="Xeon", instructions="AVX512", variables={})
-    here = replace(there, processor="EPYC", variables={"ATEN_CPU_CAPABILITY": "avx2"})
+    recorded = replace(first.environment, processor="Xeon", instructions="AVX512", variables={})
+    current = replace(recorded, processor="EPYC", variables={"ATEN_CPU_CAPABILITY": "avx2"})
     metric = first.scores.metric
     scores = replace(first.scores, test={**first.scores.test, metric: first.scores.test[metric] + 1.5})
-    again = replace(first, scores=scores, environment=here)
-    store.write(replace(first, environment=there), tmp_path)
-    monkeypatch.setattr(rerun, "specification", lambda record, where: record.spec)
-    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: again)
+    repeated = replace(first, scores=scores, environment=current)
+    store.write(replace(first, environment=recorded), tmp_path)
+    monkeypatch.setattr(rerun, "specification", lambda record, folder: record.spec)
+    monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: repeated)
     assert rerun.main(tmp_path, count=1, seed=0) == 1
     out = capsys.readouterr().out
     assert "recorded with processor Xeon, here EPYC; ATEN_CPU_CAPABILITY unset, here avx2. " in out

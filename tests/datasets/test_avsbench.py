@@ -31,7 +31,7 @@ def test_sound_belongs_to_the_frame_of_its_second(built):
     root, _ = built["avs"]
     release = Release(root, "test")
     seconds = release.log_mels(release.videos[0], 16_000, 128, 98)
-    assert all(np.abs(seconds[0] - other).max() > 1e-3 for other in seconds[1:])
+    assert all(np.abs(seconds[0] - second).max() > 1e-3 for second in seconds[1:])
 
 
 def test_windows_of_sound_overlap_and_are_filled_up(built):

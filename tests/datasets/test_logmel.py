@@ -41,6 +41,6 @@ def test_silence_is_finite():
 def test_a_waveform_gives_the_same_features_in_any_batch():
     """To rounding: with more rows the products are summed in another order."""
     waves = (np.random.default_rng(1).standard_normal((5, 16_000)) * 0.1).astype(np.float32)
-    together = log_mel(waves, 16_000, 128, 98)
-    for wave, expected in zip(waves, together, strict=True):
+    batch = log_mel(waves, 16_000, 128, 98)
+    for wave, expected in zip(waves, batch, strict=True):
         np.testing.assert_allclose(log_mel(wave[None], 16_000, 128, 98)[0], expected, rtol=0, atol=1e-3)

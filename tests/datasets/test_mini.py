@@ -56,8 +56,8 @@ def test_objects_in_front_hide_those_behind():
     backdrop = paint_background(Background(((0, 0, 0), (0, 0, 0)), 0, 0.0, 0), 80)
     picture, (seen_behind, seen_front) = paint([behind, front], backdrop)
     assert not (seen_behind & seen_front).any()
-    _, (alone,) = paint([behind], backdrop)
-    assert seen_behind.sum() < alone.sum()
+    _, (full,) = paint([behind], backdrop)
+    assert seen_behind.sum() < full.sum()
     assert (picture[seen_front][:, 0] > 100).all()
 
 
@@ -78,9 +78,9 @@ def test_each_second_sounds_by_itself():
     wave = waveform(video, np.random.default_rng(0))
     assert wave.shape == (10 * RATE,) and np.abs(wave).max() <= 1
     for second, moment in enumerate(video.moments):
-        alone = sum(synthesize(source, 1) for source in moment.sources)
+        rendered = sum(synthesize(source, 1) for source in moment.sources)
         window = wave[second * RATE : (second + 1) * RATE]
-        assert np.corrcoef(alone, window)[0, 1] > 0.7
+        assert np.corrcoef(rendered, window)[0, 1] > 0.7
 
 
 def test_the_layouts_are_read_as_they_are_meant(built):

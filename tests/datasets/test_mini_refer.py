@@ -131,9 +131,9 @@ def test_no_picture_is_in_two_splits_of_a_data_set_but_some_are_across_data_sets
 
 @pytest.mark.parametrize(("key", "dataset"), [("refcoco", "refcoco"), ("refcoco_plus", "refcoco+")])
 def test_one_data_set_alone_is_a_part_of_all_three(root, tmp_path, key, dataset):
-    alone = write(tmp_path, key)
+    paths = write(tmp_path, key)
     assert {path.name for path in tmp_path.iterdir()} == {"images", dataset}
-    assert all((tmp_path / path).read_bytes() == (root / path).read_bytes() for path in alone)
+    assert all((tmp_path / path).read_bytes() == (root / path).read_bytes() for path in paths)
 
 
 def test_it_is_built_like_other_layouts(tmp_path):

@@ -131,10 +131,10 @@ def test_objects_are_almost_fully_visible(seed):
     pixels, masks = render(scene)
     assert pixels.shape == (scene.height, scene.width, 3)
     for item, mask in zip(scene.items, masks, strict=True):
-        alone = render(Scene((item,), scene.background, scene.width, scene.height))[1][0]
-        assert mask.sum() > 0.85 * alone.sum()
+        full = render(Scene((item,), scene.background, scene.width, scene.height))[1][0]
+        assert mask.sum() > 0.85 * full.sum()
         # One scene in some thousands has a pixel of an outline on the picture's edge.
-        assert max(edge.sum() for edge in (alone[0], alone[-1], alone[:, 0], alone[:, -1])) <= 2
+        assert max(edge.sum() for edge in (full[0], full[-1], full[:, 0], full[:, -1])) <= 2
 
 
 def test_large_objects_are_larger_than_small_ones_of_their_category():
@@ -142,8 +142,8 @@ def test_large_objects_are_larger_than_small_ones_of_their_category():
     for seed in range(50):
         scene = random_scene(np.random.default_rng(seed))
         for item in scene.items:
-            alone = render(Scene((item,), scene.background, scene.width, scene.height))[1][0]
-            areas[item.look[0], item.look[2]].append(alone.sum())
+            mask = render(Scene((item,), scene.background, scene.width, scene.height))[1][0]
+            areas[item.look[0], item.look[2]].append(mask.sum())
     for name in CATEGORIES:
         assert min(areas[name, "large"]) > 1.3 * max(areas[name, "small"])
 

@@ -300,8 +300,8 @@ def test_unused_entries_take_no_memory(tmp_path):
     text = path.read_text()
     nested = "[" + "[]," * 300_000 + "[]]"
     for key, more in (("segmentation", nested), ("unknown", nested), ("licenses", nested)):
-        other = f'{{"id": 77, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "{key}": {more}}}'
-        path.write_text(text.replace('"annotations": [', f'"{key}": {more}, "annotations": [{other}, '))
+        unused = f'{{"id": 77, "image_id": 1, "category_id": 3, "bbox": [1, 2, 3, 4], "{key}": {more}}}'
+        path.write_text(text.replace('"annotations": [', f'"{key}": {more}, "annotations": [{unused}, '))
         refer_entries._read.cache_clear()
         tracemalloc.start()
         try:

@@ -138,9 +138,9 @@ def video_in_two_splits(root: Path) -> list[str]:
     with table.open("a") as file:
         file.write(row.removesuffix("val") + "train\r\n")
     for path in [path for path in root.rglob("*.*") if "val" in path.parts]:
-        other = root / Path(*("train" if part == "val" else part for part in path.relative_to(root).parts))
-        other.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, other)
+        copy = root / Path(*("train" if part == "val" else part for part in path.relative_to(root).parts))
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     return [str(table), row.split(",")[0], "is in train and val, expected once"]
 
 

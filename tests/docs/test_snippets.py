@@ -149,14 +149,14 @@ def run(place: Place, argv: Sequence[str]) -> None:
 
 def without(argv: Sequence[str], options: set[str]) -> list[str]:
     """Return the arguments without some options and their values."""
-    kept: list[str] = []
+    arguments: list[str] = []
     skipping = False
     for word in argv:
         if word.startswith("--"):
             skipping = word in options
         if not skipping:
-            kept.append(word)
-    return kept
+            arguments.append(word)
+    return arguments
 
 
 def shell(place: Place, snippet: Snippet, patch: pytest.MonkeyPatch) -> None:

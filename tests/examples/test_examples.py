@@ -30,8 +30,8 @@ def installed(tmp_path_factory) -> Path:
     source, target = tmp_path_factory.mktemp("source") / "bench-bitfit", tmp_path_factory.mktemp("installed")
     # pip builds in the source's folder, which should not be in the checkout.
     shutil.copytree(EXAMPLES / "bench-bitfit", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    alone = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--disable-pip-version-check"]
-    python("-m", "pip", "install", "--quiet", *alone, "--target", str(target), str(source))
+    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--disable-pip-version-check"]
+    python("-m", "pip", "install", "--quiet", *flags, "--target", str(target), str(source))
     return target
 
 
@@ -87,5 +87,5 @@ def test_your_own_loop_learns_and_restores_its_adapters():
     *steps, last = python(str(EXAMPLES / "own_loop.py")).splitlines()
     losses = [float(line.split()[-1]) for line in steps]
     assert len(losses) == 10 and losses[-1] < losses[0] / 10
-    difference = re.fullmatch(r"saved, loaded and merged: the features differ by (\S+) at most", last)
-    assert difference and float(difference[1]) < 1e-4
+    match = re.fullmatch(r"saved, loaded and merged: the features differ by (\S+) at most", last)
+    assert match and float(match[1]) < 1e-4

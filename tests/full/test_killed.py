@@ -55,10 +55,12 @@ def test_a_run_killed_again_and_again_ends_as_one_left_alone(release, encoders, 
     epochs = len(torch.load(checkpoint_file, weights_only=True)["state"]["training"]["curve"])
     assert KILLS <= epochs < EPOCHS
     assert main(command(release, encoders, tmp_path / "killed")) == 0
-    (alone,), (killed,) = (store.read_all(tmp_path / name) for name in ("alone", "killed"))
-    assert asdict(killed.scores) == alike(alone.scores), "also the losses and scores of every epoch"
-    assert killed.parameters == alone.parameters and killed.data == alone.data and killed.id == alone.id
-    assert (alone.times.resumed, killed.times.resumed) == (0, epochs)
+    (undisturbed,), (killed,) = (store.read_all(tmp_path / name) for name in ("alone", "killed"))
+    assert asdict(killed.scores) == alike(undisturbed.scores), "also the losses and scores of every epoch"
+    assert (
+        killed.parameters == undisturbed.parameters and killed.data == undisturbed.data and killed.id == undisturbed.id
+    )
+    assert (undisturbed.times.resumed, killed.times.resumed) == (0, epochs)
     assert not list(checkpoints.iterdir()), "nothing is left of it"
 
 

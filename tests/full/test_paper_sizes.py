@@ -31,8 +31,8 @@ def by_the_equation(model: MultiStream, hidden: dict[str, int], r: int = 16) -> 
     partner = {vision: audio, audio: vision}
     for step in model.schedule:
         for name, turn in step.items():
-            stream, other, h = model.streams[name], partner[name], hidden[name]
-            c = model.streams[other].width_at(step[other].paired)
+            stream, partner_name, h = model.streams[name], partner[name], hidden[name]
+            c = model.streams[partner_name].width_at(step[partner_name].paired)
             for block in turn.unpaired:
                 total += sum(r * sum(stream.features(block, role)) for role in stream.linears(block))
             for role in stream.linears(turn.paired):

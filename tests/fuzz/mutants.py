@@ -84,8 +84,8 @@ def _change_value(random: Random, document: list[Any]) -> None:
     if kind == "value" or holder is document:
         holder[key] = copy.deepcopy(random.choice(VALUES))
     elif kind == "other":
-        other, other_key = random.choice(places[1:])
-        holder[key] = copy.deepcopy(other[other_key])
+        source, other_key = random.choice(places[1:])
+        holder[key] = copy.deepcopy(source[other_key])
     elif kind == "out":
         del holder[key]
     elif isinstance(holder, MutableMapping):

@@ -64,8 +64,8 @@ def record(folder: Path) -> None:
     from bench.report.write import write_leaderboard
 
     path = folder / "records/ave-cola-s0.json"
-    for other in valid_results.RECORDS.glob("*s0*"):
-        (path.parent / "other.json").write_bytes(other.read_bytes())
+    for record_path in valid_results.RECORDS.glob("*s0*"):
+        (path.parent / "other.json").write_bytes(record_path.read_bytes())
     record = read(path)
     write_leaderboard(folder)
     to_frame(read_all(folder))

@@ -101,7 +101,7 @@ def test_shared_hypernetworks(make_model, make_inputs, monkeypatch, fused, tmp_p
     single = {
         (key.split(".")[0], key.split(".", 3)[3]): size for key, size in hypers.items()
     }  # by target, and by source
-    sizes = [sum(p.numel() for p in each.parameters()) for each in (model, reference)]
+    sizes = [sum(p.numel() for p in module.parameters()) for module in (model, reference)]
     assert sizes[0] == sizes[1] - sum(hypers.values()) + sum(single.values())
 
     shake(model)

@@ -164,8 +164,10 @@ def main() -> int:
         quantities = [row.quantity for row in failed if defect.found_by and defect.found_by in row.quantity]
         as_it_should = code == 1 and bool(quantities) if defect.found_by else code == 0
         right &= as_it_should
-        other = len(failed) - len(quantities)
-        reason = f"{quantities[0]}{f' and {other} more' if other else ''}" if quantities else f"{other} others"
+        remaining = len(failed) - len(quantities)
+        reason = (
+            f"{quantities[0]}{f' and {remaining} more' if remaining else ''}" if quantities else f"{remaining} others"
+        )
         lines.append([name, code, reason if failed else "", f"{time.perf_counter() - start:.0f}", as_it_should])
         print(tabulate(lines, headers=["defect", "exit", "failed", "s", "as it should"]), flush=True)
     return int(not right)

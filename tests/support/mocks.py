@@ -190,7 +190,7 @@ METRICS = {"ave": ("accuracy", "f1"), "avs": ("miou", "f_score")}  # other tasks
 
 def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
     """Return the record of a finished run with this primary score on the test split."""
-    metric, other = METRICS.get(spec.task, ("accuracy@0.5", "miou"))
+    metric, second_metric = METRICS.get(spec.task, ("accuracy@0.5", "miou"))
     adapter = 1000 * spec.settings.get("r", 1)
     mock_record = Record(
         schema=SCHEMA,
@@ -203,9 +203,9 @@ def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
         finished=f"2026-01-01T00:01:{spec.seed % 60:02}+00:00",
         scores=Scores(
             metric=metric,
-            validation=[Epoch(epoch=1, step=10, train_loss=0.5, scores={metric: score - 1, other: score - 2})],
+            validation=[Epoch(epoch=1, step=10, train_loss=0.5, scores={metric: score - 1, second_metric: score - 2})],
             best_epoch=1,
-            test={metric: score, other: score / 2},
+            test={metric: score, second_metric: score / 2},
             test_samples=1000,
             floors={"constant answer": 30.0, "sound alone": 41.5},
         ),

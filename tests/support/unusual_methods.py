@@ -57,7 +57,7 @@ class Forgetful(LoRA):
 
 
 @dataclass
-class Other(Method):
+class Unfaithful(Method):
     """Changes a weight that it does not train."""
 
     def attach(self, model):

@@ -39,7 +39,7 @@ RUNS = {
 
 
 @dataclass
-class Step:
+class StepLog:
     """An optimizer step: its learning rates by part, the samples of each forward pass, and the loss."""
 
     rates: dict[str, float]
@@ -55,7 +55,7 @@ class Watched(training._Training):
 
     def __init__(self, *args: Any, **rest: Any) -> None:
         super().__init__(*args, **rest)
-        self.did: list[Step] = []
+        self.did: list[StepLog] = []
         self.instances.append(self)
 
     def _take_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -64,7 +64,7 @@ class Watched(training._Training):
         for group in self.optimizer.param_groups:
             (in_streams,) = {id(p) in of_streams for p in group["params"]}
             rates["adapter" if in_streams else "head"] = group["lr"]
-        step = Step(rates, [], set(), math.nan)
+        step = StepLog(rates, [], set(), math.nan)
 
         def note_batch(module: nn.Module, args: tuple[dict[str, torch.Tensor]]) -> None:
             step.parts.append(len(next(iter(args[0].values()))))
@@ -116,7 +116,7 @@ class Ran:
     def in_epoch(self) -> int:
         return self.loop.steps // self.loop.recipe.epochs
 
-    def of_epoch(self, number: int) -> list[Step]:
+    def of_epoch(self, number: int) -> list[StepLog]:
         return self.loop.did[(number - 1) * self.in_epoch : number * self.in_epoch]
 
     @property

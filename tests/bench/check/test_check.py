@@ -25,7 +25,9 @@ from bench.check.table import markdown, terminal, verdict
 from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 
-SEEN = ReaderOutput("abc", {"train": 90}, {"constant answer": 30.0}, {"train": "12ab"}, {"train.vision": 100.0}, 0, [])
+READER_OUTPUT = ReaderOutput(
+    "abc", {"train": 90}, {"constant answer": 30.0}, {"train": "12ab"}, {"train.vision": 100.0}, 0, []
+)
 COST = Cost(time=1.2, low=1.1, high=1.3, bytes=1_000_000)
 
 
@@ -48,7 +50,7 @@ def make_baseline(mock_suite):
         table = dict(zip(("lora", "cola"), scores, strict=False))
         records = [record(spec, float(table[spec.method][spec.seed - first_seed])) for spec in plan]
         costs = {"ave": dict.fromkeys(table, cost)}
-        return replace(gather(records, costs, {"ave": SEEN}, mocks.ENVIRONMENT, "a processor"), **changes)
+        return replace(gather(records, costs, {"ave": READER_OUTPUT}, mocks.ENVIRONMENT, "a processor"), **changes)
 
     return make
 
@@ -132,16 +134,16 @@ def _of_costs(ratio):
 
 def _of_methods(methods):
     return baselines.Baseline(
-        1, "mock", [0, 1], "", mocks.ENVIRONMENT, "a processor", {"ave": baselines.TaskBaseline(SEEN, methods)}
+        1, "mock", [0, 1], "", mocks.ENVIRONMENT, "a processor", {"ave": baselines.TaskBaseline(READER_OUTPUT, methods)}
     )
 
 
 def test_an_inequality_is_reported_by_its_key(make_baseline):
     base = make_baseline([[70.0, 71.0]])
-    own = base.tasks["ave"].methods["lora"]
-    recipe = {**own.spec["recipe"], "epochs": 9}
-    changed = replace(own, parameters={**own.parameters, "no_gradient": 64}, spec={**own.spec, "recipe": recipe})
-    data = replace(SEEN, counts={"train": 91}, inputs={"train.vision": 104.0})
+    lora = base.tasks["ave"].methods["lora"]
+    recipe = {**lora.spec["recipe"], "epochs": 9}
+    changed = replace(lora, parameters={**lora.parameters, "no_gradient": 64}, spec={**lora.spec, "recipe": recipe})
+    data = replace(READER_OUTPUT, counts={"train": 91}, inputs={"train.vision": 104.0})
     rows = compare(base, replace(base, tasks={"ave": baselines.TaskBaseline(data, {"lora": changed})}), [])
     assert {(row.method, row.quantity, row.baseline, row.fresh) for row in rows if row.failed} == {
         ("lora", "specification: recipe.epochs", "4", "9"),
@@ -158,8 +160,8 @@ def test_a_single_outlier_among_peaks_is_ignored_and_few_are_not_compared(make_b
         ([10**9, 2 * 10**9, 2 * 10**9], ["train peak, median"]),
         ([9 * 10**9], []),
     ):
-        own = replace(base.tasks["ave"].methods["cola"], memory={"train peak": peaks})
-        assert [quantity for _, quantity in failures(compare(base, _of_methods({"cola": own}), []))] == failed
+        cola = replace(base.tasks["ave"].methods["cola"], memory={"train peak": peaks})
+        assert [quantity for _, quantity in failures(compare(base, _of_methods({"cola": cola}), []))] == failed
 
 
 @pytest.mark.parametrize(
@@ -299,7 +301,7 @@ def bench_check(mock_suite, tmp_path, monkeypatch):
 
     monkeypatch.setattr("bench.execution.single_run.execute", execute)
     monkeypatch.setattr("bench.check.sanity_run.sanity_run", lambda spec, options: record(spec))
-    monkeypatch.setattr("bench.check.reader_probe.probe", lambda spec, options: SEEN)
+    monkeypatch.setattr("bench.check.reader_probe.probe", lambda spec, options: READER_OUTPUT)
     monkeypatch.setattr("bench.check.costs.costs_of", lambda specs, *_: {spec.method: state.cost for spec in specs})
     monkeypatch.chdir(tmp_path)
 

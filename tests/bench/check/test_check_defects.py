@@ -19,10 +19,10 @@ from bench.config.plan import RunRequest, make_plan
 from bench.execution.single_run import execute
 from bench.records.environment import environment
 
-HERE = environment("cpu", 2)
-OF_READER = {name for name, defect in DEFECTS.items() if defect.found_by.startswith("samples")}
-OF_METHOD = {name for name, defect in DEFECTS.items() if defect.found_by.startswith("parameters")}
-OF_HARNESS = DEFECTS.keys() - OF_READER - OF_METHOD
+ENVIRONMENT = environment("cpu", 2)
+READER_DEFECTS = {name for name, defect in DEFECTS.items() if defect.found_by.startswith("samples")}
+METHOD_DEFECTS = {name for name, defect in DEFECTS.items() if defect.found_by.startswith("parameters")}
+HARNESS_DEFECTS = DEFECTS.keys() - READER_DEFECTS - METHOD_DEFECTS
 
 
 @pytest.fixture(scope="module")
@@ -44,14 +44,14 @@ def measured(options, method, readers):
     record = execute(spec, options)
     records = [record, replace(record, spec=replace(record.spec, seed=1))]  # a spread, of 0, takes two
     assert failures(check_records(records)) == set()
-    return gather(records, {"avs": {method: Cost(1.0, 1.0, 1.0, bytes=100)}}, readers, HERE, "a processor")
+    return gather(records, {"avs": {method: Cost(1.0, 1.0, 1.0, bytes=100)}}, readers, ENVIRONMENT, "a processor")
 
 
 def failures(rows):
     return {row.quantity for row in rows if row.failed}
 
 
-@pytest.mark.parametrize("name", sorted(OF_METHOD))
+@pytest.mark.parametrize("name", sorted(METHOD_DEFECTS))
 def test_a_defect_of_a_method_is_detected(clean, options, readers, name):
     defect = DEFECTS[name]
     baseline = clean(defect.method)
@@ -61,7 +61,7 @@ def test_a_defect_of_a_method_is_detected(clean, options, readers, name):
     assert defect.found_by in failures(compare(baseline, fresh, []))
 
 
-@pytest.mark.parametrize("name", sorted(OF_READER))
+@pytest.mark.parametrize("name", sorted(READER_DEFECTS))
 def test_a_defect_of_a_reader_is_detected(clean, options, readers, name):
     """Also where the samples that are trained on were prepared before it came in, and told as well."""
     (spec,) = make_plan(RunRequest("check", ["lora"], ["ave"]))
@@ -74,7 +74,7 @@ def test_a_defect_of_a_reader_is_detected(clean, options, readers, name):
     assert DEFECTS[name].found_by in places
 
 
-@pytest.mark.parametrize("name", ["none", *sorted(OF_HARNESS)])
+@pytest.mark.parametrize("name", ["none", *sorted(HARNESS_DEFECTS)])
 def test_the_sanity_run_detects_a_defect_of_the_harness(options, name):
     (spec,) = make_plan(RunRequest("check", ["lora"], ["avs"]))
     with DEFECTS[name].plant() if name in DEFECTS else nullcontext():

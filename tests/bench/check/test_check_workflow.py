@@ -30,7 +30,7 @@ def calls(workflow, program):
     """The arguments of each call of a program in a `run`, of all jobs."""
     lines = [step["run"] for job in workflow["jobs"].values() for step in job["steps"] if "run" in step]
     words = [shlex.split(line) for text in lines for line in text.replace("\\\n", " ").splitlines()]
-    return [each[each.index(program) + 1 :] for each in words if program in each]
+    return [call[call.index(program) + 1 :] for call in words if program in call]
 
 
 def arguments(workflow):

@@ -39,8 +39,8 @@ def test_finished_failed_and_running_runs_are_counted(plan, mock_suite, tmp_path
 
 def test_a_run_counts_once(plan, tmp_path, capsys):
     path = store.write(mocks.record(plan[0]), tmp_path)
-    other = store.write(mocks.record(plan[0], 1.0), tmp_path / "other")
-    path.with_name("mine.json").write_bytes(other.read_bytes())
+    duplicate = store.write(mocks.record(plan[0], 1.0), tmp_path / "other")
+    path.with_name("mine.json").write_bytes(duplicate.read_bytes())
     path.with_name("copy.json").write_bytes(path.read_bytes())
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -26,8 +26,8 @@ SEEDS = range(6)
 def command(mock_suite, tmp_path):
     """The words of a `bench run` of six seeds with made-up runs."""
     argv = ["--methods", "lora", "--tasks", "ave", "--seeds", ",".join(map(str, SEEDS)), "--suite", str(mock_suite)]
-    where = ["--results", str(tmp_path / "out"), "--data-root", str(tmp_path)]
-    return [sys.executable, pooled.__file__, "run", *argv, *where]
+    folders = ["--results", str(tmp_path / "out"), "--data-root", str(tmp_path)]
+    return [sys.executable, pooled.__file__, "run", *argv, *folders]
 
 
 def started(command, runs="brief", **more) -> subprocess.Popen[str]:
@@ -87,9 +87,9 @@ def test_records_are_not_written_to_closed_standard_streams(command, tmp_path, c
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_characters_outside_the_encoding_are_replaced(command, tmp_path, encoding):
     folder = os.fsdecode(b"r\xe9sultats \xc3\xa9 \xe2\x89\x88")
-    where = [str(tmp_path / folder) if word == str(tmp_path / "out") else word for word in command]
+    arguments = [str(tmp_path / folder) if word == str(tmp_path / "out") else word for word in command]
     completed = subprocess.run(
-        where, env=os.environ | {"RUNS": "brief", "PYTHONIOENCODING": encoding}, capture_output=True, check=False
+        arguments, env=os.environ | {"RUNS": "brief", "PYTHONIOENCODING": encoding}, capture_output=True, check=False
     )
     assert completed.returncode == 0, completed.stderr
     assert b"r\\udce9sultats" in completed.stdout and b"Traceback" not in completed.stderr

@@ -50,7 +50,7 @@ class Nearer(Plain):
 
 
 @dataclass
-class Other(Method):
+class WithoutBase(Method):
     """One that derives from no method with a name."""
 
     r: int = 16
@@ -108,15 +108,15 @@ def test_a_rate_for_one_task_is_inherited():
 @pytest.mark.parametrize("table", ["methods.mine", "tasks.ave.methods.mine"])
 def test_a_table_of_its_name_is_all_that_counts(tmp_path: Path, table: str, caplog):
     registry.add("methods", "mine", Plain)
-    own = tmp_path / "own.toml"
+    path = tmp_path / "own.toml"
     text = (Path(suite.__file__).parents[1] / "suites" / "mini.toml").read_text()
-    own.write_text(f"{text}\n[{table}]\nr = 3\n")
-    assert planned(Plain, of=str(own)).settings == {"r": 3, "alpha": 8.0, "dropout": 0.0}
+    path.write_text(f"{text}\n[{table}]\nr = 3\n")
+    assert planned(Plain, of=str(path)).settings == {"r": 3, "alpha": 8.0, "dropout": 0.0}
     assert not caplog.records
 
 
 def test_a_method_without_a_named_base_has_its_defaults(caplog):
-    assert planned(Other).settings == {"r": 16}
+    assert planned(WithoutBase).settings == {"r": 16}
     assert not caplog.records
 
 

@@ -23,13 +23,13 @@ def test_a_suite_is_read_from_its_file(mock_suite):
 def test_a_stream_may_have_inputs_of_another_extent(mock_suite):
     """What is not said stays out of the specification, so that runs keep their ids."""
     (before,) = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"]))
-    own = mocks.SUITE.replace('"embedded:audio-v1"', '"embedded:audio-v1"\nframes = 1024')
-    mock_suite.write_text(own)
+    text = mocks.SUITE.replace('"embedded:audio-v1"', '"embedded:audio-v1"\nframes = 1024')
+    mock_suite.write_text(text)
     (spec,) = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"]))
     assert spec.streams["audio"] == {"model": "embedded:audio-v1", "frames": 1024}
     assert spec.streams["vision"] == before.streams["vision"] == {"model": "embedded:vision-v2"}
     assert spec.id != before.id
-    mock_suite.write_text(own.replace("1024", "0"))
+    mock_suite.write_text(text.replace("1024", "0"))
     with pytest.raises(UsageError, match=r"streams\.audio: frames must be from 1 to 360000, not 0"):
         suite.load_suite(str(mock_suite))
 

@@ -22,15 +22,15 @@ from bench.errors import BenchError, UsageError
 from bench.records import store
 
 TUNING = Tuning("mock", 3, "suite", (0, 1), (), "2026-01-01T00:00:00+00:00", "0.1.0")
-FOUND = {("ave", "lora"): {"lr_adapter": 0.0123}, ("ave", "cola"): {"lr_adapter": 2e-05, "r": 8}}
-ABOUT = dict.fromkeys(FOUND, "validation accuracy 43.50")
+TUNED = {("ave", "lora"): {"lr_adapter": 0.0123}, ("ave", "cola"): {"lr_adapter": 2e-05, "r": 8}}
+ABOUT = dict.fromkeys(TUNED, "validation accuracy 43.50")
 
 
 @pytest.fixture
 def file(tmp_path, mock_registry):
     """A file that `bench tune` might have written, for two methods on one task."""
     path = tmp_path / "out" / "tuned.toml"
-    write_tuned(path, TUNING, FOUND, ABOUT)
+    write_tuned(path, TUNING, TUNED, ABOUT)
     return path
 
 
@@ -86,7 +86,7 @@ r = 8
 
 def test_a_written_file_can_be_read(file):
     tuned = read_tuned(file)
-    assert tuned.values == FOUND and tuned.tuning == TUNING and tuned.file == "tuned.toml"
+    assert tuned.values == TUNED and tuned.tuning == TUNING and tuned.file == "tuned.toml"
     assert tuned.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
@@ -126,7 +126,7 @@ def test_more_is_added_and_the_same_replaced(file):
     values = {("ave", "cola"): {"lr_adapter": 0.5}, ("avs", "lora"): {"lr_adapter": 0.25}}
     write_tuned(file, later, values, dict.fromkeys(values, "new"))
     tuned = read_tuned(file)
-    assert tuned.values == {**FOUND, **values} and tuned.tuning == later
+    assert tuned.values == {**TUNED, **values} and tuned.tuning == later
     text = file.read_text()
     assert "0.0123  # my own comment\n\n[tasks.ave.methods.cola]\n# new\nlr_adapter = 0.5\n" in text
     assert (
@@ -137,7 +137,7 @@ def test_more_is_added_and_the_same_replaced(file):
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("changes", "message"),
     [
         ({"trials": 4}, "trials 3, now 4"),
         ({"epochs": 1, "seeds": (0,)}, 'epochs "suite", now 1; seeds [0, 1], now [0]'),
@@ -146,11 +146,11 @@ def test_more_is_added_and_the_same_replaced(file):
         ({"budget": "cola"}, 'budget "none", now "cola"'),
     ],
 )
-def test_another_tuning_is_not_mixed_in(file, other, message):
+def test_another_tuning_is_not_mixed_in(file, changes, message):
     before = file.read_bytes()
-    for attempt in (check_mergeable, lambda *arguments: write_tuned(*arguments, FOUND, ABOUT)):
+    for attempt in (check_mergeable, lambda *arguments: write_tuned(*arguments, TUNED, ABOUT)):
         with pytest.raises(UsageError) as raised:
-            attempt(file, replace(TUNING, **other))
+            attempt(file, replace(TUNING, **changes))
         assert f"{file} is from another search ({message})" in str(raised.value) and "another --out" in str(
             raised.value
         )
@@ -162,7 +162,7 @@ def test_another_tuning_is_not_mixed_in(file, other, message):
 def test_settings_that_cannot_be_written_are_printed(tmp_path, mock_registry):
     (tmp_path / "a").write_text("no folder")
     with pytest.raises(BenchError, match=r"lr_adapter = 0\.0123\n(.|\n)*cannot be written"):
-        write_tuned(tmp_path / "a" / "tuned.toml", TUNING, FOUND, ABOUT)
+        write_tuned(tmp_path / "a" / "tuned.toml", TUNING, TUNED, ABOUT)
 
 
 def test_every_mistake_is_reported_with_file_and_key(file):
@@ -221,7 +221,7 @@ def test_equal_values_make_equal_runs(planned):
     changes = "lora.lr_adapter=0.0123", "cola.lr_adapter=2e-5", "cola.r=8"
     assert [lora.id, cola.id] == [spec.id for spec in planned("lora cola", "ave", *changes, tuned=False)]
     plain = planned(tuned=False)
-    assert [with_values(spec, FOUND["ave", spec.method]).id for spec in plain] == [lora.id, cola.id]
+    assert [with_values(spec, TUNED["ave", spec.method]).id for spec in plain] == [lora.id, cola.id]
     assert lora.id not in {spec.id for spec in plain}
 
 

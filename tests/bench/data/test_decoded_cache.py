@@ -108,9 +108,9 @@ def test_both_kinds_of_samples_give_the_same_batches(tmp_path, shuffled):
         loader = load(dataset, 8, order)
         epochs.append([batch for _ in range(2) for batch in batches(loader)])
     assert len(epochs[0]) == len(epochs[1]) == 6
-    for one, other in zip(*epochs, strict=True):
-        assert one.keys() == other.keys()
-        assert all(torch.equal(one[name], other[name]) for name in one)
+    for first, second in zip(*epochs, strict=True):
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[name], second[name]) for name in first)
     values = torch.cat([batch["picture"][:, 0, 0] for batch in epochs[0][:3]])
     assert (values.tolist() == list(range(21))) != shuffled and sorted(values.tolist()) == list(range(21))
 

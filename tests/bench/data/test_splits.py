@@ -20,8 +20,8 @@ class Split(SimpleNamespace):
 @given(
     st.lists(st.text(max_size=3), min_size=1), st.floats(0.01, 1), st.floats(0.01, 1), st.randoms(use_true_random=False)
 )
-def test_a_share_keeps_samples_of_one_picture_together(pictures, one, other, chance):
-    less, more = sorted((one, other))
+def test_a_share_keeps_samples_of_one_picture_together(pictures, share_a, share_b, chance):
+    less, more = sorted((share_a, share_b))
     split = Split(names=[str(number) for number in range(len(pictures))], groups=pictures)
     indices = subset(split, less)
     assert indices and list(indices) == sorted(set(indices))
@@ -47,5 +47,5 @@ def test_a_run_is_trained_on_its_share_of_training_samples_only(options):
     chosen = subset(whole.samples["train"], 0.5)
     assert len({pictures[index] for index in chosen}) == round(0.5 * len(set(pictures)))
     for at, index in enumerate(chosen):
-        one, other = less.datasets["train"][at], whole.datasets["train"][index]
-        assert all(one[name].equal(other[name]) for name in other)
+        sample, original = less.datasets["train"][at], whole.datasets["train"][index]
+        assert all(sample[name].equal(original[name]) for name in original)

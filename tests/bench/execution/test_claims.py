@@ -105,11 +105,11 @@ def test_only_one_of_several_commands_takes_over_a_stale_claim(plan, tmp_path, f
     with Claims(tmp_path) as gone:
         assert gone.take(plan[0])
         rewritten(tmp_path, process_start="1 ticks")
-        others = [Claims(tmp_path) for _ in range(8)]
-        stale = [other._stale(claims._path(other.folder, plan[0])) for other in others]  # all of them have seen it
+        rivals = [Claims(tmp_path) for _ in range(8)]
+        stale = [rival._stale(claims._path(rival.folder, plan[0])) for rival in rivals]  # all of them have seen it
         won = [
-            other._remove_stale(claims._path(other.folder, plan[0]), old)
-            for other, old in zip(others, stale, strict=True)
+            rival._remove_stale(claims._path(rival.folder, plan[0]), old)
+            for rival, old in zip(rivals, stale, strict=True)
         ]
         assert won == [True] + [False] * 7
 
@@ -128,11 +128,11 @@ def test_a_step_of_the_clock_removes_no_claim(plan, tmp_path, monkeypatch):
     """Times of day at which processes began move with the clock."""
     import psutil
 
-    with Claims(tmp_path) as mine, Claims(tmp_path) as other:
+    with Claims(tmp_path) as mine, Claims(tmp_path) as rival:
         assert mine.take(plan[0])
         before = psutil.Process.create_time
         monkeypatch.setattr(psutil.Process, "create_time", lambda self: before(self) + 2)
-        assert not other.take(plan[0]) and mine.owns(plan[0])
+        assert not rival.take(plan[0]) and mine.owns(plan[0])
 
 
 def test_a_full_disk_leaves_no_claim(plan, tmp_path):
@@ -190,14 +190,14 @@ def test_all_claims_of_dead_processes_are_removed(plan, tmp_path):
 
 
 def test_a_waiting_command_names_the_process_it_waits_for(plan, tmp_path, runs, fast, caplog):
-    with Claims(tmp_path) as other:
-        assert other.take(plan[0])
+    with Claims(tmp_path) as rival:
+        assert rival.take(plan[0])
         (tmp_path / "claims" / f"{schema.stem(plan[1])}.json").touch()  # as older versions left it on a full disk
         swept = sweep(plan[:3], tmp_path, RunOptions())
         assert [next(swept).spec.seed for _ in range(2)] == [2, 1], "nothing touches the empty one"
-        other.release(plan[0])
+        rival.release(plan[0])
         assert next(swept).spec.seed == 0
-    first, second = (each.message for each in caplog.records)
+    first, second = (record.message for record in caplog.records)
     assert first.startswith(f"waiting for ave lora seed 0: process {os.getpid()} on ")
     assert second.startswith("waiting for ave lora seed 1: its claim cannot be read; it is taken over after ")
 

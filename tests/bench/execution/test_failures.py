@@ -101,29 +101,29 @@ def test_a_run_with_an_impossible_score_has_failed(troubled, monkeypatch, tmp_pa
     assert record.reason == f"the {scores.metric} of the {split} split is {message}"
 
 
-@pytest.mark.parametrize(("method", "where"), [("lora", "take_step"), ("cola", "score")])
-def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tmp_path, monkeypatch, method, where):
+@pytest.mark.parametrize(("method", "failing"), [("lora", "take_step"), ("cola", "score")])
+def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tmp_path, monkeypatch, method, failing):
     """Not its model, not a tensor of the step, not the optimizer; the record holds the traceback as text only."""
     held: list[weakref.ref] = []
     left: list[int] = []
-    set_up, before = single_run.set_up, getattr(trainer, where)
+    set_up, original = single_run.set_up, getattr(trainer, failing)
 
     def noted(spec, options):
-        left.append(sum(each() is not None for each in held))
-        made = set_up(spec, options)
-        held.extend(map(weakref.ref, (made.model, *made.model.parameters(), made.method, made.accelerator)))
-        return made
+        left.append(sum(reference() is not None for reference in held))
+        setup = set_up(spec, options)
+        held.extend(map(weakref.ref, (setup.model, *setup.model.parameters(), setup.method, setup.accelerator)))
+        return setup
 
     def full(*arguments, **named):
-        result = before(*arguments, **named)
+        result = original(*arguments, **named)
         activations = torch.ones(1000, requires_grad=True).exp()
         activations.owner = lambda: activations  # what is found by the collector only, as models with hooks are
         held.append(weakref.ref(activations))
-        held.extend(weakref.ref(each) for each in arguments if isinstance(each, AcceleratedOptimizer))
+        held.extend(weakref.ref(argument) for argument in arguments if isinstance(argument, AcceleratedOptimizer))
         raise torch.OutOfMemoryError(f"CUDA out of memory, after {type(result).__name__}")
 
     monkeypatch.setattr(single_run, "set_up", noted)
-    monkeypatch.setattr(trainer, where, full)
+    monkeypatch.setattr(trainer, failing, full)
     plan = make_plan(RunRequest("mini", [method], ["ave"], [0, 1], ["train.batch_size=2", "ave.epochs=1"]))
     gc.collect()
     gc.disable()
@@ -132,5 +132,5 @@ def test_nothing_of_a_run_out_of_memory_is_left_when_the_next_begins(options, tm
     finally:
         gc.enable()
     assert [record.status for record in records] == ["failed"] * 2
-    assert all(record.reason.startswith("out of memory") and where in record.traceback for record in records)
+    assert all(record.reason.startswith("out of memory") and failing in record.traceback for record in records)
     assert left == [0, 0] and len(held) > 2 * 10

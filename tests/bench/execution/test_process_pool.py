@@ -144,9 +144,9 @@ def command(mock_suite, tmp_path):
 
     def start(seeds: str) -> subprocess.Popen[str]:
         arguments = ["run", "--methods", "lora", "--tasks", "ave", "--seeds", seeds, "--suite", str(mock_suite)]
-        where = ["--results", str(tmp_path / "out"), "--data-root", str(tmp_path), "--jobs", "2"]
+        options = ["--results", str(tmp_path / "out"), "--data-root", str(tmp_path), "--jobs", "2"]
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-        return subprocess.Popen([sys.executable, pooled.__file__, *arguments, *where], **piped)
+        return subprocess.Popen([sys.executable, pooled.__file__, *arguments, *options], **piped)
 
     return start
 
@@ -182,16 +182,16 @@ def test_no_worker_outlives_its_command(command, tmp_path, ended_by):
     "error", [BenchError("x"), DataError("x\ny"), UsageError("one"), UsageError(["one", "and\nanother"])]
 )
 def test_errors_can_be_sent_between_processes(error):
-    ours, theirs = multiprocessing.Pipe()
-    theirs.send(error)
-    back = ours.recv()
+    receiver, sender = multiprocessing.Pipe()
+    sender.send(error)
+    back = receiver.recv()
     assert type(back) is type(error) and str(back) == str(error) and vars(back) == vars(error)
 
 
-@pytest.mark.parametrize(("jobs", "all_threads", "each"), [(1, 8, 8), (2, 8, 4), (3, 8, 2), (9, 8, 1), (2, 1, 1)])
-def test_threads_are_shared_out(monkeypatch, jobs, all_threads, each):
+@pytest.mark.parametrize(("jobs", "all_threads", "expected"), [(1, 8, 8), (2, 8, 4), (3, 8, 2), (9, 8, 1), (2, 1, 1)])
+def test_threads_are_shared_out(monkeypatch, jobs, all_threads, expected):
     monkeypatch.setattr(torch, "get_num_threads", lambda: all_threads)
-    assert process_pool.share_of_threads(jobs) == each
+    assert process_pool.share_of_threads(jobs) == expected
 
 
 def test_the_parent_generates_the_data_of_a_task_once(monkeypatch, tmp_path):
@@ -218,15 +218,15 @@ def test_real_runs_score_the_same(options, tmp_path):
     plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave"], [0], ["train.batch_size=2", "ave.epochs=1"]))
     torch.set_num_threads(1)
     try:
-        alone = {spec.id: execute(spec, options) for spec in plan}
+        serial = {spec.id: execute(spec, options) for spec in plan}
         records = list(sweep(plan, tmp_path, replace(options, results=tmp_path), LocalExecutor(2)))
     finally:
         torch.set_num_threads(threads)
     assert len(records) == 2
     for record in records:
         assert record.status == "ok", record.traceback
-        assert record.environment == replace(alone[record.id].environment, jobs=2) and record.environment.threads == 1
-        fields, expected = asdict(record), asdict(alone[record.id])
+        assert record.environment == replace(serial[record.id].environment, jobs=2) and record.environment.threads == 1
+        fields, expected = asdict(record), asdict(serial[record.id])
         for part in ("spec", "scores", "parameters", "data"):
             assert fields[part] == alike(expected[part])
     assert {path.stem for path in (tmp_path / "predictions").iterdir()} == {

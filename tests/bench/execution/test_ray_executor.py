@@ -138,10 +138,10 @@ def test_a_signal_leaves_failed_records_of_runs_in_progress(runs, tmp_path):
 
 
 def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monkeypatch):
-    def most_at_a_time(each, count):
+    def most_at_a_time(cluster, count):
         options = RunOptions(tmp_path / f"{count}")
         options.data_root.mkdir()
-        records = list(runs(on_ray.slept, count, options=options, cluster=each))
+        records = list(runs(on_ray.slept, count, options=options, cluster=cluster))
         written = {event: (options.data_root / event).iterdir() for event in ("begun", "ended")}
         changes = [
             (file.stat().st_mtime_ns, +1 if event == "begun" else -1) for event in written for file in written[event]
@@ -150,10 +150,10 @@ def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monke
         return max(at_once), {record.environment.device for record in records}
 
     every_node = ray_executor.places
-    here = __import__("ray").get_runtime_context().get_node_id()
+    node_id = __import__("ray").get_runtime_context().get_node_id()
     with monkeypatch.context() as patch:  # no run waits for a place, and one node alone has any
         patch.setattr(ray_executor, "_QUEUED", 0)
-        patch.setattr(ray_executor, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == here))
+        patch.setattr(ray_executor, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == node_id))
         of_one, _ = most_at_a_time(RayExecutor(), 6)
     of_four, used = most_at_a_time(RayExecutor(), 6 + 8 * NODES)
     assert len(used) == NODES

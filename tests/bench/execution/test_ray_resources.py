@@ -37,7 +37,7 @@ CPUS, GPUS = node(CPU=8.0, memory=32e9), node(CPU=16.0, GPU=4.0, memory=64e9)
 def test_resources_of_a_run_and_places_of_a_node(nodes, device, cluster, need, places):
     resources = ray_resources.resources_of(cluster, RunOptions(device=device), [], nodes)
     assert resources == need
-    assert [ray_resources.places(each, resources) for each in nodes] == places
+    assert [ray_resources.places(host, resources) for host in nodes] == places
 
 
 def test_memory_is_the_limit_or_the_profiled_memory(mock_suite, tmp_path, monkeypatch):
@@ -112,16 +112,16 @@ def test_profiled_memory_is_that_of_the_largest_run_on_a_cpu(mock_suite, tmp_pat
         return SimpleNamespace(spec=spec, environment=environment, memory=memory, batch_size=2)
 
     lora, cola = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [3]))
-    other = make_plan(RunRequest(str(mock_suite), ["lora"], ["avs"]))[0]
+    avs_spec = make_plan(RunRequest(str(mock_suite), ["lora"], ["avs"]))[0]
     measurements = [
         measured(lora, "cpu", 10),
         measured(cola, "cpu", 30),
         measured(lora, "H100", 99),
-        measured(other, "cpu", 99),
+        measured(avs_spec, "cpu", 99),
     ]
     monkeypatch.setattr("bench.profiling.record.read_all", lambda results: measurements)
     assert lora.recipe["batch_size"] == 8
     bytes_of_process = int(ray_resources._PROCESS_MEMORY)
     assert ray_resources.profiled_memory([replace(lora, seed=7)], tmp_path) == bytes_of_process + 100 + 10 * 8 // 2
     assert ray_resources.profiled_memory([lora, cola], tmp_path) == bytes_of_process + 100 + 30 * 8 // 2
-    assert ray_resources.profiled_memory([replace(other, task="ave")], tmp_path) is None
+    assert ray_resources.profiled_memory([replace(avs_spec, task="ave")], tmp_path) is None

@@ -35,9 +35,9 @@ def measured(record: schema.Record) -> dict[str, Any]:
 def test_one_seed_gives_one_record_and_another_seed_another(options, task):
     first, again = (execute(spec(task, "cola"), options) for _ in range(2))
     assert measured(first) == alike(measured(again))
-    other = execute(spec(task, "cola", seed=1), options)
-    assert asdict(other.scores) != alike(first.scores)
-    assert other.data == first.data
+    second = execute(spec(task, "cola", seed=1), options)
+    assert asdict(second.scores) != alike(first.scores)
+    assert second.data == first.data
 
 
 def test_a_record_contains_the_measurements(options, tmp_path):
@@ -127,14 +127,14 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
     shutil.copytree(next(options.data_root.rglob("AVE_Dataset")), tmp_path / "AVE_Dataset")
     victim = next((tmp_path / "AVE_Dataset/raw_audio").glob("test*.wav"))
     victim.write_bytes(b"")
-    here = RunOptions(tmp_path, "cpu")
-    record = execute(spec("ave", "lora", "data.source=official"), here)
+    run_options = RunOptions(tmp_path, "cpu")
+    record = execute(spec("ave", "lora", "data.source=official"), run_options)
     assert record.status == "failed" and victim.stem in record.reason
-    record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
+    record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), run_options)
     assert record.data.skipped == 1 and record.scores.test_samples == FEW["test"] - 1
     annotations = tmp_path / "AVE_Dataset/testSet.txt"
     annotations.write_text(annotations.read_text() + "no line of annotations\n")
-    record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), here)
+    record = execute(spec("ave", "lora", "data.source=official", "data.skip_unreadable=true"), run_options)
     assert record.data.skipped == 2, "an entry that is none counts too"
     for text in (leaderboard(compute_standings([record])), run_table([record])):
         assert "Samples skipped because they could not be read: 2 in 1 run" in text

@@ -27,8 +27,8 @@ from bench.records import store
 def test_two_sweeps_share_the_runs_and_both_have_all_records(plan, tmp_path, runs, fast):
     one, two = (sweep(plan, tmp_path, RunOptions()) for _ in range(2))
     ids_by_command = {name: [] for name in "ab"}
-    for name, each in [("a", one), ("b", two), ("a", one), ("b", two)]:  # by turns, as in two processes
-        ids_by_command[name].append(next(each).id)
+    for name, records in [("a", one), ("b", two), ("a", one), ("b", two)]:  # by turns, as in two processes
+        ids_by_command[name].append(next(records).id)
     ids_by_command["a"] += [record.id for record in one]
     ids_by_command["b"] += [record.id for record in two]
     for ids in ids_by_command.values():

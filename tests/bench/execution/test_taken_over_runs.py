@@ -50,11 +50,11 @@ def test_a_command_that_lost_its_claim_writes_nothing_more(spec, options, tmp_pa
         claim = Claim("other", spec.label, "elsewhere", "elsewhere 1", 1, "1 ticks", "2026-01-01T00:00:00+00:00")
         path.write_text(json.dumps(asdict(claim)))
         store.write(mocks.record(spec, 99.0), tmp_path)
-        others = [store.checkpoint(tmp_path, spec), tmp_path / "adapters" / schema.stem(spec) / "head.safetensors"]
-        others += [sample_scores._path(tmp_path, schema.stem(spec)), predictions._path(tmp_path, spec)]
-        for other in others:
-            other.parent.mkdir(parents=True, exist_ok=True)
-            other.write_text("the other's")
+        paths = [store.checkpoint(tmp_path, spec), tmp_path / "adapters" / schema.stem(spec) / "head.safetensors"]
+        paths += [sample_scores._path(tmp_path, schema.stem(spec)), predictions._path(tmp_path, spec)]
+        for leftover in paths:
+            leftover.parent.mkdir(parents=True, exist_ok=True)
+            leftover.write_text("the other's")
         left.append(files_of(tmp_path))
 
     def then(original):
@@ -113,11 +113,11 @@ def test_a_run_resumes_only_with_the_same_data_encoders_and_packages(tmp_path, m
         return single_run._checkpoint(spec, set_up(spec, options), options).fingerprint
 
     before = fingerprint(release)
-    same, other = (shutil.copytree(release, tmp_path / name) for name in ("same", "other"))
+    same, changed = (shutil.copytree(release, tmp_path / name) for name in ("same", "other"))
     assert fingerprint(same) == before
-    sound = sorted((other / "AVE_Dataset/raw_audio").glob("*.wav"))[0]
+    sound = sorted((changed / "AVE_Dataset/raw_audio").glob("*.wav"))[0]
     sound.write_bytes(sound.read_bytes()[:-1] + b"\x01")
-    assert fingerprint(other) != before, "another release elsewhere"
+    assert fingerprint(changed) != before, "another release elsewhere"
     for package in ("torch", "transformers", "peft", "accelerate"):
         with monkeypatch.context() as patch:
             patch.setattr(

@@ -138,9 +138,9 @@ def test_tensorboard_has_a_real_runs_curve_and_its_record_is_the_same(options, s
     events = EventAccumulator(str(tmp_path / "tracking" / "tensorboard" / record.stem))
     events.Reload()
     curve = record.scores.validation
-    scalars = {tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
-    assert scalars["train/loss"] == [(each.step, pytest.approx(each.train_loss)) for each in curve]
-    assert scalars["val/accuracy"] == [(each.step, pytest.approx(each.scores["accuracy"])) for each in curve]
+    scalars = {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+    assert scalars["train/loss"] == [(epoch.step, pytest.approx(epoch.train_loss)) for epoch in curve]
+    assert scalars["val/accuracy"] == [(epoch.step, pytest.approx(epoch.scores["accuracy"])) for epoch in curve]
     assert scalars["test/accuracy"] == [(curve[-1].step, pytest.approx(record.scores.test["accuracy"]))]
     assert all(math.isfinite(value) for _, value in scalars["learning_rate/adapter"]) and len(curve) == 2
 

@@ -71,7 +71,7 @@ def test_they_are_no_records_of_runs_and_runs_are_none(specs, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"schema": 3}, "schema is 3"),
         ({"score": 70.0}, "unknown keys: score"),
@@ -85,10 +85,10 @@ def test_they_are_no_records_of_runs_and_runs_are_none(specs, tmp_path):
         ({"spec": {"task": []}}, r"\$\.spec"),
     ],
 )
-def test_reading_is_strict(specs, tmp_path, change, told, caplog):
+def test_reading_is_strict(specs, tmp_path, change, message, caplog):
     path = efficiency.write(record_of(specs[0]), tmp_path)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(BenchError, match=told):
+    with pytest.raises(BenchError, match=message):
         efficiency.read(path)
     assert efficiency.read_all(tmp_path) == [] and path.name in caplog.text
 

@@ -15,10 +15,8 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.records.environment._CHECKOUT", tmp_path)
 
     def git(*command):
-        identity = ("-c", "user.name=x", "-c", "user.email=x@example.org")
-        completed = subprocess.run(
-            ["git", *identity, *command], cwd=tmp_path, check=True, capture_output=True, text=True
-        )
+        author = ("-c", "user.name=x", "-c", "user.email=x@example.org")
+        completed = subprocess.run(["git", *author, *command], cwd=tmp_path, check=True, capture_output=True, text=True)
         return completed.stdout.strip()
 
     git("init")
@@ -26,10 +24,10 @@ def checkout(tmp_path, monkeypatch):
 
 
 def test_versions_device_and_threads():
-    here = environment("cpu", threads=2)
-    assert here.versions["crossmodal-bench"] == bench.__version__
-    assert "torch" in here.versions
-    assert (here.device, here.threads) == ("cpu", 2)
+    current = environment("cpu", threads=2)
+    assert current.versions["crossmodal-bench"] == bench.__version__
+    assert "torch" in current.versions
+    assert (current.device, current.threads) == ("cpu", 2)
 
 
 def test_the_environment_contains_what_changes_rounding(monkeypatch):
@@ -37,13 +35,13 @@ def test_the_environment_contains_what_changes_rounding(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     monkeypatch.delenv("ATEN_CPU_CAPABILITY", raising=False)
     monkeypatch.setenv("HOME", "/elsewhere")
-    here = environment("cpu", 2, precision="bf16")
-    assert here.processor
-    assert here.instructions == torch.backends.cpu.get_cpu_capability()
-    assert here.precision == "bf16"
-    assert here.variables["OPENBLAS_CORETYPE"] == "Haswell"
-    assert here.variables["OMP_NUM_THREADS"] == "2"
-    assert not {"ATEN_CPU_CAPABILITY", "HOME"} & here.variables.keys(), "nothing but what is set and changes sums"
+    current = environment("cpu", 2, precision="bf16")
+    assert current.processor
+    assert current.instructions == torch.backends.cpu.get_cpu_capability()
+    assert current.precision == "bf16"
+    assert current.variables["OPENBLAS_CORETYPE"] == "Haswell"
+    assert current.variables["OMP_NUM_THREADS"] == "2"
+    assert not {"ATEN_CPU_CAPABILITY", "HOME"} & current.variables.keys(), "nothing but what is set and changes sums"
 
 
 def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
@@ -56,8 +54,8 @@ def test_commit_and_whether_it_is_dirty(checkout, tmp_path):
     assert environment("cpu", 1).dirty is False, "results are no code"
     assert environment("cpu", 1).untracked is False
     (tmp_path / "new.py").write_text("")
-    here = environment("cpu", 1)
-    assert (here.dirty, here.untracked) == (False, True), "what git does not track is said apart"
+    current = environment("cpu", 1)
+    assert (current.dirty, current.untracked) == (False, True), "what git does not track is said apart"
     checkout("add", "new.py")
     assert environment("cpu", 1).dirty is True
 

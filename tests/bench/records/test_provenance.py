@@ -119,9 +119,9 @@ def test_a_class_redefined_in_a_notebook_is_another_one():
     assert provenance.code_of(_of_notebook(ATTACH.replace("Attach.", "Do it."))) == first
     assert provenance.code_of(_of_notebook(ATTACH.replace('        """Attach."""\n', ""))) == first
     assert provenance.code_of(_of_notebook(ATTACH.replace("self.r)", "self.r + 1)"))).checksum != first.checksum
-    other = _of_notebook(ATTACH)
-    other.attach.__globals__["FACTOR"] = 3
-    assert provenance.code_of(other).checksum != first.checksum, "what its functions use counts"
+    redefined = _of_notebook(ATTACH)
+    redefined.attach.__globals__["FACTOR"] = 3
+    assert provenance.code_of(redefined).checksum != first.checksum, "what its functions use counts"
 
 
 USES = """
@@ -170,8 +170,8 @@ def test_whatever_a_class_of_a_notebook_uses_counts(old, new):
 
 
 def test_a_class_of_a_script_is_the_same_in_every_process():
-    here = str(Path(__file__).parent)
-    code = f"import sys; sys.path.insert(0, {here!r}); import test_provenance as t; print(t._using())"
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); import test_provenance as t; print(t._using())"
     checksums = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -195,9 +195,9 @@ def test_code_of_this_package_is_compared_without_its_version():
     assert provenance.differences(dataclasses.replace(today, method=released), today) == []
     changed = dataclasses.replace(cola, checksum="0")
     assert provenance.differences(dataclasses.replace(today, method=changed), today) == ["the code of its method"]
-    other = dataclasses.replace(cola, distribution="bench-bitfit", version="1.0")
-    newer = dataclasses.replace(other, version="1.1")
-    changes = provenance.differences(dataclasses.replace(today, task=other), dataclasses.replace(today, task=newer))
+    foreign = dataclasses.replace(cola, distribution="bench-bitfit", version="1.0")
+    newer = dataclasses.replace(foreign, version="1.1")
+    changes = provenance.differences(dataclasses.replace(today, task=foreign), dataclasses.replace(today, task=newer))
     assert changes == ["the code of its task"], "another distribution's version counts"
     assert provenance.differences(None, today) == [], "older records do not say"
 

@@ -54,7 +54,7 @@ SCHEMA_CLASSES = [
 def strategy(hint):
     """Values of every type that the schema uses."""
     if dataclasses.is_dataclass(hint):
-        parts = {name: strategy(each) for name, each in validate.hints(hint).items()}
+        parts = {name: strategy(field_hint) for name, field_hint in validate.hints(hint).items()}
         if hint is schema.Record:
             parts |= {"schema": st.just(schema.SCHEMA), "spec": st.just(SPEC)}
         return st.builds(hint, **parts)
@@ -259,12 +259,12 @@ def test_a_folder_that_cannot_be_written_is_reported(tmp_path):
 
 
 def test_a_record_of_another_run_under_a_runs_name_is_an_error(tmp_path):
-    one, other = make_plan(RunRequest("mini", ["head"], ["ave"], [0, 1]))
-    path = store.write(mocks.record(one), tmp_path)
-    taken = path.with_name(f"{schema.stem(other)}.json")
+    spec, other_spec = make_plan(RunRequest("mini", ["head"], ["ave"], [0, 1]))
+    path = store.write(mocks.record(spec), tmp_path)
+    taken = path.with_name(f"{schema.stem(other_spec)}.json")
     taken.write_bytes(path.read_bytes())
     with pytest.raises(BenchError, match=rf"{re.escape(str(taken))} is the record of another run, ave head seed 0"):
-        store.record_of(tmp_path, other)
+        store.record_of(tmp_path, other_spec)
 
 
 def test_a_copy_is_found_where_the_file_of_the_runs_name_is_gone(tmp_path):

@@ -72,10 +72,10 @@ def test_what_a_method_has_of_the_recipe_for_itself_makes_no_other_condition(pla
 @pytest.mark.parametrize("override", ["train.epochs=1", "ave.hidden=8"])
 def test_other_conditions_are_never_mixed(planned, override):
     specs = [*planned(seeds="0 1"), *planned(tasks="ave", overrides=override)]
-    usual, other = sections(map(mocks.record, specs))
+    usual, overridden = sections(map(mocks.record, specs))
     assert usual.changed == ""
-    assert other.changed == override
-    assert [table.task for table in other.tables] == ["ave"]
+    assert overridden.changed == override
+    assert [table.task for table in overridden.tables] == ["ave"]
     assert len(usual.tables[0].records) == 4
 
 

@@ -18,7 +18,7 @@ MINI = ROOT / "results" / "mini"
 
 def rows(text):
     """Mean and number of seeds of every row of the tables of scores, by task, heading and label."""
-    found, heading = {}, ""
+    scored_rows, heading = {}, ""
     for line in text.splitlines():
         if line.startswith("#"):
             heading, scored = line, False
@@ -28,8 +28,8 @@ def rows(text):
         elif line.startswith("| ") and scored and not cells[0].startswith("floor"):
             task, _, condition = heading.removeprefix("### ").partition(": ")
             label, _, seeds = cells[0].rpartition(", ") if cells[0].startswith("control") else (cells[0], "", cells[4])
-            found[task, condition, label] = cells[2], int(seeds.split()[0])
-    return found
+            scored_rows[task, condition, label] = cells[2], int(seeds.split()[0])
+    return scored_rows
 
 
 def test_the_lines_of_the_readme_print_the_numbers_of_the_leaderboard(tmp_path, monkeypatch):

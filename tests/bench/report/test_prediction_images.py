@@ -40,8 +40,8 @@ TASKS = {
 
 def show(results, options, task, out, *more):
     (record,) = [record for record in store.read_all(results) if record.spec.task == task]
-    given = ["--run", record.id[:8], "--results", str(results), "--data-root", str(options.data_root)]
-    return cli.main(["show", *given, "--out", str(out), *more])
+    arguments = ["--run", record.id[:8], "--results", str(results), "--data-root", str(options.data_root)]
+    return cli.main(["show", *arguments, "--out", str(out), *more])
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -60,8 +60,8 @@ def test_a_picture_of_each_task(results, options, tmp_path, task):
 def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (record,) = [record for record in store.read_all(results) if record.spec.task == "avs"]
-    given = ["--results", str(results), "--data-root", str(options.data_root), "--n", "1"]
-    assert cli.main(["show", "--run", record.id, *given]) == 0
+    arguments = ["--results", str(results), "--data-root", str(options.data_root), "--n", "1"]
+    assert cli.main(["show", "--run", record.id, *arguments]) == 0
     path = results / "pictures" / f"{record.id}.png"
     assert path.is_file() and str(path) in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [], "nothing in the folder in which the command was given"
@@ -75,9 +75,9 @@ def test_the_predictions_are_those_of_the_test_split(results):
         )
     )
     assert spec.id == record.id
-    kept = predictions.load(results, spec)
-    assert max(kept) < record.data.counts["testA"] and len(kept) <= predictions.SAMPLES
-    assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in kept.values())
+    outputs = predictions.load(results, spec)
+    assert max(outputs) < record.data.counts["testA"] and len(outputs) <= predictions.SAMPLES
+    assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in outputs.values())
 
 
 def test_joined_data_sets_are_scored_one_by_one(results):

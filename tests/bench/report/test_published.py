@@ -14,8 +14,8 @@ GROUNDING = ("refcoco", "refcoco_plus", "refcocog")
 JOINED = "+".join(GROUNDING)
 
 
-def find(**wanted):
-    return [row for row in published() if all(row[key] == value for key, value in wanted.items())]
+def find(**columns):
+    return [row for row in published() if all(row[key] == value for key, value in columns.items())]
 
 
 def test_as_many_rows_as_were_published():
@@ -45,7 +45,7 @@ def test_a_score_for_each_split_of_a_task_that_is_there():
 
 
 @pytest.mark.parametrize(
-    ("wanted", "score"),
+    ("columns", "score"),
     [
         ({"task": "refcoco", "method": "CoLA r 16"}, "89.4 / 91.0 / 86.9"),
         ({"task": "refcocog", "method": "LoRA r 54 (parameter-matched)"}, "79.7 / 79.3"),
@@ -62,8 +62,8 @@ def test_a_score_for_each_split_of_a_task_that_is_there():
         ({"task": "avs", "method": "DG-SCT", "metric": "f_score"}, "89.2"),
     ],
 )
-def test_figures_as_they_were_published(wanted, score):
-    (row,) = find(**wanted)
+def test_figures_as_they_were_published(columns, score):
+    (row,) = find(**columns)
     assert row["score"] == score
 
 

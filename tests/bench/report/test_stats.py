@@ -152,6 +152,6 @@ def test_the_smallest_gain_has_the_power_that_was_asked_for(seeds, comparisons):
 
 
 def test_a_deviation_lies_in_its_interval_as_often_as_said():
-    found = np.random.default_rng(11).normal(0, 2, (2000, 5)).std(1, ddof=1)
+    deviations = np.random.default_rng(11).normal(0, 2, (2000, 5)).std(1, ddof=1)
     low, high = stats.deviation_interval(1.0, 5)
-    assert ((found * low < 2) & (found * high > 2)).mean() == pytest.approx(0.95, abs=0.015)
+    assert ((deviations * low < 2) & (deviations * high > 2)).mean() == pytest.approx(0.95, abs=0.015)

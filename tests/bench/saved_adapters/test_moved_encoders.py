@@ -108,9 +108,9 @@ def test_it_is_scored_with_encoders_in_other_folders(trained, cache, options, ca
     assert cli.main(["eval", str(trained.folder), "--set", f"vision.model={trained.moved}", *place]) == 0
     assert "val" in capsys.readouterr().out
     encoders = {"vision": trained.moved, "audio": WEIGHTS / "audio-v1"}
-    one = load_adapter(trained.folder, {"vision": trained.moved})
-    other = load_adapter(trained.folder, encoders=encoders)
-    assert all(torch.equal(one.state_dict()[name], tensor) for name, tensor in other.state_dict().items())
+    loaded = load_adapter(trained.folder, {"vision": trained.moved})
+    reloaded = load_adapter(trained.folder, encoders=encoders)
+    assert all(torch.equal(loaded.state_dict()[name], tensor) for name, tensor in reloaded.state_dict().items())
 
 
 def test_missing_encoders_are_reported_with_a_remedy(trained, cache, capsys, monkeypatch):
@@ -132,16 +132,16 @@ def checksum(folder: Path, stream: str) -> str:
 
 
 def test_an_encoder_with_other_weights_is_refused(trained, tmp_path, options, capsys):
-    other = with_other_weights(Path(shutil.copytree(trained.moved, tmp_path / "other")))
-    arguments = ["eval", str(trained.folder), "--set", f"vision.model={other}", "audio.model=embedded:audio-v1"]
+    altered = with_other_weights(Path(shutil.copytree(trained.moved, tmp_path / "other")))
+    arguments = ["eval", str(trained.folder), "--set", f"vision.model={altered}", "audio.model=embedded:audio-v1"]
     arguments += ["--data-root", str(options.data_root), "--device", "cpu", "--split", "val"]
     assert cli.main(arguments) == 2
     message = capsys.readouterr().err
     match = re.search(r"model.safetensors has SHA-256 (\w+), not (\w+)\.", message)
     assert match and checksum(trained.folder, "vision").startswith(match[2]) and match[1] != match[2]
-    assert f"the encoder of vision, {other}, is not the one" in message and "--other-encoders" in message
+    assert f"the encoder of vision, {altered}, is not the one" in message and "--other-encoders" in message
     assert "audio" not in message
-    places = {"vision": other, "audio": WEIGHTS / "audio-v1"}
+    places = {"vision": altered, "audio": WEIGHTS / "audio-v1"}
     with pytest.raises(UsageError, match="is not the one"):
         load_adapter(trained.folder, places)
     changed = evaluate(trained.folder, options, encoders=places, split="val", other_encoders=True).changed
@@ -158,10 +158,10 @@ def test_an_encoder_of_another_modality_is_no_other_encoder(trained, options):
 
 
 def test_equal_weights_with_another_preprocessor_are_refused_too(trained, tmp_path, options):
-    other = Path(shutil.copytree(trained.moved, tmp_path / "other"))
-    path = other / "preprocessor_config.json"
+    changed = Path(shutil.copytree(trained.moved, tmp_path / "other"))
+    path = changed / "preprocessor_config.json"
     path.write_text(path.read_text().replace("image_mean", "image_mean "))
-    encoders = {"vision": other, "audio": "embedded:audio-v1"}
+    encoders = {"vision": changed, "audio": "embedded:audio-v1"}
     with pytest.raises(
         UsageError, match=r"preprocessor_config.json has SHA-256 \w+, not \w+; the weights are the same"
     ):
@@ -175,13 +175,13 @@ def test_an_older_adapter_is_held_against_its_record(trained, copied, tmp_path):
     (copied / "manifest.json").unlink()
     places = {"vision": trained.moved, "audio": "embedded:audio-v1"}
     load_adapter(copied, places)
-    other = with_other_weights(Path(shutil.copytree(trained.moved, tmp_path / "other")))
+    changed = with_other_weights(Path(shutil.copytree(trained.moved, tmp_path / "other")))
     recorded = trained.record.provenance.encoders["vision"]
     with pytest.raises(UsageError, match=f"its files together have SHA-256 .*, not {recorded[:12]}"):
-        load_adapter(copied, {**places, "vision": other})
+        load_adapter(copied, {**places, "vision": changed})
     older = replace(store.read(copied / "record.json"), provenance=None)
     (copied / "record.json").write_text(schema.dumps(older))
-    load_adapter(copied, {**places, "vision": other})
+    load_adapter(copied, {**places, "vision": changed})
 
 
 EDITED = ["vision/adapter_config.json", "method.json", "record.json", "head.safetensors"]

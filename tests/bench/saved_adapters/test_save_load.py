@@ -15,7 +15,7 @@ import torch
 from alike import alike
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from unusual_methods import CentredMethod, Forgetful, Other
+from unusual_methods import CentredMethod, Forgetful, Unfaithful
 
 from bench import cli, registry
 from bench.config.plan import RunRequest, make_plan
@@ -37,7 +37,7 @@ HEADLESS = {"README.md", "record.json", "method.json", "head.safetensors", "mani
 def registered():
     """They have names, as those of an installed package have."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, method in {"centred": CentredMethod, "forgetful": Forgetful, "other": Other}.items():
+        for name, method in {"centred": CentredMethod, "forgetful": Forgetful, "other": Unfaithful}.items():
             patch.setitem(registry._added["methods"], name, method)
         yield
 
@@ -188,8 +188,8 @@ def test_broken_files_are_reported(trained, copied, name, file, how):
     elif path.suffix == ".json":
         path.write_text("[]")
     else:
-        other = trained("peft:vera").folder / "audio" / "adapter_model.safetensors"
-        path.write_bytes(other.read_bytes())
+        source = trained("peft:vera").folder / "audio" / "adapter_model.safetensors"
+        path.write_bytes(source.read_bytes())
     before = {key: tensor.clone() for key, tensor in run.model.state_dict().items()}
     with pytest.raises(BenchError) as raised:
         save_load.load(folder, run.model, run.method)
@@ -253,7 +253,7 @@ def test_the_command_line_shows_the_scores_beside_the_recorded_ones(trained, opt
         ),
         (
             "other",
-            r"Other.save writes does not restore the trained model: streams.audio.*layernorm.weight would differ",
+            r"Unfaithful.save writes does not restore the trained model: streams.audio.*layernorm.weight would differ",
         ),
     ],
 )

@@ -48,7 +48,7 @@ def shard(folder: Path) -> list[Path]:
     return parts
 
 
-def told(model: str = NAME, **required: bool) -> str:
+def error_of(model: str = NAME, **required: bool) -> str:
     with pytest.raises(UsageError) as error:
         find_encoder(model, **required)
     return str(error.value)
@@ -70,7 +70,7 @@ def test_every_family_says_what_it_reads():
 def test_a_copy_without_a_file_is_told_of_with_the_command_that_fetches_it(copies, reads, file):
     folder = copies(reads)
     (folder / file).unlink()
-    message = told()
+    message = error_of()
     assert f'{FETCH} --include "{file}"`' in message
     assert f"the copy of the encoder someone/tiny in {folder} is incomplete: {file} is missing" in message
 
@@ -78,24 +78,26 @@ def test_a_copy_without_a_file_is_told_of_with_the_command_that_fetches_it(copie
 def test_weights_that_were_never_fetched(copies):
     folder = copies()
     (folder / "model.safetensors").unlink()
-    assert f'{FETCH} --include "model*.safetensors" --include "{INDEX}"`' in told()
+    assert f'{FETCH} --include "model*.safetensors" --include "{INDEX}"`' in error_of()
     assert find_encoder(NAME, weights=False) == folder
     (folder / "pytorch_model.bin").write_bytes(b"")
-    assert "model.safetensors is missing (pytorch_model.bin is not read, since such files may contain code" in told()
+    assert (
+        "model.safetensors is missing (pytorch_model.bin is not read, since such files may contain code" in error_of()
+    )
 
 
 def test_a_download_that_was_stopped(copies):
     folder = copies()
     (folder / "model.safetensors").unlink()
     (folder.parent.parent / "blobs" / "abc.incomplete").write_bytes(b"half")
-    assert "A download of it was interrupted. Download these files with `hf" in told()
+    assert "A download of it was interrupted. Download these files with `hf" in error_of()
 
 
 def test_a_link_whose_blob_is_gone(copies):
     folder = copies()
     (folder / "model.safetensors").unlink()
     (folder / "model.safetensors").symlink_to("../../blobs/gone")
-    message = told()
+    message = error_of()
     assert "model.safetensors is a broken link" in message
     assert f'{FETCH} --include "model.safetensors"`' in message
 
@@ -104,21 +106,21 @@ def test_one_part_of_several(copies):
     folder = copies()
     first, *_ = shard(folder)
     first.unlink()
-    assert f'{FETCH} --include "{first.name}"`' in told()
+    assert f'{FETCH} --include "{first.name}"`' in error_of()
 
 
 def test_parts_without_their_index(copies):
     folder = copies()
     shard(folder)
     (folder / INDEX).unlink()
-    assert f'{FETCH} --include "{INDEX}"`' in told()
+    assert f'{FETCH} --include "{INDEX}"`' in error_of()
 
 
 @pytest.mark.parametrize("saved", [0, 100, -4])
 def test_weights_that_are_cut_short(copies, saved):
     path = copies() / "model.safetensors"
     path.write_bytes(path.read_bytes()[:saved])
-    message = told()
+    message = error_of()
     assert "truncated" in message and f'{FETCH} --include "model.safetensors" --force-download`' in message
 
 
@@ -127,23 +129,23 @@ def test_weights_whose_header_has_an_end_that_is_none(copies, end):
     path = copies() / "model.safetensors"
     header = f'{{"a": {{"dtype": "F32", "shape": [1], "data_offsets": [0, {end}]}}}}'.encode()
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    assert "is not a readable safetensors file" in told()
+    assert "is not a readable safetensors file" in error_of()
 
 
 def test_a_pointer_of_git_lfs(copies):
     path = copies() / "model.safetensors"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 346345912\n")
-    assert "only a Git LFS pointer to the file" in told()
+    assert "only a Git LFS pointer to the file" in error_of()
 
 
 def test_a_tokenizer_is_needed_for_texts_alone(copies):
     folder = copies("text")
     for name in ("tokenizer.json", "vocab.txt"):
         (folder / name).unlink(missing_ok=True)
-    message = told()
+    message = error_of()
     assert "tokenizer.json or vocab.txt is missing (the tokenizer: `AutoTokenizer` saves it)" in message
     assert f'{FETCH} --include "tokenizer.json" --include "tokenizer_config.json"' in message
-    assert "tokenizer.json or vocab.txt is missing" in told(weights=False, tokenizer=True)
+    assert "tokenizer.json or vocab.txt is missing" in error_of(weights=False, tokenizer=True)
     assert find_encoder(NAME, weights=False) == folder
     random_stream(NAME)  # what `bench profile` needs
 
@@ -169,7 +171,7 @@ def test_a_vocabulary_of_roberta_has_two_files(tmp_path):
     size = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
     RobertaModel(RobertaConfig(vocab_size=10, **size)).save_pretrained(tmp_path)
     (tmp_path / "vocab.json").write_text("{}")
-    assert "tokenizer.json or vocab.json and merges.txt is missing" in told(str(tmp_path))
+    assert "tokenizer.json or vocab.json and merges.txt is missing" in error_of(str(tmp_path))
     (tmp_path / "merges.txt").write_text("")
     assert find_encoder(str(tmp_path)) == tmp_path
 
@@ -178,7 +180,7 @@ def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
     save_stream(make_stream("vit", 1, torch.float32), tmp_path)
     for name in ("preprocessor_config.json", "model.safetensors"):
         (tmp_path / name).unlink()
-    message = told(str(tmp_path))
+    message = error_of(str(tmp_path))
     files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Save it"
     assert f"the encoder in the folder {tmp_path} is incomplete: {files}" in message
     assert "hf download" not in message
@@ -187,14 +189,14 @@ def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
 def test_the_folder_of_a_copy_is_known_as_that(copies):
     folder = copies()
     (folder / "preprocessor_config.json").unlink()
-    assert f'{FETCH} --include "preprocessor_config.json"`' in told(str(folder))
+    assert f'{FETCH} --include "preprocessor_config.json"`' in error_of(str(folder))
 
 
 def test_a_family_without_a_stream(copies):
     folder = copies()
     config = folder / "config.json"
     config.write_text(json.dumps(json.loads(config.read_text()) | {"model_type": "whisper"}))
-    assert "encoders of the family whisper are not supported; supported: vit" in told()
+    assert "encoders of the family whisper are not supported; supported: vit" in error_of()
 
 
 @pytest.mark.parametrize("denied", ["model.safetensors", "."])
@@ -217,5 +219,5 @@ def test_files_that_may_not_be_read(make_stream, denied):
 
 def test_the_command_says_where_the_network_is_switched_off(hub_cache, monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "` (after unsetting HF_HUB_OFFLINE)" in told()
-    assert str(hub_cache) in told()
+    assert "` (after unsetting HF_HUB_OFFLINE)" in error_of()
+    assert str(hub_cache) in error_of()

@@ -80,6 +80,6 @@ def test_a_run_without_its_encoders_ends_before_anything_heavy_is_imported(tmp_p
         env={"HF_HUB_CACHE": str(tmp_path / "cache"), "PATH": "/usr/bin:/bin"},
     )
     assert process.returncode == 2, process.stderr
-    for told in ("3 mistakes", "--data-root", "hf download facebook/dinov2-base", f"no folder {tmp_path}/sounds"):
-        assert told in process.stderr
+    for message in ("3 mistakes", "--data-root", "hf download facebook/dinov2-base", f"no folder {tmp_path}/sounds"):
+        assert message in process.stderr
     assert not (tmp_path / "results").exists()

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are others ther
 
 
 @pytest.mark.parametrize(
-    ("what", "ended_by", "how"),
+    ("activity", "ended_by", "how"),
     [
         ("generate", signal.SIGKILL, []),
         ("generate", signal.SIGKILL, ["watch"]),
@@ -26,8 +26,8 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are others ther
         ("jobs", signal.SIGKILL, []),
     ],
 )
-def test_children_end_with_their_parent_however_it_ends(tmp_path, what, ended_by, how):
-    command = [sys.executable, parents.__file__, what, str(tmp_path), *how]
+def test_children_end_with_their_parent_however_it_ends(tmp_path, activity, ended_by, how):
+    command = [sys.executable, parents.__file__, activity, str(tmp_path), *how]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as parent:
         end = time.monotonic() + 60
         while len([*tmp_path.iterdir()]) < 2:

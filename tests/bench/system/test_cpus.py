@@ -23,7 +23,7 @@ from bench.system import cpus
 V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "33 31 0:29 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct"
 HYBRID = V2.replace("/sys/fs/cgroup", "/sys/fs/cgroup/unified") + "\n" + V1
-OTHERS = "22 27 0:21 / /proc rw,relatime - proc proc rw\n27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard"
+OTHER_MOUNTS = "22 27 0:21 / /proc rw,relatime - proc proc rw\n27 1 254:0 / / rw,relatime - ext4 /dev/vda rw,discard"
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def machine(tmp_path):
         proc = tmp_path / "proc"
         proc.mkdir()
         (proc / "cgroup").write_text(f"{cgroup}\n")
-        (proc / "mountinfo").write_text(f"{OTHERS}\n{mount}\n")
+        (proc / "mountinfo").write_text(f"{OTHER_MOUNTS}\n{mount}\n")
         for name, text in files.items():
             path = tmp_path / "sys/fs/cgroup" / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -77,10 +77,12 @@ def test_the_least_limit_of_the_cgroups_counts(machine, cgroup, mount, files, gr
     assert cpus.cgroup_limit(**machine(cgroup, mount, files)) == granted
 
 
-@pytest.mark.parametrize(("quota", "many", "found"), [(150, 8, 2), (100, 8, 1), (10, 8, 1), (1600, 8, 8), (150, 1, 1)])
-def test_limits_are_rounded_up_and_never_give_more_than_the_affinity(machine, monkeypatch, quota, many, found):
+@pytest.mark.parametrize(
+    ("quota", "many", "expected"), [(150, 8, 2), (100, 8, 1), (10, 8, 1), (1600, 8, 8), (150, 1, 1)]
+)
+def test_limits_are_rounded_up_and_never_give_more_than_the_affinity(machine, monkeypatch, quota, many, expected):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(many)), raising=False)
-    assert cpus.available_cpus(**machine("0::/", V2, {"cpu.max": f"{quota}000 100000"})) == found
+    assert cpus.available_cpus(**machine("0::/", V2, {"cpu.max": f"{quota}000 100000"})) == expected
 
 
 def test_without_affinity_or_cgroups_it_is_the_machines_count(monkeypatch, tmp_path):
@@ -120,10 +122,10 @@ def test_generators_start_a_process_for_each_cpu_that_there_is(monkeypatch, modu
     class AskedError(Exception):
         pass
 
-    def asked(processes):
+    def refuse(processes):
         raise AskedError(processes)
 
-    monkeypatch.setattr(module, "process_pool", asked)
+    monkeypatch.setattr(module, "process_pool", refuse)
     monkeypatch.setattr(module, "available_cpus", lambda: 3)
     with pytest.raises(AskedError, match=r"^3$"):
         if module is build:

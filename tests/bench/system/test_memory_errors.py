@@ -29,7 +29,7 @@ def caused(by: Exception) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("error", "message"),
     [
         (MemoryError(), "MemoryError"),
         (np._core._exceptions._ArrayMemoryError((10**9,), np.dtype("f8")), "Unable to allocate 7.45 GiB"),
@@ -45,11 +45,11 @@ def caused(by: Exception) -> Exception:
         (caused(MemoryError("in a decoder")), "in a decoder"),
     ],
 )
-def test_memory_that_ran_out(error, said):
+def test_memory_that_ran_out(error, message):
     assert memory_errors.ran_out(error)
-    told = memory_errors.reason(error)
-    assert told.startswith(f"out of memory: {said}") and told.endswith(f"; {memory_errors.NEEDS_LESS}")
-    assert "\n" not in told
+    reason = memory_errors.reason(error)
+    assert reason.startswith(f"out of memory: {message}") and reason.endswith(f"; {memory_errors.NEEDS_LESS}")
+    assert "\n" not in reason
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), ValueError("out of memory"), OSError(errno.ENOSPC, "no space")])

@@ -48,13 +48,13 @@ def test_other_threads_leave_signals_alone():
 
     def work():
         with raised(), held_back():
-            seen.append(signal.getsignal(signal.SIGTERM))
+            handlers.append(signal.getsignal(signal.SIGTERM))
 
-    seen = []
+    handlers = []
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert seen == [handler]
+    assert handlers == [handler]
 
 
 def test_a_signal_is_not_lost_where_exceptions_are_dropped(capfd):

@@ -17,7 +17,7 @@ SHOW = f"import json, os; print(json.dumps({{name: os.environ[name] for name in 
 MANY_CPUS = "import os; os.cpu_count = lambda: 4096; "
 
 
-def seen(code: str, tmp_path: Path, **users: str) -> dict[str, str]:
+def variables_of(code: str, tmp_path: Path, **users: str) -> dict[str, str]:
     """Variables of a process that does `code`, where the user has set these."""
     environ = {name: value for name, value in os.environ.items() if name not in SET} | users
     command = [sys.executable, "-c", f"{code}\n{SHOW}"]
@@ -36,11 +36,11 @@ def seen(code: str, tmp_path: Path, **users: str) -> dict[str, str]:
     ],
 )
 def test_threads_wait_briefly_unless_the_user_says_otherwise(code, tmp_path):
-    assert seen(code, tmp_path) == threads.WAITING
+    assert variables_of(code, tmp_path) == threads.WAITING
 
 
 @pytest.mark.parametrize(
-    ("users", "others"),
+    ("users", "defaults"),
     [
         ({"GOMP_SPINCOUNT": "7"}, {"KMP_BLOCKTIME": threads.WAITING["KMP_BLOCKTIME"]}),
         ({"KMP_BLOCKTIME": "7"}, {"GOMP_SPINCOUNT": threads.WAITING["GOMP_SPINCOUNT"]}),
@@ -50,11 +50,11 @@ def test_threads_wait_briefly_unless_the_user_says_otherwise(code, tmp_path):
         ({"MKL_NUM_THREADS": "3"}, threads.WAITING),
     ],
 )
-def test_what_the_user_has_set_stays(users, others, tmp_path):
-    assert seen(f"{MANY_CPUS}import bench, torch", tmp_path, **users).items() >= (users | others).items()
+def test_what_the_user_has_set_stays(users, defaults, tmp_path):
+    assert variables_of(f"{MANY_CPUS}import bench, torch", tmp_path, **users).items() >= (users | defaults).items()
     prepared = dict(users)
     threads.prepare(prepared)
-    assert prepared == users | others
+    assert prepared == users | defaults
 
 
 def test_libgomp_was_told_in_time(tmp_path):
@@ -73,14 +73,14 @@ def test_a_machine_that_is_wholly_there_keeps_the_libraries_own_number_of_thread
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     for available, more in ((4, {}), (3, {"OMP_NUM_THREADS": "3"})):
-        monkeypatch.setattr(threads, "available_cpus", lambda there=available: there)
+        monkeypatch.setattr(threads, "available_cpus", lambda cpus=available: cpus)
         threads.prepare(environ := {})
         assert environ == threads.WAITING | more
 
 
 def test_a_program_that_has_torch_already_keeps_its_number_of_threads(tmp_path):
     set_by_program = f"{MANY_CPUS}import torch; torch.set_num_threads(5); import bench; bench.run"
-    assert "OMP_NUM_THREADS" not in seen(f"{set_by_program}; assert torch.get_num_threads() == 5", tmp_path)
+    assert "OMP_NUM_THREADS" not in variables_of(f"{set_by_program}; assert torch.get_num_threads() == 5", tmp_path)
 
 
 def test_torch_has_the_threads_that_there_are_cpus_for(tmp_path):
@@ -88,11 +88,11 @@ def test_torch_has_the_threads_that_there_are_cpus_for(tmp_path):
     if cpus is None:
         pytest.skip("this system knows no affinity")
     code = f"{MANY_CPUS}import bench, torch; assert torch.get_num_threads() == int(os.environ['OMP_NUM_THREADS'])"
-    assert int(seen(code, tmp_path)["OMP_NUM_THREADS"]) <= cpus
+    assert int(variables_of(code, tmp_path)["OMP_NUM_THREADS"]) <= cpus
 
 
 @pytest.mark.parametrize("file", ["perf/__init__.py", "tests/conftest.py"])
 def test_measurements_and_tests_wait_as_the_harness_does(file, tmp_path):
     path = str(Path(__file__).parents[3] / file)
     code = f"import runpy, sys; runpy.run_path({path!r}); assert 'torch' not in sys.modules"
-    assert seen(code, tmp_path) == threads.WAITING
+    assert variables_of(code, tmp_path) == threads.WAITING

@@ -39,8 +39,8 @@ def test_mask_decoder_keeps_places_and_hears():
     assert output.shape == (2, 28, 28)
     moved = tokens.clone()
     moved[:, -1] += 5.0  # the last token is the lower right patch
-    difference = (head({"vision": moved, "audio": sound}, {}) - output).abs().amax(0)
-    assert difference[-4:, -4:].min() > 0 and difference[:14, :14].max() == 0
+    change = (head({"vision": moved, "audio": sound}, {}) - output).abs().amax(0)
+    assert change[-4:, -4:].min() > 0 and change[:14, :14].max() == 0
     assert (head({"vision": tokens, "audio": sound + 1}, {}) - output).abs().max() > 1e-4
 
 

@@ -25,8 +25,8 @@ def test_dice_by_hand():
 
 def test_dice_is_a_mean_over_pictures():
     logits, masks = torch.randn(3, 1, 4, 4), (torch.rand(3, 1, 4, 4) > 0.5).float()
-    each = torch.stack([dice(logits[i : i + 1], masks[i : i + 1]) for i in range(3)])
-    assert dice(logits, masks).item() == pytest.approx(each.mean().item(), rel=1e-5)
+    losses = torch.stack([dice(logits[i : i + 1], masks[i : i + 1]) for i in range(3)])
+    assert dice(logits, masks).item() == pytest.approx(losses.mean().item(), rel=1e-5)
 
 
 def test_cover():

@@ -134,9 +134,9 @@ def test_a_trial_scores_the_mean_over_seeds_of_the_best_epoch(search, planned):
 def test_an_epoch_whose_score_is_no_number_does_not_fail_a_trial(search, planned, runs):
     def first_epoch_without_score(spec):
         record = mocks.trial(spec)
-        first, *others = record.scores.validation
+        first, *later = record.scores.validation
         first = dataclasses.replace(first, scores={"accuracy": math.nan})
-        return dataclasses.replace(record, scores=dataclasses.replace(record.scores, validation=[first, *others]))
+        return dataclasses.replace(record, scores=dataclasses.replace(record.scores, validation=[first, *later]))
 
     runs.trial = first_epoch_without_score
     (result,) = search(planned("lora"), 1)
@@ -206,17 +206,17 @@ def test_jobs_do_not_alter_the_results(search, planned, runs, monkeypatch, tmp_p
     monkeypatch.setattr(process_pool, "execute_run", pooled.tried)
     monkeypatch.setattr(process_pool, "make_data", lambda specs, options: None)
     plan = planned("lora cola", "ave", "0 1")
-    alone = trials_of(search(plan, 2, "alone"))
+    serial = trials_of(search(plan, 2, "alone"))
     runs.done.clear()
-    assert trials_of(search(plan, 2, "side_by_side", jobs=3)) == alone
+    assert trials_of(search(plan, 2, "side_by_side", jobs=3)) == serial
     assert not runs.done, "they were done in other processes"
     names = [{path.name for path in (tmp_path / folder / "records").iterdir()} for folder in ("alone", "side_by_side")]
     assert names[0] == names[1] and len(names[0]) == 8
 
 
 def test_methods_do_not_alter_one_anothers_trials(search, planned):
-    together = trials_of(search(planned("lora cola", "ave avs"), 7, "together"))
-    assert [trials_of(search(planned(m, t), 7, m + t))[0] for t in ("ave", "avs") for m in ("lora", "cola")] == together
+    joint = trials_of(search(planned("lora cola", "ave avs"), 7, "together"))
+    assert [trials_of(search(planned(m, t), 7, m + t))[0] for t in ("ave", "avs") for m in ("lora", "cola")] == joint
 
 
 def test_a_trial_that_fails_counts_as_one_and_as_the_worst(search, planned):

@@ -100,11 +100,11 @@ def test_memory_of_a_gpu_is_its_peak(plan, tmp_path):
     record = mocks.record(plan[0])
     memory = dataclasses.replace(record.memory, kind="cuda allocator")
     environment = dataclasses.replace(record.environment, device="NVIDIA H100")
-    found = peft_result(dataclasses.replace(record, memory=memory, environment=environment), tmp_path)
-    assert found["train_info"]["accelerator_memory_max"] == 812_000_000
-    assert found["train_info"]["memory_kind"] == "cuda allocator"
-    assert found["meta_info"]["system_info"]["accelerator"] == "NVIDIA H100"
-    assert found["run_info"]["train_config"]["use_amp"] is None  # `auto`: what it took is not recorded
+    result = peft_result(dataclasses.replace(record, memory=memory, environment=environment), tmp_path)
+    assert result["train_info"]["accelerator_memory_max"] == 812_000_000
+    assert result["train_info"]["memory_kind"] == "cuda allocator"
+    assert result["meta_info"]["system_info"]["accelerator"] == "NVIDIA H100"
+    assert result["run_info"]["train_config"]["use_amp"] is None  # `auto`: what it took is not recorded
 
 
 def test_the_curve_and_the_epoch_that_was_scored(plan, tmp_path):
@@ -113,14 +113,14 @@ def test_the_curve_and_the_epoch_that_was_scored(plan, tmp_path):
     record = dataclasses.replace(
         record, scores=dataclasses.replace(record.scores, validation=curve, best_epoch=2, test={"accuracy": 80.0})
     )
-    found = peft_result(record, tmp_path)
-    *epochs, test = found["train_info"]["metrics"]
+    result = peft_result(record, tmp_path)
+    *epochs, test = result["train_info"]["metrics"]
     assert [(entry["step"], entry["valid accuracy"], entry["train samples"]) for entry in epochs] == [
         *((10, 0.6, 90), (20, 0.75, 180), (30, 0.7, 270))
     ]
     expected = {"step": 20, "test accuracy": 0.8, "train loss": 0.5, "train samples": 180}
     assert test == {**expected, "train total tokens": None, "forgetting": None}
-    config = found["run_info"]["train_config"]
+    config = result["run_info"]["train_config"]
     assert (config["max_steps"], config["eval_steps"], config["optimizer_kwargs"]["lr"]) == (40, 10, 1e-3)
     assert config["optimizer_kwargs"]["betas"] == [0.9, 0.999]
     record.spec.recipe["beta2"] = 0.95
@@ -139,8 +139,8 @@ def test_the_curve_and_the_epoch_that_was_scored(plan, tmp_path):
     ],
 )
 def test_methods_by_their_names(plan, tmp_path, method, config):
-    found = peft_result(renamed(mocks.record(plan[0]), method), tmp_path)["run_info"]["peft_config"]
-    assert found == (config and {**config, **plan[0].settings})
+    peft_config = peft_result(renamed(mocks.record(plan[0]), method), tmp_path)["run_info"]["peft_config"]
+    assert peft_config == (config and {**config, **plan[0].settings})
 
 
 def test_the_size_of_a_saved_adapter_without_its_head(plan, tmp_path):
@@ -155,10 +155,10 @@ def test_the_size_of_a_saved_adapter_without_its_head(plan, tmp_path):
 
 
 def test_generated_data_is_named_so(plan, tmp_path):
-    found = peft_result(mocks.record(plan[0]), tmp_path)
-    (name,) = found["meta_info"]["dataset_info"]
+    result = peft_result(mocks.record(plan[0]), tmp_path)
+    (name,) = result["meta_info"]["dataset_info"]
     assert name == "ave, generated data v3 (seed 7), not the benchmark's own"
-    assert found["run_info"]["spec"] == dataclasses.asdict(plan[0])
+    assert result["run_info"]["spec"] == dataclasses.asdict(plan[0])
 
 
 # Keys that `int` takes, which is what PEFT's `load_df` casts to, only where they are not null.
@@ -176,7 +176,7 @@ ON_GPU = dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100")
 )
 def test_peft_reads_every_task_method_schedule_and_precision(tmp_path, task):
     metrics = registry.load("tasks", task).metrics
-    texts, asked = [], []
+    texts, combinations = [], []
     changes = ["data.source=official"]
     for schedule, precision in itertools.product(("cosine", "constant", "poly"), PRECISIONS):
         recipe = [f"train.schedule={schedule}", "train.precision=auto"]
@@ -185,14 +185,16 @@ def test_peft_reads_every_task_method_schedule_and_precision(tmp_path, task):
             test = {name: 60.0 + place for place, name in enumerate(metrics)}
             record = dataclasses.replace(record, scores=dataclasses.replace(record.scores, test=test))
             texts.append(peft_text(record, tmp_path))
-            asked.append((spec.method, schedule, precision))
+            combinations.append((spec.method, schedule, precision))
     frame = peft_table(texts)
     configs = [json.loads(text) for text in frame["train_config"]]
-    assert [(config["lr_scheduler"], config["precision"]) for config in configs] == [each[1:] for each in asked]
-    assert [config["use_amp"] for config in configs] == [each[2] != "no" for each in asked]
+    assert [(config["lr_scheduler"], config["precision"]) for config in configs] == [
+        combination[1:] for combination in combinations
+    ]
+    assert [config["use_amp"] for config in configs] == [combination[2] != "no" for combination in combinations]
     types = dict.fromkeys(METHODS, "LORA") | {"full": "full-finetuning", "cola+peft:ia3": "COLA+PEFT:IA3"}
     types |= {"head": "HEAD", "cola": "COLA", "cola-adalora": "COLA-ADALORA", "peft:vera": "VERA"}
-    assert list(frame["peft_type"]) == [types[method] for method, *_ in asked]
+    assert list(frame["peft_type"]) == [types[method] for method, *_ in combinations]
     accuracy = {"accuracy", "accuracy@0.5"} & metrics.keys()
     assert frame["test_accuracy"].isna().all() if not accuracy else set(frame["test_accuracy"]) == {0.6}
     whole = {name for name, (_, dtype) in COLUMNS.items() if dtype == "Int64"}
@@ -201,7 +203,7 @@ def test_peft_reads_every_task_method_schedule_and_precision(tmp_path, task):
 
 
 @pytest.mark.parametrize(
-    ("asked", "environment", "use_amp", "dtype"),
+    ("precision", "environment", "use_amp", "dtype"),
     [
         ("no", mocks.ENVIRONMENT, False, "float32"),
         ("bf16", mocks.ENVIRONMENT, True, "bfloat16"),
@@ -212,13 +214,15 @@ def test_peft_reads_every_task_method_schedule_and_precision(tmp_path, task):
         ("fp16", ON_GPU, True, "float16"),
     ],
 )
-def test_the_precision_that_was_used_and_the_type_of_frozen_weights(plan, tmp_path, asked, environment, use_amp, dtype):
+def test_the_precision_that_was_used_and_the_type_of_frozen_weights(
+    plan, tmp_path, precision, environment, use_amp, dtype
+):
     spec = plan[0]
-    plain = dataclasses.replace(spec, recipe={**spec.recipe, "precision": asked})
+    plain = dataclasses.replace(spec, recipe={**spec.recipe, "precision": precision})
     lowered = dataclasses.replace(plain, recipe={**plain.recipe, "low_precision_frozen": True})
-    for each, weights in ((plain, "float32"), (lowered, dtype)):
-        found = peft_result(mocks.record(each, environment=environment), tmp_path)["run_info"]["train_config"]
-        assert (found["use_amp"], found["dtype"]) == (use_amp, weights)
+    for variant, weights in ((plain, "float32"), (lowered, dtype)):
+        train_config = peft_result(mocks.record(variant, environment=environment), tmp_path)["run_info"]["train_config"]
+        assert (train_config["use_amp"], train_config["dtype"]) == (use_amp, weights)
 
 
 def test_samples_of_every_pass_count(plan, tmp_path):

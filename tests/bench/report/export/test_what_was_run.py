@@ -48,7 +48,7 @@ def test_the_loop_did_what_the_record_says(ran):
     assert (parameters.adapter, parameters.head) == (trained["adapter"], trained["head"])
     assert parameters.trainable == sum(trained.values())
     assert parameters.total == sum(p.numel() for p in ran.setup.model.parameters())
-    assert record.data.counts == {split: len(each) for split, each in data.datasets.items()}
+    assert record.data.counts == {split: len(dataset) for split, dataset in data.datasets.items()}
     assert (record.data.fingerprint, record.data.skipped) == (data.fingerprint, data.skipped)
     assert record.memory.kind == "resident size"
     for peak in (record.memory.train_peak, record.memory.score_peak):
@@ -145,10 +145,10 @@ def test_what_a_tracker_is_told(ran):
     record, spec, setup = ran.record, ran.record.spec, ran.setup
     tracker = ran.tracker
     assert (tracker.project, tracker.name) == ("crossmodal-bench", record.stem)
-    here = {**asdict(record.environment), "jobs": None}  # which the command writes into the record afterwards
+    environment = {**asdict(record.environment), "jobs": None}  # which the command writes into the record afterwards
     settings = json.loads(json.dumps(setup.method.to_config()))
-    told = {**asdict(spec), "settings": settings, "recipe": asdict(setup.recipe), "environment": here}
-    assert tracker.configuration == {".".join(place): str(value) for place, value in dotted(told).items()}
+    configuration = {**asdict(spec), "settings": settings, "recipe": asdict(setup.recipe), "environment": environment}
+    assert tracker.configuration == {".".join(place): str(value) for place, value in dotted(configuration).items()}
     assert [step for step, _ in tracker.logged] == [*(did["step"] for did in ran.epochs), ran.epochs[-1]["step"]]
     for number, (did, (_, values)) in enumerate(zip(ran.epochs, tracker.logged, strict=False), start=1):
         scores = record.scores.validation[number - 1].scores
@@ -159,10 +159,10 @@ def test_what_a_tracker_is_told(ran):
 
 def dotted(values: Mapping[str, Any], *above: str) -> dict[tuple[str, ...], Any]:
     """The values of nested tables by the keys that lead to them; a list is one value, an empty table none."""
-    found: dict[tuple[str, ...], Any] = {}
+    flat: dict[tuple[str, ...], Any] = {}
     for key, value in values.items():
-        found |= dotted(value, *above, key) if isinstance(value, Mapping) else {(*above, key): value}
-    return found
+        flat |= dotted(value, *above, key) if isinstance(value, Mapping) else {(*above, key): value}
+    return flat
 
 
 def test_a_run_that_goes_on_from_its_checkpoint_tells_trackers_the_same(options, tmp_path):

@@ -87,7 +87,7 @@ def test_whole_numbers_stay_whole_and_lists_are_json(results):
     assert frame["environment.dirty"].dtype == "boolean"
     targets = frame["setting.targets"]
     assert list(targets.isna()) == list(frame["method"] == "lora")
-    assert {tuple(json.loads(each)) for each in targets.dropna()} == {("q", "v")}
+    assert {tuple(json.loads(target)) for target in targets.dropna()} == {("q", "v")}
 
 
 @pytest.mark.parametrize("form", FORMATS)
@@ -125,13 +125,13 @@ VALUES = st.one_of(
 @given(st.lists(st.one_of(VALUES, st.lists(VALUES, max_size=2)), min_size=3, max_size=3))
 def test_settings_of_any_type_come_back_from_parquet(mock_suite, tmp_path, values):
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
-    made = [dataclasses.replace(spec, settings={"x": value}) for value in values]
-    table([mocks.record(each) for each in made]).to_parquet(tmp_path / "t.parquet")
+    specs = [dataclasses.replace(spec, settings={"x": value}) for value in values]
+    table([mocks.record(variant) for variant in specs]).to_parquet(tmp_path / "t.parquet")
     column = pd.read_parquet(tmp_path / "t.parquet")["setting.x"]
     kinds = {type(value) for value in values if value is not None}
     as_json = not any(kinds <= allowed for allowed in ({str}, {bool}, {int, float}))
-    for value, found in zip(values, column, strict=True):
-        assert pd.isna(found) if value is None else value == (json.loads(found) if as_json else found)
+    for value, cell in zip(values, column, strict=True):
+        assert pd.isna(cell) if value is None else value == (json.loads(cell) if as_json else cell)
 
 
 def test_scores_that_are_not_finite(plan, tmp_path):

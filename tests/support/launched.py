@@ -1,4 +1,4 @@
-"""`python together.py RESULTS SUITE FOLDER COUNT`: two processes as a launcher starts them and one alone, at a time.
+"""`python launched.py RESULTS SUITE FOLDER COUNT`: two processes as a launcher starts them and one alone, at a time.
 
 Each does the same made-up runs, and leaves a file in the folder for each that it does, with the seed and who did it.
 Nobody's first run ends before the others have begun one. The processes are forked, as importing all takes long.
