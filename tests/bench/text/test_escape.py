@@ -77,7 +77,7 @@ def filled(hint: Any, text: str) -> Any:
     if hint is Record:
         return record(text)
     if dataclasses.is_dataclass(hint):
-        return hint(**{name: filled(each, text) for name, each in validate.hints(hint).items()})
+        return hint(**{name: filled(field_hint, text) for name, field_hint in validate.hints(hint).items()})
     if type(None) in args:
         return filled(args[0], text)
     if origin is dict:
@@ -114,7 +114,7 @@ def efficiency_record(text: str) -> efficiency.Efficiency:
     )
 
 
-def made(text: str) -> list[Record]:
+def three_records(text: str) -> list[Record]:
     """Return two seeds that ended, and one that failed."""
     nothing = dict.fromkeys(("scores", "parameters", "memory", "throughput", "times", "data"))
     return [record(text), record(text, 1), record(text, 2, status="failed", **nothing)]
@@ -123,13 +123,13 @@ def made(text: str) -> list[Record]:
 def outputs(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """Everything that is shown of such records, by the kind and the name of the output."""
     folder.mkdir()
-    for number, each in enumerate(made(text)):
-        write_text(folder / store.FOLDER / f"{number}.json", dumps(each))
+    for number, record in enumerate(three_records(text)):
+        write_text(folder / store.FOLDER / f"{number}.json", dumps(record))
     write_text(folder / "efficiency/a.json", efficiency.dumps(efficiency_record(text)))
     claim = claims.Claim(**{name: filled(hint, text) for name, hint in validate.hints(claims.Claim).items()})
     write_text(folder / "claims/a.json", json.dumps(dataclasses.asdict(claim)))
-    found = store.read_all(folder)
-    assert len(found) == 3, "such records are readable"
+    records = store.read_all(folder)
+    assert len(records) == 3, "such records are readable"
     write_leaderboard(folder)
     for form in ("csv", "peft", "model-index"):
         export(folder, form)
@@ -141,7 +141,7 @@ def outputs(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> dict
     rows = [Row("exact", text, text, text, text, text, text, text, 2.0)]
     encoder = SimpleNamespace(name=text, is_path=False, on_hub=True, revision=text, weights="abc")
     return {
-        "terminal runs": run_table(found),
+        "terminal runs": run_table(records),
         "terminal out": shown.out.replace(str(folder), "F"),
         "message err": shown.err.replace(str(folder), "F"),
         "terminal costs": costs.terminal(efficient),
@@ -150,13 +150,13 @@ def outputs(text: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> dict
         "markdown leaderboard": (folder / "leaderboard.md").read_text(),
         "markdown costs": costs.page(efficient),
         "markdown check": check_markdown(rows, [text]),
-        "markdown card": card(found[0], folder, {text: encoder}).partition("\n---\n")[2],
-        "yaml card": card(found[0], folder, {text: encoder}).partition("\n---\n")[0],
+        "markdown card": card(records[0], folder, {text: encoder}).partition("\n---\n")[2],
+        "yaml card": card(records[0], folder, {text: encoder}).partition("\n---\n")[0],
         "yaml index": next((folder / "model-index").glob("*.yaml")).read_text(),
         "json peft": next((folder / "peft").glob("*.json")).read_text(),
         "csv records": (folder / "records.csv").read_text(),
         "html page": (folder / "leaderboard.html").read_text(),
-        "json tracking": json.dumps(_flat(dataclasses.asdict(found[0].spec)), ensure_ascii=False),
+        "json tracking": json.dumps(_flat(dataclasses.asdict(records[0].spec)), ensure_ascii=False),
     }
 
 
@@ -165,15 +165,15 @@ class Tags(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.found: list[Any] = []
+        self.entries: list[Any] = []
         self.feed(text)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         named = [(name, value) if name in ("href", "src") else name for name, value in attributes]
-        self.found.append((tag, named))
+        self.entries.append((tag, named))
 
     def handle_comment(self, data: str) -> None:
-        self.found.append(("comment", data))
+        self.entries.append(("comment", data))
 
 
 MARKS = [
@@ -195,7 +195,7 @@ def structure(kind: str, text: str, payload: str) -> Any:
         plain = plain.replace("&amp;" if "&" in payload else "&lt;", "x")
         return [text.count("\n"), *(len(re.findall(mark, plain)) for mark in MARKS)]
     if kind == "html":
-        return Tags(text).found
+        return Tags(text).entries
     if kind == "csv":
         cells = list(csv.reader(io.StringIO(text)))
         for cell in (cell for row in cells for cell in row):
@@ -236,8 +236,8 @@ def test_pictures_and_logs_show_it_too(payload, monkeypatch):
     draw.text(payload, 480)
     assert all(words.isprintable() for words in drawn)
     record = logging.LogRecord("bench", logging.WARNING, "", 1, "left out: %s", (payload,), None)
-    told = cli.printing.LogFormatter("%(message)s").format(record)
-    assert told.replace("\n", "").isprintable()
+    line = cli.printing.LogFormatter("%(message)s").format(record)
+    assert line.replace("\n", "").isprintable()
 
 
 def test_the_fields_are_those_of_the_schema():
