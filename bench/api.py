@@ -1,4 +1,4 @@
-"""The Python API: what `bench run` does, for a script or a notebook."""
+"""The Python API: `bench run` and its records, for scripts and notebooks."""
 
 from __future__ import annotations
 
@@ -60,8 +60,9 @@ def run(
         device: "auto", "cpu" or "cuda".
         jobs: Number of runs at a time on this machine, each in its own process with an equal share of the CPU threads.
             With more than one, methods must be names.
-        executor: What does the runs: a name, as for `bench run --executor`, or an executor with its options, for
-            example `bench.execution.ray_executor.RayExecutor(gpus=0.5)`. With any but "local", methods must be names.
+        executor: Name of the executor that does the runs, as for `bench run --executor`, or an executor with its
+            options, such as `bench.execution.ray_executor.RayExecutor(gpus=0.5)`. With any but "local", methods must be
+            names.
         save_adapters: Save adapters and heads in `results/adapters`.
         rerun: Repeat runs that already have a record.
 
@@ -75,7 +76,7 @@ def run(
     """
     child_processes.refuse_unguarded()
     if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device is auto, cpu or cuda, not {device}")
+        raise UsageError(f"device must be auto, cpu or cuda, not {device}")
     if jobs != 1 and executor != LOCAL:
         raise UsageError(f"jobs={jobs}: only with executor={LOCAL!r}")
     executor = make_executor(executor, **({"jobs": jobs} if executor == LOCAL else {}))

@@ -32,7 +32,7 @@ class BenchError(Exception):
 
 
 class UsageError(BenchError):
-    """A command or a suite that asks for something that does not exist.
+    """A request, in a command or a suite, for something that does not exist or is not allowed.
 
     Args:
         problems: One message, or one for each mistake.
@@ -64,7 +64,7 @@ def wording(error: BaseException) -> str:
 
 
 class Mistakes:
-    """Collects usage errors, so that all mistakes of a command are reported at once."""
+    """A collection of usage errors, so that all mistakes of a command are reported at once."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []

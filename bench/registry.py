@@ -1,4 +1,4 @@
-"""Methods, tasks and executors by name, from entry points: those of this package and of others alike.
+"""Methods, tasks and executors by name, from the entry points of this package and of others.
 
 An entry point may stand for a family: the one named `peft:<type>` stands for every name that begins with `peft:`, and
 its class has a class method `named` that returns the class for the rest of the name.

@@ -26,7 +26,7 @@ COMMANDS = {
     "show": "draw samples of a run, with ground truth and predictions, into one picture",
     "list": "list methods, tasks, suites, executors, or the types for peft:<type>",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
-    "power": "compute from recorded variance how many seeds it takes to detect a gain",
+    "power": "compute from recorded variance how many seeds are needed to detect a gain",
     "profile": "measure the memory and speed of methods at full size, on random weights and samples",
     "tune": "search each method's learning rate by validation score, with equally many trials",
     "data": "show where to get official releases, verify one, or prepare one",

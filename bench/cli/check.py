@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_list, add_place, words
+from bench.cli.shared_arguments import add_list, add_place, split_list
 from bench.config.plan import RunRequest
 from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
@@ -72,8 +72,8 @@ def main(args: argparse.Namespace) -> int:
     if not args.update:
         args.baseline = baseline_path(args.baseline)
     baseline = None if args.update else read(args.baseline)
-    methods, tasks = words(args.methods) or [*METHODS], words(args.tasks) or [*TASKS]
-    seeds = words(args.seeds) or ([str(max(baseline.seeds) + 1)] if baseline else [str(n) for n in range(SEEDS)])
+    methods, tasks = split_list(args.methods) or [*METHODS], split_list(args.tasks) or [*TASKS]
+    seeds = split_list(args.seeds) or ([str(max(baseline.seeds) + 1)] if baseline else [str(n) for n in range(SEEDS)])
     plan, _ = plan_runs(RunRequest(args.suite, methods, tasks, seeds), args.data_root)
     if baseline:
         _check_contains(baseline, args.baseline, plan)
@@ -89,10 +89,10 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _check_contains(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> None:
-    """Check that the baseline contains the methods and tasks of the plan.
+    """Check that the baseline covers the planned runs.
 
     Raises:
-        UsageError: Everything that the baseline does not contain.
+        UsageError: Lists everything that the baseline does not cover.
     """
     mistakes = Mistakes()
     if baseline.suite != plan[0].suite:
@@ -120,7 +120,7 @@ def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
 
 
 def _measure(plan: Sequence[Spec], records: Sequence[Record], args: argparse.Namespace, rounds: int) -> Baseline:
-    """Return what the runs, the data readers and a training step of each method measure now."""
+    """Return fresh measurements of the runs, the data readers and a training step of each method."""
     import torch
 
     from bench.check.baseline import gather
@@ -133,7 +133,7 @@ def _measure(plan: Sequence[Spec], records: Sequence[Record], args: argparse.Nam
     for task, base in _bases(plan, args).items():
         specs = {base.method: base, **{spec.method: spec for spec in plan if spec.task == task}}
         if not args.quiet:
-            print(f"{task}: {rounds} rounds of training steps, in turns: {', '.join(specs)}", flush=True)
+            print(f"{task}: {rounds} rounds of training steps, in turn: {', '.join(specs)}", flush=True)
         readers[task] = probe(base, options)
         costs[task] = costs_of(list(specs.values()), options, rounds)
     environment = records[0].environment
@@ -150,7 +150,7 @@ def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
 
 
 def _records(plan: Sequence[Spec], args: argparse.Namespace) -> tuple[list[Record], list[Row]]:
-    """Return the records of the runs, and the faults in them and in the records of the sanity runs."""
+    """Return the records of the runs, and faults in these records and in those of the sanity runs."""
     from bench.check.integrity import check_records
     from bench.check.sanity_run import sanity_run
 

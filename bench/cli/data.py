@@ -27,33 +27,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "prepare: extract AVE's videos, then decode all samples into the cache",
     )
     parser.add_argument("task", metavar="TASK", help="task, as for `bench run --tasks`")
-    parser.add_argument("--root", type=Path, metavar="DIR", help="folder of the release, which is only read")
-    parser.add_argument(
+    both = parser.add_argument_group("with verify and prepare")
+    both.add_argument("--root", type=Path, metavar="DIR", help="folder of the release, which is only read")
+    verify = parser.add_argument_group("with verify")
+    verify.add_argument(
         "--quick",
         action="store_true",
-        help="verify: read only media headers, and only enough masks to see whether all are empty or full",
+        help="read only media headers, and only enough masks to see whether all are empty or full",
     )
-    parser.add_argument(
+    verify.add_argument(
         "--counts",
         choices=("published", "any"),
         default="published",
-        help="verify: the number of samples to expect; any for a part of a release (default: %(default)s)",
+        help="the number of samples to expect; any for a part of a release (default: %(default)s)",
     )
-    parser.add_argument(
+    prepare = parser.add_argument_group("with prepare")
+    prepare.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
-        help="prepare: folder for the frames and sound of AVE's videos, to be used as --data-root",
+        help="folder for the frames and sound of AVE's videos, to be used as --data-root",
     )
-    parser.add_argument(
-        "--suite", default="mini", help="prepare: suite whose streams samples are decoded for (default: %(default)s)"
+    prepare.add_argument(
+        "--suite", default="mini", help="suite whose streams samples are decoded for (default: %(default)s)"
     )
-    parser.add_argument(
+    prepare.add_argument(
         "--jobs",
         type=jobs,
         default=available_cpus(),
         metavar="N",
-        help="prepare: number of videos to extract at a time (default: %(default)s, one per available CPU)",
+        help="number of videos to extract at a time (default: %(default)s, one per available CPU)",
     )
 
 
@@ -121,9 +124,10 @@ def _prepare(args: argparse.Namespace, names: list[str]) -> int:
 
 
 def _check_root(args: argparse.Namespace) -> None:
-    if args.root is None or not args.root.is_dir():
-        problem = "it is missing" if args.root is None else f"{args.root} is not a folder"
-        raise UsageError(f"bench data {args.action} needs --root, the folder of the release: {problem}")
+    if args.root is None:
+        raise UsageError(f"bench data {args.action} needs --root DIR, the folder of the release")
+    if not args.root.is_dir():
+        raise UsageError(f"--root {args.root} is not a folder")
 
 
 def _progress(description: str, items: Iterable[T], total: int, unit: str) -> Iterable[T]:

@@ -38,6 +38,7 @@ def main(args: argparse.Namespace) -> int:
         BenchError: The scores differ from those of the record; raised after they are printed.
     """
     from bench.config.run_options import RunOptions
+    from bench.report.formatting import number
     from bench.report.text_table import text_table
     from bench.saved_adapters.evaluate import evaluate  # imports torch
 
@@ -52,8 +53,8 @@ def main(args: argparse.Namespace) -> int:
         [
             split,
             metric,
-            repr(value),
-            repr(recorded[metric]) if metric in (recorded := evaluation.recorded(split)) else "",
+            number(value, ".2f"),
+            number(evaluation.recorded(split).get(metric), ".2f"),
         ]
         for split, scores in evaluation.scores.items()
         for metric, value in scores.items()

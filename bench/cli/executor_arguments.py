@@ -21,7 +21,7 @@ def add_executor(parser: argparse.ArgumentParser, **defaults: Any) -> None:
         "--executor",
         default=LOCAL,
         metavar="NAME",
-        help=f"what does the runs: {', '.join(executor_names())} (default: %(default)s)",
+        help=f"executor that does the runs: {', '.join(executor_names())} (default: %(default)s)",
     )
     for name in executor_names():
         group = parser.add_argument_group(f"with --executor {name}")

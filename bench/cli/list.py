@@ -1,4 +1,4 @@
-"""`bench list methods|tasks|suites|executors|peft`: list names with a description of each."""
+"""`bench list methods|tasks|suites|executors|peft`: list names, all but those of PEFT with a description."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def main(args: argparse.Namespace) -> int:
     elif args.kind == "peft":
         from bench.methods.peft_types import config_classes  # imports torch
 
-        about = {f"peft:{name}": f"{config.__name__} of PEFT" for name, config in sorted(config_classes().items())}
+        about = {f"peft:{name}": "" for name in sorted(config_classes())}
     else:
         kind = cast(registry.Kind, args.kind)
         about = {name: registry.summary(kind, name) for name in registry.names(kind)}

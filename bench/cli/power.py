@@ -1,4 +1,4 @@
-"""`bench power`: how many seeds it takes to detect a gain, and which gain a number of seeds can detect."""
+"""`bench power`: compute how many seeds a gain needs to be detected, and which gain a number of seeds detects."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bench.text import escape
 _LEGEND = """
 Paired two-sided t-test over seeds, at level 0.05 over all comparisons of a table, with power {power:g}.
 deviation: standard deviation of the differences to {reference}, in points
-for {gain:g}: seeds it takes to detect a gain of that many points; between: for the ends of the deviation's 95% interval
-with N: the smallest gain, in points, that N seeds detect"""
+for {gain:g}: seeds needed to detect a gain of {gain:g} points; between: for the ends of the deviation's 95% interval
+with N: the smallest gain, in points, that N seeds can detect"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     if not rows:
         folder = escape.line(str(args.results / FOLDER))
         raise BenchError(
-            f"{folder} has no variance to compute from: it takes at least two seeds of {args.reference} and another "
+            f"{folder} has no variance to compute from: this needs at least two seeds of {args.reference} and another "
             f"method on one task: bench run --methods {args.reference},... --seeds 0,1,2"
         )
 
@@ -91,7 +91,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _checked_comparisons(args: argparse.Namespace) -> int | None:
-    """Check the arguments, and return the number of comparisons if there is one.
+    """Check the arguments, and return the number of comparisons, or None.
 
     Raises:
         UsageError: Every mistake in the arguments.

@@ -15,7 +15,7 @@ def print(*parts: object, sep: str = " ", file: TextIO | None = None, flush: boo
 
 
 class LogFormatter(logging.Formatter):
-    """A formatter that escapes likewise."""
+    """A formatter that escapes terminal control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Format a message, and a traceback if there is one."""

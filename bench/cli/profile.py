@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import files
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_list, add_reference, words
+from bench.cli.shared_arguments import add_list, add_reference, split_list
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders
 from bench.config.quantities import whole
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=lambda text: whole(text, "--rounds"),
         default=5,
         metavar="N",
-        help="number of turns of each method (default: %(default)s)",
+        help="number of rounds, in which the methods take turns (default: %(default)s)",
     )
     parser.add_argument(
         "--suggest-batch",
@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
     distributed.refuse_several("`bench profile`")
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
-    plan = make_plan(RunRequest(args.suite, words(args.methods), words(args.tasks), overrides=args.set))
+    plan = make_plan(RunRequest(args.suite, split_list(args.methods), split_list(args.tasks), overrides=args.set))
     check_reference(args.reference, [spec.method for spec in plan])
     check_encoders(plan, weights=False)
     if args.suggest_batch:
@@ -84,14 +84,17 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = [spec for spec in plan if spec.task == task]
         if not args.quiet:
-            print(f"{task}: {', '.join(spec.method for spec in specs)} in turns, rounds: {args.rounds}", flush=True)
+            methods = ", ".join(spec.method for spec in specs)
+            print(f"{task}: measuring {methods} in turn, rounds: {args.rounds}", flush=True)
         records, failed = measure(specs, args.device, args.rounds, args.batch, args.reference)
         failures += [f"{task} {method} failed: {reason}" for method, reason in failed.items()]
         if records:
             print(f"\n{terminal(records)}\n", flush=True)
             failures += _write(records, args.results)
     print("\n".join([LEGEND, *failures]))
-    print(f"Weights and samples are random; there is no score. Records: {args.results / FOLDER}, {FOLDER}.md beside it")
+    print(
+        f"Weights and samples are random; there are no scores. Records: {args.results / FOLDER}, {FOLDER}.md beside it"
+    )
     return int(bool(failures))
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, words
+from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, split_list
 from bench.config.quantities import seconds, size
 from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
@@ -78,11 +78,11 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; return its exit code, which `bench.cli` describes."""
     tuned = read_tuned(tuned_path(args.settings)) if args.settings else None
     executor = executor_of(args)
-    tracking.check(words(args.track))
+    tracking.check(split_list(args.track))
     args.quiet = args.quiet or not distributed.is_main()
     request = replace(run_request(args), tuned=tuned)
     if args.streams:
-        streams = f"data.streams={json.dumps(words(args.streams))}"
+        streams = f"data.streams={json.dumps(split_list(args.streams))}"
         request = replace(request, overrides=[*request.overrides, streams])
     plan, fits = plan_runs(request, args.data_root)
     _check_reference(args.reference, plan, args.results)
@@ -107,7 +107,7 @@ def main(args: argparse.Namespace) -> int:
         tuned,
         time_limit=args.time_limit,
         memory_limit=args.memory_limit,
-        track=tuple(dict.fromkeys(words(args.track))),
+        track=tuple(dict.fromkeys(split_list(args.track))),
     )
     interrupted = reported = False
     try:

@@ -59,16 +59,16 @@ def add_place(parser: argparse.ArgumentParser) -> None:
 
 def run_request(args: argparse.Namespace) -> RunRequest:
     """Return the runs that the arguments of `add_plan`, and of `add_budget`, request."""
-    seeds = words(args.seeds) or ["0"]
+    seeds = split_list(args.seeds) or ["0"]
     budget = vars(args).get("budget")  # not every command has it
-    return RunRequest(args.suite, words(args.methods), words(args.tasks), seeds, args.set, budget)
+    return RunRequest(args.suite, split_list(args.methods), split_list(args.tasks), seeds, args.set, budget)
 
 
 def add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:
-    """Add an option that takes several words; `words` splits them."""
+    """Add an option that takes a list, which `split_list` splits."""
     parser.add_argument(option, metavar=metavar, nargs="+", action="extend", default=[], help=about)
 
 
-def words(arguments: Sequence[str]) -> list[str]:
-    """Return the words that commas, spaces or both separate."""
-    return [word for argument in arguments for word in argument.replace(",", " ").split()]
+def split_list(arguments: Sequence[str]) -> list[str]:
+    """Return the items of a list that is separated by commas, spaces or both."""
+    return [item for argument in arguments for item in argument.replace(",", " ").split()]

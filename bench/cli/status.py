@@ -11,6 +11,7 @@ from bench.cli.printing import print
 from bench.cli.shared_arguments import add_plan, run_request
 from bench.config.plan import make_plan
 from bench.config.spec import Spec
+from bench.errors import BenchError
 from bench.execution import claims
 from bench.records import store
 from bench.report.text_table import text_table
@@ -38,12 +39,14 @@ def main(args: argparse.Namespace) -> int:
     if rows:
         lines = _lines(rows if plan else dict(sorted(rows.items())), plan)
         print(text_table([*lines[0]], [[*line.values()] for line in lines], "llr"))
-    else:
+    elif args.results.is_dir():
         print(escape.line(f"{args.results} contains no records"))
+    else:
+        raise BenchError(f"there is no results folder {escape.line(str(args.results))}: choose one with --results")
     if extra := sum(len(record.file.earlier) + len(record.file.unequal) for record in records):
         print(f"not counted: {extra} other record{'s' * (extra != 1)} of these runs")
-    for claim, silent in claims.read_all(args.results):
-        doubt = f"; no sign of life for {silent:.0f} s" if silent > claims.STALE_AFTER else ""
+    for claim, silence in claims.read_all(args.results):
+        doubt = f"; no sign of life for {silence:.0f} s" if silence > claims.STALE_AFTER else ""
         process = f"process {claim.pid} on {claim.host}"
         print(escape.line(f"in progress: {claim.run}, since {claim.started}, by {process}{doubt}"))
     return 0

@@ -65,8 +65,7 @@ def main(args: argparse.Namespace) -> int:
     if not args.quiet:
         for fit in fits:
             print(fit.summary)
-        trials = f"{_count(total, 'trial')}, {_count(args.trials, 'trial')} of each method on each task"
-        print(f"{trials}: {_conditions(tuning)}")
+        print(f"{_count(total, 'trial')}, {args.trials} per method and task, each with {_conditions(tuning)}")
         print("Chosen by validation score; no test split is scored.", flush=True)
     ended = 0
     try:
@@ -102,7 +101,7 @@ def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
 
 
 def _conditions(tuning: Tuning) -> str:
-    """Return what all trials have in common."""
+    """Return the epochs and seeds, which all trials share."""
     epochs = "the suite's epochs" if tuning.epochs == "suite" else _count(tuning.epochs, "epoch")
     return f"{epochs}, seed{'s' * (len(tuning.seeds) > 1)} {', '.join(map(str, tuning.seeds))}"
 
@@ -123,7 +122,7 @@ def _score(trial: Trial | None) -> str:
 
 
 def _table(all_searches: Sequence[Search]) -> str:
-    """Return a row for each method and task; the column `suite's` is the score with the suite's values."""
+    """Return a row for each method and task; the column `suite's` has the score with the suite's values."""
     lines = [
         [
             search.task,

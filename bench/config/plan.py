@@ -168,9 +168,12 @@ def _changes(
             if name not in fields:
                 mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, fields)}")
                 continue
-            with mistakes.gathered():
-                value = validate.check(fields[name], {name: parse_value(text.strip())}, prefix=f"--set {owner}")
+            try:
+                value = validate.check(fields[name], {name: parse_value(text.strip())}, prefix=owner)
                 changes.setdefault((owner, fields[name]), {}).update(value)
+            except UsageError as error:
+                for problem in error.problems:
+                    mistakes.add(f"--set {shortened(override)}: {problem}")
         elif owner in (*registry.names("methods"), *registry.names("tasks")):
             mistakes.add(f"--set {override}: {owner} is not part of this command")
         elif owner not in reported:
@@ -209,7 +212,9 @@ def _task_runs(
     data = plain("data", Data, asdict(suite.data), changed("data", Data))
     for name in data.get("streams", ()):
         if name not in entry.sources:
-            mistakes.add(f"data.streams: {task} has no stream {name}: {did_you_mean(name, entry.sources)}")
+            mistakes.add(
+                f"--streams, or data.streams: {task} has no stream {name}: {did_you_mean(name, entry.sources)}"
+            )
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     method_settings, recipes = {}, {}
     for name, cls in methods.items():

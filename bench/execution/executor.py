@@ -1,4 +1,4 @@
-"""What does the runs of a sweep: this machine (`local`), a Ray cluster (`ray`), or an executor of another package.
+"""Executors do the runs of a sweep: on this machine (`local`), on a Ray cluster (`ray`), or as another package defines.
 
 A new executor is one file with a class that follows `Executor`, and one entry point in the group `bench.executors`.
 """
@@ -21,7 +21,7 @@ LOCAL = "local"
 
 @runtime_checkable
 class Executor(Protocol):
-    """Does runs. A dataclass whose fields are its options; those declared with `option` are command-line flags too.
+    """An executor: a dataclass whose fields are its options. Those declared with `option` are command-line flags too.
 
     Its module is imported to parse a command line, so heavy libraries are imported in its methods.
     """
@@ -67,7 +67,7 @@ class Option(NamedTuple):
     metavar: str
     help: str
     parse: Callable[[str, str], Any]
-    """Converts the text on the command line; its second argument is the flag, for error messages."""
+    """The function that converts the text on the command line; its second argument is the flag, for error messages."""
     default: Any
 
 
@@ -75,9 +75,9 @@ def option(default: Any, flag: str, metavar: str, help: str, parse: Callable[[st
     """Return a dataclass field that is an option on the command line too.
 
     Args:
-        default: The default; None if it depends on something, which `help` then says.
+        default: The default; None if it depends on something that `help` explains.
         flag: The flag, for example `--gpus-per-run`.
-        metavar: What stands for the value in the help.
+        metavar: Placeholder for the value in the help.
         help: A few words for the help.
         parse: Converts the text on the command line. For invalid text it raises a ValueError, which is reported with
             the flag and the text, or a UsageError with the whole message. Its second argument is the flag.

@@ -1,4 +1,4 @@
-"""Which runs of a plan are finished: those whose record was made with the present code, encoders and data."""
+"""Look up the finished runs of a plan: those with a record of the present code, encoders and data."""
 
 from __future__ import annotations
 

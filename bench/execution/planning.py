@@ -1,4 +1,4 @@
-"""Plans the runs of a command, and checks that the data and encoders they need are there."""
+"""Plan the runs of a command, and check that their data and encoders are available."""
 
 from __future__ import annotations
 

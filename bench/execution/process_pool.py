@@ -29,7 +29,7 @@ _LIMIT_INTERVAL = 0.25  # seconds between two checks of the limits of runs
 _GRACE_PERIOD = 10.0  # seconds between asking a process to end and killing it
 
 Execute = Callable[[Spec, "RunOptions", int], Record]
-"""Does a run with a number of threads. It is sent to the workers by its name, so they must be able to import it."""
+"""Do a run with a number of threads. Workers import this function by its name."""
 
 
 def run_all(

@@ -15,7 +15,7 @@ from bench.records.schema import Record, dumps
 _log = logging.getLogger(__name__)
 
 
-class Waiting:
+class RunQueue:
     """Runs that no command has claimed yet, as far as this process knows.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""Does the runs of a plan, and writes each record as soon as its run ends."""
+"""Do the runs of a plan, and write each record as soon as its run ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.errors import BenchError
 from bench.execution.claims import ClaimLostError, Claims
 from bench.execution.executor import Executor
 from bench.execution.local_executor import LocalExecutor
-from bench.execution.run_queue import Waiting
+from bench.execution.run_queue import RunQueue
 from bench.records import schema, store
 from bench.records.schema import Record
 from bench.system import child_processes, distributed
@@ -61,22 +61,22 @@ def sweep(
         return
     with Claims(results) as claims:
         options = replace(options, claimed_by=claims.token)
-        waiting = Waiting(specs, results, claims, superseded)
-        while waiting.specs:
-            with closing(executor.execute(waiting.take, options, waiting.specs)) as records:
+        queue = RunQueue(specs, results, claims, superseded)
+        while queue.specs:
+            with closing(executor.execute(queue.take, options, queue.specs)) as records:
                 for record in records:
                     with held_back():
-                        written = _write_if_claimed(record, results, options, claims, waiting)
+                        written = _write_if_claimed(record, results, options, claims, queue)
                     if written:
                         yield written
-            yield from waiting.elsewhere()
-            if waiting.specs:
-                waiting.announce()
+            yield from queue.elsewhere()
+            if queue.specs:
+                queue.announce()
                 time.sleep(_POLL_INTERVAL)
 
 
 def _write_if_claimed(
-    record: Record, results: Path, options: RunOptions, claims: Claims, waiting: Waiting
+    record: Record, results: Path, options: RunOptions, claims: Claims, queue: RunQueue
 ) -> Record | None:
     """Write a record, unless another command has taken over its run: then that command's record counts."""
     spec = record.spec
@@ -85,8 +85,8 @@ def _write_if_claimed(
             record = _write(record, results, options)
     except ClaimLostError as lost:
         _log.warning("%s", lost)
-        waiting.give_back(spec)
-        if record.status == "failed" or not waiting.take_this(spec):
+        queue.give_back(spec)
+        if record.status == "failed" or not queue.take_this(spec):
             return None
         record = _write(record, results, options)  # no command does the run now, and this record has its measurements
     claims.release(spec)
@@ -119,20 +119,20 @@ def _sweep_with_launcher(
 
     distributed.connect(options.device)
     with Claims(results) if distributed.is_main() else nullcontext() as claims:
-        waiting = Waiting(specs, results, claims, superseded) if claims else None
+        queue = RunQueue(specs, results, claims, superseded) if claims else None
         options = replace(options, claimed_by=claims.token if claims else None)
         while True:
-            spec = waiting.take() if waiting else None
-            spec, elsewhere = distributed.broadcast((spec, bool(waiting and waiting.specs)))
+            spec = queue.take() if queue else None
+            spec, elsewhere = distributed.broadcast((spec, bool(queue and queue.specs)))
             if spec:
                 yield _write_from_main(execute(spec, options), spec, results, options, claims)
-            if waiting:
-                yield from waiting.elsewhere()
+            if queue:
+                yield from queue.elsewhere()
             if not spec and not elsewhere:
                 return
             if not spec:
-                if waiting:
-                    waiting.announce()
+                if queue:
+                    queue.announce()
                 time.sleep(_POLL_INTERVAL)
 
 

@@ -1,4 +1,4 @@
-"""Logs runs to TensorBoard, Weights & Biases, MLflow or Trackio, while they train and at their end."""
+"""Log runs to TensorBoard, Weights & Biases, MLflow or Trackio, while they train and at their end."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ def modules(name: str) -> dict[str, str]:
     parts = next((parts for parts in _OWN_PARTS if _is_part_of(name, parts)), None)
     home = distribution(name)[0]
     checksums: dict[str, str] = {}
-    waiting = [name]
-    while waiting:
-        module = waiting.pop()
+    queue = [name]
+    while queue:
+        module = queue.pop()
         if (
             module in checksums
             or not is_followed(module)
@@ -55,7 +55,7 @@ def modules(name: str) -> dict[str, str]:
             checksums[f"distribution {owner}"] = version or ""
         elif path := source_of(module):
             checksums[module], imported = _read(path, path.stat().st_mtime_ns, module)
-            waiting += imported
+            queue += imported
     return checksums
 
 

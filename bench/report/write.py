@@ -1,4 +1,4 @@
-"""Writes the leaderboard of a results folder."""
+"""Write the leaderboard of a results folder."""
 
 from __future__ import annotations
 

@@ -29,8 +29,8 @@ def test_verify_prints_its_findings_and_exits_with_1_for_faults(tmp_path, capsys
     [
         (["describe", "avss"], "no official release of avss is known: did you mean avs"),
         (["verfy", "ave"], "bench data cannot verfy: did you mean verify"),
-        (["verify", "ave"], "bench data verify needs --root, the folder of the release: it is missing"),
-        (["verify", "ave", "--root", "nowhere"], "nowhere is not a folder"),
+        (["verify", "ave"], "bench data verify needs --root DIR, the folder of the release"),
+        (["verify", "ave", "--root", "nowhere"], "--root nowhere is not a folder"),
         (["verify", "ave", "--rooot", "x"], "unknown option --rooot: did you mean --root"),
     ],
 )

@@ -40,9 +40,9 @@ def table(
     Args:
         caption: Caption of the table.
         name: Id of the caption.
-        columns: The columns, one of which is called "method" and has the headings of rows.
+        columns: The columns, one of them named "method", which has the row headings.
         rows: Rows, which the columns convert to cells.
-        floors: Names and scores of lines at the bottom, which are not sorted; scores are in the column after "method".
+        floors: Names and scores of unsorted lines at the bottom; the scores are in the column after "method".
     """
     cells = [[column.cell(row) for column in columns] for row in rows]
     visible = [index for index in range(len(columns)) if any(line[index].text != NONE for line in cells)]

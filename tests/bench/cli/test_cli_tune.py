@@ -47,7 +47,7 @@ def test_trials_are_shown_and_the_best_is_written(bench_tune, tmp_path, capsys):
     assert (
         out
         == f"""\
-6 trials, 3 trials of each method on each task: 2 epochs, seeds 0, 1
+6 trials, 3 per method and task, each with 2 epochs, seeds 0, 1
 Chosen by validation score; no test split is scored.
 [1/6] ave lora lr_adapter=0.001: validation accuracy 59.04
 [2/6] ave cola lr_adapter=0.001: validation accuracy 59.04

@@ -95,12 +95,12 @@ def test_set_overrides_the_suite_and_a_task_overrides_all_tasks(mock_suite):
             "--set cola.rr=8: unknown key cola.rr: did you mean r? known: alpha, head_factor, inter_scale, "
             "lr_adapter, lr_head, r, ",
         ),
-        ("cola.r=eight", "--set cola.r must be a whole number, not 'eight'"),
+        ("cola.r=eight", "--set cola.r=eight: cola.r must be a whole number, not 'eight'"),
         ("cola.r=0", "cola: r must be at least 1, not 0"),
         ("ave.hiden=3", "unknown key ave.hiden: did you mean hidden?"),
         ("ave.epochs=0", "ave: epochs must be above 0"),
         ("train.epoch=1", "unknown key train.epoch: did you mean epochs?"),
-        ("data.source=web", "--set data.source must be one of generated, official, not 'web'"),
+        ("data.source=web", "--set data.source=web: data.source must be one of generated, official, not 'web'"),
         ("lora.r=8", "--set lora.r=8: lora is not part of this command"),
         ("avs.epochs=8", "--set avs.epochs=8: avs is not part of this command"),
         (
@@ -192,7 +192,7 @@ def test_a_head_may_be_trained_longer_than_others_alone_are(mock_suite):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("cola.lr_adapter=fast", "--set cola.lr_adapter must be a finite number, not 'fast'"),
+        ("cola.lr_adapter=fast", "--set cola.lr_adapter=fast: cola.lr_adapter must be a finite number, not 'fast'"),
         ("cola.lr_adapter=0", "lr_adapter must be above 0, not 0"),
         ("cola.clip=1", "--set cola.clip=1: unknown key cola.clip"),
         ("cola.epochs=1", "--set cola.epochs=1: unknown key cola.epochs"),
