@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -51,3 +52,25 @@ def test_what_is_not_significant_is_hollow(figure, gains):
     sure = [replace(gain, significant=True) for gain in gains]
     unsure = [replace(gain, significant=False) for gain in gains]
     assert {*circles(sure)} == {figure.CLEAR} and {*circles(unsure)} == {"#ffffff"}
+
+
+EARLIER = {("1.5", "3.3"), ("0.6", "1.9"), ("1.0", "3.2"), ("31.7", "41.7")}
+"""Ranges in the prose of the finding that its tables do not contain: of some seeds, or of records in the history."""
+
+
+def test_the_intervals_in_the_prose_are_rounded_from_those_of_the_records(figure, monkeypatch):
+    import finding
+
+    ranges = set(EARLIER)
+
+    def interval(low: float, high: float, digits: int) -> str:
+        ranges.update((f"{a:.1f}", f"{b:.1f}") for a, b in ((low, high), (-high, -low)))
+        return ""
+
+    monkeypatch.chdir(MINI.parents[1])
+    monkeypatch.setattr(finding, "interval", interval)
+    finding.tables(figure.Measured())
+    prose = " ".join((MINI / "finding.md").read_text(encoding="utf-8").partition("## Tables")[0].split())
+    written = re.findall(r"\([^()]*?(-?\d+\.\d) to (-?\d+\.\d)", prose)
+    rounded = {tuple(re.sub(r"^-(0\.0)$", r"\1", number) for number in pair) for pair in ranges}
+    assert len(written) > 20 and [pair for pair in written if pair not in rounded] == []
