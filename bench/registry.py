@@ -45,7 +45,7 @@ def load(kind: Kind, name: str) -> type[Any]:
     """Import and return the class registered under `name`.
 
     Raises:
-        UsageError: Nothing has that name, or the class lacks required members; the message lists all of them.
+        UsageError: No class has that name, or the class lacks required members; the message lists all of them.
         BenchError: The module or the class cannot be imported.
     """
     if name in _added[kind]:
@@ -76,10 +76,10 @@ def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
 
 
 def add(kind: Kind, name: str, cls: type[Any]) -> None:
-    """Register a class under a name for this process, replacing one that was added before.
+    """Register a class under a name for this process, replacing a class that was added earlier.
 
     Raises:
-        UsageError: An installed one has that name.
+        UsageError: An installed package registers that name.
     """
     if name in _registered(kind):
         raise UsageError(f"there is a {kind[:-1]} {name} already: give yours another name")
@@ -143,5 +143,5 @@ def _entry(kind: Kind, name: str) -> EntryPoint:
 
 
 def _prefix(name: str) -> str:
-    """Return what the names of a family begin with; "" if the name is not a family's."""
+    """Return the prefix of a family's members, or "" if the name is not a family's."""
     return name.partition("<")[0] if name.endswith(">") else ""

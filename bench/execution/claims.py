@@ -1,4 +1,4 @@
-"""Who does which run: several commands may share a results folder, on one machine or over a network file system.
+"""Claims on runs, so that several commands can share a results folder, on one machine or over a network file system.
 
 A command claims a run by creating a file, which succeeds for only one of several that try. It then touches the files
 of its claims every few seconds. A claim that is no longer touched, or whose process no longer exists on this machine,
@@ -54,9 +54,9 @@ class Claim:
     pid: int
     """The process's number."""
     process_start: str
-    """When the process began, since numbers of processes are used again."""
+    """Time at which the process began, since process numbers are reused."""
     started: str
-    """When the run was claimed: UTC, ISO 8601."""
+    """Time at which the run was claimed: UTC, ISO 8601."""
 
 
 _UNREADABLE = Claim("", "", "", "", 0, "", "")
@@ -81,7 +81,7 @@ class Holder:
         """Keep the claim from being taken over while a file is written.
 
         Raises:
-            ClaimLostError: The claim was taken over before; nothing may be written any more.
+            ClaimLostError: The claim was taken over before; nothing more may be written.
         """
         with _opened(self.path) as descriptor:
             if descriptor is not None:

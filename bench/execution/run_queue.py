@@ -1,4 +1,4 @@
-"""The runs of a sweep that are still to do, while other commands may do some of them."""
+"""The queue of a sweep: the runs that remain, some of which other commands may do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _log = logging.getLogger(__name__)
 
 
 class RunQueue:
-    """Runs that no command has claimed yet, as far as this process knows.
+    """A queue of runs that, as far as this process knows, no command has claimed.
 
     Attributes:
         specs: The runs.
@@ -45,7 +45,7 @@ class RunQueue:
         self._announced: set[tuple[str, str]] = set()
 
     def take(self) -> Spec | None:
-        """Claim and return the next run; return None if other commands do all the remaining ones."""
+        """Claim and return the next run; return None if other commands have claimed all that remain."""
         return next((spec for spec in [*self.specs] if self.take_this(spec)), None)
 
     def take_this(self, spec: Spec) -> bool:
@@ -59,7 +59,7 @@ class RunQueue:
         return True
 
     def give_back(self, spec: Spec) -> None:
-        """Put a run back that another command took over: that command finishes it, or it is still to do."""
+        """Put back a run that another command took over: that command finishes it, or it remains in the queue."""
         self._claims.release(spec)
         self.specs.append(spec)
 

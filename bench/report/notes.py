@@ -20,8 +20,8 @@ def notes(table: Table) -> list[str]:
     """Return the notes on a table, as lines of plain text."""
     records = table.records
     lines = [f"All rows: {assignments(table.condition)}"]
-    deviations = dict.fromkeys(words for record in records for words in record.spec.deviations)
-    lines += [f"Deviation from the published protocol: {words}" for words in deviations]
+    deviations = dict.fromkeys(text for record in records for text in record.spec.deviations)
+    lines += [f"Deviation from the published protocol: {text}" for text in deviations]
     environments = [record.environment for record in records if record.environment]
     machines = sorted(
         {

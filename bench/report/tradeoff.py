@@ -37,7 +37,7 @@ TRADE_OFFS = {
         ppt, "M · exp(-log10(P / C + 1)), with the score M in percent, P million trainable parameters, and C = 10"
     ),
 }
-"""All trade-off scores, by the heading of their column; a new one is one more line."""
+"""All trade-off scores, by the heading of their column. To add one, add a line."""
 
 FORMULAS = {name: trade_off.formula for name, trade_off in TRADE_OFFS.items()}
 """The formula of each trade-off score, for a table's legend."""

@@ -138,7 +138,7 @@ def _dtype(record: Record) -> str | None:
 
 
 def _peft_config(method: str, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the method with its settings under their names here; None, as in PEFT, for full fine-tuning.
+    """Return the method with its settings under this package's names; None, as in PEFT, for full fine-tuning.
 
     Methods that PEFT has no name for have their own name in capitals.
     """
