@@ -94,10 +94,10 @@ def test_another_release_makes_it_stale(tmp_path, ave):
     """Whichever it was that a record was made with: its files were changed since, or another folder is given."""
     plan = plan_of()
     store.write(recorded(plan[0], ave), tmp_path)
-    other = tmp_path / "elsewhere"
-    shutil.copytree(ave / "AVE_Dataset", other / "AVE_Dataset")
-    _edit_sound(other)
-    assert look_up(plan, tmp_path, ave).finished and not look_up(plan, tmp_path, other).finished
+    changed = tmp_path / "elsewhere"
+    shutil.copytree(ave / "AVE_Dataset", changed / "AVE_Dataset")
+    _edit_sound(changed)
+    assert look_up(plan, tmp_path, ave).finished and not look_up(plan, tmp_path, changed).finished
 
 
 def test_other_weights_in_the_same_folder_make_it_stale(tmp_path, ave):
@@ -236,8 +236,8 @@ def test_samples_are_decoded_again_if_the_code_of_the_task_has_changed(few_video
     monkeypatch.setattr(AVE, "samples", relabelled)
     splits._cache.clear()
     assert set_up(spec, options).data.datasets["test"][0]["label"].any() == before[0]["label"].any(), "from the cache"
-    other = dataclasses.replace(code_of(AVE), checksum="other")
-    monkeypatch.setattr(splits, "code_of", lambda cls: other)
+    changed = dataclasses.replace(code_of(AVE), checksum="other")
+    monkeypatch.setattr(splits, "code_of", lambda cls: changed)
     splits._cache.clear()
     assert not set_up(spec, options).data.datasets["test"][0]["label"].any()
     splits._cache.clear()

@@ -65,8 +65,8 @@ def test_nan_is_equal_in_copies(tmp_path, plan, caplog):
 def test_of_unequal_records_the_one_with_the_runs_name_counts_and_a_warning_names_both(folder, plan, later, caplog):
     path = path_of(folder, plan[0])
     copy = beside(path, "-LAPTOP")
-    other = folder / "other"
-    copy.write_bytes(store.write(mocks.record(plan[0], 99.0, finished=later), other).read_bytes())
+    second_folder = folder / "other"
+    copy.write_bytes(store.write(mocks.record(plan[0], 99.0, finished=later), second_folder).read_bytes())
     (counted,) = (record for record in store.read_all(folder) if record.id == plan[0].id)
     assert counted.scores.test["accuracy"] == 70
     assert counted.file.unequal == (copy.stem,) and not counted.file.earlier

@@ -36,26 +36,26 @@ def leaderboard(records):
 
 def tables(text):
     """The tables of a Markdown text, by heading and number: rows of cells by their first cell."""
-    found, heading, above = {}, "", ""
+    rows_by_table, heading, above = {}, "", ""
     for line in text.splitlines():
         if line.startswith("#"):
             heading, count = line, 0
         elif line.startswith("|"):
             if not above.startswith("|"):
-                rows = found[heading, count] = {}
+                rows = rows_by_table[heading, count] = {}
                 count += 1
             first, *cells = (cell.strip() for cell in line.strip("|").split(" | "))
             rows[first] = cells
         above = line
-    return found
+    return rows_by_table
 
 
 def test_tables_a_task_and_one_over_all(measured):
-    found = tables(leaderboard(measured))
+    rows_by_table = tables(leaderboard(measured))
     title = "suite mock, generated data v3 (seed 7), not the benchmark's own"
     ave, avs, overall = f"### ave: {title}", f"### avs: {title}", f"### All tasks: {title}"
-    assert list(found) == [(ave, 0), (ave, 1), (ave, 2), (avs, 0), (avs, 1), (avs, 2), (overall, 0)]
-    scores, costs, others = (found[ave, number] for number in range(3))
+    assert list(rows_by_table) == [(ave, 0), (ave, 1), (ave, 2), (avs, 0), (avs, 1), (avs, 2), (overall, 0)]
+    scores, costs, other_scores = (rows_by_table[ave, number] for number in range(3))
     assert scores["method"][:6] == ["place", "accuracy", "95% interval", "seeds", "gain", "95% interval"]
     # Differences of 10 and 9: mean 9.5, standard error 0.5, t of 0.975 with one degree of freedom 12.706.
     assert scores["cola"] == [
@@ -75,8 +75,15 @@ def test_tables_a_task_and_one_over_all(measured):
     assert list(scores)[2:] == ["cola", "lora", "floor: sound alone", "floor: constant answer"]
     assert costs["cola"][:4] == ["16,000", "16,000", "2,500", "2.00"]
     assert costs["cola"][4:] == ["812", "640", "151.2", "420.0", "1.25x", "80.44"]
-    assert others["cola"] == ["40.25 ± 0.35"]
-    assert found[overall, 0]["cola"] == ["80.50 ± 0.71", "80.50 ± 0.71", "1.00", "1.00 to 1.00", "+9.50", "+13.4"]
+    assert other_scores["cola"] == ["40.25 ± 0.35"]
+    assert rows_by_table[overall, 0]["cola"] == [
+        "80.50 ± 0.71",
+        "80.50 ± 0.71",
+        "1.00",
+        "1.00 to 1.00",
+        "+9.50",
+        "+13.4",
+    ]
 
 
 def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured):
@@ -88,33 +95,33 @@ def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured)
     streams = measured[0].spec.streams
     first, second = list(streams)[:2]
     of_one = [control("ave", seed, first, 50.0 + 4 * seed) for seed in (0, 1)]
-    found = tables(leaderboard([*measured, *of_one]))
-    ave = next(table for (heading, _), table in found.items() if heading.startswith("### ave"))
+    rows_by_table = tables(leaderboard([*measured, *of_one]))
+    ave = next(table for (heading, _), table in rows_by_table.items() if heading.startswith("### ave"))
     below = f"control: lora, {first} only, 2 seeds"
     assert list(ave)[2:] == ["cola", "lora", below, "floor: sound alone", "floor: constant answer"]
     assert ave[below][:2] == ["", "52.00"]
-    assert not any("control" in heading for heading, _ in found), "no table of its own"
+    assert not any("control" in heading for heading, _ in rows_by_table), "no table of its own"
     assert "10 runs" in leaderboard([*measured, *of_one])
 
     bad = dataclasses.replace(control("ave", 2, second, 0.0), status="failed", reason="lost", scores=None)
     assert "lost" in leaderboard([*measured, bad])
-    other = make_plan(
+    control_spec = make_plan(
         RunRequest(str(mock_suite), ["lora"], ["avs"], [0], ["train.epochs=9", f'data.streams=["{first}"]'])
     )[0]
-    told = leaderboard([*measured, mocks.record(other, 30.0)])
-    assert f"control: {first} only" in told, "of another recipe than what stands there"
+    text = leaderboard([*measured, mocks.record(control_spec, 30.0)])
+    assert f"control: {first} only" in text, "of another recipe than what stands there"
 
 
 def test_one_seed_ranks_nothing(measured):
-    found = tables(leaderboard([record for record in measured if record.spec.seed == 0]))
-    scores = next(iter(found.values()))
+    rows_by_table = tables(leaderboard([record for record in measured if record.spec.seed == 0]))
+    scores = next(iter(rows_by_table.values()))
     assert scores["cola"] == ["≈ best", "80.00", NONE, "1", "+10.00", NONE, "+14.3", NONE, NONE, "no"]
     assert scores["lora"] == ["≈ best", "70.00", NONE, "1", *[NONE] * 6]
 
 
 def test_a_method_without_all_tasks_has_no_rank(measured):
-    found = tables(leaderboard([r for r in measured if (r.spec.method, r.spec.task) != ("cola", "avs")]))
-    overall = next(rows for (heading, _), rows in found.items() if "All tasks" in heading)
+    rows_by_table = tables(leaderboard([r for r in measured if (r.spec.method, r.spec.task) != ("cola", "avs")]))
+    overall = next(rows for (heading, _), rows in rows_by_table.items() if "All tasks" in heading)
     assert overall["cola"] == ["80.50 ± 0.71", NONE, NONE, NONE, NONE, NONE]
 
 
@@ -141,8 +148,8 @@ def test_published_figures_stand_by_themselves(measured):
     assert "88.7 / 90.5 / 86.0" in elsewhere
     assert "arXiv 2604.03314" in elsewhere
     assert elsewhere.count("Ours is the mean over videos, each at its own best threshold") == 1
-    others = [row for row in published() if row["metric"] != "f_score"]
-    assert "threshold" not in markdown(compute_standings(measured), others)
+    figures = [row for row in published() if row["metric"] != "f_score"]
+    assert "threshold" not in markdown(compute_standings(measured), figures)
 
 
 def test_failed_runs_are_counted_and_listed(measured, plan):
@@ -172,17 +179,17 @@ def test_what_can_open_no_tag_stays_readable():
 
 
 def test_what_does_not_compare_is_said(measured):
-    first, *others = measured
-    other = dataclasses.replace(first, environment=dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100"))
-    text = leaderboard([other, *others])
+    first, *remaining = measured
+    on_gpu = dataclasses.replace(first, environment=dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100"))
+    text = leaderboard([on_gpu, *remaining])
     machines = "NVIDIA H100 (2 threads); cpu (2 threads)"
     assert f"{machines}: memory and speed are not comparable between these" in text
 
 
 def test_where_a_suite_departs_from_a_protocol_is_said(measured):
     spec = dataclasses.replace(measured[0].spec, deviations=["another audio stream"])
-    there = dataclasses.replace(measured[0].environment, processes=4)
-    page = leaderboard([dataclasses.replace(measured[0], spec=spec, environment=there), *measured[1:]])
+    environment = dataclasses.replace(measured[0].environment, processes=4)
+    page = leaderboard([dataclasses.replace(measured[0], spec=spec, environment=environment), *measured[1:]])
     assert page.count("Deviation from the published protocol: another audio stream") == 1
     assert "4 x " in page
 

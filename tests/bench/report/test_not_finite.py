@@ -32,7 +32,7 @@ from bench.saved_adapters.model_index import model_index_text
 
 NUMBERS = (math.nan, math.inf, -math.inf)
 WORD = re.compile(r"(?<![a-z])(nan|inf)(?![a-z])", re.IGNORECASE)
-MADE = [each for each in made_standings.records() if each.spec.method != made_standings.EVIL]
+RECORDS = [record for record in made_standings.records() if record.spec.method != made_standings.EVIL]
 
 
 def places(value, path=()):
@@ -67,52 +67,55 @@ def with_score(record: Record, score: float) -> Record:
     return with_number(record, ("scores", "test", record.scores.metric), score)
 
 
-PLACES = [(number, place) for number, record in enumerate(MADE) for place in places(record)]
+PLACES = [(number, place) for number, record in enumerate(RECORDS) for place in places(record)]
 
 
-def texts(made: list[Record]) -> list[str]:
+def texts(records: list[Record]) -> list[str]:
     """Everything that is written of these records, each as text."""
-    found = compute_standings(made)
-    list(powers(found, 1.0))
-    done = [record for record in made if record.test_score is not None]
-    tables = [task_table(task, "name", "lora") for section in found for task in section.tasks if task.standings]
-    tables += [overall_table(section, "name") for section in found if len(section.tasks) > 1]
-    page(found)
+    sections = compute_standings(records)
+    list(powers(sections, 1.0))
+    finished = [record for record in records if record.test_score is not None]
+    tables = [task_table(task, "name", "lora") for section in sections for task in section.tasks if task.standings]
+    tables += [overall_table(section, "name") for section in sections if len(section.tasks) > 1]
+    page(sections)
     return [
-        leaderboard(found),
+        leaderboard(sections),
         *(tostring(element, encoding="unicode") for element in tables),
-        json.dumps(plain(found), allow_nan=False),
-        run_table(made),
-        table(made).to_csv(index=False),
-        json.dumps(to_rows(made), allow_nan=False),
-        *(peft_text(record, Path()) for record in done),
-        *(model_index_text(record) for record in done),
+        json.dumps(plain(sections), allow_nan=False),
+        run_table(records),
+        table(records).to_csv(index=False),
+        json.dumps(to_rows(records), allow_nan=False),
+        *(peft_text(record, Path()) for record in finished),
+        *(model_index_text(record) for record in finished),
     ]
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(NUMBERS)), min_size=1, max_size=12))
 def test_no_number_that_is_none_is_shown_or_ordered_by(damage):
-    made = [*MADE]
+    records = [*RECORDS]
     for (number, place), value in damage:
-        made[number] = with_number(made[number], place, value)
-    for text in texts(made):
+        records[number] = with_number(records[number], place, value)
+    for text in texts(records):
         assert not WORD.search(text), text
-    to_frame(made)
-    finite = [each for each in made if math.isfinite(each.scores.test[each.scores.metric])]
-    (standings,), (other,) = compute_standings(made), compute_standings(finite)
-    assert judged(standings) == judged(other) and standings.ranks == other.ranks
+    to_frame(records)
+    finite = [record for record in records if math.isfinite(record.scores.test[record.scores.metric])]
+    (standings,), (expected,) = compute_standings(records), compute_standings(finite)
+    assert judged(standings) == judged(expected) and standings.ranks == expected.ranks
     for task in standings.tasks:
-        means = [each.mean for each in task.standings]
+        means = [standing.mean for standing in task.standings]
         assert means == sorted(means, reverse=True) and all(map(math.isfinite, means))
-        told = "\n".join(notes(task.table))
-        assert all(f"{each.label}: the {each.scores.metric} of the test" in told for each in task.table.failed)
+        message = "\n".join(notes(task.table))
+        assert all(f"{record.label}: the {record.scores.metric} of the test" in message for record in task.table.failed)
 
 
 def judged(standings: SectionStandings) -> dict[str, list]:
     """What is said of each row, by task."""
     return {
-        task.table.task: [(each.row.label, each.mean, each.place, each.tied, each.gain) for each in task.standings]
+        task.table.task: [
+            (standing.row.label, standing.mean, standing.place, standing.tied, standing.gain)
+            for standing in task.standings
+        ]
         for task in standings.tasks
         if task.standings
     }
@@ -121,14 +124,14 @@ def judged(standings: SectionStandings) -> dict[str, list]:
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), st.sampled_from(NUMBERS)), max_size=6))
 def test_a_record_that_was_written_reads_as_it_was(damage):
-    made = [*MADE]
+    records = [*RECORDS]
     for (number, place), value in damage:
-        made[number] = with_number(made[number], place, value)
+        records[number] = with_number(records[number], place, value)
     with tempfile.TemporaryDirectory() as folder:
-        for each in made:
-            store.write(each, Path(folder))
+        for record in records:
+            store.write(record, Path(folder))
         assert leaderboard(compute_standings(store.read_all(Path(folder)))) == leaderboard(
-            compute_standings(sorted(made, key=lambda each: (each.started, each.stem)))
+            compute_standings(sorted(records, key=lambda record: (record.started, record.stem)))
         )
 
 
@@ -139,9 +142,9 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
         run = made_standings.record(made_standings.spec(method))
         store.write(with_score(run, score), tmp_path)
     (standings,) = compute_standings(store.read_all(tmp_path))
-    assert [each.row.label for each in standings.tasks[0].standings] == ["cola", "lora", "head"]
-    told = "\n".join(notes(standings.tasks[0].table))
-    assert "3 failed: " in told and "ave dora seed 0: the accuracy of the test split is not finite" in told
+    assert [standing.row.label for standing in standings.tasks[0].standings] == ["cola", "lora", "head"]
+    message = "\n".join(notes(standings.tasks[0].table))
+    assert "3 failed: " in message and "ave dora seed 0: the accuracy of the test split is not finite" in message
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["ave", "cola", "1", "0"] in lines and ["ave", "dora", "0", "1"] in lines
@@ -159,6 +162,6 @@ def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsy
     ],
 )
 def test_what_is_left_out_is_named(path, name):
-    first, *others = (each for each in MADE if each.spec.task == "ave")
-    (standings,) = compute_standings([with_number(first, path, math.nan), *others])
+    first, *remaining = (record for record in RECORDS if record.spec.task == "ave")
+    (standings,) = compute_standings([with_number(first, path, math.nan), *remaining])
     assert f"Left out because they are not finite: {first.label}: {name}" in notes(standings.tasks[0].table)

@@ -22,21 +22,21 @@ def plan(mock_suite):
     return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2]))
 
 
-HERE = replace(
+ENVIRONMENT = replace(
     mocks.ENVIRONMENT, processor="EPYC", instructions="AVX2", precision="no", variables={"OMP_NUM_THREADS": "1"}
 )
-MADE = Provenance(Code("a", "mine", "0.1"), Code("b"), {"vision": "c", "audio": "d"})
+PROVENANCE = Provenance(Code("a", "mine", "0.1"), Code("b"), {"vision": "c", "audio": "d"})
 
 
-def noted(plan, environment=HERE, provenance=MADE):
+def noted(plan, environment=ENVIRONMENT, provenance=PROVENANCE):
     """The notes of six runs, of which the first was made otherwise."""
-    first, *others = (mocks.record(spec, environment=HERE, provenance=MADE) for spec in plan)
-    made = [replace(first, environment=environment, provenance=provenance), *others]
-    (section,) = sections(made)
-    found = notes(section.tables[0])
+    first, *remaining = (mocks.record(spec, environment=ENVIRONMENT, provenance=PROVENANCE) for spec in plan)
+    records = [replace(first, environment=environment, provenance=provenance), *remaining]
+    (section,) = sections(records)
+    lines = notes(section.tables[0])
     for form in (leaderboard, page):
-        assert all(line.replace("'", "") in form(compute_standings(made)).replace("'", "") for line in found)
-    return found
+        assert all(line.replace("'", "") in form(compute_standings(records)).replace("'", "") for line in lines)
+    return lines
 
 
 def test_runs_that_were_made_alike_need_no_words(plan):
@@ -44,7 +44,7 @@ def test_runs_that_were_made_alike_need_no_words(plan):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"versions": {"torch": "2.12.0", "peft": "0.21.2"}}, "these differ: torch 2.12.0 in 1 run, 2.13.0 in 5 runs"),
         ({"versions": {"torch": "2.13.0", "peft": "0.20"}}, "these differ: peft 0.20 in 1 run, 0.21.2 in 5 runs"),
@@ -58,12 +58,12 @@ def test_runs_that_were_made_alike_need_no_words(plan):
         ({"dirty": True, "commit": "f" * 40}, "Run with 2 commits of this package, uncommitted changes in 1 run"),
     ],
 )
-def test_what_differs_in_software_and_machine(plan, change, told):
-    assert sum(told in line for line in noted(plan, environment=replace(HERE, **change))) == 1
+def test_what_differs_in_software_and_machine(plan, change, message):
+    assert sum(message in line for line in noted(plan, environment=replace(ENVIRONMENT, **change))) == 1
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"method": Code("x")}, "code of lora in 2 versions (of 2 and 1 run)"),
         ({"method": Code("a", "mine", "0.2")}, "mine 0.1 in 2 runs, 0.2 in 1 run"),
@@ -71,23 +71,25 @@ def test_what_differs_in_software_and_machine(plan, change, told):
         ({"encoders": {"vision": "x", "audio": "d"}}, "encoder of vision in 2 versions (of 5 and 1 run)"),
     ],
 )
-def test_what_differs_in_code_and_encoders(plan, change, told):
-    assert f"Code or encoders differ: {told}" in noted(plan, provenance=replace(MADE, **change))
+def test_what_differs_in_code_and_encoders(plan, change, message):
+    assert f"Code or encoders differ: {message}" in noted(plan, provenance=replace(PROVENANCE, **change))
 
 
 def test_what_older_records_do_not_tell_is_not_said_to_differ(plan):
-    unknown = replace(HERE, processor=None, instructions=None, precision=None, variables=None, commit=None, dirty=None)
+    unknown = replace(
+        ENVIRONMENT, processor=None, instructions=None, precision=None, variables=None, commit=None, dirty=None
+    )
     assert len(noted(plan, environment=unknown, provenance=None)) == 3
 
 
 def test_records_that_do_not_count_are_told(plan, tmp_path):
-    paths = [store.write(mocks.record(spec, provenance=MADE), tmp_path) for spec in plan]
-    other = tmp_path / "other"
+    paths = [store.write(mocks.record(spec, provenance=PROVENANCE), tmp_path) for spec in plan]
+    second_folder = tmp_path / "other"
     for number, path in enumerate(paths[:2]):
-        made = mocks.record(plan[number], 1.0, provenance=replace(MADE, method=Code("x")))
-        path.with_name(f"{path.stem}~1.json").write_bytes(store.write(made, other).read_bytes())
+        record = mocks.record(plan[number], 1.0, provenance=replace(PROVENANCE, method=Code("x")))
+        path.with_name(f"{path.stem}~1.json").write_bytes(store.write(record, second_folder).read_bytes())
     copy = paths[2].with_name("mine.json")
-    copy.write_bytes(store.write(mocks.record(plan[2], 1.0, provenance=MADE), other).read_bytes())
+    copy.write_bytes(store.write(mocks.record(plan[2], 1.0, provenance=PROVENANCE), second_folder).read_bytes())
     text = leaderboard(compute_standings(store.read_all(tmp_path), tmp_path))
     assert "- Left out: 2 earlier records of these runs, from before code, encoders or data changed" in text
     label = mocks.record(plan[2]).label

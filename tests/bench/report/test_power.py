@@ -21,13 +21,13 @@ def measured(mock_suite):
 
 
 def test_seeds_are_told_from_the_deviation_of_the_differences(measured):
-    (found,) = powers(compute_standings(measured), gain=2.0)
-    assert (found.task, found.method, found.seeds) == ("ave", "cola", 4)
-    assert found.deviation == pytest.approx(2.0)
-    assert found.needed == stats.seeds_needed(2.0, 2.0) == 10
-    low, high = found.needed_between
-    assert low < found.needed < high
-    assert found.smallest == {seeds: pytest.approx(stats.smallest_gain(2.0, seeds)) for seeds in SEEDS}
+    (power,) = powers(compute_standings(measured), gain=2.0)
+    assert (power.task, power.method, power.seeds) == ("ave", "cola", 4)
+    assert power.deviation == pytest.approx(2.0)
+    assert power.needed == stats.seeds_needed(2.0, 2.0) == 10
+    low, high = power.needed_between
+    assert low < power.needed < high
+    assert power.smallest == {seeds: pytest.approx(stats.smallest_gain(2.0, seeds)) for seeds in SEEDS}
 
 
 def test_more_comparisons_need_more_seeds(measured):
@@ -47,10 +47,10 @@ def test_the_command_prints_them(measured, tmp_path, capsys):
 def test_one_seed_has_no_variance(measured, tmp_path, capsys):
     store.write(measured[0], tmp_path)
     assert main(["power", "--results", str(tmp_path)]) == 1
-    assert "it takes at least two seeds of lora and another method" in capsys.readouterr().err
+    assert "this needs at least two seeds of lora and another method" in capsys.readouterr().err
 
 
 def test_wrong_numbers_are_all_told(tmp_path, capsys):
     assert main(["power", "--results", str(tmp_path), "--gain", "0", "--power", "1", "--comparisons", "0"]) == 2
-    told = capsys.readouterr().err
-    assert all(option in told for option in ("--gain", "--power", "--comparisons"))
+    error = capsys.readouterr().err
+    assert all(option in error for option in ("--gain", "--power", "--comparisons"))

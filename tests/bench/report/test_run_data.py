@@ -30,7 +30,7 @@ def data(fingerprint=FINGERPRINT, counts=None, splits=None, skipped=0):
     return DataInfo("official", fingerprint, {**COUNTS, **(counts or {})}, skipped, splits)
 
 
-def seen(plan, info, *of_one, seed=1, method="cola"):
+def records_of(plan, info, *of_one, seed=1, method="cola"):
     """Records of a plan; the run of one method with one seed saw other data than the others."""
     one = [spec for spec in plan if (spec.seed, spec.method) == (seed, method)]
     assert len(one) == len(of_one) == 1
@@ -41,7 +41,7 @@ def tables(records):
     return {task.table.changed: task for section in compute_standings(records) for task in section.tasks}
 
 
-OTHERS = {  # what one run saw otherwise than the others, and how its table says so
+VARIATIONS = {  # what one run saw otherwise than the others, and how its table says so
     "fingerprint": (data("e" * 64, splits=WHOLE), "data.fingerprint=eeeeeeee"),
     "fingerprint of older records": (data("e" * 64), "data.fingerprint=eeeeeeee"),
     "one test sample fewer": (
@@ -56,17 +56,17 @@ OTHERS = {  # what one run saw otherwise than the others, and how its table says
 }
 
 
-@pytest.mark.parametrize("what", OTHERS)
-def test_runs_that_saw_other_data_are_compared_with_none_that_did_not(plan, what):
-    other, changed = OTHERS[what]
-    usual = data(splits=WHOLE if other.splits else None)
-    records = seen(plan, usual, other)
-    found = tables(records)
-    assert list(found) == ["", changed]
-    assert [len(row.records) for row in found[""].table.rows] == [3, 2]
-    (gain,) = (each.gain for each in found[""].standings if each.gain)
+@pytest.mark.parametrize("variation", VARIATIONS)
+def test_runs_that_saw_other_data_are_compared_with_none_that_did_not(plan, variation):
+    info, changed = VARIATIONS[variation]
+    usual = data(splits=WHOLE if info.splits else None)
+    records = records_of(plan, usual, info)
+    by_condition = tables(records)
+    assert list(by_condition) == ["", changed]
+    assert [len(row.records) for row in by_condition[""].table.rows] == [3, 2]
+    (gain,) = (standing.gain for standing in by_condition[""].standings if standing.gain)
     assert gain.seeds == 2
-    assert [each.gain for each in found[changed].standings] == [None]
+    assert [standing.gain for standing in by_condition[changed].standings] == [None]
     assert [power.seeds for power in powers(compute_standings(records), 1.0)] == [2]
     assert f", with {changed}" in leaderboard(compute_standings(records)) and f", with {changed}" in page(
         compute_standings(records)
@@ -76,37 +76,42 @@ def test_runs_that_saw_other_data_are_compared_with_none_that_did_not(plan, what
 
 def test_the_condition_of_a_table_names_its_samples(plan):
     records = [mocks.record(spec, data=data(splits=WHOLE)) for spec in plan]
-    (found,) = tables(records).values()
-    assert found.table.condition["data.fingerprint"] == "ffffffff"
-    assert found.table.condition["data.test"] == "200 samples cccccccc"
+    (task,) = tables(records).values()
+    assert task.table.condition["data.fingerprint"] == "ffffffff"
+    assert task.table.condition["data.test"] == "200 samples cccccccc"
 
 
 def test_samples_that_were_left_out_are_said(plan):
     records = [mocks.record(spec, data=data(splits=WHOLE, skipped=int(spec.seed == 0))) for spec in plan]
-    told = "Samples skipped because they could not be read: 1 in 2 runs"
-    assert told in leaderboard(compute_standings(records)) and told in page(compute_standings(records))
+    note = "Samples skipped because they could not be read: 1 in 2 runs"
+    assert note in leaderboard(compute_standings(records)) and note in page(compute_standings(records))
     assert "with data.skipped=1" in leaderboard(compute_standings(records)), "they are not compared with the others"
     assert "could not be read" not in leaderboard(compute_standings([mocks.record(spec) for spec in plan]))
 
 
 def test_older_records_stand_with_those_of_the_same_fingerprint_and_counts(plan):
-    assert list(tables(seen(plan, data(), data(splits=WHOLE)))) == [""], "however few have checksums"
-    assert list(tables(seen(plan, data(splits=WHOLE), data()))) == [""]
-    assert len(tables(seen(plan, data(splits=WHOLE), data(counts={"test": 1})))) == 2
+    assert list(tables(records_of(plan, data(), data(splits=WHOLE)))) == [""], "however few have checksums"
+    assert list(tables(records_of(plan, data(splits=WHOLE), data()))) == [""]
+    assert len(tables(records_of(plan, data(splits=WHOLE), data(counts={"test": 1})))) == 2
 
 
 def test_a_run_that_failed_before_it_saw_data_stands_with_most(plan):
-    records = seen(plan, data(splits=WHOLE), data("e" * 64, splits=WHOLE))
+    records = records_of(plan, data(splits=WHOLE), data("e" * 64, splits=WHOLE))
     for number in (1, 2):  # however the others are ordered
-        failed = [mocks.failed(plan[number]), *(each for each in records if each.id != plan[number].id)]
-        found = tables(failed)
-        assert [record.id for record in found[""].table.failed] == [plan[number].id]
+        failed = [
+            mocks.failed(plan[number]),
+            *(run_record for run_record in records if run_record.id != plan[number].id),
+        ]
+        by_condition = tables(failed)
+        assert [record.id for record in by_condition[""].table.failed] == [plan[number].id]
     longer = [dataclasses.replace(spec, recipe={**spec.recipe, "epochs": 99}) for spec in plan]
     on_other = [mocks.record(spec, data=data("e" * 64, splits=WHOLE)) for spec in longer[:2]]
-    found = tables([*records, *on_other, mocks.failed(longer[-1])])
-    assert [record.id for record in found["train.epochs=99, data.fingerprint=eeeeeeee"].table.failed] == [longer[-1].id]
-    (alone,) = tables(map(mocks.failed, plan)).values()
-    assert len(alone.table.failed) == len(plan) and "data.fingerprint" not in alone.table.condition
+    by_condition = tables([*records, *on_other, mocks.failed(longer[-1])])
+    assert [record.id for record in by_condition["train.epochs=99, data.fingerprint=eeeeeeee"].table.failed] == [
+        longer[-1].id
+    ]
+    (task,) = tables(map(mocks.failed, plan)).values()
+    assert len(task.table.failed) == len(plan) and "data.fingerprint" not in task.table.condition
 
 
 def test_a_control_stands_below_runs_that_saw_the_same_data(plan, mock_suite):
@@ -114,17 +119,17 @@ def test_a_control_stands_below_runs_that_saw_the_same_data(plan, mock_suite):
     controls = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [0, 1, 2], [f'data.streams=["{stream}"]']))
     whole = [mocks.record(spec, data=data(splits=WHOLE)) for spec in plan]
     same = tables([*whole, *(mocks.record(spec, data=data(splits=WHOLE)) for spec in controls)])
-    assert [len(found.table.controls) for found in same.values()] == [1]
+    assert [len(task.table.controls) for task in same.values()] == [1]
     edited = data(splits={**WHOLE, "test": "d" * 64})
-    (first, other) = compute_standings([*whole, *(mocks.record(spec, data=edited) for spec in controls)])
-    assert not first.tasks[0].table.controls and other.section.data["streams"] == [stream]
+    (first, second) = compute_standings([*whole, *(mocks.record(spec, data=edited) for spec in controls)])
+    assert not first.tasks[0].table.controls and second.section.data["streams"] == [stream]
 
 
 @pytest.mark.parametrize(("edited", "seeds"), [("train", "2"), ("test", "0")])
 def test_one_model_for_all_is_compared_on_the_same_test_samples_only(plan, edited, seeds):
     def record(spec, task, splits):
-        made = mocks.record(spec, data=data(splits=splits))
-        return dataclasses.replace(made, spec=dataclasses.replace(made.spec, task=task))
+        original = mocks.record(spec, data=data(splits=splits))
+        return dataclasses.replace(original, spec=dataclasses.replace(original.spec, task=task))
 
     lora = [spec for spec in plan if spec.method == "lora"][:2]
     records = [

@@ -37,36 +37,36 @@ def standings(scores, results=None):
     return {standing.row.label: standing for standing in standings.tasks[0].standings}
 
 
-def keep(scores, results):
+def save_records(scores, results):
     """Keeps scores (methods, seeds, samples) beside records whose scores are their means."""
-    made = records([scores.mean(2)])
-    for each in made:
-        of_samples = scores[METHODS.index(each.spec.method), each.spec.seed]
+    saved = records([scores.mean(2)])
+    for record in saved:
+        of_samples = scores[METHODS.index(record.spec.method), record.spec.seed]
         sample_scores.save(
-            {"testA": {"accuracy": of_samples[:40]}, "testB": {"accuracy": of_samples[40:]}}, results, each.stem
+            {"testA": {"accuracy": of_samples[:40]}, "testB": {"accuracy": of_samples[40:]}}, results, record.stem
         )
-    return made
+    return saved
 
 
 def test_three_seeds_of_four_methods_on_two_tasks_agree_with_an_independent_computation():
     scores = 60 + np.random.default_rng(0).normal(0, 2, (2, 4, 3)) + np.arange(4)[None, :, None]
     (standings,) = compute_standings(records(scores, ("ave", "avs")))
     for task, of_task in zip(standings.tasks, scores, strict=True):
-        found = {standing.row.label: standing for standing in task.standings}
+        by_label = {standing.row.label: standing for standing in task.standings}
         lora = of_task[0]
-        p_values = [scipy.stats.ttest_rel(each, lora).pvalue for each in of_task[1:]]
+        p_values = [scipy.stats.ttest_rel(seed_scores, lora).pvalue for seed_scores in of_task[1:]]
         corrected = multipletests(p_values, method="holm")[1]
         for index, method in enumerate(METHODS):
-            own, gain = of_task[index], found[method].gain
-            expected = scipy.stats.t.interval(0.95, 2, own.mean(), scipy.stats.sem(own))
-            assert dataclasses.astuple(found[method].interval) == pytest.approx(expected)
-            assert found[method].deviation == pytest.approx(own.std(ddof=1))
+            method_scores, gain = of_task[index], by_label[method].gain
+            expected = scipy.stats.t.interval(0.95, 2, method_scores.mean(), scipy.stats.sem(method_scores))
+            assert dataclasses.astuple(by_label[method].interval) == pytest.approx(expected)
+            assert by_label[method].deviation == pytest.approx(method_scores.std(ddof=1))
             if not index:
                 assert gain is None
                 continue
-            paired = scipy.stats.ttest_rel(own, lora)
-            assert gain.points == pytest.approx(own.mean() - lora.mean())
-            assert gain.percent == pytest.approx(100 * (own.mean() / lora.mean() - 1))
+            paired = scipy.stats.ttest_rel(method_scores, lora)
+            assert gain.points == pytest.approx(method_scores.mean() - lora.mean())
+            assert gain.percent == pytest.approx(100 * (method_scores.mean() / lora.mean() - 1))
             assert dataclasses.astuple(gain.interval) == pytest.approx(tuple(paired.confidence_interval(0.95)))
             assert gain.p_holm == pytest.approx(corrected[index - 1])
     mean_ranks = scipy.stats.rankdata(-scores.mean(2), axis=1).mean(0)
@@ -87,43 +87,43 @@ def test_equal_distributions_are_rarely_told_apart():
 def test_nor_is_one_of_several_methods():
     rng = np.random.default_rng(6)
     draws = [standings(70 + rng.normal(0, 1, (4, 5))).values() for _ in range(1000)]
-    assert sum(any(each.gain and each.gain.verdict == "better" for each in draw) for draw in draws) < 50
+    assert sum(any(standing.gain and standing.gain.verdict == "better" for standing in draw) for draw in draws) < 50
 
 
 def test_a_gain_of_two_standard_deviations_of_the_differences_is_found_with_five_seeds():
     rng = np.random.default_rng(7)
-    found = 0
+    detected = 0
     for _ in range(1000):
         lora = rng.normal(70, 3, 5)
-        found += standings([lora, lora + rng.normal(2, 1, 5)])["cola"].gain.verdict == "better"
-    assert found > 800
+        detected += standings([lora, lora + rng.normal(2, 1, 5)])["cola"].gain.verdict == "better"
+    assert detected > 800
 
 
 def test_what_cannot_be_told_apart_from_the_best_is_not_ranked():
-    found = standings([[70, 71, 72, 71], [80, 81, 82, 81.5], [80.1, 80.9, 82.2, 81.2], [60, 61, 62, 61.5]])
-    places = {label: (standing.place, standing.tied) for label, standing in found.items()}
+    by_label = standings([[70, 71, 72, 71], [80, 81, 82, 81.5], [80.1, 80.9, 82.2, 81.2], [60, 61, 62, 61.5]])
+    places = {label: (standing.place, standing.tied) for label, standing in by_label.items()}
     assert places == {"cola": (1, True), "dora": (1, True), "lora": (3, False), "head": (4, False)}
-    assert found["head"].gain.verdict == "worse"
+    assert by_label["head"].gain.verdict == "worse"
 
 
 def test_a_best_alone_is_not_tied():
-    found = standings([[70, 71, 72, 71], [80, 81, 82, 81.5]])
-    assert (found["cola"].place, found["cola"].tied) == (1, False)
+    by_label = standings([[70, 71, 72, 71], [80, 81, 82, 81.5]])
+    assert (by_label["cola"].place, by_label["cola"].tied) == (1, False)
 
 
 def test_only_seeds_that_both_have_are_compared():
-    made = [*records([[[70, 71, 72], [75, 76, 77]]]), record("cola", 10.0, 9)]
-    (standings,) = compute_standings(made)
+    unpaired = [*records([[[70, 71, 72], [75, 76, 77]]]), record("cola", 10.0, 9)]
+    (standings,) = compute_standings(unpaired)
     gain = next(standing.gain for standing in standings.tasks[0].standings if standing.row.label == "cola")
     assert (gain.seeds, gain.points) == (3, 5.0)
 
 
 def test_scores_of_samples_that_are_not_the_records_are_left_out(tmp_path, caplog):
     """As those of another run under its name."""
-    made = keep(np.random.default_rng(0).uniform(0, 100, (2, 3, 80)), tmp_path)
-    assert compute_standings(made, tmp_path) != (before := compute_standings(made)) and not caplog.messages
-    path = sample_scores.save({"test": {"accuracy": np.full(80, 1.0)}}, tmp_path, made[0].stem)
-    assert compute_standings(made, tmp_path) == before
+    saved = save_records(np.random.default_rng(0).uniform(0, 100, (2, 3, 80)), tmp_path)
+    assert compute_standings(saved, tmp_path) != (before := compute_standings(saved)) and not caplog.messages
+    path = sample_scores.save({"test": {"accuracy": np.full(80, 1.0)}}, tmp_path, saved[0].stem)
+    assert compute_standings(saved, tmp_path) == before
     (message,) = caplog.messages
     assert message.startswith(f"left out: the mean of the per-sample scores in {path} is 1.0000, but the record has ")
 
@@ -135,9 +135,9 @@ def test_no_gains_without_lora_nor_percent_of_nothing():
 
 
 def test_gains_are_over_lora_with_its_usual_settings():
-    other = record("lora", 90.0, 0)
-    other = dataclasses.replace(other, spec=dataclasses.replace(other.spec, settings={"r": 54}), id="other")
-    (standings,) = compute_standings([*records([[[70, 71], [75, 76]]]), other])
+    variant = record("lora", 90.0, 0)
+    variant = dataclasses.replace(variant, spec=dataclasses.replace(variant.spec, settings={"r": 54}), id="other")
+    (standings,) = compute_standings([*records([[[70, 71], [75, 76]]]), variant])
     gains = {standing.row.label: standing.gain for standing in standings.tasks[0].standings}
     assert gains["lora"] is None
     assert gains["cola"].points == 5.0
@@ -149,9 +149,9 @@ def test_scores_of_samples_widen_the_interval_and_can_undo_a_verdict(tmp_path):
     shared = rng.normal(50, 20, (1, 1, 60))
     gains = rng.normal(2, 15, 60)  # a few samples have the gain: others might not
     scores = np.concatenate([shared.repeat(5, 1), shared.repeat(5, 1) + gains]) + rng.normal(0, 0.5, (2, 5, 60))
-    made = keep(scores, tmp_path)
+    saved = save_records(scores, tmp_path)
     without, with_samples = (
-        {standing.row.label: standing.gain for standing in compute_standings(made, results)[0].tasks[0].standings}[
+        {standing.row.label: standing.gain for standing in compute_standings(saved, results)[0].tasks[0].standings}[
             "cola"
         ]
         for results in (None, tmp_path)
@@ -167,18 +167,20 @@ def test_scores_of_samples_widen_the_interval_and_can_undo_a_verdict(tmp_path):
 
 def test_scores_of_samples_are_left_out_where_some_are_missing_or_of_other_data(tmp_path, caplog):
     scores = np.random.default_rng(9).normal(50, 5, (2, 3, 60))
-    made = keep(scores, tmp_path)
-    path = tmp_path / "records" / f"{made[0].stem}.npz"
+    saved = save_records(scores, tmp_path)
+    path = tmp_path / "records" / f"{saved[0].stem}.npz"
     path.write_bytes(path.read_bytes()[:40])
-    before, after = (compute_standings(made, results)[0].tasks[0].standings for results in (None, tmp_path))
+    before, after = (compute_standings(saved, results)[0].tasks[0].standings for results in (None, tmp_path))
     assert after == before
-    assert f"{made[0].stem}.npz: " in caplog.text
+    assert f"{saved[0].stem}.npz: " in caplog.text
     path.unlink()
-    assert compute_standings(made, tmp_path)[0].tasks[0].standings == before
-    (other,) = (dataclasses.replace(each, data=dataclasses.replace(each.data, fingerprint="b")) for each in made[-1:])
-    sample_scores.save({"test": {"accuracy": scores[0, 0]}}, tmp_path, made[0].stem)
-    assert all(s.gain is None or s.gain.over_samples for s in compute_standings(made, tmp_path)[0].tasks[0].standings)
-    assert compute_standings([*made[:-1], other], tmp_path)[0].tasks[0].standings[0].gain == before[0].gain
+    assert compute_standings(saved, tmp_path)[0].tasks[0].standings == before
+    (changed,) = (
+        dataclasses.replace(record, data=dataclasses.replace(record.data, fingerprint="b")) for record in saved[-1:]
+    )
+    sample_scores.save({"test": {"accuracy": scores[0, 0]}}, tmp_path, saved[0].stem)
+    assert all(s.gain is None or s.gain.over_samples for s in compute_standings(saved, tmp_path)[0].tasks[0].standings)
+    assert compute_standings([*saved[:-1], changed], tmp_path)[0].tasks[0].standings[0].gain == before[0].gain
 
 
 def test_ranks_have_intervals_over_seeds():

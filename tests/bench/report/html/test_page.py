@@ -88,9 +88,9 @@ def cells(frame):
 
 
 def test_rows_in_plain_values(judged):
-    found = plain(judged)
-    assert json.loads(json.dumps(found)) == found
-    task = found["tasks"]["section-0-task-0"]
+    content = plain(judged)
+    assert json.loads(json.dumps(content)) == content
+    task = content["tasks"]["section-0-task-0"]
     assert (task["task"], task["metric"]) == ("ave", "accuracy")
     assert [row["label"] for row in task["rows"]] == list(made_standings.METHODS)
     row = task["rows"][0]
@@ -105,7 +105,7 @@ def test_rows_in_plain_values(judged):
     assert row["runs"] == [[seed, made_standings.spec("cola", seed=seed).id, 78 + seed / 2] for seed in range(3)]
     assert row["curve"][0] == [1, 62.5, 62, 63, 6.25]  # an eighth of 50 s
     assert len(row["curve"]) == 8
-    facts = found["facts"]
+    facts = content["facts"]
     assert facts[row["settings"]] == judged[0].section.tables[0].rows[0].settings
     assert facts[task["condition"]]["data"] == {"source": "generated", "version": 1, "seed": 0}
     assert [facts[number]["device"] for number in row["environments"]] == ["cpu"]
@@ -123,18 +123,20 @@ def test_seeds_on_two_machines_name_both():
     )
     second = dataclasses.replace(second, environment=dataclasses.replace(mocks.ENVIRONMENT, device="cuda H100"))
     [standings] = made_standings.judged([first, second])
-    found = plain([standings])
-    [row] = found["tasks"]["section-0-task-0"]["rows"]
-    assert [found["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
-    told = "".join(notes_list(standings.tasks[0].table).itertext())
-    assert "cuda H100" in told
-    assert "not comparable" in told
+    content = plain([standings])
+    [row] = content["tasks"]["section-0-task-0"]["rows"]
+    assert [content["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
+    text = "".join(notes_list(standings.tasks[0].table).itertext())
+    assert "cuda H100" in text
+    assert "not comparable" in text
 
 
 def test_epochs_end_when_the_record_says():
     first, second = made_standings.records(["ave"], seeds=2)[:2]
-    told = [dataclasses.replace(each.times, epochs=[20.0, *range(21, 28)]) for each in (first, second)]
-    records = [dataclasses.replace(each, times=its) for each, its in zip((first, second), told, strict=True)]
+    times = [dataclasses.replace(record.times, epochs=[20.0, *range(21, 28)]) for record in (first, second)]
+    records = [
+        dataclasses.replace(record, times=run_times) for record, run_times in zip((first, second), times, strict=True)
+    ]
     [standings] = made_standings.judged(records)
     row = plain([standings])["tasks"]["section-0-task-0"]["rows"][0]
     assert [point[-1] for point in row["curve"]] == [20, *range(21, 28)]
@@ -216,8 +218,8 @@ def test_the_table_over_all_tasks(judged):
 
 
 def test_a_method_without_all_tasks_has_no_rank():
-    found = [r for r in made_standings.records() if (r.spec.task, r.spec.method) != ("avs", "head")]
-    [standings] = made_standings.judged(found)
+    records = [r for r in made_standings.records() if (r.spec.task, r.spec.method) != ("avs", "head")]
+    [standings] = made_standings.judged(records)
     standings = dataclasses.replace(standings, ranks=standings.ranks[:-1])
     _, bodies = cells(overall_table(standings, "caption"))
     assert bodies["rows"][-1] == ["head", NONE, NONE, "61.50", NONE]
@@ -272,8 +274,8 @@ def test_only_its_own_script_and_style_may_run(judged):
     parts = Parts(page(judged))
     policy = next(attrs["content"] for tag, attrs in parts.elements if "http-equiv" in attrs)
     assert policy.startswith("default-src 'none';")
-    found = [*parts.texts["style"], *parts.texts["script"][1:]]
-    sums = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in found]
+    sources = [*parts.texts["style"], *parts.texts["script"][1:]]
+    sums = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in sources]
     assert sorted(re.findall(r"sha256-([^']+)", policy)) == sorted(sums)
 
 
@@ -314,8 +316,8 @@ def _luminance(color):
     return sum(weight * value for weight, value in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def _contrast(one, other):
-    high, low = sorted([_luminance(one), _luminance(other)], reverse=True)
+def _contrast(a, b):
+    high, low = sorted([_luminance(a), _luminance(b)], reverse=True)
     return (high + 0.05) / (low + 0.05)
 
 

@@ -54,11 +54,11 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chro
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "leaderboard.html"
-    other = [
+    other_suite = [
         made_standings.record(dataclasses.replace(made_standings.spec("lora", task), suite="other"))
         for task in ("ave", "avs")
     ]
-    judged = made_standings.judged(made_standings.records()) + made_standings.judged(other)
+    judged = made_standings.judged(made_standings.records()) + made_standings.judged(other_suite)
     path.write_text(page(judged, PUBLISHED), encoding="utf-8")
     return path
 
