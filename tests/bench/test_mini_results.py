@@ -71,7 +71,7 @@ def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
     assert len({file for *_, file, _ in searched}) == 4
 
 
-def test_a_rerun_tells_what_is_not_as_recorded(scripts, monkeypatch, tmp_path, capsys):
+def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch, tmp_path, capsys):
     monkeypatch.syspath_prepend(str(FOLDER))
     import rerun
 

@@ -86,7 +86,7 @@ def test_tables_a_task_and_one_over_all(measured):
     ]
 
 
-def test_controls_stand_below_the_methods_that_they_are_of(mock_suite, measured):
+def test_controls_are_listed_below_their_methods(mock_suite, measured):
     def control(task, seed, stream, score):
         return mocks.record(
             make_plan(RunRequest(str(mock_suite), ["lora"], [task], [seed], [f'data.streams=["{stream}"]']))[0], score
@@ -141,7 +141,7 @@ def test_a_reference_that_no_row_has_is_refused(measured):
         check_reference("colla", row_labels(measured))
 
 
-def test_published_figures_stand_by_themselves(measured):
+def test_published_figures_have_a_table_of_their_own(measured):
     text = markdown(compute_standings(measured), published())
     measured_part, _, elsewhere = text.partition("## Reported elsewhere")
     assert measured_part == leaderboard(measured).rstrip("\n") + "\n\n"
@@ -178,7 +178,7 @@ def test_what_can_open_no_tag_stays_readable():
     )
 
 
-def test_what_does_not_compare_is_said(measured):
+def test_records_of_different_devices_are_reported_as_not_comparable(measured):
     first, *remaining = measured
     on_gpu = dataclasses.replace(first, environment=dataclasses.replace(mocks.ENVIRONMENT, device="NVIDIA H100"))
     text = leaderboard([on_gpu, *remaining])
@@ -186,7 +186,7 @@ def test_what_does_not_compare_is_said(measured):
     assert f"{machines}: memory and speed are not comparable between these" in text
 
 
-def test_where_a_suite_departs_from_a_protocol_is_said(measured):
+def test_deviations_of_a_suite_from_its_protocol_are_noted(measured):
     spec = dataclasses.replace(measured[0].spec, deviations=["another audio stream"])
     environment = dataclasses.replace(measured[0].environment, processes=4)
     page = leaderboard([dataclasses.replace(measured[0], spec=spec, environment=environment), *measured[1:]])

@@ -135,7 +135,7 @@ def test_a_record_that_was_written_reads_as_it_was(damage):
         )
 
 
-def test_a_score_that_is_none_neither_ranks_nor_moves_the_others(tmp_path, capsys):
+def test_a_score_that_is_not_finite_does_not_affect_the_ranking(tmp_path, capsys):
     """80.5 came sixth and 50.5 was the best where another method had such a score."""
     scores = {"lora": 70.0, "cola": 80.5, "head": 50.5, "dora": math.nan, "full": math.inf, "adalora": -math.inf}
     for method, score in scores.items():

@@ -75,14 +75,14 @@ def test_what_differs_in_code_and_encoders(plan, change, message):
     assert f"Code or encoders differ: {message}" in noted(plan, provenance=replace(PROVENANCE, **change))
 
 
-def test_what_older_records_do_not_tell_is_not_said_to_differ(plan):
+def test_fields_missing_in_older_records_are_not_differences(plan):
     unknown = replace(
         ENVIRONMENT, processor=None, instructions=None, precision=None, variables=None, commit=None, dirty=None
     )
     assert len(noted(plan, environment=unknown, provenance=None)) == 3
 
 
-def test_records_that_do_not_count_are_told(plan, tmp_path):
+def test_records_that_do_not_count_are_reported(plan, tmp_path):
     paths = [store.write(mocks.record(spec, provenance=PROVENANCE), tmp_path) for spec in plan]
     second_folder = tmp_path / "other"
     for number, path in enumerate(paths[:2]):

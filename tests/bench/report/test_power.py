@@ -20,7 +20,7 @@ def measured(mock_suite):
     return [mocks.record(spec, 70.0 if spec.method == "lora" else 70.0 + gains[spec.seed]) for spec in plan]
 
 
-def test_seeds_are_told_from_the_deviation_of_the_differences(measured):
+def test_needed_seeds_follow_from_the_deviation_of_the_differences(measured):
     (power,) = powers(compute_standings(measured), gain=2.0)
     assert (power.task, power.method, power.seeds) == ("ave", "cola", 4)
     assert power.deviation == pytest.approx(2.0)
@@ -50,7 +50,7 @@ def test_one_seed_has_no_variance(measured, tmp_path, capsys):
     assert "this needs at least two seeds of lora and another method" in capsys.readouterr().err
 
 
-def test_wrong_numbers_are_all_told(tmp_path, capsys):
+def test_all_invalid_options_are_reported(tmp_path, capsys):
     assert main(["power", "--results", str(tmp_path), "--gain", "0", "--power", "1", "--comparisons", "0"]) == 2
     error = capsys.readouterr().err
     assert all(option in error for option in ("--gain", "--power", "--comparisons"))

@@ -81,7 +81,7 @@ def test_the_condition_of_a_table_names_its_samples(plan):
     assert task.table.condition["data.test"] == "200 samples cccccccc"
 
 
-def test_samples_that_were_left_out_are_said(plan):
+def test_skipped_samples_are_noted(plan):
     records = [mocks.record(spec, data=data(splits=WHOLE, skipped=int(spec.seed == 0))) for spec in plan]
     note = "Samples skipped because they could not be read: 1 in 2 runs"
     assert note in leaderboard(compute_standings(records)) and note in page(compute_standings(records))

@@ -99,14 +99,14 @@ def test_a_gain_of_two_standard_deviations_of_the_differences_is_found_with_five
     assert detected > 800
 
 
-def test_what_cannot_be_told_apart_from_the_best_is_not_ranked():
+def test_methods_indistinguishable_from_the_best_share_its_rank():
     by_label = standings([[70, 71, 72, 71], [80, 81, 82, 81.5], [80.1, 80.9, 82.2, 81.2], [60, 61, 62, 61.5]])
     places = {label: (standing.place, standing.tied) for label, standing in by_label.items()}
     assert places == {"cola": (1, True), "dora": (1, True), "lora": (3, False), "head": (4, False)}
     assert by_label["head"].gain.verdict == "worse"
 
 
-def test_a_best_alone_is_not_tied():
+def test_a_single_best_method_is_not_tied():
     by_label = standings([[70, 71, 72, 71], [80, 81, 82, 81.5]])
     assert (by_label["cola"].place, by_label["cola"].tied) == (1, False)
 

@@ -67,7 +67,7 @@ def test_every_family_says_what_it_reads():
         ("text", "config.json"),
     ],
 )
-def test_a_copy_without_a_file_is_told_of_with_the_command_that_fetches_it(copies, reads, file):
+def test_an_incomplete_copy_is_reported_with_its_download_command(copies, reads, file):
     folder = copies(reads)
     (folder / file).unlink()
     message = error_of()

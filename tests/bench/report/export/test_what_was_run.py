@@ -141,7 +141,7 @@ def test_model_index(ran):
     assert_same(yaml.safe_load(path.read_text(encoding="utf-8")), {"model-index": [index]})
 
 
-def test_what_a_tracker_is_told(ran):
+def test_a_tracker_gets_the_whole_configuration(ran):
     record, spec, setup = ran.record, ran.record.spec, ran.setup
     tracker = ran.tracker
     assert (tracker.project, tracker.name) == ("crossmodal-bench", record.stem)

@@ -225,7 +225,7 @@ def test_a_method_without_all_tasks_has_no_rank():
     assert bodies["rows"][-1] == ["head", NONE, NONE, "61.50", NONE]
 
 
-def test_failed_runs_are_told_and_draw_nothing():
+def test_failed_runs_are_listed_and_not_plotted():
     [standings] = made_standings.judged([mocks.failed(made_standings.spec("lora"), "no memory & <more>")])
     assert plain([standings])["tasks"] == {}
     text = page([standings])
