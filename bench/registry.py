@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from dataclasses import is_dataclass
 from functools import cache
 from importlib import metadata
 from importlib.metadata import EntryPoint
@@ -67,7 +68,10 @@ def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
         UsageError: Members are missing; the message lists all of them.
     """
     attributes = (attribute for attribute in _ATTRIBUTES.get(kind, ()) if not hasattr(cls, attribute))
-    if missing := sorted({*getattr(cls, "__abstractmethods__", ()), *attributes}):
+    missing = sorted({*getattr(cls, "__abstractmethods__", ()), *attributes})
+    if kind == "tasks" and not is_dataclass(cls):
+        missing.append("the decorator @dataclass")
+    if missing:
         raise UsageError(
             f"{kind[:-1]} {name}: the class {cls.__module__}.{cls.__qualname__} lacks "
             f"{', '.join(missing)}: define them, as docs/extend/{kind[:-1]}.md describes"

@@ -46,7 +46,10 @@ def test_a_task_that_lacks_members_is_refused_with_their_names(monkeypatch):
             raise NotImplementedError
 
     monkeypatch.setitem(registry._added, "tasks", {"mine": Mine})
-    with pytest.raises(UsageError, match=r"task mine: .*Mine lacks benchmark, head, layout, metrics, samples, score:"):
+    with pytest.raises(
+        UsageError,
+        match=r"task mine: .*Mine lacks benchmark, head, layout, metrics, samples, score, the decorator @dataclass:",
+    ):
         registry.load("tasks", "mine")
 
 
