@@ -170,7 +170,7 @@ def test_tables(specs):
     gpu_records = [record_of(spec, environment=replace(mocks.ENVIRONMENT, device="H100")) for spec in specs]
     text = page([*(record_of(spec) for spec in specs), *gpu_records])
     assert "random" in text and "there are no scores" in text
-    assert text.count("## ave of suite mock on cpu, 4 samples a step") == 1
+    assert text.count("## ave of suite mock on cpu, 4 samples per step") == 1
     assert text.count("## ave of suite mock on H100") == 1
     assert "x2.000 (1.50-2.50)" in text and "x1.310" in text and "1,000" in text and "5,000" in text
     page_of_two = page(
