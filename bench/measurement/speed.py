@@ -85,7 +85,7 @@ def turns(
 
 def _ratio(values: list[float], base: list[float]) -> Ratio:
     ratios = [value / base_value for value, base_value in zip(values, base, strict=True)]
-    return Ratio(Spread.of(ratios), statistics.median(values))
+    return Ratio(Spread.from_values(ratios), statistics.median(values))
 
 
 def _wait(device: torch.device) -> None:

@@ -16,7 +16,7 @@ class Spread:
     high: float = field(metadata={"doc": "The third quartile."})
 
     @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
+    def from_values(cls, values: Sequence[float]) -> Spread:
         """Return the spread of values; quartiles are NumPy's, which never lie outside the values' range."""
         if len(values) < 2:
             return Spread(values[0], values[0], values[0])

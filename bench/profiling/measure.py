@@ -140,7 +140,7 @@ def _times(subjects: Mapping[str, Subject], rounds: int, device: torch.device) -
 
 def _speed(seconds: Mapping[_Key, list[float]], method: str, size: int) -> Speed:
     def rate(times: Sequence[float]) -> Spread:
-        return Spread.of([size / time for time in times])
+        return Spread.from_values([size / time for time in times])
 
     merged = seconds.get((method, "score_merged"))
     return Speed(rate(seconds[method, "train"]), rate(seconds[method, "score"]), rate(merged) if merged else None)
@@ -156,7 +156,7 @@ def _relative_to(
         if (method, action) not in seconds or (base, action) not in seconds:
             return None
         pairs = zip(seconds[base, action], seconds[method, action], strict=True)
-        return Spread.of([base_seconds / method_seconds for base_seconds, method_seconds in pairs])
+        return Spread.from_values([base_seconds / method_seconds for base_seconds, method_seconds in pairs])
 
     train, score = faster("train"), faster("score")
     assert train and score

@@ -43,8 +43,8 @@ def save(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcont
     path = _path(results, stem)
     arrays = {
         f"{split}{_SEPARATOR}{name}": np.asarray(values, dtype=np.int32 if name == GROUP else np.float32)
-        for split, of_split in scores.items()
-        for name, values in of_split.items()
+        for split, split_scores in scores.items()
+        for name, values in split_scores.items()
     }
     with atomic_file(path, guard) as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -59,7 +59,7 @@ class Row:
         """Cache of `measures`, since all forms of the leaderboard need the same values."""
         return {}
 
-    def of_split(self, split: str, metric: str) -> list[float]:
+    def split_scores(self, split: str, metric: str) -> list[float]:
         """Return the finite values of a score on one split, over all seeds that have it."""
         return _finite((scores.splits or {}).get(split, {}).get(metric) for scores in self._scores)
 
@@ -194,11 +194,11 @@ def _tables(records: list[Record]) -> list[Table]:
     data_of_runs = DataOfRuns(records, lambda record: _key(_condition(record)))
 
     def choice(record: Record) -> dict[str, Any]:
-        run_data = data_of_runs.of(record)
+        run_data = data_of_runs.data_of(record)
         return {**_condition(record), **(run_data.source if run_data else {})}
 
     def samples(record: Record) -> dict[str, str]:
-        run_data = data_of_runs.of(record)
+        run_data = data_of_runs.data_of(record)
         return run_data.samples if run_data else {}
 
     return [
@@ -208,7 +208,7 @@ def _tables(records: list[Record]) -> list[Table]:
             changed=assignments({**changes, **changed_splits}),
             rows=_rows([record for record in group if record.test_score is not None]),
             failed=[record for record in group if record.test_score is None],
-            run_data=data_of_runs.of(group[0]),
+            run_data=data_of_runs.data_of(group[0]),
         )
         for alike, condition, changes in _by_choice(records, choice)
         for group, splits, changed_splits in _by_choice(alike, samples)

@@ -177,7 +177,7 @@ def _metrics_table(table: Table) -> Iterable[str]:
     if len(table.splits) > 2:
         columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
         header = [f"{metric} {split}" for split, metric in columns]
-        lines = [[row.of_split(split, metric) for split, metric in columns] for row in table.rows]
+        lines = [[row.split_scores(split, metric) for split, metric in columns] for row in table.rows]
         yield _deviations(table, header, lines)
     if secondary := table.metrics[1:]:
         yield _deviations(table, secondary, [[row.secondary(metric) for metric in secondary] for row in table.rows])

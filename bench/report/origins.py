@@ -51,13 +51,13 @@ def _code(records: Sequence[Record]) -> Iterator[str]:
     """Yield differences in the code of each method and of the task, and in the encoders by stream."""
     recorded = [(record.spec.method, record.provenance) for record in records if record.provenance]
     for method in dict.fromkeys(name for name, _ in recorded):
-        yield from _of_code(method, [item.method for name, item in recorded if name == method])
-    yield from _of_code("the task", [item.task for _, item in recorded])
+        yield from _code_versions(method, [item.method for name, item in recorded if name == method])
+    yield from _code_versions("the task", [item.task for _, item in recorded])
     for stream in dict.fromkeys(name for _, item in recorded for name in item.encoders):
         yield from _counted(f"encoder of {stream}", (item.encoders.get(stream) for _, item in recorded))
 
 
-def _of_code(name: str, code: Sequence[Code]) -> Iterator[str]:
+def _code_versions(name: str, code: Sequence[Code]) -> Iterator[str]:
     yield from _counted(f"code of {name}", (item.checksum for item in code))
     for distribution in dict.fromkeys(item.distribution for item in code if item.distribution):
         if distribution == DISTRIBUTION:  # its version is among those of the software

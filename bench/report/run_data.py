@@ -36,7 +36,7 @@ class RunData:
     skipped: int = 0
 
     @classmethod
-    def of(cls, data: DataInfo) -> RunData:
+    def from_info(cls, data: DataInfo) -> RunData:
         """Return the data of a record."""
         checksums = data.splits or {}
         return cls(
@@ -80,21 +80,23 @@ class DataOfRuns:
     def __init__(self, records: Sequence[Record], alike: Callable[[Record], Hashable]) -> None:
         self._alike = alike
         self._whole: dict[RunData, RunData] = {}  # by its form in older records: the most frequent one
-        frequencies = Counter(RunData.of(record.data) for record in records if record.data and record.data.splits)
+        frequencies = Counter(
+            RunData.from_info(record.data) for record in records if record.data and record.data.splits
+        )
         for run, _ in frequencies.most_common():
             self._whole.setdefault(run.without_checksums(), run)
         self._usual: dict[Hashable, Counter[RunData]] = {}
         if all(record.data for record in records):
             return
         for record in records:
-            if run_data := self.of(record):
+            if run_data := self.data_of(record):
                 for key in (alike(record), None):
                     self._usual.setdefault(key, Counter())[run_data] += 1
 
-    def of(self, record: Record) -> RunData | None:
+    def data_of(self, record: Record) -> RunData | None:
         """Return the data of a run; None if no record of its task describes it."""
         if record.data:
-            run = RunData.of(record.data)
+            run = RunData.from_info(record.data)
             return run if record.data.splits else self._whole.get(run, run)
         usual = self._usual.get(self._alike(record)) or self._usual.get(None)
         return usual.most_common(1)[0][0] if usual else None

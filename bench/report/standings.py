@@ -163,7 +163,7 @@ class _RowScores:
             common &= set(row.by_seed)
         return sorted(common)
 
-    def of_samples(self, seeds: Sequence[int]) -> _SampleScores | None:
+    def per_sample(self, seeds: Sequence[int]) -> _SampleScores | None:
         """Return the per-sample scores of these seeds; None if one has none, or their samples differ."""
         result = [self._samples[seed] for seed in seeds if seed in self._samples]
         if not result or len(result) < len(seeds):
@@ -257,7 +257,7 @@ def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
 
 def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:
     """Return the bootstrap interval of the difference over seeds and samples."""
-    pair = _joined([row.of_samples(seeds), base.of_samples(seeds)])
+    pair = _joined([row.per_sample(seeds), base.per_sample(seeds)])
     if pair is None:
         return None
     (row_SN, base_SN), groups_N = pair
@@ -300,7 +300,7 @@ def _rank_bounds(tasks: Sequence[Sequence[_RowScores]]) -> list[stats.Bounds] | 
         seeds = rows[0].seeds_with(*rows[1:])
         if len(seeds) < 2:
             return None
-        of_seeds = np.array([[row.by_seed[seed] for seed in seeds] for row in rows])
-        of_samples = _joined([row.of_samples(seeds) for row in rows])
-        resampled.append(stats.resampled_means(*of_samples) if of_samples else stats.resampled_means(of_seeds))
+        seed_scores = np.array([[row.by_seed[seed] for seed in seeds] for row in rows])
+        per_sample = _joined([row.per_sample(seeds) for row in rows])
+        resampled.append(stats.resampled_means(*per_sample) if per_sample else stats.resampled_means(seed_scores))
     return stats.mean_rank_interval(resampled)

@@ -44,7 +44,7 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
         *_measure_columns(),
         *(Column("trade-off", name, "descending", _trade_off(name)) for name in TRADE_OFFS),
         *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
-        *(_score_column("by split", f"{metric} {split}", _of_split(split, metric)) for metric, split in by_split),
+        *(_score_column("by split", f"{metric} {split}", _split_scores(split, metric)) for metric, split in by_split),
     ]
     caption = f"{task.table.task}: methods by {metrics[0]} on the test split"
     beneath = [(heading, f"{value:.2f}") for heading, value in task.table.beneath]
@@ -156,8 +156,8 @@ def _secondary(metric: str) -> Callable[[Row], list[float]]:
     return lambda row: row.secondary(metric)
 
 
-def _of_split(split: str, metric: str) -> Callable[[Row], list[float]]:
-    return lambda row: row.of_split(split, metric)
+def _split_scores(split: str, metric: str) -> Callable[[Row], list[float]]:
+    return lambda row: row.split_scores(split, metric)
 
 
 def _text(text: str) -> Cell:

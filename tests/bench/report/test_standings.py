@@ -41,9 +41,9 @@ def save_records(scores, results):
     """Keeps scores (methods, seeds, samples) beside records whose scores are their means."""
     saved = records([scores.mean(2)])
     for record in saved:
-        of_samples = scores[METHODS.index(record.spec.method), record.spec.seed]
+        per_sample = scores[METHODS.index(record.spec.method), record.spec.seed]
         sample_scores.save(
-            {"testA": {"accuracy": of_samples[:40]}, "testB": {"accuracy": of_samples[40:]}}, results, record.stem
+            {"testA": {"accuracy": per_sample[:40]}, "testB": {"accuracy": per_sample[40:]}}, results, record.stem
         )
     return saved
 
