@@ -124,6 +124,6 @@ def make_executor(executor: str | Executor = LOCAL, **options: Any) -> Executor:
     """
     instance = executor_class(executor)(**options) if isinstance(executor, str) else executor
     if not isinstance(instance, Executor) or isinstance(instance, type):
-        raise UsageError(f"{executor!r} is no executor: pass one of {', '.join(executor_names())}, or an object")
+        raise UsageError(f"{executor!r} is not an executor: pass one of {', '.join(executor_names())}, or an object")
     instance.check()
     return instance

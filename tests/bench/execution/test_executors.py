@@ -115,7 +115,7 @@ def test_invalid_options_are_one_message(command, options, message, mock_suite, 
 
 @pytest.mark.usefixtures("mock_registry")
 def test_the_api_refuses_what_is_no_executor():
-    with pytest.raises(UsageError, match="is no executor: pass one of local, ray, signed"):
+    with pytest.raises(UsageError, match="is not an executor: pass one of local, ray, signed"):
         make_executor(3)
     with pytest.raises(UsageError, match="jobs=2: only with executor='local'"):
         bench.run("lora", "ave", jobs=2, executor="signed")
