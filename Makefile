@@ -10,9 +10,7 @@
 PYTHON ?= python3
 KILLS ?= 7
 BIN := .venv/bin
-# One thread a test process: tests are many small operations, which a second thread slows down. A file's tests stay in one
-# process, so that what they share is made once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses=auto --dist=loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
 .PHONY: run test docs docs-run explore fuzz fuzz-more chaos perf check check-defects lint clean
 
@@ -26,10 +24,10 @@ explore: .venv/installed
 	$(PYTEST) --hypothesis-profile=explore
 
 fuzz: .venv/installed
-	$(PYTEST) --dist=load --hypothesis-profile=fuzz tests/fuzz
+	$(PYTEST) --numprocesses=logical --dist=load --hypothesis-profile=fuzz tests/fuzz
 
 fuzz-more: .venv/installed
-	$(PYTEST) --dist=load --hypothesis-profile=fuzz-more tests/fuzz
+	$(PYTEST) --numprocesses=logical --dist=load --hypothesis-profile=fuzz-more tests/fuzz
 
 chaos: .venv/installed
 	KILLS=$(KILLS) $(BIN)/pytest tests/chaos

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 import bench  # noqa: F401 - before torch is loaded, so that its threads wait as those of `bench` do
@@ -25,3 +27,13 @@ settings.load_profile("same")
 # What a shell starts in the background ignores ^C, and so would the commands that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Run named files and folders in this process: starting workers takes longer than most of them."""
+    if config.option.numprocesses == "auto" and config.args_source is pytest.Config.ArgsSource.ARGS:
+        return 0
+    # Tests are many small operations, which a second thread slows down. Workers inherit this before they load torch.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    return None

@@ -22,7 +22,7 @@ SOME = (
 def test_tests_are_found_with_what_they_import(folder, tmp_path):
     directory = tmp_path if folder == "/" else CHECKOUT / folder
     files = [str(CHECKOUT / name) for name in SOME] if folder == "/" else _below(directory)
-    command = [str(SCRIPT), "--collect-only", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    command = [str(SCRIPT), "--collect-only", "-p", "no:cacheprovider", *files]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert all(f"{Path(name).name}::test_" in done.stdout for name in files)
