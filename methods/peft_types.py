@@ -138,8 +138,9 @@ class OtherPeft(PeftMethod):
         if self.type_name == "ia3":
             blocks = [stream.linears(block) for block in range(stream.depth)]
             inner = [paths["fc2"] for paths in blocks]
+            scaled = [paths[role] for paths in blocks for role in ("k", "v", "qkv") if role in paths]
             return {
-                "target_modules": [paths[role] for paths in blocks for role in ("k", "v")] + inner,
+                "target_modules": scaled + inner,
                 "feedforward_modules": inner,
             }
         return {"target_modules": stream.all_linears()}

@@ -20,7 +20,7 @@ SummaryKind: TypeAlias = Literal["cls", "mean"]
 LinearEvaluator: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequence[Tensor]]
 """Evaluates the linears of a stage, by role, on their common input (B, T, I); returns their outputs (B, T, O)."""
 
-STAGES = {"attend": ("q", "k", "v"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
+STAGES = {"attend": ("q", "k", "v", "qkv"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
 """The linears of each stage of a block, by role. No family has all of them."""
 
 
@@ -108,8 +108,11 @@ class Stream(nn.Module, ABC):
         """Return the state (B, T, D) after the encoder's final norm."""
 
     def summary(self, x_BTD: Tensor, kind: SummaryKind, mask_BT: Tensor | None = None) -> Tensor:
-        """Return one vector (B, D) for all tokens: the class token, or the mean of all tokens but padding."""
-        return x_BTD[:, 0] if kind == "cls" else mean_token(x_BTD, mask_BT)
+        """Return one vector (B, D) for all tokens: the class token, or the mean of all tokens but padding.
+
+        Encoders without special tokens have no class token: theirs is the mean, whichever kind is requested.
+        """
+        return x_BTD[:, 0] if kind == "cls" and self.special else mean_token(x_BTD, mask_BT)
 
     def run(self, blocks: Iterable[int], x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Return the state (B, T, D) after whole blocks that exchange nothing with other streams."""

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from bench.errors import BenchError
-from bench.streams.base import LinearEvaluator, Stream
+from bench.streams.base import STAGES, LinearEvaluator, Stream
 from bench.streams.inputs import Input
 
 
@@ -27,7 +27,7 @@ class Layout:
         blocks: Path of the list of blocks within the encoder.
         norms: Paths of the norms of the attention and of the MLP, within the block, like all that follow.
         linears: Paths of the linears by role. An MLP with a gate has the roles `gate` and `up`, or an `fc1` that
-            contains both.
+            contains both. An attention has the roles `q`, `k` and `v`, or a `qkv` that contains all three.
         scales: Paths of the scales of the two residual branches, if the family has any.
         gated: Whether the MLP has a gate.
     """
@@ -38,6 +38,13 @@ class Layout:
     scales: tuple[str, str] | None = None
     gated: bool = False
 
+
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "drop_path_rate", "dropout"),
+    *("hidden_dropout", "activation_dropout", "embedding_dropout", "mlp_dropout", "feat_proj_dropout"),
+    *("layerdrop", "encoder_layerdrop"),
+)
+"""The settings of configurations for the dropout, drop path and layer drop of an encoder."""
 
 BERT_LINEARS = {
     "q": "attention.self.query",
@@ -51,15 +58,21 @@ BERT_LINEARS = {
 
 
 class BlockStream(Stream):
-    """An encoder whose blocks are an attention and an MLP. Subclasses decide where the norms go."""
+    """An encoder whose blocks are an attention and an MLP. Subclasses decide where the norms go.
+
+    Attributes:
+        layouts: The names of its submodules in different versions of transformers.
+        activation_setting: The setting of its configuration that names the MLP's activation function.
+    """
 
     layouts: ClassVar[tuple[Layout, ...]]
+    activation_setting: ClassVar[str] = "hidden_act"
 
     def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__(encoder, input)
         self.layout, self.blocks = _find_layout(encoder, self.layouts, self._paths)
         self.depth = len(self.blocks)
-        self.activation = ACT2FN[encoder.config.hidden_act]
+        self.activation = ACT2FN[getattr(encoder.config, self.activation_setting)]
         # Read now, while the linears are plain: an adapter library may wrap them later.
         self._features = {
             path: (linear.in_features, linear.out_features)
@@ -102,17 +115,33 @@ class BlockStream(Stream):
     ) -> Tensor:
         """Return the attention (B, T, D) before the output linear. No token attends to padding."""
         heads = self.encoder.config.num_attention_heads
+        roles = [role for role in STAGES["attend"] if role in self.layout.linears]
+        outputs = self.apply_linears(block, roles, x_BTD, evaluator)
         q_BHTK, k_BHTK, v_BHTK = (
             y_BTD.unflatten(-1, (heads, -1)).transpose(1, 2)
-            for y_BTD in self.apply_linears(block, ("q", "k", "v"), x_BTD, evaluator)
+            for y_BTD in (outputs if len(outputs) == 3 else outputs[0].chunk(3, dim=-1))
         )
-        q_BHTK, k_BHTK = self._rotated(q_BHTK, k_BHTK)
-        mask_B11T = None if mask_BT is None else mask_BT[:, None, None]
-        return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, mask_B11T).transpose(1, 2).flatten(2)
+        q_BHTK, k_BHTK = self._rotated(block, q_BHTK, k_BHTK)
+        bias = self._attention_bias(block, q_BHTK, mask_BT)
+        return F.scaled_dot_product_attention(q_BHTK, k_BHTK, v_BHTK, bias).transpose(1, 2).flatten(2)
 
-    def _rotated(self, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+    def _rotated(self, block: int, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
         """Return queries and keys rotated by the positions of their tokens; unchanged by default."""
         return q_BHTK, k_BHTK
+
+    def _attention_bias(self, block: int, q_BHTK: Tensor, mask_BT: Tensor | None) -> Tensor | None:
+        """Return which tokens attend to which (boolean), or what is added to their scores (float).
+
+        Args:
+            block: Number of the block.
+            q_BHTK: The queries, for the number of tokens, the type and the device.
+            mask_BT: Which tokens are not padding; None without padding.
+
+        Returns:
+            A tensor that can be broadcast to (B, H, T, T), or None if every token attends to every token. By default,
+            every token attends to all tokens but padding.
+        """
+        return None if mask_BT is None else mask_BT[:, None, None]
 
     def _mlp(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None) -> Tensor:
         roles = [role for role in ("gate", "up", "fc1") if role in self.layout.linears]
@@ -208,7 +237,7 @@ def check_square(images: Tensor) -> None:
 
 def switch_off_dropout(encoder: Any) -> None:
     """Set every dropout and drop-path rate of an encoder to 0, in its modules and its configuration."""
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "drop_path_rate"):
+    for name in _DROPOUTS:
         if hasattr(encoder.config, name):
             setattr(encoder.config, name, 0.0)
     for module in encoder.modules():
@@ -224,7 +253,7 @@ def _refuse_dropout(config: Any) -> None:
     Raises:
         BenchError: A dropout or drop-path rate is not 0.
     """
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "attention_dropout", "drop_path_rate"):
+    for name in _DROPOUTS:
         if value := getattr(config, name, 0.0):
             raise BenchError(f"streams run encoders without dropout, but {name} is {value}: set it to 0")
 

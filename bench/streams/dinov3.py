@@ -47,7 +47,7 @@ class Dinov3Stream(VisionStream):
         """Return the state after the encoder's final norm."""
         return self.encoder.norm(x_BTD)
 
-    def _rotated(self, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
+    def _rotated(self, block: int, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
         """Return queries and keys rotated by the positions of their patches; class token and registers unchanged."""
         side = math.isqrt(q_BHTK.shape[2] - self.special) * self.encoder.config.patch_size
         weight: Any = self.encoder.embeddings.patch_embeddings.weight

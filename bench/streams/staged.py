@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers.models.swinv2.modeling_swinv2 import window_partition, window_reverse
 
 from bench.errors import BenchError
-from bench.streams.base import LinearEvaluator, SummaryKind
+from bench.streams.base import LinearEvaluator
 from bench.streams.blocks import BERT_LINEARS, BlockStream, Layout, check_square, switch_off_dropout
 from bench.streams.inputs import ImageInput, Input
 
@@ -115,10 +115,6 @@ class Swinv2Stream(BlockStream):
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""
         return self.encoder.layernorm(x_BTD)
-
-    def summary(self, x_BTD: Tensor, kind: SummaryKind, mask_BT: Tensor | None = None) -> Tensor:
-        """Return the mean (B, D) of all tokens, whatever the kind."""
-        return x_BTD.mean(1)
 
     @classmethod
     def _paths(cls, config: Any, blocks: str) -> list[str]:
