@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
@@ -63,6 +64,15 @@ class Stream(nn.Module, ABC):
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches of an input of the stream's own size."""
 
+    @property
+    def class_token(self) -> int | None:
+        """Index of the token that the encoder was trained to summarize an input in.
+
+        0 is the first token, -1 the last one that is not padding; None if there is no such token. By default, the first
+        of the special tokens.
+        """
+        return 0 if self.special else None
+
     def width_at(self, block: int) -> int:
         """Return the features of a token from the input of a block to its end: `width` unless there are stages."""
         return self.width
@@ -110,9 +120,9 @@ class Stream(nn.Module, ABC):
     def summary(self, x_BTD: Tensor, kind: SummaryKind, mask_BT: Tensor | None = None) -> Tensor:
         """Return one vector (B, D) for all tokens: the class token, or the mean of all tokens but padding.
 
-        Encoders without special tokens have no class token: theirs is the mean, whichever kind is requested.
+        It is the mean, whichever kind is requested, for a stream without a class token.
         """
-        return x_BTD[:, 0] if kind == "cls" and self.special else mean_token(x_BTD, mask_BT)
+        return summarize(x_BTD, self.class_token if kind == "cls" else None, mask_BT)
 
     def run(self, blocks: Iterable[int], x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
         """Return the state (B, T, D) after whole blocks that exchange nothing with other streams."""
@@ -154,6 +164,22 @@ class _StandIn(nn.Module):
 
     def forward(self, x_BTI: Tensor) -> Tensor:
         return self.output(x_BTI)
+
+
+def summarize(x_BTD: Tensor, class_token: int | None, mask_BT: Tensor | None = None) -> Tensor:
+    """Return one vector (B, D) for all tokens (B, T, D).
+
+    Args:
+        x_BTD: The tokens.
+        class_token: `Stream.class_token`; None for the mean of all tokens but padding.
+        mask_BT: Which tokens are not padding; None without padding, which may only follow the other tokens.
+    """
+    if class_token is None:
+        return mean_token(x_BTD, mask_BT)
+    if class_token == -1 and mask_BT is not None:
+        last_B = mask_BT.sum(1) - 1
+        return x_BTD[torch.arange(len(x_BTD), device=x_BTD.device), last_B]
+    return x_BTD[:, class_token]
 
 
 def mean_token(x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:

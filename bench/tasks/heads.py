@@ -28,7 +28,7 @@ class ClassTokens(Head):
 
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Return logits (B, classes)."""
-        return self.layers(torch.cat([self.summary(states, name) for name in self.streams], dim=-1))
+        return self.layers(torch.cat([self.summary(states, name, masks) for name in self.streams], dim=-1))
 
 
 class MaskDecoder(Head):
@@ -55,7 +55,7 @@ class MaskDecoder(Head):
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Return the logits (B, 4 x rows, 4 x columns) of the mask."""
         f_BEHW = self.reduce(places(states["vision"]))
-        a_BE11 = self.phi(self.summary(states, "audio"))[..., None, None]
+        a_BE11 = self.phi(self.summary(states, "audio", masks))[..., None, None]
         match_B1HW = (self.theta(f_BEHW) * a_BE11).sum(1, keepdim=True) / math.sqrt(f_BEHW.shape[1])
         f_BEHW = f_BEHW + self.w(match_B1HW * self.g(f_BEHW))
         f_BEHW = F.gelu(self.near(f_BEHW))

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from torch import Tensor, nn
 
-from bench.streams.base import mean_token
+from bench.streams.base import summarize
 from bench.streams.lockstep import Masks, MultiStream, States
 
 Output: TypeAlias = "Tensor | dict[str, Tensor]"
@@ -23,9 +23,11 @@ class Head(nn.Module, ABC):
 
     Attributes:
         special: Number of tokens before the patches or words of each stream; set by the model before the first use.
+        class_tokens: `Stream.class_token` of each stream; set likewise. By default, the first of the special tokens.
     """
 
     special: Mapping[str, int] = {}
+    class_tokens: Mapping[str, int | None] = {}
 
     def summary(self, states: States, stream: str, masks: Masks | None = None) -> Tensor:
         """Return the summary (B, D) of a stream: its class token, or the mean of its tokens if it has none.
@@ -35,10 +37,8 @@ class Head(nn.Module, ABC):
             stream: Name of the stream.
             masks: Which tokens are not padding, (B, tokens), of streams with padding.
         """
-        tokens_BTD = states[stream]
-        if self.special.get(stream, 1):
-            return tokens_BTD[:, 0]
-        return mean_token(tokens_BTD, (masks or {}).get(stream))
+        class_token = self.class_tokens.get(stream, 0 if self.special.get(stream, 1) else None)
+        return summarize(states[stream], class_token, (masks or {}).get(stream))
 
     @abstractmethod
     def forward(self, states: States, masks: Masks) -> Output:
@@ -58,6 +58,7 @@ class TaskModel(nn.Module):
         self.streams = streams
         self.head = head
         head.special = {name: stream.special for name, stream in streams.streams.items()}
+        head.class_tokens = {name: stream.class_token for name, stream in streams.streams.items()}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Output:
         """Return the head's output (B, T, ...) for a batch.
