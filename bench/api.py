@@ -24,11 +24,12 @@ from bench.methods.base import Method
 from bench.records import store
 from bench.records.schema import Record
 from bench.system import child_processes
+from bench.tasks.base import Task
 
 
 def run(
     methods: str | Iterable[str | type[Method]],
-    tasks: str | Iterable[str],
+    tasks: str | Iterable[str | type[Task]],
     *,
     seeds: int | Iterable[int] = 0,
     suite: str | Path = "mini",
@@ -47,7 +48,7 @@ def run(
 
     Args:
         methods: Names, or classes of your own methods, which are named after the class in lower case.
-        tasks: Names.
+        tasks: Names, or classes of your own tasks, named likewise; the suite must have a table for that name.
         seeds: One or several.
         suite: The name of a suite, or the path of a .toml file.
         settings: Changed settings, for example `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
@@ -59,10 +60,10 @@ def run(
         data_root: Folder of the official releases, or of the generated data; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
         jobs: Number of runs at a time on this machine, each in its own process with an equal share of the CPU threads.
-            With more than one, methods must be names.
+            With more than one, methods and tasks must be names.
         executor: Name of the executor that does the runs, as for `bench run --executor`, or an executor with its
-            options, such as `bench.execution.ray_executor.RayExecutor(gpus=0.5)`. With any but "local", methods must be
-            names.
+            options, such as `bench.execution.ray_executor.RayExecutor(gpus=0.5)`. With any but "local", methods and
+            tasks must be names.
         save_adapters: Save adapters and heads in `results/adapters`.
         rerun: Repeat runs that already have a record.
 
@@ -80,17 +81,18 @@ def run(
     if jobs != 1 and executor != LOCAL:
         raise UsageError(f"jobs={jobs}: only with executor={LOCAL!r}")
     executor = make_executor(executor, **({"jobs": jobs} if executor == LOCAL else {}))
-    methods = list(_several(methods))
-    classes = [method.__name__ for method in methods if isinstance(method, type)]
+    methods, tasks = list(_several(methods)), list(_several(tasks))
+    classes = [cls.__name__ for cls in (*methods, *tasks) if isinstance(cls, type)]
     if classes and executor != LocalExecutor():
         raise UsageError(
             f"other processes do not know the class {classes[0]}: use jobs=1, or register it by an entry point"
         )
-    names = [_name(method) for method in methods]
+    method_names = [_name("methods", Method, method) for method in methods]
+    task_names = [_name("tasks", Task, task) for task in tasks]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root, folder = Path(data_root) if data_root else None, Path(results)
     tuned = read_tuned(tuned_path(settings_file)) if settings_file else None
-    request = RunRequest(str(suite), names, list(_several(tasks)), list(_several(seeds)), sets, budget, tuned)
+    request = RunRequest(str(suite), method_names, task_names, list(_several(seeds)), sets, budget, tuned)
     plan, _ = plan_runs(request, root)
     store.check_writable(folder)
     existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
@@ -130,14 +132,17 @@ def _several(values: Any) -> Iterable[Any]:
     return [values] if isinstance(values, str | int | type) else values
 
 
-def _name(method: str | type[Method]) -> str:
-    """Return the name of a method; a class is registered under its own."""
-    if isinstance(method, str):
-        return method
-    if not (isinstance(method, type) and issubclass(method, Method) and is_dataclass(method)):
-        raise UsageError(f"{method!r} is not a method: pass a name, or a dataclass that derives from bench.Method")
-    name = method.__name__.lower()
-    registry.add("methods", name, method)
+def _name(kind: registry.Kind, base: type, value: str | type) -> str:
+    """Return the name of a method or task; a class is registered under its own."""
+    if isinstance(value, str):
+        return value
+    if not (isinstance(value, type) and issubclass(value, base) and is_dataclass(value)):
+        singular = kind[:-1]
+        raise UsageError(
+            f"{value!r} is not a {singular}: pass a name, or a dataclass that derives from bench.{base.__name__}"
+        )
+    name = value.__name__.lower()
+    registry.add(kind, name, value)
     return name
 
 

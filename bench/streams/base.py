@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
-import torch
 from torch import Tensor, nn
 
 from bench.errors import BenchError
@@ -167,7 +166,7 @@ class _StandIn(nn.Module):
 
 
 def summarize(x_BTD: Tensor, class_token: int | None, mask_BT: Tensor | None = None) -> Tensor:
-    """Return one vector (B, D) for all tokens (B, T, D).
+    """Return one vector (B, D) for all tokens (B, T, D); B may be several dimensions.
 
     Args:
         x_BTD: The tokens.
@@ -177,14 +176,14 @@ def summarize(x_BTD: Tensor, class_token: int | None, mask_BT: Tensor | None = N
     if class_token is None:
         return mean_token(x_BTD, mask_BT)
     if class_token == -1 and mask_BT is not None:
-        last_B = mask_BT.sum(1) - 1
-        return x_BTD[torch.arange(len(x_BTD), device=x_BTD.device), last_B]
-    return x_BTD[:, class_token]
+        last_B11 = (mask_BT.sum(-1) - 1)[..., None, None]
+        return x_BTD.take_along_dim(last_B11, -2).squeeze(-2)
+    return x_BTD[..., class_token, :]
 
 
 def mean_token(x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-    """Return the mean (B, D) of all tokens (B, T, D), or of all but padding."""
+    """Return the mean (B, D) of all tokens (B, T, D), or of all but padding; B may be several dimensions."""
     if mask_BT is None:
-        return x_BTD.mean(1)
+        return x_BTD.mean(-2)
     real_BT1 = mask_BT[..., None].to(x_BTD.dtype)
-    return (x_BTD * real_BT1).sum(1) / real_BT1.sum(1)
+    return (x_BTD * real_BT1).sum(-2) / real_BT1.sum(-2)

@@ -165,7 +165,7 @@ class Task(ABC):
         """Return the mean loss of a batch.
 
         Args:
-            output: The head's output: a tensor (B, T, ...), or several by name.
+            output: The head's output: a tensor (B, T, ...), or several by name; (B, ...) if the head pools.
             batch: Tensors (B, ...), by name.
         """
 
@@ -175,7 +175,8 @@ class Task(ABC):
         Args:
             samples: A test split.
             index: Number of the sample.
-            output: The head's output: arrays (T, ...) by name; a single tensor has the name `output`.
+            output: The head's output: arrays (T, ...) by name, without the T if the head pools; a single tensor has
+                the name `output`.
 
         Raises:
             BenchError: The task cannot be drawn.
@@ -187,7 +188,7 @@ class Task(ABC):
         """Return the measures of each sample, by name, (B,) each: usually the metrics, in percent.
 
         Args:
-            output: The head's output: a tensor (B, T, ...), or several by name.
+            output: The head's output: a tensor (B, T, ...), or several by name; (B, ...) if the head pools.
             batch: Tensors (B, ...), by name.
         """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
@@ -26,6 +26,8 @@ class Head(nn.Module, ABC):
         class_tokens: `Stream.class_token` of each stream; set likewise. By default, the first of the special tokens.
     """
 
+    pools: ClassVar[bool] = False
+    """Whether the head reads the T inputs of a sample together, and returns one output for each sample."""
     special: Mapping[str, int] = {}
     class_tokens: Mapping[str, int | None] = {}
 
@@ -33,25 +35,29 @@ class Head(nn.Module, ABC):
         """Return the summary (B, D) of a stream: its class token, or the mean of its tokens if it has none.
 
         Args:
-            states: Tokens (B, tokens, D) of every stream.
+            states: Tokens (B, tokens, D) of every stream; for a head that pools (B, T, tokens, D), and the summary is
+                (B, T, D).
             stream: Name of the stream.
-            masks: Which tokens are not padding, (B, tokens), of streams with padding.
+            masks: Which tokens are not padding, (B, tokens) or (B, T, tokens), of streams with padding.
         """
         class_token = self.class_tokens.get(stream, 0 if self.special.get(stream, 1) else None)
         return summarize(states[stream], class_token, (masks or {}).get(stream))
 
     @abstractmethod
     def forward(self, states: States, masks: Masks) -> Output:
-        """Return the output for each input.
+        """Return the output for each input (B, ...): the B here is that of samples times T.
+
+        A head that pools gets the inputs of each sample in a dimension of their own, and returns the output (B, ...) of
+        each sample.
 
         Args:
-            states: Tokens (B, tokens, D) of every stream.
-            masks: Which tokens are not padding, (B, tokens), of streams with padding.
+            states: Tokens (B, tokens, D) of every stream; (B, T, tokens, D) if the head pools.
+            masks: Which tokens are not padding, (B, tokens) or (B, T, tokens), of streams with padding.
         """
 
 
 class TaskModel(nn.Module):
-    """Streams and head. The T inputs of a sample are processed like T samples."""
+    """Streams and head. The T inputs of a sample are processed like T samples, by the head too unless it pools."""
 
     def __init__(self, streams: MultiStream, head: Head) -> None:
         super().__init__()
@@ -61,7 +67,7 @@ class TaskModel(nn.Module):
         head.class_tokens = {name: stream.class_token for name, stream in streams.streams.items()}
 
     def forward(self, batch: Mapping[str, Tensor]) -> Output:
-        """Return the head's output (B, T, ...) for a batch.
+        """Return the head's output for a batch: (B, T, ...), or (B, ...) of a head that pools.
 
         Args:
             batch: Inputs (B, T, ...) by stream, or what `states` returned for them.
@@ -70,6 +76,8 @@ class TaskModel(nn.Module):
             batch = self.states(batch)
         states = {name.removeprefix(_STATE): value for name, value in batch.items() if name.startswith(_STATE)}
         masks = {name.removeprefix(_MASK): value for name, value in batch.items() if name.startswith(_MASK)}
+        if self.head.pools:
+            return self.head(states, masks)
         shape = next(iter(states.values())).shape[:2]
         output = self.head(*({name: value.flatten(0, 1) for name, value in part.items()} for part in (states, masks)))
         if isinstance(output, Tensor):

@@ -21,6 +21,7 @@ from bench.config.instantiate import method_of
 from bench.errors import BenchError, UsageError
 from bench.methods.base import Method
 from bench.records import store
+from bench.tasks.ave import AVE
 
 README = Path(__file__).parents[2] / "README.md"
 COMPARE = README.parent / "examples" / "compare.py"
@@ -88,6 +89,31 @@ def test_a_class_is_a_method_under_its_name_in_lower_case(run, run_labels):
     assert len(run_labels) == 2
     assert "mymethod" in registry.names("methods")
     assert registry.summary("methods", "mymethod") == "One of somebody's own."
+
+
+@dataclass
+class Matching(AVE):
+    """A task of somebody's own."""
+
+    hidden: int = 32
+
+
+def test_a_class_is_a_task_under_its_name_in_lower_case(run, run_labels, tmp_path):
+    suite = tmp_path / "own.toml"
+    suite.write_text(mocks.SUITE + '[tasks.matching]\nstreams = ["vision"]\nsettings.hidden = 16\n')
+    first, second = run("lora", [Matching, "ave"], suite=suite, settings={"matching.epochs": 2})
+    assert run_labels == ["matching lora seed 0", "ave lora seed 0"]
+    assert first.spec.task_settings["hidden"] == 16 and list(first.spec.streams) == ["vision"]
+    assert (first.spec.recipe["epochs"], second.spec.recipe["epochs"]) == (2, 4)
+    with pytest.raises(UsageError, match="other processes do not know the class Matching"):
+        run("lora", Matching, suite=suite, jobs=2)
+    with pytest.raises(UsageError, match="suite mock has no task matching"):
+        run("lora", Matching)
+
+
+def test_a_class_that_cannot_be_a_task_is_refused(run):
+    with pytest.raises(UsageError, match=r"not a task: .* a dataclass that derives from bench\.Task"):
+        run("lora", MyMethod)
 
 
 @pytest.mark.parametrize(

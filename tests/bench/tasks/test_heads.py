@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import torch
 
 from bench.tasks.ave import AVE
 from bench.tasks.avs import AVS
 from bench.tasks.heads import ClassTokens, MaskDecoder
+from bench.tasks.model import Head, TaskModel
 
 
 def test_class_tokens_reads_nothing_but_the_class_tokens():
@@ -58,3 +61,22 @@ def test_avs_compares_masks_at_their_own_resolution():
     logits[..., :14] = 20.0
     assert AVS().score(logits, {"mask": mask})["miou"].item() > 97
     assert AVS().loss(logits, {"mask": mask}) < 1e-6 < AVS().loss(-logits, {"mask": mask})
+
+
+class Pooled(Head):
+    """Which of a sample's inputs has the largest summary; logits (B, T) need all inputs of a sample at once."""
+
+    pools = True
+
+    def forward(self, states, masks):
+        return self.summary(states, "text", masks).mean(-1).log_softmax(-1)
+
+
+def test_a_head_that_pools_reads_the_inputs_of_a_sample_together():
+    model = TaskModel(SimpleNamespace(streams={}), Pooled())
+    model.head.special = {"text": 0}  # so that the summary is the mean of all words but padding
+    states_BTND, mask_BTN = torch.randn(2, 3, 4, 5), torch.ones(2, 3, 4, dtype=torch.bool)
+    states_BTND[..., 2:, :] = 1e3
+    mask_BTN[..., 2:] = False
+    output = model({"state of text": states_BTND, "mask of text": mask_BTN})
+    torch.testing.assert_close(output, states_BTND[..., :2, :].mean((-1, -2)).log_softmax(-1))
