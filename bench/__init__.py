@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from bench.system import threads
 
 if TYPE_CHECKING:
+    from bench.api import load_records as load_records
     from bench.api import make_method as make_method
-    from bench.api import read_records as read_records
     from bench.api import run as run
     from bench.methods.base import Method as Method
     from bench.records.schema import Record as Record
@@ -24,7 +24,7 @@ __version__ = "0.1.0"
 # The modules of the Python API, each imported when it is first used: `bench list` does not need torch.
 _API = {
     "run": "bench.api",
-    "read_records": "bench.api",
+    "load_records": "bench.api",
     "to_frame": "bench.report.export.frame",
     "make_method": "bench.api",
     "load_adapter": "bench.saved_adapters.save_load",

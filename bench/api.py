@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from bench.records import store
 from bench.records.schema import Record
 from bench.system import child_processes
 from bench.tasks.base import Task
+from bench.text import escape
 
 
 def run(
@@ -70,6 +72,10 @@ def run(
     Returns:
         The record of every run, finished now or earlier, in the order of the plan: tasks, seeds, methods.
 
+    Warns:
+        RuntimeWarning: A run failed, now or earlier: one warning for each, with the reason and the file that contains
+            the traceback, if there is one.
+
     Raises:
         UsageError: Every mistake in the arguments.
         DataError: The data is missing or broken.
@@ -101,7 +107,13 @@ def run(
     options = RunOptions(root, device, folder, save_adapters, tuned)
     for record in sweep(todo, folder, options, executor, superseded=existing.superseded):
         records[record.id] = record
-    return [records[spec.id] for spec in plan]
+    planned = [records[spec.id] for spec in plan]
+    for record in planned:
+        if record.outcome == "failed":
+            file = folder / store.FOLDER / f"{record.file.stem}.json"
+            message = f"{record.label} failed: {record.failure}; see {file}, and repeat the run with rerun=True"
+            warnings.warn(escape.line(message), RuntimeWarning, stacklevel=2)
+    return planned
 
 
 def make_method(name: str, **settings: Any) -> Method:
@@ -117,7 +129,7 @@ def make_method(name: str, **settings: Any) -> Method:
     return build(registry.load("methods", name), settings, name)
 
 
-def read_records(results: str | Path = "results") -> list[Record]:
+def load_records(results: str | Path = "results") -> list[Record]:
     """Return the records of a results folder, oldest first: one for each run, as on the leaderboard.
 
     Files that are not records are left out with a warning.

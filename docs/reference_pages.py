@@ -106,7 +106,7 @@ def records() -> str:
         "# Records",
         "A record is one JSON file, `results/records/TASK-METHOD-sSEED-ID.json`: what one run measured. What every "
         "test sample scored is stored beside it. A key that is added later has a default, so old records stay "
-        "readable; `bench.read_records` returns them as `bench.Record`.",
+        "readable; `bench.load_records` returns them as `bench.Record`.",
     ]
     pending: list[tuple[str, type]] = [("", Record)]
     for prefix, cls in pending:

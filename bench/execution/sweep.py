@@ -17,6 +17,7 @@ from bench.execution.executor import Executor
 from bench.execution.local_executor import LocalExecutor
 from bench.execution.run_queue import RunQueue
 from bench.records import schema, store
+from bench.records.record_file import RecordFile
 from bench.records.schema import Record
 from bench.system import child_processes, distributed
 from bench.system.signals import held_back
@@ -100,7 +101,7 @@ def _write(record: Record, results: Path, options: RunOptions) -> Record:
     if options.tuned:
         record = replace(record, tuned=options.tuned.record_entry(record.spec))
     try:
-        store.write(record, results)
+        path = store.write(record, results)
     except OSError as error:
         raise BenchError(
             f"\n{schema.dumps(record)}\nthe record of {record.label}, printed above, cannot be written: {error}"
@@ -108,7 +109,7 @@ def _write(record: Record, results: Path, options: RunOptions) -> Record:
     if record.status == "ok":  # a failed run may resume from its checkpoint
         with suppress(OSError):
             store.checkpoint(results, record.spec).unlink(missing_ok=True)
-    return record
+    return record.with_file(RecordFile(path.stem, results=results))
 
 
 def _sweep_with_launcher(

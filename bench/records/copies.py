@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import msgspec
 
 from bench.records import provenance
-from bench.records.schema import Record, RecordFile
+from bench.records.record_file import RecordFile
+from bench.records.schema import Record
 
 _log = logging.getLogger(__name__)
 
 
-def one_per_run(records: Mapping[str, Record]) -> list[Record]:
+def one_per_run(records: Mapping[str, Record], results: Path) -> list[Record]:
     """Return one record per run: the one in the file named after the run, else the one that ended last.
 
     `Record.file` names its file and the other records of the run. If code, encoders and data of two records agree but
@@ -26,14 +28,15 @@ def one_per_run(records: Mapping[str, Record]) -> list[Record]:
 
     Args:
         records: Records by the stem of their file.
+        results: The results folder of all of them.
     """
     by_run: dict[str, list[str]] = {}
     for stem, record in records.items():
         by_run.setdefault(record.id, []).append(stem)
-    return [_chosen([(stem, records[stem]) for stem in stems]) for stems in by_run.values()]
+    return [_chosen([(stem, records[stem]) for stem in stems], results) for stems in by_run.values()]
 
 
-def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
+def _chosen(files: Sequence[tuple[str, Record]], results: Path) -> Record:
     """Return the record that counts among those of one run."""
     stem, record = max(files, key=lambda file: (file[0] == file[1].stem, file[1].finished, file[0]))
     duplicates = {_content(b): (name, b) for name, b in files if b is not record}
@@ -46,7 +49,7 @@ def _chosen(files: Sequence[tuple[str, Record]]) -> Record:
             "%s.json and %s.json are different records of the same run (%s): %s.json counts",
             *(stem, name, record.label, stem),
         )
-    return record.with_file(RecordFile(stem, tuple(earlier), tuple(unequal)))
+    return record.with_file(RecordFile(stem, tuple(earlier), tuple(unequal), results))
 
 
 def origin_differs(a: Record, b: Record) -> bool:

@@ -11,6 +11,7 @@ import json
 import math
 import re
 import reprlib
+import textwrap
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass
 from datetime import datetime, timezone
@@ -21,6 +22,8 @@ import msgspec
 
 from bench.config import validate
 from bench.config.spec import Spec
+from bench.records.record_file import RecordFile
+from bench.text import escape
 
 # ruff: noqa: RUF009 - doc() makes a dataclass field, as dataclasses.field does
 
@@ -164,28 +167,11 @@ class Provenance:
 
 
 @dataclass(frozen=True)
-class RecordFile:
-    """The file of a record, and the other records of the same run in its folder. Not part of the record itself.
-
-    Attributes:
-        stem: Name of the file without its suffix; empty if the record was not read from a results folder.
-        earlier: Stems of the records that do not count because code, encoders or data differ, or because they were
-            set aside when the run was repeated.
-        unequal: Stems of the records that do not count although code, encoders and data agree; only their contents
-            differ.
-    """
-
-    stem: str = ""
-    earlier: tuple[str, ...] = ()
-    unequal: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class Record:
     """The record of one run. Parts that a failed run did not reach are null."""
 
     file: ClassVar[RecordFile] = RecordFile()
-    """The file that `bench.records.store.read_all` read the record from; not a key of it, and not copied with it."""
+    """The file that the record was read from or written to; not a key of it, and not copied with it."""
 
     schema: int = doc("Version of this schema.")
     id: str = doc("Hash of the specification: equal for equal runs.")
@@ -230,9 +216,18 @@ class Record:
         )
 
     def with_file(self, file: RecordFile) -> Record:
-        """Attach the file that this record was read from, and return the record."""
+        """Attach the file that this record was read from or written to, and return the record."""
         object.__setattr__(self, "file", file)
         return self
+
+    def __repr__(self) -> str:
+        if self.failure:
+            result = f"failed: {textwrap.shorten(escape.line(self.failure), 80, placeholder=' ...')}"
+        elif self.is_trial or not self.scores:
+            result = "ok, validation only"
+        else:
+            result = f"ok, {self.scores.metric} {self.test_score:.2f}"
+        return f"Record({escape.line(self.label)}, {result}, id {self.id})"
 
     @property
     def label(self) -> str:

@@ -16,6 +16,7 @@ from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, name_aside, read_bytes, remove_leftovers, write_text
 from bench.records.checks import check, within_limits
 from bench.records.copies import one_per_run, origin_differs
+from bench.records.record_file import RecordFile
 from bench.records.schema import Record, decode, dumps, stem
 from bench.text import escape
 
@@ -145,7 +146,7 @@ def read_all(results: Path) -> list[Record]:
         else:
             if not record.is_trial:
                 records[name.removesuffix(".json")] = record
-    return sorted(one_per_run(records), key=lambda record: record.started)
+    return sorted(one_per_run(records, results), key=lambda record: record.started)
 
 
 def read_existing(results: Path) -> list[Record]:
@@ -176,7 +177,7 @@ def record_of(results: Path, spec: Spec) -> Record | None:
         return None
     if record.id != spec.id:
         raise BenchError(f"{path} is the record of another run, {record.label} ({record.id}): rename the file")
-    return record
+    return record.with_file(RecordFile(path.stem, results=results))
 
 
 def checksum_of_finished(results: Path, spec: Spec) -> str:

@@ -190,15 +190,16 @@ def test_every_column_can_be_grouped_by(run):
 def test_records_are_read_from_a_folder(run, tmp_path):
     records = run(["lora", "cola"], "ave", seeds=range(2))
     run("lora", "ave", seeds=2)
-    read = bench.read_records(tmp_path / "out")
+    read = bench.load_records(tmp_path / "out")
     assert {record.id for record in records} < {record.id for record in read} and len(read) == 5
     with pytest.raises(BenchError, match=r"there are no records in .*nowhere"):
-        bench.read_records(tmp_path / "nowhere")
+        bench.load_records(tmp_path / "nowhere")
 
 
 def test_a_failed_run_has_a_row_without_measures(run):
     fine = run("lora", "ave")
-    (failed,) = run("lora", "ave", settings={"ave.clip": 99})
+    with pytest.warns(RuntimeWarning):
+        (failed,) = run("lora", "ave", settings={"ave.clip": 99})
     frame = bench.to_frame([*fine, failed])
     assert list(frame["status"]) == ["ok", "failed"]
     row = frame.iloc[1]
@@ -207,6 +208,39 @@ def test_a_failed_run_has_a_row_without_measures(run):
     assert len(measures) > 5 and row[measures].isna().all() and frame.iloc[0][measures].notna().all()
     assert list(bench.to_frame([failed])["status"]) == ["failed"]
     assert bench.to_frame([]).empty
+
+
+def test_a_failed_run_warns_with_its_reason_and_the_file_of_its_record(run, tmp_path):
+    with pytest.warns(RuntimeWarning) as caught:
+        run("cola", "ave")
+        failed, _ = run("lora", "ave", seeds=[0, 1], settings={"ave.clip": 99})
+    assert len(caught) == 2, "one for each failed run"
+    assert Path(caught[0].filename) == Path(__file__)
+    file = tmp_path / "out" / "records" / f"{failed.stem}.json"
+    assert file.is_file()
+    expected = (
+        f"ave lora seed 0 failed: the loss is not finite at step 3; see {file}, and repeat the run with rerun=True"
+    )
+    assert str(caught[0].message) == expected
+    with pytest.warns(RuntimeWarning, match="ave lora seed 0 failed"):
+        run("lora", "ave", settings={"ave.clip": 99})  # finished earlier, and skipped
+
+
+def test_records_have_a_short_repr(run):
+    (fine,) = run("lora", "ave")
+    assert repr(fine) == f"Record(ave lora seed 0, ok, accuracy 70.00, id {fine.id})"
+    failed = mocks.failed(fine.spec, "a\nreason \x1b[2J " + 20 * "of many words ")
+    assert repr(failed).startswith("Record(ave lora seed 0, failed: a reason ") and len(repr(failed)) < 140
+    assert "\x1b" not in repr(failed) and "\n" not in repr(failed)
+    assert repr(mocks.trial(fine.spec)) == f"Record(ave lora seed 0, ok, validation only, id {fine.id})"
+
+
+def test_records_know_their_file(run, tmp_path):
+    (written,) = run("lora", "ave")
+    skipped, _ = run(["lora", "cola"], "ave")
+    for record in (written, skipped, *bench.load_records(tmp_path / "out")):
+        assert record.file.results == tmp_path / "out"
+        assert (tmp_path / "out" / "records" / f"{record.file.stem}.json").is_file()
 
 
 def test_a_method_for_a_loop_of_ones_own():
@@ -238,7 +272,7 @@ def test_the_readme_shows_the_lines_of_the_example():
 
 def test_nothing_heavy_is_imported_before_it_is_needed():
     code = (
-        "import sys, bench; dir(bench); bench.run, bench.to_frame, bench.read_records, bench.make_method; "
+        "import sys, bench; dir(bench); bench.run, bench.to_frame, bench.load_records, bench.make_method; "
         "bench.Method, bench.Record, bench.Task; "
         "print({'torch', 'transformers', 'peft', 'pandas', 'numpy'} & {*sys.modules})"
     )

@@ -26,7 +26,7 @@ import yaml
 from PIL import Image
 from snippets import ROOT, Snippet
 
-from bench import cli, read_records, registry
+from bench import cli, load_records, registry
 from bench.config import toml
 from bench.config.suite import load_suite
 from bench.errors import UsageError
@@ -246,7 +246,7 @@ def test_snippets(page: Path, place: Place, execute: object, monkeypatch: pytest
 
 def test_the_task_of_the_page_has_scores(place: Place, execute: object, monkeypatch: pytest.MonkeyPatch) -> None:
     test_snippets(ROOT / "docs" / "extend" / "task.md", place, execute, monkeypatch)
-    records = [record for record in read_records(place.folder / "results") if record.spec.task == "matching"]
+    records = [record for record in load_records(place.folder / "results") if record.spec.task == "matching"]
     assert {record.spec.method for record in records} == {"lora", "cola"}
     assert all(record.status == "ok" and set(record.scores.test) == {"accuracy"} for record in records)
     assert not any(record.scores.floors for record in records), "nothing is generated for it"

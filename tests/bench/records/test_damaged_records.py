@@ -144,7 +144,7 @@ def test_a_damaged_record_does_not_change_the_reports(good, tmp_path, kind, capl
     output = capsys.readouterr().out.replace(str(tmp_path / "before"), str(tmp_path / "after"))
     message = spoil(results, kind)
     caplog.clear()
-    assert len(api.read_records(results)) == len(PLAN)
+    assert len(api.load_records(results)) == len(PLAN)
     (warning,) = caplog.messages
     assert warning.startswith(f"left out: {results}/records/zzz.json is not a readable record: ")
     assert re.search(message, warning), warning
