@@ -1,4 +1,4 @@
-"""Pre-norm transformer encoders of transformers as streams: ViT, DINOv2, AST. DINOv3 is in `dinov3`.
+"""Pre-norm transformer encoders of transformers as streams: ViT, DeiT, DINOv2, AST.
 
 Dimensions in names: B batch, T tokens, D width.
 """
@@ -29,7 +29,7 @@ _OLD_SWIGLU = {"fc1": "mlp.weights_in", "fc2": "mlp.weights_out"}
 
 
 class VisionStream(PreNormStream):
-    """An image encoder with square patches and a class token: the base of ViT, DINOv2 and DINOv3."""
+    """An image encoder with square patches, and a class token unless `special` is 0."""
 
     input_type = ImageInput
     special = 1
@@ -52,6 +52,12 @@ class ViTStream(VisionStream):
         return self.encoder.embeddings(inputs, interpolate_pos_encoding=True)
 
 
+class DeiTStream(ViTStream):
+    """DeiT (Touvron et al., ICML 2021): ViT with a distillation token after the class token."""
+
+    special = 2
+
+
 class Dinov2Stream(VisionStream):
     """DINOv2 (Oquab et al., 2024), with a plain or a SwiGLU MLP."""
 
@@ -69,6 +75,14 @@ class Dinov2Stream(VisionStream):
     def embed(self, inputs: Tensor) -> Tensor:
         """Return the tokens (B, T, D) of normalized images (B, 3, height, width), interpolating positions if needed."""
         return self.encoder.embeddings(inputs)
+
+
+class Dinov2RegistersStream(Dinov2Stream):
+    """DINOv2 with registers (Darcet et al., ICLR 2024): class token, registers, then patches."""
+
+    def __init__(self, encoder: Any, input: Input) -> None:
+        super().__init__(encoder, input)
+        self.special = 1 + encoder.config.num_register_tokens
 
 
 class ASTStream(PreNormStream):

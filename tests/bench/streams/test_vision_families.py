@@ -1,0 +1,140 @@
+"""Families of image encoders beside ViT and DINOv2, compared with the encoders' own forward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from tiny_families import Family, check_gradients, last_hidden_state
+from torch import Tensor, nn
+from transformers import (
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    DeiTConfig,
+    DeiTModel,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    Siglip2VisionConfig,
+    Siglip2VisionModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
+
+from bench.streams.base import Stream
+from bench.streams.clip import ClipVisionStream
+from bench.streams.inputs import ImageInput
+from bench.streams.prenorm import DeiTStream, Dinov2RegistersStream
+from bench.streams.siglip import Siglip2VisionStream, SiglipVisionStream
+
+IMAGE = ImageInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+SIZE = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 48, "patch_size": 8}
+VISION = {"image_size": 32, **SIZE}
+
+
+def interpolated(encoder: Any, images: Tensor) -> Tensor:
+    return encoder(images, interpolate_pos_encoding=True).last_hidden_state
+
+
+def clip_forward(encoder: Any, images: Tensor) -> Tensor:
+    """Return all tokens after the norm that CLIP applies to the class token."""
+    output = encoder(images, interpolate_pos_encoding=True)
+    tokens = encoder.post_layernorm(output.last_hidden_state)
+    torch.testing.assert_close(tokens[:, 0], output.pooler_output)
+    return tokens
+
+
+def patches_of(image: Tensor) -> Tensor:
+    """Return patches of 8 x 8 pixels as SigLIP 2's image processor does: by rows, channels last."""
+    corners = [(y, x) for y in range(0, image.shape[1], 8) for x in range(0, image.shape[2], 8)]
+    return torch.stack([image[:, y : y + 8, x : x + 8].permute(1, 2, 0).flatten() for y, x in corners])
+
+
+def siglip2_forward(encoder: Any, images: Tensor) -> Tensor:
+    patches = torch.stack([patches_of(image) for image in images])
+    mask, shapes = torch.ones(patches.shape[:2], dtype=torch.long), [[side // 8 for side in images.shape[2:]]]
+    shapes = torch.tensor(shapes).expand(len(images), -1)
+    return encoder(patches, pixel_attention_mask=mask, spatial_shapes=shapes).last_hidden_state
+
+
+FAMILIES = {
+    "deit": Family(DeiTStream, lambda: DeiTModel(DeiTConfig(**VISION), add_pooling_layer=False), interpolated, IMAGE),
+    "dinov2-registers": Family(
+        Dinov2RegistersStream,
+        lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**VISION, num_register_tokens=3)),
+        last_hidden_state,
+        IMAGE,
+    ),
+    "dinov2-registers-swiglu": Family(
+        Dinov2RegistersStream,
+        lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**VISION, use_swiglu_ffn=True, mlp_ratio=2)),
+        last_hidden_state,
+        IMAGE,
+    ),
+    "clip": Family(ClipVisionStream, lambda: CLIPVisionModel(CLIPVisionConfig(**VISION)), clip_forward, IMAGE),
+    "siglip": Family(SiglipVisionStream, lambda: SiglipVisionModel(SiglipVisionConfig(**VISION)), interpolated, IMAGE),
+    "siglip2": Family(
+        Siglip2VisionStream,
+        lambda: Siglip2VisionModel(Siglip2VisionConfig(**SIZE, num_patches=16)),
+        siglip2_forward,
+        IMAGE,
+    ),
+}
+SPECIAL = {"deit": 2, "dinov2-registers": 4, "dinov2-registers-swiglu": 5, "clip": 1, "siglip": 0, "siglip2": 0}
+
+
+def images(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+
+
+@pytest.fixture(params=FAMILIES)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def family(name: str) -> Family:
+    return FAMILIES[name]
+
+
+@pytest.fixture
+def stream(family: Family) -> Stream:
+    return family.make()
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+@pytest.mark.parametrize("training", [False, True])
+def test_stages_equal_the_encoders_own_forward(family, dtype, tolerance, training):
+    stream, x = family.make(dtype).train(training), images(32, 32, dtype=dtype)
+    expected = family.forward(stream.encoder, x)
+    torch.testing.assert_close(stream(x), expected, rtol=tolerance, atol=tolerance)
+    rows, columns = stream.grid
+    assert expected.shape == (2, stream.special + rows * columns, stream.width)
+
+
+@pytest.mark.parametrize("size", [(48, 48), (24, 40)])
+def test_other_image_sizes_are_interpolated_as_the_encoder_does(family, stream, size):
+    torch.testing.assert_close(stream(images(*size)), family.forward(stream.encoder, images(*size)))
+
+
+def test_gradients_are_those_of_the_encoder(family, stream):
+    check_gradients(stream, family.forward, images(32, 32))
+
+
+def test_linears_are_those_of_the_blocks(stream):
+    blocks = [n for n, m in stream.encoder.named_modules() if isinstance(m, nn.Linear) and "layer" in n]
+    assert sorted(stream.all_linears()) == sorted(blocks)
+    assert [stream.features(1, role) for role in "qkvo"] == [(32, 32)] * 4
+
+
+def test_special_tokens_come_first(name, stream):
+    assert stream.special == SPECIAL[name]
+    tokens, other = stream.embed(images(32, 32)), stream.embed(images(32, 32) + 1)
+    same = (tokens == other).all(-1).all(0)
+    assert same.sum() == stream.special and same[: stream.special].all()
+
+
+def test_only_streams_with_special_tokens_have_a_class_token(stream):
+    x = torch.randn(2, 20, 32)
+    torch.testing.assert_close(stream.summary(x, "mean"), x.mean(1))
+    torch.testing.assert_close(stream.summary(x, "cls"), x[:, 0] if stream.special else x.mean(1))
