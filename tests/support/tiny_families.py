@@ -52,6 +52,6 @@ def check_gradients(stream: Stream, forward: Callable[[Any, Tensor], Tensor], in
     weight_BTD = weight_BTD.to(inputs if inputs.is_floating_point() else weights[0])
     expected = torch.autograd.grad((forward(stream.encoder, inputs) * weight_BTD).sum(), weights)
     actual = torch.autograd.grad((stream(inputs) * weight_BTD).sum(), weights)
-    for ours, theirs in zip(actual, expected, strict=True):
-        assert theirs.any()
-        torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
+    for gradient, reference in zip(actual, expected, strict=True):
+        assert reference.any()
+        torch.testing.assert_close(gradient, reference, rtol=1e-7, atol=1e-9)

@@ -129,8 +129,8 @@ def test_linears_are_those_of_the_blocks(stream):
 
 def test_special_tokens_come_first(name, stream):
     assert stream.special == SPECIAL[name]
-    tokens, other = stream.embed(images(32, 32)), stream.embed(images(32, 32) + 1)
-    same = (tokens == other).all(-1).all(0)
+    tokens, brighter = stream.embed(images(32, 32)), stream.embed(images(32, 32) + 1)
+    same = (tokens == brighter).all(-1).all(0)
     assert same.sum() == stream.special and same[: stream.special].all()
 
 
