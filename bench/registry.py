@@ -1,4 +1,4 @@
-"""Methods, tasks and executors by name, from the entry points of this package and of others.
+"""Methods, tasks, executors and families of encoders by name, from the entry points of this package and of others.
 
 An entry point may stand for a family: the one named `peft:<type>` stands for every name that begins with `peft:`, and
 its class has a class method `named` that returns the class for the rest of the name.
@@ -18,12 +18,12 @@ from typing import Any, Literal
 
 from bench.errors import BenchError, UsageError, did_you_mean
 
-Kind = Literal["methods", "tasks", "executors"]
+Kind = Literal["methods", "tasks", "executors", "encoders"]
 
 _ATTRIBUTES: dict[Kind, tuple[str, ...]] = {"tasks": ("benchmark", "layout", "metric", "metrics")}
 """Attributes that a class must define, besides its base's abstract methods."""
 
-_added: dict[str, dict[str, type[Any]]] = {"methods": {}, "tasks": {}, "executors": {}}
+_added: dict[str, dict[str, Any]] = {"methods": {}, "tasks": {}, "executors": {}, "encoders": {}}
 
 
 def entry_points(group: str) -> metadata.EntryPoints:
@@ -38,12 +38,12 @@ def _entry_points(group: str, path: tuple[str, ...]) -> metadata.EntryPoints:
 
 
 def names(kind: Kind) -> list[str]:
-    """Return the sorted names of all registered methods, tasks or executors; a family is listed as `peft:<type>`."""
+    """Return the sorted names of everything of a kind; a family of methods is listed as `peft:<type>`."""
     return sorted({*_registered(kind), *_added[kind]})
 
 
-def load(kind: Kind, name: str) -> type[Any]:
-    """Import and return the class registered under `name`.
+def load(kind: Kind, name: str) -> Any:
+    """Import and return what is registered under `name`: a class, or the description of a family of encoders.
 
     Raises:
         UsageError: No class has that name, or the class lacks required members; the message lists all of them.
@@ -79,8 +79,8 @@ def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
     return cls
 
 
-def add(kind: Kind, name: str, cls: type[Any]) -> None:
-    """Register a class under a name for this process, replacing a class that was added earlier.
+def add(kind: Kind, name: str, cls: Any) -> None:
+    """Register a class, or a family of encoders, for this process; it replaces one that was added earlier.
 
     Raises:
         UsageError: An installed package registers that name.

@@ -24,7 +24,7 @@ COMMANDS = {
     "status": "show which runs of a results folder are finished, failed or in progress",
     "eval": "score an adapter that `bench run --save-adapters` saved",
     "show": "draw samples of a run, with ground truth and predictions, into one picture",
-    "list": "list methods, tasks, suites, executors, or the types for peft:<type>",
+    "list": "list methods, tasks, suites, families of encoders, executors, or the types for peft:<type>",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
     "power": "compute from recorded variance how many seeds are needed to detect a gain",
     "profile": "measure the memory and speed of methods at full size, on random weights and samples",

@@ -1,4 +1,4 @@
-"""`bench list methods|tasks|suites|executors|peft`: list names, all but those of PEFT with a description."""
+"""`bench list methods|tasks|suites|encoders|executors|peft`: list names, all but those of PEFT with a description."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from bench import registry
 from bench.cli.printing import print
 from bench.config import suite
 from bench.errors import UsageError, did_you_mean
+from bench.streams.families import describe
 
-_KINDS = ("methods", "tasks", "suites", "executors", "peft")
+_KINDS = ("methods", "tasks", "suites", "encoders", "executors", "peft")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +25,8 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(f"cannot list {args.kind}: {did_you_mean(args.kind, _KINDS)}")
     if args.kind == "suites":
         about = {name: suite.suite_summary(name) for name in suite.suite_names()}
+    elif args.kind == "encoders":
+        about = {name: describe(name) for name in registry.names("encoders")}
     elif args.kind == "peft":
         from bench.methods.peft_types import config_classes  # imports torch
 

@@ -16,7 +16,7 @@ from torch import nn
 
 from bench import registry
 from bench.config.describe import assignments
-from bench.config.instantiate import method_of
+from bench.config.instantiate import method_of, sources_of
 from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError, shortened
@@ -226,7 +226,7 @@ class _Outlines:
         """Return a function that counts the trainable parameters of a run's method for given settings."""
 
         def count(values: dict[str, Any]) -> int | None:
-            key = json.dumps(spec.streams), spec.method, json.dumps(values)
+            key = json.dumps(sources_of(spec)), spec.method, json.dumps(values)
             if key not in self._counts:
                 self._counts[key] = _count(self._outline(spec), spec, json.loads(key[-1]))
             return self._counts[key]
@@ -234,9 +234,9 @@ class _Outlines:
         return count
 
     def _outline(self, spec: Spec) -> MultiStream:
-        key = json.dumps(spec.streams)
+        key = json.dumps(sources_of(spec))
         if key not in self._outlines:
-            streams = {name: outline_stream(**source) for name, source in spec.streams.items()}
+            streams = {name: outline_stream(**source) for name, source in sources_of(spec).items()}
             self._outlines[key] = MultiStream(streams)
         return self._outlines[key]
 

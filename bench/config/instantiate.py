@@ -1,7 +1,8 @@
-"""The task and the method of a specification, as objects."""
+"""The task, the method and the streams of a specification, ready to be built."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
@@ -29,6 +30,16 @@ def method_of(spec: Spec) -> Method:
         UsageError: The method does not exist, or its settings are wrong; the message lists all mistakes.
     """
     return _instance("methods", spec.method, spec.settings)
+
+
+def sources_of(spec: Spec) -> dict[str, dict[str, Any]]:
+    """Return the arguments of `load_stream` for each stream of a run: its source and the kind of input of its task.
+
+    Raises:
+        UsageError: The task does not exist.
+    """
+    kinds: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
+    return {stream: {**source, "kind": kinds.get(stream)} for stream, source in spec.streams.items()}
 
 
 def _instance(kind: registry.Kind, name: str, settings: dict[str, Any]) -> Any:

@@ -12,7 +12,7 @@ from bench import registry
 from bench.config.spec import Spec
 from bench.datasets.releases import RELEASES
 from bench.errors import Mistakes, UsageError
-from bench.streams.encoder_files import input_kind
+from bench.streams.encoder_files import input_kinds
 from bench.streams.sources import find_encoder
 
 
@@ -37,13 +37,14 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
                 continue
             checked.add((model, expected))
             try:
-                modality = input_kind(find_encoder(model, weights=weights, tokenizer=tokenizer))
+                kinds = input_kinds(find_encoder(model, weights=weights, tokenizer=tokenizer, kind=expected))
             except UsageError as error:
                 mistakes.add(f"{error}; or name a folder that contains one: --set {stream}.model=DIR")
             else:
-                if expected not in (None, modality):
+                if expected and expected not in kinds:
                     mistakes.add(
-                        f"--set {stream}.model={model}: it reads {modality}, but {stream} of {spec.task} is {expected}"
+                        f"--set {stream}.model={model}: it reads {' or '.join(kinds)}, but {stream} of {spec.task} is "
+                        f"{expected}"
                     )
     mistakes.raise_if_any()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.config.instantiate import task_of
+from bench.config.instantiate import sources_of, task_of
 from bench.config.preflight import check_official
 
 
@@ -35,5 +35,5 @@ def decode(suite: str, task: str, root: Path) -> dict[str, int]:
     from bench.data.splits import open_splits  # imports torch
     from bench.streams.load import outline_stream
 
-    inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
+    inputs = {name: outline_stream(**source).input for name, source in sources_of(spec).items()}
     return open_splits(task_of(spec), spec.data, root, inputs).counts

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from bench.config.instantiate import sources_of
 from bench.config.recipe import Recipe
 from bench.config.reference import REFERENCE
 from bench.config.spec import Spec
@@ -114,14 +116,14 @@ def random_streams(spec: Spec) -> MultiStream:
     Raises:
         UsageError: The shape of an encoder is unknown.
     """
-    return MultiStream({name: _random(**source) for name, source in spec.streams.items()})
+    return MultiStream({name: _random(**source) for name, source in sources_of(spec).items()})
 
 
 @lru_cache(maxsize=4)
-def _random(**source: str) -> Stream:
+def _random(**source: Any) -> Stream:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        return random_stream(**source)  # type: ignore[arg-type]
+        return random_stream(**source)
 
 
 def _times(subjects: Mapping[str, Subject], rounds: int, device: torch.device) -> dict[_Key, list[float]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from bench.config.instantiate import task_of
+from bench.config.instantiate import sources_of, task_of
 from bench.data.splits import open_samples
 from bench.errors import BenchError, UsageError
 from bench.records import predictions, store
@@ -38,7 +38,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
     saved = predictions.load(results, spec)
     task = task_of(spec)
-    inputs = {name: outline_stream(**source).input for name, source in spec.streams.items()}
+    inputs = {name: outline_stream(**source).input for name, source in sources_of(spec).items()}
     split = task.test_splits[0]
     samples = open_samples(task, spec.data, data_root, inputs, split)
     chosen = sorted({list(saved)[round(i)] for i in np.linspace(0, len(saved) - 1, min(count, len(saved)))})

@@ -17,7 +17,7 @@ import msgspec
 
 from bench.errors import BenchError
 from bench.files import MEBIBYTE, read_bytes
-from bench.streams.encoder_files import affects_output, input_kind
+from bench.streams.encoder_files import affects_output, input_kinds
 from bench.streams.encoder_names import EncoderName, encoder_name
 from bench.streams.sources import file_checksums, find_encoder
 from bench.system.checksums import MISSING, combined, file_checksum
@@ -136,8 +136,8 @@ def _weights(files: Mapping[str, str]) -> dict[str, str]:
 
 def _encoder_files(model: str) -> dict[str, str]:
     """Return the checksums of the files that an encoder is read from, without others such as a tokenizer's."""
-    kind = input_kind(find_encoder(model))
-    return {name: checksum for name, checksum in file_checksums(model).items() if affects_output(name, kind)}
+    kinds = input_kinds(find_encoder(model))
+    return {name: checksum for name, checksum in file_checksums(model).items() if affects_output(name, kinds)}
 
 
 def _files(folder: Path, names: Collection[str] | None = None) -> dict[str, str]:

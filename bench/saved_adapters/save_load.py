@@ -23,7 +23,7 @@ import torch
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
-from bench.config.instantiate import method_of
+from bench.config.instantiate import method_of, sources_of
 from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.files import Guard, atomic_folder
@@ -145,7 +145,7 @@ def load_adapter(
     """
     folder = Path(folder)
     _, spec = open_adapter(folder, encoders, other_encoders=other_encoders)
-    model = MultiStream({name: load_stream(**source) for name, source in spec.streams.items()})
+    model = MultiStream({name: load_stream(**source) for name, source in sources_of(spec).items()})
     method = method_of(spec)
     with _training_seed(spec.seed):
         method.attach(model)

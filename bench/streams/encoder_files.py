@@ -7,28 +7,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from bench.errors import wording
+from bench.errors import BenchError, wording
 from bench.files import MEBIBYTE, check_file, read_json
 from bench.streams.checks import CONFIG, INDEX, check_folder, is_file_name
+from bench.streams.families import EncoderFamily, family
 
 PREPROCESSOR = "preprocessor_config.json"
 WEIGHTS = "model.safetensors"
-
-FAMILY_INPUTS: dict[str, Literal["images", "sounds", "text"]] = {
-    **dict.fromkeys(("vit", "dinov2", "dinov3_vit", "swinv2"), "images"),
-    "audio-spectrogram-transformer": "sounds",
-    **dict.fromkeys(("bert", "roberta"), "text"),
-}
-"""The kind of input of each family, by `model_type` in the configuration. `bench.streams.load` has the classes."""
-
-_VOCABULARIES = {"bert": ("vocab.txt",), "roberta": ("vocab.json", "merges.txt")}
-"""The files of a tokenizer without a `tokenizer.json`."""
 
 _SAVED_BY = {"images": "AutoImageProcessor", "sounds": "AutoFeatureExtractor", "text": "AutoTokenizer"}
 _MAX_CONFIG_BYTES = 64 * MEBIBYTE
@@ -52,13 +43,15 @@ class Fault:
     damaged: bool = False
 
 
-def faults(folder: Path, *, weights: bool, tokenizer: bool) -> list[Fault]:
+def faults(folder: Path, *, weights: bool, tokenizer: bool, kind: str | None = None) -> list[Fault]:
     """Return what is wrong with the files in an encoder's folder that its family is read from.
 
     Args:
         folder: A folder as `save_pretrained` writes it.
         weights: Whether weights are needed.
         tokenizer: Whether the tokenizer of a text encoder is needed.
+        kind: The kind of input. If an encoder has several kinds, the processor and the tokenizer are not checked
+            without it.
 
     Raises:
         ValueError: The configuration is broken, or its family is unknown; says what is wrong.
@@ -70,19 +63,22 @@ def faults(folder: Path, *, weights: bool, tokenizer: bool) -> list[Fault]:
             check_folder(folder)
         except OSError as error:  # such as a broken link: the checks below describe it better
             unreadable = error
-        kind, family = _family(folder)
-        if kind != "text":
-            problems += _absent(folder, PREPROCESSOR, f" (`{_SAVED_BY[kind]}` saves it)")
-        elif tokenizer:
-            problems += _tokenizer(folder, _VOCABULARIES[family])
+        towers = _family(folder).towers
+        if len(towers) > 1:
+            towers = tuple(tower for tower in towers if tower.kind == kind)
+        for tower in towers:
+            if tower.kind != "text":
+                problems += _absent(folder, PREPROCESSOR, f" (`{_SAVED_BY[tower.kind]}` saves it)")
+            elif tokenizer:
+                problems += _tokenizer(folder, tower.vocabulary)
     problems += _weights(folder) if weights else ()
     if unreadable and not problems:
         raise ValueError(wording(unreadable))
     return problems
 
 
-def _family(folder: Path) -> tuple[str, str]:
-    """Return the kind of input and the family of the encoder in a folder.
+def _family(folder: Path) -> EncoderFamily:
+    """Return the family of the encoder in a folder.
 
     Raises:
         ValueError: The configuration cannot be read, or its family is unknown.
@@ -91,22 +87,23 @@ def _family(folder: Path) -> tuple[str, str]:
         config = read_json(folder / CONFIG, _MAX_CONFIG_BYTES)
     except OSError as error:
         raise ValueError(wording(error)) from error
-    family = config.get("model_type") if isinstance(config, dict) else None
-    if not isinstance(family, str):
+    model_type = config.get("model_type") if isinstance(config, dict) else None
+    if not isinstance(model_type, str):
         raise ValueError(f"{CONFIG} has no model_type, which names the family of the encoder")
-    if family not in FAMILY_INPUTS:
-        raise ValueError(f"encoders of the family {family} are not supported; supported: {', '.join(FAMILY_INPUTS)}")
-    return FAMILY_INPUTS[family], family
+    try:
+        return family(model_type)
+    except BenchError as error:
+        raise ValueError(wording(error)) from error
 
 
-def input_kind(folder: Path) -> str:
-    """Return the kind of input of the encoder in a folder without faults, one of the values of `FAMILY_INPUTS`."""
-    return FAMILY_INPUTS[read_json(folder / CONFIG, _MAX_CONFIG_BYTES)["model_type"]]
+def input_kinds(folder: Path) -> tuple[str, ...]:
+    """Return the kinds of input of the encoder in a folder without faults: several for one such as CLIP's."""
+    return _family(folder).kinds
 
 
-def affects_output(name: str, kind: str) -> bool:
-    """Return whether a file in the folder of an encoder of images, sounds or text can affect its output."""
-    return kind == "text" or any(
+def affects_output(name: str, kinds: Collection[str]) -> bool:
+    """Return whether a file in the folder of an encoder of these kinds of input can affect its output."""
+    return "text" in kinds or any(
         fnmatchcase(name, pattern) for pattern in (CONFIG, PREPROCESSOR, "model*.safetensors*")
     )
 

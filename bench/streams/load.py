@@ -10,55 +10,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import (
-    ASTConfig,
-    ASTModel,
-    AutoConfig,
-    BertConfig,
-    BertModel,
-    Dinov2Config,
-    Dinov2Model,
-    DINOv3ViTConfig,
-    DINOv3ViTModel,
-    RobertaConfig,
-    RobertaModel,
-    Swinv2Config,
-    Swinv2Model,
-    ViTConfig,
-    ViTModel,
-)
+from transformers import AutoConfig
 from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
-from bench.errors import BenchError, UsageError, wording
+from bench.errors import BenchError, wording
 from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.streams.base import Stream
 from bench.streams.checks import CONFIG, check_folder, check_size
-from bench.streams.dinov3 import Dinov3Stream
 from bench.streams.encoder_files import PREPROCESSOR
 from bench.streams.encoder_names import encoder_name
+from bench.streams.families import Tower, family
 from bench.streams.inputs import AudioInput, Input, InputSettings, TextInput, TextWithoutTokenizer
-from bench.streams.postnorm import BertStream, RobertaStream
-from bench.streams.prenorm import ASTStream, Dinov2Stream, ViTStream
 from bench.streams.sources import SHAPES, find_encoder
-from bench.streams.staged import Swinv2Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-FAMILIES: dict[str, tuple[type[Stream], Any, dict[str, Any]]] = {
-    ViTConfig.model_type: (ViTStream, ViTModel, {"add_pooling_layer": False}),
-    Dinov2Config.model_type: (Dinov2Stream, Dinov2Model, {}),
-    DINOv3ViTConfig.model_type: (Dinov3Stream, DINOv3ViTModel, {}),
-    Swinv2Config.model_type: (Swinv2Stream, Swinv2Model, {"add_pooling_layer": False}),
-    ASTConfig.model_type: (ASTStream, ASTModel, {}),
-    BertConfig.model_type: (BertStream, BertModel, {"add_pooling_layer": False}),
-    RobertaConfig.model_type: (RobertaStream, RobertaModel, {"add_pooling_layer": False}),
-}
-"""The stream, the transformers model and its constructor's arguments, by `config.model_type`.
-
-`bench.streams.encoder_files.FAMILY_INPUTS` has the kind of input of each.
-"""
 
 _MAX_NAMES = 10  # of weights in a message
 
@@ -68,44 +35,44 @@ def build_stream(config: Any, input: Input) -> Stream:
 
     Args:
         config: A transformers configuration of a supported family.
-        input: The form of the stream's input.
+        input: The form of the stream's input, whose kind chooses the tower of an encoder that has several.
 
     Raises:
         BenchError: The family is not supported, the configuration and the input do not match, or a dropout is not 0 in
             a family whose checkpoints have none (in BERT, RoBERTa and SwinV2 it is set to 0).
     """
-    stream, model, options = _family(config)
-    return stream(model(config, **options), input)
+    return _build(family(config.model_type).tower(input.kind), config, input)
 
 
-def load_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
+def load_stream(model: str, kind: str | None = None, **settings: Unpack[InputSettings]) -> Stream:
     """Return a stream with pretrained weights, in float32 and evaluation mode.
 
     Args:
         model: `embedded:<name>`, a folder as `save_pretrained` writes it, or the id of a model on the Hugging Face hub
             with a copy in the cache. Weights are read from safetensors only.
+        kind: The kind of input ("images", "sounds" or "text"), which chooses the tower of an encoder that has several.
         settings: Settings of the input that override the checkpoint's.
 
     Raises:
         UsageError: There is no such encoder on this machine; shows how to download it.
         BenchError: Its family is not supported, its files do not match, or its input has no such setting.
     """
-    folder = find_encoder(model)
+    folder = find_encoder(model, kind=kind)
     with _loading(model), _quiet():
-        config, input = _describe(folder, model, settings)
-        family, encoder_class, options = _family(config)
+        tower, config, input = _describe(folder, model, kind, settings)
         with torch.device("meta"):
-            outline = encoder_class(config, **options)
+            outline = tower.model_class()(config, **tower.options)
         check_size(sum(parameter.numel() for parameter in outline.parameters()), folder)
-        encoder, loaded = encoder_class.from_pretrained(
+        encoder, loaded = tower.model_class().from_pretrained(
             folder,
             config=config,
+            key_mapping=tower.renamed_weights(outline.state_dict()),
             use_safetensors=True,
             local_files_only=True,
             dtype=torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # transformers' own message does not name them
-            **options,
+            **tower.options,
         )
         if mismatched := sorted(loaded["mismatched_keys"], key=str):
             name, saved, expected = mismatched[0]
@@ -124,26 +91,27 @@ def load_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
         # Saved adapters name their encoder by this: a name that is valid elsewhere, not the path on this machine.
         name_elsewhere = encoder_name(model)
         encoder.name_or_path, encoder.config._commit_hash = name_elsewhere.name, name_elsewhere.revision
-        return family(encoder, input)
+        return tower.stream_class()(encoder, input)
 
 
-def outline_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
+def outline_stream(model: str, kind: str | None = None, **settings: Unpack[InputSettings]) -> Stream:
     """Return a stream without weights, on the meta device, which is enough to count parameters.
 
     Args:
         model: As for `load_stream`, or an id whose shape is in this package.
+        kind: As for `load_stream`.
         settings: Settings of the input that override the checkpoint's.
 
     Raises:
         UsageError: As for `load_stream`.
         BenchError: As for `load_stream`.
     """
-    config, input = _describe(find_encoder(model, weights=False), model, settings)
-    with torch.device("meta"):
-        return build_stream(config, input)
+    tower, config, input = _describe(find_encoder(model, weights=False, kind=kind), model, kind, settings)
+    with _loading(model), torch.device("meta"):
+        return _build(tower, config, input)
 
 
-def random_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
+def random_stream(model: str, kind: str | None = None, **settings: Unpack[InputSettings]) -> Stream:
     """Return a stream with an encoder's shape and random weights, on the CPU, to measure what it costs.
 
     Neither weights nor a tokenizer are read. Inputs can be drawn at random (`input.random`), but texts cannot be
@@ -151,17 +119,18 @@ def random_stream(model: str, **settings: Unpack[InputSettings]) -> Stream:
 
     Args:
         model: As for `outline_stream`.
+        kind: As for `load_stream`.
         settings: Settings of the input that override the checkpoint's.
 
     Raises:
         UsageError: As for `load_stream`.
         BenchError: As for `load_stream`.
     """
-    config, input = _describe(find_encoder(model, weights=False), model, settings)
+    tower, config, input = _describe(find_encoder(model, weights=False, kind=kind), model, kind, settings)
     if isinstance(input, TextInput):
         input = _without_tokenizer(input, model, config)
-    with no_init_weights():  # drawing truncated normals takes ten times as long as the loop below
-        stream = build_stream(config, input)
+    with _loading(model), no_init_weights():  # drawing truncated normals takes ten times as long as the loop below
+        stream = _build(tower, config, input)
     with torch.no_grad():
         for name, parameter in stream.named_parameters():
             if parameter.dim() > 1:
@@ -183,15 +152,21 @@ def save_stream(stream: Stream, folder: Path) -> None:
         stream.input.save_tokenizer(folder)
 
 
-def _describe(folder: Path, model: str, settings: InputSettings) -> tuple[Any, Input]:
-    """Return the configuration of an encoder, and the input of its stream."""
+def _build(tower: Tower, config: Any, input: Input) -> Stream:
+    return tower.stream_class()(tower.model_class()(config, **tower.options), input)
+
+
+def _describe(folder: Path, model: str, kind: str | None, settings: InputSettings) -> tuple[Tower, Any, Input]:
+    """Return the tower of an encoder, its configuration, and the input of its stream."""
     with _loading(model):
         check_folder(folder)
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-        input = _read_input(folder, _family(config)[0].input_type, settings)
+        tower = family(config.model_type).tower(kind)
+        config = tower.narrowed(config)
+        input = _read_input(folder, tower.stream_class().input_type, settings)
         if isinstance(input, TextInput) and folder.is_relative_to(SHAPES):
             input = _without_tokenizer(input, model, config)
-        return config, input
+        return tower, config, input
 
 
 @contextmanager
@@ -199,10 +174,8 @@ def _loading(model: str) -> Iterator[None]:
     """Turn any error while an encoder is loaded into a BenchError that names the encoder."""
     try:
         yield
-    except UsageError:
-        raise
     except BenchError as error:
-        raise error if model in str(error) else BenchError(f"the encoder {model}: {error}") from error
+        raise error if model in str(error) else type(error)(f"the encoder {model}: {error}") from error
     except Exception as error:  # broken files can make transformers fail in any way
         raise BenchError(f"cannot load the encoder {model}: {wording(error)}") from error
 
@@ -246,14 +219,6 @@ def _check_vocabulary(input: TextInput, config: Any) -> None:
             f"the tokenizer {input.tokenizer} does not match its encoder: it has {ids} token ids and the padding id "
             f"{padding}, the encoder has {config.vocab_size} and {config.pad_token_id}"
         )
-
-
-def _family(config: Any) -> tuple[type[Stream], Any, dict[str, Any]]:
-    try:
-        return FAMILIES[config.model_type]
-    except KeyError:
-        known = ", ".join(FAMILIES)
-        raise BenchError(f"encoders of the family {config.model_type} are not supported; supported: {known}") from None
 
 
 @contextmanager

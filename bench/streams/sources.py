@@ -25,7 +25,7 @@ _FILES = (
 _DOWNLOADED = ("*.json", "*.txt", "*.safetensors")
 
 
-def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = None) -> Path:
+def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = None, kind: str | None = None) -> Path:
     """Return the folder of an encoder, in transformers' form, with all files that it is read from.
 
     Heavy packages are not imported.
@@ -36,6 +36,7 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
         weights: Whether weights are needed. Without them the configuration is enough, with that of the preprocessor for
             images and sounds; this package has both for some encoders that are not in the cache.
         tokenizer: Whether a text encoder needs its tokenizer; None for the value of `weights`.
+        kind: The kind of input, for an encoder of several, such as CLIP; see `bench.streams.encoder_files.faults`.
 
     Raises:
         UsageError: The encoder is missing, incomplete or of an unsupported family; shows the command that downloads
@@ -52,17 +53,17 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
         raise UsageError("no encoder is named: the model of a stream is empty")
     folder = _as_folder(model)
     if folder.is_dir():
-        if missing := _faults(folder, model, weights, needs_tokenizer):
+        if missing := _faults(folder, model, weights, needs_tokenizer, kind):
             raise UsageError(_incomplete(folder, model, missing))
         return folder
     if model.startswith((".", "~")) or folder.is_absolute():
         raise UsageError(f"there is no folder {model} to load an encoder from")
     copy = hub_cache.snapshot(model)
-    missing = _faults(copy, model, weights, needs_tokenizer) if copy else []
+    missing = _faults(copy, model, weights, needs_tokenizer, kind) if copy else []
     if copy and not missing:
         return copy
     shape = SHAPES / model
-    if not weights and model in known_shapes() and not _faults(shape, model, weights, needs_tokenizer):
+    if not weights and model in known_shapes() and not _faults(shape, model, weights, needs_tokenizer, kind):
         return shape
     if copy:
         raise UsageError(_incomplete(copy, model, missing))
@@ -133,9 +134,9 @@ def _as_folder(model: str) -> Path:
     return folder
 
 
-def _faults(folder: Path, model: str, weights: bool, tokenizer: bool) -> list[Fault]:
+def _faults(folder: Path, model: str, weights: bool, tokenizer: bool, kind: str | None) -> list[Fault]:
     try:
-        return faults(folder, weights=weights, tokenizer=tokenizer)
+        return faults(folder, weights=weights, tokenizer=tokenizer, kind=kind)
     except ValueError as error:
         raise UsageError(f"cannot load the encoder {model}: {error}") from error
 

@@ -16,7 +16,7 @@ from accelerate.utils import DistributedDataParallelKwargs, set_seed
 from torch import nn
 from transformers.utils import logging as transformers_logging
 
-from bench.config.instantiate import method_of, task_of
+from bench.config.instantiate import method_of, sources_of, task_of
 from bench.config.recipe import Recipe
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
@@ -73,7 +73,7 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     task, method, recipe = build_parts(spec)
     accelerator = make_accelerator(options.device, recipe)
     start = time.perf_counter()
-    streams = MultiStream({name: _pretrained(source) for name, source in spec.streams.items()})
+    streams = MultiStream({name: _pretrained(source) for name, source in sources_of(spec).items()})
     loaded = time.perf_counter()
     inputs = {name: stream.input for name, stream in streams.streams.items()}
     data = open_splits(task, spec.data, options.data_root, inputs, recipe.train_share)
