@@ -12,9 +12,14 @@ if TYPE_CHECKING:
     from bench.api import make_method as make_method
     from bench.api import run as run
     from bench.methods.base import Method as Method
+    from bench.methods.base import ParameterGroup as ParameterGroup
     from bench.records.schema import Record as Record
     from bench.report.export.frame import to_frame as to_frame
     from bench.saved_adapters.save_load import load_adapter as load_adapter
+    from bench.streams.additions import AddedTokens as AddedTokens
+    from bench.streams.additions import Exchange as Exchange
+    from bench.streams.additions import StreamState as StreamState
+    from bench.streams.additions import SublayerAdapter as SublayerAdapter
     from bench.streams.load import load_stream as load_stream
     from bench.streams.lockstep import MultiStream as MultiStream
     from bench.tasks.base import Task as Task
@@ -29,6 +34,11 @@ _API = {
     "make_method": "bench.api",
     "load_adapter": "bench.saved_adapters.save_load",
     "Method": "bench.methods.base",
+    "ParameterGroup": "bench.methods.base",
+    "Exchange": "bench.streams.additions",
+    "SublayerAdapter": "bench.streams.additions",
+    "AddedTokens": "bench.streams.additions",
+    "StreamState": "bench.streams.additions",
     "Record": "bench.records.schema",
     "load_stream": "bench.streams.load",
     "MultiStream": "bench.streams.lockstep",

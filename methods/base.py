@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from bench.errors import BenchError, wording
 from bench.files import MEBIBYTE, read_json, use_default_permissions
@@ -25,6 +25,21 @@ _DESCRIPTION = "method.json"
 _WEIGHTS = "adapter.safetensors"
 
 
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Trained parameters with a learning rate or a weight decay of their own.
+
+    Attributes:
+        names: Names of the parameters in the model.
+        lr_factor: Their learning rate, as a factor of the recipe's `lr_adapter`, throughout its schedule.
+        weight_decay: Their weight decay; None for the recipe's.
+    """
+
+    names: Sequence[str]
+    lr_factor: float = 1.0
+    weight_decay: float | None = None
+
+
 @dataclass
 class Method(ABC):
     """A way to make a multi-stream model trainable.
@@ -32,7 +47,19 @@ class Method(ABC):
     A method is a dataclass: its fields are its settings, and `bench list methods` shows the first line of its
     docstring. It must define `attach`. The defaults of the rest serve methods whose trained parameters are part of the
     model.
+
+    The three promises below are declarations that `bench check-method` tests; a class overrides those that differ.
+
+    Attributes:
+        starts_as_frozen: Whether the attached model computes what the frozen model computes until it is trained.
+        merges: Whether `merge` folds something into the encoders' weights.
+        opens_in_peft: Whether what `save` writes for each stream opens with PEFT on the plain encoder and then computes
+            what the stream computes by itself, without other streams.
     """
+
+    starts_as_frozen: ClassVar[bool] = True
+    merges: ClassVar[bool] = False
+    opens_in_peft: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings. An override begins with super's.
@@ -91,6 +118,14 @@ class Method(ABC):
     def adapter_names(self, model: MultiStream) -> list[str]:
         """Return the names of the model's trainable parameters."""
         return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+    def parameter_groups(self) -> Mapping[str, ParameterGroup]:
+        """Return trained parameters with a learning rate or a weight decay of their own, by the name of their group.
+
+        Called once, after `attach`. All other trained parameters have the recipe's `lr_adapter` and `weight_decay`. An
+        override adds to super's.
+        """
+        return {}
 
     def active_parameters(self) -> int:
         """Return how many of the trained parameters are in use: less than all if the method masks some."""

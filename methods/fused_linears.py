@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from bench.methods import lowrank
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
 from bench.methods.inter_modal import InterModalExchange, Terms, paths_of
+from bench.streams.additions import StreamState
 from bench.streams.base import LinearEvaluator
-from bench.streams.lockstep import Summaries
 
 _RANKNUM_EPS = 1e-5  # PEFT's
 
@@ -60,8 +60,9 @@ class FusedExchange(InterModalExchange):
         kind = SharedHypernetworks if shared else Hypernetworks
         self.hypers = nn.ModuleList(kind([rows[row] for row in group]) for group in self.rows)
 
-    def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
+    def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
         """Compute all Phi of the stage, and return the evaluators that use them."""
+        summaries = self.summaries(states)
         paths: dict[str, dict[str, list[lowrank.Path]]] = {name: defaultdict(list) for _, name in self.paths}
         for group, hyper in zip(self.rows, self.hypers, strict=True):
             phi_GBRR = hyper(torch.stack([summaries[partner] for _, _, partner in group]))

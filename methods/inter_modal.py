@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.streams.base import LinearEvaluator
-from bench.streams.lockstep import Exchange, Summaries
+from bench.streams.additions import Exchange, StreamState
+from bench.streams.base import LinearEvaluator, SummaryKind
 
 EPS = 1e-6  # of both norms
 
@@ -114,7 +114,17 @@ Terms: TypeAlias = Mapping[str, Mapping[str, Mapping[str, InterModal]]]
 
 
 class InterModalExchange(Exchange):
-    """The inter-modal terms of one stage of all streams, in the plain or the fused form."""
+    """The inter-modal terms of one stage of all streams, in the plain or the fused form.
+
+    Attributes:
+        summary: The kind of summaries that the terms read; None for the model's.
+    """
+
+    summary: SummaryKind | None = None
+
+    def summaries(self, states: Mapping[str, StreamState]) -> dict[str, Tensor]:
+        """Return the summaries (B, C) of partners."""
+        return {name: state.summary(self.summary) for name, state in states.items()}
 
     @abstractmethod
     def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
@@ -135,12 +145,13 @@ class PlainExchange(InterModalExchange):
             }
         )
 
-    def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
+    def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
         """Return evaluators that add the terms to the outputs of the linears."""
+        summaries = self.summaries(states)
         return {name: partial(self._evaluate, name, summaries) for name in self.terms}
 
     def _evaluate(
-        self, name: str, summaries: Summaries, modules: Mapping[str, nn.Module], x_BTI: Tensor
+        self, name: str, summaries: Mapping[str, Tensor], modules: Mapping[str, nn.Module], x_BTI: Tensor
     ) -> list[Tensor]:
         outputs = []
         for role, module in modules.items():

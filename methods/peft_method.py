@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 class PeftMethod(Method):
     """A method from PEFT. It must define `config`, which returns PEFT's configuration for a stream."""
 
+    merges = True
+    opens_in_peft = True
+
     @abstractmethod
     def config(self, stream: Stream) -> PeftConfig:
         """Return PEFT's configuration for the encoder of one stream."""

@@ -27,6 +27,7 @@ from bench.measurement.speed import Ratio, by_turns
 from bench.records.environment import environment
 from bench.records.schema import Epoch, Memory, Parameters, Record, Scores, Throughput
 from bench.records.store import FOLDER
+from bench.streams.additions import StreamState
 from bench.streams.base import STAGES
 from bench.training.trainer import train
 from perf.subjects import Size, Subject, methods
@@ -43,13 +44,16 @@ def layer_rows(size: Size, device: torch.device, rounds: int) -> list[Row]:
         streams = subject.model.streams
         stream = streams.streams["vision"]
         tokens = stream.embed(stream.input.normalize(subject.batch["vision"].flatten(0, 1))).detach()
-        summaries = {n: torch.randn(len(tokens), s.width, device=device) for n, s in streams.streams.items()}
+        states = {
+            name: StreamState(partner, torch.randn(len(tokens), 1, partner.width, device=device), None, 1, "cls")
+            for name, partner in streams.streams.items()
+        }
         tokens.requires_grad_()
 
-        def layer(streams=streams, stream=stream, tokens=tokens, summaries=summaries) -> None:
+        def layer(streams=streams, stream=stream, tokens=tokens, states=states) -> None:
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                 exchange = next(iter(streams.exchanges_at(0, "attend")), None)
-                evaluator = exchange.read(summaries).get("vision") if exchange else None
+                evaluator = exchange.read(states).get("vision") if exchange else None
                 outputs = stream.apply_linears(0, STAGES["attend"], tokens, evaluator)
             torch.autograd.backward([y.sum() for y in outputs])
 

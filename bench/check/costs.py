@@ -84,7 +84,8 @@ class _Subject:
         accelerator, recipe = setup.accelerator, setup.recipe
         batch = next(iter(batches(load(setup.data.datasets["train"], max(1, recipe.batch_size // BATCH_DIVISOR)))))
         self.batch = {name: values.to(accelerator.device) for name, values in batch.items()}
-        self.model, self.optimizer = accelerator.prepare(setup.model, make_optimizer(setup.model, recipe))
+        optimizer = make_optimizer(setup.model, recipe, setup.method)
+        self.model, self.optimizer = accelerator.prepare(setup.model, optimizer)
         setup.method.before_training(_STEPS)
         self.model.train()
         self.steps = 0

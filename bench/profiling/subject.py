@@ -56,7 +56,8 @@ class Subject:
         apply_memory_options(self.model, self.recipe, accelerator)
         copy.settle()
         self.model.to(accelerator.device)
-        self._wrapped, self.optimizer = accelerator.prepare(self.model, make_optimizer(self.model, self.recipe))
+        optimizer = make_optimizer(self.model, self.recipe, self.method)
+        self._wrapped, self.optimizer = accelerator.prepare(self.model, optimizer)
         self.method.before_training(_STEPS)
         self._taken = _STEPS // 2
 

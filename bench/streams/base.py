@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bench.errors import BenchError
 from bench.streams.inputs import Input
@@ -19,6 +21,9 @@ SummaryKind: TypeAlias = Literal["cls", "mean"]
 
 LinearEvaluator: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequence[Tensor]]
 """Evaluates the linears of a stage, by role, on their common input (B, T, I); returns their outputs (B, T, O)."""
+
+Branch: TypeAlias = Callable[[Tensor, Tensor], Tensor]
+"""Maps the state x (B, T, D) and the output (B, T, D) of a sublayer that read it to what is added to x."""
 
 STAGES = {"attend": ("q", "k", "v", "qkv"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
 """The linears of each stage of a block, by role. No family has all of them."""
@@ -41,9 +46,12 @@ class Stream(nn.Module, ABC):
         grid: Rows and columns of patches of an input of the stream's own size; for images and sounds only.
         default_evaluator: Evaluates linears that read no other stream; None to call each one by itself. An exchange
             receives the linears as evaluated by it, unless the exchange does the same work itself (`Exchange.covers`).
+        accepts_added_tokens: Whether a method may add tokens that follow the stream's own through the blocks.
+        added: The modules that add tokens (`bench.streams.additions.AddedTokens`).
     """
 
     input_type: ClassVar[type[Input]]
+    accepts_added_tokens: ClassVar[bool] = False
     special: int
 
     def __init__(self, encoder: Any, input: Input) -> None:
@@ -57,6 +65,7 @@ class Stream(nn.Module, ABC):
         self.width: int = encoder.config.hidden_size
         self.depth: int = encoder.config.num_hidden_layers
         self.default_evaluator: LinearEvaluator | None = None
+        self.added: Any = nn.ModuleList()  # of AddedTokens, which import this module
 
     @property
     @abstractmethod
@@ -104,13 +113,39 @@ class Stream(nn.Module, ABC):
 
     @abstractmethod
     def project(
-        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+        self,
+        block: int,
+        x_BTD: Tensor,
+        context_BTD: Tensor,
+        evaluator: LinearEvaluator | None = None,
+        branch: Branch | None = None,
     ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear and its residual."""
+        """Return the state (B, T, D) after the attention's output linear and its residual.
+
+        Args:
+            block: Number of the block.
+            x_BTD: The state before the attention.
+            context_BTD: What `attend` returned.
+            evaluator: How a cross-modal method evaluates the linear; None for `default_evaluator`.
+            branch: Adapters around the attention: replaces what is added to `x_BTD`.
+        """
 
     @abstractmethod
-    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
-        """Return the state (B, T, D) after the MLP and its residual, at the end of the block."""
+    def feed_forward(
+        self,
+        block: int,
+        x_BTD: Tensor,
+        evaluator: LinearEvaluator | None = None,
+        branch: Branch | None = None,
+    ) -> Tensor:
+        """Return the state (B, T, D) after the MLP and its residual, at the end of the block.
+
+        Args:
+            block: Number of the block.
+            x_BTD: The state before the MLP.
+            evaluator: How a cross-modal method evaluates the linears; None for `default_evaluator`.
+            branch: Adapters around the MLP: replaces what is added to `x_BTD`.
+        """
 
     @abstractmethod
     def finish(self, x_BTD: Tensor) -> Tensor:
@@ -123,9 +158,47 @@ class Stream(nn.Module, ABC):
         """
         return summarize(x_BTD, self.class_token if kind == "cls" else None, mask_BT)
 
+    @property
+    def added_count(self) -> int:
+        """Number of tokens that methods have added: they follow the stream's own through the blocks."""
+        return sum(module.count for module in self.added)
+
+    def with_added(self, block: int, x_BTD: Tensor) -> Tensor:
+        """Return the tokens that enter a block: the stream's own, then those that methods have added.
+
+        Args:
+            block: Number of the block.
+            x_BTD: The state after the block before, added tokens included; for the first block, what `embed` returned.
+        """
+        if not self.added:
+            return x_BTD
+        own_BTD = x_BTD if block == 0 else self.without_added(x_BTD)
+        parts, start = [own_BTD], own_BTD.shape[1]
+        for module in self.added:
+            tokens = module(block, None if block == 0 else x_BTD[:, start : start + module.count])
+            parts.append(tokens.to(x_BTD.dtype).expand(len(x_BTD), -1, -1))
+            start += module.count
+        return torch.cat(parts, dim=1)
+
+    def without_added(self, x_BTD: Tensor) -> Tensor:
+        """Return the stream's own tokens of a state after a block."""
+        return x_BTD[:, : x_BTD.shape[1] - self.added_count] if self.added else x_BTD
+
+    def mask_with_added(self, mask_BT: Tensor) -> Tensor:
+        """Return the mask of a state with added tokens, none of which is padding."""
+        return F.pad(mask_BT, (0, self.added_count), value=True)
+
     def run(self, blocks: Iterable[int], x_BTD: Tensor, mask_BT: Tensor | None = None) -> Tensor:
-        """Return the state (B, T, D) after whole blocks that exchange nothing with other streams."""
+        """Return the state (B, T, D) after whole blocks that exchange nothing with other streams.
+
+        Args:
+            blocks: Numbers of the blocks.
+            x_BTD: The state before them.
+            mask_BT: Which of the stream's own tokens are not padding.
+        """
+        mask_BT = None if mask_BT is None else self.mask_with_added(mask_BT)
         for block in blocks:
+            x_BTD = self.with_added(block, x_BTD)
             context_BTD = self.attend(block, x_BTD, mask_BT=mask_BT)
             x_BTD = self.project(block, x_BTD, context_BTD)
             x_BTD = self.feed_forward(block, x_BTD)
@@ -133,7 +206,13 @@ class Stream(nn.Module, ABC):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Run the encoder by itself, from normalized inputs to its `last_hidden_state` (B, T, D)."""
-        return self.finish(self.run(range(self.depth), self.embed(inputs), self.mask(inputs)))
+        x_BTD = self.run(range(self.depth), self.embed(inputs), self.mask(inputs))
+        return self.finish(self.without_added(x_BTD))
+
+
+def add_branch(x_BTD: Tensor, y_BTD: Tensor, branch: Branch | None) -> Tensor:
+    """Return a state with the output of a sublayer added, through the adapters around the sublayer if it has any."""
+    return x_BTD + (branch(x_BTD, y_BTD) if branch else y_BTD)
 
 
 def chain_evaluators(inner: LinearEvaluator, outer: LinearEvaluator) -> LinearEvaluator:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from bench.errors import BenchError
-from bench.streams.base import STAGES, LinearEvaluator, Stream
+from bench.streams.base import STAGES, Branch, LinearEvaluator, Stream, add_branch
 from bench.streams.inputs import Input
 
 
@@ -67,6 +67,7 @@ class BlockStream(Stream):
 
     layouts: ClassVar[tuple[Layout, ...]]
     activation_setting: ClassVar[str] = "hidden_act"
+    accepts_added_tokens = True
 
     def __init__(self, encoder: Any, input: Input) -> None:
         super().__init__(encoder, input)
@@ -180,16 +181,23 @@ class PreNormStream(BlockStream):
         return self._attention(block, self._norm(block, 0, x_BTD), evaluator, mask_BT)
 
     def project(
-        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+        self,
+        block: int,
+        x_BTD: Tensor,
+        context_BTD: Tensor,
+        evaluator: LinearEvaluator | None = None,
+        branch: Branch | None = None,
     ) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear and residual."""
         (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return x_BTD + self._scale(block, 0, y_BTD)
+        return add_branch(x_BTD, self._scale(block, 0, y_BTD), branch)
 
-    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
+    def feed_forward(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
+    ) -> Tensor:
         """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
         y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), evaluator)
-        return x_BTD + self._scale(block, 1, y_BTD)
+        return add_branch(x_BTD, self._scale(block, 1, y_BTD), branch)
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""
@@ -209,15 +217,22 @@ class PostNormStream(BlockStream):
         return self._attention(block, x_BTD, evaluator, mask_BT)
 
     def project(
-        self, block: int, x_BTD: Tensor, context_BTD: Tensor, evaluator: LinearEvaluator | None = None
+        self,
+        block: int,
+        x_BTD: Tensor,
+        context_BTD: Tensor,
+        evaluator: LinearEvaluator | None = None,
+        branch: Branch | None = None,
     ) -> Tensor:
         """Return the state (B, T, D) after the attention's output linear, residual and norm."""
         (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return self._norm(block, 0, x_BTD + y_BTD)
+        return self._norm(block, 0, add_branch(x_BTD, y_BTD, branch))
 
-    def feed_forward(self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None) -> Tensor:
+    def feed_forward(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
+    ) -> Tensor:
         """Return the state (B, T, D) after the MLP, its residual and norm: the end of the block."""
-        return self._norm(block, 1, x_BTD + self._mlp(block, x_BTD, evaluator))
+        return self._norm(block, 1, add_branch(x_BTD, self._mlp(block, x_BTD, evaluator), branch))
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state unchanged: every block ends with a norm, and none follows the last block."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.models.dinov3_vit.modeling_dinov3_vit import apply_rotary_pos_emb
 
@@ -48,8 +49,15 @@ class Dinov3Stream(VisionStream):
         return self.encoder.norm(x_BTD)
 
     def _rotated(self, block: int, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and keys rotated by the positions of their patches; class token and registers unchanged."""
-        side = math.isqrt(q_BHTK.shape[2] - self.special) * self.encoder.config.patch_size
+        """Return queries and keys rotated by the positions of their patches; all other tokens unchanged."""
+        count = q_BHTK.shape[2] - self.added_count
+        side = math.isqrt(count - self.special) * self.encoder.config.patch_size
         weight: Any = self.encoder.embeddings.patch_embeddings.weight
         image = weight.new_empty(()).expand(1, 1, side, side)  # only its shape, type and device are used
-        return apply_rotary_pos_emb(q_BHTK, k_BHTK, *self.encoder.rope_embeddings(image))
+        positions = self.encoder.rope_embeddings(image)
+        if not self.added_count:
+            return apply_rotary_pos_emb(q_BHTK, k_BHTK, *positions)
+        rotated = apply_rotary_pos_emb(q_BHTK[:, :, :count], k_BHTK[:, :, :count], *positions)
+        added = q_BHTK[:, :, count:], k_BHTK[:, :, count:]
+        q_BHTK, k_BHTK = (torch.cat(parts, dim=2) for parts in zip(rotated, added, strict=True))
+        return q_BHTK, k_BHTK

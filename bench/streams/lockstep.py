@@ -1,51 +1,27 @@
-"""Streams in lockstep: paired blocks advance together and exchange summaries three times each.
+"""Streams in lockstep: paired blocks advance together and exchange what they compute three times each.
 
 Dimensions in names: B batch, T tokens, D width of the stream.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from bench.streams.base import STAGES, LinearEvaluator, Stream, SummaryKind, chain_evaluators
+from bench.errors import BenchError, did_you_mean
+from bench.streams.additions import SUBLAYERS, AddedTokens, Exchange, StreamState, Sublayer, SublayerAdapter
+from bench.streams.base import STAGES, Branch, LinearEvaluator, Stream, SummaryKind, chain_evaluators
 
 States: TypeAlias = dict[str, Tensor]
 """Tokens (B, T, D) by stream."""
 
 Masks: TypeAlias = dict[str, Tensor]
 """Which tokens are not padding, (B, T), by stream. Streams without padding are left out."""
-
-Summaries: TypeAlias = Mapping[str, Tensor]
-"""Summary vectors (B, width of the stream) by stream."""
-
-
-class Exchange(nn.Module, ABC):
-    """How streams use each other's summaries in one stage of their paired blocks.
-
-    Attributes:
-        paths: Pairs (source, target) of streams: the target reads the source's summary.
-        summary: The kind of summaries that it reads; None for the model's.
-        covers: The `Stream.default_evaluator` whose work its evaluators do themselves. For a stream with a different
-            one they receive stand-ins for the linears, which return what that one computes. None covers none.
-    """
-
-    paths: frozenset[tuple[str, str]]
-    summary: SummaryKind | None = None
-    covers: LinearEvaluator | None = None
-
-    @abstractmethod
-    def read(self, summaries: Summaries) -> Mapping[str, LinearEvaluator]:
-        """Return an evaluator of linears for each target, given the summaries of the sources.
-
-        Args:
-            summaries: One vector (B, width of the source) for each source of `paths`.
-        """
 
 
 class StreamTurn(NamedTuple):
@@ -88,8 +64,10 @@ class MultiStream(nn.Module):
         schedule: The steps of the lockstep.
         inter: The exchanges, `inter[step][stage]`, in the order in which they were added; empty without a cross-modal
             method.
-        summary: The kind of summary that partners read: the class token, or the mean of the tokens. An exchange may ask
-            for the other kind.
+        adapters: The modules around sublayers, `adapters[stream][block][sublayer]`, in the order in which they were
+            added.
+        summary: The kind of summary that partners read unless they ask for the other: the class token, or the mean of
+            the tokens.
         gradient_checkpointing: Whether each step is computed again in the backward pass, rather than keeping its
             activations.
     """
@@ -99,24 +77,27 @@ class MultiStream(nn.Module):
         self.streams: Mapping[str, Stream] = nn.ModuleDict(streams)  # type: ignore[assignment]
         self.schedule = pair_blocks({name: stream.depth for name, stream in streams.items()})
         self.inter = nn.ModuleDict()
+        self.adapters = nn.ModuleDict()
         self.summary: SummaryKind = summary
         self.gradient_checkpointing = False
         self.requires_grad_(False)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> States:
+    def forward(self, inputs: Mapping[str, Tensor], frames: int = 1) -> States:
         """Return the tokens (B, T, D) of every stream after its final norm.
 
         Args:
             inputs: Normalized inputs, by stream.
+            frames: Number of consecutive inputs that belong to one sample, such as the frames of a video: B is a
+                multiple of it. Only methods whose exchanges or adapters read `StreamState.frames` depend on it.
         """
         states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
-        masks = self.masks(inputs)
+        masks = {name: self.streams[name].mask_with_added(mask_BT) for name, mask_BT in self.masks(inputs).items()}
         for number in range(len(self.schedule)):
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                states = checkpoint(self._step, number, states, masks, use_reentrant=False)
+                states = checkpoint(self._step, number, states, masks, frames, use_reentrant=False)
             else:
-                states = self._step(number, states, masks)
-        return {name: stream.finish(states[name]) for name, stream in self.streams.items()}
+                states = self._step(number, states, masks, frames)
+        return {name: stream.finish(stream.without_added(states[name])) for name, stream in self.streams.items()}
 
     def masks(self, inputs: Mapping[str, Tensor]) -> Masks:
         """Return which tokens of the output for these inputs are not padding, for each stream with padding."""
@@ -124,18 +105,70 @@ class MultiStream(nn.Module):
         return {name: mask_BT for name, mask_BT in masks.items() if mask_BT is not None}
 
     def add_exchange(self, step: int, stage: str, exchange: Exchange) -> None:
-        """Add an exchange of summaries to one stage of the paired blocks of a step.
+        """Add an exchange to one stage of the paired blocks of a step.
 
         Exchanges at the same place are chained: the linears given to a later one return what the earlier one computes.
 
         Args:
             step: Number of the step.
-            stage: A key of `STAGES`.
+            stage: A key of `STAGES`: attend, project or feed_forward.
             exchange: The exchange to add.
+
+        Raises:
+            BenchError: There is no such step, stage or stream.
         """
+        _check_number("step", step, len(self.schedule))
+        _check_name("stage", stage, STAGES)
+        for name in sorted({name for path in exchange.paths for name in path}):
+            _check_name("stream", name, self.streams)
         if str(step) not in self.inter:
             self.inter[str(step)] = nn.ModuleDict({stage: nn.ModuleList() for stage in STAGES})
         self.inter[str(step)][stage].append(exchange)  # type: ignore[index]
+
+    def add_adapter(self, stream: str, block: int, sublayer: Sublayer, adapter: SublayerAdapter) -> None:
+        """Add an adapter around a sublayer of a block.
+
+        Adapters at the same place are chained: a later one receives what the earlier one returned.
+
+        Args:
+            stream: Name of the stream.
+            block: Number of the block.
+            sublayer: "attention" or "feed_forward".
+            adapter: The adapter to add.
+
+        Raises:
+            BenchError: There is no such stream, block or sublayer, or the adapter reads another stream where the block
+                is not paired.
+        """
+        _check_name("stream", stream, self.streams)
+        _check_number("block", block, self.streams[stream].depth)
+        _check_name("sublayer", sublayer, SUBLAYERS)
+        for name in sorted(adapter.reads):
+            _check_name("stream", name, self.streams)
+        paired = [step[stream].paired for step in self.schedule]
+        if partners := sorted(adapter.reads - {stream}) if block not in paired else []:
+            raise BenchError(
+                f"{type(adapter).__name__} cannot read {', '.join(partners)} in block {block} of {stream}, which runs "
+                f"unpaired; paired are the blocks {', '.join(map(str, paired))} (`MultiStream.schedule`)"
+            )
+        blocks: Any = _entry(self.adapters, stream, nn.ModuleDict)
+        _entry(_entry(blocks, str(block), nn.ModuleDict), sublayer, nn.ModuleList).append(adapter)
+
+    def add_tokens(self, stream: str, tokens: AddedTokens) -> None:
+        """Add tokens to a stream, which follow its own through the blocks and are dropped after the last one.
+
+        Args:
+            stream: Name of the stream.
+            tokens: The tokens to add.
+
+        Raises:
+            BenchError: There is no such stream, or its family accepts no added tokens.
+        """
+        _check_name("stream", stream, self.streams)
+        if not self.streams[stream].accepts_added_tokens:
+            family = self.streams[stream].encoder.config.model_type
+            raise BenchError(f"{stream}: encoders of the family {family} accept no added tokens")
+        self.streams[stream].added.append(tokens)
 
     def exchanges(self) -> Iterator[tuple[int, Exchange]]:
         """Yield each exchange with the number of its step."""
@@ -148,31 +181,107 @@ class MultiStream(nn.Module):
         """Return the exchanges in one stage of a step, in the order in which they were added."""
         return self.inter[str(step)][stage] if str(step) in self.inter else ()  # type: ignore[index]
 
-    def _step(self, number: int, states: States, masks: Masks) -> States:
-        """Advance every stream to the end of its paired block.
+    def _step(self, number: int, states: States, masks: Masks, frames: int) -> States:
+        """Advance every stream to the end of its paired block."""
+        step, x = self.schedule[number], dict(states)
+        for name, turn in step.items():
+            for block in turn.unpaired:
+                x |= self._advance({name: block}, {name: x[name]}, masks, frames)
+        return self._advance({name: turn.paired for name, turn in step.items()}, x, masks, frames, step=number)
 
-        At each of the three exchanges, the summaries of all streams are taken before any stream advances.
+    def _advance(
+        self, blocks: Mapping[str, int], x: States, masks: Masks, frames: int, step: int | None = None
+    ) -> States:
+        """Advance streams by one block, together.
+
+        At each exchange, the states of all streams are taken before any stream advances.
+
+        Args:
+            blocks: Number of the block, by stream.
+            x: The state of each stream after its block before.
+            masks: Masks of states with added tokens.
+            frames: Number of consecutive rows that belong to one sample.
+            step: Number of the step whose exchanges take part; None for none.
         """
-        step, streams = self.schedule[number], self.streams
-        x = {name: s.run(step[name].unpaired, states[name], masks.get(name)) for name, s in streams.items()}
-        block = {name: turn.paired for name, turn in step.items()}
-        evaluators = self._exchange(number, "attend", x, masks)
-        context = {n: s.attend(block[n], x[n], evaluators.get(n), masks.get(n)) for n, s in streams.items()}
-        evaluators = self._exchange(number, "project", context, masks)
-        x = {n: s.project(block[n], x[n], context[n], evaluators.get(n)) for n, s in streams.items()}
-        evaluators = self._exchange(number, "feed_forward", x, masks)
-        return {n: s.feed_forward(block[n], x[n], evaluators.get(n)) for n, s in streams.items()}
+        streams = {name: self.streams[name] for name in blocks}
+        x = {n: s.with_added(blocks[n], x[n]) for n, s in streams.items()}
+        x, branches = self._adapt("attention", blocks, x, masks, frames)
+        evaluators = self._exchange(step, "attend", x, masks, frames)
+        context = {n: s.attend(blocks[n], x[n], evaluators.get(n), masks.get(n)) for n, s in streams.items()}
+        evaluators = self._exchange(step, "project", context, masks, frames)
+        x = {n: s.project(blocks[n], x[n], context[n], evaluators.get(n), branches.get(n)) for n, s in streams.items()}
+        x, branches = self._adapt("feed_forward", blocks, x, masks, frames)
+        evaluators = self._exchange(step, "feed_forward", x, masks, frames)
+        return {n: s.feed_forward(blocks[n], x[n], evaluators.get(n), branches.get(n)) for n, s in streams.items()}
 
-    def _exchange(self, step: int, stage: str, states: States, masks: Masks) -> Mapping[str, LinearEvaluator]:
+    def _adapt(
+        self, sublayer: Sublayer, blocks: Mapping[str, int], x: States, masks: Masks, frames: int
+    ) -> tuple[States, dict[str, Branch]]:
+        """Return the states that a sublayer reads, and the branch of each stream whose sublayer has adapters."""
+        adapters = {name: self._adapters_at(name, block, sublayer) for name, block in blocks.items()}
+        sources = {source for chain in adapters.values() for adapter in chain for source in adapter.reads}
+        states = self._read(sources, x, masks, frames)
+        for name, chain in adapters.items():
+            for adapter in chain:
+                x = {**x, name: adapter.before(x[name], states)}
+        states = self._read(sources, x, masks, frames)
+        return x, {name: partial(_adapted, chain, states) for name, chain in adapters.items() if chain}
+
+    def _adapters_at(self, stream: str, block: int, sublayer: Sublayer) -> list[SublayerAdapter]:
+        place: Any = self.adapters
+        for key in (stream, str(block), sublayer):
+            if key not in place:
+                return []
+            place = place[key]
+        return list(place)
+
+    def _read(self, names: Collection[str], x: States, masks: Masks, frames: int) -> dict[str, StreamState]:
+        """Return what may be read of streams."""
+        states = {}
+        for name in names:
+            own_BTD, mask_BT = self.streams[name].without_added(x[name]), masks.get(name)
+            own_mask_BT = None if mask_BT is None else mask_BT[:, : own_BTD.shape[1]]
+            states[name] = StreamState(self.streams[name], own_BTD, own_mask_BT, frames, self.summary)
+        return states
+
+    def _exchange(
+        self, step: int | None, stage: str, x: States, masks: Masks, frames: int
+    ) -> Mapping[str, LinearEvaluator]:
         """Return the evaluator of each stream that reads another one in a stage of a step."""
+        exchanges = () if step is None else self.exchanges_at(step, stage)
+        states = self._read({source for exchange in exchanges for source, _ in exchange.paths}, x, masks, frames)
         evaluators: dict[str, LinearEvaluator] = {}
-        for exchange in self.exchanges_at(step, stage):
+        for exchange in exchanges:
             sources = {source for source, _ in exchange.paths}
-            kind = exchange.summary or self.summary
-            summaries = {n: self.streams[n].summary(x, kind, masks.get(n)) for n, x in states.items() if n in sources}
-            for target, evaluator in exchange.read(summaries).items():
+            for target, evaluator in exchange.read({name: states[name] for name in sources}).items():
                 inner = evaluators.get(target) or self.streams[target].default_evaluator
                 evaluators[target] = (
                     chain_evaluators(inner, evaluator) if inner and inner is not exchange.covers else evaluator
                 )
         return evaluators
+
+
+def _adapted(
+    adapters: Iterable[SublayerAdapter], states: Mapping[str, StreamState], x_BTD: Tensor, y_BTD: Tensor
+) -> Tensor:
+    """Return what a sublayer with adapters adds to the state that it read."""
+    for adapter in adapters:
+        y_BTD = adapter.after(x_BTD, y_BTD, states)
+    return y_BTD
+
+
+def _entry(modules: nn.ModuleDict, key: str, kind: type[nn.Module]) -> Any:
+    """Return the entry of a dict of modules, adding an empty one if it is missing."""
+    if key not in modules:
+        modules[key] = kind()
+    return modules[key]
+
+
+def _check_number(kind: str, number: int, count: int) -> None:
+    if not 0 <= number < count:
+        raise BenchError(f"there is no {kind} {number}: they are numbered from 0 to {count - 1}")
+
+
+def _check_name(kind: str, name: str, existing: Iterable[str]) -> None:
+    if name not in existing:
+        raise BenchError(f"there is no {kind} {name}: {did_you_mean(name, existing)}")

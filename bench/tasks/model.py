@@ -97,6 +97,6 @@ class TaskModel(nn.Module):
             name: stream.input.normalize(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
         }
         shape = next(batch[name].shape[:2] for name in inputs)
-        states = {_STATE + name: tokens for name, tokens in self.streams(inputs).items()}
+        states = {_STATE + name: tokens for name, tokens in self.streams(inputs, shape[1]).items()}
         states |= {_MASK + name: mask for name, mask in self.streams.masks(inputs).items()}
         return {name: value.unflatten(0, shape) for name, value in states.items()}

@@ -10,22 +10,54 @@ import torch
 from torch import nn
 
 from bench.config.recipe import BETA1, Recipe
+from bench.errors import BenchError
+from bench.methods.base import Method
 from bench.tasks.model import TaskModel
 
 _POWER = 0.9  # exponent of the schedule `poly`
 
 
-def make_optimizer(model: TaskModel, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: TaskModel, recipe: Recipe, method: Method) -> torch.optim.AdamW:
     """Return AdamW on the trained parameters, with separate learning rates for the groups `adapter` and `head`.
 
-    A group without trained parameters is left out.
+    The groups that the method names come between these two. A group without trained parameters is left out.
+
+    Args:
+        model: The model, with the method attached.
+        recipe: Learning rates and weight decay.
+        method: The method.
+
+    Raises:
+        BenchError: A group of the method names a parameter that is not trained, or that is in another group.
     """
+    adapter = _trained(model.streams)
     groups: list[dict[str, Any]] = []
-    for name, part, rate in (("adapter", model.streams, recipe.lr_adapter), ("head", model.head, recipe.lr_head)):
-        assert isinstance(part, nn.Module)
-        if parameters := [p for p in part.parameters() if p.requires_grad]:
-            groups.append({"name": name, "params": parameters, "lr": rate})
+    for name, group in method.parameter_groups().items():
+        parameters = [_take(adapter, parameter, name) for parameter in group.names]
+        decay = recipe.weight_decay if group.weight_decay is None else group.weight_decay
+        rate = group.lr_factor * recipe.lr_adapter
+        groups.append({"name": f"adapter: {name}", "params": parameters, "lr": rate, "weight_decay": decay})
+    groups.insert(0, {"name": "adapter", "params": [*adapter.values()], "lr": recipe.lr_adapter})
+    groups.append({"name": "head", "params": [*_trained(model.head).values()], "lr": recipe.lr_head})
+    groups = [group for group in groups if group["params"]]
     return torch.optim.AdamW(groups, betas=(BETA1, recipe.beta2), weight_decay=recipe.weight_decay, fused=True)
+
+
+def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
+    return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def _take(parameters: dict[str, nn.Parameter], name: str, group: str) -> nn.Parameter:
+    """Remove a parameter of a method's group from those that are in none yet, and return it.
+
+    Raises:
+        BenchError: It is not among them.
+    """
+    if name not in parameters:
+        raise BenchError(
+            f"parameter group {group}: {name} is not a trained parameter of the streams, or is in two groups"
+        )
+    return parameters.pop(name)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:

@@ -228,7 +228,7 @@ class _Training:
         self.order, self.augmentation = (torch.Generator().manual_seed(seed) for _ in range(2))
         self.loader = load(samples, recipe.batch_size, self.order, pin=accelerator.device.type == "cuda")
         self.steps = recipe.epochs * recipe.passes * len(self.loader)
-        optimizer = make_optimizer(model, recipe)
+        optimizer = make_optimizer(model, recipe, method)
         self.schedule = make_schedule(optimizer, recipe, self.steps)
         self.wrapped, self.optimizer = accelerator.prepare(model, optimizer)
         self.trained = {name: p for name, p in model.named_parameters() if p.requires_grad}

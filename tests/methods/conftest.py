@@ -16,10 +16,11 @@ from bench.methods.base import Method
 from bench.methods.inter_modal import InterModal
 from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
+from bench.streams.additions import Exchange
 from bench.streams.base import STAGES
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import build_stream
-from bench.streams.lockstep import Exchange, MultiStream
+from bench.streams.lockstep import MultiStream
 
 IMAGE = ImageInput(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
 AUDIO = AudioInput(sample_rate=16000, mel_bins=16, frames=24, mean=0.0, std=1.0)
@@ -81,7 +82,8 @@ class Gate(Exchange):
                 nn.init.zeros_(gate.weight)
                 self.gates[f"{source}>{name}:{role}"] = gate.to(next(stream.parameters()).dtype)
 
-    def read(self, summaries):
+    def read(self, states):
+        summaries = {name: state.summary() for name, state in states.items()}
         return {name: partial(self._evaluate, name, summaries) for _, name in self.paths}
 
     def _evaluate(self, name, summaries, modules, x_BTI):

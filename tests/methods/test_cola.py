@@ -6,6 +6,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_states import states_of
 from torch.nn import functional as F
 from transformers import ViTConfig
 
@@ -244,9 +245,9 @@ def test_the_path_and_the_exchange_of_another_method_are_both_evaluated(make_mod
     x, audio = torch.randn(3, 5, 32, dtype=torch.float64), torch.randn(3, 5, 24, dtype=torch.float64)
     stream = model.streams["vision"]
     linears = {role: stream.encoder.get_submodule(stream.linears(0)[role]) for role in "qkv"}
-    summaries = {"vision": x[:, 0], "audio": audio[:, 0]}
-    gate, path = (exchange.read(summaries)["vision"](linears, x) for exchange in model.exchanges_at(0, "attend"))
-    actual = model._exchange(0, "attend", {"vision": x, "audio": audio}, {})["vision"](linears, x)
+    states = states_of({"vision": x[:, 0], "audio": audio[:, 0]})
+    gate, path = (exchange.read(states)["vision"](linears, x) for exchange in model.exchanges_at(0, "attend"))
+    actual = model._exchange(0, "attend", {"vision": x, "audio": audio}, {}, 1)["vision"](linears, x)
     for number, linear in enumerate(linears.values()):
         expected = gate[number] + (path[number] - linear(x))
         torch.testing.assert_close(actual[number], expected, rtol=1e-10, atol=1e-10)

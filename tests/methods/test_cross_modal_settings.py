@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from stream_states import states_of
 
 from bench import registry
 from bench.config import validate
@@ -253,7 +254,7 @@ def test_three_streams_sum_over_their_partners(make_model, make_inputs, make_pla
                 assert term.any()
                 expected = expected + term
             stage = next(stage for stage, roles in STAGES.items() if role in roles)
-            evaluator = model.inter["0"][stage][0].read(summaries)[stream_name]
+            evaluator = model.inter["0"][stage][0].read(states_of(summaries))[stream_name]
             (actual,) = stream.apply_linears(block, (role,), x, evaluator)
             torch.testing.assert_close(actual, expected)
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from stream_states import states_of
 from torch import nn
 
 from bench.methods.inter_modal import Hypernetwork, InterModal
@@ -80,7 +81,7 @@ def test_partners_sum(make_model, make_inputs, make_plain_term, draw):
     partners = {name: summaries[name] for name in ("audio", "audio2")}
     x = torch.randn(3, 5, 32, dtype=torch.float64)
     for role, stage in (("q", "attend"), ("fc1", "feed_forward")):
-        (output,) = stream.apply_linears(1, (role,), x, model.inter["1"][stage][0].read(summaries)["vision"])
+        (output,) = stream.apply_linears(1, (role,), x, model.inter["1"][stage][0].read(states_of(summaries))["vision"])
         expected = stream.encoder.get_submodule(stream.linears(1)[role])(x)
         for name, summary in partners.items():
             expected = expected + make_plain_term(model, "vision", 1, role, name)(x, summary)

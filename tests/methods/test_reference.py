@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
+from stream_states import states_of
 from torch import Tensor, nn
 
 from bench.methods.fused_linears import FusedExchange
 from bench.methods.inter_modal import InterModal, PlainExchange
+from bench.streams.additions import Exchange
+from bench.streams.base import LinearEvaluator
 from bench.streams.blocks import BlockStream
-from bench.streams.lockstep import Exchange
 
 FILE = Path(os.environ.get("COLA_VECTORS") or Path(__file__).parents[1] / "data" / "cola_vectors.npz")
 VECTORS = np.load(FILE)
@@ -49,8 +51,11 @@ class AdaptedLinear:
             parameter.data = case[name].clone()
 
     def __call__(self, x: Tensor, x_c: Tensor) -> Tensor:
-        (y,) = BlockStream.apply_linears(self.stream, 0, ["q"], x, self.exchange.read({"partner": x_c})["vision"])
+        (y,) = BlockStream.apply_linears(self.stream, 0, ["q"], x, self.evaluator(x_c))
         return y
+
+    def evaluator(self, x_c: Tensor) -> LinearEvaluator:
+        return self.exchange.read(states_of({"partner": x_c}))["vision"]
 
     def gradients(self) -> dict[str, Tensor]:
         """By the names of the vectors; those of the inter-modal path by a step of gradient descent of size 1."""

@@ -137,7 +137,7 @@ def test_a_head_that_was_trained_before_gets_its_gradients_unscaled_once(make_mo
         accelerator = half_precision()
         if initial:
             accelerator.prepare(torch.optim.AdamW(model.head.parameters(), fused=True))
-        wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, RECIPE))
+        wrapped, optimizer = accelerator.prepare(model, make_optimizer(model, RECIPE, method))
         take_step(wrapped, method, Task(), inputs, optimizer, accelerator, clip=0.1, step=0)
         state = optimizer.state[model.head.weight]
         actual.append(state["exp_avg"].clone())

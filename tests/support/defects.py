@@ -64,8 +64,8 @@ def _not_optimised(part: str) -> AbstractContextManager[object]:
     """Hide parameters with `part` in their names from the optimizer, although they require a gradient."""
     make = bench.training.trainer.make_optimizer
 
-    def make_without(model: nn.Module, recipe: Any) -> Any:
-        optimizer = make(model, recipe)
+    def make_without(model: nn.Module, recipe: Any, method: Any) -> Any:
+        optimizer = make(model, recipe, method)
         left_out = {parameter for name, parameter in model.named_parameters() if part in name}
         for group in optimizer.param_groups:
             group["params"] = [parameter for parameter in group["params"] if parameter not in left_out]

@@ -9,7 +9,7 @@ from torch import nn
 
 from bench.methods.base import Method
 from bench.methods.lora import LoRA
-from bench.streams.lockstep import Exchange
+from bench.streams.additions import Exchange
 
 
 class Centred(Exchange):
@@ -23,10 +23,11 @@ class Centred(Exchange):
         self.register_buffer("mean", torch.zeros(audio.width))
         self.up = nn.Linear(audio.width, vision.features(0, "q")[1])
 
-    def read(self, summaries):
+    def read(self, states):
+        summary_BC = states["audio"].summary()
         if self.training:
-            self.mean.lerp_(summaries["audio"].detach().mean(0), 0.1)
-        term_BO = self.up(summaries["audio"] - self.mean)
+            self.mean.lerp_(summary_BC.detach().mean(0), 0.1)
+        term_BO = self.up(summary_BC - self.mean)
 
         def evaluate(modules, x_BTI):
             return [m(x_BTI) + term_BO[:, None] if role == "q" else m(x_BTI) for role, m in modules.items()]

@@ -9,10 +9,11 @@ from transformers import BertConfig, RobertaConfig
 
 from bench.errors import BenchError
 from bench.methods.inter_modal_adapter import attach_inter_modal
+from bench.streams.additions import Exchange
 from bench.streams.base import Stream
 from bench.streams.inputs import ImageInput, TextInput
 from bench.streams.load import build_stream
-from bench.streams.lockstep import Exchange, MultiStream
+from bench.streams.lockstep import MultiStream
 from bench.tasks.model import Head, TaskModel
 
 TEXT = TextInput("none")
@@ -139,7 +140,8 @@ class Reading(Exchange):
 
     paths = frozenset({("text", "vision")})
 
-    def read(self, summaries):
+    def read(self, states):
+        states["text"].summary()
         return {}
 
     def tensors(self):

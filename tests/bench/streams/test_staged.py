@@ -9,9 +9,10 @@ from transformers import Swinv2Config
 
 from bench.errors import BenchError
 from bench.methods.inter_modal_adapter import attach_inter_modal, inter_modal_tensors
+from bench.streams.additions import Exchange
 from bench.streams.inputs import ImageInput
 from bench.streams.load import build_stream, load_stream, save_stream
-from bench.streams.lockstep import Exchange, MultiStream
+from bench.streams.lockstep import MultiStream
 
 
 def images(size: int, dtype: torch.dtype = torch.float64) -> torch.Tensor:
@@ -160,7 +161,8 @@ class Reading(Exchange):
 
     paths = frozenset({("vision", "audio")})
 
-    def read(self, summaries):
+    def read(self, states):
+        states["vision"].summary()
         return {}
 
     def tensors(self):

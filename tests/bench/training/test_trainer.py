@@ -4,11 +4,15 @@ import itertools
 import math
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
 
 from bench.config.recipe import Recipe
+from bench.errors import BenchError
+from bench.methods.base import ParameterGroup
+from bench.methods.head import HeadOnly
 from bench.records.schema import Epoch
 from bench.training.evaluation import max_abs_difference
 from bench.training.optimizer import make_optimizer, rate
@@ -47,11 +51,48 @@ def test_a_polynomial_rate_falls_from_epoch_to_epoch():
 
 def test_the_optimizer_has_the_rates_and_the_beta_of_the_recipe():
     model = SimpleNamespace(streams=torch.nn.Linear(2, 2), head=torch.nn.Linear(2, 1))
-    optimizer = make_optimizer(model, replace(RECIPE, lr_head=2e-3, beta2=0.95))
+    optimizer = make_optimizer(model, replace(RECIPE, lr_head=2e-3, beta2=0.95), HeadOnly())
     assert [(group["lr"], group["betas"]) for group in optimizer.param_groups] == [
         (1e-3, (0.9, 0.95)),
         (2e-3, (0.9, 0.95)),
     ]
+
+
+class Grouped(HeadOnly):
+    """Names two groups of the parameters of a linear."""
+
+    groups: ClassVar = {"b": ParameterGroup(["bias"], lr_factor=16, weight_decay=0.5)}
+
+    def parameter_groups(self):
+        return self.groups
+
+
+def test_a_group_of_the_method_has_its_own_rate_and_weight_decay():
+    model = SimpleNamespace(streams=torch.nn.Linear(2, 2), head=torch.nn.Linear(2, 1))
+    optimizer = make_optimizer(model, replace(RECIPE, weight_decay=0.1), Grouped())
+    assert [(group["name"], len(group["params"]), group["weight_decay"]) for group in optimizer.param_groups] == [
+        ("adapter", 1, 0.1),
+        ("adapter: b", 1, 0.5),
+        ("head", 2, 0.1),
+    ]
+    assert optimizer.param_groups[1]["lr"] == 16 * RECIPE.lr_adapter
+    assert optimizer.param_groups[1]["params"][0] is model.streams.bias
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [
+        {"b": ParameterGroup(["missing"])},
+        {"b": ParameterGroup(["frozen"])},
+        {"b": ParameterGroup(["weight"]), "c": ParameterGroup(["weight"])},
+    ],
+)
+def test_a_group_must_name_trained_parameters_that_are_in_no_other(groups, monkeypatch):
+    monkeypatch.setattr(Grouped, "groups", groups)
+    streams = torch.nn.Linear(2, 2)
+    streams.frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
+    with pytest.raises(BenchError, match="parameter group"):
+        make_optimizer(SimpleNamespace(streams=streams, head=torch.nn.Linear(2, 1)), RECIPE, Grouped())
 
 
 def test_two_scorings_differ_by_the_largest_difference_of_a_sample():
