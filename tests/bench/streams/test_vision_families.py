@@ -9,6 +9,8 @@ import torch
 from tiny_families import Family, check_gradients, last_hidden_state
 from torch import Tensor, nn
 from transformers import (
+    BeitConfig,
+    BeitModel,
     CLIPVisionConfig,
     CLIPVisionModel,
     DeiTConfig,
@@ -19,13 +21,18 @@ from transformers import (
     Siglip2VisionModel,
     SiglipVisionConfig,
     SiglipVisionModel,
+    ViTMAEConfig,
+    ViTMAEModel,
 )
 
+from bench.errors import BenchError
 from bench.streams.base import Stream
+from bench.streams.beit import BeitStream
 from bench.streams.clip import ClipVisionStream
 from bench.streams.inputs import ImageInput
 from bench.streams.prenorm import DeiTStream, Dinov2RegistersStream
 from bench.streams.siglip import Siglip2VisionStream, SiglipVisionStream
+from bench.streams.vit_mae import ViTMAEStream
 
 IMAGE = ImageInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
 SIZE = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 3, "intermediate_size": 48, "patch_size": 8}
@@ -42,6 +49,22 @@ def clip_forward(encoder: Any, images: Tensor) -> Tensor:
     tokens = encoder.post_layernorm(output.last_hidden_state)
     torch.testing.assert_close(tokens[:, 0], output.pooler_output)
     return tokens
+
+
+def mae_forward(encoder: Any, images: Tensor) -> Tensor:
+    """Return the tokens of all patches in their order: those of the lowest noise are kept first."""
+    noise = torch.arange((images.shape[2] // 8) * (images.shape[3] // 8)).expand(len(images), -1)
+    return encoder(images, noise=noise, interpolate_pos_encoding=True).last_hidden_state
+
+
+def beit(**values: bool) -> BeitModel:
+    settings = {"use_mean_pooling": False, **values}
+    return BeitModel(BeitConfig(**VISION, drop_path_rate=0.5, layer_scale_init_value=0.1, **settings))
+
+
+def beit_mean_forward(encoder: Any, images: Tensor) -> Tensor:
+    """Return all tokens after the norm that this form of BEiT applies to the mean of the patches."""
+    return encoder.pooler.layernorm(encoder(images).last_hidden_state)
 
 
 def patches_of(image: Tensor) -> Tensor:
@@ -71,6 +94,17 @@ FAMILIES = {
         last_hidden_state,
         IMAGE,
     ),
+    "mae": Family(ViTMAEStream, lambda: ViTMAEModel(ViTMAEConfig(**VISION, mask_ratio=0.0)), mae_forward, IMAGE),
+    "beit": Family(BeitStream, lambda: beit(use_relative_position_bias=True), last_hidden_state, IMAGE),
+    "beit-shared": Family(
+        BeitStream,
+        lambda: beit(use_shared_relative_position_bias=True, use_absolute_position_embeddings=True),
+        last_hidden_state,
+        IMAGE,
+    ),
+    "beit-mean": Family(
+        BeitStream, lambda: beit(use_relative_position_bias=True, use_mean_pooling=True), beit_mean_forward, IMAGE
+    ),
     "clip": Family(ClipVisionStream, lambda: CLIPVisionModel(CLIPVisionConfig(**VISION)), clip_forward, IMAGE),
     "siglip": Family(SiglipVisionStream, lambda: SiglipVisionModel(SiglipVisionConfig(**VISION)), interpolated, IMAGE),
     "siglip2": Family(
@@ -80,7 +114,7 @@ FAMILIES = {
         IMAGE,
     ),
 }
-SPECIAL = {"deit": 2, "dinov2-registers": 4, "dinov2-registers-swiglu": 5, "clip": 1, "siglip": 0, "siglip2": 0}
+SPECIAL = {"deit": 2, "dinov2-registers": 4, "dinov2-registers-swiglu": 5, "siglip": 0, "siglip2": 0}  # others: 1
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -113,7 +147,11 @@ def test_stages_equal_the_encoders_own_forward(family, dtype, tolerance, trainin
 
 
 @pytest.mark.parametrize("size", [(48, 48), (24, 40)])
-def test_other_image_sizes_are_interpolated_as_the_encoder_does(family, stream, size):
+def test_other_image_sizes_are_interpolated_as_the_encoder_does(name, family, stream, size):
+    if name.startswith("beit") and size[0] != size[1]:
+        with pytest.raises(BenchError, match="24 x 40 pixels"):
+            stream(images(*size))
+        return
     torch.testing.assert_close(stream(images(*size)), family.forward(stream.encoder, images(*size)))
 
 
@@ -128,7 +166,7 @@ def test_linears_are_those_of_the_blocks(stream):
 
 
 def test_special_tokens_come_first(name, stream):
-    assert stream.special == SPECIAL[name]
+    assert stream.special == SPECIAL.get(name, 1)
     tokens, brighter = stream.embed(images(32, 32)), stream.embed(images(32, 32) + 1)
     same = (tokens == brighter).all(-1).all(0)
     assert same.sum() == stream.special and same[: stream.special].all()
@@ -138,3 +176,10 @@ def test_only_streams_with_special_tokens_have_a_class_token(stream):
     x = torch.randn(2, 20, 32)
     torch.testing.assert_close(stream.summary(x, "mean"), x.mean(1))
     torch.testing.assert_close(stream.summary(x, "cls"), x[:, 0] if stream.special else x.mean(1))
+
+
+def test_drop_path_of_beit_is_set_to_0():
+    stream, x = FAMILIES["beit"].make().train(), images(32, 32)
+    assert BeitConfig().drop_path_rate == 0.1
+    torch.testing.assert_close(stream(x), stream(x))
+    assert stream.encoder.config.drop_path_rate == 0
