@@ -19,7 +19,7 @@ from bench.errors import UsageError
 from bench.execution.executor import LOCAL, Executor, make_executor
 from bench.execution.finished_runs import look_up
 from bench.execution.local_executor import LocalExecutor
-from bench.execution.planning import plan_runs
+from bench.execution.planning import plan_request
 from bench.execution.sweep import sweep
 from bench.methods.base import Method
 from bench.records import store
@@ -99,15 +99,15 @@ def run(
     root, folder = Path(data_root) if data_root else None, Path(results)
     tuned = read_tuned(tuned_path(settings_file)) if settings_file else None
     request = RunRequest(str(suite), method_names, task_names, list(_several(seeds)), sets, budget, tuned)
-    plan, _ = plan_runs(request, root)
+    plan = plan_request(request, root)
     store.check_writable(folder)
-    existing = look_up(plan, folder, root, rerun=rerun, with_adapters=save_adapters)
+    existing = look_up(plan.specs, folder, root, rerun=rerun, with_adapters=save_adapters)
     records = existing.finished
-    todo = [spec for spec in plan if spec.id not in records]
-    options = RunOptions(root, device, folder, save_adapters, tuned)
+    todo = [spec for spec in plan.specs if spec.id not in records]
+    options = RunOptions(root, device, folder, save_adapters, plan.tuned)
     for record in sweep(todo, folder, options, executor, superseded=existing.superseded):
         records[record.id] = record
-    planned = [records[spec.id] for spec in plan]
+    planned = [records[spec.id] for spec in plan.specs]
     for record in planned:
         if record.outcome == "failed":
             file = folder / store.FOLDER / f"{record.file.stem}.json"

@@ -1,43 +1,59 @@
-"""`bench run`: plan runs, do those that have no record yet, and show all of them."""
+"""`bench run`: plan runs, do those that have no record yet, and show all of them.
+
+The runs are those of the options, or of an experiment file.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, split_list
+from bench.config.experiment import read_experiment
 from bench.config.quantities import seconds, size
 from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
 from bench.config.shipped import tuned_path
 from bench.config.spec import Spec
 from bench.config.tuned_settings import read_tuned
-from bench.errors import BenchError, Terminated
+from bench.errors import BenchError, Terminated, UsageError
 from bench.execution import tracking
 from bench.execution.finished_runs import look_up
-from bench.execution.planning import plan_runs
+from bench.execution.planning import PlannedRun, RunPlan, plan_experiment, plan_request
 from bench.execution.sweep import sweep
 from bench.records import store
 from bench.records.schema import Record
+from bench.report.formatting import runs
 from bench.system import distributed
 from bench.system.signals import held_back
 
-if TYPE_CHECKING:
-    from bench.config.budget import BudgetFit
-
-
 _MAX_FAILURES_LISTED = 5
+_CHOOSING = ("methods", "tasks", "suite", "seeds", "set", "budget", "settings", "streams")  # options that choose runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench run`."""
+    parser.add_argument(
+        "experiment",
+        nargs="?",
+        type=Path,
+        metavar="FILE.toml",
+        help="an experiment file, which takes the place of the options that choose runs: "
+        f"{', '.join(f'--{name}' for name in _CHOOSING)}",
+    )
+    add_list(parser, "--stage", "NAME", "do only these stages of the experiment file")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print the runs, which of them are finished, and an estimate of time from earlier records; run nothing",
+    )
     add_plan(parser)
     add_list(
         parser,
@@ -76,17 +92,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; return its exit code, which `bench.cli` describes."""
-    tuned = read_tuned(tuned_path(args.settings)) if args.settings else None
     executor = executor_of(args)
     tracking.check(split_list(args.track))
     args.quiet = args.quiet or not distributed.is_main()
-    request = replace(run_request(args), tuned=tuned)
-    if args.streams:
-        streams = f"data.streams={json.dumps(split_list(args.streams))}"
-        request = replace(request, overrides=[*request.overrides, streams])
-    plan, fits = plan_runs(request, args.data_root)
+    run_plan = _plan(args)
+    plan = run_plan.specs
     _check_reference(args.reference, plan, args.results)
-    store.check_writable(args.results)
+    if not args.dry_run:
+        store.check_writable(args.results)
     existing = look_up(
         plan,
         args.results,
@@ -96,25 +109,38 @@ def main(args: argparse.Namespace) -> int:
         with_adapters=args.save_adapters,
     )
     records = existing.finished
+    if args.dry_run:
+        if distributed.is_main():
+            from bench.cli.dry_run import print_plan
+
+            _print_budgets(run_plan)
+            print_plan(run_plan, records, args.results, getattr(executor, "jobs", 1))
+        return 0
     todo = [spec for spec in plan if spec.id not in records]
     if not args.quiet:
-        _introduce(plan, todo, fits)
+        _introduce(run_plan, skipped=len(plan) - len(todo))
     options = RunOptions(
         args.data_root,
         args.device,
         args.results,
         args.save_adapters,
-        tuned,
+        tuned=run_plan.tuned,
         time_limit=args.time_limit,
         memory_limit=args.memory_limit,
         track=tuple(dict.fromkeys(split_list(args.track))),
     )
+    planned = {run.spec.id: run for run in run_plan.runs}
+    remaining = Counter(planned[spec.id].stage for spec in todo)
     interrupted = reported = False
     try:
         for number, record in enumerate(sweep(todo, args.results, options, executor, existing.superseded), start=1):
             records[record.id] = record
             if not args.quiet:
-                print(f"[{number}/{len(todo)}] {_outcome(record)}", flush=True)
+                print(f"[{number}/{len(todo)}] {_outcome(planned[record.id], record)}", flush=True)
+            stage = planned[record.id].stage
+            remaining[stage] -= 1
+            if not remaining[stage] and number < len(todo) and distributed.is_main():
+                _update_leaderboard(args.results, args.reference)
     except (KeyboardInterrupt, Terminated):
         interrupted = True
     finally:
@@ -158,37 +184,69 @@ def _same_command(rerun: bool, retry: bool) -> str:
     return "the same command" + " without --rerun" * rerun
 
 
-def _introduce(plan: Sequence[Spec], todo: Sequence[Spec], fits: Sequence[BudgetFit]) -> None:
-    for fit in fits:
+def _plan(args: argparse.Namespace) -> RunPlan:
+    """Return the runs of the experiment file, or those that the options choose.
+
+    Raises:
+        UsageError: All mistakes in the file or the options.
+    """
+    path: Path | None = args.experiment
+    if path is None:
+        if args.stage:
+            raise UsageError("--stage: only with an experiment file, as in `bench run FILE.toml --stage NAME`")
+        request = replace(run_request(args), tuned=read_tuned(tuned_path(args.settings)) if args.settings else None)
+        if args.streams:
+            streams = f"data.streams={json.dumps(split_list(args.streams))}"
+            request = replace(request, overrides=[*request.overrides, streams])
+        return plan_request(request, args.data_root)
+    if path.suffix != ".toml":
+        raise UsageError(f"{path} is not an experiment file, which ends in .toml; name methods with --methods")
+    if conflicting := [f"--{name}" for name in _CHOOSING if getattr(args, name)]:
+        raise UsageError(f"{', '.join(conflicting)}: not with an experiment file; {path} chooses the runs")
+    return plan_experiment(read_experiment(path), split_list(args.stage), args.data_root)
+
+
+def _print_budgets(plan: RunPlan) -> None:
+    for fit in plan.fits:
         print(fit.summary)
-    skipped = len(plan) - len(todo)
-    runs = "1 run" if len(plan) == 1 else f"{len(plan)} runs"
-    print(runs + (f", {skipped} of them finished earlier and skipped (--rerun repeats them)" if skipped else ""))
-    if plan[0].data["source"] == "generated":
+
+
+def _introduce(plan: RunPlan, skipped: int) -> None:
+    _print_budgets(plan)
+    earlier = f", {skipped} of them finished earlier and skipped (--rerun repeats them)" if skipped else ""
+    print(runs(len(plan.runs)) + earlier)
+    spec = plan.runs[0].spec
+    if spec.data["source"] == "generated":
         print(
-            f"The data of suite {plan[0].suite} is generated, not the benchmarks' own; "
+            f"The data of suite {spec.suite} is generated, not the benchmarks' own; "
             "for official releases: --data-root DIR --set data.source=official"
         )
     sys.stdout.flush()
 
 
-def _outcome(record: Record) -> str:
+def _outcome(run: PlannedRun, record: Record) -> str:
     if record.scores is None or record.test_score is None:
-        return f"{record.label} failed: {record.failure}"
-    return f"{record.label}: {record.scores.metric} {record.test_score:.2f}"
+        return f"{run.title} failed: {record.failure}"
+    return f"{run.title}: {record.scores.metric} {record.test_score:.2f}"
 
 
 def _conclude(finished: Sequence[Record], results: Path, reference: str) -> bool:
-    """Show the finished runs and update the leaderboard; return whether that succeeded.
-
-    It does not raise an error, which would hide the one that ended the runs and contains what was measured.
-    """
+    """Show the finished runs and update the leaderboard; return whether that succeeded."""
     if not finished:
         return True
     from bench.report.terminal import run_table
-    from bench.report.write import write_leaderboard
 
     print(f"\n{run_table(finished)}\n\nrecords: {results / store.FOLDER}", flush=True)
+    return _update_leaderboard(results, reference)
+
+
+def _update_leaderboard(results: Path, reference: str) -> bool:
+    """Write the leaderboard; return whether that succeeded.
+
+    It does not raise an error, which would hide the one that ended the runs and contains what was measured.
+    """
+    from bench.report.write import write_leaderboard
+
     try:
         leaderboard = ", ".join(map(str, write_leaderboard(results, reference=reference)))
     except (BenchError, OSError) as error:

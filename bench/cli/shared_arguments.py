@@ -8,13 +8,14 @@ from pathlib import Path
 
 from bench.config.plan import RunRequest
 from bench.config.reference import REFERENCE
+from bench.config.suite import DEFAULT_SUITE
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """Add the options that choose the runs: methods, tasks, suite, seeds and changed settings."""
     add_list(parser, "--methods", "NAME", "methods, separated by commas or spaces; see `bench list methods`")
     add_list(parser, "--tasks", "NAME", "tasks, separated by commas or spaces; see `bench list tasks`")
-    parser.add_argument("--suite", default="mini", help="name of a suite, or a .toml file (default: %(default)s)")
+    parser.add_argument("--suite", help=f"name of a suite, or a .toml file (default: {DEFAULT_SUITE})")
     add_list(parser, "--seeds", "N", "seeds, separated by commas or spaces (default: 0)")
     add_list(
         parser,
@@ -61,7 +62,9 @@ def run_request(args: argparse.Namespace) -> RunRequest:
     """Return the runs that the arguments of `add_plan`, and of `add_budget`, request."""
     seeds = split_list(args.seeds) or ["0"]
     budget = vars(args).get("budget")  # not every command has it
-    return RunRequest(args.suite, split_list(args.methods), split_list(args.tasks), seeds, args.set, budget)
+    return RunRequest(
+        args.suite or DEFAULT_SUITE, split_list(args.methods), split_list(args.tasks), seeds, args.set, budget
+    )
 
 
 def add_list(parser: argparse.ArgumentParser, option: str, metavar: str, about: str) -> None:

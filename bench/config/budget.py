@@ -77,7 +77,13 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
         UsageError: The budget is invalid, or methods cannot come within 5% of it; the message names all of them.
     """
     budget = request.budget or ""
-    amount = _amount(budget)
+    mistakes = Mistakes()
+    with mistakes.gathered():
+        amount = _amount(budget)
+    if mistakes.problems:
+        with mistakes.gathered():
+            make_plan(request)
+        mistakes.raise_if_any()
     reference = "" if amount else budget
     if reference and reference not in request.methods:
         plan = make_plan(replace(request, methods=[*request.methods, reference]))
@@ -86,7 +92,6 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
         requested = plan = make_plan(request)
     fixed = {text.partition("=")[0].strip() for text in request.overrides}
     _refuse_fixed_sizes(requested, reference, fixed)
-    mistakes = Mistakes()
     fits: dict[tuple[str, str], BudgetFit] = {}
     outlines = _Outlines()
     for task in dict.fromkeys(spec.task for spec in plan):

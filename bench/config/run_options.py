@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,8 @@ class RunOptions:
         device: "auto", "cpu" or "cuda".
         results: Results folder for predictions of a few samples and for adapters; None to store nothing.
         save_adapters: Whether to save the trained adapter and head as well.
-        tuned: The file of tuned settings, which is noted in the records of runs that use its settings.
+        tuned: The files of tuned settings, by the ids of the runs that were planned with them. They are noted in the
+            records of runs that use their settings.
         validate_only: Whether to skip scoring the test splits, as in a trial of `bench tune`.
         time_limit: Maximum duration of a run in seconds; None for no limit.
         memory_limit: Maximum resident memory of a run in bytes; None for no limit.
@@ -32,7 +34,7 @@ class RunOptions:
     device: str = "auto"
     results: Path | None = None
     save_adapters: bool = False
-    tuned: Tuned | None = None
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)
     validate_only: bool = False
     time_limit: float | None = None
     memory_limit: int | None = None

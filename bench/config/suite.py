@@ -15,6 +15,7 @@ from bench.errors import Mistakes, UsageError, did_you_mean
 from bench.files import KIBIBYTE, read_text
 from bench.streams import limits
 
+DEFAULT_SUITE = "mini"
 _FOLDER = Path(__file__).parents[1] / "suites"
 _MAX_BYTES = 256 * KIBIBYTE  # of a file; the built-in suites have less than 4 KiB
 

@@ -1,15 +1,19 @@
-"""Plan the runs of a command, and check that their data and encoders are available."""
+"""Plan the runs of a command or an experiment file, and check that their data and encoders are available."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.config.experiment import Experiment, Part, Stage
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders, check_official
 from bench.config.spec import Spec
-from bench.errors import Mistakes
+from bench.config.tuned_settings import Tuned
+from bench.errors import Mistakes, UsageError
 from bench.records.checks import check_recordable
 
 if TYPE_CHECKING:
@@ -18,25 +22,151 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run with its place in the plan.
+
+    Attributes:
+        spec: The specification.
+        label: The label of its variation in an experiment file; otherwise the method's name.
+        stage: The name of its stage in an experiment file; otherwise empty.
+        tuned: The file of tuned settings that it was planned with.
+    """
+
+    spec: Spec
+    label: str
+    stage: str = ""
+    tuned: Tuned | None = None
+
+    @property
+    def title(self) -> str:
+        """The run in a few words, as in "ablations: ave one-way seed 0"."""
+        return f"{self.stage}: " * bool(self.stage) + f"{self.spec.task} {self.label} seed {self.spec.seed}"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """The runs of a command, each once, and what the budgets came to."""
+
+    runs: tuple[PlannedRun, ...]
+    fits: tuple[BudgetFit, ...] = ()
+
+    @property
+    def specs(self) -> list[Spec]:
+        """The specifications of the runs."""
+        return [run.spec for run in self.runs]
+
+    @property
+    def tuned(self) -> dict[str, Tuned]:
+        """The files of tuned settings, by the ids of the runs that were planned with them."""
+        return {run.spec.id: run.tuned for run in self.runs if run.tuned}
+
+
 def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[Spec], list[BudgetFit]]:
     """Return the requested runs, and what the budget came to for each method and task.
 
     It warns about methods that the tuned settings do not contain, and about settings tuned at a different budget.
 
     Args:
-        request: the runs.
-        data_root: folder of the official releases, or of the generated data's cache.
+        request: The runs.
+        data_root: Folder of the official releases, or of the generated data's cache.
 
     Raises:
-        UsageError: all mistakes in the request, and the data and encoders that are missing.
+        UsageError: All mistakes in the request, and the data and encoders that are missing.
     """
-    fits: list[BudgetFit] = []
-    if request.budget:
-        from bench.config.budget import plan_within  # imports torch
+    plan, fits = _specify(request)
+    _check_available(plan, data_root)
+    _warn_about_tuned([(request, plan)])
+    return plan, fits
 
-        plan, fits = plan_within(request)
-    else:
-        plan = make_plan(request)
+
+def plan_request(request: RunRequest, data_root: Path | None = None) -> RunPlan:
+    """Return the same as `plan_runs`, as a plan."""
+    specs, fits = plan_runs(request, data_root)
+    return RunPlan(tuple(PlannedRun(spec, spec.method, tuned=request.tuned) for spec in specs), tuple(fits))
+
+
+def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_root: Path | None = None) -> RunPlan:
+    """Return the runs of an experiment file: stage by stage, and in a stage by task, seed and method.
+
+    A run that several stages request belongs to the first of them. It warns as `plan_runs` does.
+
+    Args:
+        experiment: The file.
+        stages: Names of the stages to plan; empty for all.
+        data_root: Folder of the official releases, or of the generated data's cache.
+
+    Raises:
+        UsageError: All mistakes in the file, and the data and encoders that are missing.
+    """
+    mistakes = Mistakes()
+    selected: tuple[Stage, ...] = ()
+    with mistakes.gathered():
+        selected = experiment.selected(stages)
+    for problem in experiment.problems:
+        mistakes.add(f"{experiment.path}: {problem}")
+    planned: dict[str, list[tuple[Part, list[Spec]]]] = {stage.name: [] for stage in selected}
+    fits: dict[str, BudgetFit] = {}
+    reported: set[str] = set()
+    for stage in experiment.stages:
+        for part in stage.parts:
+            try:
+                specs, part_fits = _specify(part.request)
+            except UsageError as error:
+                place = ": ".join(filter(None, (str(experiment.path), part.place)))
+                new = [
+                    problem for problem in error.problems if problem not in reported
+                ]  # from the top of the file: once
+                reported.update(new)
+                for problem in new:
+                    mistakes.add(f"{place}: {problem}")
+            else:
+                if stage.name in planned:
+                    planned[stage.name].append((part, specs))
+                    fits |= {fit.summary: fit for fit in part_fits}
+    requested = [(part.request, specs) for parts in planned.values() for part, specs in parts]
+    with mistakes.gathered():
+        _check_available([spec for _, specs in requested for spec in specs], data_root)
+    mistakes.raise_if_any()
+    _warn_about_tuned(requested)
+    runs: dict[str, PlannedRun] = {}
+    for stage in selected:
+        for run in _in_order(stage, planned[stage.name]):
+            runs.setdefault(run.spec.id, run)
+    return RunPlan(tuple(runs.values()), tuple(fits.values()))
+
+
+def _in_order(stage: Stage, parts: Iterable[tuple[Part, Sequence[Spec]]]) -> list[PlannedRun]:
+    """Return the runs of a stage by task, seed and label, each in the order of the file."""
+    runs = [
+        PlannedRun(spec, part.labels[spec.method], stage.name, part.request.tuned)
+        for part, specs in parts
+        for spec in specs
+    ]
+    tasks, seeds, labels = (
+        [*dict.fromkeys(values)]
+        for values in (
+            (task for part in stage.parts for task in part.request.tasks),
+            (int(seed) for part in stage.parts for seed in part.request.seeds),
+            (label for part in stage.parts for label in part.labels.values()),
+        )
+    )
+    return sorted(
+        runs, key=lambda run: (tasks.index(run.spec.task), seeds.index(run.spec.seed), labels.index(run.label))
+    )
+
+
+def _specify(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
+    """Return the requested runs, and what the budget came to for each method and task."""
+    if not request.budget:
+        return make_plan(request), []
+    from bench.config.budget import plan_within  # imports torch
+
+    return plan_within(request)
+
+
+def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
+    """Check that the data and encoders of runs are present, and that their settings can be recorded."""
     mistakes = Mistakes()
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():
@@ -46,10 +176,20 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
     with mistakes.gathered():
         check_encoders(plan)
     mistakes.raise_if_any()
-    tuned = request.tuned
-    if tuned:
-        tuned.check_budget(request.budget)
-    if tuned and (missing := tuned.missing(plan)):
-        pairs = ", ".join(f"{method} on {task}" for task, method in missing)
-        _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", tuned.file, pairs)
-    return plan, fits
+
+
+def _warn_about_tuned(requested: Iterable[tuple[RunRequest, Sequence[Spec]]]) -> None:
+    """Warn about settings tuned at another budget, and about methods that a file of tuned settings does not contain."""
+    missing: dict[str, dict[tuple[str, str], None]] = {}
+    budgets: set[tuple[str, str | None]] = set()
+    for request, specs in requested:
+        if (tuned := request.tuned) is None:
+            continue
+        if (tuned.file, request.budget) not in budgets:
+            tuned.check_budget(request.budget)
+        budgets.add((tuned.file, request.budget))
+        missing.setdefault(tuned.file, {}).update(dict.fromkeys(tuned.missing(specs)))
+    for file, pairs in missing.items():
+        if pairs:
+            names = ", ".join(f"{method} on {task}" for task, method in pairs)
+            _log.warning("%s has no settings for %s: run with the suite's own, beside tuned ones", file, names)

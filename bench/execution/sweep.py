@@ -98,8 +98,8 @@ def _write(record: Record, results: Path, options: RunOptions) -> Record:
     """Write a record, and delete the checkpoint of a finished run."""
     if record.environment:
         record = replace(record, environment=replace(record.environment, jobs=record.environment.jobs or 1))
-    if options.tuned:
-        record = replace(record, tuned=options.tuned.record_entry(record.spec))
+    if tuned := options.tuned.get(record.id):
+        record = replace(record, tuned=tuned.record_entry(record.spec))
     try:
         path = store.write(record, results)
     except OSError as error:

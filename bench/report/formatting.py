@@ -39,3 +39,10 @@ def p_value(p: float | None) -> str:
 def runs(count: int) -> str:
     """Return a number of runs as text: "1 run", "2 runs"."""
     return f"{count:,} run{'s' * (count != 1)}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it: "48 s", "12 min", "3.4 h"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"

@@ -28,6 +28,7 @@ from snippets import ROOT, Snippet
 
 from bench import cli, load_records, registry
 from bench.config import toml
+from bench.config.experiment import read_experiment
 from bench.config.suite import load_suite
 from bench.errors import UsageError
 from bench.tasks.base import Task
@@ -125,7 +126,7 @@ def plan(place: Place, argv: Sequence[str]) -> None:
     if args.command in ("run", "tune", "profile") and args.methods:
         changes = ["--set", *args.set] if args.set else []
         seeds = ["--seeds", *args.seeds] if getattr(args, "seeds", None) else []
-        same = ["--methods", *args.methods, "--tasks", *args.tasks, "--suite", args.suite, *seeds, *changes]
+        same = ["--methods", *args.methods, "--tasks", *args.tasks, "--suite", args.suite or "mini", *seeds, *changes]
         assert cli.main(["status", *same, "--results", str(place.folder / "none")]) == 0, argv
 
 
@@ -226,6 +227,9 @@ def check(place: Place, snippet: Snippet, names: dict[str, Any], patch: pytest.M
         if {"name", "streams", "tasks"} <= {*table}:
             (path := place.folder / f"{table['name']}.toml").write_text(snippet.text)
             load_suite(str(path))
+        if "stages" in table:
+            (path := place.folder / "experiment.toml").write_text(snippet.text)
+            assert not read_experiment(path).problems
     elif snippet.language in ("yaml", "json"):
         yaml.safe_load(snippet.text)
 

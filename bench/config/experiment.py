@@ -1,0 +1,368 @@
+"""Experiment files: the runs of a study as TOML, in stages. `bench run FILE.toml` reads them.
+
+The keys are the options of `bench run` without dashes. Those at the top of the file apply to all stages, a stage's
+apply to its runs, and a variation is a method with changes of its own, under a label.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import registry
+from bench.config import validate
+from bench.config.plan import RunRequest
+from bench.config.shipped import tuned_path
+from bench.config.suite import DEFAULT_SUITE, read_toml
+from bench.config.tuned_settings import Tuned, read_tuned
+from bench.errors import Mistakes, UsageError, did_you_mean
+
+DEFAULT_SEEDS = (0,)
+
+_Tables = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The keys that a file, its stages and its variations have in common."""
+
+    tasks: tuple[str, ...] = ()
+    """Names of tasks. Those of a stage replace those of the file; a variation runs on its own tasks only."""
+    seeds: tuple[int, ...] = DEFAULT_SEEDS
+    """Seeds. Those of a stage replace those of the file; a variation runs with its own seeds only."""
+    set: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Changed settings, as for `--set`: `set.cola.r = 8`, `set.ave.epochs = 12`. All levels are merged."""
+    settings: str | None = None
+    """Tuned settings, as for `--settings`: a .toml file, or a name such as `mini`; none for the suite's own."""
+    budget: str | int | None = None
+    """Trainable adapter parameters of each method, as for `--budget`: `2%`, `400k`, or a method; none to leave the
+    sizes unchanged."""
+    streams: tuple[str, ...] = ()
+    """For control runs, as for `--streams`: the streams that get their inputs; an empty list for all."""
+
+
+@dataclass(frozen=True)
+class VariationTable(Choices):
+    """`[variations.LABEL]`, or `[stages.variations.LABEL]` for a variation of one stage only."""
+
+    method: str = field(kw_only=True)
+    """Name of the method."""
+
+
+@dataclass(frozen=True)
+class StageTable(Choices):
+    """`[[stages]]`: a part of the runs. Stages are done one after another, so the most valuable comes first."""
+
+    name: str = field(kw_only=True)
+    """Name of the stage, for `--stage`."""
+    methods: tuple[str, ...] = ()
+    """Names of methods, and labels of the file's variations. Without methods and variations of its own, a stage does
+    those of the file."""
+    variations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Variations of this stage, by label."""
+
+
+@dataclass(frozen=True)
+class ExperimentTable(Choices):
+    """The top of the file."""
+
+    suite: str = DEFAULT_SUITE
+    """Name of a suite, or a .toml file."""
+    methods: tuple[str, ...] = ()
+    """Names of methods, done by each stage that names none."""
+    variations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Variations by label, done by each stage that names no methods; other stages name them in `methods`."""
+    stages: tuple[dict[str, Any], ...] = ()
+    """The stages; without any, the file is a single one."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Runs of a stage that are requested together.
+
+    Attributes:
+        place: Their keys in the file, for messages: `stages.main`; empty for a file without stages.
+        labels: Their labels by method: the label of the variation, or the method's own name.
+        request: The runs.
+    """
+
+    place: str
+    labels: dict[str, str]
+    request: RunRequest
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage: its name, which is empty in a file without stages, and its runs."""
+
+    name: str
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file; see `read_experiment`.
+
+    Attributes:
+        path: The file.
+        stages: Its stages in order, without what has mistakes.
+        problems: Mistakes in the file, with the key.
+    """
+
+    path: Path
+    stages: tuple[Stage, ...]
+    problems: tuple[str, ...] = ()
+
+    def selected(self, names: Sequence[str]) -> tuple[Stage, ...]:
+        """Return the stages of these names, in the file's order; all of them without names.
+
+        Raises:
+            UsageError: The file has no stage of a name.
+        """
+        known = [stage.name for stage in self.stages if stage.name]
+        if unknown := [name for name in dict.fromkeys(names) if name not in known]:
+            raise UsageError(
+                [f"--stage {name}: {self.path} has no such stage: {did_you_mean(name, known)}" for name in unknown]
+            )
+        return tuple(stage for stage in self.stages if not names or stage.name in names)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """Return the experiment in a file. Paths in it are relative to the folder that contains it.
+
+    Its mistakes are in `problems`, so that they can be reported together with those that only planning shows.
+
+    Raises:
+        UsageError: The file does not exist, or is not TOML.
+    """
+    if not path.is_file():
+        raise UsageError(f"there is no experiment file {path}")
+    reader = _Reader(path.parent)
+    stages = reader.stages(read_toml(path))
+    return Experiment(path, tuple(stages), tuple(reader.mistakes.problems))
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A method that a stage does, or a variation.
+
+    Attributes:
+        label: The label; a method's is its name.
+        method: Name of the method.
+        place: Keys of the variation in the file; those of the stage for a method.
+        values: Keys of the variation, without `method`; empty for a method.
+    """
+
+    label: str
+    method: str
+    place: str
+    values: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """The runs of one entry in a stage.
+
+    Attributes:
+        entry: The method or variation.
+        values: Its keys, with those of the stage and the file for those that it does not have.
+        sets: The tables `set` of file, stage and variation, by their place.
+    """
+
+    entry: _Entry
+    values: dict[str, Any]
+    sets: dict[str, _Tables]
+
+    @property
+    def names(self) -> set[str]:
+        """The methods and tasks whose settings the runs depend on."""
+        return {self.entry.method, *self.values["tasks"], str(self.values.get("budget"))}
+
+    @property
+    def conditions(self) -> tuple[object, ...]:
+        """All that runs requested together have in common."""
+        keys = ("tasks", "seeds", "settings", "budget", "streams")
+        return (*(self.values.get(key) for key in keys), self.entry.values.get("set"))
+
+
+class _Reader:
+    """A reader of an experiment file, which collects the mistakes in it.
+
+    Args:
+        folder: The folder that contains the file.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.mistakes = Mistakes()
+        self._folder = folder
+        self._read: dict[str, Tuned | None] = {}
+
+    def stages(self, content: Mapping[str, Any]) -> list[Stage]:
+        """Return the stages in a file's content, without what has mistakes."""
+        file = self._checked(ExperimentTable, content, "")
+        shared = self._variations(file, "")
+        drafts: list[tuple[str, str, list[_Draft]]] = []
+        for number, table in enumerate(file.get("stages") or ({},), 1):
+            place = f"stages.{table.get('name', number)}" if "stages" in content else ""
+            if place and not table.get("name"):
+                self.mistakes.add(f"{place}.name is missing")
+            elif place in {place for _, place, _ in drafts}:
+                self.mistakes.add(f"{place}: another stage has the same name")
+            if missing := [key for key in ("tasks", "methods") if not _has({**content, **table}, key)]:
+                self.mistakes.add(f"{' and '.join(_joined(place, key) for key in missing)} missing or empty")
+            stage = self._checked(StageTable, table, place)
+            entries = self._entries(file, stage, shared, place)
+            group = [self._draft({**file, **stage}, (("", file), (place, stage)), entry) for entry in entries]
+            drafts.append((str(table.get("name", "")), place, [draft for draft in group if draft.values["tasks"]]))
+        suite = str(self._path(file.get("suite", DEFAULT_SUITE)))
+        names: dict[str, set[str]] = {}
+        for draft in (draft for _, _, group in drafts for draft in group):
+            for level in draft.sets:
+                names.setdefault(level, set()).update(draft.names)
+        return [Stage(name, tuple(self._parts(suite, place, group, names))) for name, place, group in drafts]
+
+    def _checked(self, cls: type, table: Mapping[str, Any], place: str) -> dict[str, Any]:
+        """Return the valid values of a table, in the types of the fields of `cls`."""
+        values: dict[str, Any] = {}
+        for key, value in table.items():
+            with self.mistakes.gathered():
+                values |= validate.check(cls, {key: value}, place)
+        return values
+
+    def _variations(self, table: Mapping[str, Any], place: str) -> dict[str, _Entry]:
+        """Return the variations that the file or a stage defines, by label."""
+        variations: dict[str, _Entry] = {}
+        for label, entry in table.get("variations", {}).items():
+            own_place = _joined(place, f"variations.{label}")
+            values = self._checked(VariationTable, entry, own_place)
+            if label in registry.names("methods"):
+                self.mistakes.add(f"{own_place}: {label} is the name of a method; choose another label")
+            if "method" not in entry:
+                self.mistakes.add(f"{own_place}.method is missing")
+            variations[label] = _Entry(label, values.pop("method", ""), own_place, values)
+        return variations
+
+    def _entries(
+        self, file: Mapping[str, Any], stage: Mapping[str, Any], shared: Mapping[str, _Entry], place: str
+    ) -> list[_Entry]:
+        """Return the methods and variations of a stage: its own, else those of the file."""
+        defined = self._variations(stage, place)
+        source, table, variations = (place, stage, defined) if "methods" in stage or defined else ("", file, shared)
+        entries = []
+        for label in dict.fromkeys([*table.get("methods", ()), *variations]):
+            entry = defined.get(label) or shared.get(label) or _Entry(label, label, source, {})
+            try:
+                registry.load("methods", entry.method)
+            except UsageError as error:
+                key = _joined(entry.place, "methods" if entry.label == entry.method else "method")
+                hint = f"; or a variation: {did_you_mean(label, shared)}" if shared and label == entry.method else ""
+                if entry.method:
+                    self.mistakes.add(f"{key}: {error}{hint}")
+            else:
+                entries.append(entry)
+        return entries
+
+    def _draft(
+        self, outer: Mapping[str, Any], levels: Iterable[tuple[str, Mapping[str, Any]]], entry: _Entry
+    ) -> _Draft:
+        """Return the runs of an entry.
+
+        Args:
+            outer: The keys of its stage, and those of the file that the stage does not have.
+            levels: The file and the stage, each with its place.
+            entry: The method or variation.
+        """
+        outer = {"tasks": (), "seeds": DEFAULT_SEEDS, **outer}
+        values = {**outer, **entry.values}
+        for key in ("tasks", "seeds"):
+            values[key] = tuple(value for value in dict.fromkeys(outer[key]) if value in values[key])
+            if outer[key] and not values[key]:
+                known = ", ".join(map(str, outer[key]))
+                self.mistakes.add(f"{entry.place}.{key}: the stage has none of these {key}: it has {known}")
+        sets = {place: table["set"] for place, table in (*levels, (entry.place, entry.values)) if table.get("set")}
+        return _Draft(entry, values, sets)
+
+    def _parts(self, suite: str, place: str, drafts: Sequence[_Draft], names: Mapping[str, set[str]]) -> Iterator[Part]:
+        """Yield the requests for the runs of a stage; runs that differ in the method only are requested together."""
+        groups: list[list[_Draft]] = []
+        for draft in drafts:
+            for group in groups:
+                methods = {member.entry.method for member in group}
+                if draft.conditions == group[0].conditions and draft.entry.method not in methods:
+                    group.append(draft)
+                    break
+            else:
+                groups.append([draft])
+        for group in groups:
+            values = group[0].values
+            requested = {name for draft in group for name in draft.names}
+            budget = values.get("budget")
+            yield Part(
+                group[0].entry.place if group[0].entry.label != group[0].entry.method else place,
+                {draft.entry.method: draft.entry.label for draft in group},
+                RunRequest(
+                    suite,
+                    [draft.entry.method for draft in group],
+                    values["tasks"],
+                    values["seeds"],
+                    self._overrides(group[0], requested, names),
+                    None if budget is None else str(budget),
+                    self._tuned(values.get("settings")),
+                ),
+            )
+
+    def _overrides(self, draft: _Draft, requested: Collection[str], names: Mapping[str, Collection[str]]) -> list[str]:
+        """Return the changed settings as `--set` takes them.
+
+        A table `set` may change settings of methods and tasks that only some of its runs have.
+
+        Args:
+            draft: The runs.
+            requested: The methods and tasks of the request.
+            names: Methods and tasks of all runs that a table `set` applies to, by its place.
+        """
+        changes = {
+            f"{owner}.{key}": self._path(value) if key == "model" else value
+            for level, tables in draft.sets.items()
+            for owner, table in tables.items()
+            if owner in requested or owner not in names[level]
+            for key, value in table.items()
+        }
+        if "streams" in draft.values:
+            changes["data.streams"] = draft.values["streams"]
+        return [f"{key}={_toml(value)}" for key, value in changes.items()]
+
+    def _tuned(self, name: str | None) -> Tuned | None:
+        """Return the tuned settings of that name, or in that file, which is read once."""
+        if name is not None and name not in self._read:
+            self._read[name] = None
+            with self.mistakes.gathered():
+                self._read[name] = read_tuned(self._folder / name if name.endswith(".toml") else tuned_path(name))
+        return None if name is None else self._read[name]
+
+    def _path(self, value: Any) -> Any:
+        """Return a path that exists in the file's folder as seen from the working folder; any other value unchanged."""
+        path = self._folder / value if isinstance(value, str) else None
+        return os.path.normpath(path) if path and path.exists() else value
+
+
+def _joined(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
+
+
+def _has(table: Mapping[str, Any], key: str) -> bool:
+    """Return whether a table has a key that is not empty; variations count as methods."""
+    return bool(table.get(key) or (key == "methods" and table.get("variations")))
+
+
+def _toml(value: Any) -> str:
+    """Return a value as TOML, in one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{json.dumps(key)} = {_toml(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False, default=str)
