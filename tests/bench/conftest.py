@@ -7,6 +7,7 @@ from pathlib import Path
 import mocks
 import pytest
 
+from bench import registry
 from bench.config.run_options import RunOptions
 
 
@@ -20,8 +21,9 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def mock_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the made-up methods and tasks of `mocks` are registered."""
-    monkeypatch.setattr("bench.registry.entry_points", lambda group: mocks.ENTRY_POINTS[group])
+    """Only the made-up methods and tasks of `mocks` are registered, beside all encoders."""
+    installed = registry.entry_points
+    monkeypatch.setattr(registry, "entry_points", lambda group: mocks.ENTRY_POINTS.get(group) or installed(group))
 
 
 @pytest.fixture

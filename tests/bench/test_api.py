@@ -48,7 +48,7 @@ def run_labels(monkeypatch) -> list[str]:
         return mocks.failed(spec) if spec.recipe["clip"] == 99 else mocks.record(spec, 70.0 + spec.seed)
 
     monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))
-    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
+    monkeypatch.setattr("bench.registry._added", {kind: {} for kind in registry._added})
     return labels
 
 

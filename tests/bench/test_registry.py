@@ -151,7 +151,7 @@ def test_what_is_no_member_of_a_family(families, name, message):
 
 @pytest.fixture
 def nothing_added(monkeypatch):
-    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
+    monkeypatch.setattr("bench.registry._added", {kind: {} for kind in registry._added})
 
 
 @pytest.mark.usefixtures("nothing_added")

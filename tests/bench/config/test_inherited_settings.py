@@ -62,7 +62,7 @@ class WithoutBase(Method):
 @pytest.fixture(autouse=True)
 def own_names(monkeypatch):
     """Methods that are registered here are known here only; and what was told once is told again."""
-    monkeypatch.setattr("bench.registry._added", {"methods": {}, "tasks": {}, "executors": {}})
+    monkeypatch.setattr("bench.registry._added", {kind: {} for kind in registry._added})
     inherited_settings._warn_once.cache_clear()
 
 
