@@ -6,6 +6,7 @@ import json
 import logging
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 
 import mocks
 import pytest
@@ -20,20 +21,28 @@ from bench.records import predictions, sample_scores, schema, store
 from bench.saved_adapters import save_load
 
 
+class Disk(ExitStack):
+    """A disk with a results folder, to which nothing can be written once `fill` is called.
+
+    In its `with` block only: a full disk must not outlast the test, or pytest cannot write whether it passed.
+    """
+
+    def __init__(self, kind: str, folder: Path) -> None:
+        super().__init__()
+        self.kind, self.folder = kind, folder
+
+    def fill(self) -> None:
+        if self.kind == "full":
+            self.enter_context(mocks.full_disk())
+            return
+        for folder in [*self.folder.rglob("records")]:  # root may write to a read-only folder
+            folder.rename(folder.with_name("records before"))
+            folder.touch()
+
+
 @pytest.fixture(params=["full", "not writable"])
 def disk(request, tmp_path):
-    """What makes the results folder one that cannot be written to, from the second run on."""
-    with ExitStack() as stack:
-
-        def fills() -> None:
-            if request.param == "full":
-                stack.enter_context(mocks.full_disk())
-                return
-            for folder in [*tmp_path.rglob("records")]:  # root may write to a read-only folder
-                folder.rename(folder.with_name("records before"))
-                folder.touch()
-
-        yield fills
+    return Disk(request.param, tmp_path)
 
 
 @pytest.fixture
@@ -44,7 +53,7 @@ def seeds(disk, monkeypatch):
     def execute(spec, options):
         begun.append(spec.seed)
         if spec.seed == 1:
-            disk()
+            disk.fill()
         return mocks.trial(spec) if options.validate_only else mocks.record(spec, 61.25)
 
     monkeypatch.setattr(single_run, "execute", execute)
@@ -61,8 +70,9 @@ def printed(text):
     return json.loads(text[text.index("\n{") : text.index("\nthe record of")])
 
 
-def test_run_prints_the_record_and_what_is_finished(seeds, mock_suite, tmp_path, capsys):
-    assert cli.main(["run", *run_arguments(mock_suite, tmp_path)]) == 1
+def test_run_prints_the_record_and_what_is_finished(seeds, disk, mock_suite, tmp_path, capsys):
+    with disk:
+        assert cli.main(["run", *run_arguments(mock_suite, tmp_path)]) == 1
     output = capsys.readouterr()
     measured = printed(output.err)
     assert measured["spec"]["seed"] == 1 and measured["scores"]["test"]["accuracy"] == 61.25
@@ -80,12 +90,13 @@ def test_run_ends_with_1_where_only_the_leaderboard_cannot_be_written(mock_suite
     assert len(store.read_all(tmp_path)) == 3
 
 
-def test_tune_prints_the_record(seeds, mock_suite, tmp_path, capsys):
-    assert cli.main(["tune", *run_arguments(mock_suite, tmp_path), "--trials", "1"]) == 1
+def test_tune_prints_the_record(seeds, disk, mock_suite, tmp_path, capsys):
+    with disk:
+        assert cli.main(["tune", *run_arguments(mock_suite, tmp_path), "--trials", "1"]) == 1
     assert printed(capsys.readouterr().err)["spec"]["seed"] == 1
 
 
-def test_check_prints_the_record(seeds, mock_suite, tmp_path, capsys):
+def test_check_prints_the_record(seeds, disk, mock_suite, tmp_path, capsys):
     arguments = [
         "check",
         "--update",
@@ -95,12 +106,13 @@ def test_check_prints_the_record(seeds, mock_suite, tmp_path, capsys):
         "--jobs",
         "1",
     ]
-    assert cli.main(arguments) == 1
+    with disk:
+        assert cli.main(arguments) == 1
     assert printed(capsys.readouterr().err)["spec"]["seed"] == 1
 
 
-def test_a_script_has_the_record_in_the_error(seeds, mock_suite, tmp_path):
-    with pytest.raises(BenchError) as raised:
+def test_a_script_has_the_record_in_the_error(seeds, disk, mock_suite, tmp_path):
+    with disk, pytest.raises(BenchError) as raised:
         bench.run("lora", "ave", seeds=[0, 1], suite=mock_suite, results=tmp_path)
     assert printed(str(raised.value))["scores"]["test"]["accuracy"] == 61.25
 
