@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bench.methods.base import Method as Method
     from bench.methods.base import ParameterGroup as ParameterGroup
     from bench.records.schema import Record as Record
+    from bench.report.comparison import compare as compare
     from bench.report.export.frame import to_frame as to_frame
     from bench.saved_adapters.save_load import load_adapter as load_adapter
     from bench.streams.additions import AddedTokens as AddedTokens
@@ -31,6 +32,7 @@ _API = {
     "run": "bench.api",
     "load_records": "bench.api",
     "to_frame": "bench.report.export.frame",
+    "compare": "bench.report.comparison",
     "make_method": "bench.api",
     "load_adapter": "bench.saved_adapters.save_load",
     "Method": "bench.methods.base",

@@ -26,6 +26,7 @@ COMMANDS = {
     "show": "draw samples of a run, with ground truth and predictions, into one picture",
     "list": "list methods, tasks, suites, families of encoders, executors, or the types for peft:<type>",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
+    "compare": "compare two methods of a results folder: gains, intervals and verdicts",
     "power": "compute from recorded variance how many seeds are needed to detect a gain",
     "profile": "measure the memory and speed of methods at full size, on random weights and samples",
     "tune": "search each method's learning rate by validation score, with equally many trials",

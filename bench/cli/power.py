@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     comparisons = _checked_comparisons(args)
     records = read_all(args.results)
     check_reference(args.reference, row_labels(records))
-    standings = compute_standings(records, reference=args.reference)
+    standings = compute_standings(records, reference=args.reference, samples=False)
     rows = list(powers(standings, args.gain, args.power, comparisons))
     if not rows:
         folder = escape.line(str(args.results / FOLDER))

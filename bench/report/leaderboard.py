@@ -44,6 +44,7 @@ _COSTS = (  # heading, part of the record, its key, unit, format
     ("train /s", "throughput", "train", 1, ",.1f"),
     ("score /s", "throughput", "score", 1, ",.1f"),
 )
+GAIN_HEADER = ["gain", "95% interval", "gain %", "with samples", "p", "significant"]
 _SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
@@ -101,8 +102,7 @@ def _section(standings: SectionStandings) -> list[str]:
 
 
 def _scores_table(task: TaskStandings) -> str:
-    gain_columns = ["gain", "95% interval", "gain %", "with samples", "p", "significant"]
-    header = ["method", "place", task.table.metrics[0], "95% interval", "seeds", *gain_columns]
+    header = ["method", "place", task.table.metrics[0], "95% interval", "seeds", *GAIN_HEADER]
     lines = [
         [
             standing.row.label,
@@ -110,7 +110,7 @@ def _scores_table(task: TaskStandings) -> str:
             score([standing.mean]),
             interval(standing.interval),
             str(len(standing.row.records)),
-            *_gain(standing.gain),
+            *gain_cells(standing.gain),
         ]
         for standing in task.standings
     ]
@@ -128,9 +128,10 @@ def interval(bounds: Interval | None, pattern: str = ".2f") -> str:
     return f"{bounds.low:{pattern}} to {bounds.high:{pattern}}" if bounds else NONE
 
 
-def _gain(gain: Gain | None) -> list[str]:
+def gain_cells(gain: Gain | None) -> list[str]:
+    """Return the cells of a gain, in the order of `GAIN_HEADER`; dashes for None."""
     if gain is None:
-        return [NONE] * 6
+        return [NONE] * len(GAIN_HEADER)
     return [
         f"{gain.points:+.2f}",
         interval(gain.interval, "+.2f"),

@@ -6,7 +6,7 @@ import logging
 import math
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -107,28 +107,39 @@ class Rank:
 
 @dataclass(frozen=True)
 class SectionStandings:
-    """The standings of one section: its tasks, and the ranks over all of them of methods that every task has."""
+    """The standings of one section.
+
+    Attributes:
+        section: The section.
+        tasks: The standings on each of its tasks.
+        ranks: The ranks over all tasks of the methods that every task has, the best first.
+        mean_gains: The gains over the reference in the mean over all tasks of the same methods, by label, from the
+            seeds that every task has; empty for a single task. They are tested over seeds only.
+    """
 
     section: Section
     tasks: list[TaskStandings]
     ranks: list[Rank]
+    mean_gains: dict[str, Gain] = field(default_factory=dict)
 
 
 def compute_standings(
-    records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE
+    records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE, samples: bool = True
 ) -> list[SectionStandings]:
     """Return the standings of records, by section.
 
     Args:
         records: Records of any runs.
-        results: Their results folder, which contains the per-sample scores; None to leave these out.
+        results: The results folder, with the per-sample scores, of records that do not know theirs (`Record.file`).
         reference: Label of the row that gains are relative to; tables without this row have no gains.
+        samples: Whether to use per-sample scores.
     """
     result = []
     for section in sections(records):
-        scores = {table.task: [_RowScores(row, results) for row in table.rows] for table in section.tables}
+        scores = {table.task: [_RowScores(row, results, samples) for row in table.rows] for table in section.tables}
         tasks = [TaskStandings(table, _standings(scores[table.task], reference)) for table in section.tables]
-        result.append(SectionStandings(section, tasks, _ranks(list(scores.values()))))
+        complete = _rows_of_all_tasks(list(scores.values()))
+        result.append(SectionStandings(section, tasks, _ranks(complete), _mean_gains(complete, reference)))
     return result
 
 
@@ -151,10 +162,11 @@ def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarra
 class _RowScores:
     """The primary scores of a row by seed, and its per-sample scores, if stored."""
 
-    def __init__(self, row: Row, results: Path | None) -> None:
+    def __init__(self, row: Row, results: Path | None = None, with_samples: bool = True) -> None:
         self.row = row
         self.by_seed = {r.spec.seed: score for r in row.records if (score := r.test_score) is not None}
         self._results = results
+        self._with_samples = with_samples
 
     def seeds_with(self, *rows: _RowScores) -> list[int]:
         """Return the seeds that this and all other rows have."""
@@ -178,11 +190,12 @@ class _RowScores:
         """The per-sample scores and groups by seed; empty if any run has none."""
         result = {}
         for record in self.row.records:
-            if self._results is None or record.scores is None:
+            results = record.file.results or self._results
+            if not self._with_samples or results is None or record.scores is None:
                 return {}
             stem = record.file.stem or record.stem
             try:
-                saved = sample_scores.load(self._results, stem, record.scores.metric)
+                saved = sample_scores.load(results, stem, record.scores.metric)
             except BenchError as error:
                 _log.warning("left out: %s", error)
                 return {}
@@ -192,7 +205,7 @@ class _RowScores:
             if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
                 _log.warning(
                     "left out: the mean of the per-sample scores in %s.npz is %.4f, but the record has %.4f",
-                    *(self._results / FOLDER / stem, mean, record.test_score or math.nan),
+                    *(results / FOLDER / stem, mean, record.test_score or math.nan),
                 )
                 return {}
             result[record.spec.seed] = saved
@@ -278,13 +291,32 @@ def _interval(bounds: Sequence[float] | None) -> Interval | None:
     return Interval(*bounds) if bounds else None
 
 
-def _ranks(tasks: Sequence[Sequence[_RowScores]]) -> list[Rank]:
-    """Return the ranks over several tasks of the methods that all of them have, the best first."""
+def _rows_of_all_tasks(tasks: Sequence[Sequence[_RowScores]]) -> list[list[_RowScores]]:
+    """Return the rows of each of several tasks whose labels all tasks have, in the same order; empty for one task."""
     by_label = [{row.row.label: row for row in rows} for rows in tasks]
     labels = [label for label in by_label[0] if all(label in rows for rows in by_label)] if len(tasks) > 1 else []
+    return [[rows[label] for label in labels] for rows in by_label] if labels else []
+
+
+def _mean_gains(tasks: Sequence[Sequence[_RowScores]], reference: str) -> dict[str, Gain]:
+    """Return the gains over the reference in the mean over tasks, each with the same rows in the same order."""
+    means = [_mean_over_tasks(rows) for rows in zip(*tasks, strict=True)]
+    base = next((row for row in means if row.row.label == reference), None)
+    return _gains([row for row in means if row is not base], base) if base else {}
+
+
+def _mean_over_tasks(rows: Sequence[_RowScores]) -> _RowScores:
+    """Return the mean scores of one method's rows over several tasks, by seed, for the seeds that all have."""
+    mean = _RowScores(Row(rows[0].row.label, {}, []))
+    mean.by_seed = {seed: statistics.fmean(row.by_seed[seed] for row in rows) for seed in rows[0].seeds_with(*rows[1:])}
+    return mean
+
+
+def _ranks(chosen: Sequence[Sequence[_RowScores]]) -> list[Rank]:
+    """Return the ranks over several tasks, each with the same rows in the same order, the best first."""
+    labels = [row.row.label for row in chosen[0]] if chosen else []
     if len(labels) < 2:
         return []
-    chosen = [[rows[label] for label in labels] for rows in by_label]
     means = [np.array([statistics.fmean(row.by_seed.values()) for row in rows]) for rows in chosen]
     mean_ranks = np.mean([stats.ranks(item) for item in means], axis=0)
     bounds = _rank_bounds(chosen)

@@ -1,0 +1,151 @@
+"""Comparison of two methods, task by task and in the mean over tasks, by the statistics of the leaderboard."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from bench.errors import UsageError, did_you_mean
+from bench.records.schema import Record
+from bench.report.formatting import score
+from bench.report.grouping import row_labels
+from bench.report.leaderboard import GAIN_HEADER, gain_cells
+from bench.report.standings import Gain, SectionStandings, Verdict, compute_standings
+from bench.report.text_table import text_table
+from bench.text import escape
+
+_LEGEND = """\
+Gain: {a} minus {b}, in points, over the seeds that both have, with the interval of the paired t-test.
+p: after Holm's correction over all methods of the table, as in `bench leaderboard --reference {quoted}`."""
+
+
+@dataclass(frozen=True)
+class TaskComparison:
+    """The comparison of two methods on one task, or in the mean over several tasks.
+
+    Attributes:
+        task: Name of the task; "mean of N tasks" for a mean.
+        condition: Title of the section of the leaderboard: suite, data and changed settings.
+        metric: The primary metric; empty for a mean.
+        mean_a: Mean test score of the first method over all its seeds, in percent.
+        mean_b: The same of the second method.
+        gain: Gain of the first method over the second; None if they share no seed.
+    """
+
+    task: str
+    condition: str
+    metric: str
+    mean_a: float
+    mean_b: float
+    gain: Gain | None
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the first method is "better" or "worse", or "undecided"."""
+        return self.gain.verdict if self.gain else "undecided"
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """The comparison of two methods. It prints as a table.
+
+    Attributes:
+        a: Label of the first method.
+        b: Label of the second method.
+        tasks: One comparison for each task and condition that has both methods.
+        over_tasks: For each condition with several tasks, the comparison of the mean scores over all of them; none if a
+            task lacks one of the methods. It is tested over seeds only.
+    """
+
+    a: str
+    b: str
+    tasks: list[TaskComparison]
+    over_tasks: list[TaskComparison]
+
+    def __repr__(self) -> str:
+        lines = [f"{self.a} compared with {self.b}"]
+        for condition in dict.fromkeys(entry.condition for entry in self.tasks):
+            entries = [entry for entry in (*self.tasks, *self.over_tasks) if entry.condition == condition]
+            header = ["task", "metric", self.a, self.b, "seeds", *GAIN_HEADER]
+            lines.append(f"{condition}\n\n{text_table(header, map(_cells, entries), 'llr')}")
+        lines.append(_LEGEND.format(a=self.a, b=self.b, quoted=shlex.quote(self.b)))
+        return "\n\n".join(escape.terminal(line) for line in lines)
+
+
+def compare(records: Iterable[Record], a: str, b: str, tasks: str | Iterable[str] | None = None) -> Comparison:
+    """Compare two methods, task by task and in the mean over tasks.
+
+    Gains, intervals, p-values and verdicts are those of the leaderboard with the second method as its reference.
+
+    Args:
+        records: Records of any runs, for example from `load_records`: all that the leaderboard would show, since
+            p-values are corrected for all methods of a table.
+        a: Label of the first method in the leaderboard, for example "cola" or "lora (r=12, alpha=6.0)".
+        b: Label of the second method.
+        tasks: Names of one or several tasks; None for all.
+
+    Raises:
+        UsageError: No record has this label or task, or no task and condition has both methods.
+    """
+    listed = _of_tasks(list(records), tasks)
+    labels = sorted(row_labels(listed))
+    for label in (a, b):
+        if label not in labels:
+            raise UsageError(f"no row has the label {label}: {did_you_mean(label, labels)}")
+    if a == b:
+        raise UsageError(f"{a} cannot be compared with itself")
+    standings = compute_standings(listed, reference=b)
+    compared = [entry for section in standings for entry in _task_comparisons(section, a, b)]
+    if not compared:
+        raise UsageError(f"{a} and {b} share no task and condition: {_places(standings, a)}; {_places(standings, b)}")
+    return Comparison(a, b, compared, [mean for section in standings for mean in _mean_comparison(section, a, b)])
+
+
+def _of_tasks(records: Sequence[Record], tasks: str | Iterable[str] | None) -> list[Record]:
+    """Return the records of some tasks; all of them for None."""
+    if tasks is None:
+        return list(records)
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    existing = sorted({record.spec.task for record in records})
+    for name in names:
+        if name not in existing:
+            raise UsageError(f"there are no records of the task {name}: {did_you_mean(name, existing)}")
+    return [record for record in records if record.spec.task in names]
+
+
+def _task_comparisons(section: SectionStandings, a: str, b: str) -> list[TaskComparison]:
+    compared = []
+    for task in section.tasks:
+        rows = {standing.row.label: standing for standing in task.standings}
+        if a in rows and b in rows:
+            title, metric = section.section.title, task.table.metrics[0]
+            compared.append(TaskComparison(task.table.task, title, metric, rows[a].mean, rows[b].mean, rows[a].gain))
+    return compared
+
+
+def _mean_comparison(section: SectionStandings, a: str, b: str) -> list[TaskComparison]:
+    """Return the comparison in the mean over the tasks of a section; none unless several tasks have both methods."""
+    compared = _task_comparisons(section, a, b)
+    if len(compared) < 2 or len(compared) < len(section.tasks):
+        return []
+    means = (fmean(entry.mean_a for entry in compared), fmean(entry.mean_b for entry in compared))
+    name = f"mean of {len(compared)} tasks"
+    return [TaskComparison(name, section.section.title, "", *means, section.mean_gains.get(a))]
+
+
+def _places(standings: Iterable[SectionStandings], label: str) -> str:
+    """Return where a method has records, as text."""
+    places = [
+        f"{task.table.task} ({section.section.title})"
+        for section in standings
+        for task in section.tasks
+        if any(standing.row.label == label for standing in task.standings)
+    ]
+    return f"{label} is on {', '.join(places)}"
+
+
+def _cells(entry: TaskComparison) -> list[str]:
+    seeds = str(entry.gain.seeds if entry.gain else 0)
+    return [entry.task, entry.metric, score([entry.mean_a]), score([entry.mean_b]), seeds, *gain_cells(entry.gain)]
