@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from torch import Tensor
+from torch.nn import functional as F
 
 from bench.streams.blocks import check_square, switch_off_dropout
 from bench.streams.inputs import Input
@@ -43,12 +44,15 @@ class BeitStream(ViTStream):
         return (self.encoder.pooler if pooled else self.encoder).layernorm(x_BTD)
 
     def _attention_bias(self, block: int, q_BHTK: Tensor, mask_BT: Tensor | None) -> Tensor | None:
-        """Return the biases by relative position, (1, H, T, T): those of the block plus those that all blocks share."""
-        side = math.isqrt(q_BHTK.shape[2] - self.special)
+        """Return the biases by relative position, (1, H, T, T): those of the block plus those that all blocks share.
+
+        Tokens that a method has added have no position, and no bias.
+        """
+        side = math.isqrt(q_BHTK.shape[2] - self.special - self.added_count)
         layer: Any = self.encoder.get_submodule(self.blocks[block])
         tables = [table for table in (layer.relative_position_bias, self.encoder.shared_position_bias) if table]
         biases = [table((side, side)) for table in tables]
-        return sum(biases) if biases else None
+        return F.pad(sum(biases), (0, self.added_count, 0, self.added_count)) if biases else None
 
     def _scale(self, block: int, branch: int, y_BTD: Tensor) -> Tensor:
         layer: Any = self.encoder.get_submodule(self.blocks[block])

@@ -55,6 +55,7 @@ class ClipTextStream(TextStream, PreNormStream):
 
     layouts = CLIP_LAYOUTS
     class_token = -1
+    masks_padding_id = False
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""
@@ -67,7 +68,8 @@ class ClipTextStream(TextStream, PreNormStream):
         return is_end_BT.cumsum(1) - is_end_BT.long() == 0
 
     def _attention_bias(self, block: int, q_BHTK: Tensor, mask_BT: Tensor | None) -> Tensor:
-        """Return which tokens attend to which: each to itself and to earlier ones, but not to padding."""
+        """Return which tokens attend to which: each to itself and earlier ones but padding, and all to added ones."""
         count = q_BHTK.shape[2]
-        causal_TT = torch.ones(count, count, dtype=torch.bool, device=q_BHTK.device).tril()
-        return causal_TT if mask_BT is None else causal_TT & mask_BT[:, None, None]
+        attends_TT = torch.ones(count, count, dtype=torch.bool, device=q_BHTK.device).tril()
+        attends_TT[:, count - self.added_count :] = True
+        return attends_TT if mask_BT is None else attends_TT & mask_BT[:, None, None]

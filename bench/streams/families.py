@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import Any, Literal, TypeAlias
 
@@ -160,4 +160,70 @@ ROBERTA = _family(
     "RobertaModel",
     vocabulary=("vocab.json", "merges.txt"),
     **_UNPOOLED,
+)
+DISTILBERT = _family(
+    "DistilBERT (Sanh et al., 2019)",
+    "text",
+    "postnorm:DistilBertStream",
+    "DistilBertModel",
+    vocabulary=("vocab.txt",),
+)
+MODERNBERT = _family("ModernBERT (Warner et al., 2024)", "text", "modernbert:ModernBertStream", "ModernBertModel")
+DEIT = _family(
+    "DeiT with distillation (Touvron et al., 2021)", "images", "prenorm:DeiTStream", "DeiTModel", **_UNPOOLED
+)
+DINOV2_REGISTERS = _family(
+    "DINOv2 with registers (Darcet et al., 2024)", "images", "prenorm:Dinov2RegistersStream", "Dinov2WithRegistersModel"
+)
+BEIT = _family("BEiT (Bao et al., 2022)", "images", "beit:BeitStream", "BeitModel")
+VIT_MAE = _family("Masked autoencoder (He et al., 2022)", "images", "vit_mae:ViTMAEStream", "ViTMAEModel")
+WHISPER = EncoderFamily(
+    "Whisper's encoder (Radford et al., 2023)",
+    (
+        Tower(
+            "sounds",
+            "bench.streams.whisper:WhisperStream",
+            "transformers.models.whisper.modeling_whisper:WhisperEncoder",
+            prefixes=("model.encoder.", "encoder."),
+        ),
+    ),
+)
+
+
+def _towers(summary: str, vision: str, text: str, models: str, vocabulary: tuple[str, ...]) -> list[EncoderFamily]:
+    """Return the families of a checkpoint with a tower for images and one for text, and of each tower by itself."""
+    images, words = (
+        Tower(
+            kind,
+            f"bench.streams.{stream}",
+            f"transformers:{models}{name}Model",
+            config=f"{name.lower()}_config",
+            prefixes=(f"{name.lower()}_model.",),
+            vocabulary=vocabulary if kind == "text" else (),
+        )
+        for kind, stream, name in (("images", vision, "Vision"), ("text", text, "Text"))
+    )
+    single = (
+        EncoderFamily(f"{summary}, {name} tower only", (replace(tower, config=""),))
+        for name, tower in (("vision", images), ("text", words))
+    )
+    return [EncoderFamily(summary, (images, words)), *single]
+
+
+CLIP, CLIP_VISION, CLIP_TEXT = _towers(
+    "CLIP (Radford et al., 2021)",
+    "clip:ClipVisionStream",
+    "clip:ClipTextStream",
+    "CLIP",
+    ("vocab.json", "merges.txt"),
+)
+SIGLIP, SIGLIP_VISION, SIGLIP_TEXT = _towers(
+    "SigLIP (Zhai et al., 2023)", "siglip:SiglipVisionStream", "siglip:SiglipTextStream", "Siglip", ("spiece.model",)
+)
+SIGLIP2, SIGLIP2_VISION, SIGLIP2_TEXT = _towers(
+    "SigLIP 2 for any size (Tschannen et al., 2025)",
+    "siglip:Siglip2VisionStream",
+    "siglip:SiglipTextStream",
+    "Siglip2",
+    (),
 )

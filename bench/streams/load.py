@@ -87,7 +87,7 @@ def load_stream(model: str, kind: str | None = None, **settings: Unpack[InputSet
         if broken := [name for name, tensor in encoder.named_parameters() if not tensor.isfinite().all()]:
             raise BenchError(f"weights of the encoder {model} are not finite: {', '.join(broken[:_MAX_NAMES])}")
         if isinstance(input, TextInput):
-            _check_vocabulary(input, config)
+            _check_vocabulary(input, config, tower.stream_class())
         # Saved adapters name their encoder by this: a name that is valid elsewhere, not the path on this machine.
         name_elsewhere = encoder_name(model)
         encoder.name_or_path, encoder.config._commit_hash = name_elsewhere.name, name_elsewhere.revision
@@ -211,13 +211,14 @@ def _read_json(path: Path) -> Any:
     return read_json(path, MEBIBYTE)
 
 
-def _check_vocabulary(input: TextInput, config: Any) -> None:
+def _check_vocabulary(input: TextInput, config: Any, stream: type[Stream]) -> None:
     """Raise BenchError if a tokenizer has different token ids than the embeddings of the encoder."""
     ids, padding = input.vocabulary()
-    if ids > config.vocab_size or padding != config.pad_token_id:
+    masked = config.pad_token_id if getattr(stream, "masks_padding_id", True) else padding
+    if ids > config.vocab_size or padding != masked:
         raise BenchError(
             f"the tokenizer {input.tokenizer} does not match its encoder: it has {ids} token ids and the padding id "
-            f"{padding}, the encoder has {config.vocab_size} and {config.pad_token_id}"
+            f"{padding}, the encoder has {config.vocab_size} and {masked}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers.models.modernbert.modeling_modernbert import apply_rotary_pos_emb
 
 from bench.streams.blocks import Layout, PreNormStream
@@ -37,15 +38,20 @@ class ModernBertStream(TextStream, PreNormStream):
         return self.encoder.final_norm(x_BTD)
 
     def _rotated(self, block: int, q_BHTK: Tensor, k_BHTK: Tensor) -> tuple[Tensor, Tensor]:
-        """Return queries and keys rotated by the positions of their tokens, by other angles in local attention."""
-        positions = torch.arange(q_BHTK.shape[2], device=q_BHTK.device)[None]
-        angles = self.encoder.rotary_emb(q_BHTK, positions, self._attention_type(block))
-        return apply_rotary_pos_emb(q_BHTK, k_BHTK, *angles)
+        """Return queries and keys rotated by the positions of their tokens, by different angles in local attention.
+
+        Tokens that a method has added have no position and are left as they are.
+        """
+        positions = torch.arange(q_BHTK.shape[2] - self.added_count, device=q_BHTK.device)[None]
+        cos_BTK, sin_BTK = self.encoder.rotary_emb(q_BHTK, positions, self._attention_type(block))
+        added = (0, 0, 0, self.added_count)
+        return apply_rotary_pos_emb(q_BHTK, k_BHTK, F.pad(cos_BTK, added, value=1.0), F.pad(sin_BTK, added))
 
     def _attention_bias(self, block: int, q_BHTK: Tensor, mask_BT: Tensor | None) -> Tensor | None:
         """Return which tokens attend to which: to all but padding, or to neighbors only.
 
-        Padding attends to itself at least, since it may have no other neighbors.
+        Padding attends to itself at least, since it may have no other neighbors. Tokens that a method has added are
+        neighbors of all.
         """
         real_B11T = super()._attention_bias(block, q_BHTK, mask_BT)
         if self._attention_type(block) == "full_attention":
@@ -53,6 +59,9 @@ class ModernBertStream(TextStream, PreNormStream):
         positions = torch.arange(q_BHTK.shape[2], device=q_BHTK.device)
         distance_TT = (positions[:, None] - positions).abs()
         near_TT = distance_TT <= self.encoder.config.sliding_window
+        if self.added_count:
+            near_TT[:, -self.added_count :] = True
+            near_TT[-self.added_count :] = True
         return near_TT if real_B11T is None else near_TT & (real_B11T | (distance_TT == 0))
 
     def _attention_type(self, block: int) -> Any:

@@ -41,6 +41,7 @@ class SiglipTextStream(TextStream, PreNormStream):
     special = 0
     layouts = CLIP_LAYOUTS
     class_token = -1
+    masks_padding_id = False
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""

@@ -5,7 +5,7 @@ Dimensions in names: B batch, T tokens, D width.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -15,10 +15,15 @@ from bench.streams.inputs import Input, TextInput
 
 
 class TextStream(BlockStream):
-    """An encoder of token ids. Subclasses are pre-norm or post-norm streams too."""
+    """An encoder of token ids. Subclasses are pre-norm or post-norm streams too.
+
+    Attributes:
+        masks_padding_id: Whether padding has the configuration's `pad_token_id` and is masked.
+    """
 
     input_type = TextInput
     special = 1
+    masks_padding_id: ClassVar[bool] = True
 
     def __init__(self, encoder: Any, input: Input) -> None:
         """Make a stream from a text encoder.
@@ -29,11 +34,11 @@ class TextStream(BlockStream):
 
         Raises:
             BenchError: The input is not text or is longer than the encoder has positions for, or the configuration
-                names no padding token.
+                names no padding token although that is masked.
         """
         super().__init__(encoder, input)
         assert isinstance(input, TextInput)
-        if encoder.config.pad_token_id is None:
+        if self.masks_padding_id and encoder.config.pad_token_id is None:
             raise BenchError(f"the configuration of {type(encoder).__name__} must have a pad_token_id, but has none")
         if input.length > self.positions:
             raise BenchError(

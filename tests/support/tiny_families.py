@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from bench.streams.additions import AddedTokens
 from bench.streams.base import Stream
 from bench.streams.inputs import Input
 
@@ -55,3 +56,26 @@ def check_gradients(stream: Stream, forward: Callable[[Any, Tensor], Tensor], in
     for gradient, reference in zip(actual, expected, strict=True):
         assert reference.any()
         torch.testing.assert_close(gradient, reference, rtol=1e-7, atol=1e-9)
+
+
+class Prompts(AddedTokens):
+    """The same tokens in every block."""
+
+    def __init__(self, values_PD: Tensor) -> None:
+        super().__init__()
+        self.values_PD = values_PD
+        self.count = len(values_PD)
+
+    def forward(self, block: int, previous_BPD: Tensor | None) -> Tensor:
+        return self.values_PD
+
+
+def check_added_tokens(stream: Stream, inputs: Tensor) -> None:
+    """Check that every token of a stream reads tokens added to it, which have no positions."""
+    alone = stream(inputs)
+    values_PD = torch.randn(3, stream.width, generator=torch.Generator().manual_seed(2)).to(alone)
+    stream.added = nn.ModuleList([Prompts(values_PD)])
+    expected = stream(inputs)
+    assert expected.shape == alone.shape and not torch.isclose(expected, alone).all(-1).any()
+    stream.added = nn.ModuleList([Prompts(values_PD[[2, 0, 1]])])
+    torch.testing.assert_close(stream(inputs), expected)

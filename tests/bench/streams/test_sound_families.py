@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_families import Family, check_gradients
+from tiny_families import Family, check_added_tokens, check_gradients
 from torch import Tensor, nn
 from transformers import WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
@@ -64,6 +64,10 @@ def test_stages_equal_the_encoders_own_forward(name, family, dtype, tolerance, t
 
 def test_gradients_are_those_of_the_encoder(name, family, stream):
     check_gradients(stream, family.forward, sounds(*SHAPES[name]))
+
+
+def test_tokens_added_by_a_method_have_no_positions(name, stream):
+    check_added_tokens(stream, sounds(*SHAPES[name]))
 
 
 def test_linears_are_those_of_the_blocks(stream):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_families import Family, check_gradients, last_hidden_state
+from tiny_families import Family, check_added_tokens, check_gradients, last_hidden_state
 from torch import Tensor, nn
 from transformers import (
     CLIPTextConfig,
@@ -97,6 +97,10 @@ def test_stages_equal_the_encoders_own_forward(name, family, dtype, tolerance, t
 
 def test_gradients_are_those_of_the_encoder(name, family, stream):
     check_gradients(stream, family.forward, token_ids(name, [3, 7, 11]))
+
+
+def test_tokens_added_by_a_method_have_no_positions(name, stream):
+    check_added_tokens(stream, token_ids(name, [3, 7, 11]))
 
 
 def test_linears_are_those_of_the_blocks(name, stream):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_families import Family, check_gradients, last_hidden_state
+from tiny_families import Family, check_added_tokens, check_gradients, last_hidden_state
 from torch import Tensor, nn
 from transformers import (
     BeitConfig,
@@ -157,6 +157,10 @@ def test_other_image_sizes_are_interpolated_as_the_encoder_does(name, family, st
 
 def test_gradients_are_those_of_the_encoder(family, stream):
     check_gradients(stream, family.forward, images(32, 32))
+
+
+def test_tokens_added_by_a_method_have_no_positions(stream):
+    check_added_tokens(stream, images(32, 32))
 
 
 def test_linears_are_those_of_the_blocks(stream):

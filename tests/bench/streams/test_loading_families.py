@@ -1,0 +1,110 @@
+"""Encoders of every family are saved and loaded, by their stream and by transformers as a whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import (
+    CLIPConfig,
+    CLIPModel,
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    ModernBertConfig,
+    ModernBertForMaskedLM,
+    PreTrainedModel,
+    Siglip2Config,
+    Siglip2Model,
+    SiglipConfig,
+    SiglipModel,
+    ViTMAEConfig,
+    ViTMAEForPreTraining,
+)
+
+from bench.streams.inputs import ImageInput, Input, TextInput
+from bench.streams.load import load_stream, outline_stream, save_stream
+
+IMAGE = ImageInput(size=16, mean=(0.5,) * 3, std=(0.25,) * 3)
+SIZE = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 24}
+VISION = {**SIZE, "image_size": 16, "patch_size": 8}
+TEXT = {**SIZE, "vocab_size": 20, "max_position_embeddings": 40, "pad_token_id": 0}
+TOWERS = {"vision_config": VISION, "text_config": TEXT}
+
+BOTH = {"images": "vision_model.", "text": "text_model."}
+
+WHOLE: Mapping[str, tuple[type[PreTrainedModel], Any, Mapping[str, str]]] = {
+    "clip": (CLIPModel, CLIPConfig(**TOWERS, projection_dim=8), BOTH),
+    "siglip": (SiglipModel, SiglipConfig(**TOWERS), BOTH),
+    "siglip2": (
+        Siglip2Model,
+        Siglip2Config(vision_config={**SIZE, "patch_size": 8, "num_patches": 4}, text_config=TEXT),
+        BOTH,
+    ),
+    "distilbert": (
+        DistilBertForMaskedLM,
+        DistilBertConfig(vocab_size=20, dim=16, n_heads=2, n_layers=2, hidden_dim=24),
+        {"text": ""},
+    ),
+    "modernbert": (
+        ModernBertForMaskedLM,
+        ModernBertConfig(**TEXT, **dict.fromkeys(("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id"), 2)),
+        {"text": ""},
+    ),
+    "vit_mae": (
+        ViTMAEForPreTraining,
+        ViTMAEConfig(**VISION, decoder_hidden_size=8, decoder_num_attention_heads=1, decoder_num_hidden_layers=1),
+        {"images": "vit."},
+    ),
+}
+"""A model with heads or with both towers, as checkpoints on the hub are, its configuration, and the prefix of the
+weights of the encoder for each kind of input."""
+
+CASES = [(family, kind) for family, (_, _, kinds) in WHOLE.items() for kind in kinds]
+
+
+def save_whole(family: str, folder: Path, input: Input) -> PreTrainedModel:
+    """Save a whole model as on the hub, with the processor's file and a tokenizer for texts."""
+    model, config, _ = WHOLE[family]
+    torch.manual_seed(0)
+    saved = model(config).eval()
+    saved.save_pretrained(folder)
+    (folder / "preprocessor_config.json").write_text(json.dumps(input.to_preprocessor()))
+    if isinstance(input, TextInput):
+        input.save_tokenizer(folder)
+    return saved
+
+
+def inputs_of(input: Input) -> Tensor:
+    if isinstance(input, TextInput):
+        return torch.from_numpy(input.encode(["the red ball", "a dog left of the ball"]))
+    return input.normalize(input.random(2, generator=torch.Generator().manual_seed(0)))
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_a_tower_is_loaded_from_the_checkpoint_of_the_whole_model(family, kind, tmp_path, text_input):
+    input = replace(text_input, length=12) if kind == "text" else IMAGE
+    saved = save_whole(family, tmp_path, input)
+    stream = load_stream(str(tmp_path), kind)
+    prefix, weights = WHOLE[family][2][kind], saved.state_dict()
+    for path in stream.all_linears():
+        (name,) = (name for name in weights if name.startswith(prefix) and name.endswith(f".{path}.weight"))
+        assert torch.equal(weights[name], stream.encoder.get_submodule(path).weight)
+    assert outline_stream(str(tmp_path), kind).depth == stream.depth
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_a_saved_stream_loads_again(family, kind, tmp_path, text_input):
+    input = replace(text_input, length=12) if kind == "text" else IMAGE
+    save_whole(family, tmp_path / "whole", input)
+    stream = load_stream(str(tmp_path / "whole"), kind)
+    save_stream(stream, tmp_path / "stream")
+    loaded = load_stream(str(tmp_path / "stream"))
+    assert type(loaded) is type(stream)
+    batch = inputs_of(stream.input)
+    torch.testing.assert_close(loaded(batch), stream(batch))
