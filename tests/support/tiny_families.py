@@ -72,10 +72,10 @@ class Prompts(AddedTokens):
 
 def check_added_tokens(stream: Stream, inputs: Tensor) -> None:
     """Check that every token of a stream reads tokens added to it, which have no positions."""
-    alone = stream(inputs)
-    values_PD = torch.randn(3, stream.width, generator=torch.Generator().manual_seed(2)).to(alone)
+    original = stream(inputs)
+    values_PD = torch.randn(3, stream.width, generator=torch.Generator().manual_seed(2)).to(original)
     stream.added = nn.ModuleList([Prompts(values_PD)])
     expected = stream(inputs)
-    assert expected.shape == alone.shape and not torch.isclose(expected, alone).all(-1).any()
+    assert expected.shape == original.shape and not torch.isclose(expected, original).all(-1).any()
     stream.added = nn.ModuleList([Prompts(values_PD[[2, 0, 1]])])
     torch.testing.assert_close(stream(inputs), expected)
