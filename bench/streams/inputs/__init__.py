@@ -1,0 +1,15 @@
+"""The form of what a stream reads, and the statistics of the media it was pretrained on."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from bench.streams.inputs.images import ImageInput
+from bench.streams.inputs.settings import InputSettings
+from bench.streams.inputs.sounds import SECOND, AudioInput
+from bench.streams.inputs.text import TextInput, TextWithoutTokenizer
+
+__all__ = ["SECOND", "AudioInput", "ImageInput", "Input", "InputSettings", "TextInput", "TextWithoutTokenizer"]
+
+Input: TypeAlias = ImageInput | AudioInput | TextInput
+"""The input of any stream. `kind` names it; `options` are the `InputSettings` that it accepts, its size first."""
