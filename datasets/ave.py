@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
 from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, note
-from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.files import read_text
 
@@ -92,22 +91,17 @@ class Release:
         """Return one frame per second, spread evenly over the existing frames: (SECONDS, 3, size, size)."""
         return np.stack([media.read_image(path, event.video, size) for path in self.frame_paths(event)])
 
-    def log_mels(
-        self, event: Event, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
-    ) -> NDArray[np.float32]:
-        """Return the log-mel energies of each second separately: (SECONDS, frames, bins).
+    def waves(self, event: Event, rate: int, window_s: float | None = None) -> NDArray[np.float32]:
+        """Return the sound of each second separately: (SECONDS, samples).
 
         Args:
             event: The sample.
             rate: Sample rate to which the sound is resampled, in Hz.
-            bins: Number of mel bins.
-            frames: Number of frames per second of sound.
             window_s: Length in seconds of the windows (`media.windows`) that represent the seconds; None to use the
                 seconds themselves.
-            filler: The padding value of shorter spectrograms.
         """
         wave = media.read_audio(self.sound_path(event), event.video, rate)
-        return log_mel(media.pieces(wave, rate, SECONDS, window_s), rate, bins, frames, filler)
+        return media.pieces(wave, rate, SECONDS, window_s)
 
     def files(self) -> Iterator[Path]:
         """Yield the files of the split, annotations and media; a frames folder itself if it has no frames."""

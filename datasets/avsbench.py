@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 
 from bench.datasets import media
 from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, note
-from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.files import read_text
 
@@ -81,22 +80,17 @@ class Release:
         """Return the masks of the annotated frames: (annotated, MASK_SIZE, MASK_SIZE)."""
         return np.stack([media.read_mask(path, video.name, MASK_SIZE) for path in self.mask_paths(video)])
 
-    def log_mels(
-        self, video: Video, rate: int, bins: int, frames: int, *, window_s: float | None = None, filler: float = 0.0
-    ) -> NDArray[np.float32]:
-        """Return the log-mel energies of each annotated frame's second: (annotated, frames, bins).
+    def waves(self, video: Video, rate: int, window_s: float | None = None) -> NDArray[np.float32]:
+        """Return the sound of each annotated frame's second: (annotated, samples).
 
         Args:
             video: The sample.
             rate: Sample rate to which the sound is resampled, in Hz.
-            bins: Number of mel bins.
-            frames: Number of frames per second of sound.
             window_s: Length in seconds of the windows (`media.windows`) that represent the seconds; None to use the
                 seconds themselves.
-            filler: The padding value of shorter spectrograms.
         """
         wave = media.read_audio(self.sound_path(video), video.name, rate)
-        return log_mel(media.pieces(wave, rate, SECONDS, window_s)[: self.annotated], rate, bins, frames, filler)
+        return media.pieces(wave, rate, SECONDS, window_s)[: self.annotated]
 
     def files(self) -> Iterator[Path]:
         """Yield the files of the split: the table and the media."""

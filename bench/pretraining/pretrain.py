@@ -21,13 +21,13 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
-from bench.datasets.logmel import log_mel
 from bench.datasets.mini import unlabelled
 from bench.datasets.mini.build import VERSION
 from bench.datasets.mini.sound import RATE
 from bench.pretraining.masked_autoencoder import MaskedAutoencoder, new_patch_stream
 from bench.pretraining.masked_language_model import MaskedLanguageModel, new_text_stream
 from bench.progress import bar
+from bench.streams.inputs.log_mel import log_mel
 from bench.streams.load import save_stream
 from bench.system.child_processes import process_pool
 from bench.system.cpus import available_cpus

@@ -21,7 +21,7 @@ from bench.streams.checks import CONFIG, check_folder, check_size
 from bench.streams.encoder_files import PREPROCESSOR
 from bench.streams.encoder_names import encoder_name
 from bench.streams.families import Tower, family
-from bench.streams.inputs import AudioInput, Input, InputSettings, TextInput, TextWithoutTokenizer
+from bench.streams.inputs import Input, InputSettings, SpectrogramInput, TextInput, TextWithoutTokenizer
 from bench.streams.sources import SHAPES, find_encoder
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _read_input(folder: Path, input_type: type[Input], settings: InputSettings) 
     except KeyError as error:
         raise BenchError(f"{PREPROCESSOR} of the encoder {folder} has no {error}") from error
     input = replace(input, **overrides)
-    if isinstance(input, AudioInput) and extent is None:
+    if isinstance(input, SpectrogramInput) and extent is None:
         return replace(input, frames=min(input.frames, input.sound_frames))
     return input
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bench.errors import BenchError
 from bench.streams.blocks import Layout, PreNormStream
-from bench.streams.inputs import AudioInput, Input
+from bench.streams.inputs import Input, WhisperInput
 
 
 class WhisperStream(PreNormStream):
@@ -22,7 +22,7 @@ class WhisperStream(PreNormStream):
     positions, so that nothing is computed for silence.
     """
 
-    input_type = AudioInput
+    input_type = WhisperInput
     special = 0
     activation_setting = "activation_function"
     layouts = (
@@ -49,7 +49,7 @@ class WhisperStream(PreNormStream):
             BenchError: The sounds are longer than the encoder has positions for, or have other mel bins.
         """
         super().__init__(encoder, input)
-        assert isinstance(input, AudioInput)
+        assert isinstance(input, WhisperInput)
         longest = 2 * encoder.config.max_source_positions
         if input.frames > longest:
             raise BenchError(
@@ -63,7 +63,7 @@ class WhisperStream(PreNormStream):
     @property
     def grid(self) -> tuple[int, int]:
         """One row, and a column for every two frames of a spectrogram of the stream's own size."""
-        assert isinstance(self.input, AudioInput)
+        assert isinstance(self.input, WhisperInput)
         return 1, (self.input.frames + 1) // 2
 
     def embed(self, inputs: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.inputs import ImageInput, SoundInput
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 class _Release(Protocol):
     def frames(self, item: Any, size: int) -> np.ndarray: ...
 
-    def log_mels(
-        self, item: Any, rate: int, bins: int, frames: int, *, window_s: float | None, filler: float
-    ) -> np.ndarray: ...
+    def waves(self, item: Any, rate: int, window_s: float | None) -> np.ndarray: ...
 
 
 def video_inputs(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.ndarray]:
@@ -29,12 +27,11 @@ def video_inputs(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.n
         inputs: The form of the inputs of `vision` and `audio`.
 
     Returns:
-        `vision` (T, 3, size, size), uint8, and `audio` (T, frames, bins), log-mel.
+        `vision` (T, 3, size, size), uint8, and `audio` (T, ...): spectrograms (frames, bins) or waveforms (samples).
     """
     image, sound = inputs["vision"], inputs["audio"]
-    assert isinstance(image, ImageInput) and isinstance(sound, AudioInput)
-    form = sound.sample_rate, sound.mel_bins, sound.frames
+    assert isinstance(image, ImageInput) and isinstance(sound, SoundInput)
     return {
         "vision": release.frames(item, image.size),
-        "audio": release.log_mels(item, *form, window_s=sound.window_s, filler=sound.filler),
+        "audio": sound.encode(release.waves(item, sound.sample_rate, sound.window_s)),
     }

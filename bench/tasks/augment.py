@@ -31,9 +31,10 @@ def relight(images: Tensor, generator: torch.Generator) -> Tensor:
     return (values - 0.5) * contrast.exp() + 0.5 + light
 
 
-def gain(log_mel: Tensor, generator: torch.Generator) -> Tensor:
-    """Return log-mel energies (B, T, frames, bins) with random loudness."""
-    return log_mel + (torch.randn(*log_mel.shape[:2], 1, 1, generator=generator) * _GAIN).to(log_mel.device)
+def gain(sound: Tensor, generator: torch.Generator) -> Tensor:
+    """Return log-mel energies (B, T, frames, bins), or waveforms (B, T, samples), with random loudness."""
+    louder = (torch.randn(*sound.shape[:2], *[1] * (sound.ndim - 2), generator=generator) * _GAIN).to(sound.device)
+    return sound + louder if sound.ndim == 4 else sound * (louder / 2).exp()  # energy is the square of the amplitude
 
 
 def mirror_with_text(batch: dict[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:

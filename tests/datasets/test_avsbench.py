@@ -9,9 +9,9 @@ from official import write_official
 
 from bench.datasets import media
 from bench.datasets.avsbench import MultiRelease, Release, Video
-from bench.datasets.logmel import log_mel
 from bench.errors import DataError
 from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.inputs.log_mel import log_mel
 from bench.tasks.avs import AVS, AVSMulti
 
 
@@ -23,14 +23,14 @@ def test_reads_generated_videos(built):
         video = release.videos[0]
         assert release.frames(video, 56).shape == (annotated, 3, 56, 56)
         assert release.masks(video).shape == (annotated, 224, 224)
-        assert release.log_mels(video, 16_000, 128, 98).shape == (annotated, 98, 128)
+        assert release.waves(video, 16_000).shape == (annotated, 16_000)
         assert 0.01 < release.masks(video).mean() < 0.3
 
 
 def test_sound_belongs_to_the_frame_of_its_second(built):
     root, _ = built["avs"]
     release = Release(root, "test")
-    seconds = release.log_mels(release.videos[0], 16_000, 128, 98)
+    seconds = release.waves(release.videos[0], 16_000)
     assert all(np.abs(seconds[0] - second).max() > 1e-3 for second in seconds[1:])
 
 
@@ -64,7 +64,7 @@ def test_reads_the_multi_source_set(tmp_path):
         video = release.videos[0]
         assert release.frames(video, 56).shape == (5, 3, 56, 56)
         assert release.masks(video).shape == (5, 224, 224)
-        assert release.log_mels(video, 16_000, 128, 98).shape == (5, 98, 128)
+        assert release.waves(video, 16_000).shape == (5, 16_000)
         assert release.masks(video)[0].mean() > 0.02
         assert release.frame_paths(video)[4].name == f"{video.name}.mp4_5.png"
 

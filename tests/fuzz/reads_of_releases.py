@@ -89,7 +89,7 @@ def _picture(folder: Path, name: str) -> None:
 
 def recording(folder: Path) -> None:
     from bench.datasets import media
-    from bench.datasets.logmel import log_mel
+    from bench.streams.inputs.log_mel import log_mel
 
     path = folder / "a.wav"
     assert media.audio_seconds(path, "s1") <= media.MAX_AUDIO_SECONDS

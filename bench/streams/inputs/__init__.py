@@ -6,10 +6,22 @@ from typing import TypeAlias
 
 from bench.streams.inputs.images import ImageInput
 from bench.streams.inputs.settings import InputSettings
-from bench.streams.inputs.sounds import SECOND, AudioInput
+from bench.streams.inputs.sounds import SECOND, AudioInput, SoundInput, SpectrogramInput, WaveformInput, WhisperInput
 from bench.streams.inputs.text import TextInput, TextWithoutTokenizer
 
-__all__ = ["SECOND", "AudioInput", "ImageInput", "Input", "InputSettings", "TextInput", "TextWithoutTokenizer"]
+__all__ = [
+    "SECOND",
+    "AudioInput",
+    "ImageInput",
+    "Input",
+    "InputSettings",
+    "SoundInput",
+    "SpectrogramInput",
+    "TextInput",
+    "TextWithoutTokenizer",
+    "WaveformInput",
+    "WhisperInput",
+]
 
-Input: TypeAlias = ImageInput | AudioInput | TextInput
+Input: TypeAlias = ImageInput | AudioInput | WhisperInput | WaveformInput | TextInput
 """The input of any stream. `kind` names it; `options` are the `InputSettings` that it accepts, its size first."""

@@ -11,10 +11,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import BertTokenizer
+from transformers import ASTFeatureExtractor, BertTokenizer, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 
 from bench.errors import BenchError
-from bench.streams.inputs import AudioInput, ImageInput, TextInput
+from bench.streams.inputs import AudioInput, ImageInput, TextInput, WaveformInput, WhisperInput
+from bench.tasks.augment import gain
 
 IMAGE = ImageInput(size=64, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.25))
 AUDIO = AudioInput(sample_rate=16000, mel_bins=128, frames=98, mean=-4.0, std=4.5)
@@ -139,3 +140,71 @@ def test_a_regular_expression_that_would_go_back_for_ever_is_told(tmp_path, capf
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     with pytest.raises(BenchError, match=r"cannot encode texts: .*retry-limit"):
         TextInput(str(tmp_path), 8).encode(["a " * 5000])
+
+
+WAVES = (np.random.default_rng(0).standard_normal((3, 16_000)) * np.array([[0.1], [0.001], [0.0]])).astype(np.float32)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(1, None), (1, 3000), (0.4, None), (1, 50)])
+def test_whisper_spectrograms_are_those_of_its_feature_extractor(seconds, frames):
+    """A sound of any length, or padded with silence when more frames are set; the last row is silence."""
+    extractor = WhisperFeatureExtractor()
+    input = WhisperInput.from_preprocessor(extractor.to_dict(), frames or round(seconds * 100))
+    waves = WAVES[:, : round(seconds * 16_000)]
+    spectrograms = torch.from_numpy(input.encode(waves))
+    assert spectrograms.shape == (3, input.frames, 80)
+    length = input.frames * 160
+    expected = [
+        extractor(wave[:length], sampling_rate=16_000, padding="max_length", max_length=length).input_features[0]
+        for wave in waves
+    ]
+    torch.testing.assert_close(
+        input.normalize(spectrograms), torch.from_numpy(np.stack(expected)).transpose(1, 2), rtol=0, atol=2e-5
+    )
+
+
+@pytest.mark.parametrize("do_normalize", [True, False])
+def test_waveforms_are_those_of_their_feature_extractor(do_normalize):
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=do_normalize)
+    input = WaveformInput.from_preprocessor(extractor.to_dict())
+    expected = np.stack([extractor(wave, sampling_rate=16_000).input_values[0] for wave in WAVES])
+    actual = input.normalize(torch.from_numpy(input.encode(WAVES)))
+    torch.testing.assert_close(actual, torch.from_numpy(expected), rtol=0, atol=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:At least one mel filter")
+def test_spectrograms_of_ast_are_those_of_its_feature_extractor():
+    for do_normalize in (True, False):
+        extractor = ASTFeatureExtractor(do_normalize=do_normalize)
+        input = AudioInput.from_preprocessor(extractor.to_dict())
+        expected = np.stack([extractor(wave, sampling_rate=16_000).input_values[0] for wave in WAVES[:2]])
+        actual = input.normalize(torch.from_numpy(input.encode(WAVES[:2])))
+        torch.testing.assert_close(actual, torch.from_numpy(expected), rtol=0, atol=2e-2 if not do_normalize else 2e-3)
+
+
+def test_sounds_fill_the_window_of_their_input():
+    waveform = WaveformInput(16_000, window_s=1.5)
+    assert waveform.encode(WAVES).shape == (3, 24_000) and not waveform.encode(WAVES)[:, 16_000:].any()
+    assert (replace(waveform, window_s=0.5).encode(WAVES) == WAVES[:, :8_000]).all()
+    assert WhisperInput(16_000, 80, 3_000, window_s=1.95).sound_frames == 195
+
+
+@pytest.mark.parametrize("input", [WhisperInput(16_000, 80, 100), WaveformInput(16_000), WaveformInput(8_000, False)])
+def test_preprocessors_of_sounds_are_read_back(input):
+    assert type(input).from_preprocessor(input.to_preprocessor()) == input
+
+
+@pytest.mark.parametrize("input", [AUDIO, WhisperInput(16_000, 80, 100), WaveformInput(16_000)])
+def test_random_sounds_have_the_shape_of_encoded_ones(input):
+    drawn = input.random(2, 3, generator=torch.Generator().manual_seed(0))
+    assert drawn.shape == (2, 3, *input.encode(WAVES).shape[1:])
+    assert input.normalize(drawn).isfinite().all()
+
+
+def test_random_loudness_is_a_factor_of_the_waveform():
+    """Log-mels of a louder waveform are those of the waveform plus the same number."""
+    waves = torch.from_numpy(WAVES[:2])[None]
+    louder = gain(waves, torch.Generator().manual_seed(0))
+    input = WhisperInput(16_000, 80, 100)
+    log_mels, expected = (torch.from_numpy(input.encode(x[0].numpy())) for x in (waves, louder))
+    torch.testing.assert_close(gain(log_mels[None], torch.Generator().manual_seed(0))[0], expected, rtol=0, atol=1e-3)

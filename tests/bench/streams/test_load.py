@@ -74,7 +74,7 @@ def test_windows_of_sound_are_as_long_as_they_are(make_stream, tmp_path):
     save_stream(stream, tmp_path)
     frames = {window_s: outline_stream(str(tmp_path), window_s=window_s).input.frames for window_s in (1.0, 1.95, 20)}
     assert frames == {1.0: 98, 1.95: 193, 20: 1024}
-    with pytest.raises(BenchError, match=r"the sound for each spectrogram in seconds should be 0\.1 to 600, not 0\.01"):
+    with pytest.raises(BenchError, match=r"the sound for each input in seconds should be 0\.1 to 600, not 0\.01"):
         outline_stream(str(tmp_path), window_s=0.01)
 
 

@@ -14,10 +14,10 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from bench.errors import BenchError
 from bench.streams.base import Stream
-from bench.streams.inputs import AudioInput
+from bench.streams.inputs import WhisperInput
 from bench.streams.whisper import WhisperStream
 
-MELS = AudioInput(sample_rate=16000, mel_bins=12, frames=20, mean=0.0, std=0.5)
+MELS = WhisperInput(sample_rate=16000, mel_bins=12, frames=20)
 
 
 def whisper() -> WhisperEncoder:

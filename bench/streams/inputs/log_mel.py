@@ -1,4 +1,4 @@
-"""Kaldi's log-mel filter bank, as computed by AST's feature extractor, for batches of waveforms."""
+"""Log-mel filter banks for batches of waveforms: Kaldi's, which AST reads, and Whisper's."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 FLOOR = np.finfo(np.float32).eps  # Kaldi's smallest energy
 PREEMPHASIS = 0.97
+_WHISPER_FLOOR = 1e-10  # smallest energy
 Matrix = NDArray[np.float32]
 
 
@@ -39,6 +40,28 @@ def log_mel(waves: Matrix, rate: int, bins: int, frames: int, filler: float = 0.
     result = np.full((len(waves), frames, bins), filler, dtype=np.float32)
     result[:, : pieces.shape[1]] = energy.reshape(*pieces.shape[:2], bins)
     return result
+
+
+def whisper_log_mel(waves: Matrix, rate: int, bins: int, fft_size: int, hop: int) -> Matrix:
+    """Return the log-mel energies (natural logarithm) of waveforms, as Whisper's feature extractor computes them.
+
+    A frame is centered on every `hop`-th sample. Waveforms are continued by reflection at both ends.
+
+    Args:
+        waves: Waveforms, (count, samples), with more than half of `fft_size` samples.
+        rate: Sample rate, in Hz.
+        bins: Number of mel bins.
+        fft_size: Samples of a frame.
+        hop: Samples from one frame to the next.
+
+    Returns:
+        Energies, (count, samples // hop, bins).
+    """
+    padded = np.pad(waves, ((0, 0), (fft_size // 2, fft_size // 2)), mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, fft_size, axis=1)[:, ::hop][:, : waves.shape[1] // hop]
+    window = np.hanning(fft_size + 1)[:-1].astype(np.float32)
+    power = np.square(np.abs(np.fft.rfft(frames * window)))
+    return np.log(np.maximum(power @ _whisper_filters(rate, bins, fft_size), _WHISPER_FLOOR)).astype(np.float32)
 
 
 def _fft_size(window: int) -> int:
@@ -75,3 +98,19 @@ def _filters(rate: int, bins: int, window: int) -> Matrix:
             triangularize_in_mel_space=True,
         )
     return filters.astype(np.float32)
+
+
+@lru_cache
+def _whisper_filters(rate: int, bins: int, fft_size: int) -> Matrix:
+    """Return Whisper's triangular filters, on Slaney's mel scale and with equal areas, to 8 kHz: (bands, bins)."""
+    from transformers.audio_utils import mel_filter_bank
+
+    return mel_filter_bank(
+        num_frequency_bins=1 + fft_size // 2,
+        num_mel_filters=bins,
+        min_frequency=0.0,
+        max_frequency=8000.0,
+        sampling_rate=rate,
+        norm="slaney",
+        mel_scale="slaney",
+    )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
 
-from bench.datasets.logmel import log_mel
+from bench.streams.inputs.log_mel import log_mel
 
 
 @pytest.mark.filterwarnings("ignore:At least one mel filter")
