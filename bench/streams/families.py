@@ -188,6 +188,8 @@ WHISPER = EncoderFamily(
         ),
     ),
 )
+WAV2VEC2 = _family("wav2vec 2.0 (Baevski et al., 2020)", "sounds", "wav2vec2:Wav2Vec2Stream", "Wav2Vec2Model")
+HUBERT = _family("HuBERT (Hsu et al., 2021)", "sounds", "wav2vec2:Wav2Vec2Stream", "HubertModel")
 
 
 def _towers(summary: str, vision: str, text: str, models: str, vocabulary: tuple[str, ...]) -> list[EncoderFamily]:

@@ -16,6 +16,8 @@ from transformers import (
     CLIPModel,
     DistilBertConfig,
     DistilBertForMaskedLM,
+    HubertConfig,
+    HubertForCTC,
     ModernBertConfig,
     ModernBertForMaskedLM,
     PreTrainedModel,
@@ -25,15 +27,32 @@ from transformers import (
     SiglipModel,
     ViTMAEConfig,
     ViTMAEForPreTraining,
+    Wav2Vec2Config,
+    Wav2Vec2ForCTC,
+    WhisperConfig,
+    WhisperForConditionalGeneration,
 )
 
-from bench.streams.inputs import ImageInput, Input, TextInput
+from bench.streams.inputs import ImageInput, Input, TextInput, WaveformInput, WhisperInput
 from bench.streams.load import load_stream, outline_stream, save_stream
 
 IMAGE = ImageInput(size=16, mean=(0.5,) * 3, std=(0.25,) * 3)
 SIZE = {"hidden_size": 16, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 24}
 VISION = {**SIZE, "image_size": 16, "patch_size": 8}
 TEXT = {**SIZE, "vocab_size": 20, "max_position_embeddings": 40, "pad_token_id": 0}
+WAVES = {
+    "conv_dim": (12, 10),
+    "conv_kernel": (10, 3),
+    "conv_stride": (5, 2),
+    "num_feat_extract_layers": 2,
+    "num_conv_pos_embeddings": 8,
+    "num_conv_pos_embedding_groups": 2,
+}
+INPUTS: Mapping[str, Input] = {
+    "whisper": WhisperInput(sample_rate=1000, mel_bins=12, frames=100, hop=10, fft_size=25),
+    "wav2vec2": WaveformInput(sample_rate=1000),
+    "hubert": WaveformInput(sample_rate=1000),
+}
 TOWERS = {"vision_config": VISION, "text_config": TEXT}
 
 BOTH = {"images": "vision_model.", "text": "text_model."}
@@ -56,6 +75,29 @@ WHOLE: Mapping[str, tuple[type[PreTrainedModel], Any, Mapping[str, str]]] = {
         ModernBertConfig(**TEXT, **dict.fromkeys(("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id"), 2)),
         {"text": ""},
     ),
+    "whisper": (
+        WhisperForConditionalGeneration,
+        WhisperConfig(
+            vocab_size=20,
+            num_mel_bins=12,
+            d_model=16,
+            encoder_attention_heads=2,
+            encoder_layers=2,
+            encoder_ffn_dim=24,
+            decoder_attention_heads=2,
+            decoder_layers=1,
+            decoder_ffn_dim=24,
+            max_source_positions=50,
+            **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 2),
+        ),
+        {"sounds": "model.encoder."},
+    ),
+    "wav2vec2": (
+        Wav2Vec2ForCTC,
+        Wav2Vec2Config(**SIZE, **WAVES, vocab_size=20),
+        {"sounds": "wav2vec2."},
+    ),
+    "hubert": (HubertForCTC, HubertConfig(**SIZE, **WAVES, vocab_size=20), {"sounds": "hubert."}),
     "vit_mae": (
         ViTMAEForPreTraining,
         ViTMAEConfig(**VISION, decoder_hidden_size=8, decoder_num_attention_heads=1, decoder_num_hidden_layers=1),
@@ -88,7 +130,7 @@ def inputs_of(input: Input) -> Tensor:
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_a_tower_is_loaded_from_the_checkpoint_of_the_whole_model(family, kind, tmp_path, text_input):
-    input = replace(text_input, length=12) if kind == "text" else IMAGE
+    input = replace(text_input, length=12) if kind == "text" else INPUTS.get(family, IMAGE)
     saved = save_whole(family, tmp_path, input)
     stream = load_stream(str(tmp_path), kind)
     prefix, weights = WHOLE[family][2][kind], saved.state_dict()
@@ -100,7 +142,7 @@ def test_a_tower_is_loaded_from_the_checkpoint_of_the_whole_model(family, kind, 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
 def test_a_saved_stream_loads_again(family, kind, tmp_path, text_input):
-    input = replace(text_input, length=12) if kind == "text" else IMAGE
+    input = replace(text_input, length=12) if kind == "text" else INPUTS.get(family, IMAGE)
     save_whole(family, tmp_path / "whole", input)
     stream = load_stream(str(tmp_path / "whole"), kind)
     save_stream(stream, tmp_path / "stream")

@@ -9,12 +9,13 @@ import pytest
 import torch
 from tiny_families import Family, check_added_tokens, check_gradients
 from torch import Tensor, nn
-from transformers import WhisperConfig
+from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from bench.errors import BenchError
 from bench.streams.base import Stream
-from bench.streams.inputs import WhisperInput
+from bench.streams.inputs import WaveformInput, WhisperInput
+from bench.streams.wav2vec2 import Wav2Vec2Stream
 from bench.streams.whisper import WhisperStream
 
 MELS = WhisperInput(sample_rate=16000, mel_bins=12, frames=20)
@@ -29,8 +30,36 @@ def whisper_forward(encoder: Any, inputs: Tensor) -> Tensor:
     return encoder(inputs.transpose(1, 2)).last_hidden_state
 
 
-FAMILIES = {"whisper": Family(WhisperStream, whisper, whisper_forward, MELS)}
-SHAPES = {"whisper": (20, 12)}
+WAVES = WaveformInput(sample_rate=1000, window_s=0.2)
+
+
+def wav2vec2(family: str, **values: Any) -> Any:
+    """Return a tiny wav2vec 2.0 or HuBERT: the base form, unless values say differently."""
+    config, model = {"wav2vec2": (Wav2Vec2Config, Wav2Vec2Model), "hubert": (HubertConfig, HubertModel)}[family]
+    sizes = {"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 3, "intermediate_size": 40}
+    convolutions = {"conv_dim": (12, 10), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_feat_extract_layers": 2}
+    positions = {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2}
+    encoder = model(config(**{**sizes, **convolutions, **positions, **values}))
+    for module in encoder.modules():
+        if type(module).__name__.endswith("Attention"):
+            module.dropout = 0.0  # a number that the encoder's own forward uses, and no stream
+    return encoder
+
+
+def wav2vec2_forward(encoder: Any, inputs: Tensor) -> Tensor:
+    return encoder(inputs).last_hidden_state
+
+
+LARGE = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
+
+FAMILIES = {
+    "whisper": Family(WhisperStream, whisper, whisper_forward, MELS),
+    "wav2vec2": Family(Wav2Vec2Stream, lambda: wav2vec2("wav2vec2"), wav2vec2_forward, WAVES),
+    "wav2vec2-large": Family(Wav2Vec2Stream, lambda: wav2vec2("wav2vec2", **LARGE), wav2vec2_forward, WAVES),
+    "hubert": Family(Wav2Vec2Stream, lambda: wav2vec2("hubert", feat_proj_layer_norm=False), wav2vec2_forward, WAVES),
+    "hubert-large": Family(Wav2Vec2Stream, lambda: wav2vec2("hubert", **LARGE), wav2vec2_forward, WAVES),
+}
+SHAPES = {"whisper": (20, 12), **dict.fromkeys(("wav2vec2", "wav2vec2-large", "hubert", "hubert-large"), (200,))}
 
 
 def sounds(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -71,7 +100,7 @@ def test_tokens_added_by_a_method_have_no_positions(name, stream):
 
 
 def test_linears_are_those_of_the_blocks(stream):
-    blocks = [n for n, m in stream.encoder.named_modules() if isinstance(m, nn.Linear) and "layer" in n]
+    blocks = [n for n, m in stream.encoder.named_modules() if isinstance(m, nn.Linear) and "layers" in n]
     assert sorted(stream.all_linears()) == sorted(blocks)
     assert [stream.features(1, role) for role in ("q", "k", "fc1")] == [(24, 24), (24, 24), (24, 40)]
 
@@ -105,3 +134,41 @@ def test_sounds_that_whisper_cannot_read_are_refused():
         WhisperStream(encoder, replace(MELS, frames=21))
     with pytest.raises(BenchError, match="16 mel bins do not fit an encoder of 12"):
         WhisperStream(encoder, replace(MELS, mel_bins=16))
+
+
+@pytest.mark.parametrize("family", ["wav2vec2", "wav2vec2-large", "hubert", "hubert-large"])
+@pytest.mark.parametrize("samples", [20, 123, 400])
+def test_waveforms_of_any_length(family, samples):
+    stream, x = FAMILIES[family].make(), sounds(samples)
+    torch.testing.assert_close(stream(x), wav2vec2_forward(stream.encoder, x))
+
+
+def test_nothing_is_random_in_training():
+    config = Wav2Vec2Config()
+    assert config.hidden_dropout == config.layerdrop == 0.1 and config.apply_spec_augment
+    stream, x = FAMILIES["wav2vec2"].make().train(), sounds(200)
+    torch.testing.assert_close(stream(x), stream(x))
+    config = stream.encoder.config
+    assert config.hidden_dropout == config.layerdrop == 0 and not config.apply_spec_augment
+
+
+def test_no_graph_is_built_for_a_frozen_encoder():
+    stream = FAMILIES["wav2vec2"].make().train().requires_grad_(False)
+    assert not stream(sounds(200)).requires_grad
+
+
+@pytest.mark.parametrize(
+    ("values", "window_s", "message"),
+    [
+        ({"add_adapter": True}, 0.2, "add_adapter"),
+        ({**LARGE, "adapter_attn_dim": 4}, 0.2, "adapter_attn_dim"),
+        (
+            {"conv_kernel": (110, 3)},
+            0.1,
+            "waveforms of 100 samples are too short for Wav2Vec2Model: set a larger window_s",
+        ),
+    ],
+)
+def test_what_wav2vec2_cannot_do_is_refused(values, window_s, message):
+    with pytest.raises(BenchError, match=message):
+        Wav2Vec2Stream(wav2vec2("wav2vec2", **values), replace(WAVES, window_s=window_s))
