@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bench.records.schema import Record as Record
     from bench.report.comparison import compare as compare
     from bench.report.export.frame import to_frame as to_frame
+    from bench.report.plots import plot as plot
     from bench.saved_adapters.save_load import load_adapter as load_adapter
     from bench.streams.additions import AddedTokens as AddedTokens
     from bench.streams.additions import Exchange as Exchange
@@ -33,6 +34,7 @@ _API = {
     "load_records": "bench.api",
     "to_frame": "bench.report.export.frame",
     "compare": "bench.report.comparison",
+    "plot": "bench.report.plots",
     "make_method": "bench.api",
     "load_adapter": "bench.saved_adapters.save_load",
     "Method": "bench.methods.base",

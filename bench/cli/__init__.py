@@ -27,6 +27,7 @@ COMMANDS = {
     "list": "list methods, tasks, suites, families of encoders, executors, or the types for peft:<type>",
     "leaderboard": "compare the records of a results folder: leaderboard.md and leaderboard.html",
     "compare": "compare two methods of a results folder: gains, intervals and verdicts",
+    "plot": "draw gains, trade-offs or validation curves of a results folder, as SVG or PNG",
     "power": "compute from recorded variance how many seeds are needed to detect a gain",
     "profile": "measure the memory and speed of methods at full size, on random weights and samples",
     "tune": "search each method's learning rate by validation score, with equally many trials",

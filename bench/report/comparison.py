@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean
 
 from bench.errors import UsageError, did_you_mean
 from bench.records.schema import Record
 from bench.report.formatting import score
-from bench.report.grouping import row_labels
+from bench.report.grouping import records_of_tasks, row_labels
 from bench.report.leaderboard import GAIN_HEADER, gain_cells
 from bench.report.standings import Gain, SectionStandings, Verdict, compute_standings
 from bench.report.text_table import text_table
@@ -89,7 +89,7 @@ def compare(records: Iterable[Record], a: str, b: str, tasks: str | Iterable[str
     Raises:
         UsageError: No record has this label or task, or no task and condition has both methods.
     """
-    listed = _of_tasks(list(records), tasks)
+    listed = records_of_tasks(records, tasks)
     labels = sorted(row_labels(listed))
     for label in (a, b):
         if label not in labels:
@@ -101,18 +101,6 @@ def compare(records: Iterable[Record], a: str, b: str, tasks: str | Iterable[str
     if not compared:
         raise UsageError(f"{a} and {b} share no task and condition: {_places(standings, a)}; {_places(standings, b)}")
     return Comparison(a, b, compared, [mean for section in standings for mean in _mean_comparison(section, a, b)])
-
-
-def _of_tasks(records: Sequence[Record], tasks: str | Iterable[str] | None) -> list[Record]:
-    """Return the records of some tasks; all of them for None."""
-    if tasks is None:
-        return list(records)
-    names = [tasks] if isinstance(tasks, str) else list(tasks)
-    existing = sorted({record.spec.task for record in records})
-    for name in names:
-        if name not in existing:
-            raise UsageError(f"there are no records of the task {name}: {did_you_mean(name, existing)}")
-    return [record for record in records if record.spec.task in names]
 
 
 def _task_comparisons(section: SectionStandings, a: str, b: str) -> list[TaskComparison]:

@@ -21,6 +21,7 @@ import msgspec
 
 from bench.config.describe import assignments, data_title
 from bench.config.recipe import PER_METHOD, per_method
+from bench.errors import UsageError, did_you_mean
 from bench.records.provenance import scoring
 from bench.records.schema import Record, Scores
 from bench.report.run_data import DataOfRuns, RunData
@@ -151,6 +152,23 @@ def sections(records: Iterable[Record]) -> list[Section]:
 def row_labels(records: Iterable[Record]) -> set[str]:
     """Return the labels of all rows, without those of controls."""
     return {row.label for section in sections(records) for table in section.tables for row in table.rows}
+
+
+def records_of_tasks(records: Iterable[Record], tasks: str | Iterable[str] | None) -> list[Record]:
+    """Return the records of one or several tasks; all of them for None.
+
+    Raises:
+        UsageError: There are no records of a task.
+    """
+    listed = list(records)
+    if tasks is None:
+        return listed
+    names = [tasks] if isinstance(tasks, str) else list(tasks)
+    existing = {record.spec.task for record in listed}
+    for name in names:
+        if name not in existing:
+            raise UsageError(f"there are no records of the task {name}: {did_you_mean(name, existing)}")
+    return [record for record in listed if record.spec.task in names]
 
 
 def _with_controls(collected: list[Section]) -> list[Section]:
