@@ -57,7 +57,8 @@ def test_a_forest_has_the_gains_and_verdicts_of_the_leaderboard(records):
     assert {gain.verdict for gain in gains.values()} > {"worse"}, "both kinds of points are checked"
 
 
-def test_pareto_shows_score_and_cost_and_who_is_not_beaten(records):
+def test_pareto_shows_score_and_cost_and_who_is_not_beaten():
+    records = made_standings.records()
     (axes,) = bench.plot(records, "pareto", tasks="ave").axes
     front, *points = axes.lines
     (section,) = compute_standings(records)
@@ -132,9 +133,9 @@ def test_unknown_arguments_are_refused(records, options, message):
 
 
 def test_nothing_to_draw_is_refused(records, tmp_path):
-    alone = [record for record in records if record.spec.method == "lora"]
+    lora_only = [record for record in records if record.spec.method == "lora"]
     with pytest.raises(UsageError, match="nothing to draw: no task has lora and another method with a common seed"):
-        bench.plot(alone)
+        bench.plot(lora_only)
     with pytest.raises(UsageError, match=r"the name of a figure ends in \.svg or \.png"):
         save_figure(bench.plot(records), tmp_path / "a.pdf")
 
