@@ -1,4 +1,4 @@
-"""Methods, tasks, executors and families of encoders by name, from the entry points of this package and of others.
+"""Methods, tasks, datasets, executors and families of encoders by name, from the entry points of all packages.
 
 An entry point may stand for a family: the one named `peft:<type>` stands for every name that begins with `peft:`, and
 its class has a class method `named` that returns the class for the rest of the name.
@@ -14,16 +14,16 @@ from importlib import metadata
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.errors import BenchError, UsageError, did_you_mean
 
-Kind = Literal["methods", "tasks", "executors", "encoders"]
+Kind = Literal["methods", "tasks", "datasets", "executors", "encoders"]
 
 _ATTRIBUTES: dict[Kind, tuple[str, ...]] = {"tasks": ("benchmark", "layout", "metric", "metrics")}
 """Attributes that a class must define, besides its base's abstract methods."""
 
-_added: dict[str, dict[str, Any]] = {"methods": {}, "tasks": {}, "executors": {}, "encoders": {}}
+_added: dict[str, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
 
 
 def entry_points(group: str) -> metadata.EntryPoints:
@@ -39,7 +39,7 @@ def _entry_points(group: str, path: tuple[str, ...]) -> metadata.EntryPoints:
 
 def names(kind: Kind) -> list[str]:
     """Return the sorted names of everything of a kind; a family of methods is listed as `peft:<type>`."""
-    return sorted({*_registered(kind), *_added[kind]})
+    return sorted({*registered(kind), *_added[kind]})
 
 
 def load(kind: Kind, name: str) -> Any:
@@ -85,7 +85,7 @@ def add(kind: Kind, name: str, cls: Any) -> None:
     Raises:
         UsageError: An installed package registers that name.
     """
-    if name in _registered(kind):
+    if name in registered(kind):
         raise UsageError(f"there is a {kind[:-1]} {name} already: give yours another name")
     _added[kind][name] = cls
 
@@ -99,14 +99,14 @@ def name_of(kind: Kind, cls: type[Any]) -> str | None:
     if added_name := next((name for name, added in _added[kind].items() if added is cls), None):
         return added_name
     package = cls.__module__.partition(".")[0]
-    candidates = (name for name, entry in _registered(kind).items() if entry.module.partition(".")[0] == package)
+    candidates = (name for name, entry in registered(kind).items() if entry.module.partition(".")[0] == package)
     return next((name for name in candidates if not _prefix(name) and load(kind, name) is cls), None)
 
 
 def is_foreign(kind: Kind, name: str) -> bool:
     """Return whether another package registered a class under exactly this name; a family's member has no entry."""
-    registered = _registered(kind)
-    return name in _added[kind] or (name in registered and not registered[name].module.startswith("bench."))
+    entries = registered(kind)
+    return name in _added[kind] or (name in entries and not entries[name].module.startswith("bench."))
 
 
 def summary(kind: Kind, name: str) -> str:
@@ -126,24 +126,29 @@ def summary(kind: Kind, name: str) -> str:
     return ""
 
 
-def _registered(kind: Kind) -> dict[str, EntryPoint]:
-    registered: dict[str, EntryPoint] = {}
+def registered(kind: Kind | Literal["suites"]) -> dict[str, EntryPoint]:
+    """Return the entry points of a kind, by name.
+
+    Raises:
+        BenchError: Two of them have the same name.
+    """
+    entries: dict[str, EntryPoint] = {}
     for entry in entry_points(group=f"bench.{kind}"):
-        first = registered.setdefault(entry.name, entry)
+        first = entries.setdefault(entry.name, entry)
         if first.value != entry.value:
             raise BenchError(f"two {kind} are named {entry.name}: {first.value} and {entry.value}; uninstall one")
-    return registered
+    return entries
 
 
 def _entry(kind: Kind, name: str) -> EntryPoint:
     """Return the entry point of that name, or of the family that the name belongs to."""
-    registered = _registered(kind)
-    if name in registered:
-        return registered[name]
-    for family, entry in registered.items():
+    entries = registered(kind)
+    if name in entries:
+        return entries[name]
+    for family, entry in entries.items():
         if (prefix := _prefix(family)) and name.startswith(prefix) and name != prefix:
             return entry
-    raise UsageError(f"unknown {kind[:-1]} {name}: {did_you_mean(name, {*registered, *_added[kind]})}")
+    raise UsageError(f"unknown {kind[:-1]} {name}: {did_you_mean(name, {*entries, *_added[kind]})}")
 
 
 def _prefix(name: str) -> str:

@@ -1,48 +1,18 @@
-"""Facts about each official release: where to get it, its license, its layout and its published counts.
+"""The datasets of this package, by layout: their official releases, with where to get each, its license and its counts.
 
-The module contains only text and numbers, so that a command can report what is missing before heavy imports.
+Nothing heavy is imported, so that a command can report what is missing before heavy imports.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-Counts = Mapping[str, Mapping[str, int]]
-"""Numbers of videos, events, expressions and the like, by split; "all" stands for all splits together."""
+from bench.datasets.base import Card, Counts, Dataset, Progress
 
-
-@dataclass(frozen=True)
-class Card:
-    """Facts about a release.
-
-    Attributes:
-        title: The benchmark's name.
-        paper: Its publication.
-        pages: The authors' pages with instructions to get it.
-        license: Its license, as far as known.
-        layout: The files within the folder that is passed as --data-root, as a tree.
-        counts: The published counts.
-        required: The paths below --data-root that are needed to read it: any one of each tuple.
-        categories: The names of all categories, if they are part of the annotations.
-        mirrors: Copies hosted by others.
-    """
-
-    title: str
-    paper: str
-    pages: tuple[str, ...]
-    license: str
-    layout: str
-    counts: Counts
-    required: tuple[tuple[str, ...], ...]
-    categories: tuple[str, ...] = ()
-    mirrors: tuple[str, ...] = ()
-
-    def missing(self, root: Path) -> list[str]:
-        """Return the required paths that are missing below `root`; of several alternatives, the first."""
-        return [paths[0] for paths in self.required if not any((root / path).exists() for path in paths)]
-
+if TYPE_CHECKING:
+    from bench.datasets.generator import Generator
+    from bench.datasets.verify.report import Report
 
 _AVE_LAYOUT = """\
 AVE_Dataset/
@@ -146,8 +116,10 @@ def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[i
     )
 
 
-RELEASES: dict[str, Card] = {
-    "ave": Card(
+class AVE(Dataset):
+    """AVE, audio-visual event localization."""
+
+    card = Card(
         title="AVE, audio-visual event localization",
         paper='Tian et al., "Audio-Visual Event Localization in Unconstrained Videos", ECCV 2018, '
         "https://arxiv.org/abs/1803.08842",
@@ -166,22 +138,102 @@ RELEASES: dict[str, Card] = {
             ("AVE_Dataset/raw_audio", "raw_audio"),
         ),
         categories=_AVE_CATEGORIES,
-    ),
-    "avs": Card(
+    )
+    benchmarks = ("AVE",)
+    metric = "accuracy"
+
+    def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+        """Check annotations, frames and sounds, or the videos if these are not extracted yet."""
+        from bench.datasets.verify.ave import walk
+
+        return walk(root, report, progress, quick)
+
+    def generator(self) -> Generator:
+        """Return the generator of the embedded videos."""
+        from bench.datasets.mini import write
+
+        return write.AVE
+
+    def extract(self, root: Path, out: Path, jobs: int, progress: Progress) -> list[str]:
+        """Extract the frames and the sound of the released videos."""
+        from bench.datasets.extract import extract_ave
+
+        return extract_ave(root, out, jobs, progress)
+
+    def advice(self, root: Path) -> str:
+        """Return how to extract the videos if they are present, or else where to get them."""
+        if any((root / place).is_dir() for place in ("AVE_Dataset/AVE", "AVE")):
+            return f"`bench data prepare ave --root {root} --out DIR` extracts it from the videos; then --data-root DIR"
+        return super().advice(root)
+
+
+class AVS(Dataset):
+    """AVSBench S4, segmentation of a single source."""
+
+    card = Card(
         title="AVSBench S4, segmentation of a single source",
         layout=_S4_LAYOUT,
         counts=_videos(3452, 740, 740, categories=23),
         required=(("Single-source/s4_meta_data.csv", "s4_meta_data.csv"), ("Single-source/s4_data", "s4_data")),
         **_AVSBENCH,  # type: ignore[arg-type]
-    ),
-    "avs_ms3": Card(
+    )
+    benchmarks = ("AVSBench S4",)
+    metric = "miou"
+
+    def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+        """Check the table, frames, masks and sounds."""
+        from bench.datasets.verify.avsbench import walk_s4
+
+        return walk_s4(root, report, progress, quick)
+
+    def generator(self) -> Generator:
+        """Return the generator of the embedded videos."""
+        from bench.datasets.mini import write
+
+        return write.AVS
+
+
+class AVSMulti(Dataset):
+    """AVSBench MS3, segmentation of multiple sources."""
+
+    card = Card(
         title="AVSBench MS3, segmentation of multiple sources",
         layout=_MS3_LAYOUT,
         counts=_videos(296, 64, 64),
         required=(("Multi-sources/ms3_meta_data.csv", "ms3_meta_data.csv"), ("Multi-sources/ms3_data", "ms3_data")),
         **_AVSBENCH,  # type: ignore[arg-type]
-    ),
-    "refcoco": _refer(
+    )
+
+    def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+        """Check the table, frames, masks and sounds."""
+        from bench.datasets.verify.avsbench import walk_ms3
+
+        return walk_ms3(root, report, progress, quick)
+
+
+class Refer(Dataset):
+    """RefCOCO, RefCOCO+ and RefCOCOg together: generated pictures that the three share; released one by one."""
+
+    benchmarks = ("RefCOCO", "RefCOCO+", "RefCOCOg")
+    metric = "accuracy@0.5"
+
+    def generator(self) -> Generator | None:
+        """Return the generator of the embedded pictures."""
+        from bench.datasets.mini.write_refer import GENERATORS
+
+        return GENERATORS.get(self.name)
+
+    def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+        """Check objects, expressions, masks and images."""
+        from bench.datasets.verify.refcoco import walk
+
+        return walk(self.name, root, report, progress, quick)
+
+
+class RefCOCO(Refer):
+    """RefCOCO, referring expressions."""
+
+    card = _refer(
         "RefCOCO",
         _YU,
         "refcoco",
@@ -190,8 +242,13 @@ RELEASES: dict[str, Card] = {
         val=(10_834, 3_811, 1_500),
         testA=(5_657, 1_975, 750),
         testB=(5_095, 1_810, 750),
-    ),
-    "refcoco_plus": _refer(
+    )
+
+
+class RefCOCOPlus(Refer):
+    """RefCOCO+, referring expressions without location words."""
+
+    card = _refer(
         "RefCOCO+",
         _YU,
         "refcoco+",
@@ -200,8 +257,13 @@ RELEASES: dict[str, Card] = {
         val=(10_758, 3_805, 1_500),
         testA=(5_726, 1_975, 750),
         testB=(4_889, 1_798, 750),
-    ),
-    "refcocog": _refer(
+    )
+
+
+class RefCOCOg(Refer):
+    """RefCOCOg, longer referring expressions, as split by umd."""
+
+    card = _refer(
         "RefCOCOg",
         f'{_MAO}; split: Nagaraja et al., "Modeling Context Between Objects", ECCV 2016',
         "refcocog",
@@ -209,35 +271,4 @@ RELEASES: dict[str, Card] = {
         train=(80_512, 42_226, 21_899),
         val=(4_896, 2_573, 1_300),
         test=(9_602, 5_023, 2_600),
-    ),
-}
-
-
-def parts(task: str) -> list[str]:
-    """Return the names of the releases of a task: for `refcoco+refcocog:box`, refcoco and refcocog."""
-    return task.partition(":")[0].split("+")
-
-
-def describe(name: str) -> str:
-    """Return a description of a release for the terminal; `name` is a key of `RELEASES`."""
-    from tabulate import tabulate  # imported late, since most users of this module do not need it
-
-    card = RELEASES[name]
-    kinds = list(dict.fromkeys(kind for counts in card.counts.values() for kind in counts))
-    rows = [[split, *(counts.get(kind) for kind in kinds)] for split, counts in card.counts.items()]
-    table = tabulate(rows, ["split", *kinds], tablefmt="simple", intfmt=",")
-    return "\n".join(
-        [
-            f"{name}: {card.title}",
-            f"  paper:    {card.paper}",
-            *(f"  {'get it:' if not index else '':<10}{page}" for index, page in enumerate(card.pages)),
-            *(f"  {'mirrors:' if not index else '':<10}{mirror}" for index, mirror in enumerate(card.mirrors)),
-            f"  license:  {card.license}",
-            "",
-            "  below --data-root:",
-            *(f"    {line}" for line in card.layout.splitlines()),
-            "",
-            "  published:",
-            *(f"    {line}" for line in table.splitlines()),
-        ]
     )

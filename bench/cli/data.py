@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.printing import print
+from bench.config.instantiate import datasets_of
 from bench.config.quantities import jobs
+from bench.datasets.base import Dataset, describe
 from bench.errors import UsageError, did_you_mean
 from bench.system.cpus import available_cpus
 
@@ -24,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(_ACTIONS),
         help="describe: show where to get the release, its license, layout and published counts; "
         "verify: report what is wrong with the release in a folder; "
-        "prepare: extract AVE's videos, then decode all samples into the cache",
+        "prepare: extract videos, as those of AVE, then decode all samples into the cache",
     )
     parser.add_argument("task", metavar="TASK", help="task, as for `bench run --tasks`")
     both = parser.add_argument_group("with verify and prepare")
@@ -46,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="DIR",
-        help="folder for the frames and sound of AVE's videos, to be used as --data-root",
+        help="folder for what is extracted, such as frames and sound of AVE's videos, to be used as --data-root",
     )
     prepare.add_argument(
         "--suite", default="mini", help="suite whose streams samples are decoded for (default: %(default)s)"
@@ -64,54 +66,34 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; return 1 if the release has faults, else 0."""
     if args.action not in _ACTIONS:
         raise UsageError(f"bench data cannot {args.action}: {did_you_mean(args.action, _ACTIONS)}")
-    return _ACTIONS[args.action](args, _releases(args.task))
+    return _ACTIONS[args.action](args, datasets_of(args.task))
 
 
-def _releases(task: str) -> list[str]:
-    """Return the names of a task's releases.
-
-    Raises:
-        UsageError: The task has none.
-    """
-    from bench.datasets.releases import RELEASES, parts
-
-    names = parts(task)
-    for name in names:
-        if name not in RELEASES:
-            raise UsageError(f"no official release of {name} is known: {did_you_mean(name, RELEASES)}")
-    return names
-
-
-def _describe(args: argparse.Namespace, names: list[str]) -> int:
-    from bench.datasets.releases import describe
-
-    print("\n\n".join(describe(name) for name in names))
+def _describe(args: argparse.Namespace, datasets: list[Dataset]) -> int:
+    print("\n\n".join(describe(dataset) for dataset in datasets))
     return 0
 
 
-def _verify(args: argparse.Namespace, names: list[str]) -> int:
+def _verify(args: argparse.Namespace, datasets: list[Dataset]) -> int:
     _check_root(args)
     from bench.datasets.verify import verify
 
     reports = []
-    for name in names:
+    for name in (dataset.name for dataset in datasets):
         progress = partial(_progress, f"verifying {name}")
         reports.append(verify(name, args.root, progress, quick=args.quick, published=args.counts == "published"))
         print(reports[-1].text(), flush=True)
     return int(any(report.faults for report in reports))
 
 
-def _prepare(args: argparse.Namespace, names: list[str]) -> int:
+def _prepare(args: argparse.Namespace, datasets: list[Dataset]) -> int:
     _check_root(args)
     root = args.root
     if args.out:
-        if names != ["ave"]:
-            raise UsageError(f"--out is for the videos of ave only: {args.task} is read as it was released")
-        from bench.datasets.extract import extract_ave
-
-        failures = extract_ave(root, args.out, args.jobs, partial(_progress, "extracting"))
+        progress = partial(_progress, "extracting")
+        failures = [failure for d in datasets for failure in d.extract(root, args.out, args.jobs, progress)]
         root = args.out
-        print(f"frames and sound of ave: --data-root {root}", flush=True)
+        print(f"extracted data of {args.task}: --data-root {root}", flush=True)
         if failures:
             print("\n".join([f"{len(failures):,} videos could not be extracted:", *failures]), file=sys.stderr)
             return 1

@@ -1,4 +1,4 @@
-"""The task, the method and the streams of a specification, ready to be built."""
+"""The task, the method, the streams and the datasets of runs, ready to be built."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.config import validate
 from bench.config.spec import Spec
+from bench.datasets.base import Dataset, load_dataset
 
 if TYPE_CHECKING:  # both import torch
     from bench.methods.base import Method
@@ -40,6 +41,16 @@ def sources_of(spec: Spec) -> dict[str, dict[str, Any]]:
     """
     kinds: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
     return {stream: {**source, "kind": kinds.get(stream)} for stream, source in spec.streams.items()}
+
+
+def datasets_of(task: str) -> list[Dataset]:
+    """Return the datasets of a task's official releases, by the task's name.
+
+    Raises:
+        UsageError: There is no such task.
+    """
+    cls = registry.load("tasks", task)
+    return [load_dataset(layout) for layout in getattr(cls, "datasets", ()) or (cls.layout,)]
 
 
 def _instance(kind: registry.Kind, name: str, settings: dict[str, Any]) -> Any:

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from bench import registry
+from bench.config.instantiate import datasets_of
 from bench.config.spec import Spec
-from bench.datasets.releases import RELEASES
 from bench.errors import Mistakes, UsageError
 from bench.streams.encoder_files import input_kinds
 from bench.streams.sources import find_encoder
@@ -59,29 +59,22 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
     Raises:
         UsageError: There is no folder, or parts of releases are missing in it; the message lists all of them.
     """
-    classes = [registry.load("tasks", task) for task in tasks]
-    names = dict.fromkeys(name for cls in classes for name in getattr(cls, "datasets", (getattr(cls, "layout", ""),)))
-    releases = {name: RELEASES[name] for name in names if name in RELEASES}
+    datasets = {dataset.name: dataset for task in tasks for dataset in datasets_of(task)}
     if root is None or not root.is_dir():
         problem = "none is given" if root is None else f"{root} is not a folder"
         sources = "; ".join(
-            f"{card.title}: {card.pages[0]}, `bench data describe {name}`" for name, card in releases.items()
+            f"{dataset.card.title}: {dataset.card.pages[0]}, `bench data describe {name}`"
+            for name, dataset in datasets.items()
+            if dataset.card
         )
         raise UsageError(
             f"data.source=official needs --data-root DIR, the folder that contains the releases: {problem}. "
             f"Where to get them, and which files are needed: {sources or 'see the task'}"
         )
     mistakes = Mistakes()
-    for name, card in releases.items():
-        if missing := card.missing(root):
-            mistakes.add(_describe_missing(name, missing, root))
+    for name, dataset in datasets.items():
+        if dataset.card and (missing := dataset.card.missing(root)):
+            mistakes.add(
+                f"the data of {name} is not complete in {root}: {', '.join(missing)} missing; {dataset.advice(root)}"
+            )
     mistakes.raise_if_any()
-
-
-def _describe_missing(name: str, missing: list[str], root: Path) -> str:
-    """Return a message with the missing parts of a release, where to get them, and how to name their folder."""
-    if name == "ave" and any((root / place).is_dir() for place in ("AVE_Dataset/AVE", "AVE")):
-        advice = f"`bench data prepare ave --root {root} --out DIR` extracts it from the videos; then --data-root DIR"
-    else:
-        advice = f"`bench data describe {name}` shows where to get it; name its folder with --data-root DIR"
-    return f"the data of {name} is not complete in {root}: {', '.join(missing)} missing; {advice}"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 from bench import registry
 from bench.config import toml, validate
 from bench.config.recipe import PER_METHOD, Recipe
-from bench.errors import Mistakes, UsageError, did_you_mean
+from bench.errors import BenchError, Mistakes, UsageError, did_you_mean
 from bench.files import KIBIBYTE, read_text
 from bench.streams import limits
 
@@ -167,26 +168,44 @@ class _File:
 
 
 def suite_names() -> list[str]:
-    """Return the names of the built-in suites."""
-    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+    """Return the names of the built-in suites and of those that installed packages bring."""
+    return sorted(_paths())
 
 
 def suite_summary(name: str) -> str:
-    """Return the one-line description of a built-in suite."""
-    return str(read_toml(_FOLDER / f"{name}.toml").get("about", ""))
+    """Return the one-line description of a named suite."""
+    return str(read_toml(_paths()[name]).get("about", ""))
+
+
+def _paths() -> dict[str, Path]:
+    """Return the file of each named suite.
+
+    An entry point `<name> = "<package>"` of the group `bench.suites` names the file `<name>.toml` in the package's
+    folder. The package is not imported.
+
+    Raises:
+        BenchError: Two suites have the same name.
+    """
+    paths = {path.stem: path for path in _FOLDER.glob("*.toml")}
+    for name, entry in registry.registered("suites").items():
+        if name in paths:
+            raise BenchError(f"there is a suite {name} already: {entry.value} must give its suite another name")
+        if (package := find_spec(entry.module)) and package.origin:
+            paths[name] = Path(package.origin).with_name(f"{name}.toml")
+    return paths
 
 
 def load_suite(name_or_path: str) -> Suite:
-    """Return the built-in suite of that name, or the one in a file if the path ends in `.toml`.
+    """Return the suite of that name, or the one in a file if the path ends in `.toml`.
 
     Raises:
         UsageError: There is no such suite, or it is wrong; the message lists all mistakes, with the file and the key.
     """
-    path = Path(name_or_path) if name_or_path.endswith(".toml") else _FOLDER / f"{name_or_path}.toml"
+    path = Path(name_or_path) if name_or_path.endswith(".toml") else _paths().get(name_or_path)
+    if path is None:
+        suggestion = did_you_mean(name_or_path, suite_names())
+        raise UsageError(f"unknown suite {name_or_path}: {suggestion}; or give the path of a .toml file")
     if not path.is_file():
-        if path.parent == _FOLDER:
-            suggestion = did_you_mean(name_or_path, suite_names())
-            raise UsageError(f"unknown suite {name_or_path}: {suggestion}; or give the path of a .toml file")
         raise UsageError(f"there is no suite file {path}")
     content = read_toml(path)
     try:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.datasets.mini import build, floors
+from bench.datasets.base import load_dataset
+from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
 from bench.progress import bar
 from bench.system import checksums
@@ -34,54 +35,70 @@ class Contents:
     splits: Mapping[str, str]
 
 
-def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, Mapping[str, float]]:
-    """Return the folder of a task's release, and its floors; generate the data if necessary.
+def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Path:
+    """Return the folder of a task's release; generate the data if necessary.
 
     Args:
         task: The task.
         source: The specification's `data`.
         data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
 
-    Returns:
-        The folder, and the scores that are possible without both modalities, in percent, by name: none for official
-        data, or for a task of another benchmark than the one that the data is generated for.
-
     Raises:
-        UsageError: The data is official but its folder is not given, or the generator does not make this data.
+        UsageError: The data is official but its folder is not given, or no such data can be generated.
         BenchError: The generated data cannot be written.
     """
     if source["source"] == "generated":
-        root, manifest = generated(task, source, data_root)
-        return root, manifest.floors if floors.belong_to(task.layout, task.benchmark) else {}
+        return generated(task, source, data_root)
     if data_root is None:
         raise UsageError(
             f"the official data of {task.benchmark} needs its folder: add --data-root DIR; `bench data describe` shows "
             "where to get the data"
         )
-    return data_root, {}
+    return data_root
 
 
-def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> tuple[Path, build.Manifest]:
-    """Return the folder of a task's generated data, and its manifest; generate the data if necessary.
+def floors(task: Task, source: Mapping[str, Any], root: Path) -> dict[str, float]:
+    """Return the scores that are possible without both modalities, in percent, by name.
+
+    There are none for a task of another benchmark or metric than those of the dataset's floors.
+
+    Args:
+        task: The task.
+        source: The specification's `data`.
+        root: Folder of the release, as `locate` returns it.
 
     Raises:
-        UsageError: The generator does not make data for the task, or not the version that `source` specifies.
+        DataError: An annotation file, or the manifest of generated data, is missing or broken.
+    """
+    dataset = load_dataset(task.layout)
+    if not dataset.has_floors_of(task.benchmark, task.metric):
+        return {}
+    of_generator = build.read_manifest(root).floors if source["source"] == "generated" else {}
+    return {**of_generator, **dataset.floors(root)}
+
+
+def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Path:
+    """Return the folder of a task's generated data; generate the data if necessary.
+
+    Raises:
+        UsageError: No data can be generated for the task, or not the version that `source` specifies.
         BenchError: The data cannot be written.
     """
-    if task.layout not in build.LAYOUTS:
+    generator = load_dataset(task.layout).generator()
+    if generator is None:
         raise UsageError(
             f"there is no generated data for {task.benchmark} (layout {task.layout}): read its release with "
             "--set data.source=official --data-root DIR"
         )
-    if source["version"] != build.VERSION:
-        raise UsageError(f"data.version is {source['version']}, but this generator makes version {build.VERSION}")
+    if source["version"] != generator.version:
+        raise UsageError(f"data.version is {source['version']}, but this generator makes version {generator.version}")
     cache = data_root or checksums.user_cache()
     try:
-        root, manifest = build.ensure(
+        root, _ = build.ensure(
             cache,
             task.layout,
             source["seed"],
-            progress=lambda videos, total: bar(videos, f"generating {task.layout}", total=total, unit="video"),
+            progress=lambda samples, total: bar(samples, f"generating {task.layout}", total=total, unit="sample"),
         )
         if open_to_others := writable_by_others(root):
             _log.warning(
@@ -90,7 +107,7 @@ def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> 
                 open_to_others,
                 root,
             )
-        return root, manifest
+        return root
     except OSError as error:
         raise BenchError(
             f"the generated data cannot be written to {cache}: {error}; choose another --data-root"
@@ -137,10 +154,12 @@ def present_contents(task: Task, source: Mapping[str, Any], data_root: Path | No
     """
     if source["source"] == "generated":
         cache = data_root or checksums.user_cache()
-        if source["version"] != build.VERSION or not build.is_built(cache, task.layout, source["seed"]):
+        generator = load_dataset(task.layout).generator()
+        if generator is None or source["version"] != generator.version:
             return None
-    root, _ = locate(task, source, data_root)
-    return contents(task, source, root)
+        if not build.is_built(cache, task.layout, source["seed"]):
+            return None
+    return contents(task, source, locate(task, source, data_root))
 
 
 def with_samples(checksum: str, names: Sequence[str]) -> str:

@@ -77,16 +77,14 @@ def open_splits(
         UsageError: The data is official but its folder is not given.
         BenchError: The generated data cannot be written.
     """
-    root, floors = release.locate(task, source, data_root)
+    root = release.locate(task, source, data_root)
     contents = release.contents(task, source, root)
     key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share, repr(contents))
     if key not in _cache:
         _cache.clear()  # a plan runs task by task, so earlier tasks' data is not needed again
         # A release is never written to; the cache of generated data is stored with that data.
         cache = data_root if data_root and source["source"] == "generated" else checksums.user_cache()
-        _cache[key] = _open(
-            task, source, root, contents, floors=floors, cache=cache, inputs=inputs, train_share=train_share
-        )
+        _cache[key] = _open(task, source, root, contents, cache=cache, inputs=inputs, train_share=train_share)
     return _cache[key]
 
 
@@ -94,7 +92,7 @@ def open_samples(
     task: Task, source: Mapping[str, Any], data_root: Path | None, inputs: Mapping[str, Input], split: str
 ) -> Samples:
     """Return one split as the task provides it, read on demand; arguments and errors are those of `open_splits`."""
-    samples = task.samples(release.locate(task, source, data_root)[0], split, inputs)
+    samples = task.samples(release.locate(task, source, data_root), split, inputs)
     _left_out(source, [samples])
     return samples
 
@@ -120,7 +118,6 @@ def _open(
     root: Path,
     contents: release.Contents,
     *,
-    floors: Mapping[str, float],
     cache: Path,
     inputs: Mapping[str, Input],
     train_share: float,
@@ -145,7 +142,7 @@ def _open(
         datasets = _with_constants(
             datasets, [column for name in inputs.keys() - streams for column in task.columns(name)]
         )
-    return Splits(samples, datasets, contents.fingerprint, skipped, floors, used)
+    return Splits(samples, datasets, contents.fingerprint, skipped, release.floors(task, source, root), used)
 
 
 def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]:

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 from transformers.utils import logging as transformers_logging
 
-from bench.datasets.mini import unlabelled
-from bench.datasets.mini.build import VERSION
+from bench.datasets.mini import VERSION, unlabelled
 from bench.datasets.mini.sound import RATE
 from bench.pretraining.masked_autoencoder import MaskedAutoencoder, new_patch_stream
 from bench.pretraining.masked_language_model import MaskedLanguageModel, new_text_stream

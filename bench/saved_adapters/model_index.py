@@ -12,12 +12,12 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCardData
 from huggingface_hub.utils import yaml_dump
 
+from bench import registry
 from bench.config.describe import data_title
+from bench.errors import BenchError
 from bench.records.schema import Record
+from bench.tasks.base import Task
 from bench.text import escape
-
-# The hub's names of tasks, by a task or a primary metric. It has none for visual grounding, which predicts boxes.
-_TASK_TYPES = {"ave": "video-classification", "miou": "image-segmentation", "accuracy@0.5": "object-detection"}
 
 
 def model_index_text(record: Record) -> str:
@@ -56,7 +56,7 @@ def eval_results(record: Record) -> list[EvalResult]:
     task, data = spec.task, spec.data
     return [
         EvalResult(
-            task_type=_TASK_TYPES.get(task) or _TASK_TYPES.get(scores.metric, "other"),
+            task_type=_task_type(task),
             task_name=task,
             dataset_type=_dataset_id(task if data["source"] == "official" else f"{data['source']}-{task}"),
             dataset_name=f"{task}, {data_title(data)}",
@@ -71,6 +71,14 @@ def eval_results(record: Record) -> list[EvalResult]:
         for metric, value in split_scores.items()
         if math.isfinite(value)
     ]
+
+
+def _task_type(task: str) -> str:
+    """Return the hub's name of the kind of task; "other" for a task that is not installed."""
+    try:
+        return getattr(registry.load("tasks", task), "task_type", Task.task_type)
+    except BenchError:
+        return Task.task_type
 
 
 def _dataset_id(name: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from bench.errors import DataError
 from bench.streams.inputs import ImageInput, SoundInput
 
 if TYPE_CHECKING:
@@ -34,4 +36,37 @@ def video_inputs(release: _Release, item: Any, inputs: Inputs) -> dict[str, np.n
     return {
         "vision": release.frames(item, image.size),
         "audio": sound.encode(release.waves(item, sound.sample_rate, sound.window_s)),
+    }
+
+
+def read_video(frames: Path, sound: Path, name: str, count: int, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Return pictures and sounds of a video, as its streams read them.
+
+    Args:
+        frames: Folder of the video's pictures, ordered by the numbers in their names.
+        sound: File of the video's sound.
+        name: Name of the sample, for messages.
+        count: Number of pictures, spread evenly, and of sounds: the first seconds, or windows spread evenly if the
+            stream has a `window_s`.
+        inputs: The form of the inputs of `vision` and `audio`.
+
+    Returns:
+        What `video_inputs` returns, for T = `count`.
+
+    Raises:
+        DataError: A file is missing or broken.
+    """
+    import numpy as np
+
+    from bench.datasets import media, pictures
+
+    image, audio = inputs["vision"], inputs["audio"]
+    assert isinstance(image, ImageInput) and isinstance(audio, SoundInput)
+    if not (paths := pictures.numbered(frames)):
+        raise DataError(f"sample {name}: no frames ({', '.join(pictures.ENDINGS)}) in {frames}")
+    middles = ((np.arange(count) + 0.5) * len(paths) / count).astype(int)
+    wave = media.read_audio(sound, name, audio.sample_rate)
+    return {
+        "vision": np.stack([media.read_image(paths[index], name, image.size) for index in middles]),
+        "audio": audio.encode(media.pieces(wave, audio.sample_rate, count, audio.window_s)),
     }

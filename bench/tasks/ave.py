@@ -40,6 +40,7 @@ class AVE(Task):
     benchmark = "AVE"
     modalities = {"vision": "images", "audio": "sounds"}  # noqa: RUF012
     layout = "ave"
+    task_type = "video-classification"
     metric = "accuracy"
     metrics = {"accuracy": "share of seconds, background included, with the right label"}  # noqa: RUF012
     later = ("criterion", "augmentation")

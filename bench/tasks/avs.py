@@ -42,6 +42,7 @@ class AVS(Task):
     benchmark = "AVSBench S4"
     modalities = {"vision": "images", "audio": "sounds"}  # noqa: RUF012
     layout = "avs"
+    task_type = "image-segmentation"
     later = ("augmentation",)
     metric = "miou"
     metrics = {  # noqa: RUF012

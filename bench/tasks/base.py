@@ -51,7 +51,11 @@ class Task(ABC):
     modalities: ClassVar[Mapping[str, str]] = {}
     """The kind of input of each stream: "images", "sounds" or "text". Streams that are not listed accept any."""
     layout: ClassVar[str]
-    """The layout of its data; tasks over the same release share one."""
+    """The layout of its data, see `bench.datasets.base.Dataset`; tasks over the same release share one."""
+    datasets: ClassVar[tuple[str, ...]] = ()
+    """The layouts of its official releases, if there are several: those of data sets that are trained together."""
+    task_type: ClassVar[str] = "other"
+    """The Hugging Face hub's name of this kind of task, for model cards; see https://huggingface.co/tasks."""
     metric: ClassVar[str]
     """The primary metric; higher is better."""
     metrics: ClassVar[Mapping[str, str]]

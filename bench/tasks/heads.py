@@ -1,6 +1,6 @@
-"""The heads of the audio-visual tasks.
+"""Heads: those of the audio-visual tasks, and one that pools.
 
-Dimensions in names: B inputs, D width, E channels, H and W rows and columns of places.
+Dimensions in names: B inputs, or samples of T inputs, D width, E channels, H and W rows and columns of places.
 """
 
 from __future__ import annotations
@@ -29,6 +29,23 @@ class ClassTokens(Head):
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Return logits (B, classes)."""
         return self.layers(torch.cat([self.summary(states, name, masks) for name in self.streams], dim=-1))
+
+
+class PooledOverInputs(Head):
+    """The summaries of all streams at each of a sample's T inputs, mixed; the logits are those of their mean over T."""
+
+    pools = True
+
+    def __init__(self, widths: Mapping[str, int], hidden: int, classes: int) -> None:
+        super().__init__()
+        self.streams = tuple(widths)
+        self.mix = nn.Linear(sum(widths.values()), hidden)
+        self.classify = nn.Linear(hidden, classes)
+
+    def forward(self, states: States, masks: Masks) -> Tensor:
+        """Return logits (B, classes)."""
+        x_BTD = torch.cat([self.summary(states, name, masks) for name in self.streams], dim=-1)
+        return self.classify(F.gelu(self.mix(x_BTD)).mean(1))
 
 
 class MaskDecoder(Head):

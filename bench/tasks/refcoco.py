@@ -18,6 +18,7 @@ class RefCOCO(Grounding):
     benchmark = "RefCOCO"
     layout = "refcoco"
     datasets: ClassVar[tuple[str, ...]] = ("refcoco",)
+    task_type = "object-detection"  # the hub has no name for visual grounding, which predicts boxes
     metric = BOX
     metrics: ClassVar[Mapping[str, str]] = BOX_METRICS | MASK_METRICS
     test_splits: ClassVar[tuple[str, ...]] = ("testA", "testB")
@@ -46,7 +47,10 @@ DATASETS: Mapping[str, type[RefCOCO]] = {"refcoco": RefCOCO, "refcoco_plus": Ref
 """The task of each data set, in the order in which their names are joined."""
 
 _BOX_ONLY = {"targets": ("box",), "metrics": BOX_METRICS}
-_MASK_ONLY = {"targets": ("mask",), "metric": MASK, "metrics": MASK_METRICS, "scoring_rules": ()}
+_MASK_ONLY = {
+    **{"targets": ("mask",), "metric": MASK, "metrics": MASK_METRICS},
+    **{"scoring_rules": (), "task_type": "image-segmentation"},
+}
 _TARGETS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "": ("box and mask", {}),
     "box": ("box only (REC)", _BOX_ONLY),

@@ -5,16 +5,14 @@ A method that does not clearly beat these has not shown that it combines what it
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
+from bench.datasets.generator import WrittenSample
 from bench.datasets.mini.draw import Mask
-from bench.datasets.mini.files import WrittenSample
 from bench.datasets.mini.world import AVS_THINGS
-from bench.datasets.mini.write_refer import REFER_LAYOUTS
 
 CONSTANT = "constant answer"
 VISION_ONLY = "sees all, hears nothing"
@@ -80,14 +78,3 @@ def refer_floors(pictures: Sequence[WrittenSample]) -> dict[str, float]:
         GUESSES: float(100 * np.mean([1 / objects for _, objects, _ in truths])),
         GUESSES_ALIKE: float(100 * np.mean([1 / alike for _, _, alike in truths])),
     }
-
-
-FLOORS = {"ave": ave_floors, "avs": avs_floors, **dict.fromkeys(REFER_LAYOUTS, refer_floors)}
-
-_REFER = ("RefCOCO", "RefCOCO+", "RefCOCOg")
-_BENCHMARKS = {"ave": ("AVE",), "avs": ("AVSBench S4",), **dict.fromkeys(REFER_LAYOUTS, _REFER)}
-
-
-def belong_to(layout: str, benchmark: str) -> bool:
-    """Return whether the floors of a layout are scores of a benchmark, or of several: "RefCOCO and RefCOCOg"."""
-    return {*re.split(", | and ", benchmark)} <= {*_BENCHMARKS[layout]}

@@ -1,7 +1,4 @@
-"""Writes the small world's videos in the layouts of the official releases of AVE and of AVSBench's S4.
-
-`LAYOUTS` lists every benchmark that the generator writes; those for grounding are in `write_refer`.
-"""
+"""Writes the small world's videos in the layouts of the official releases of AVE and of AVSBench's S4."""
 
 from __future__ import annotations
 
@@ -12,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.mini.files import Layout, WrittenSample, encode_image, save
+from bench.datasets.generator import Generator, WrittenSample, encode_image, save
+from bench.datasets.mini import VERSION
+from bench.datasets.mini.floors import ave_floors, avs_floors
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, Wave
 from bench.datasets.mini.world import Moment, Video, ave_video, avs_video
-from bench.datasets.mini.write_refer import REFER_LAYOUTS
 
 SPLITS = ("train", "val", "test")
 
@@ -94,8 +92,5 @@ def _write_avs_annotations(root: Path, videos: list[WrittenSample]) -> dict[str,
 
 
 # Test sets: 200 x 10 seconds of AVE, 300 x 5 frames of AVS.
-LAYOUTS: dict[str, Layout] = {
-    "ave": Layout({"train": 400, "val": 60, "test": 200}, _write_ave_video, _write_ave_annotations),
-    "avs": Layout({"train": 1500, "val": 60, "test": 300}, _write_avs_video, _write_avs_annotations),
-    **REFER_LAYOUTS,
-}
+AVE = Generator({"train": 400, "val": 60, "test": 200}, _write_ave_video, _write_ave_annotations, ave_floors, VERSION)
+AVS = Generator({"train": 1500, "val": 60, "test": 300}, _write_avs_video, _write_avs_annotations, avs_floors, VERSION)

@@ -17,9 +17,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.datasets.generator import Generator, WrittenSample, encode_image, save
+from bench.datasets.mini import VERSION
 from bench.datasets.mini.draw import Mask
 from bench.datasets.mini.expressions import MANNERS, expressions
-from bench.datasets.mini.files import Layout, WrittenSample, encode_image, save
+from bench.datasets.mini.floors import refer_floors
 from bench.datasets.mini.scene import TASKS, Scene, random_scene, render
 from bench.datasets.mini.wording import NOUNS
 from bench.datasets.mini.world import CATEGORIES
@@ -168,14 +170,16 @@ def _write_annotations(datasets: Sequence[str], root: Path, pictures: list[Writt
     return digests
 
 
-def _layout(*datasets: str) -> Layout:
-    pictures = {"train": 1500, "val": 150, "testA": 250, "testB": 250}
-    return Layout(pictures, partial(_write_picture, datasets), partial(_write_annotations, datasets))
+def _generator(*datasets: str) -> Generator:
+    counts = {"train": 1500, "val": 150, "testA": 250, "testB": 250}
+    write_sample, write_annotations = partial(_write_picture, datasets), partial(_write_annotations, datasets)
+    return Generator(counts, write_sample, write_annotations, refer_floors, VERSION)
 
 
-REFER_LAYOUTS = {
-    "refcoco": _layout("refcoco"),
-    "refcoco_plus": _layout("refcoco+"),
-    "refcocog": _layout("refcocog"),
-    "refer": _layout(*MANNERS),
+GENERATORS = {
+    "refcoco": _generator("refcoco"),
+    "refcoco_plus": _generator("refcoco+"),
+    "refcocog": _generator("refcocog"),
+    "refer": _generator(*MANNERS),
 }
+"""The generator of each data set's layout; "refer" is that of all three."""

@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from numpy.typing import NDArray
 
-from bench.datasets import media
+from bench.datasets import media, pictures
 from bench.datasets.masks import all_alike
-from bench.datasets.verify.report import ALIKE, LENGTH, Fault, Faults, Report
+from bench.datasets.verify.report import ALIKE, LENGTH, MISSING, Fault, Faults, Report
 from bench.system.cpus import available_cpus
 
 T = TypeVar("T")
@@ -64,6 +64,18 @@ def check_picture(path: Path, entry: str, faults: Faults, quick: bool) -> tuple[
     if size and not quick:
         faults.attempt(lambda: media.read_image(path, entry, _SIDE))
     return size
+
+
+def check_video(frames: Path, sound: Path, entry: str, faults: Faults, quick: bool) -> int:
+    """Check the pictures in a folder and a recording of any length; return the number of files."""
+    paths = pictures.numbered(frames)
+    if not paths:
+        faults.add(MISSING, frames, f"sample {entry}", "no frames")
+    for path in paths:
+        check_picture(path, entry, faults, quick)
+    if faults.check_exists(sound, entry):
+        faults.attempt(lambda: media.audio_seconds(sound, entry) if quick else media.decode_audio(sound, entry))
+    return len(paths) + 1
 
 
 def check_sound(path: Path, entry: str, faults: Faults, seconds: int, quick: bool) -> None:

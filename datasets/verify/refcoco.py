@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import reprlib
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -35,13 +33,8 @@ _MIN_IOU = 0.75  # of a box and its mask's bounding box
 _QUICK = 100  # masks per split that a quick check decodes
 
 
-def walker(dataset: str) -> Callable[[Path, Report, Progress, bool], Path | None]:
-    """Return the function that checks the release of a data set."""
-    return partial(_walk, dataset)
-
-
-def _walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
-    """Add the faults of the release below `root` to a report; return the file with the counts, None if unusable."""
+def walk(dataset: str, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+    """Add the faults of a data set below `root` to a report; return the file with the counts, None if unusable."""
     problems: list[DataError] = []
     split_by, splits = next(iter(DATASETS[dataset].splits.items()))
     try:

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
-from bench.datasets.releases import Card
+from bench.datasets.base import Card
 from bench.errors import DataError
 
 MAX_SHOWN = 20  # faults of a kind; the others are only counted
@@ -73,7 +73,7 @@ class Report(Faults):
     """The result of checking a release.
 
     Attributes:
-        name: The release's name, a key of `RELEASES`.
+        name: The name of the release's layout.
         root: The folder that was checked.
         counts: Its counts, as in `Card.counts`.
         categories: The names of its categories, if the published names are known.

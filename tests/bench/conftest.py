@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import mocks
@@ -44,11 +43,8 @@ def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def options(few_videos: Path) -> Iterator[RunOptions]:
     """Runs on a few generated videos (`mocks.FEW`), on the CPU."""
     from bench.data import splits
-    from bench.datasets.mini.write import LAYOUTS
 
     with pytest.MonkeyPatch.context() as patch:
-        for name, layout in LAYOUTS.items():
-            few = {split: mocks.FEW.get(split, 3) for split in layout.videos}
-            patch.setitem(LAYOUTS, name, replace(layout, videos=few))
+        mocks.generate_few(patch)
         yield RunOptions(few_videos, "cpu")
     splits._cache.clear()

@@ -15,5 +15,5 @@ def built(tmp_path_factory) -> dict[str, tuple[Path, Manifest]]:
     layouts = {}
     for benchmark in ("ave", "avs"):
         root = tmp_path_factory.mktemp(benchmark)
-        layouts[benchmark] = root, build(root, benchmark, seed=0, videos=VIDEOS, workers=1)
+        layouts[benchmark] = root, build(root, benchmark, seed=0, counts=VIDEOS, workers=1)
     return layouts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.mini.files import Layout, WrittenSample, encode_image, save
+from bench.datasets.generator import Generator, WrittenSample, encode_image, save
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.world import AVS_SECONDS, AVS_SIZES, AVS_THINGS, CATEGORIES, TASKS, Style, Video, moment
 from bench.datasets.mini.write import encode_wav, video_generator
@@ -44,4 +44,4 @@ def _write_ms3_annotations(root: Path, videos: list[WrittenSample]) -> dict[str,
     return digests
 
 
-MS3_LAYOUT = Layout({"train": 300, "val": 60, "test": 60}, _write_ms3_video, _write_ms3_annotations)
+MS3 = Generator({"train": 300, "val": 60, "test": 60}, _write_ms3_video, _write_ms3_annotations)

@@ -9,11 +9,11 @@ from typing import Any
 
 import soundfile
 import soxr
-from ms3_files import MS3_LAYOUT
+from ms3_files import MS3
 from pycocotools import mask as coco
 from refer_files import python2_pickle
 
-from bench.datasets.mini.write import LAYOUTS
+from bench.datasets.mini.build import generator_of
 from bench.datasets.refer_pickle import load
 
 NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog")
@@ -24,10 +24,12 @@ _REFS = {"refcoco": "refcoco/refs(unc).p", "refcoco_plus": "refcoco+/refs(unc).p
 
 def write_official(root: Path, name: str) -> Path:
     """Write a release of the benchmark to a new folder `root`, and return the folder."""
-    layout = {**LAYOUTS, "avs_ms3": MS3_LAYOUT}[name]
+    generator = MS3 if name == "avs_ms3" else generator_of(name)
     counts = _PICTURES if name in _REFS else _VIDEOS
-    written = [layout.write_video(root, 5, split, index) for split, count in counts.items() for index in range(count)]
-    layout.write_annotations(root, written)
+    written = [
+        generator.write_sample(root, 5, split, index) for split, count in counts.items() for index in range(count)
+    ]
+    generator.write_annotations(root, written)
     _QUIRKS[name](root)
     return root
 

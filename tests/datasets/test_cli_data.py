@@ -27,7 +27,7 @@ def test_verify_prints_its_findings_and_exits_with_1_for_faults(tmp_path, capsys
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["describe", "avss"], "no official release of avss is known: did you mean avs"),
+        (["describe", "avss"], "unknown task avss: did you mean avs"),
         (["verfy", "ave"], "bench data cannot verfy: did you mean verify"),
         (["verify", "ave"], "bench data verify needs --root DIR, the folder of the release"),
         (["verify", "ave", "--root", "nowhere"], "--root nowhere is not a folder"),

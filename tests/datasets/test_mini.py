@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ from written import gives_fingerprint
 
 from bench.datasets.ave import Release as Ave
 from bench.datasets.avsbench import Release as AvsBench
-from bench.datasets.mini import unlabelled
+from bench.datasets.mini import unlabelled, write
 from bench.datasets.mini.build import build, ensure, folder
 from bench.datasets.mini.draw import SHAPES, TEXTURES, Background, Thing, paint, paint_background
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, TIMBRES, Source, synthesize
 from bench.datasets.mini.world import AVS_THINGS, CATEGORIES, CLASSES, ave_video, avs_video
-from bench.datasets.mini.write import LAYOUTS, ave_labels
+from bench.datasets.mini.write import ave_labels
 
 
 def videos(make, count=300):
@@ -101,18 +102,18 @@ def test_the_seed_decides_the_files(tmp_path):
     prints = []
     for name, seed, workers in (("one", 3, 1), ("two", 3, 2), ("other", 4, 1)):
         (tmp_path / name).mkdir()
-        manifest = build(tmp_path / name, "avs", seed, videos=few, workers=workers)
+        manifest = build(tmp_path / name, "avs", seed, counts=few, workers=workers)
         prints.append(manifest.fingerprint)
         assert gives_fingerprint(tmp_path / name, manifest)
     assert prints[0] == prints[1] != prints[2]
     victim = next((tmp_path / "one").rglob("*.wav"))
     victim.write_bytes(victim.read_bytes()[:-2])
-    assert not gives_fingerprint(tmp_path / "one", build(tmp_path / "two", "avs", 3, videos=few, workers=1))
+    assert not gives_fingerprint(tmp_path / "one", build(tmp_path / "two", "avs", 3, counts=few, workers=1))
 
 
 def test_data_is_built_once_and_whole_or_not_at_all(tmp_path, monkeypatch):
     few = {"train": 1, "val": 1, "test": 1}
-    monkeypatch.setitem(LAYOUTS, "avs", type(LAYOUTS["avs"])(few, *_writers("avs")))
+    monkeypatch.setattr(write, "AVS", replace(write.AVS, counts=few))
 
     def interrupted(written, total):
         yield next(iter(written))
@@ -126,13 +127,9 @@ def test_data_is_built_once_and_whole_or_not_at_all(tmp_path, monkeypatch):
     assert ensure(tmp_path, "avs", progress=lambda written, total: pytest.fail("built again")) == (place, first)
 
 
-def _writers(benchmark):
-    return LAYOUTS[benchmark].write_video, LAYOUTS[benchmark].write_annotations
-
-
 def test_floors_are_those_of_the_truth():
+    from bench.datasets.generator import WrittenSample
     from bench.datasets.mini.floors import ave_floors, avs_floors
-    from bench.datasets.mini.write import WrittenSample
 
     def second(split, label, sights, sounds):
         return WrittenSample(split, "", {}, [(label, sights, sounds)])
@@ -159,8 +156,8 @@ def test_floors_are_those_of_the_truth():
 
 
 def test_the_suite_scores_at_least_a_thousand_items_a_task():
-    assert LAYOUTS["ave"].videos["test"] * 10 >= 1000
-    assert LAYOUTS["avs"].videos["test"] * 5 >= 1000
+    assert write.AVE.counts["test"] * 10 >= 1000
+    assert write.AVS.counts["test"] * 5 >= 1000
     assert len(CATEGORIES) >= 6
 
 

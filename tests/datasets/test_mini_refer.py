@@ -15,12 +15,11 @@ from PIL import Image
 from pycocotools import mask as coco
 from written import gives_fingerprint
 
-from bench.datasets.mini.build import build
-from bench.datasets.mini.files import WrittenSample
+from bench.datasets.generator import WrittenSample
+from bench.datasets.mini.build import build, generator_of
 from bench.datasets.mini.floors import refer_floors
 from bench.datasets.mini.scene import random_scene, render
 from bench.datasets.mini.world import CATEGORIES
-from bench.datasets.mini.write import LAYOUTS
 from bench.datasets.mini.write_refer import CORNERED, CURVED, outline, run_lengths
 from bench.datasets.refcoco import Release, mixed
 from bench.datasets.refer_pickle import load
@@ -32,9 +31,9 @@ FILES = {"refcoco": "refs(unc).p", "refcoco+": "refs(unc).p", "refcocog": "refs(
 
 
 def write(root: Path, key: str, seed: int = 0) -> dict[str, str]:
-    layout = LAYOUTS[key]
-    written = [layout.write_video(root, seed, split, i) for split, count in COUNTS.items() for i in range(count)]
-    digests = layout.write_annotations(root, written)
+    generator = generator_of(key)
+    written = [generator.write_sample(root, seed, split, i) for split, count in COUNTS.items() for i in range(count)]
+    digests = generator.write_annotations(root, written)
     return digests | {path: digest for one in written for path, digest in one.digests.items()}
 
 
@@ -138,14 +137,14 @@ def test_one_data_set_alone_is_a_part_of_all_three(root, tmp_path, key, dataset)
 
 def test_it_is_built_like_other_layouts(tmp_path):
     few = {"train": 2, "val": 1, "testA": 1, "testB": 1}
-    manifest = build(tmp_path, "refcocog", 0, videos=few, workers=1)
+    manifest = build(tmp_path, "refcocog", 0, counts=few, workers=1)
     assert gives_fingerprint(tmp_path, manifest)
     assert manifest.counts == few and 20 <= manifest.floors["guesses an object"] <= 34
     assert len(list((tmp_path / "images/train2014").iterdir())) == 5
 
 
 def test_another_seed_gives_other_pictures(tmp_path):
-    assert len({LAYOUTS["refcoco"].write_video(tmp_path, s, "train", 0).line for s in range(3)}) == 3
+    assert len({generator_of("refcoco").write_sample(tmp_path, s, "train", 0).line for s in range(3)}) == 3
 
 
 def test_floors_are_those_of_the_truth():
@@ -170,7 +169,7 @@ def test_boxes_of_two_objects_never_have_half_in_common():
 
 def test_every_test_split_has_several_hundred_expressions():
     for key in ("refcoco", "refcoco_plus", "refcocog", "refer"):
-        counts = LAYOUTS[key].videos
+        counts = generator_of(key).counts
         assert min(counts["testA"], counts["testB"]) * 2 * 2 >= 700
 
 

@@ -14,8 +14,8 @@ from official import NAMES, write_official
 from PIL import Image
 from refer_files import python2_pickle
 
+from bench.datasets.base import load_dataset
 from bench.datasets.refer_pickle import load
-from bench.datasets.releases import RELEASES
 from bench.datasets.verify import verify
 from bench.datasets.verify.report import MAX_SHOWN, Report
 
@@ -50,12 +50,12 @@ def test_sound_releases_are_clean(official, name, quick):
 @pytest.mark.parametrize("name", NAMES)
 def test_counts_are_compared_with_the_published_ones(official, name):
     report = verified(name, official[name], published=True)
-    published = [(split, kind) for split, kinds in RELEASES[name].counts.items() for kind in kinds]
+    published = [(split, kind) for split, kinds in load_dataset(name).card.counts.items() for kind in kinds]
     counts = [fault for fault in report.faults if fault.kind == "counts that differ from the published ones"]
     assert len(counts) == len(published)
     other_kinds = {fault.kind for fault in report.faults if fault not in counts}
-    assert other_kinds == ({"wrong categories"} if RELEASES[name].categories else set()), "made-up ones"
-    count = next(iter(RELEASES[name].counts["train"].values()))
+    assert other_kinds == ({"wrong categories"} if load_dataset(name).card.categories else set()), "made-up ones"
+    count = next(iter(load_dataset(name).card.counts["train"].values()))
     assert f"expected {count:,} as published" in report.faults[0].text
 
 

@@ -14,7 +14,6 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,14 +83,11 @@ def write_captions(folder: Path) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """The working folder, with a cache of its own and generated data of a few videos."""
     from bench.data import splits
-    from bench.datasets.mini.write import LAYOUTS
 
     folder = tmp_path_factory.mktemp("snippets")
     place = Place(folder)
     with pytest.MonkeyPatch.context() as patch:
-        for name, layout in LAYOUTS.items():
-            few = {split: mocks.FEW.get(split, 3) for split in layout.videos}
-            patch.setitem(LAYOUTS, name, replace(layout, videos=few))
+        mocks.generate_few(patch)
         patch.setattr("bench.system.checksums.user_cache", lambda: tmp_path_factory.getbasetemp() / "snippets-cache")
         patch.chdir(folder)
         yield place

@@ -40,7 +40,7 @@ def cache(tmp_path) -> Path:
     """A cache of a few generated videos."""
     place = folder(tmp_path / "cache", "ave", seed=0)
     place.mkdir(parents=True)
-    manifest = build(place, "ave", seed=0, videos=FEW, workers=1)
+    manifest = build(place, "ave", seed=0, counts=FEW, workers=1)
     (place / "manifest.json").write_text(json.dumps(asdict(manifest)))
     return tmp_path / "cache"
 

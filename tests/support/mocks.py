@@ -76,6 +76,7 @@ class AVS:
     metric: ClassVar[str] = "miou"
     metrics: ClassVar[dict[str, str]] = {"miou": "made up"}
     layout: ClassVar[str] = "avs"
+    task_type: ClassVar[str] = "image-segmentation"
     window_s: float = 1.0
 
 
@@ -230,6 +231,19 @@ def full_disk(room: int = 0) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def generate_few(patch: Any) -> None:
+    """Let every layout be generated with a few samples (`FEW`), by a pytest.MonkeyPatch."""
+    from bench.datasets.mini import build
+
+    original = build.generator_of
+
+    def generator_of(layout: str) -> Any:
+        generator = original(layout)
+        return dataclasses.replace(generator, counts={split: FEW.get(split, 3) for split in generator.counts})
+
+    patch.setattr(build, "generator_of", generator_of)
 
 
 def failed(spec: Spec, reason: str = "the loss is not finite at step 3") -> Record:

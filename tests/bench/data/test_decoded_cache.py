@@ -13,7 +13,7 @@ import torch
 
 from bench.data import decoded_cache, release
 from bench.data.loader import Decoded, TensorDataset, batches, load
-from bench.datasets.mini import build
+from bench.datasets.mini import VERSION
 from bench.errors import DataError, UsageError
 from bench.system.checksums import file_checksum
 
@@ -222,26 +222,29 @@ def test_samples_that_belong_to_another_user_are_not_used(tmp_path, part):
 
 
 def test_data_that_is_not_generated_is_read_from_its_release(tmp_path):
-    source = {"source": "generated", "version": build.VERSION, "seed": 0}
+    source = {"source": "generated", "version": VERSION, "seed": 0}
     with pytest.raises(UsageError, match=r"Mine \(layout mine\).*--set data\.source=official --data-root DIR"):
         release.locate(SimpleNamespace(layout="mine", benchmark="Mine"), source, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("layout", "benchmark", "expected"),
+    ("layout", "benchmark", "metric", "expected"),
     [
-        ("ave", "AVE", True),
-        ("ave", "Mine", False),
-        ("refer", "RefCOCO and RefCOCOg", True),
-        ("refer", "RefCOCO, RefCOCO+ and RefCOCOg", True),
-        ("refcocog", "Mine and RefCOCOg", False),
+        ("ave", "AVE", "accuracy", True),
+        ("ave", "Mine", "accuracy", False),
+        ("refer", "RefCOCO and RefCOCOg", "accuracy@0.5", True),
+        ("refer", "RefCOCO, RefCOCO+ and RefCOCOg", "accuracy@0.5", True),
+        ("refcocog", "Mine and RefCOCOg", "accuracy@0.5", False),
+        ("refcocog", "RefCOCOg", "miou", False),
     ],
 )
-def test_floors_are_shown_only_for_their_benchmark(tmp_path, monkeypatch, layout, benchmark, expected):
+def test_floors_are_shown_only_for_their_benchmark_and_metric(
+    tmp_path, monkeypatch, layout, benchmark, metric, expected
+):
     floors = {"constant answer": 44.5}
-    monkeypatch.setattr("bench.data.release.build.ensure", lambda *_, **__: (tmp_path, SimpleNamespace(floors=floors)))
-    source = {"source": "generated", "version": build.VERSION, "seed": 0}
-    _, shown = release.locate(SimpleNamespace(layout=layout, benchmark=benchmark), source, tmp_path)
+    monkeypatch.setattr("bench.data.release.build.read_manifest", lambda root: SimpleNamespace(floors=floors))
+    task = SimpleNamespace(layout=layout, benchmark=benchmark, metric=metric)
+    shown = release.floors(task, {"source": "generated", "version": VERSION, "seed": 0}, tmp_path)
     assert shown == (floors if expected else {})
 
 
@@ -249,8 +252,8 @@ def test_generated_data_that_others_can_write_to_causes_a_warning(tmp_path, monk
     root = tmp_path / "mini" / "ave"
     root.mkdir(parents=True)
     monkeypatch.setattr("bench.data.release.build.ensure", lambda *_, **__: (root, "manifest"))
-    source = {"source": "generated", "version": build.VERSION, "seed": 0}
-    assert release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path) == (root, "manifest")
+    source = {"source": "generated", "version": VERSION, "seed": 0}
+    assert release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path) == root
     assert not caplog.text
     root.chmod(0o777)
     release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path)

@@ -150,7 +150,7 @@ def test_another_scoring_rule_makes_it_stale_and_has_a_table_of_its_own(tmp_path
 def test_changed_generated_data_is_refused(few_videos, options):
     task = AVE()
     source = {"source": "generated", "version": 3, "seed": 5}
-    root, _ = release.locate(task, source, few_videos)
+    root = release.locate(task, source, few_videos)
     before = release.contents(task, source, root)
     annotations = root / "AVE_Dataset/Annotations.txt"
     content = annotations.read_bytes()

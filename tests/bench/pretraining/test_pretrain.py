@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.datasets.mini.build import VERSION
+from bench.datasets.mini import VERSION
 from bench.datasets.mini.expressions import MANNERS, expressions
 from bench.datasets.mini.scene import random_scene
 from bench.datasets.mini.wording import COLORS, NOUNS, SIZES

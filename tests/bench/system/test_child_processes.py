@@ -46,10 +46,10 @@ def test_children_end_with_their_parent_however_it_ends(tmp_path, activity, ende
 
 SCRIPT = """
 import bench
-from bench.datasets.mini.write import LAYOUTS
+from bench.datasets.mini import write
 from dataclasses import replace
 
-LAYOUTS["ave"] = replace(LAYOUTS["ave"], videos={"train": 6, "val": 2, "test": 3})
+write.AVE = replace(write.AVE, counts={"train": 6, "val": 2, "test": 3})
 bench.run("head", "ave", data_root="DATA", results="RESULTS", device="cpu", jobs=JOBS)
 """
 
