@@ -57,6 +57,8 @@ def print_plan(plan: RunPlan, finished: Mapping[str, Record], results: Path, job
         f"\n{runs(len(plan.runs))}: {len(plan.runs) - todo} finished, {todo} to do"
         + f"; {failed} of the finished failed (--retry-failed repeats them)" * bool(failed)
     )
+    if plan.repeated:
+        print(f"requested again by a later stage or under another label, and done once: {runs(len(plan.repeated))}")
     if todo:
         print(_total(seconds, jobs, todo, unknown))
     for line in _sources(used):

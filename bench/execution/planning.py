@@ -46,10 +46,17 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """The runs of a command, each once, and what the budgets came to."""
+    """The runs of a command.
+
+    Attributes:
+        runs: The runs in order, each once.
+        fits: What the budgets came to.
+        repeated: Further requests for these runs, by a later stage or under another label.
+    """
 
     runs: tuple[PlannedRun, ...]
     fits: tuple[BudgetFit, ...] = ()
+    repeated: tuple[PlannedRun, ...] = ()
 
     @property
     def specs(self) -> list[Spec]:
@@ -89,7 +96,7 @@ def plan_request(request: RunRequest, data_root: Path | None = None) -> RunPlan:
 def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_root: Path | None = None) -> RunPlan:
     """Return the runs of an experiment file: stage by stage, and in a stage by task, seed and method.
 
-    A run that several stages request belongs to the first of them. It warns as `plan_runs` does.
+    A run that is requested several times belongs to the first stage and label that request it. It warns as `plan_runs` does.
 
     Args:
         experiment: The file.
@@ -130,10 +137,11 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
     mistakes.raise_if_any()
     _warn_about_tuned(requested)
     runs: dict[str, PlannedRun] = {}
-    for stage in selected:
-        for run in _in_order(stage, planned[stage.name]):
-            runs.setdefault(run.spec.id, run)
-    return RunPlan(tuple(runs.values()), tuple(fits.values()))
+    ordered = [run for stage in selected for run in _in_order(stage, planned[stage.name])]
+    for run in ordered:
+        runs.setdefault(run.spec.id, run)
+    repeated = tuple(run for run in ordered if run is not runs[run.spec.id])
+    return RunPlan(tuple(runs.values()), tuple(fits.values()), repeated)
 
 
 def _in_order(stage: Stage, parts: Iterable[tuple[Part, Sequence[Spec]]]) -> list[PlannedRun]:

@@ -17,12 +17,10 @@ from reproduce import (
     FIVE_SEED_METHODS,
     FOLDER,
     GROUNDING,
-    STAGES,
     TASKS,
     TEN,
     TEN_SEED_METHODS,
-    Command,
-    specs,
+    planned,
 )
 
 from bench.records.schema import Record
@@ -41,25 +39,26 @@ Line = tuple[bool | None, str]
 
 
 class Measured:
-    """The records of this folder, looked up by the commands of their runs."""
+    """The records of this folder, looked up by the stages of experiment.toml."""
 
     def __init__(self) -> None:
         self.records = {record.id: record for record in read_all(FOLDER) if record.status == "ok"}
         check_data([*self.records.values()])
 
-    def runs(self, command: Command) -> dict[tuple[str, str], dict[int, Record]]:
-        """Return the existing records of a command, by (task, method) and then by seed."""
+    def runs(self, *stages: str) -> dict[tuple[str, str], dict[int, Record]]:
+        """Return the existing records of stages, by (task, label) and then by seed; empty for runs without any."""
         records: dict[tuple[str, str], dict[int, Record]] = {}
-        for spec in specs(command):
+        for label, spec in (run for stage in stages for run in planned()[stage]):
+            by_seed = records.setdefault((spec.task, label), {})
             if spec.id in self.records:
-                records.setdefault((spec.task, spec.method), {})[spec.seed] = self.records[spec.id]
+                by_seed[spec.seed] = self.records[spec.id]
         return records
 
-    def scores(self, command: Command) -> dict[tuple[str, str], dict[int, float]]:
-        """Return the primary test scores of a command's records, by (task, method) and then by seed."""
+    def scores(self, *stages: str) -> dict[tuple[str, str], dict[int, float]]:
+        """Return the primary test scores of stages, by (task, label) and then by seed."""
         return {
             key: {seed: primary(record) for seed, record in records.items()}
-            for key, records in self.runs(command).items()
+            for key, records in self.runs(*stages).items()
         }
 
 
@@ -79,10 +78,9 @@ def primary(record: Record) -> float:
 
 def order(measured: Measured) -> Iterator[Line]:
     """Constant answer < head < LoRA by clear intervals; oracles score below LoRA; the best method leaves room."""
-    scores = measured.scores(((*TEN_SEED_METHODS, *(m for c in STAGES["main"] for m in c[0])), TASKS, FIVE, ()))
-    runs = measured.runs((("lora",), TASKS, FIVE, ()))
+    scores, runs = measured.scores("main"), measured.runs("main")
     for task in TASKS:
-        head, lora = scores.get((task, "head"), {}), scores.get((task, "lora"), {})
+        head, lora = scores[task, "head"], scores[task, "lora"]
         if len(head) < len(FIVE) or len(lora) < len(FIVE):
             yield None, f"{task}: head and LoRA, five seeds each"
             continue
@@ -95,33 +93,31 @@ def order(measured: Measured) -> Iterator[Line]:
         low, _ = mean_interval([*lora.values()]) or (0.0, 0.0)
         best = max(floors, key=lambda name: floors[name])
         yield low > floors[best], f"{task}: one-modality oracle '{best}' {floors[best]:.1f} < LoRA from {low:.1f}"
-        means = {method: fmean(by_seed.values()) for (name, method), by_seed in scores.items() if name == task}
+        means = {m: fmean(by_seed.values()) for (name, m), by_seed in scores.items() if name == task and by_seed}
         top = max(means, key=lambda name: means[name])
         yield means[top] < MAX_SCORE, f"{task}: the best, {top}, {means[top]:.1f} < {MAX_SCORE:.0f}"
 
 
 def modalities(measured: Measured) -> Iterator[Line]:
     """A model with a single modality is clearly worse."""
-    whole = measured.scores((("lora",), TASKS, FIVE, ()))
-    for command in STAGES["controls"]:
-        control = measured.scores(command)
-        for task in command[1]:
-            both, single = whole.get((task, "lora"), {}), control.get((task, "lora"), {})
-            seeds = sorted(both.keys() & single.keys())
-            tested = paired_test([both[seed] - single[seed] for seed in seeds])
-            if tested is None or len(seeds) < len(FIVE):
-                yield None, f"{task}: LoRA with {command[3][1]} only, five seeds"
-                continue
-            worse = f"{fmean(single.values()):.1f}, worse by {tested[0]:.1f} to {tested[1]:.1f}"
-            yield tested[0] > 0, f"{task}: LoRA with {command[3][1]} only {worse}"
+    whole = measured.scores("main")
+    for (task, control), single in measured.scores("controls").items():
+        both = whole[task, "lora"]
+        seeds = sorted(both.keys() & single.keys())
+        tested = paired_test([both[seed] - single[seed] for seed in seeds])
+        if tested is None or len(seeds) < len(FIVE):
+            yield None, f"{task}: LoRA with {control}, five seeds"
+            continue
+        worse = f"{fmean(single.values()):.1f}, worse by {tested[0]:.1f} to {tested[1]:.1f}"
+        yield tested[0] > 0, f"{task}: LoRA with {control} {worse}"
 
 
 def settled(measured: Measured) -> Iterator[Line]:
     """Validation scores have stopped rising at the end of a run; more epochs add little and do not change the order."""
-    runs = measured.runs((TEN_SEED_METHODS + FIVE_SEED_METHODS, TASKS, FIVE, ()))
+    runs = measured.runs("main")
     for task in TASKS:
         for method in TEN_SEED_METHODS + FIVE_SEED_METHODS:
-            records = runs.get((task, method), {})
+            records = runs[task, method]
             if len(records) < len(FIVE):
                 yield None, f"{task}: {method} in the last tenth of its epochs, five seeds"
                 continue
@@ -130,29 +126,27 @@ def settled(measured: Measured) -> Iterator[Line]:
                 gain < MAX_LATE_GAIN,
                 f"{task}: {method} gains {gain:+.1f} in the last tenth of its epochs (below {MAX_LATE_GAIN:.1f})",
             )
-    for command in STAGES["longer"]:
-        longer, usual = measured.scores(command), measured.scores((command[0], command[1], FIVE, ()))
-        for task in command[1]:
-            if any(
-                len(scores.get((task, method), {})) < len(FIVE) for scores in (longer, usual) for method in command[0]
-            ):
-                yield None, f"{task}: {', '.join(command[0])} with twice the epochs, five seeds"
-                continue
-            gains = {m: fmean(longer[task, m][s] - usual[task, m][s] for s in FIVE) for m in command[0]}
-            reversed_pairs = [
-                f"{a} and {b}"
-                for a, b in combinations(command[0], 2)
-                if _sign(usual[task, a], usual[task, b], FIVE) * _sign(longer[task, a], longer[task, b], FIVE) < 0
-            ]
-            text = ", ".join(f"{method} {gain:+.1f}" for method, gain in gains.items())
-            yield (
-                max(gains.values()) < MAX_LONGER_GAIN,
-                f"{task}: twice the epochs add {text} (below {MAX_LONGER_GAIN:.1f})",
-            )
-            yield (
-                not reversed_pairs,
-                f"{task}: twice the epochs reverse the order of {', '.join(reversed_pairs) or 'none'}",
-            )
+    longer, usual = measured.scores("longer"), measured.scores("main")
+    for task in dict.fromkeys(task for task, _ in longer):
+        methods = [method for name, method in longer if name == task]
+        if any(len(scores[task, method]) < len(FIVE) for scores in (longer, usual) for method in methods):
+            yield None, f"{task}: {', '.join(methods)} with twice the epochs, five seeds"
+            continue
+        gains = {m: fmean(longer[task, m][s] - usual[task, m][s] for s in FIVE) for m in methods}
+        reversed_pairs = [
+            f"{a} and {b}"
+            for a, b in combinations(methods, 2)
+            if _sign(usual[task, a], usual[task, b], FIVE) * _sign(longer[task, a], longer[task, b], FIVE) < 0
+        ]
+        text = ", ".join(f"{method} {gain:+.1f}" for method, gain in gains.items())
+        yield (
+            max(gains.values()) < MAX_LONGER_GAIN,
+            f"{task}: twice the epochs add {text} (below {MAX_LONGER_GAIN:.1f})",
+        )
+        yield (
+            not reversed_pairs,
+            f"{task}: twice the epochs reverse the order of {', '.join(reversed_pairs) or 'none'}",
+        )
 
 
 def _last_tenth(record: Record) -> float:
@@ -164,8 +158,8 @@ def _last_tenth(record: Record) -> float:
 
 def stable(measured: Measured) -> Iterator[Line]:
     """Two disjoint sets of five seeds order the methods alike, with ties where intervals include 0."""
-    scores = measured.scores((TEN_SEED_METHODS, TASKS, TEN, ()))
-    if any(len(scores.get((task, method), {})) < len(TEN) for task in TASKS for method in TEN_SEED_METHODS):
+    scores = measured.scores("main", "more-seeds")
+    if any(len(scores[task, method]) < len(TEN) for task in TASKS for method in TEN_SEED_METHODS):
         yield None, f"order of {', '.join(TEN_SEED_METHODS)} in two sets of five seeds: ten seeds each"
         return
     signs: list[tuple[int, int]] = []
@@ -198,8 +192,7 @@ def times(measured: Measured) -> Iterator[Line]:
     for task in TASKS:
         seconds = [
             record.times.total * record.environment.threads / CORES
-            for command in STAGES["main"]
-            for (name, _), records in measured.runs(command).items()
+            for (name, _), records in measured.runs("main").items()
             for record in records.values()
             if name == task and record.times and record.environment
         ]

@@ -14,7 +14,7 @@ from statistics import fmean
 from xml.etree import ElementTree
 
 from audit import Measured
-from finding import ALL, QUESTIONS, Compared, answers, interval, runs
+from finding import ALL, QUESTIONS, Compared, answers, interval, usual_runs
 from reproduce import FOLDER
 
 from bench.files import write_text
@@ -56,7 +56,7 @@ class Gain:
 def gains(measured: Measured) -> list[Gain]:
     """Return the gain on each task, and in the mean over tasks; p-values are corrected over the table (Holm)."""
     question = QUESTIONS[0]
-    comparisons = answers(question, runs(measured, question.a), runs(measured, question.b))
+    comparisons = answers(question, usual_runs(measured))
     tests = [_test(comparison) for comparison in comparisons]
     corrected = holm([p for _, _, p in tests])
     return [

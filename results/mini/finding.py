@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 
 from audit import Measured, primary
-from reproduce import FIVE, FOLDER, JOINT_TASK, MATCHED, SHORTENED, STAGES, TASKS, TEN
+from reproduce import FIVE, FOLDER, JOINT_TASK, TASKS, TEN
 
 from bench.files import write_text
 from bench.records.schema import Record
@@ -25,28 +25,25 @@ from bench.text.markdown import table as markdown
 
 ALL = "all tasks"
 
-Side = tuple[str, tuple[str, ...]]
-"""A method, and the arguments of `bench run` that change it."""
-
 
 @dataclass(frozen=True)
 class Question:
-    """A comparison of two methods."""
+    """A comparison of two methods or variations, by their labels in experiment.toml."""
 
     title: str
-    a: Side
-    b: Side
+    a: str
+    b: str
 
 
 QUESTIONS = (
-    Question("CoLA over LoRA, both of CoLA's size", ("cola", ()), ("lora", MATCHED)),
-    Question("CoLA over LoRA, each of its own size", ("cola", ()), ("lora", ())),
-    Question("LoRA of CoLA's size over LoRA", ("lora", MATCHED), ("lora", ())),
-    Question("CoLA over DoRA, both of CoLA's size", ("cola", ()), ("dora", MATCHED)),
-    Question("CoLA on DoRA over DoRA, both of CoLA's size", ("cola-dora", MATCHED), ("dora", MATCHED)),
-    Question("CoLA on DoRA over CoLA, both of CoLA's size", ("cola-dora", MATCHED), ("cola", ())),
-    Question("CoLA on AdaLoRA over AdaLoRA, each of its own size", ("cola-adalora", ()), ("adalora", ())),
-    Question("CoLA on AdaLoRA over CoLA, each of its own size", ("cola-adalora", ()), ("cola", ())),
+    Question("CoLA over LoRA, both of CoLA's size", "cola", "lora-cola-size"),
+    Question("CoLA over LoRA, each of its own size", "cola", "lora"),
+    Question("LoRA of CoLA's size over LoRA", "lora-cola-size", "lora"),
+    Question("CoLA over DoRA, both of CoLA's size", "cola", "dora-cola-size"),
+    Question("CoLA on DoRA over DoRA, both of CoLA's size", "cola-dora-cola-size", "dora-cola-size"),
+    Question("CoLA on DoRA over CoLA, both of CoLA's size", "cola-dora-cola-size", "cola"),
+    Question("CoLA on AdaLoRA over AdaLoRA, each of its own size", "cola-adalora", "adalora"),
+    Question("CoLA on AdaLoRA over CoLA, each of its own size", "cola-adalora", "cola"),
 )
 
 HEADER = ("", "seeds", "first", "second", "difference", "95% interval", "%", "p", "significant", "parameters")
@@ -71,18 +68,16 @@ Runs = Mapping[tuple[str, str], Mapping[int, Record]]
 """Records by task and method, then by seed."""
 
 
-def runs(measured: Measured, side: Side) -> Runs:
-    """Return the records of one side of a comparison on all tasks."""
-    method, arguments = side
-    return measured.runs(((method,), TASKS, TEN, arguments))
+def usual_runs(measured: Measured) -> Runs:
+    """Return the records with the usual epochs and both modalities on each task, of all seeds and sizes."""
+    return measured.runs("main", "budget", "more-seeds")
 
 
-def answers(question: Question, a: Runs, b: Runs) -> list[Compared]:
+def answers(question: Question, runs: Runs) -> list[Compared]:
     """Return one comparison per task, and one of the mean over all tasks on the seeds that every task has."""
     comparisons = []
     for task in TASKS:
-        records = (a.get((task, question.a[0]), {}), b.get((task, question.b[0]), {}))
-        if compared := compare(task, *records):
+        if compared := compare(task, runs[task, question.a], runs[task, question.b]):
             comparisons.append(compared)
     complete = len(comparisons) == len(TASKS)
     seeds = set.intersection(*(set(compared.a) for compared in comparisons)) if complete else set()
@@ -97,34 +92,27 @@ def answers(question: Question, a: Runs, b: Runs) -> list[Compared]:
 
 def ablations(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     """Yield tables of CoLA's ablations and of its paths in one direction, for each task that has them."""
-    for task in dict.fromkeys(task for _, tasks, *_ in STAGES["ablations"] for task in tasks):
-        whole, lora = (measured.runs(((m,), (task,), FIVE, ())).get((task, m), {}) for m in ("cola", "lora"))
-        changed = {
-            ", ".join(change.removeprefix("cola.") for change in arguments[1:]): measured.runs(
-                (methods, (task,), seeds, arguments)
-            )
-            for methods, tasks, seeds, arguments in STAGES["ablations"]
-            if task in tasks
-        }
+    runs, usual = measured.runs("ablations"), measured.runs("main")
+    for task in dict.fromkeys(task for task, _ in runs):
+        whole, lora = usual[task, "cola"], usual[task, "lora"]
+        changed = {label: records for (name, label), records in runs.items() if name == task}
         one_way = [name for name in changed if name.startswith("paths=")]
         for title, names, b in (
             (f"Ablations of CoLA on {task}, over CoLA as it is", changed, whole),
             (f"CoLA with a path one way on {task}, over LoRA", one_way, lora),
         ):
-            candidates = [compare(name, changed[name].get((task, "cola"), {}), b) for name in names]
+            candidates = [compare(name, changed[name], b) for name in names]
             if comparisons := [compared for compared in candidates if compared]:
                 yield title, comparisons
 
 
 def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     """Yield tables on whether CoLA merely learns faster: its gain with twice the epochs, and what they add."""
-    between, gained = [], []
-    for methods, tasks, seeds, arguments in STAGES["longer"]:
-        for task in tasks:
-            twice, usual = (measured.runs((methods, (task,), seeds, changes)) for changes in (arguments, ()))
-            sides = (twice.get((task, "cola"), {}), twice.get((task, "lora"), {}))
-            between.append(compare(task, *sides))
-            gained += [compare(f"{task}, {m}", twice.get((task, m), {}), usual.get((task, m), {})) for m in methods]
+    between = []
+    twice, usual = measured.runs("longer"), measured.runs("main")
+    for task in dict.fromkeys(task for task, _ in twice):
+        between.append(compare(task, twice[task, "cola"], twice[task, "lora"]))
+    gained = [compare(f"{task}, {method}", twice[task, method], usual[task, method]) for task, method in twice]
     for title, candidates in (
         ("CoLA over LoRA, each of its own size, with twice the epochs", between),
         ("Twice the epochs over the usual", gained),
@@ -136,12 +124,9 @@ def longer(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
 def joint(measured: Measured) -> Iterator[tuple[str, list[Compared]]]:
     """Yield the comparisons for one model that learns all grounding tasks."""
     comparisons = []
+    runs = measured.runs("together", "together-budget", "together-more-seeds")
     for question in QUESTIONS:
-        sides = (
-            measured.runs(((method,), (JOINT_TASK,), TEN, (*arguments, *SHORTENED))).get((JOINT_TASK, method), {})
-            for method, arguments in (question.a, question.b)
-        )
-        if compared := compare(question.title, *sides):
+        if compared := compare(question.title, runs[JOINT_TASK, question.a], runs[JOINT_TASK, question.b]):
             comparisons.append(compared)
     if comparisons:
         yield "All grounding tasks in one model", comparisons
@@ -185,9 +170,9 @@ def table(comparisons: Sequence[Compared]) -> str:
 def tables(measured: Measured) -> str:
     """Return all tables that have records, each under its title."""
     parts = []
-    sides = {side: runs(measured, side) for question in QUESTIONS for side in (question.a, question.b)}
+    runs = usual_runs(measured)
     for question in QUESTIONS:
-        if comparisons := answers(question, sides[question.a], sides[question.b]):
+        if comparisons := answers(question, runs):
             parts += [f"### {question.title}", table(comparisons)]
     for part in (longer, joint, ablations):
         for title, comparisons in part(measured):
@@ -196,8 +181,8 @@ def tables(measured: Measured) -> str:
 
 
 RESOLVED = (
-    Question("CoLA over LoRA", ("cola", ()), ("lora", ())),
-    Question("DoRA over LoRA", ("dora", ()), ("lora", ())),
+    Question("CoLA over LoRA", "cola", "lora"),
+    Question("DoRA over LoRA", "dora", "lora"),
 )
 
 
@@ -205,7 +190,7 @@ def resolution(measured: Measured) -> str:
     """Return a table of the true gains that the paired t-test detects with probability 0.8."""
     lines = []
     for question in RESOLVED:
-        comparisons = answers(question, runs(measured, question.a), runs(measured, question.b))
+        comparisons = answers(question, usual_runs(measured))
         for compared in comparisons:
             if len(compared.differences) > 1:
                 deviation = stdev(compared.differences)

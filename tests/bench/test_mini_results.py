@@ -10,6 +10,7 @@ from statistics import stdev
 import mocks
 import pytest
 
+from bench.config.experiment import read_experiment
 from bench.records import store
 from bench.report.leaderboard import leaderboard
 from bench.report.standings import compute_standings
@@ -31,44 +32,68 @@ def scripts():
         sys.modules.pop(name, None)
 
 
-def test_the_stages_hold_what_the_leaderboard_is_to_show(scripts):
+def specs(reproduce, stage, labels=None, tasks=None):
+    """Specifications of a stage of experiment.toml; of these labels and tasks only."""
+    return [
+        spec
+        for label, spec in reproduce.planned()[stage]
+        if (labels is None or label in labels) and (tasks is None or spec.task in tasks)
+    ]
+
+
+def test_the_experiment_plans_exactly_the_committed_runs(scripts):
     _, reproduce = scripts
-    planned = {stage: [s for c in commands for s in reproduce.specs(c)] for stage, commands in reproduce.STAGES.items()}
+    planned = {spec.id: spec for runs in reproduce.planned().values() for _, spec in runs}
+    recorded = {record.id: record.spec for record in store.read_all(FOLDER)}
+    assert planned == recorded and len(planned) == 625
+
+
+def test_the_stages_contain_what_the_leaderboard_shows(scripts):
+    _, reproduce = scripts
+    planned = {stage: specs(reproduce, stage) for stage in reproduce.planned()}
     main = {(spec.method, spec.task) for spec in planned["main"]}
-    methods = {"head", "full", "lora", "dora", "adalora", "cola", "cola-dora", "cola-adalora"}
+    methods = {*reproduce.TEN_SEED_METHODS, *reproduce.FIVE_SEED_METHODS}
     assert main == {(method, task) for method in methods for task in reproduce.TASKS}
     ids = {spec.id for spec in planned["main"]}
     assert len(ids) == len(planned["main"]) == 5 * len(main)
     assert sum(spec.id in ids for spec in planned["more-seeds"]) == 4 * 5 * 5, "the first five seeds are the same runs"
     for stage in ("controls", "longer", "ablations", "together"):
         assert planned[stage] and not ids & {spec.id for spec in planned[stage]}
-    joint = {(spec.method, spec.seed) for spec in planned["together"]}
+    joint = {(spec.method, spec.seed) for stage in ("together", "together-more-seeds") for spec in planned[stage]}
     assert len(joint) == 4 * 10 + 4 * 5
-    assert {spec.settings["r"] > 4 for spec in planned["together"] if spec.method == "lora"} == {False, True}
+    assert all(spec.settings["r"] > 4 for spec in planned["together-budget"] if spec.method == "lora")
     assert all(spec.data["streams"] for spec in planned["controls"])
     assert {spec.recipe["epochs"] for spec in planned["longer"] if spec.task == "avs"} == {
         2 * next(spec.recipe["epochs"] for spec in planned["main"] if spec.task == "avs")
     }
-    changed = {key for spec in planned["ablations"] for key in spec.settings}
-    assert {"shared", "blocks", "linears", "paths", "r"} <= changed
-    assert all(seed not in reproduce.TEN for seed in reproduce.TUNING_SEEDS), "tuned on other seeds than are compared"
+    assert reproduce.TUNING_SEED not in reproduce.TEN, "tuned on other seeds than are compared"
 
 
 def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
+    """Files of learning rates are those of the experiment, for its methods and tasks, with its budgets and epochs."""
     _, reproduce = scripts
-
-    def settings_of(commands):
-        return {
-            (task, method, reproduce.settings_of(tasks, more), reproduce.JOINT_TASK in tasks and more[-1])
-            for methods, tasks, _, more in commands
-            for task in tasks
-            for method in methods
-        }
-
-    searched = settings_of(reproduce.SEARCHES)
-    stages = ("main", "budget", "more-seeds", "together")
-    assert searched == settings_of(command for stage in stages for command in reproduce.STAGES[stage])
-    assert len({file for *_, file, _ in searched}) == 4
+    experiment = read_experiment(reproduce.EXPERIMENT)
+    used = {
+        (part.request.tuned.file, method, task, part.request.budget, tuple(part.request.overrides))
+        for stage in experiment.stages
+        if stage.name in ("main", "budget", "more-seeds", "together", "together-budget", "together-more-seeds")
+        for part in stage.parts
+        for method in part.request.methods
+        for task in part.request.tasks
+    }
+    arguments = {
+        (): (None, ()),
+        ("--budget", "cola"): ("cola", ()),
+        reproduce.SHORTENED: (None, reproduce.SHORTENED[1:]),
+        ("--budget", "cola", *reproduce.SHORTENED): ("cola", reproduce.SHORTENED[1:]),
+    }
+    assert used == {
+        (file, method, task, *arguments[more])
+        for file, (methods, tasks, more) in reproduce.SEARCHES.items()
+        for method in methods
+        for task in tasks
+    }
+    assert len(reproduce.SEARCHES) == 4
 
 
 def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch, tmp_path, capsys):
@@ -77,7 +102,7 @@ def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch
 
     _, reproduce = scripts
 
-    first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
+    first = mocks.record(specs(reproduce, "main")[0])
     store.write(first, tmp_path)
     monkeypatch.setattr(rerun, "specification", lambda record, folder: record.spec)
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: first)
@@ -95,7 +120,7 @@ def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch
 
 def test_records_of_different_data_are_not_compared(scripts):
     audit, reproduce = scripts
-    first, *remaining = (mocks.record(spec) for spec in reproduce.specs(reproduce.STAGES["main"][0])[:3])
+    first, *remaining = (mocks.record(spec) for spec in specs(reproduce, "main")[:3])
     audit.check_data([first, *remaining])
     for change in ({"fingerprint": "other"}, {"skipped": 1}):
         with pytest.raises(SystemExit, match=f"records of {first.spec.task} have different data"):
@@ -114,11 +139,10 @@ def measured(audit, reproduce, method_scores, one=30.0):
     """Made-up records of AVE: what each method scores, give or take a tenth from seed to seed."""
     reads = audit.Measured.__new__(audit.Measured)
     reads.records = {}
-    for command in (*reproduce.STAGES["main"], *reproduce.STAGES["more-seeds"], *reproduce.STAGES["controls"]):
-        for spec in reproduce.specs(command):
-            if spec.task == "ave":
-                score = one if spec.data.get("streams") else method_scores.get(spec.method, 60.0)
-                reads.records[spec.id] = mocks.record(spec, score + 0.1 * (spec.seed % 5))
+    for stage in ("main", "more-seeds", "controls"):
+        for spec in specs(reproduce, stage, tasks=["ave"]):
+            score = one if spec.data.get("streams") else method_scores.get(spec.method, 60.0)
+            reads.records[spec.id] = mocks.record(spec, score + 0.1 * (spec.seed % 5))
     return reads
 
 
@@ -162,17 +186,15 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
 )
 def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola, little, same):
     audit, reproduce = scripts
-    methods, tasks, seeds, more = reproduce.STAGES["longer"][0]
-    assert tasks == ("ave",)
     usual = {"head": 50.0, "lora": 60.0, "cola": 65.0}
     gain = {"head": head, "lora": lora, "cola": cola}
     reads = audit.Measured.__new__(audit.Measured)
     _with(reads, [])
     assert verdict_on(audit.settled(reads), "twice") is None, "not measured"
     of = [
-        (spec, usual[spec.method] + (gain[spec.method] if changes else 0.0) + 0.1 * spec.seed)
-        for changes in ((), more)
-        for spec in reproduce.specs((methods, tasks, seeds, changes))
+        (spec, usual[spec.method] + gain[spec.method] * (stage == "longer") + 0.1 * spec.seed)
+        for stage in ("main", "longer")
+        for spec in specs(reproduce, stage, usual, ["ave"])
     ]
     lines = list(audit.settled(_with(reads, of)))
     assert verdict_on(lines, "twice the epochs add") is little
@@ -181,7 +203,7 @@ def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola,
 
 @pytest.fixture
 def finding(scripts, monkeypatch):
-    """The script, with the questions of which a plan takes no search for a size."""
+    """The script, with some of its questions."""
     monkeypatch.syspath_prepend(str(FOLDER))
     import finding
 
@@ -192,8 +214,7 @@ def finding(scripts, monkeypatch):
 
 
 def answered(finding, reads):
-    question = finding.QUESTIONS[0]
-    return finding.answers(question, finding.runs(reads, question.a), finding.runs(reads, question.b))
+    return finding.answers(finding.QUESTIONS[0], finding.usual_runs(reads))
 
 
 def test_the_finding_compares_on_the_seeds_that_both_have(scripts, finding):
@@ -202,7 +223,7 @@ def test_the_finding_compares_on_the_seeds_that_both_have(scripts, finding):
     (ave,) = answered(finding, reads)
     assert ave.name == "ave" and list(ave.a) == list(reproduce.TEN)
     assert ave.differences == pytest.approx([5.0] * 10)
-    lost = next(spec for spec in reproduce.specs((("lora",), ("ave",), (3,), ())))
+    lost = next(spec for spec in specs(reproduce, "main", ["lora"], ["ave"]) if spec.seed == 3)
     del reads.records[lost.id]
     (ave,) = answered(finding, reads)
     assert 3 not in ave.a and len(ave.differences) == 9
@@ -217,9 +238,10 @@ def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, findin
     monkeypatch.setattr(finding, "TASKS", reproduce.AUDIO_VISUAL)
     reads = audit.Measured.__new__(audit.Measured)
     reads.records = {}
-    for spec in reproduce.specs((("lora", "cola"), finding.TASKS, (0, 1), ())):
+    for spec in specs(reproduce, "main", ["lora", "cola"], finding.TASKS):
         gain = 1.0 + 2 * finding.TASKS.index(spec.task) + spec.seed
-        reads.records[spec.id] = mocks.record(spec, 50.0 + (gain if spec.method == "cola" else 0.0))
+        if spec.seed < 2:
+            reads.records[spec.id] = mocks.record(spec, 50.0 + (gain if spec.method == "cola" else 0.0))
     *tasks, mean = answered(finding, reads)
     assert [comparison.name for comparison in tasks] == list(finding.TASKS) and mean.name == finding.ALL
     assert mean.differences == pytest.approx([2.0, 3.0])
@@ -229,12 +251,11 @@ def test_the_finding_says_what_twice_the_epochs_change(scripts, finding):
     audit, reproduce = scripts
     reads = _with(audit.Measured.__new__(audit.Measured), [])
     assert not list(finding.longer(reads))
-    methods, _, seeds, more = reproduce.STAGES["longer"][0]
     scores = {"head": (50.0, 50.0), "lora": (60.0, 63.0), "cola": (65.0, 65.5)}
     of = [
         (spec, scores[spec.method][which] + 0.1 * spec.seed)
-        for which, changes in enumerate(((), more))
-        for spec in reproduce.specs((methods, ("ave",), seeds, changes))
+        for which, stage in enumerate(("main", "longer"))
+        for spec in specs(reproduce, stage, scores, ["ave"])
     ]
     (_, between), (_, gained) = finding.longer(_with(reads, of))
     assert [(change.name, change.differences) for change in between] == [("ave", pytest.approx([2.5] * 5))]
@@ -247,18 +268,14 @@ def test_the_finding_of_ablations(scripts, finding):
     reads = _with(audit.Measured.__new__(audit.Measured), [])
     assert not list(finding.ablations(reads))
     of = [
-        (spec, 65.0 if spec.method == "cola" else 60.0)
-        for spec in reproduce.specs((("cola", "lora"), ("avs",), reproduce.FIVE, ()))
+        (spec, 65.0 if spec.method == "cola" else 60.0) for spec in specs(reproduce, "main", ["cola", "lora"], ["avs"])
     ]
-    for methods, _, seeds, more in reproduce.STAGES["ablations"]:
-        if more[1] in ("cola.paths=vision>audio", "cola.r=2"):
-            of += [(spec, 63.0) for spec in reproduce.specs((methods, ("avs",), seeds, more))]
+    of += [(spec, 63.0) for spec in specs(reproduce, "ablations", ["paths=vision>audio", "r=2"], ["avs"])]
     (ablated, changes), (one_way, paths) = finding.ablations(_with(reads, of))
     assert "avs" in ablated and "avs" in one_way
     assert {change.name: change.differences for change in changes} == {
         "paths=vision>audio": [-2.0] * 5,
         "r=2": [-2.0] * 5,
-        "r=2, alpha=1": [-2.0] * 5,
     }
     assert {change.name: change.differences for change in paths} == {"paths=vision>audio": [3.0] * 5}
 
@@ -269,9 +286,8 @@ def test_the_finding_of_grounding_in_one_model(scripts, finding):
     assert not list(finding.joint(reads))
     of = [
         (spec, 70.0 if spec.method.startswith("cola") else 69.0)
-        for command in reproduce.STAGES["together"]
-        if "--budget" not in command[3]  # whose plan takes a search for a size
-        for spec in reproduce.specs(command)
+        for stage in ("together", "together-more-seeds")
+        for spec in specs(reproduce, stage)
         if spec.method != "cola-adalora"
     ]
     ((_, verdicts),) = finding.joint(_with(reads, of))
@@ -292,7 +308,7 @@ def test_the_smallest_gains_come_of_the_deviations(scripts, finding, monkeypatch
     reads = audit.Measured.__new__(audit.Measured)
     reads.records = {}
     seeds = range(5)
-    for spec in reproduce.specs((("lora", "cola"), ("ave",), tuple(seeds), ())):
+    for spec in specs(reproduce, "main", ["lora", "cola"], ["ave"]):
         reads.records[spec.id] = mocks.record(spec, 50.0 + (spec.seed if spec.method == "cola" else 0.0))
     _, _, cola, every = finding.resolution(reads).strip().splitlines()
     cells = [cell.strip() for cell in cola.split("|")[1:-1]]
@@ -332,7 +348,7 @@ def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scrip
     import rerun
 
     _, reproduce = scripts
-    first = mocks.record(reproduce.specs(reproduce.STAGES["main"][0])[0])
+    first = mocks.record(specs(reproduce, "main")[0])
     store.write(first, tmp_path)
     recorded = replace(first.environment, processor="Xeon", instructions="AVX512", variables={})
     current = replace(recorded, processor="EPYC", variables={"ATEN_CPU_CAPABILITY": "avx2"})

@@ -134,6 +134,7 @@ def test_a_dry_run_prints_the_plan_with_times_of_earlier_records(bench_run, done
         "seeds ave lora 1-2 2 0 55 s 2 min 4 records",
         "",
         "4 runs: 1 finished, 3 to do",
+        "requested again by a later stage or under another label, and done once: 1 run",
         "estimated time: 2 min, one run at a time; 55 s with 2 at a time; without 1 run of unknown time",
         f"estimated from the median wall times of 4 records in {tmp_path / 'out'} (cpu, 2 threads, 1 at a time)",
     ]

@@ -76,6 +76,7 @@ def test_stages_are_planned_in_order_and_each_run_once(experiment_of):
         "seeds: avs lora seed 1",
         "ablations: ave one stream seed 0",
     ]
+    assert [run.title for run in plan.repeated] == ["seeds: ave lora seed 0", "seeds: avs lora seed 0"]
 
 
 def test_runs_are_those_of_the_options(experiment_of, mock_suite):
