@@ -96,7 +96,8 @@ def plan_request(request: RunRequest, data_root: Path | None = None) -> RunPlan:
 def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_root: Path | None = None) -> RunPlan:
     """Return the runs of an experiment file: stage by stage, and in a stage by task, seed and method.
 
-    A run that is requested several times belongs to the first stage and label that request it. It warns as `plan_runs` does.
+    A run that is requested several times belongs to the first stage and label that request it. Warnings are those of
+    `plan_runs`.
 
     Args:
         experiment: The file.
