@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bench.api import load_records as load_records
     from bench.api import make_method as make_method
     from bench.api import run as run
+    from bench.api import run_experiment as run_experiment
     from bench.methods.base import Method as Method
     from bench.methods.base import ParameterGroup as ParameterGroup
     from bench.records.schema import Record as Record
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 # The modules of the Python API, each imported when it is first used: `bench list` does not need torch.
 _API = {
     "run": "bench.api",
+    "run_experiment": "bench.api",
     "load_records": "bench.api",
     "to_frame": "bench.report.export.frame",
     "compare": "bench.report.comparison",

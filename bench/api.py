@@ -10,6 +10,7 @@ from typing import Any
 
 from bench import registry
 from bench.config.describe import setting
+from bench.config.experiment import read_experiment
 from bench.config.plan import RunRequest
 from bench.config.run_options import RunOptions
 from bench.config.shipped import tuned_path
@@ -19,7 +20,7 @@ from bench.errors import UsageError
 from bench.execution.executor import LOCAL, Executor, make_executor
 from bench.execution.finished_runs import look_up
 from bench.execution.local_executor import LocalExecutor
-from bench.execution.planning import plan_request
+from bench.execution.planning import RunPlan, plan_experiment, plan_request
 from bench.execution.sweep import sweep
 from bench.methods.base import Method
 from bench.records import store
@@ -81,12 +82,7 @@ def run(
         DataError: The data is missing or broken.
         BenchError: The results folder cannot be written.
     """
-    child_processes.refuse_unguarded()
-    if device not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"device must be auto, cpu or cuda, not {device}")
-    if jobs != 1 and executor != LOCAL:
-        raise UsageError(f"jobs={jobs}: only with executor={LOCAL!r}")
-    executor = make_executor(executor, **({"jobs": jobs} if executor == LOCAL else {}))
+    executor = _executor(executor, jobs, device)
     methods, tasks = list(_several(methods)), list(_several(tasks))
     classes = [cls.__name__ for cls in (*methods, *tasks) if isinstance(cls, type)]
     if classes and executor != LocalExecutor():
@@ -96,15 +92,73 @@ def run(
     method_names = [_name("methods", Method, method) for method in methods]
     task_names = [_name("tasks", Task, task) for task in tasks]
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
-    root, folder = Path(data_root) if data_root else None, Path(results)
+    root = Path(data_root) if data_root else None
     tuned = read_tuned(tuned_path(settings_file)) if settings_file else None
     request = RunRequest(str(suite), method_names, task_names, list(_several(seeds)), sets, budget, tuned)
     plan = plan_request(request, root)
+    return _records_of(plan, RunOptions(root, device, Path(results), save_adapters, plan.tuned), executor, rerun)
+
+
+def run_experiment(
+    path: str | Path,
+    *,
+    stages: str | Iterable[str] = (),
+    results: str | Path = "results",
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    jobs: int = 1,
+    executor: str | Executor = LOCAL,
+    save_adapters: bool = False,
+    rerun: bool = False,
+) -> list[Record]:
+    """Do the runs of an experiment file, as `bench run FILE.toml` does, and write a record of each run.
+
+    Args:
+        path: The experiment file.
+        stages: Names of the stages to do; all of them by default.
+        results: The results folder.
+        data_root: As for `run`, like all further arguments.
+        device: "auto", "cpu" or "cuda".
+        jobs: Number of runs at a time on this machine.
+        executor: Name of the executor that does the runs, or an executor.
+        save_adapters: Save adapters and heads in `results/adapters`.
+        rerun: Repeat runs that already have a record.
+
+    Returns:
+        The record of every run, finished now or earlier, in the order of the plan: stages, tasks, seeds, methods.
+
+    Warns:
+        RuntimeWarning: A run failed, as for `run`.
+
+    Raises:
+        UsageError: Every mistake in the file and the arguments.
+        DataError: The data is missing or broken.
+        BenchError: The results folder cannot be written.
+    """
+    executor = _executor(executor, jobs, device)
+    root = Path(data_root) if data_root else None
+    plan = plan_experiment(read_experiment(Path(path)), list(_several(stages)), root)
+    return _records_of(plan, RunOptions(root, device, Path(results), save_adapters, plan.tuned), executor, rerun)
+
+
+def _executor(executor: str | Executor, jobs: int, device: str) -> Executor:
+    """Return the executor that the arguments of `run` request, after a check of all of them."""
+    child_processes.refuse_unguarded()
+    if device not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"device must be auto, cpu or cuda, not {device}")
+    if jobs != 1 and executor != LOCAL:
+        raise UsageError(f"jobs={jobs}: only with executor={LOCAL!r}")
+    return make_executor(executor, **({"jobs": jobs} if executor == LOCAL else {}))
+
+
+def _records_of(plan: RunPlan, options: RunOptions, executor: Executor, rerun: bool) -> list[Record]:
+    """Do the runs of a plan that have no record yet, warn about failed ones, and return all records."""
+    assert options.results
+    folder = options.results
     store.check_writable(folder)
-    existing = look_up(plan.specs, folder, root, rerun=rerun, with_adapters=save_adapters)
+    existing = look_up(plan.specs, folder, options.data_root, rerun=rerun, with_adapters=options.save_adapters)
     records = existing.finished
     todo = [spec for spec in plan.specs if spec.id not in records]
-    options = RunOptions(root, device, folder, save_adapters, plan.tuned)
     for record in sweep(todo, folder, options, executor, superseded=existing.superseded):
         records[record.id] = record
     planned = [records[spec.id] for spec in plan.specs]
@@ -112,7 +166,7 @@ def run(
         if record.outcome == "failed":
             file = folder / store.FOLDER / f"{record.file.stem}.json"
             message = f"{record.label} failed: {record.failure}; see {file}, and repeat the run with rerun=True"
-            warnings.warn(escape.line(message), RuntimeWarning, stacklevel=2)
+            warnings.warn(escape.line(message), RuntimeWarning, stacklevel=3)
     return planned
 
 

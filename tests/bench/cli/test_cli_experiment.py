@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import mocks
 import pytest
 
+import bench
 from bench import cli
 from bench.config.plan import RunRequest, make_plan
 from bench.records import store
@@ -70,6 +71,13 @@ def test_finished_runs_are_skipped_and_stages_can_be_chosen(bench_run, done_runs
     assert done_runs[3:] == ["ave cola seed 0"]
     assert "4 runs, 3 of them finished earlier and skipped" in capsys.readouterr().out
     assert bench_run(tmp_path / "study.toml") == 0 and len(done_runs) == 4
+
+
+def test_a_file_is_done_from_python_too(bench_run, done_runs, tmp_path):
+    records = bench.run_experiment(tmp_path / "study.toml", stages="main", results=tmp_path / "out")
+    assert [record.label for record in records] == done_runs == ["ave lora seed 0", "ave cola seed 0"]
+    records = bench.run_experiment(tmp_path / "study.toml", results=tmp_path / "out")
+    assert len(records) == len(done_runs) == 4, "two were finished"
 
 
 def test_an_interrupted_file_continues(bench_run, done_runs, tmp_path, monkeypatch):
