@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from bench.methods.peft_method import PeftMethod
+from bench.errors import did_you_mean
+from bench.methods.targets import (
+    DEFAULT,
+    Ranks,
+    Targeted,
+    all_ranks,
+    check_ranks,
+    rank_at,
+    reference_rank,
+    with_largest,
+)
 
 if TYPE_CHECKING:
     from peft import AdaLoraConfig
@@ -22,7 +32,7 @@ _IMPORTANCE = ("ipt", "exp_avg_ipt", "exp_avg_unc")  # the state of PEFT's alloc
 
 
 @dataclass
-class AdaLoRA(PeftMethod):
+class AdaLoRA(Targeted):
     """LoRA as an SVD, with rank moved to where it matters: y = W x + b + s B (E * A) x, s = alpha / init_r.
 
     A, B and the singular values E are trained, with a term in the loss that keeps A and B orthogonal:
@@ -35,9 +45,12 @@ class AdaLoRA(PeftMethod):
     Parameter-Efficient Fine-Tuning", ICLR 2023.
 
     Attributes:
-        init_r: Initial rank of every linear.
-        target_r: Mean rank at the end; None for two thirds of init_r, as in the paper.
-        alpha: Scale; the product is multiplied by alpha / init_r.
+        init_r: Initial rank of every linear, or a table of ranks by stream, as in {vision = 24, audio = 12}. A key
+            `default` is for all other streams; without it, they are not adapted. The ranks of a stream's roles and
+            blocks are not set, since it is the method that allocates them.
+        target_r: Mean rank at the end, or a table like that of init_r; None for two thirds of init_r, as in the paper.
+        alpha: Scale; the product is multiplied by alpha / init_r. With a table, init_r is here its `default`, or its
+            largest rank: all linears have the same scale.
         dropout: Probability of dropping an element of the adapter's input in training.
         orthogonality: Weight of the orthogonality term in the loss.
         warmup: Fraction of all steps before the first singular value is dropped.
@@ -45,10 +58,12 @@ class AdaLoRA(PeftMethod):
             since no earlier step shows what matters. A step that fp16 skips allocates nothing; if the ranks were to be
             fixed then, they are fixed at the next step.
         interval: Steps between two allocations.
+
+    `Targeted` describes the choice of streams, linears and blocks; by default, every linear is adapted.
     """
 
-    init_r: int = 24
-    target_r: int | None = None
+    init_r: int | dict[str, int] = 24
+    target_r: int | dict[str, int] | None = None
     alpha: float = 12.0
     dropout: float = 0.0
     orthogonality: float = 0.5
@@ -58,10 +73,13 @@ class AdaLoRA(PeftMethod):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init_r < 2:
-            raise ValueError("init_r must be at least 2")
-        if not 1 <= self.rank < self.init_r:
-            raise ValueError(f"target_r must be at least 1 and less than init_r, which is {self.init_r}")
+        check_ranks(self.rank_table, "init_r", minimum=2)
+        tables = [table for table in (self.init_r, self.target_r) if isinstance(table, dict)]
+        for name in (DEFAULT, *(name for table in tables for name in table)):
+            initial = self._initial(name) or reference_rank(self.rank_table)
+            if not 1 <= self.mean_rank(name) < initial:
+                of_stream = f" for {name}" if tables else ""
+                raise ValueError(f"target_r must be at least 1 and less than init_r, which is {initial}{of_stream}")
         if not 0 <= self.dropout < 1:
             raise ValueError("dropout must be at least 0 and less than 1")
         if self.orthogonality < 0:
@@ -73,13 +91,29 @@ class AdaLoRA(PeftMethod):
 
     @property
     def rank(self) -> int:
-        """The mean rank at the end."""
-        return max(1, 2 * self.init_r // 3) if self.target_r is None else self.target_r
+        """The mean rank at the end; for streams with the rank that alpha refers to, if they differ."""
+        return self.mean_rank(DEFAULT)
+
+    @property
+    def rank_table(self) -> Ranks:
+        """The initial ranks."""
+        return cast("Ranks", self.init_r)
+
+    def mean_rank(self, stream: str) -> int:
+        """Return the mean rank of a stream's linears at the end."""
+        target = self.target_r
+        if isinstance(target, dict):
+            target = target.get(stream, target.get(DEFAULT))
+        return max(1, 2 * (self._initial(stream) or reference_rank(self.rank_table)) // 3) if target is None else target
+
+    def rank_of(self, stream: str, block: int, role: str) -> int:
+        """Return the mean rank at the end of the linear's stream."""
+        return self.mean_rank(stream)
 
     @property
     def scale(self) -> float:
         """The factor s of the low-rank product."""
-        return self.alpha / self.init_r
+        return self.alpha / reference_rank(self.rank_table)
 
     @property
     def size_settings(self) -> tuple[str, ...]:
@@ -87,31 +121,58 @@ class AdaLoRA(PeftMethod):
         return ("init_r",)
 
     def with_size(self, setting: str, value: int) -> dict[str, object]:
-        """Return a rank, with the alpha and target_r that keep their ratios to it."""
-        changed = super().with_size(setting, value)
-        if setting == "init_r":
-            changed["alpha"] = self.scale * value
-            if self.target_r is not None:
-                changed["target_r"] = min(max(1, round(value * self.target_r / self.init_r)), max(1, value - 1))
+        """Return a rank, with the alpha and target_r that keep their ratios to it.
+
+        A table keeps its proportions: `value` is its largest rank.
+        """
+        if setting != "init_r":
+            return super().with_size(setting, value)
+        ranks, largest = with_largest(self.rank_table, value, minimum=2), max(all_ranks(self.rank_table))
+
+        def target(old: int, initial: int) -> int:
+            return min(max(1, round(value * old / largest)), max(1, initial - 1))
+
+        changed: dict[str, object] = {"init_r": ranks, "alpha": self.scale * reference_rank(ranks)}
+        if isinstance(self.target_r, dict):
+            reference = reference_rank(ranks)
+            changed["target_r"] = {
+                name: target(old, rank_at(ranks, name, "", -1) or reference) for name, old in self.target_r.items()
+            }
+        elif self.target_r is not None:
+            changed["target_r"] = target(self.target_r, min(rank for rank in all_ranks(ranks) if rank))
         return changed
 
+    def check_streams(self, streams: Sequence[str]) -> None:
+        """Check that the streams and roles named in settings exist.
+
+        Raises:
+            ValueError: They do not.
+        """
+        super().check_streams(streams)
+        for setting, table in (("init_r", self.init_r), ("target_r", self.target_r)):
+            for name in table if isinstance(table, dict) else ():
+                if name not in (*streams, DEFAULT):
+                    raise ValueError(f"{setting}: unknown stream {name}: {did_you_mean(name, (*streams, DEFAULT))}")
+
     def config(self, stream: Stream) -> AdaLoraConfig:
-        """Return PEFT's configuration for all linears of all blocks; `before_training` sets its step numbers."""
+        """Return PEFT's configuration for the linears to adapt; `before_training` sets its step numbers."""
         from peft import AdaLoraConfig
 
+        name, reference = self.name_of(stream), reference_rank(self.rank_table)
+        initial = self._initial(name) or reference
         return AdaLoraConfig(
-            init_r=self.init_r,
-            target_r=self.rank,
-            lora_alpha=self.alpha,
+            init_r=initial,
+            target_r=self.mean_rank(name),
+            lora_alpha=self.alpha if initial == reference else self.scale * initial,
             lora_dropout=self.dropout,
             orth_reg_weight=self.orthogonality,
             deltaT=self.interval,
             total_step=1,
-            target_modules=stream.all_linears(),
+            target_modules=list(self.targets(stream)),
         )
 
     def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the encoder of every stream."""
+        """Put PEFT's layers into the encoder of every adapted stream."""
         super().attach(model)
         for layer in self.adapters.layers():
             # A constant, but PEFT makes it trainable when it converts it to the encoder's dtype or device.
@@ -193,7 +254,7 @@ class AdaLoRA(PeftMethod):
         return trained - unused
 
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder for each stream, and the settings."""
+        """Write a PEFT folder for each adapted stream, and the settings."""
         with self._all_ranks():
             super().save(folder)
 
@@ -223,8 +284,12 @@ class AdaLoRA(PeftMethod):
             for config, pattern in zip(configs, patterns, strict=True):
                 config.rank_pattern = pattern
 
+    def _initial(self, stream: str) -> int:
+        """Return the initial rank of a stream's linears; 0 if it is not adapted."""
+        return rank_at(self.rank_table, stream, "", -1)
+
     def _singular_vectors(self) -> list[Tensor]:
-        """Return A and the transpose of B of every linear, each (init_r, features)."""
+        """Return A and the transpose of B of every linear, each (initial rank, features)."""
         return [
             matrix
             for layer in self.adapters.layers()

@@ -12,6 +12,7 @@ from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.lora import LoRA
 from bench.methods.search_space import Range, Space
+from bench.methods.targets import DEFAULT, Blocks, Linears, Selection, Targeted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,17 +34,21 @@ class CrossModal(Method):
     bases is that method with the path beside it.
 
     Attributes:
-        inter_r: Rank of the inter-modal path; None for that of the intra-modal method, or 16 if that has none.
+        inter_r: Rank of the inter-modal path; None for that of the intra-modal path of the same linear, or 16 if the
+            intra-modal method has none. If only this linear has none, it is the rank that alpha refers to.
         inter_scale: Initial s_c; None for the intra-modal method's alpha / r, or 0.5 if that has none.
         reduction: The hypernetwork's hidden width is the partner's width // reduction, at least 1.
         hidden: The hidden width itself, instead of `reduction`: one number, or a table by the stream whose linears are
-            adapted, as in {vision = 48, audio = 96}. None for `reduction`.
+            adapted, as in {vision = 48, audio = 96}, in which `default` is for all other streams. None for `reduction`.
         summary: x_c is the class token (cls) or the mean of all tokens (mean).
-        paths: Directions of the paths, as in ("vision>audio",), where audio reads vision. Empty for all.
+        paths: Directions of the paths, as in ("vision>audio",), where audio reads vision. Empty for all, or for those
+            into `streams` if the intra-modal method has such a setting and it is set.
         shared: Whether all linears of a stream that read the same partner share one hypernetwork; A_c, B_c and s_c
             remain separate.
         blocks: Which paired blocks have the path: all, the first half or the last half.
         linears: Which linears of a block have the path: all, those of the attention or those of the feed-forward part.
+        intra_linears: Which linears of a block the intra-modal method adapts: its setting `linears`, see `Targeted`.
+        intra_blocks: Which blocks the intra-modal method adapts: its setting `blocks`.
     """
 
     inter_r: int | None = None
@@ -55,6 +60,8 @@ class CrossModal(Method):
     blocks: Literal["all", "first", "last"] = "all"
     linears: Literal["all", "attention", "feed_forward"] = "all"
     hidden: int | dict[str, int] | None = None
+    intra_linears: Linears = "all"
+    intra_blocks: Blocks = "all"
 
     fused: ClassVar[bool] = True
     """Whether the path is evaluated in the fused form; tests compare it with the plain one."""
@@ -77,6 +84,13 @@ class CrossModal(Method):
         for path in self.paths:
             if path.count(">") != 1:
                 raise ValueError(f"paths: write source>target, as in vision>audio, not {path}")
+        if not isinstance(self, Targeted) and (self.intra_linears, self.intra_blocks) != ("all", "all"):
+            raise ValueError("intra_linears and intra_blocks cannot be set: the intra-modal method has no such choice")
+
+    @property
+    def selection(self) -> Selection:
+        """The linears that the intra-modal method adapts within each adapted stream."""
+        return Selection(self.intra_linears, self.intra_blocks, "intra_")
 
     @classmethod
     def named(cls, name: str) -> type[Method]:
@@ -88,7 +102,10 @@ class CrossModal(Method):
         base = registry.load("methods", name)
         if issubclass(base, cls):
             raise UsageError(f"cola+{name}: {name} has the inter-modal path already")
-        if duplicates := sorted({field.name for field in fields(base)} & {field.name for field in fields(cls)}):
+        names = {field.name for field in fields(base)} & {field.name for field in fields(cls)}
+        if issubclass(base, Targeted):
+            names -= {field.name for field in fields(Targeted)}  # `selection` has them under other names
+        if duplicates := sorted(names):
             raise UsageError(
                 f"cola+{name}: {name} and the inter-modal path both have a setting {duplicates[0]}. To combine them, "
                 f"write a class in which {name}'s setting has another name"
@@ -109,7 +126,7 @@ class CrossModal(Method):
     def to_config(self) -> dict[str, Any]:
         """Return the settings that identify a run, without later settings that have their defaults."""
         values = super().to_config()
-        later = ("shared", "blocks", "linears", "hidden")
+        later = ("shared", "blocks", "linears", "hidden", "intra_linears", "intra_blocks")
         if self.hidden is not None:
             del values["reduction"]  # it has no effect then
         return {
@@ -141,7 +158,8 @@ class CrossModal(Method):
         from bench.methods.inter_modal_adapter import Placement, attach_inter_modal
 
         super().attach(model)
-        r = getattr(self, "rank", DEFAULT_RANK) if self.inter_r is None else self.inter_r
+        ranks = getattr(self, "rank_of", None) if hasattr(self, "rank") else None
+        r = (ranks or getattr(self, "rank", DEFAULT_RANK)) if self.inter_r is None else self.inter_r
         scale = getattr(self, "scale", DEFAULT_SCALE) if self.inter_scale is None else self.inter_scale
         placement = Placement(frozenset(self._directions(list(model.streams))), self.blocks, self.linears)
         attach_inter_modal(
@@ -183,7 +201,8 @@ class CrossModal(Method):
     def _directions(self, streams: Sequence[str]) -> set[tuple[str, str]]:
         """Return the pairs (source, target) of streams that paths connect."""
         if not self.paths:
-            return {(source, target) for source in streams for target in streams if source != target}
+            targets = [name for name in streams if name in getattr(self, "streams", ())] or streams
+            return {(source, target) for source in streams for target in targets if source != target}
         pairs = {(source.strip(), target.strip()) for source, _, target in (path.partition(">") for path in self.paths)}
         for source, target in sorted(pairs):
             if source not in streams or target not in streams or source == target:
@@ -194,13 +213,16 @@ class CrossModal(Method):
         """Return the hypernetworks' hidden width by the stream whose linears are adapted; None for `reduction`."""
         if not isinstance(self.hidden, dict):
             return None if self.hidden is None else dict.fromkeys(streams, self.hidden)
-        if unknown := [name for name in self.hidden if name not in streams]:
+        if unknown := [name for name in self.hidden if name not in (*streams, DEFAULT)]:
             raise ValueError(f"hidden: {unknown[0]} must be one of the streams {', '.join(streams)}")
-        if missing := sorted({target for _, target in self._directions(streams)} - self.hidden.keys()):
+        widths = (
+            {**dict.fromkeys(streams, self.hidden[DEFAULT]), **self.hidden} if DEFAULT in self.hidden else self.hidden
+        )
+        if missing := sorted({target for _, target in self._directions(streams)} - widths.keys()):
             raise ValueError(
                 f"hidden: {missing[0]} reads another stream too: set its width, or one number for all streams"
             )
-        return self.hidden
+        return widths
 
 
 @dataclass
@@ -211,7 +233,7 @@ class CoLA(CrossModal, LoRA):
     Low-rank Adaptation for Multimodal Downstream Tasks", ICML 2026, arXiv 2604.03314. `CrossModal` describes the path.
 
     Attributes:
-        r: Rank of both paths.
+        r: Rank of both paths, or a table of ranks, as for `LoRA`.
         alpha: s = alpha / r.
         dropout: Dropout of the input of the intra-modal path, as for LoRA.
     """

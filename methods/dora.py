@@ -21,14 +21,14 @@ class DoRA(LoRA):
     et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024.
 
     Attributes:
-        r: Rank.
+        r: Rank, or a table of ranks, as for `LoRA`.
         alpha: s = alpha / r.
         dropout: Probability of dropping an element of the adapter's input in training. With dropout, each linear costs
             another dense product.
     """
 
     def config(self, stream: Stream) -> LoraConfig:
-        """Return PEFT's configuration for all linears of all blocks."""
+        """Return PEFT's configuration for the linears to adapt."""
         config = super().config(stream)
         config.use_dora = True
         return config

@@ -32,7 +32,7 @@ class FusedExchange(InterModalExchange):
     """The inter-modal paths of one stage of all streams, in the fused form.
 
     `linear` adds the intra-modal path to the same operation if it can. The hypernetworks of all linears whose partners
-    have equal width are evaluated together.
+    have equal width, and that have equal ranks, are evaluated together.
     """
 
     def __init__(self, terms: Terms, shared: bool = False) -> None:
@@ -55,7 +55,7 @@ class FusedExchange(InterModalExchange):
         self.B = nn.ParameterDict({_key(row): term.B for row, term in rows.items()})
         groups: dict[object, list[Row]] = {}
         for row, term in rows.items():
-            groups.setdefault(term.hyper.fc1.weight.shape, []).append(row)
+            groups.setdefault((term.hyper.fc1.weight.shape, term.hyper.r), []).append(row)
         self.rows = list(groups.values())
         kind = SharedHypernetworks if shared else Hypernetworks
         self.hypers = nn.ModuleList(kind([rows[row] for row in group]) for group in self.rows)

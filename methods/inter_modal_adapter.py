@@ -57,7 +57,7 @@ class Placement:
 
 def attach_inter_modal(
     model: MultiStream,
-    r: int,
+    r: int | Callable[[str, int, str], int],
     reduction: int,
     scale: float,
     placement: Placement = Placement(),
@@ -78,17 +78,18 @@ def attach_inter_modal(
 
     Args:
         model: The model to adapt, in place.
-        r: Rank.
+        r: Rank of all terms, or a function that returns it for a stream, a block and a role.
         reduction: The hidden width of hypernetworks is the partner's width // reduction, at least 1.
         scale: Initial s_c.
         placement: The linears to adapt; all by default.
         hidden: The hidden width itself, by the stream whose linears are adapted, instead of `reduction`.
-        shared: Whether all linears of a stream that read partners of the same width share one hypernetwork.
+        shared: Whether all linears of a stream that have the same rank, and read partners of the same width, share one
+            hypernetwork.
         fused: Whether to evaluate the terms in the fused form; the plain form is equal up to rounding.
         summary: The summary to read: the class token (cls) or the mean of all tokens (mean); None for the model's kind.
     """
     kind: Callable[[Terms], InterModalExchange] = partial(FusedExchange, shared=shared) if fused else PlainExchange
-    shared_hypers: dict[tuple[str, str, int], Hypernetwork] = {}  # by target, source and width
+    shared_hypers: dict[tuple[str, str, int, int], Hypernetwork] = {}  # by target, source, width and rank
     for number, step in enumerate(model.schedule):
         if not placement.has_step(number, len(model.schedule)):
             continue
@@ -99,13 +100,14 @@ def attach_inter_modal(
             for role in stream.linears(turn.paired):
                 if not placement.has_stage(_stage_of(role)):
                     continue
+                rank = r if isinstance(r, int) else r(name, turn.paired, role)
                 for partner in placement.partners(model, name):
                     width = model.streams[partner].width_at(step[partner].paired)
                     hidden_width = hidden[name] if hidden else max(1, width // reduction)
-                    hyper = shared_hypers.get((name, partner, width))
-                    term = InterModal(stream.features(turn.paired, role), width, r, hidden_width, scale, hyper)
+                    hyper = shared_hypers.get((name, partner, width, rank))
+                    term = InterModal(stream.features(turn.paired, role), width, rank, hidden_width, scale, hyper)
                     if shared:
-                        shared_hypers[name, partner, width] = term.hyper
+                        shared_hypers[name, partner, width, rank] = term.hyper
                     terms_by_stream.setdefault(name, {}).setdefault(role, {})[partner] = term.to(
                         parameter.device, parameter.dtype
                     )

@@ -1,4 +1,4 @@
-"""PEFT adapters on the encoders of a multi-stream model, one for each stream."""
+"""PEFT adapters on the encoders of a multi-stream model, one for each adapted stream."""
 
 from __future__ import annotations
 
@@ -22,25 +22,33 @@ _WEIGHTS = "adapter_model.safetensors"
 
 
 class PeftAdapters:
-    """One PEFT adapter on the encoder of each stream.
+    """One PEFT adapter on the encoder of each adapted stream.
 
     PEFT puts its layers into the encoder, where the stream finds them. PEFT's model around the encoder is stored here,
     outside the module tree, for saving, loading and merging.
 
     Attributes:
-        models: PEFT's model of each stream.
+        models: PEFT's model of each adapted stream.
     """
 
-    def __init__(self, model: MultiStream, config: Callable[[Stream], PeftConfig]) -> None:
+    def __init__(
+        self,
+        model: MultiStream,
+        config: Callable[[Stream], PeftConfig],
+        adapts: Callable[[Stream], bool] = lambda stream: True,
+    ) -> None:
         """Put adapters into a model.
 
         Args:
             model: The model to adapt, in place.
             config: Returns PEFT's configuration for a stream.
+            adapts: Returns whether a stream is adapted.
         """
         self.models: dict[str, PeftModel] = {}
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         for name, stream in model.streams.items():
+            if not adapts(stream):
+                continue
             commit = getattr(stream.encoder.config, "_commit_hash", None)  # of the hub, if known
             with _quiet():
                 self.models[name] = get_peft_model(stream.encoder, config(stream), revision=commit)
@@ -66,7 +74,7 @@ class PeftAdapters:
             yield from peft_residual.tensors(model).values()
 
     def save(self, folder: Path) -> None:
-        """Write a folder for each stream, which `PeftModel.from_pretrained` opens on the plain encoder."""
+        """Write a folder for each adapted stream, which `PeftModel.from_pretrained` opens on the plain encoder."""
         for name, model in self.models.items():
             model.save_pretrained(str(folder / name), save_embedding_layers=False)
             (folder / name / "README.md").unlink(missing_ok=True)  # PEFT's template of a model card

@@ -29,8 +29,12 @@ class PeftMethod(Method):
     def config(self, stream: Stream) -> PeftConfig:
         """Return PEFT's configuration for the encoder of one stream."""
 
+    def adapts(self, stream: Stream) -> bool:
+        """Return whether the method adapts a stream of the attached model: all by default."""
+        return True
+
     def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the encoder of every stream, to be evaluated in the fused form where possible.
+        """Put PEFT's layers into the encoder of every adapted stream, to be evaluated in the fused form where possible.
 
         Raises:
             BenchError: A stream already has another default evaluator, which might not use PEFT's layers.
@@ -39,7 +43,7 @@ class PeftMethod(Method):
         from bench.methods.peft_adapters import PeftAdapters
 
         super().attach(model)
-        self.adapters = PeftAdapters(model, self.config)
+        self.adapters = PeftAdapters(model, self.config, self.adapts)
         for name, stream in model.streams.items():
             if stream.default_evaluator not in (None, fused_evaluator):
                 raise BenchError(
@@ -61,7 +65,7 @@ class PeftMethod(Method):
         return [*super().held_apart(), *self.adapters.tensors()]
 
     def save(self, folder: Path) -> None:
-        """Write a PEFT folder for each stream, the settings, and other trained tensors by name."""
+        """Write a PEFT folder for each adapted stream, the settings, and other trained tensors by name."""
         super().save(folder)
         self.adapters.save(folder)
 

@@ -57,8 +57,11 @@ def save(model: PeftModel, start: Tensors, folder: Path, weights: str) -> None:
     config = model.peft_config["default"]
     assert isinstance(config, LoraConfig)
     plain = copy.copy(config)
+    factor = 2**0.5 if config.use_rslora else 2
     plain.r = 2 * config.r
-    plain.lora_alpha = config.lora_alpha * (2**0.5 if config.use_rslora else 2)
+    plain.rank_pattern = {path: 2 * rank for path, rank in config.rank_pattern.items()}
+    plain.lora_alpha = config.lora_alpha * factor  # type: ignore[assignment]
+    plain.alpha_pattern = {path: alpha * factor for path, alpha in config.alpha_pattern.items()}
     plain.init_lora_weights = True
     plain.inference_mode = True
     plain.save_pretrained(str(folder))

@@ -91,6 +91,8 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
     else:
         requested = plan = make_plan(request)
     fixed = {text.partition("=")[0].strip() for text in request.overrides}
+    # A table in the main setting says how sizes relate: the budget scales it.
+    fixed -= {f"{spec.method}.{name}" for spec in requested for name in _main_table(spec)}
     _refuse_fixed_sizes(requested, reference, fixed)
     fits: dict[tuple[str, str], BudgetFit] = {}
     outlines = _Outlines()
@@ -286,6 +288,12 @@ def _amount(budget: str) -> Callable[[int], int] | None:
     except UsageError as error:
         raise UsageError(f"--budget takes a percentage (2%), a number (400k, 1.5M) or a method: {error}") from error
     return None
+
+
+def _main_table(spec: Spec) -> tuple[str, ...]:
+    """Return the name of the main size setting if its value is a table."""
+    main = _build(spec, spec.settings).size_settings[:1]
+    return tuple(setting for setting in main if isinstance(spec.settings.get(setting), dict))
 
 
 def _refuse_fixed_sizes(plan: Sequence[Spec], reference: str, fixed: Collection[str]) -> None:

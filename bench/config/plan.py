@@ -14,6 +14,7 @@ from bench.config.recipe import PER_METHOD, Recipe
 from bench.config.spec import Spec
 from bench.config.suite import Data, StreamSource, Suite, load_suite, parse_value, split_method
 from bench.errors import Mistakes, UsageError, did_you_mean, shortened
+from bench.methods.targets import DEFAULT
 
 if TYPE_CHECKING:
     from bench.config.tuned_settings import Tuned
@@ -22,6 +23,10 @@ _MAX_SEED = 2**32 - 1  # NumPy's limit
 _MAX_KEY_LENGTH = 200  # characters of a key of --set
 
 _Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class of the fields
+
+
+class _TablePart(dict[str, Any]):
+    """Values for some keys of a table, as in lora.r.vision=8, which leave its other keys as they are."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,9 @@ class RunRequest:
         tasks: Names of tasks.
         seeds: Integers, or their text.
         overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
-            `<task>.<recipe field>`, `train.<recipe field>`, `<stream>.<key>` or `data.<key>`; the value as in TOML.
+            `<task>.<recipe field>`, `train.<recipe field>`, `<stream>.<key>` or `data.<key>`; the value as in TOML. A
+            setting that is a table also takes its keys, as in `lora.r.vision=8`: a number in its place until then
+            becomes the table's `default`.
         budget: Number of trainable adapter parameters that each method's size is fitted to: a percentage of the
             streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method, for as many as it
             has. None to leave the sizes unchanged.
@@ -154,7 +161,7 @@ def _changes(
     changes: _Changes = {}
     for override in overrides:
         key, equals, text = override.partition("=")
-        owner, dot, name = key.strip().rpartition(".")
+        owner, dot, name, table_keys = _split_key(key.strip(), owners)
         if len(key) > _MAX_KEY_LENGTH:
             mistakes.add(f"--set {key[:_MAX_KEY_LENGTH]}...: a key has at most {_MAX_KEY_LENGTH} characters")
             continue
@@ -168,9 +175,13 @@ def _changes(
             if name not in fields:
                 mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, fields)}")
                 continue
+            value = parse_value(text.strip())
+            for table_key in reversed(table_keys):
+                value = {table_key: value}
             try:
-                value = validate.check(fields[name], {name: parse_value(text.strip())}, prefix=owner)
-                changes.setdefault((owner, fields[name]), {}).update(value)
+                value = validate.check(fields[name], {name: value}, prefix=owner)[name]
+                values = changes.setdefault((owner, fields[name]), {})
+                values[name] = _changed(values.get(name), _TablePart(value) if table_keys else value)
             except UsageError as error:
                 for problem in error.problems:
                     mistakes.add(f"--set {shortened(override)}: {problem}")
@@ -179,6 +190,27 @@ def _changes(
         elif owner not in reported:
             mistakes.add(f"--set {override}: unknown {owner}: {did_you_mean(owner, owners)}")
     return changes
+
+
+def _split_key(key: str, owners: Collection[str]) -> tuple[str, str, str, list[str]]:
+    """Return the owner in a key, the dot, the name of its field, and further keys if that is a table."""
+    parts = key.split(".")
+    for count in range(len(parts) - 1, 0, -1):  # a name of an owner may contain dots
+        if (owner := ".".join(parts[:count])) in owners:
+            return owner, ".", parts[count], parts[count + 1 :]
+    owner, dot, name = key.partition(".")
+    return owner, dot, name, []
+
+
+def _changed(old: Any, value: Any) -> Any:
+    """Return a setting's value after a change, which may concern some keys of a table only."""
+    if not isinstance(value, _TablePart):
+        return value
+    if old is None:
+        return value
+    table = old if isinstance(old, Mapping) else {DEFAULT: old}
+    parts = {key: _changed(table.get(key), _TablePart(v) if isinstance(v, Mapping) else v) for key, v in value.items()}
+    return type(table)({**table, **parts})
 
 
 def _task_runs(
@@ -201,7 +233,9 @@ def _task_runs(
 
     def plain(prefix: str, cls: type, *layers: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields of `cls` as JSON types, with values of later layers overriding earlier ones."""
-        merged = {name: value for layer in layers for name, value in layer.items()}
+        merged: dict[str, Any] = {}
+        for layer in layers:
+            merged |= {name: _changed(merged.get(name, getattr(cls, name, None)), item) for name, item in layer.items()}
         with mistakes.gathered():
             return _plain(cls, merged, prefix)
         return {}

@@ -1,6 +1,6 @@
 """Checks before the runs of a plan: encoders are complete and of the right kind, and official releases are present.
 
-Heavy packages are not imported.
+Heavy packages are imported only for settings that name parts of encoders.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from bench import registry
-from bench.config.instantiate import datasets_of
+from bench.config.instantiate import datasets_of, method_of, sources_of
 from bench.config.spec import Spec
-from bench.errors import Mistakes, UsageError
+from bench.errors import BenchError, Mistakes, UsageError
+from bench.methods.targets import Targeted
 from bench.streams.encoder_files import input_kinds
 from bench.streams.sources import find_encoder
 
@@ -46,6 +47,35 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
                         f"--set {stream}.model={model}: it reads {' or '.join(kinds)}, but {stream} of {spec.task} is "
                         f"{expected}"
                     )
+    mistakes.raise_if_any()
+
+
+def check_targets(specs: Iterable[Spec]) -> None:
+    """Check that the blocks and linears that settings of methods name exist in the encoders.
+
+    Args:
+        specs: The runs. Their encoders are present, with or without weights.
+
+    Raises:
+        UsageError: They do not; the message lists all mistakes.
+    """
+    mistakes = Mistakes()
+    problems: dict[str, None] = {}
+    for spec in specs:
+        method = method_of(spec)
+        if not isinstance(method, Targeted) or not method.names_parts:
+            continue
+        from bench.streams.load import outline_stream
+        from bench.streams.lockstep import MultiStream
+
+        try:
+            method.check_model(
+                MultiStream({name: outline_stream(**source) for name, source in sources_of(spec).items()})
+            )
+        except BenchError as error:
+            problems[f"{spec.method} on {spec.task}: {error}"] = None
+    for problem in problems:
+        mistakes.add(problem)
     mistakes.raise_if_any()
 
 

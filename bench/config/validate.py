@@ -87,7 +87,8 @@ def hints(cls: type) -> dict[str, Any]:
 def convert(value: Any, hint: Any) -> Any:
     """Return a value converted to the type `hint`.
 
-    Integers are accepted as floats, lists and texts such as "a,b" as tuples, and "none" as None.
+    Integers are accepted as floats, lists and texts such as "a,b" or "0,1" as tuples, an integer as a tuple of one, and
+    "none" as None.
 
     Raises:
         ValueError: The value cannot be converted; the message says what it must be.
@@ -114,6 +115,10 @@ def _converted(value: Any, hint: Any) -> Any:
             return value
     elif origin is tuple:
         items = value.split(",") if isinstance(value, str) else value
+        if args[0] is int and isinstance(value, int) and not isinstance(value, bool):
+            items = [value]
+        elif args[0] is int and isinstance(value, str):
+            items = [int(item) if item.strip().isdecimal() and len(item) < 19 else item for item in items]
         if isinstance(items, list | tuple):
             return tuple(_converted(item, args[0]) for item in items)
     elif origin is dict:

@@ -18,19 +18,19 @@ from bench.methods.lora import LoRA
 class Biases(Method):
     """Biases of all linears: what a method of a third party may look like."""
 
-    blocks: int = 1
+    last_blocks: int = 1
 
     def attach(self, model):
         super().attach(model)
         for stream in model.streams.values():
-            for block in range(stream.depth - self.blocks, stream.depth):
+            for block in range(stream.depth - self.last_blocks, stream.depth):
                 for path in stream.linears(block).values():
                     stream.encoder.get_submodule(path).bias.requires_grad_(True)
 
 
 def test_an_outside_method_needs_attach_only(make_model, make_inputs, tmp_path):
     model, second = make_model(), make_model()
-    method, different = Biases(blocks=2), Biases(blocks=2)
+    method, different = Biases(last_blocks=2), Biases(last_blocks=2)
     method.attach(model)
     different.attach(second)
     names = method.adapter_names(model)

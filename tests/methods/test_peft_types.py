@@ -60,6 +60,8 @@ def test_every_type_has_settings_that_are_pefts_with_its_defaults(name):
     config = config_classes()[name]
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     fields = {field.name: field.default for field in dataclasses.fields(cls)}
+    choice = {name: fields.pop(name) for name in ("streams", "linears", "blocks")}
+    assert choice == {"streams": (), "linears": "all", "blocks": "all"}, "everything is adapted"
     assert fields.items() <= defaults.items()
     assert fields.keys().isdisjoint({"target_modules", "peft_type", "task_type", "inference_mode", "modules_to_save"})
     assert validate.check(cls, fields, name) == fields, "each default is of the type that the setting has"
@@ -75,7 +77,7 @@ def test_settings_reach_pefts_configuration(make_model):
     plain = make("peft:loha").config(stream)
     reference = LoHaConfig(target_modules=stream.all_linears())
     assert plain.to_dict() == reference.to_dict()
-    with pytest.raises(UsageError, match=r"unknown key peft:vera\.rank: .*known: bias, d_initial"):
+    with pytest.raises(UsageError, match=r"unknown key peft:vera\.rank: .*known: bias, blocks, d_initial"):
         make("peft:vera", rank=3)
     with pytest.raises(UsageError, match=r"peft:vera\.r must be a whole number, not 'many'"):
         make("peft:vera", r="many")

@@ -305,3 +305,33 @@ def test_tasks_of_the_same_streams_share_what_was_counted(monkeypatch):
         (task, fits[0].parameters) for task in ("refcoco", "refcocog")
     ]
     assert len(counted) == len(set(counted)) > 1
+
+
+PATTERN = "lora.r={vision = 8, audio = {q = 4, v = 4, default = 2}}"
+
+
+@pytest.mark.parametrize("budget", ["30k", "110k", "250k"])
+def test_a_budget_keeps_the_proportions_of_a_pattern(budget):
+    """A table given with --set too: it says how ranks relate, and the budget how large they are."""
+    spec, budget_fit = within(budget, ["lora"], PATTERN)["lora"]
+    assert abs(budget_fit.deviation) <= TOLERANCE
+    ranks = spec.settings["r"]
+    size, audio = ranks["vision"], ranks["audio"]
+    assert size != 8 and audio == {"q": round(size / 2), "v": round(size / 2), "default": round(size / 4)}
+    assert spec.settings["alpha"] / size == 2.0 / 8, "alpha / r of the largest rank stays"
+    assert f"with r={{vision={size}, audio=" in budget_fit.summary
+
+
+def test_a_budget_scales_one_rank_set_apart():
+    (spec, _) = within("110k", ["lora"], "lora.r.vision=8")["lora"]
+    ranks = spec.settings["r"]
+    assert ranks.keys() == {"default", "vision"} and ranks["default"] == round(ranks["vision"] / 2)
+    with pytest.raises(UsageError, match=r"--set lora\.r: --budget chooses its value"):
+        within("110k", ["lora"], "lora.r=8")
+
+
+def test_a_budget_counts_what_is_adapted():
+    budget = str(10 * LORA_AT_1)
+    everywhere = within(budget, ["lora"])["lora"][0].settings["r"]
+    limited = within(budget, ["lora"], "lora.streams=vision", "lora.blocks=last")["lora"][0].settings["r"]
+    assert (everywhere, limited) == (10, 40)

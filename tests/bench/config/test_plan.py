@@ -230,3 +230,51 @@ def test_paths_between_streams_that_the_task_has_not_are_reported_before_anythin
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"]))
     assert raised.value.problems == [message]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "ranks"),
+    [
+        (["lora.r.vision=8"], {"default": 4, "vision": 8}),
+        (["lora.r=6", "lora.r.vision=8", "lora.r.audio.q=2"], {"default": 6, "vision": 8, "audio": {"q": 2}}),
+        (["lora.r.vision.q=2", "lora.r.vision.0=3"], {"default": 4, "vision": {"q": 2, "0": 3}}),
+        (["lora.r={vision=8}"], {"vision": 8}),
+        (["lora.r={vision=8}", "lora.r.vision.q=2"], {"vision": {"default": 8, "q": 2}}),
+        (["lora.r.vision=8", "lora.r=4"], 4),
+    ],
+)
+def test_a_key_of_a_table_leaves_its_other_keys(overrides, ranks):
+    (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], overrides))
+    assert spec.settings["r"] == ranks
+    assert Spec(**json.loads(json.dumps(dataclasses.asdict(spec)))).id == spec.id
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("lora.r.vision=many", r"--set lora.r.vision=many: lora.r must be a whole number or a table"),
+        ("lora.r.visoin=8", "lora: r: unknown key visoin: did you mean vision?"),
+        ("lora.alpha.vision=8", "--set lora.alpha.vision=8: lora.alpha must be a finite number"),
+        ("lora.rr.vision=8", "unknown key lora.rr.vision: did you mean r?"),
+        ("loar.r.vision=8", "unknown loar: did you mean lora?"),
+        ("lora.streams=video", "lora: streams: unknown stream video: known: audio, vision"),
+        ("lora.linears=atention", "lora: linears: unknown atention: did you mean attention?"),
+        ("lora.blocks=middle", "lora.blocks must be one of all, first, last or a list, each a whole number"),
+    ],
+)
+def test_wrong_choices_of_linears_and_ranks(override, message):
+    with pytest.raises(UsageError) as raised:
+        make_plan(RunRequest("mini", ["lora"], ["ave"], [0], [override]))
+    assert len(raised.value.problems) == 1
+    assert message in raised.value.problems[0]
+
+
+def test_choices_of_linears_are_left_out_of_ids_by_default():
+    (plain,) = make_plan(RunRequest("mini", ["lora"], ["ave"]))
+    (chosen,) = make_plan(
+        RunRequest("mini", ["lora"], ["ave"], [0], ["lora.streams=vision", "lora.linears=q,v", "lora.blocks=3"])
+    )
+    assert plain.settings.keys() == {"r", "alpha", "dropout"}
+    assert chosen.settings == {**plain.settings, "streams": ["vision"], "linears": ["q", "v"], "blocks": [3]}
+    (all_linears,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], ["lora.linears=all", "lora.streams=[]"]))
+    assert all_linears.id == plain.id

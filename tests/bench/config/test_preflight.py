@@ -75,3 +75,20 @@ def test_an_encoder_of_another_modality_is_refused(task, change, message, capsys
 def test_an_empty_name_of_an_encoder_is_refused(capsys):
     assert cli.main(["run", "--methods", "lora", "--tasks", "avs", "--set", "vision.model="]) == 2
     assert "no encoder is named" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "profile", "tune"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("lora.blocks=0,4", "lora on avs: blocks: vision has no block 4: it has blocks 0 to 3"),
+        ("lora.linears=gate", "lora on avs: linears: the adapted streams have no gate, only fc1, fc2, k, o, q, v"),
+        ("lora.r.vision.7=2", "lora on avs: r: there is no block 7, only blocks 0 to 3"),
+        ("lora.streams=text", "lora: streams: unknown stream text: known: audio, vision"),
+    ],
+)
+def test_parts_that_encoders_lack_are_refused(command, change, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main([command, "--suite", "mini", "--methods", "lora", "--tasks", "avs", "--set", change]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
