@@ -159,7 +159,7 @@ class CrossModal(Method):
 
         super().attach(model)
         ranks = getattr(self, "rank_of", None) if hasattr(self, "rank") else None
-        r = (ranks or getattr(self, "rank", DEFAULT_RANK)) if self.inter_r is None else self.inter_r
+        r = self.inter_r or ranks or getattr(self, "rank", DEFAULT_RANK)
         scale = getattr(self, "scale", DEFAULT_SCALE) if self.inter_scale is None else self.inter_scale
         placement = Placement(frozenset(self._directions(list(model.streams))), self.blocks, self.linears)
         attach_inter_modal(
@@ -226,7 +226,7 @@ class CrossModal(Method):
 
 
 @dataclass
-class CoLA(CrossModal, LoRA):
+class CoLA(CrossModal, LoRA):  # type: ignore[misc]  # `selection` has LoRA's `linears` under another name
     """LoRA with a path beside it that reads the partner stream: y = W x + b + s B A x + s_c B_c Phi(x_c) A_c x.
 
     A, B, A_c, B_c, s_c and Phi are trained, separately for each linear. Suharitdamrong et al., "CoLA: Cross-Modal

@@ -9,7 +9,7 @@ from bench.methods.cola import CrossModal
 
 
 @dataclass
-class CoLAAdaLoRA(CrossModal, AdaLoRA):
+class CoLAAdaLoRA(CrossModal, AdaLoRA):  # type: ignore[misc]  # as CoLA
     """AdaLoRA and CoLA's inter-modal path: y = W x + b + s B (E * A) x + s_c B_c Phi(x_c) A_c x.
 
     A, B and E of AdaLoRA are trained, and A_c, B_c, s_c and Phi. AdaLoRA allocates ranks in the intra-modal path only;

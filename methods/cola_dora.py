@@ -9,7 +9,7 @@ from bench.methods.dora import DoRA
 
 
 @dataclass
-class CoLADoRA(CrossModal, DoRA):
+class CoLADoRA(CrossModal, DoRA):  # type: ignore[misc]  # as CoLA
     """DoRA and CoLA's inter-modal path: y = m (W + s B A) x / |W + s B A| + b + s_c B_c Phi(x_c) A_c x.
 
     A, B and m of DoRA are trained, and A_c, B_c, s_c and Phi. The CoLA paper (Suharitdamrong et al., ICML 2026, arXiv

@@ -60,7 +60,7 @@ def save(model: PeftModel, start: Tensors, folder: Path, weights: str) -> None:
     factor = 2**0.5 if config.use_rslora else 2
     plain.r = 2 * config.r
     plain.rank_pattern = {path: 2 * rank for path, rank in config.rank_pattern.items()}
-    plain.lora_alpha = config.lora_alpha * factor  # type: ignore[assignment]
+    plain.lora_alpha = config.lora_alpha * factor
     plain.alpha_pattern = {path: alpha * factor for path, alpha in config.alpha_pattern.items()}
     plain.init_lora_weights = True
     plain.inference_mode = True

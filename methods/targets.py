@@ -81,7 +81,7 @@ def with_largest(ranks: Ranks, value: int, minimum: int = 1) -> Ranks:
             return max(minimum, round(item * value / largest)) if item else 0
         return {key: scaled(inner) for key, inner in item.items()}
 
-    return value if isinstance(ranks, int) else scaled(ranks)  # type: ignore[no-any-return]
+    return value if isinstance(ranks, int) else scaled(ranks)
 
 
 @dataclass(frozen=True)

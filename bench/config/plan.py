@@ -208,7 +208,7 @@ def _changed(old: Any, value: Any) -> Any:
         return value
     if old is None:
         return value
-    table = old if isinstance(old, Mapping) else {DEFAULT: old}
+    table: Any = old if isinstance(old, Mapping) else {DEFAULT: old}
     parts = {key: _changed(table.get(key), _TablePart(v) if isinstance(v, Mapping) else v) for key, v in value.items()}
     return type(table)({**table, **parts})
 
