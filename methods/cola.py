@@ -159,7 +159,7 @@ class CrossModal(Method):
 
         super().attach(model)
         ranks = getattr(self, "rank_of", None) if hasattr(self, "rank") else None
-        r = self.inter_r or ranks or getattr(self, "rank", DEFAULT_RANK)
+        r: Any = self.inter_r or ranks or getattr(self, "rank", DEFAULT_RANK)
         scale = getattr(self, "scale", DEFAULT_SCALE) if self.inter_scale is None else self.inter_scale
         placement = Placement(frozenset(self._directions(list(model.streams))), self.blocks, self.linears)
         attach_inter_modal(
