@@ -192,7 +192,8 @@ METRICS = {"ave": ("accuracy", "f1"), "avs": ("miou", "f_score")}  # other tasks
 def record(spec: Spec, score: float = 70.0, **changes: Any) -> Record:
     """Return the record of a finished run with this primary score on the test split."""
     metric, second_metric = METRICS.get(spec.task, ("accuracy@0.5", "miou"))
-    adapter = 1000 * spec.settings.get("r", 1)
+    r = spec.settings.get("r", 1)
+    adapter = 1000 * (r if isinstance(r, int) else 4)  # as if a table had this rank on average
     mock_record = Record(
         schema=SCHEMA,
         id=spec.id,
