@@ -41,11 +41,12 @@ def no_floors(samples: Sequence[WrittenSample]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Generator:
-    """A generator of data in one layout. Its functions are called in other processes, so they belong to a module.
+    """A generator of data in one layout.
 
     Attributes:
         counts: Number of samples (videos or pictures) of each split.
-        write_sample: Writes a sample, given the root, the seed, the split and the sample's number in it.
+        write_sample: Writes a sample, given the root, the seed, the split and the sample's number in it. It must be a
+            function of a module, since other processes call it.
         write_annotations: Writes the annotation files, given the root and all samples; returns the files' digests.
         floors: Returns the primary test scores, in percent, that are possible without combining the streams, by the
             baseline's name, given all samples.
