@@ -1,12 +1,13 @@
 """Checks before the runs of a plan: encoders are complete and of the right kind, and official releases are present.
 
-Heavy packages are imported only for settings that name parts of encoders.
+Heavy packages are imported only for settings that name parts of encoders, and to check encoders of your own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bench import registry
 from bench.config.instantiate import datasets_of, method_of, sources_of
@@ -34,9 +35,9 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
         inputs: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
         for stream, source in spec.streams.items():
             model, expected = source["model"], inputs.get(stream)
-            if (model, expected) in checked:
+            if (key := (expected, *sorted(source.items()))) in checked:
                 continue
-            checked.add((model, expected))
+            checked.add(key)
             try:
                 kinds = input_kinds(find_encoder(model, weights=weights, tokenizer=tokenizer, kind=expected))
             except UsageError as error:
@@ -47,6 +48,8 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
                         f"--set {stream}.model={model}: it reads {' or '.join(kinds)}, but {stream} of {spec.task} is "
                         f"{expected}"
                     )
+                elif problem := _unusable(source, expected):
+                    mistakes.add(f"{stream} of {spec.task}: {problem}")
     mistakes.raise_if_any()
 
 
@@ -77,6 +80,22 @@ def check_targets(specs: Iterable[Spec]) -> None:
     for problem in problems:
         mistakes.add(problem)
     mistakes.raise_if_any()
+
+
+def _unusable(source: Mapping[str, Any], kind: str | None) -> str:
+    """Return why no stream can be made from an encoder and the settings of its input; "" if one can.
+
+    Embedded encoders with their own settings are known to work, and torch is not imported for them.
+    """
+    if source["model"].startswith("embedded:") and len(source) == 1:
+        return ""
+    from bench.streams.load import outline_stream  # imports torch
+
+    try:
+        outline_stream(**source, kind=kind)
+    except BenchError as error:
+        return str(error)
+    return ""
 
 
 def check_official(tasks: Collection[str], root: Path | None) -> None:

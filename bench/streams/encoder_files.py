@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from bench.streams.checks import CONFIG, INDEX, check_folder, is_file_name
 from bench.streams.families import EncoderFamily, family
 
 PREPROCESSOR = "preprocessor_config.json"
+_PROCESSOR = "processor_config.json"  # of encoders with a processor of several parts, by versions of transformers
 WEIGHTS = "model.safetensors"
 
 _SAVED_BY = {"images": "AutoImageProcessor", "sounds": "AutoFeatureExtractor", "text": "AutoTokenizer"}
@@ -36,11 +37,13 @@ class Fault:
         message: Which file, and what is wrong with it.
         files: Names or patterns of the files whose download repairs it.
         damaged: Whether a file of that name exists, which a download would mistake for a complete one.
+        saved_by: The class of transformers that saves the files of a processor or a tokenizer.
     """
 
     message: str
     files: tuple[str, ...] = ()
     damaged: bool = False
+    saved_by: str = ""
 
 
 def faults(folder: Path, *, weights: bool, tokenizer: bool, kind: str | None = None) -> list[Fault]:
@@ -68,7 +71,7 @@ def faults(folder: Path, *, weights: bool, tokenizer: bool, kind: str | None = N
             towers = tuple(tower for tower in towers if tower.kind == kind)
         for tower in towers:
             if tower.kind != "text":
-                problems += _absent(folder, PREPROCESSOR, f" (`{_SAVED_BY[tower.kind]}` saves it)")
+                problems += _processor(folder, tower.kind)
             elif tokenizer:
                 problems += _tokenizer(folder, tower.vocabulary)
     problems += _weights(folder) if weights else ()
@@ -104,7 +107,7 @@ def input_kinds(folder: Path) -> tuple[str, ...]:
 def affects_output(name: str, kinds: Collection[str]) -> bool:
     """Return whether a file in the folder of an encoder of these kinds of input can affect its output."""
     return "text" in kinds or any(
-        fnmatchcase(name, pattern) for pattern in (CONFIG, PREPROCESSOR, "model*.safetensors*")
+        fnmatchcase(name, pattern) for pattern in (CONFIG, PREPROCESSOR, _PROCESSOR, "model*.safetensors*")
     )
 
 
@@ -121,16 +124,53 @@ def _absent(folder: Path, name: str, about: str = "") -> Iterator[Fault]:
         yield Fault(f"{name} cannot be read: permission denied")
 
 
+def _processor(folder: Path, kind: str) -> Iterator[Fault]:
+    if not os.path.lexists(folder / PREPROCESSOR) and _part(folder, kind):
+        return
+    for fault in _absent(folder, PREPROCESSOR, f" (`{_SAVED_BY[kind]}` saves it)"):
+        yield replace(fault, saved_by=_SAVED_BY[kind] if fault.files else "")
+
+
+def read_processor(folder: Path, kind: str) -> Mapping[str, Any]:
+    """Return the configuration of the processor of images or sounds in an encoder's folder.
+
+    It is the file `preprocessor_config.json`, or a part of the `processor_config.json` that processors of several parts
+    have.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is not a JSON object.
+    """
+    if not os.path.lexists(folder / PREPROCESSOR) and (part := _part(folder, kind)):
+        return part
+    values = read_json(folder / PREPROCESSOR, MEBIBYTE)
+    if not isinstance(values, dict):
+        raise ValueError(f"{PREPROCESSOR} must be a JSON object")
+    return values
+
+
+def _part(folder: Path, kind: str) -> Mapping[str, Any]:
+    """Return the part of a `processor_config.json` for images or sounds; {} if there is none."""
+    try:
+        values = read_json(folder / _PROCESSOR, MEBIBYTE)
+    except (OSError, ValueError):
+        return {}
+    part = values.get({"images": "image_processor", "sounds": "feature_extractor"}[kind], {})
+    return part if isinstance(part, dict) else {}
+
+
 def _tokenizer(folder: Path, vocabulary: Sequence[str]) -> Iterator[Fault]:
     whole = "tokenizer.json"
-    if not [*_absent(folder, whole)] or not any([*_absent(folder, name)] for name in vocabulary):
+    if not [*_absent(folder, whole)] or (vocabulary and not any([*_absent(folder, name)] for name in vocabulary)):
         return
     if os.path.lexists(folder / whole):
         yield from _absent(folder, whole)
         return
-    names = f"{whole} or {' and '.join(vocabulary)}"
+    names = f"{whole} or {' and '.join(vocabulary)}" if vocabulary else whole
     patterns = (whole, "tokenizer_config.json", "special_tokens_map.json", *vocabulary)
-    yield Fault(f"{names} is missing (the tokenizer: `{_SAVED_BY['text']}` saves it)", patterns)
+    yield Fault(
+        f"{names} is missing (the tokenizer: `{_SAVED_BY['text']}` saves it)", patterns, saved_by=_SAVED_BY["text"]
+    )
 
 
 def _weights(folder: Path) -> Iterator[Fault]:

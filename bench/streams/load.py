@@ -18,7 +18,7 @@ from bench.errors import BenchError, wording
 from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.streams.base import Stream
 from bench.streams.checks import CONFIG, check_folder, check_size
-from bench.streams.encoder_files import PREPROCESSOR
+from bench.streams.encoder_files import PREPROCESSOR, read_processor
 from bench.streams.encoder_names import encoder_name
 from bench.streams.families import Tower, family
 from bench.streams.inputs import Input, InputSettings, SpectrogramInput, TextInput, TextWithoutTokenizer
@@ -198,7 +198,7 @@ def _read_input(folder: Path, input_type: type[Input], settings: InputSettings) 
         values = _read_json(path) if path.is_file() else {}  # which checkpoints of text encoders rarely have
         return TextInput.from_preprocessor(values, str(folder), extent)
     try:
-        input = input_type.from_preprocessor(_read_json(path), extent)
+        input = input_type.from_preprocessor(read_processor(folder, input_type.kind), extent)
     except KeyError as error:
         raise BenchError(f"{PREPROCESSOR} of the encoder {folder} has no {error}") from error
     input = replace(input, **overrides)

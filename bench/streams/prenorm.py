@@ -34,6 +34,27 @@ class VisionStream(PreNormStream):
     input_type = ImageInput
     special = 1
 
+    def __init__(self, encoder: Any, input: Input) -> None:
+        """Make a stream from an image encoder.
+
+        Args:
+            encoder: The transformers model.
+            input: The form of its images.
+
+        Raises:
+            BenchError: The patches do not divide the images, which would lose pixels at two edges.
+        """
+        super().__init__(encoder, input)
+        assert isinstance(input, ImageInput)
+        patch = encoder.config.patch_size
+        if excess := input.size % patch:
+            smaller = input.size - excess
+            sizes = f"{smaller} or {smaller + patch}" if smaller else f"{patch}"
+            raise BenchError(
+                f"images of {input.size} x {input.size} pixels are not made of whole patches of {patch} x {patch}: "
+                f"set a multiple of {patch} as their size, such as {sizes}"
+            )
+
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches of an image of the stream's own size."""

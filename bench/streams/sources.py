@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import registry
 from bench.errors import UsageError
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
@@ -70,7 +71,8 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
     shapes = "" if weights else f". Commands that need no weights have the shapes of {', '.join(known_shapes())}"
     raise UsageError(
         f"the encoder {model} is missing: it is neither a folder nor in the Hugging Face cache ({hub_cache.cache()}). "
-        f"Download it with {download_command(model)}{shapes}"
+        f"Download it with {download_command(model)} if its family (the `model_type` in its {CONFIG}) is one of "
+        f"{', '.join(registry.names('encoders'))}{shapes}"
     )
 
 
@@ -151,6 +153,11 @@ def _incomplete(folder: Path, model: str, missing: Sequence[Fault]) -> str:
             return f"the folder {model} contains no encoder: {problems}. Give a folder written by `save_pretrained`"
         message = f"the encoder in the folder {model} is incomplete: {problems}"
         remedy = "Save it again with `save_pretrained` of the encoder and of its processor or tokenizer"
+        if all(fault.saved_by for fault in missing):
+            classes = dict.fromkeys(fault.saved_by for fault in missing)
+            remedy = "Save it in Python, with the name of the encoder that this one was made from: " + ", ".join(
+                f'`transformers.{name}.from_pretrained("NAME").save_pretrained("{model}")`' for name in classes
+            )
         return f"{message}. {remedy}" if names else message
     message = f"the copy of the encoder {on_hub[0]} in {folder} is incomplete: {problems}"
     if not names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -77,6 +78,7 @@ def test_an_empty_name_of_an_encoder_is_refused(capsys):
     assert "no encoder is named" in capsys.readouterr().err
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("command", ["run", "profile", "tune"])
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -92,3 +94,26 @@ def test_parts_that_encoders_lack_are_refused(command, change, message, capsys, 
     assert cli.main([command, "--suite", "mini", "--methods", "lora", "--tasks", "avs", "--set", change]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+=======
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["vision.size=100"], "vision of avs: the encoder embedded:vision-v2: images of 100 x 100 pixels are not made"),
+        (["audio.size=100"], "audio of avs: .* reads sounds, which have no setting size; settings: frames"),
+        (["audio.frames=2"], "2 frames of sound are fewer than the"),
+    ],
+)
+def test_settings_that_an_encoder_cannot_have_are_refused_once(changes, message, capsys, tmp_path):
+    arguments = ["run", "--methods", "lora,cola", "--tasks", "avs", "--seeds", "0,1", "--results", str(tmp_path)]
+    assert cli.main([*arguments, "--set", *changes]) == 2
+    error = capsys.readouterr().err
+    assert len(re.findall(message, error)) == 1
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["run", "profile", "tune"])
+def test_an_unknown_family_is_refused(command, tmp_path, capsys):
+    (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
+    assert cli.main([command, "--methods", "lora", "--tasks", "avs", "--set", f"vision.model={tmp_path}"]) == 2
+    assert "encoders of the family gpt2 are not supported; supported: audio-spec" in capsys.readouterr().err
+>>>>>>> 95f8668 (streams: what cannot be used is refused before anything runs)

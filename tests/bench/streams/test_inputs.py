@@ -11,7 +11,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from transformers import ASTFeatureExtractor, BertTokenizer, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
+from transformers import (
+    ASTFeatureExtractor,
+    BertTokenizer,
+    ViTImageProcessor,
+    Wav2Vec2FeatureExtractor,
+    WhisperFeatureExtractor,
+)
 
 from bench.errors import BenchError
 from bench.streams.inputs import AudioInput, ImageInput, TextInput, WaveformInput, WhisperInput
@@ -208,3 +214,59 @@ def test_random_loudness_is_a_factor_of_the_waveform():
     input = WhisperInput(16_000, 80, 100)
     log_mels, expected = (torch.from_numpy(input.encode(x[0].numpy())) for x in (waves, louder))
     torch.testing.assert_close(gain(log_mels[None], torch.Generator().manual_seed(0))[0], expected, rtol=0, atol=1e-3)
+
+
+RELEASED = {
+    "dinov2-small": {
+        "crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "do_convert_rgb": True,
+        "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": [0.485, 0.456, 0.406],
+        "image_processor_type": "BitImageProcessor", "image_std": [0.229, 0.224, 0.225], "resample": 3,
+        "rescale_factor": 0.00392156862745098, "size": {"shortest_edge": 256},
+    },
+    "clip-vit-base-patch32": {
+        "crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True,
+        "feature_extractor_type": "CLIPFeatureExtractor", "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711], "resample": 3, "size": 224,
+    },
+    "siglip-base-patch16-224": {
+        "do_convert_rgb": None, "do_normalize": True, "do_rescale": True, "do_resize": True,
+        "image_mean": [0.5, 0.5, 0.5], "image_processor_type": "SiglipImageProcessor", "image_std": [0.5, 0.5, 0.5],
+        "processor_class": "SiglipProcessor", "resample": 3, "rescale_factor": 0.00392156862745098,
+        "size": {"height": 224, "width": 224},
+    },
+    "deit-base-distilled-patch16-224": {
+        "crop_size": 224, "do_center_crop": True, "do_normalize": True, "do_resize": True,
+        "feature_extractor_type": "DeiTFeatureExtractor", "image_mean": [0.485, 0.456, 0.406],
+        "image_std": [0.229, 0.224, 0.225], "resample": 3, "size": 256,
+    },
+}  # fmt: skip
+"""The released processor files, as they are."""
+
+
+@pytest.mark.parametrize("name", RELEASED)
+def test_released_processors_of_images_are_read_as_they_are(name):
+    values = RELEASED[name]
+    expected = ImageInput(224, tuple(values["image_mean"]), tuple(values["image_std"]))
+    assert ImageInput.from_preprocessor(values) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"do_normalize": False}, {"do_rescale": False}, {"do_rescale": False, "do_normalize": False},
+     {"rescale_factor": 1 / 127.5}, {"do_rescale": None, "do_normalize": None, "rescale_factor": None}],
+)  # fmt: skip
+def test_images_are_rescaled_and_normalized_as_the_processor_says(change):
+    """The processor's own result, for an image that needs no resizing. None stands for the default, True."""
+    values = IMAGE.to_preprocessor() | change
+    image = torch.randint(256, (3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    defaults = {name: value for name, value in values.items() if value is not None}
+    expected = ViTImageProcessor(**defaults)(image, return_tensors="pt").pixel_values[0].float()
+    actual = ImageInput.from_preprocessor(values).normalize(image)
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_images_that_are_not_square_are_refused_unless_a_size_is_set():
+    values = IMAGE.to_preprocessor() | {"size": {"height": 224, "width": 448}}
+    with pytest.raises(BenchError, match=r"224 x 448 pixels, but streams read square ones\. .*vision\.size=224"):
+        ImageInput.from_preprocessor(values)
+    assert ImageInput.from_preprocessor(values, size=224).size == 224

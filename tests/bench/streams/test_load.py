@@ -162,3 +162,24 @@ def test_weights_that_are_missing_are_named(make_stream, tmp_path):
     save_file(weights, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(BenchError, match=r"lack layernorm\.weight"):
         load_stream(str(tmp_path))
+
+
+def test_a_size_that_the_patches_do_not_divide_is_refused(make_stream, tmp_path):
+    """The rest of the image would be dropped."""
+    save_stream(make_stream("vit", dtype=torch.float32), tmp_path)
+    message = "images of 44 x 44 pixels are not made of whole patches of 8 x 8: set a multiple of 8 .* such as 40 or 48"
+    with pytest.raises(BenchError, match=message):
+        outline_stream(str(tmp_path), size=44)
+    assert outline_stream(str(tmp_path), size=48).grid == (6, 6)
+
+
+def test_a_processor_that_is_part_of_another_is_read(make_stream, tmp_path):
+    """As transformers saves the processors of encoders with several."""
+    stream = make_stream("vit", dtype=torch.float32)
+    save_stream(stream, tmp_path)
+    processor = json.loads((tmp_path / "preprocessor_config.json").read_text())
+    (tmp_path / "preprocessor_config.json").unlink()
+    with pytest.raises(BenchError, match="is incomplete: preprocessor_config"):
+        load_stream(str(tmp_path))
+    (tmp_path / "processor_config.json").write_text(json.dumps({"image_processor": processor}))
+    assert load_stream(str(tmp_path)).input == stream.input

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -179,6 +180,27 @@ def test_a_folder_names_all_that_it_lacks(tmp_path, make_stream):
     files = "preprocessor_config.json is missing (`AutoImageProcessor` saves it); model.safetensors is missing. Save it"
     assert f"the encoder in the folder {tmp_path} is incomplete: {files}" in message
     assert "hf download" not in message
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "saved_by"),
+    [
+        ("images", "preprocessor_config.json", "AutoImageProcessor"),
+        ("sounds", "preprocessor_config.json", "AutoFeatureExtractor"),
+        ("text", "tokenizer.json", "AutoTokenizer"),
+    ],
+)
+def test_the_line_that_saves_a_processor_or_a_tokenizer_is_shown(copies, kind, file, saved_by, tmp_path):
+    folder = tmp_path / "encoder"
+    shutil.copytree(copies(kind), folder)
+    (folder / file).unlink()
+    (folder / "vocab.txt").unlink(missing_ok=True)
+    line = f'`transformers.{saved_by}.from_pretrained("NAME").save_pretrained("{folder}")`'
+    assert line in error_of(str(folder))
+
+
+def test_a_missing_encoder_names_the_families_that_it_may_have(hub_cache):
+    assert "if its family (the `model_type` in its config.json) is one of audio-spectrogram-transformer, " in error_of()
 
 
 def test_the_folder_of_a_copy_is_known_as_that(copies):
