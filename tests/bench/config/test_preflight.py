@@ -78,7 +78,6 @@ def test_an_empty_name_of_an_encoder_is_refused(capsys):
     assert "no encoder is named" in capsys.readouterr().err
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("command", ["run", "profile", "tune"])
 @pytest.mark.parametrize(
     ("change", "message"),
@@ -94,7 +93,8 @@ def test_parts_that_encoders_lack_are_refused(command, change, message, capsys, 
     assert cli.main([command, "--suite", "mini", "--methods", "lora", "--tasks", "avs", "--set", change]) == 2
     assert message in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-=======
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -116,4 +116,3 @@ def test_an_unknown_family_is_refused(command, tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     assert cli.main([command, "--methods", "lora", "--tasks", "avs", "--set", f"vision.model={tmp_path}"]) == 2
     assert "encoders of the family gpt2 are not supported; supported: audio-spec" in capsys.readouterr().err
->>>>>>> 95f8668 (streams: what cannot be used is refused before anything runs)
