@@ -55,11 +55,14 @@ class Method(ABC):
         merges: Whether `merge` folds something into the encoders' weights.
         opens_in_peft: Whether what `save` writes for each stream opens with PEFT on the plain encoder and then computes
             what the stream computes by itself, without other streams.
+        reads_partners: Whether streams read each other. Such a method is refused for a single stream, and in tasks that
+            encode each stream alone.
     """
 
     starts_as_frozen: ClassVar[bool] = True
     merges: ClassVar[bool] = False
     opens_in_peft: ClassVar[bool] = False
+    reads_partners: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the settings. An override begins with super's.

@@ -63,6 +63,7 @@ class CrossModal(Method):
     intra_linears: Linears = "all"
     intra_blocks: Blocks = "all"
 
+    reads_partners: ClassVar[bool] = True
     fused: ClassVar[bool] = True
     """Whether the path is evaluated in the fused form; tests compare it with the plain one."""
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "data": "show where to get official releases, verify one, or prepare one",
     "check": "rerun a small subset of runs and compare it with a baseline, for CI",
     "export": "write records as CSV, Parquet, PEFT's method comparison or a model card's model-index",
+    "init-suite": "write a suite for your own data: a CSV, or folders of images",
     "pretrain": "pretrain an embedded encoder on generated media of one modality",
 }
 """What each command does. Only the module of the requested command is imported, since some take long to import."""
@@ -91,7 +92,7 @@ def _parser(requested: str | None) -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         if name != requested:
             continue
-        module = import_module(f"bench.cli.{name}")
+        module = import_module(f"bench.cli.{name.replace('-', '_')}")
         module.add_arguments(command)
         output = command.add_mutually_exclusive_group()
         output.add_argument("--quiet", action="store_true", help="show results and errors only, no progress")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -12,6 +13,9 @@ def data_title(data: Mapping[str, Any]) -> str:
     only = f"; control: {' and '.join(data['streams'])} only" if data.get("streams") else ""
     if data["source"] == "official":
         return f"official data{only}"
+    if data["source"] == "own":
+        name = f" ({Path(data['path']).name})" if data.get("path") else ""
+        return f"the user's own data{name}, not a benchmark's{only}"
     return f"generated data v{data['version']} (seed {data['seed']}), not the benchmark's own{only}"
 
 

@@ -117,9 +117,41 @@ def _keys(cls: type) -> dict[str, type]:
     return dict.fromkeys(validate.hints(cls), cls)
 
 
-def _check_streams(method: Any, name: str, streams: Sequence[str]) -> None:
+def _check_streams(method: Any, name: str, streams: Sequence[str], task: type[Any], task_name: str) -> None:
+    """Check a method against the streams of a task.
+
+    Raises:
+        UsageError: It cannot adapt them.
+    """
+    if getattr(method, "reads_partners", False):
+        if len(streams) < 2:
+            raise UsageError(
+                f"{name}: its streams read each other, but {task_name} has only one here, {streams[0]}: use a method "
+                "that adapts each stream alone, such as lora"
+            )
+        if getattr(task, "separate_streams", False):
+            raise UsageError(
+                f"{name}: its streams read each other, but {task_name} encodes each stream alone, since a stream that "
+                "has read its partner knows the answer: use a method that adapts each stream alone, such as lora"
+            )
     try:
         method.check_streams(streams)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
+
+
+def _check_task(task: Any, name: str, streams: Sequence[str], data: Mapping[str, Any]) -> None:
+    """Check a task against the streams and the data of a suite.
+
+    Raises:
+        UsageError: It cannot use them.
+    """
+    sources: tuple[str, ...] = getattr(task, "sources", (data.get("source", ""),))  # a task need not derive from `Task`
+    if data and data["source"] not in sources:
+        raise UsageError(f"{name} reads data.source={' or '.join(sources)} only, not {data['source']}")
+    try:
+        if hasattr(task, "check_streams"):
+            task.check_streams(streams)
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
 
@@ -250,6 +282,8 @@ def _task_runs(
                 f"--streams, or data.streams: {task} has no stream {name}: {did_you_mean(name, entry.sources)}"
             )
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
+    with mistakes.gathered():
+        _check_task(validate.build(task_class, task_settings, task), task, list(entry.sources), data)
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
         tuned_values = tuned.settings_of(task, name) if tuned else {}
@@ -258,7 +292,8 @@ def _task_runs(
         )
         method_settings[name] = plain(name, cls, method_values, changed(name, cls))
         with mistakes.gathered():
-            _check_streams(validate.build(cls, method_settings[name], name), name, list(entry.sources))
+            method: Any = validate.build(cls, method_settings[name], name)
+            _check_streams(method, name, list(entry.sources), task_class, task)
         overrides = changed("train", Recipe), changed(task, Recipe), changed(name, Recipe)
         recipes[name] = plain(task, Recipe, asdict(suite.train), entry.train, recipe_values, *overrides)
     streams = {

@@ -1,18 +1,19 @@
-"""Checks before the runs of a plan: encoders are complete and of the right kind, and official releases are present.
+"""Checks before the runs of a plan: encoders are complete and of the right kind, and the data is present.
 
 Heavy packages are imported only for settings that name parts of encoders, and to check encoders of your own.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from bench import registry
-from bench.config.instantiate import datasets_of, method_of, sources_of
+from bench.config.instantiate import datasets_of, method_of, sources_of, task_of
 from bench.config.spec import Spec
-from bench.errors import BenchError, Mistakes, UsageError
+from bench.errors import BenchError, DataError, Mistakes, UsageError
 from bench.methods.targets import Targeted
 from bench.streams.encoder_files import input_kinds
 from bench.streams.sources import find_encoder
@@ -127,3 +128,49 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
                 f"the data of {name} is not complete in {root}: {', '.join(missing)} missing; {dataset.advice(root)}"
             )
     mistakes.raise_if_any()
+
+
+def check_own(specs: Iterable[Spec], root: Path | None) -> None:
+    """Check the user's own data of runs, as far as their tasks can without decoding media.
+
+    Args:
+        specs: Runs on a user's own data.
+        root: The path of --data-root.
+
+    Raises:
+        UsageError: There is no data, or it cannot be used; the message lists all mistakes.
+    """
+    mistakes = Mistakes()
+    checked = set()
+    for spec in specs:
+        key = json.dumps([spec.task, spec.task_settings, spec.data, list(spec.streams)], sort_keys=True)
+        if key in checked:
+            continue
+        checked.add(key)
+        with mistakes.gathered():
+            try:
+                task_of(spec).check_data(own_root(spec.data, root), list(spec.streams))
+            except DataError as error:
+                mistakes.add(str(error))
+    mistakes.raise_if_any()
+
+
+def own_root(data: Mapping[str, Any], root: Path | None) -> Path:
+    """Return the file or folder of a user's own data: that of --data-root, or the path of the specification.
+
+    Args:
+        data: The specification's `data`.
+        root: The path of --data-root; None without it.
+
+    Raises:
+        UsageError: There is none, or it does not exist.
+    """
+    path = root or (Path(data["path"]) if data.get("path") else None)
+    if path is None:
+        raise UsageError(
+            "data.source=own needs the data's place: set data.path in the suite, or pass --data-root PATH, a CSV file "
+            "or a folder of images"
+        )
+    if not path.exists():
+        raise UsageError(f"the data {path} does not exist: pass the place of a copy with --data-root PATH")
+    return path

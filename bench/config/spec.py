@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.config.recipe import PER_METHOD, Recipe
 
 if TYPE_CHECKING:
-    pass
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Spec:
     streams: dict[str, dict[str, Any]]
     """The task's streams by name: the fields of `StreamSource` that are set."""
     data: dict[str, Any]
-    """The source of the data; for generated data also its version and seed."""
+    """The source of the data; for generated data also its version and seed, for a user's own data also its path, which
+    is not part of the run's id: if the files are the same, their place does not matter."""
     deviations: list[str] = field(default_factory=list)
     """Deviations of the suite from the published protocol that it follows: text only, not part of the run's id."""
 
@@ -38,6 +39,7 @@ class Spec:
     def id(self) -> str:
         """12 hexadecimal digits, a hash of the specification: equal only for equal specifications."""
         measured = {name: value for name, value in asdict(self).items() if name != "deviations"}
+        measured["data"] = without_path(self.data)
         canonical = json.dumps(measured, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -51,3 +53,8 @@ class Spec:
         """All settings that may differ between methods: its own, and the fields of the recipe in `PER_METHOD`."""
         recipe = Recipe(**self.recipe)
         return {**{name: getattr(recipe, name) for name in PER_METHOD}, **self.settings}
+
+
+def without_path(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the data of a specification without its path, which does not affect results."""
+    return {name: value for name, value in data.items() if name != "path"}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,10 +24,14 @@ _MAX_BYTES = 256 * KIBIBYTE  # of a file; the built-in suites have less than 4 K
 
 @dataclass(frozen=True)
 class Data:
-    """The data of runs. Its location is not part of it, since that does not affect results."""
+    """The data of runs. The location of releases is not part of it, since that does not affect results."""
 
-    source: Literal["generated", "official"] = "generated"
-    """`generated`: the embedded data; `official`: the benchmark's official release."""
+    source: Literal["generated", "official", "own"] = "generated"
+    """`generated`: the embedded data; `official`: the benchmark's official release; `own`: a user's own data, or a part
+    or a variant of a release, which tables then do not call official."""
+    path: str = ""
+    """The user's own data: a CSV or a folder of images, relative to the suite's file. --data-root overrides it. It is
+    not part of a run's id; a run is done again if the files have changed."""
     version: int = 1
     """Version of the generator."""
     seed: int = 0
@@ -40,12 +45,18 @@ class Data:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be below 0, not {self.seed}")
+        if self.path and self.source != "own":
+            raise ValueError(f'path is for source = "own" only, not {self.source}: use --data-root')
 
     def to_config(self) -> dict[str, Any]:
         """Return the fields that identify the data, as JSON types."""
         plain = asdict(self)
-        if self.source == "official":
+        if self.source != "generated":
             del plain["version"], plain["seed"]
+        if self.path:
+            plain["path"] = os.path.abspath(self.path)  # noqa: PTH100 - `resolve` would follow links
+        else:
+            del plain["path"]
         if not self.skip_unreadable:
             del plain["skip_unreadable"]
         if not self.streams:
@@ -139,7 +150,8 @@ class Suite:
         for pattern in (name, *self.tasks):
             if pattern in self.tasks and fnmatchcase(name, pattern):
                 return self.tasks[pattern]
-        raise UsageError(f"suite {self.name} has no task {name}; it has {', '.join(self.tasks)}")
+        hint = ": `bench init-suite` writes a suite for your data" if name.startswith("own-") else ""
+        raise UsageError(f"suite {self.name} has no task {name}; it has {', '.join(self.tasks)}{hint}")
 
     def method_settings(self, name: str, task: str) -> dict[str, Any]:
         """Return the suite's settings for a method on a task, including fields of the recipe in `PER_METHOD`.
@@ -209,7 +221,7 @@ def load_suite(name_or_path: str) -> Suite:
         raise UsageError(f"there is no suite file {path}")
     content = read_toml(path)
     try:
-        return _suite(content)
+        return _suite(content, path.parent)
     except UsageError as error:
         raise UsageError([f"{path}: {problem}" for problem in error.problems]) from error
 
@@ -268,14 +280,21 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not a readable TOML file: {error}") from error
 
 
-def _suite(content: Mapping[str, Any]) -> Suite:
-    """Return the suite in a file's content, and check all of it, including tasks and methods that are not requested."""
+def _suite(content: Mapping[str, Any], folder: Path) -> Suite:
+    """Return the suite in a file's content, and check all of it, including tasks and methods that are not requested.
+
+    Args:
+        content: The content of the file.
+        folder: The folder of the file, which `data.path` is relative to.
+    """
     file = validate.build(_File, content, prefix="")
     mistakes = Mistakes()
     streams: dict[str, StreamSource] = {}
     tasks: dict[str, SuiteTask] = {}
     with mistakes.gathered():
         data = validate.build(Data, file.data, "data")
+        if data.path:
+            data = replace(data, path=str(folder / Path(data.path).expanduser()))
     for name, table in file.streams.items():
         with mistakes.gathered():
             streams[name] = validate.build(StreamSource, table, f"streams.{name}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.config.preflight import own_root
 from bench.datasets.base import load_dataset
 from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
@@ -41,14 +42,17 @@ def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Pat
     Args:
         task: The task.
         source: The specification's `data`.
-        data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
+        data_root: Folder of the release or of the user's own data; or of the generated data's cache, None for the
+            user's cache folder.
 
     Raises:
-        UsageError: The data is official but its folder is not given, or no such data can be generated.
+        UsageError: The data is not generated but its folder is not given, or no such data can be generated.
         BenchError: The generated data cannot be written.
     """
     if source["source"] == "generated":
         return generated(task, source, data_root)
+    if source["source"] == "own":
+        return own_root(source, data_root)
     if data_root is None:
         raise UsageError(
             f"the official data of {task.benchmark} needs its folder: add --data-root DIR; `bench data describe` shows "

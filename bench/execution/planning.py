@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.config.experiment import Experiment, Part, Stage
 from bench.config.plan import RunRequest, make_plan
-from bench.config.preflight import check_encoders, check_official, check_targets
+from bench.config.preflight import check_encoders, check_official, check_own, check_targets
 from bench.config.spec import Spec
 from bench.config.tuned_settings import Tuned
 from bench.errors import Mistakes, UsageError
@@ -76,7 +76,7 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
 
     Args:
         request: The runs.
-        data_root: Folder of the official releases, or of the generated data's cache.
+        data_root: Folder of the official releases, of the user's own data, or of the generated data's cache.
 
     Raises:
         UsageError: All mistakes in the request, and the data and encoders that are missing.
@@ -180,6 +180,8 @@ def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():
             check_official(official, data_root)
+    with mistakes.gathered():
+        check_own((spec for spec in plan if spec.data["source"] == "own"), data_root)
     with mistakes.gathered():
         check_recordable(plan)
     with mistakes.gathered():

@@ -23,6 +23,7 @@ _MAX_CHARACTERS = 100_000  # of a text; a traceback may have thousands
 _MAX_NAME = 240  # characters in the name of a run's files: file systems allow 255, and suffixes are added
 _RECIPE_KEYS = tuple(field.name for field in dataclasses.fields(Recipe) if field.default is dataclasses.MISSING)
 _GENERATED_DATA_KEYS = ("source", "version", "seed")
+_NOT_GENERATED = ("official", "own")
 _HINTS: dict[type, dict[str, Any]] = {cls: validate.hints(cls) for cls in (Recipe, Data, StreamSource)}
 _ID = re.compile(r"[0-9a-f]{12}")
 
@@ -133,7 +134,7 @@ def check_spec(spec: Spec) -> None:
     """
     parts: list[tuple[str, dict[str, Any], type, tuple[str, ...]]] = [
         ("recipe", spec.recipe, Recipe, _RECIPE_KEYS),
-        ("data", spec.data, Data, ("source",) if spec.data.get("source") == "official" else _GENERATED_DATA_KEYS),
+        ("data", spec.data, Data, ("source",) if spec.data.get("source") in _NOT_GENERATED else _GENERATED_DATA_KEYS),
         *((f"streams.{name}", source, StreamSource, ("model",)) for name, source in spec.streams.items()),
     ]
     problems = []

@@ -21,6 +21,7 @@ import msgspec
 
 from bench.config.describe import assignments, data_title
 from bench.config.recipe import PER_METHOD, per_method
+from bench.config.spec import without_path
 from bench.errors import UsageError, did_you_mean
 from bench.records.provenance import scoring
 from bench.records.schema import Record, Scores
@@ -140,7 +141,7 @@ class Section:
 def sections(records: Iterable[Record]) -> list[Section]:
     """Return the records grouped by suite, data, condition and task."""
     collected = []
-    for data_records in _grouped(records, lambda record: _key([record.spec.suite, record.spec.data])):
+    for data_records in _grouped(records, lambda record: _key([record.spec.suite, without_path(record.spec.data)])):
         spec = data_records[0].spec
         by_task = _grouped(sorted(data_records, key=_task), _task)
         tables = sorted((table for group in by_task for table in _tables(group)), key=_changed)  # "" comes first
@@ -203,7 +204,7 @@ def _with_controls(collected: list[Section]) -> list[Section]:
 
 def _place(section: Section, table: Table) -> bytes:
     """Return a key that a table shares with the table of its control runs."""
-    data = {name: value for name, value in section.data.items() if name != "streams"}
+    data = {name: value for name, value in without_path(section.data).items() if name != "streams"}
     return _key([section.suite, data, table.task, table.condition])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
@@ -14,6 +15,7 @@ from huggingface_hub.utils import yaml_dump
 
 from bench import registry
 from bench.config.describe import data_title
+from bench.config.spec import Spec, without_path
 from bench.errors import BenchError
 from bench.records.schema import Record
 from bench.tasks.base import Task
@@ -58,10 +60,10 @@ def eval_results(record: Record) -> list[EvalResult]:
         EvalResult(
             task_type=_task_type(task),
             task_name=task,
-            dataset_type=_dataset_id(task if data["source"] == "official" else f"{data['source']}-{task}"),
+            dataset_type=_dataset_id(task if data["source"] == "official" else f"{data['source']}-{_data_name(spec)}"),
             dataset_name=f"{task}, {data_title(data)}",
             dataset_split=split,
-            dataset_args={key: value for key, value in data.items() if key != "source"} or None,
+            dataset_args={key: value for key, value in without_path(data).items() if key != "source"} or None,
             metric_type=metric,
             metric_name=f"{metric}, in percent",
             metric_value=value,
@@ -79,6 +81,11 @@ def _task_type(task: str) -> str:
         return getattr(registry.load("tasks", task), "task_type", Task.task_type)
     except BenchError:
         return Task.task_type
+
+
+def _data_name(spec: Spec) -> str:
+    """Return the name of a user's own file or folder, without the folders above it; else that of the task."""
+    return Path(spec.data["path"]).stem if spec.data.get("path") else spec.task
 
 
 def _dataset_id(name: str) -> str:

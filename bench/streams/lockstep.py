@@ -170,6 +170,17 @@ class MultiStream(nn.Module):
             raise BenchError(f"{stream}: encoders of the family {family} accept no added tokens")
         self.streams[stream].added.append(tokens)
 
+    @property
+    def reads_partners(self) -> bool:
+        """Whether anything that was added lets a stream read another one."""
+        if any(source != target for _, exchange in self.exchanges() for source, target in exchange.paths):
+            return True
+        return any(
+            isinstance(module, SublayerAdapter) and bool(module.reads - {stream})
+            for stream, blocks in self.adapters.items()
+            for module in blocks.modules()
+        )
+
     def exchanges(self) -> Iterator[tuple[int, Exchange]]:
         """Yield each exchange with the number of its step."""
         for step, stages in self.inter.items():

@@ -67,6 +67,10 @@ class Task(ABC):
     rules are not compared, and a run that was scored by an earlier rule is done again."""
     later: ClassVar[tuple[str, ...]] = ()
     """Settings added after the first records: they are left out of a run's id if they have their defaults."""
+    sources: ClassVar[tuple[str, ...]] = ("generated", "official", "own")
+    """The values of a suite's `data.source` that make sense for its data."""
+    separate_streams: ClassVar[bool] = False
+    """Whether each stream must be encoded alone, so that methods whose streams read each other are refused."""
 
     def to_config(self) -> dict[str, Any]:
         """Return the settings that identify a run, without later settings that have their defaults."""
@@ -77,12 +81,36 @@ class Task(ABC):
             if name not in self.later or value != getattr(type(self), name)
         }
 
+    def check_streams(self, streams: Sequence[str]) -> None:
+        """Check the streams that a suite has for the task, before anything is loaded. By default all are accepted.
+
+        Args:
+            streams: Names of the streams.
+
+        Raises:
+            ValueError: The task cannot use these streams.
+        """
+        return None
+
+    def check_data(self, root: Path, streams: Sequence[str]) -> None:
+        """Check a user's own data, before any run: without decoding media. By default nothing is checked.
+
+        Args:
+            root: What `samples` gets.
+            streams: Names of the streams.
+
+        Raises:
+            DataError: The data cannot be used.
+            UsageError: The same, with several messages.
+        """
+        return None
+
     @abstractmethod
     def samples(self, root: Path, split: str, inputs: Inputs) -> Samples:
         """Return the samples of a split of a release.
 
         Args:
-            root: Folder of the release.
+            root: Folder of the release; for a user's own data, its folder or file.
             split: "train", "val" or one of `test_splits`.
             inputs: The form of each stream's input, by stream.
 
@@ -189,7 +217,9 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, output: Any, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Return the measures of each sample, by name, (B,) each: usually the metrics, in percent.
+        """Return the measures of each sample, by name: usually the metrics, (B,) each, in percent.
+
+        Measures may have more dimensions, (B, ...), if `per_sample` and `summarize` make metrics of them.
 
         Args:
             output: The head's output: a tensor (B, T, ...), or several by name; (B, ...) if the head pools.

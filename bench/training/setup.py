@@ -21,7 +21,7 @@ from bench.config.recipe import Recipe
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.data.splits import Splits, open_splits
-from bench.errors import UsageError
+from bench.errors import BenchError, UsageError
 from bench.methods.base import Method
 from bench.records import schema
 from bench.streams.base import Stream
@@ -109,6 +109,9 @@ def build_model(
 
     Returns:
         The model, and its numbers of parameters.
+
+    Raises:
+        BenchError: The method cannot adapt the streams, or lets them read each other in a task that encodes each alone.
     """
     frozen = sum(p.numel() for p in streams.parameters())
     set_seed(spec.seed)
@@ -116,6 +119,11 @@ def build_model(
     head = task.head(widths, samples)
     set_seed(spec.seed)
     method.attach(streams)
+    if task.separate_streams and streams.reads_partners:
+        raise BenchError(
+            f"{spec.method} lets streams read each other, but {spec.task} encodes each alone: a stream that has read "
+            "its partner knows the answer"
+        )
     model = TaskModel(streams, head)
     adapter = sum(streams.get_parameter(name).numel() for name in method.adapter_names(streams))
     head_size = sum(p.numel() for p in head.parameters() if p.requires_grad)

@@ -24,6 +24,7 @@ import snippets
 import yaml
 from PIL import Image
 from snippets import ROOT, Snippet
+from user_files import write_csv, write_folders
 
 from bench import cli, load_records, registry
 from bench.config import toml
@@ -52,6 +53,8 @@ class Place:
             (folder / name).symlink_to(ROOT / name)
         (folder / "results" / "mini").mkdir(parents=True)
         write_captions(folder / "captions")
+        write_csv(folder / "things")
+        write_folders(folder / "things" / "things.csv", folder / "photos")
         for path in [*(ROOT / "results" / "mini").glob("tuned*.toml"), ROOT / "results" / "mini" / "baseline.json"]:
             shutil.copy(path, folder / "results" / "mini")
 
