@@ -28,10 +28,12 @@ _NOT_SETTINGS = frozenset(
         *("peft_version", "auto_mapping", "base_model_name_or_path", "peft_type", "task_type", "revision"),
     )
 )
-# Types that need their own training loop or `forward`, which streams do not call, or that cannot unmerge.
+# Types that need their own training loop or `forward`, which streams do not call, that cannot unmerge, or whose scores
+# would depend on the size of the batches.
 _UNSUPPORTED = {
     "adalora": "use the method adalora",
     "adaption_prompt": "it changes the attention of language models",
+    "lily": "its router averages over the samples of a batch, so a sample's score would depend on the others",
     "osf": "PEFT cannot restore the weights that it changes",
     "poly": "it needs the task with every batch",
     "shadow": "it needs its own forward",
@@ -47,6 +49,7 @@ _SIZE_SETTINGS = {
     "vblora": "num_vectors",
     "waveft": "n_frequency",
 }
+_STARTS_CHANGED = frozenset(("c3a", "fourierft", "unilora", "vblora"))  # PEFT draws at random what they add
 _ALPHAS = ("lora_alpha", "alpha", "psoft_alpha")  # scales that PEFT divides by r
 
 
@@ -81,7 +84,12 @@ class OtherPeft(Targeted):
         fields = [
             (key, hint, dataclasses.field(default=value)) for key, (hint, value) in _settings(name, config).items()
         ]
-        namespace = {"__doc__": f"{config.__name__} of PEFT.", "type_name": name, "config_class": config}
+        namespace = {
+            "__doc__": f"{config.__name__} of PEFT.",
+            "type_name": name,
+            "config_class": config,
+            "starts_as_frozen": name not in _STARTS_CHANGED,
+        }
         return dataclasses.make_dataclass(f"peft:{name}", fields, bases=(cls,), namespace=namespace)
 
     def __post_init__(self) -> None:

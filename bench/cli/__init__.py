@@ -32,6 +32,7 @@ COMMANDS = {
     "profile": "measure the memory and speed of methods at full size, on random weights and samples",
     "tune": "search each method's learning rate by validation score, with equally many trials",
     "data": "show where to get official releases, verify one, or prepare one",
+    "check-method": "check what every method must satisfy, on tiny models: a table of what holds",
     "check": "rerun a small subset of runs and compare it with a baseline, for CI",
     "export": "write records as CSV, Parquet, PEFT's method comparison or a model card's model-index",
     "init-suite": "write a suite for your own data: a CSV, or folders of images",

@@ -176,7 +176,7 @@ def test_a_setting_holds_what_a_method_must_hold_or_is_refused(case, make_model,
     torch.testing.assert_close(opened(x["vision"]).last_hidden_state, trained, rtol=1e-4, atol=1e-5)
 
     initial = everything(model)
-    assert method.merge() == (name != "lily")
+    assert method.merge()
     torch.testing.assert_close(model(x)["vision"], trained, rtol=1e-4, atol=1e-5)
     method.unmerge()
     assert [key for key, value in everything(model).items() if not torch.equal(value, initial[key])] == []

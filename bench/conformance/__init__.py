@@ -1,0 +1,1 @@
+"""What every method must satisfy, as checks on tiny models: `bench check-method`."""
