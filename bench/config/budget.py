@@ -243,7 +243,10 @@ class _Outlines:
     def _outline(self, spec: Spec) -> MultiStream:
         key = json.dumps(sources_of(spec))
         if key not in self._outlines:
-            streams = {name: outline_stream(**source) for name, source in sources_of(spec).items()}
+            try:
+                streams = {name: outline_stream(**source) for name, source in sources_of(spec).items()}
+            except BenchError as error:  # an encoder that no run can use
+                raise UsageError(str(error)) from error
             self._outlines[key] = MultiStream(streams)
         return self._outlines[key]
 

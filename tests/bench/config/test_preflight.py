@@ -101,6 +101,7 @@ def test_parts_that_encoders_lack_are_refused(command, change, message, capsys, 
         (["vision.size=100"], "vision of avs: the encoder embedded:vision-v2: images of 100 x 100 pixels are not made"),
         (["audio.size=100"], "audio of avs: .* reads sounds, which have no setting size; settings: frames"),
         (["audio.frames=2"], "2 frames of sound are fewer than the"),
+        (["vision.size=100", "--budget", "2%"], "images of 100 x 100 pixels are not made"),
     ],
 )
 def test_settings_that_an_encoder_cannot_have_are_refused_once(changes, message, capsys, tmp_path):
