@@ -5,7 +5,6 @@ How each is run is in `snippets`. With SNIPPETS=train (`make docs-run`) all are 
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
@@ -233,14 +232,31 @@ def check(place: Place, snippet: Snippet, names: dict[str, Any], patch: pytest.M
         yaml.safe_load(snippet.text)
 
 
+def register(package: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the entry points of an example package be read, and its modules be imported."""
+    project = toml.parse((package / "pyproject.toml").read_text())["project"]
+    metadata = folder / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
+    metadata.mkdir(parents=True, exist_ok=True)
+    (metadata / "METADATA").write_text(
+        f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: {project['version']}\n"
+    )
+    lines = [
+        line
+        for group, entries in project["entry-points"].items()
+        for line in (f"[{group}]", *(f"{name} = {value}" for name, value in entries.items()))
+    ]
+    (metadata / "entry_points.txt").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(str(package))
+    monkeypatch.syspath_prepend(str(folder))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_snippets(page: Path, place: Place, execute: object, monkeypatch: pytest.MonkeyPatch) -> None:
     names: dict[str, Any] = {"__name__": "__main__"}
     for kind in ("methods", "tasks"):
         monkeypatch.setitem(registry._added, kind, {})  # what a page registers is gone after it
-    if page.parent.name == "bench-bitfit":  # as after its installation
-        monkeypatch.syspath_prepend(str(page.parent))
-        registry.add("methods", "bitfit", importlib.import_module("bench_bitfit").BitFit)
+    if (page.parent / "pyproject.toml").is_file() and page.parent != ROOT:  # as after its installation
+        register(page.parent, place.folder / page.parent.name, monkeypatch)
     (place.folder / "results" / "tuned.toml").unlink(missing_ok=True)  # another page tuned with other trials
     for snippet in snippets.snippets(page):
         assert not snippet.problems, snippet.problems

@@ -109,12 +109,12 @@ class MusicAVQA(Dataset):
 
 def write_video(root, seed, split, index):
     """Write a frame, a sound and a question: is the instrument both seen (by its color) and heard (by its pitch)?"""
-    asked, seen, heard = np.random.default_rng([seed, [*SPLITS].index(split), index]).integers(2, size=3)
+    name, color, pitch = np.random.default_rng([seed, [*SPLITS].index(split), index]).integers(2, size=3)
     video, digests = f"{split}{index:05}", {}
-    pixels = np.full((48, 48, 3), [(200, 40, 40), (40, 40, 200)][seen], dtype=np.uint8)
+    pixels = np.full((48, 48, 3), [(200, 40, 40), (40, 40, 200)][color], dtype=np.uint8)
     save(root, f"frames/{video}/000001.jpg", encode_image(pixels, "jpeg"), digests)
-    phase = 2 * np.pi * (220, 880)[heard] * np.arange(2 * RATE) / RATE
+    phase = 2 * np.pi * (220, 880)[pitch] * np.arange(2 * RATE) / RATE
     save(root, f"audio/{video}.wav", encode_wav(0.5 * np.sin(phase)), digests)
     line = {"video_id": video, "question_id": index, "question_content": "Is the <Object> seen and heard?"}
-    line |= {"templ_values": json.dumps([("ring", "star")[asked]]), "anser": "yes" if asked == seen == heard else "no"}
+    line |= {"templ_values": json.dumps([("ring", "star")[name]]), "anser": "yes" if name == color == pitch else "no"}
     return WrittenSample(split, json.dumps(line), digests, [])

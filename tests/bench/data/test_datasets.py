@@ -81,9 +81,9 @@ def test_its_data_is_generated_with_floors_of_the_truth_and_of_the_annotations(t
 def test_an_official_release_has_floors_of_the_annotations_only(tmp_path):
     (tmp_path / "test.json").write_text("[1, 2, 3]")
     assert release.floors(Parity(), {"source": "official"}, tmp_path) == {"annotations": 9.0}
-    other = replace(Parity())
-    other.metric = "miou"  # type: ignore[misc]
-    assert release.floors(other, {"source": "official"}, tmp_path) == {}
+    masks = replace(Parity())
+    masks.metric = "miou"  # type: ignore[misc]
+    assert release.floors(masks, {"source": "official"}, tmp_path) == {}
 
 
 def test_describe_and_verify(tmp_path, capsys):
