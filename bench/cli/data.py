@@ -108,7 +108,7 @@ def _prepare(args: argparse.Namespace, datasets: list[Dataset]) -> int:
 def _check_root(args: argparse.Namespace) -> None:
     if args.root is None:
         raise UsageError(f"bench data {args.action} needs --root DIR, the folder of the release")
-    if not args.root.is_dir():
+    if not args.root.is_dir() and not (args.root.suffix == ".csv" and args.root.is_file()):
         raise UsageError(f"--root {args.root} is not a folder")
 
 

@@ -13,6 +13,7 @@ from user_files import write_csv, write_folders
 
 from bench import cli
 from bench.config.plan import RunRequest, make_plan
+from bench.datasets.base import load_dataset
 from bench.errors import UsageError
 from bench.records import store
 from bench.tasks.own_classification import OwnClassification
@@ -48,6 +49,19 @@ def test_a_csv_is_a_classification_task_without_code(things, tmp_path, capsys):
         assert {*record.scores.test} == {"accuracy", "macro_accuracy"} and record.data.source == "own"
         assert sum(record.data.counts.values()) == 30
         assert cli.main(["show", "--run", record.id, "--results", str(tmp_path), "--n", "1"]) == 0
+
+
+def test_verify_reads_every_file_and_the_floor_is_the_most_frequent_label(things, tmp_path, capsys):
+    copy = shutil.copytree(things / "data", tmp_path / "copy")
+    arguments = ["data", "verify", "own-classification", "--root", str(copy / "things.csv"), "--quiet"]
+    assert cli.main(arguments) == 0 and "60 files checked" in capsys.readouterr().out
+    content = (copy / "images/3.png").read_bytes()
+    (copy / "images/3.png").write_bytes(content[: len(content) // 2])
+    assert cli.main([*arguments, "--quick"]) == 0
+    assert cli.main(arguments) == 1 and "sample line 5: image" in capsys.readouterr().out
+    rows = "a.png,red,train\nb.png,red,train\nc.png,blue,train\nd.png,blue,val\ne.png,red,test\nf.png,blue,test\n"
+    (copy / "b.csv").write_text("image,label,split\n" + rows)
+    assert load_dataset("own").floors(copy / "b.csv") == {"most frequent label": 50}
 
 
 def test_a_run_is_done_again_only_if_the_data_has_changed(things, tmp_path, capsys):
