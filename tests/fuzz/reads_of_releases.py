@@ -45,6 +45,18 @@ def avs(folder: Path) -> None:
             inside(folder, path)
 
 
+def user_data(folder: Path) -> None:
+    from bench.datasets import user_data as reader
+
+    reader._read_csv.cache_clear()  # it identifies files by their times, and these files follow one another too fast
+    data = reader.read_user_data(folder / "a.csv", ["label"])
+    for problem in data.problems:
+        assert "a.csv, line " in str(problem)
+    assert {sample.split for sample in data.samples} == {"train", "val", "test"}
+    for path in data.media(data.samples[:_MAX_CHECKED]):
+        inside(folder, path)
+
+
 def refcoco(folder: Path) -> None:
     from bench.datasets import refer_entries
     from bench.datasets.refcoco import Release

@@ -23,6 +23,14 @@ def avs_tables() -> list[bytes]:
     return [plain.encode(), b"\xef\xbb\xbf" + plain.replace("\n", "\r\n").encode()]
 
 
+def user_tables() -> list[bytes]:
+    """Tables of images and texts with splits, and of recordings without."""
+    rows = [f'i/{n}.png,"a, {n}",{"ab"[n % 2]},{split}' for n, split in enumerate(["train", "train", "val", "test"])]
+    plain = "\n".join(["image,text,label,split", *rows]) + "\n"
+    drawn = "\n".join(["audio,label,group", *(f"{n}.wav,{'ab'[n % 2]},{n % 20}" for n in range(40))]) + "\n"
+    return [plain.encode(), b"\xef\xbb\xbf" + plain.replace("\n", "\r\n").encode(), drawn.encode()]
+
+
 def instances() -> list[bytes]:
     square = [[10.0, 5.0, 20.0, 5.0, 20.0, 20.0, 10.0, 20.0]]
     masks = [square, {"size": [30, 40], "counts": [400, 300, 500]}, {"size": [30, 40], "counts": "`<\\9d?"}]
