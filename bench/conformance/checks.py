@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -199,7 +200,7 @@ def survives_checkpointing(subject: Subject) -> str | None:
     for name, plain, recomputed in zip(trainable, *gradients, strict=True):
         assert (plain is None) == (recomputed is None), f"{name} has a gradient in one of the two only"
         if plain is not None:
-            assert_close(recomputed, plain, rtol=1e-10, atol=1e-10, msg=lambda text, name=name: f"{name}: {text}")
+            assert_close(recomputed, plain, rtol=1e-10, atol=1e-10, msg=partial("{}: {}".format, name))
     return None
 
 
@@ -267,8 +268,8 @@ def separates_samples(subject: Subject) -> str | None:
     inputs, replacements = (tiny_inputs(model, batch=4, seed=seed) for seed in (1, 2))
     for frames in (1, 2):
         mixed = {name: torch.cat([x[:frames], replacements[name][frames:]]) for name, x in inputs.items()}
-        outputs = [{name: y[:frames] for name, y in model(x, frames=frames).items()} for x in (inputs, mixed)]
-        _assert_outputs(*outputs, tolerance=1e-9)
+        first, second = ({name: y[:frames] for name, y in model(x, frames=frames).items()} for x in (inputs, mixed))
+        _assert_outputs(second, first, tolerance=1e-9)
     return None
 
 
@@ -370,7 +371,7 @@ def _check_saving(subject: Subject, prefix: str = "") -> None:
 
 def _assert_outputs(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float = 1e-5) -> None:
     for name, tokens in actual.items():
-        assert_close(tokens, expected[name], rtol=tolerance, atol=tolerance, msg=lambda text, n=name: f"{n}: {text}")
+        assert_close(tokens, expected[name], rtol=tolerance, atol=tolerance, msg=partial("{}: {}".format, name))
 
 
 def _registered(name: str) -> bool:

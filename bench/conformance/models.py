@@ -70,7 +70,7 @@ def perturb(model: nn.Module) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.requires_grad:
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
 
 
 def loss(outputs: Mapping[str, Tensor]) -> Tensor:

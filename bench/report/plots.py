@@ -161,13 +161,15 @@ def _figure(
     draw: Callable[[Axes, TaskStandings], None],
 ) -> Figure:
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     columns = min(len(panels), _COLUMNS)
     lines = [panels[start : start + columns] for start in range(0, len(panels), columns)]
     heights = [max(2.6, 0.9 + 0.24 * max(len(task.standings) for _, task in line)) for line in lines]
     figure = Figure(figsize=(5.2 * columns, sum(heights) + 0.9), layout="constrained")
-    if engine := figure.get_layout_engine():
-        engine.set(wspace=0.04)
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(wspace=0.04)
     grid = figure.add_gridspec(len(lines), columns, height_ratios=heights)
     sources = list(dict.fromkeys(_source(section) for section, _ in panels))
     for number, (section, task) in enumerate(panels):
@@ -242,7 +244,7 @@ def _pareto(
     else:
         axes.set_xscale("log")
     axes.xaxis.set_major_formatter(lambda value, _: _short(value))
-    front = []
+    front: list[tuple[float, float]] = []
     for cost, score, _ in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or score > front[-1][1]:
             front.append((cost, score))
@@ -322,7 +324,8 @@ def _inches(axes: Axes) -> float:
     """Return the height that a panel has in its row, without title and axis labels."""
     place = axes.get_subplotspec()
     assert place, "every panel is in the grid"
-    return float(place.get_gridspec().get_height_ratios()[place.rowspan.start]) - 0.8
+    heights: Any = place.get_gridspec().get_height_ratios()
+    return float(heights[place.rowspan.start]) - 0.8
 
 
 def _spread(heights: Sequence[float], gap: float) -> list[float]:

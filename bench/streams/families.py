@@ -194,6 +194,7 @@ HUBERT = _family("HuBERT (Hsu et al., 2021)", "sounds", "wav2vec2:Wav2Vec2Stream
 
 def _towers(summary: str, vision: str, text: str, models: str, vocabulary: tuple[str, ...]) -> list[EncoderFamily]:
     """Return the families of a checkpoint with a tower for images and one for text, and of each tower by itself."""
+    kinds: tuple[tuple[InputKind, str, str], ...] = (("images", vision, "Vision"), ("text", text, "Text"))
     images, words = (
         Tower(
             kind,
@@ -203,7 +204,7 @@ def _towers(summary: str, vision: str, text: str, models: str, vocabulary: tuple
             prefixes=(f"{name.lower()}_model.",),
             vocabulary=vocabulary if kind == "text" else (),
         )
-        for kind, stream, name in (("images", vision, "Vision"), ("text", text, "Text"))
+        for kind, stream, name in kinds
     )
     single = (
         EncoderFamily(f"{summary}, {name} tower only", (replace(tower, config=""),))
