@@ -43,6 +43,7 @@ DATASETS = {
     "refcoco": DataSet("refcoco", {"unc": _UNC, "google": ("train", "val", "test")}),
     "refcoco_plus": DataSet("refcoco+", {"unc": _UNC}),
     "refcocog": DataSet("refcocog", {"umd": ("train", "val", "test"), "google": ("train", "val")}),
+    "refcocog_google": DataSet("refcocog", {"google": ("train", "val")}),
 }
 
 

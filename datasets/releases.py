@@ -85,7 +85,7 @@ _ARCHIVED = {"refcoco": "20220413011718", "refcoco+": "20220413011656", "refcoco
 _REFER_ARCHIVE = "https://web.archive.org/web/{time}/https://bvisionweb1.cs.unc.edu/licheng/referit/data/{folder}.zip"
 
 
-def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[int, int, int]) -> Card:
+def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[int, ...]) -> Card:
     """Return the card of a data set of the RefCOCO family.
 
     Args:
@@ -93,9 +93,9 @@ def _refer(title: str, paper: str, folder: str, split_by: str, **splits: tuple[i
         paper: Its publication.
         folder: The name of its folder.
         split_by: The author of the split file that most papers use.
-        **splits: Numbers of expressions, objects and images, by split.
+        **splits: Numbers of expressions, objects and, if no image is in two splits, of images, by split.
     """
-    kinds = ("expressions", "objects", "images")
+    kinds = ("expressions", "objects", "images")[: min(map(len, splits.values()))]
     counts = {split: dict(zip(kinds, numbers, strict=True)) for split, numbers in splits.items()}
     return Card(
         title=f"{title}, referring expressions",
@@ -272,3 +272,9 @@ class RefCOCOg(Refer):
         val=(4_896, 2_573, 1_300),
         test=(9_602, 5_023, 2_600),
     )
+
+
+class RefCOCOgGoogle(Refer):
+    """RefCOCOg, longer referring expressions, as split by google."""
+
+    card = _refer("RefCOCOg", _MAO, "refcocog", "google", train=(85_474, 44_822), val=(9_536, 5_000))

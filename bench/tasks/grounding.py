@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from bench.tasks.base import Inputs
     from bench.tasks.model import Head
 
+
+GOOGLE_TEST = "official_val"
+"""The test split of RefCOCOg's google split, which has only a training and a validation split."""
 
 BOX = "accuracy@0.5"
 MASK = "miou"
@@ -276,6 +280,8 @@ def _open(root: Path, datasets: tuple[str, ...], split: str, problems: list[Data
     """
     from bench.datasets.refcoco import Mixed, Release, mixed
 
+    if datasets == ("refcocog_google",):
+        return _google(root, split, problems, boxes)
     if len(datasets) == 1:
         return Release(root, datasets[0], split, problems=problems, boxes=boxes)
     if split == "train":
@@ -285,3 +291,22 @@ def _open(root: Path, datasets: tuple[str, ...], split: str, problems: list[Data
         return Mixed(releases, [e for release in releases.values() for e in release.expressions])
     dataset, _, name = split.partition(".")
     return Release(root, dataset, name, problems=problems, boxes=boxes)
+
+
+def _google(root: Path, split: str, problems: list[DataError], boxes: bool) -> Release:
+    """Open RefCOCOg as split by google: "val" is a tenth of its training images, and its validation split is the test.
+
+    Arguments are those of `_open`.
+    """
+    from bench.datasets.refcoco import Release
+
+    official = "val" if split == GOOGLE_TEST else "train"
+    release = Release(root, "refcocog_google", official, problems=problems, boxes=boxes)
+    if official == "train":
+        release.expressions = [e for e in release.expressions if _is_held_out(e.image_id) == (split == "val")]
+    return release
+
+
+def _is_held_out(image_id: int) -> bool:
+    """Return whether an image is in a tenth that does not depend on the order or the number of images."""
+    return int.from_bytes(sha256(str(image_id).encode()).digest()[:8], "big") % 10 == 0

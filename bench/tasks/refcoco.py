@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, ClassVar
 
 from bench.errors import UsageError, did_you_mean
-from bench.tasks.grounding import BOX, BOX_METRICS, MASK, MASK_METRICS, Grounding
+from bench.tasks.grounding import BOX, BOX_METRICS, GOOGLE_TEST, MASK, MASK_METRICS, Grounding
 
 
 @dataclass
@@ -43,7 +43,24 @@ class RefCOCOg(RefCOCO):
     test_splits = ("test",)
 
 
-DATASETS: Mapping[str, type[RefCOCO]] = {"refcoco": RefCOCO, "refcoco_plus": RefCOCOPlus, "refcocog": RefCOCOg}
+@dataclass
+class RefCOCOgGoogle(RefCOCO):
+    """RefCOCOg (google split): the box and mask of the object that a longer expression refers to; official data only.
+
+    The split has no test split, so the scores are those of its validation split, as published ones are. A tenth of the
+    training images is held out to choose the epoch (ours). The split divides objects, not images.
+    """
+
+    benchmark = "RefCOCOg (google split)"
+    layout = "refcocog_google"
+    datasets = ("refcocog_google",)
+    test_splits = (GOOGLE_TEST,)
+
+
+DATASETS: Mapping[str, type[RefCOCO]] = {
+    **{"refcoco": RefCOCO, "refcoco_plus": RefCOCOPlus, "refcocog": RefCOCOg},
+    "refcocog_google": RefCOCOgGoogle,
+}
 """The task of each data set, in the order in which their names are joined."""
 
 _BOX_ONLY = {"targets": ("box",), "metrics": BOX_METRICS}
@@ -85,6 +102,11 @@ def task_class(name: str) -> type[RefCOCO]:
         raise UsageError(f"unknown task {name}: no data set {unknown[0]!r}: {did_you_mean(unknown[0], DATASETS)}")
     if target not in _TARGETS or bool(colon) != bool(target):
         raise UsageError(f"unknown task {name}: write :box, :mask, or no colon for both")
+    if len(datasets) > 1 and "refcocog_google" in datasets:
+        raise UsageError(
+            f"unknown task {name}: refcocog_google is trained alone, since it trains on images that others test on; "
+            "join refcocog"
+        )
     canonical = "+".join(dataset for dataset in DATASETS if dataset in datasets)
     if joined != canonical:
         raise UsageError(f"unknown task {name}: this combination is called {canonical}{colon}{target}")
