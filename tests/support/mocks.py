@@ -8,7 +8,7 @@ import resource
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, ClassVar, Literal
 
 from bench.config.run_options import RunOptions
@@ -116,6 +116,8 @@ ENTRY_POINTS = {
         EntryPoint("gone", "no_such_package.gone:Gone", "bench.methods"),
     ],
     "bench.tasks": [EntryPoint("ave", "mocks:AVE", "bench.tasks"), EntryPoint("avs", "mocks:AVS", "bench.tasks")],
+    **{group: [*entry_points(group=group)] for group in ("bench.datasets", "bench.encoders")},
+    "bench.suites": [],
     "bench.executors": [
         EntryPoint("local", "bench.execution.local_executor:LocalExecutor", "bench.executors"),
         EntryPoint("ray", "bench.execution.ray_executor:RayExecutor", "bench.executors"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -11,7 +12,8 @@ from bench import registry
 from bench.config import toml
 from bench.config.plan import RunRequest, make_plan
 from bench.errors import UsageError
-from bench.tasks.refcoco import DATASETS, RefCOCO
+from bench.tasks.grounding import _open
+from bench.tasks.refcoco import DATASETS, RefCOCO, task_class
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 JOINED = ("refcoco+refcoco_plus", "refcoco+refcocog", "refcoco_plus+refcocog", "refcoco+refcoco_plus+refcocog")
@@ -24,7 +26,7 @@ def entry_points_of_checkout(monkeypatch):
     points = {
         group: [EntryPoint(name, value, group) for name, value in table.items()] for group, table in groups.items()
     }
-    monkeypatch.setattr("bench.registry.entry_points", lambda group: points[group])
+    monkeypatch.setattr("bench.registry.entry_points", lambda group: points.get(group, []))
 
 
 @pytest.mark.parametrize("target", ["", ":box", ":mask"])
@@ -84,3 +86,21 @@ def test_a_joined_task_takes_the_settings_of_the_family_in_a_suite():
     )
     assert (joined.recipe, joined.settings, joined.streams) == (single.recipe, single.settings, single.streams)
     assert joined.task_settings == single.task_settings and joined.id != single.id
+
+
+def test_the_google_split_holds_out_images_and_is_tested_on_its_validation_split(monkeypatch):
+    def release(root, dataset, split, problems, boxes):
+        return SimpleNamespace(expressions=[SimpleNamespace(split=split, image_id=i // 2) for i in range(400)])
+
+    monkeypatch.setattr("bench.datasets.refcoco.Release", release)
+    task = task_class("refcocog_google")
+    parts = {
+        split: _open(Path(), task.datasets, split, [], True).expressions
+        for split in ("train", "val", *task.test_splits)
+    }
+    images = {split: {e.image_id for e in expressions} for split, expressions in parts.items()}
+    assert not images["train"] & images["val"] and len(images["train"] | images["val"]) == 200
+    assert 10 <= len(images["val"]) <= 30
+    assert {e.split for e in parts["official_val"]} == {"val"} and len(parts["official_val"]) == 400
+    with pytest.raises(UsageError, match="refcocog_google is trained alone"):
+        task_class("refcoco+refcocog_google")
