@@ -150,7 +150,11 @@ class Suite:
         for pattern in (name, *self.tasks):
             if pattern in self.tasks and fnmatchcase(name, pattern):
                 return self.tasks[pattern]
-        hint = ": `bench init-suite` writes a suite for your data" if name.startswith("own-") else ""
+        tables = {suite: read_toml(path).get("tasks", {}) for suite, path in _paths().items()}
+        suites = sorted(suite for suite, tasks in tables.items() if any(fnmatchcase(name, task) for task in tasks))
+        hint = f"; suites with it: {', '.join(suites)}" if suites else ""
+        if name.startswith("own-"):
+            hint = ": `bench init-suite` writes a suite for your data"
         raise UsageError(f"suite {self.name} has no task {name}; it has {', '.join(self.tasks)}{hint}")
 
     def method_settings(self, name: str, task: str) -> dict[str, Any]:

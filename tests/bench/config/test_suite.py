@@ -175,3 +175,8 @@ def test_the_settings_of_mini_for_families(task):
     assert {of[name].settings["reduction"] for name in of if name.startswith("cola")} == {8}
     assert of["cola+peft:ia3"].settings["inter_r"] == 4 and of["cola"].settings["inter_r"] is None
     assert of["full"].recipe["lr_adapter"] == pytest.approx(of["cola"].recipe["lr_adapter"] / 10)
+
+
+def test_a_task_that_a_suite_lacks_is_looked_up_in_others():
+    with pytest.raises(UsageError, match=r"suite mini has no task avs_ms3; it has .*; suites with it: full, paper-avs"):
+        suite.load_suite("mini").task("avs_ms3")
