@@ -15,8 +15,9 @@ from torch import Tensor
 from bench.methods.base import check_tensors, read_tensors, write_tensors
 from bench.methods.fused_linears import FusedExchange, fused_evaluator
 from bench.methods.inter_modal import Hypernetwork, InterModal, InterModalExchange, PlainExchange, Terms
-from bench.streams.base import STAGES, SummaryKind
+from bench.streams.base import SummaryKind
 from bench.streams.lockstep import MultiStream
+from bench.streams.roles import STAGES
 
 FOLDER = "inter_modal"
 _CONFIG = "adapter_config.json"

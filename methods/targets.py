@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bench.errors import BenchError, did_you_mean
 from bench.methods.peft_method import PeftMethod
+from bench.streams.roles import STAGES
 
 if TYPE_CHECKING:
     from bench.streams.base import Stream
@@ -107,8 +108,6 @@ class Selection:
 
     def has(self, role: str, block: int, depth: int) -> bool:
         """Return whether a linear of a stream with `depth` blocks is selected."""
-        from bench.streams.base import STAGES
-
         if self.linears in ("attention", "feed_forward"):
             has_role = (role in STAGES["feed_forward"]) == (self.linears == "feed_forward")
         else:
@@ -170,8 +169,6 @@ class Targeted(PeftMethod):
         Raises:
             ValueError: They do not.
         """
-        from bench.streams.base import STAGES
-
         super().check_streams(streams)
         roles = [role for stage in STAGES.values() for role in stage]
         for name in self.streams:

@@ -28,7 +28,7 @@ from bench.records.environment import environment
 from bench.records.schema import Epoch, Memory, Parameters, Record, Scores, Throughput
 from bench.records.store import FOLDER
 from bench.streams.additions import StreamState
-from bench.streams.base import STAGES
+from bench.streams.roles import STAGES
 from bench.training.trainer import train
 from perf.subjects import Size, Subject, methods
 

@@ -25,9 +25,6 @@ LinearEvaluator: TypeAlias = Callable[[Mapping[str, nn.Module], Tensor], Sequenc
 Branch: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Maps the state x (B, T, D) and the output (B, T, D) of a sublayer that read it to what is added to x."""
 
-STAGES = {"attend": ("q", "k", "v", "qkv"), "project": ("o",), "feed_forward": ("gate", "up", "fc1", "fc2")}
-"""The linears of each stage of a block, by role. No family has all of them."""
-
 
 class Stream(nn.Module, ABC):
     """A unimodal encoder as stages: embed; attend, project and feed forward for each block; finish.

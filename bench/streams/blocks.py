@@ -15,8 +15,9 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from bench.errors import BenchError
-from bench.streams.base import STAGES, Branch, LinearEvaluator, Stream, add_branch
+from bench.streams.base import Branch, LinearEvaluator, Stream, add_branch
 from bench.streams.inputs import Input
+from bench.streams.roles import STAGES
 
 
 @dataclass(frozen=True)

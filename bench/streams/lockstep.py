@@ -15,7 +15,8 @@ from torch.utils.checkpoint import checkpoint
 
 from bench.errors import BenchError, did_you_mean
 from bench.streams.additions import SUBLAYERS, AddedTokens, Exchange, StreamState, Sublayer, SublayerAdapter
-from bench.streams.base import STAGES, Branch, LinearEvaluator, Stream, SummaryKind, chain_evaluators
+from bench.streams.base import Branch, LinearEvaluator, Stream, SummaryKind, chain_evaluators
+from bench.streams.roles import STAGES
 
 States: TypeAlias = dict[str, Tensor]
 """Tokens (B, T, D) by stream."""

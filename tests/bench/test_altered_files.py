@@ -21,7 +21,7 @@ from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.config.suite import load_suite
 from bench.data import decoded_cache
-from bench.datasets.mini.build import Manifest, _read_manifest
+from bench.datasets.mini.build import Manifest, read_manifest
 from bench.errors import BenchError, DataError, UsageError
 from bench.records import predictions, sample_scores, schema, store
 from bench.records.schema import Record
@@ -241,10 +241,10 @@ def test_a_broken_manifest_of_generated_data_is_reported(tmp_path, content):
     path = tmp_path / "manifest.json"
     path.write_text(content)
     with pytest.raises(DataError, match=r"manifest\.json: cannot be read: .* generated again"):
-        _read_manifest(path)
+        read_manifest(path)
     manifest = Manifest("ave", 1, 0, "abc", {"train": 1}, {"constant answer": 3.5})
     path.write_text(json.dumps(asdict(manifest)))
-    assert _read_manifest(path) == manifest
+    assert read_manifest(path) == manifest
 
 
 @pytest.mark.parametrize("model", ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "\ud800"])

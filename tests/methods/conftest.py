@@ -16,8 +16,8 @@ from bench.methods.inter_modal import InterModal
 from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
 from bench.streams.additions import Exchange
-from bench.streams.base import STAGES
 from bench.streams.lockstep import MultiStream
+from bench.streams.roles import STAGES
 
 
 def plain_term(model: MultiStream, stream: str, block: int, role: str, partner: str) -> InterModal:

@@ -17,10 +17,10 @@ from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
-from bench.streams.base import STAGES
 from bench.streams.inputs import ImageInput
 from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream
+from bench.streams.roles import STAGES
 
 IMAGE = ImageInput(size=224, mean=(0.5,) * 3, std=(0.5,) * 3)
 

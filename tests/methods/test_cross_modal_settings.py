@@ -17,7 +17,7 @@ from bench.errors import UsageError
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.inter_modal_adapter import inter_modal_tensors
-from bench.streams.base import STAGES
+from bench.streams.roles import STAGES
 
 THREE = {"vision": 3, "audio": 2, "audio2": 2}
 

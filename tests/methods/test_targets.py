@@ -21,6 +21,7 @@ from bench.methods.dora import DoRA
 from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lora import LoRA
 from bench.methods.targets import all_ranks, rank_at, reference_rank, with_largest
+from bench.tasks.ave import AVE
 
 ROLES = ("q", "k", "v", "o", "fc1", "fc2")
 DEPTHS = {"vision": 3, "audio": 2}
@@ -302,7 +303,7 @@ def test_adalora_has_ranks_by_stream(make_model, make_inputs, tmp_path):
 )
 def test_unknown_names_are_refused_before_anything_is_loaded(name, values, message):
     with pytest.raises(UsageError, match=message):
-        _check_streams(make(name, **values), name, ["vision", "audio"])
+        _check_streams(make(name, **values), name, ["vision", "audio"], AVE, "ave")
 
 
 @pytest.mark.parametrize(

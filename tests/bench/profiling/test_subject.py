@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.streams.base import STAGES
+from bench.streams.roles import STAGES
 
 R, REDUCTION = 4, 8
 
