@@ -48,7 +48,7 @@ class Method(ABC):
     docstring. It must define `attach`. The defaults of the rest serve methods whose trained parameters are part of the
     model.
 
-    The three promises below are declarations that `bench check-method` tests; a class overrides those that differ.
+    The promises below are declarations that `bench check-method` tests; a class overrides those that differ.
 
     Attributes:
         starts_as_frozen: Whether the attached model computes what the frozen model computes until it is trained.

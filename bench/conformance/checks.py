@@ -118,6 +118,15 @@ def trains_what_it_names(subject: Subject) -> str | None:
     return None
 
 
+def says_if_it_reads_partners(subject: Subject) -> str | None:
+    """Streams read each other if the method declares reads_partners = True, and only then."""
+    model = tiny_model()
+    declared = subject.attached(model).reads_partners
+    verb = "read" if model.reads_partners else "do not read"
+    assert model.reads_partners == declared, f"streams {verb} each other, but reads_partners is {declared}"
+    return None
+
+
 def groups_its_parameters(subject: Subject) -> str | None:
     """Its parameter groups name trained parameters, each in one group, with rates of at least 0."""
     model = tiny_model()
@@ -323,6 +332,7 @@ CHECKS: tuple[Check, ...] = (
     describes_itself,
     starts_as_frozen,
     trains_what_it_names,
+    says_if_it_reads_partners,
     groups_its_parameters,
     restores_what_it_saved,
     opens_in_peft,

@@ -63,6 +63,8 @@ class Gate(Exchange):
 class Gated(Method):
     """Only a gate on each linear of paired blocks is trained: an exchange of a third party's own."""
 
+    reads_partners = True
+
     def attach(self, model):
         super().attach(model)
         for step in range(len(model.schedule)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -72,6 +73,18 @@ class TrainsNothing(Sound):
     def attach(self, model):
         super().attach(model)
         model.spare = nn.Linear(32, 32)
+
+
+class ReadsInSecret(Sound):
+    """Reads partners without a declaration."""
+
+    def attach(self, model):
+        Method.attach(self, model)
+        model.add_adapter("vision", model.schedule[0]["vision"].paired, "attention", Scale(32, reads=["audio"]))
+
+
+class ClaimsToRead(Sound):
+    reads_partners = True
 
 
 class GroupsTwice(Sound):
@@ -190,6 +203,7 @@ BROKEN = {
     "describes_itself": [WithoutDocstring, SearchesAMissingSetting],
     "starts_as_frozen": [StartsChanged],
     "trains_what_it_names": [TrainsMore, TrainsNothing],
+    "says_if_it_reads_partners": [ReadsInSecret, ClaimsToRead],
     "groups_its_parameters": [GroupsTwice],
     "restores_what_it_saved": [ForgetsWhatItSaved, Pickles],
     "opens_in_peft": [OpensInPeft],
@@ -239,7 +253,7 @@ def test_the_command_prints_what_fails_and_why(add, capsys):
     name = add(StartsChanged)
     assert cli.main(["check-method", name]) == 1
     output = capsys.readouterr().out
-    assert "starts as frozen        fails" in output and "starts as frozen fails: " in output
+    assert re.search("^starts as frozen +fails ", output, re.MULTILINE) and "\nstarts as frozen fails: " in output
     assert f"{name}: 1 of {len(CHECKS)} checks fails" in output
 
 
