@@ -46,11 +46,16 @@ def last_hidden_state(encoder: Any, inputs: Tensor) -> Tensor:
 
 
 def check_gradients(stream: Stream, forward: Callable[[Any, Tensor], Tensor], inputs: Tensor) -> None:
-    """Check that a stream's gradients are those of the encoder's own forward, for every linear of a block."""
+    """Check that a stream's gradients are those of the encoder's own forward, for every linear of a block.
+
+    Padding has no part in them.
+    """
     modules = [stream.encoder.get_submodule(path) for path in stream.all_linears()]
     weights = [module.weight for module in modules]
     weight_BTD = torch.randn(forward(stream.encoder, inputs).shape, generator=torch.Generator().manual_seed(1))
     weight_BTD = weight_BTD.to(inputs if inputs.is_floating_point() else weights[0])
+    if (mask_BT := stream.mask(inputs)) is not None:
+        weight_BTD = weight_BTD * mask_BT[..., None]
     expected = torch.autograd.grad((forward(stream.encoder, inputs) * weight_BTD).sum(), weights)
     actual = torch.autograd.grad((stream(inputs) * weight_BTD).sum(), weights)
     for gradient, reference in zip(actual, expected, strict=True):

@@ -13,6 +13,8 @@ from transformers import (
     CLIPTextModel,
     DistilBertConfig,
     DistilBertModel,
+    ModernBertConfig,
+    ModernBertModel,
     Siglip2TextConfig,
     Siglip2TextModel,
     SiglipTextConfig,
@@ -23,6 +25,7 @@ from bench.errors import BenchError
 from bench.streams.base import Stream
 from bench.streams.clip import ClipTextStream
 from bench.streams.inputs import TextInput
+from bench.streams.modernbert import ModernBertStream
 from bench.streams.postnorm import DistilBertStream
 from bench.streams.siglip import SiglipTextStream
 
@@ -33,7 +36,7 @@ DISTILBERT = {"vocab_size": 20, "max_position_embeddings": 30, "dim": 24, "n_hea
 MODERNBERT = {
     **TEXT_SIZE,
     "local_attention": 4,
-    **dict.fromkeys(("bos_token_id", "cls_token_id"), 2),
+    **dict.fromkeys(("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id"), 2),
     "pad_token_id": 0,
 }
 EOS = 19
@@ -54,6 +57,7 @@ FAMILIES = {
     "clip": Family(
         ClipTextStream, lambda: CLIPTextModel(CLIPTextConfig(**TEXT_SIZE, eos_token_id=EOS)), clip_forward, TEXT
     ),
+    "modernbert": Family(ModernBertStream, lambda: ModernBertModel(ModernBertConfig(**MODERNBERT)), masked, TEXT),
     "siglip": Family(SiglipTextStream, lambda: SiglipTextModel(SiglipTextConfig(**TEXT_SIZE)), last_hidden_state, TEXT),
     "siglip2": Family(
         SiglipTextStream, lambda: Siglip2TextModel(Siglip2TextConfig(**TEXT_SIZE)), last_hidden_state, TEXT
