@@ -30,6 +30,7 @@ from bench.methods.cola import CrossModal
 from bench.streams.lockstep import MultiStream
 
 _STEPS = 3
+_FRAMES = 2  # inputs of a sample
 _SHARE = 0.9  # of the trained parameters that must have changed after a few steps
 _EPS_BFLOAT16 = 2**-8
 _INTER = {"inter_r": 2, "reduction": 4}  # of CoLA's path: its defaults are for wider streams
@@ -98,8 +99,9 @@ def starts_as_frozen(subject: Subject) -> str | None:
 
 def trains_what_it_names(subject: Subject) -> str | None:
     """Training changes the parameters that `adapter_names` names, and no others."""
-    model = tiny_model()
+    model = tiny_model(dtype=torch.float64)  # in which a small update is not rounded away
     method = subject.attached(model)
+    model.double()
     names = set(method.adapter_names(model))
     trainable = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     assert names == trainable, f"adapter_names differs from the trainable parameters by {sorted(names ^ trainable)[:5]}"
@@ -353,10 +355,10 @@ def train(method: Method, model: MultiStream, steps: int = _STEPS) -> None:
     method.before_training(steps)
     if not trainable:
         return
-    inputs = tiny_inputs(model)
+    inputs = tiny_inputs(model, batch=2 * _FRAMES)
     optimizer = torch.optim.SGD(trainable, lr=0.1)
     for step in range(steps):
-        total, extra = loss(model(inputs)), method.loss()
+        total, extra = loss(model(inputs, frames=_FRAMES)), method.loss()
         (total if extra is None else total + extra).backward()
         optimizer.step()
         method.after_backward(step)

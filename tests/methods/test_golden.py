@@ -38,6 +38,11 @@ METHODS = {
     "adalora": ("adalora", ADALORA),
     "cola-dora": ("cola-dora", LORA | INTER),
     "cola-adalora": ("cola-adalora", ADALORA | INTER),
+    "lora-plus": ("lora-plus", LORA),
+    "vpt": ("vpt", {"tokens": 2}),
+    "adapter": ("adapter", {"hidden": 2}),
+    "lavish": ("lavish", {"hidden": 2}),
+    "dg-sct": ("dg-sct", {"hidden": 2, "gates": 4}),
     "peft:vera": ("peft:vera", {"r": 4}),
     "peft:ia3": ("peft:ia3", {}),
     "peft:ln_tuning": ("peft:ln_tuning", {}),
@@ -59,6 +64,10 @@ def model() -> TaskModel:
         }
     )
     return TaskModel(streams, ClassTokens({"vision": 8, "audio": 8}, hidden=4, classes=3)).double()
+
+
+def added_tokens(streams: MultiStream) -> list[torch.nn.Parameter]:
+    return [parameter for stream in streams.streams.values() for parameter in stream.added.parameters()]
 
 
 def losses(method: Method) -> list[float]:
@@ -83,6 +92,8 @@ def losses(method: Method) -> list[float]:
             terms = [p for key, p in inter.items() if key.startswith(f"{name}.") and not key.endswith("scale")]
             for parameter in trained + terms:
                 parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
+        for parameter in [*built.streams.adapters.parameters(), *added_tokens(built.streams)]:
+            parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.2))
         for buffer in built.streams.buffers():
             if id(buffer) not in buffer_ids:
                 buffer.copy_(torch.from_numpy(rng.standard_normal(buffer.shape) * 0.2))
@@ -93,7 +104,10 @@ def losses(method: Method) -> list[float]:
     }
     # uint8 pictures are normalized in float32: the model's own precision from there on.
     batch["vision"] = batch["vision"].double() / 255
-    optimizer = torch.optim.AdamW([p for p in built.parameters() if p.requires_grad], lr=1e-2)
+    factors = {name: group.lr_factor for group in method.parameter_groups().values() for name in group.names}
+    trained = {name: p for name, p in built.named_parameters() if p.requires_grad}
+    rates = [(p, factors.get(name.removeprefix("streams."), 1)) for name, p in trained.items()]
+    optimizer = torch.optim.AdamW([{"params": [p], "lr": 1e-2 * factor} for p, factor in rates])
     method.before_training(STEPS)
     observed = []
     for step in range(STEPS):

@@ -1,0 +1,57 @@
+"""Visual prompt tuning, for streams of any kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.methods.base import Method
+
+if TYPE_CHECKING:
+    from bench.streams.lockstep import MultiStream
+
+
+@dataclass
+class VPT(Method):
+    """Prompts beside the tokens of each stream, and nothing else is trained: [x, p] -> block([x, p]).
+
+    Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119. Here streams of sounds and texts have prompts too.
+    The paper puts them after the class token; here they follow all tokens, which is the same for an attention without
+    positions of its own. They are dropped after the last block: the head reads the stream's own tokens. They are drawn
+    as in the paper for 16 x 16 patches and the width of ViT-B, uniformly within sqrt(6 / (2 width)). Prompts have no
+    dropout.
+
+    Attributes:
+        tokens: Number of prompts of a stream.
+        deep: Whether each block has prompts of its own, which replace those of the block before (VPT-deep), or prompts
+            enter the first block only and go through all others (VPT-shallow).
+    """
+
+    tokens: int = 50
+    deep: bool = True
+
+    starts_as_frozen = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.tokens < 1:
+            raise ValueError("tokens must be at least 1")
+
+    @property
+    def size_settings(self) -> tuple[str, ...]:
+        """The number of prompts."""
+        return ("tokens",)
+
+    def attach(self, model: MultiStream) -> None:
+        """Add prompts to every stream.
+
+        Raises:
+            BenchError: The family of a stream accepts no added tokens.
+        """
+        from bench.methods.prompts import Prompts
+
+        super().attach(model)
+        for name, stream in model.streams.items():
+            prompts = Prompts(self.tokens, stream.width, stream.depth if self.deep else 1)
+            parameter = next(stream.encoder.parameters())
+            model.add_tokens(name, prompts.to(parameter.device, parameter.dtype))
