@@ -21,22 +21,22 @@ class Adapter(Method):
     start at 0. Houlsby et al. train the norms too; here they stay frozen.
 
     Attributes:
-        hidden: Features of the bottleneck.
+        bottleneck: Hidden features.
         place: Whether the bottleneck reads the output of the sublayer (after) or its input (beside).
     """
 
-    hidden: int = 64
+    bottleneck: int = 64
     place: Literal["after", "beside"] = "after"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.hidden < 1:
-            raise ValueError("hidden must be at least 1")
+        if self.bottleneck < 1:
+            raise ValueError("bottleneck must be at least 1")
 
     @property
     def size_settings(self) -> tuple[str, ...]:
         """The features of the bottleneck."""
-        return ("hidden",)
+        return ("bottleneck",)
 
     def attach(self, model: MultiStream) -> None:
         """Add a bottleneck to both sublayers of every block of every stream."""
@@ -48,5 +48,5 @@ class Adapter(Method):
             parameter = next(stream.encoder.parameters())
             for block in range(stream.depth):
                 for sublayer in SUBLAYERS:
-                    adapter = BottleneckAdapter(stream.width_at(block), self.hidden, self.place)
+                    adapter = BottleneckAdapter(stream.width_at(block), self.bottleneck, self.place)
                     model.add_adapter(name, block, sublayer, adapter.to(parameter.device, parameter.dtype))

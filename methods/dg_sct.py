@@ -33,7 +33,7 @@ class DGSCT(LAVISH):
     one input per sample the network has one step.
 
     Attributes:
-        hidden: Features of the bottleneck.
+        bottleneck: Hidden features of the bottleneck.
         tokens: Number of latent tokens of an adapter for each partner.
         gates: Hidden features of the gates.
     """
@@ -48,7 +48,7 @@ class DGSCT(LAVISH):
     @property
     def size_settings(self) -> tuple[str, ...]:
         """The hidden features of the gates, which most parameters belong to, then those of the bottleneck."""
-        return ("gates", "hidden")
+        return ("gates", "bottleneck")
 
     def attach(self, model: MultiStream) -> None:
         """Add an adapter beside both sublayers of all paired blocks."""
@@ -58,5 +58,5 @@ class DGSCT(LAVISH):
         from bench.methods.partner_adapters import DGSCTAdapter, attach_partner_adapters
 
         Method.attach(self, model)
-        make = partial(DGSCTAdapter, hidden=self.hidden, tokens=self.tokens, gates=self.gates)
+        make = partial(DGSCTAdapter, hidden=self.bottleneck, tokens=self.tokens, gates=self.gates)
         attach_partner_adapters(model, make)

@@ -27,24 +27,24 @@ class LAVISH(Method):
     of different depths, have no adapter.
 
     Attributes:
-        hidden: Features of the bottleneck; the code's default for AVE is an eighth of the width.
+        bottleneck: Hidden features of the bottleneck; the code's default for AVE is an eighth of the width.
         tokens: Number of latent tokens of an adapter for each partner; 2 in the code's runs of AVE.
     """
 
-    hidden: int = 96
+    bottleneck: int = 96
     tokens: int = 2
 
     reads_partners = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if min(self.hidden, self.tokens) < 1:
-            raise ValueError("hidden and tokens must be at least 1")
+        if min(self.bottleneck, self.tokens) < 1:
+            raise ValueError("bottleneck and tokens must be at least 1")
 
     @property
     def size_settings(self) -> tuple[str, ...]:
         """The features of the bottleneck, then the number of latent tokens."""
-        return ("hidden", "tokens")
+        return ("bottleneck", "tokens")
 
     def attach(self, model: MultiStream) -> None:
         """Add an adapter beside both sublayers of all paired blocks."""
@@ -53,4 +53,4 @@ class LAVISH(Method):
         from bench.methods.partner_adapters import LavishAdapter, attach_partner_adapters
 
         super().attach(model)
-        attach_partner_adapters(model, partial(LavishAdapter, hidden=self.hidden, tokens=self.tokens))
+        attach_partner_adapters(model, partial(LavishAdapter, hidden=self.bottleneck, tokens=self.tokens))

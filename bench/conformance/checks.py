@@ -313,8 +313,9 @@ def trains_beside_cola(subject: Subject) -> str | None:
         subject.method("cola+")
     except UsageError as error:
         return str(error)
-    model = tiny_model()
+    model = tiny_model(dtype=torch.float64)
     method = subject.attached(model, "cola+")
+    model.double()
     names = set(method.adapter_names(model))
     intra_model = tiny_model()
     intra = set(subject.attached(intra_model).adapter_names(intra_model))

@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from example_packages import EXAMPLES, install
 
 from bench import cli
 from bench.config.suite import load_suite
 from bench.data import splits
 from bench.records import store
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "bench-avqa"
+EXAMPLE = EXAMPLES / "bench-avqa"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """A folder into which pip has installed the package."""
-    source, target = tmp_path_factory.mktemp("source") / EXAMPLE.name, tmp_path_factory.mktemp("installed")
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "install", "--quiet", *flags, "--target", str(target), str(source)]
-    subprocess.run(command, check=True, capture_output=True)
-    return target
+    return install(EXAMPLE.name, tmp_path_factory.mktemp("avqa"))
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from dataclasses import asdict
@@ -13,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from example_packages import EXAMPLES, install
 
 from bench import cli
 from bench.data import splits
 from bench.datasets.mini.build import build, folder
 from bench.records import store
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 FEW = {"train": 4, "val": 1, "test": 2}
 WIDTH, INNER, BLOCKS = 64, 256, 4  # of both embedded encoders
 
@@ -27,12 +26,7 @@ WIDTH, INNER, BLOCKS = 64, 256, 4  # of both embedded encoders
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """A folder into which pip has installed the example package."""
-    source, target = tmp_path_factory.mktemp("source") / "bench-bitfit", tmp_path_factory.mktemp("installed")
-    # pip builds in the source's folder, which should not be in the checkout.
-    shutil.copytree(EXAMPLES / "bench-bitfit", source, ignore=shutil.ignore_patterns("build", "*.egg-info"))
-    flags = ["--no-deps", "--no-build-isolation", "--no-index", "--no-compile", "--disable-pip-version-check"]
-    python("-m", "pip", "install", "--quiet", *flags, "--target", str(target), str(source))
-    return target
+    return install("bench-bitfit", tmp_path_factory.mktemp("bitfit"))
 
 
 @pytest.fixture

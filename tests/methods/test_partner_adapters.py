@@ -87,7 +87,7 @@ def test_dg_sct_is_its_equation(data):
                 torch.testing.assert_close(actual[b, t], y[b, t] + frame * bottleneck(adapter, gated))
 
 
-@pytest.mark.parametrize("method", [LAVISH(hidden=4), DGSCT(hidden=4, gates=6)], ids=["lavish", "dg-sct"])
+@pytest.mark.parametrize("method", [LAVISH(bottleneck=4), DGSCT(bottleneck=4, gates=6)], ids=["lavish", "dg-sct"])
 def test_each_stream_reads_every_partner_in_paired_blocks(method):
     model = tiny_model(THREE)
     method.attach(model)
@@ -105,18 +105,18 @@ def test_each_stream_reads_every_partner_in_paired_blocks(method):
 
 def test_the_temporal_gate_reads_the_frames_before_and_no_other_video():
     model = tiny_model(TWO, torch.float64)
-    DGSCT(hidden=4, gates=6).attach(model)
+    DGSCT(bottleneck=4, gates=6).attach(model)
     model.double()
     perturb(model)
     inputs = tiny_inputs(model, batch=4)
     changed = {**inputs, "audio": inputs["audio"].clone()}
     changed["audio"][0] += 1
-    outputs, alone = model(inputs, frames=2)["vision"], model(inputs, frames=1)["vision"]
+    outputs, of_images = (model(inputs, frames=frames)["vision"] for frames in (2, 1))
     with_change = model(changed, frames=2)["vision"]
     assert not torch.isclose(with_change[1], outputs[1]).all(), "the second frame of the same video"
     torch.testing.assert_close(with_change[2:], outputs[2:], rtol=1e-12, atol=1e-12)
-    assert not torch.isclose(alone[1], outputs[1]).all()
-    torch.testing.assert_close(model(changed, frames=1)["vision"][1:], alone[1:], rtol=1e-12, atol=1e-12)
+    assert not torch.isclose(of_images[1], outputs[1]).all()
+    torch.testing.assert_close(model(changed, frames=1)["vision"][1:], of_images[1:], rtol=1e-12, atol=1e-12)
 
 
 def test_a_partner_of_equal_width_is_read_without_a_projection():

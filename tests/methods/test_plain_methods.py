@@ -49,7 +49,7 @@ def test_a_stream_without_room_for_prompts_is_refused(make_model):
 @pytest.mark.parametrize("place", ["after", "beside"])
 def test_a_bottleneck_stands_after_both_sublayers_or_beside_them(place):
     model = tiny_model({"vision": 2}, torch.float64)
-    Adapter(hidden=3, place=place).attach(model)
+    Adapter(bottleneck=3, place=place).attach(model)
     perturb(model)
     inputs = tiny_inputs(model)
     stream = model.streams["vision"]
@@ -70,7 +70,7 @@ def test_a_bottleneck_stands_after_both_sublayers_or_beside_them(place):
     [
         (lambda: LoRAPlus(ratio=0), "ratio must be above 0"),
         (lambda: VPT(tokens=0), "tokens must be at least 1"),
-        (lambda: Adapter(hidden=0), "hidden must be at least 1"),
+        (lambda: Adapter(bottleneck=0), "bottleneck must be at least 1"),
     ],
 )
 def test_wrong_settings_are_refused(make, message):
