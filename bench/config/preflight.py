@@ -32,6 +32,7 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
     """
     mistakes = Mistakes()
     checked = set()
+    present: list[tuple[str, str, Mapping[str, Any], str | None]] = []
     for spec in specs:
         inputs: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
         for stream, source in spec.streams.items():
@@ -49,8 +50,12 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
                         f"--set {stream}.model={model}: it reads {' or '.join(kinds)}, but {stream} of {spec.task} is "
                         f"{expected}"
                     )
-                elif problem := _unusable(source, expected):
-                    mistakes.add(f"{stream} of {spec.task}: {problem}")
+                else:
+                    present.append((stream, spec.task, source, expected))
+    mistakes.raise_if_any()  # before torch is imported
+    for stream, task, source, expected in present:
+        if problem := _unusable(source, expected):
+            mistakes.add(f"{stream} of {task}: {problem}")
     mistakes.raise_if_any()
 
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import registry
 from bench.errors import UsageError
 from bench.streams import hub_cache
 from bench.streams.checks import CONFIG
@@ -71,8 +70,8 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
     shapes = "" if weights else f". Commands that need no weights have the shapes of {', '.join(known_shapes())}"
     raise UsageError(
         f"the encoder {model} is missing: it is neither a folder nor in the Hugging Face cache ({hub_cache.cache()}). "
-        f"Download it with {download_command(model)} if its family (the `model_type` in its {CONFIG}) is one of "
-        f"{', '.join(registry.names('encoders'))}{shapes}"
+        f"Download it with {download_command(model)} if its family (the `model_type` in its {CONFIG}) is one of those "
+        f"that `bench list encoders` shows{shapes}"
     )
 
 

@@ -241,10 +241,10 @@ def test_a_broken_manifest_of_generated_data_is_reported(tmp_path, content):
     path = tmp_path / "manifest.json"
     path.write_text(content)
     with pytest.raises(DataError, match=r"manifest\.json: cannot be read: .* generated again"):
-        read_manifest(path)
+        read_manifest(tmp_path)
     manifest = Manifest("ave", 1, 0, "abc", {"train": 1}, {"constant answer": 3.5})
     path.write_text(json.dumps(asdict(manifest)))
-    assert read_manifest(path) == manifest
+    assert read_manifest(tmp_path) == manifest
 
 
 @pytest.mark.parametrize("model", ["~nobody-of-that-name/x", "x" * 5000, "a\0b", "\ud800"])

@@ -73,7 +73,7 @@ def test_leaderboard(mock_suite, tmp_path, capsys):
         (["rnu"], "unknown command rnu: did you mean run?"),
         (
             ["list", "method"],
-            "cannot list method: did you mean methods? known: executors, methods, peft, suites, tasks",
+            "cannot list method: did you mean methods? known: encoders, executors, methods, peft, suites, tasks",
         ),
         (["run", "--method", "lora", "--taks=ave"], "unknown option --method: did you mean --methods?"),
         (["run", "--method", "lora", "--taks=ave"], "unknown option --taks: did you mean --tasks or --track?"),

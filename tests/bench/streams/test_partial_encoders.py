@@ -200,7 +200,10 @@ def test_the_line_that_saves_a_processor_or_a_tokenizer_is_shown(copies, kind, f
 
 
 def test_a_missing_encoder_names_the_families_that_it_may_have(hub_cache):
-    assert "if its family (the `model_type` in its config.json) is one of audio-spectrogram-transformer, " in error_of()
+    assert (
+        "if its family (the `model_type` in its config.json) is one of those that `bench list encoders` shows"
+        in error_of()
+    )
 
 
 def test_the_folder_of_a_copy_is_known_as_that(copies):
