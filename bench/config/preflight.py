@@ -32,7 +32,7 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
     """
     mistakes = Mistakes()
     checked = set()
-    present: list[tuple[str, str, Mapping[str, Any], str | None]] = []
+    present: list[tuple[str, str, dict[str, Any], str | None]] = []
     for spec in specs:
         inputs: Mapping[str, str] = getattr(registry.load("tasks", spec.task), "modalities", {})
         for stream, source in spec.streams.items():
