@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class DGSCT(LAVISH):
-    """LAVISH's adapters with gates from the partner: f(x) + g m_t LN(W2 ReLU(W1 LN((a m_c + b m_s + 1 - a) x'))).
+    """LAVISH with gates from the partner: f(x) + g m_t LN(W2 ReLU(W1 LN((a m_c + b m_s + 1 - a) x'))).
 
     m_c is a gate for each channel, m_s one for each token (patches of a picture, patches of time and frequency of a
     sound, words) and m_t = 1 + c m one for each frame of a video; all depend on the partner's tokens. Duan et al.,

@@ -38,8 +38,8 @@ def test_every_method_is_listed_in_a_line(capsys):
     assert cli.main(["list", "methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == [
-        *("adalora", "cola", "cola+<method>", "cola-adalora", "cola-dora"),
-        *("dora", "full", "head", "lora", "peft:<type>"),
+        *("adalora", "adapter", "cola", "cola+<method>", "cola-adalora", "cola-dora", "dg-sct", "dora", "full"),
+        *("head", "lavish", "lora", "lora-plus", "peft:<type>", "vpt"),
     ]
     for line in lines:
         name, _, about = line.partition(" ")
