@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LAVISH(Method):
-    """Adapters that read the partner through latent tokens, beside each sublayer: f(x) + g LN(W2 ReLU(W1 LN(x'))).
+    """Adapters beside each sublayer that read the partner by latent tokens: f(x) + g LN(W2 ReLU(W1 LN(x'))).
 
     x' = x + g_av softmax(x S^T) S, with S = L + softmax(L c^T) c for the partner's tokens c: trained latent tokens L
     attend to all tokens of the partner, and the stream's tokens attend to them. Lin et al., "Vision Transformers are
