@@ -2,6 +2,7 @@
 # make test    the tests, as many at a time as there are cores; `make explore` lets property tests draw new examples
 # make fuzz    the readers of foreign files on 2,000 damaged files each, and on the worst ones that are known, up to a
 #              quarter of an hour; `make fuzz-more`: 20,000 new ones
+# make full    longer tests: official layouts, full-size adapters, several processes, runs killed again and again; minutes
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
@@ -12,7 +13,7 @@ KILLS ?= 7
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: run test docs docs-run explore fuzz fuzz-more chaos perf check check-defects lint clean
+.PHONY: run test full docs docs-run explore fuzz fuzz-more chaos perf check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -24,10 +25,13 @@ explore: .venv/installed
 	$(PYTEST) --hypothesis-profile=explore
 
 fuzz: .venv/installed
-	$(PYTEST) --numprocesses=logical --dist=load --hypothesis-profile=fuzz tests/fuzz
+	$(PYTEST) --numprocesses=$$(getconf _NPROCESSORS_ONLN) --dist=load --hypothesis-profile=fuzz tests/fuzz
 
 fuzz-more: .venv/installed
-	$(PYTEST) --numprocesses=logical --dist=load --hypothesis-profile=fuzz-more tests/fuzz
+	$(PYTEST) --numprocesses=$$(getconf _NPROCESSORS_ONLN) --dist=load --hypothesis-profile=fuzz-more tests/fuzz
+
+full: .venv/installed
+	$(PYTEST) --numprocesses=$$(getconf _NPROCESSORS_ONLN) tests/full
 
 chaos: .venv/installed
 	KILLS=$(KILLS) $(BIN)/pytest tests/chaos

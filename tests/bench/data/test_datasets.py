@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from numbers_layout import write_lists, write_number
 
 from bench import cli, registry
 from bench.data import release
 from bench.datasets import chance
 from bench.datasets.base import Card, Dataset, load_dataset
-from bench.datasets.generator import Generator, WrittenSample, save, save_json
+from bench.datasets.generator import Generator
 from bench.errors import UsageError
 from bench.saved_adapters.model_index import _task_type
 from bench.tasks.ave import AVE
 
 SOURCE = {"source": "generated", "version": 2, "seed": 5}
-
-
-def write_number(root: Path, seed: int, split: str, index: int) -> WrittenSample:
-    digests: dict[str, str] = {}
-    save(root, f"{split}/{index}.txt", str(seed + index).encode(), digests)
-    return WrittenSample(split, json.dumps(seed + index), digests, [])
-
-
-def write_lists(root: Path, samples: list[WrittenSample]) -> dict[str, str]:
-    return save_json("{split}.json", root, samples)
 
 
 class Numbers(Dataset):
