@@ -31,7 +31,7 @@ from bench.streams.lockstep import MultiStream
 
 _STEPS = 3
 _FRAMES = 2  # inputs of a sample
-_SHARE = 0.9  # of the trained parameters that must have changed after a few steps
+_SHARE = 0.8  # of the trained parameters must have changed; the biases of keys never do, under a softmax
 _EPS_BFLOAT16 = 2**-8
 _INTER = {"inter_r": 2, "reduction": 4}  # of CoLA's path: its defaults are for wider streams
 

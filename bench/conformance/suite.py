@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,10 @@ def _outcome(check: Check, subject: Subject) -> Outcome:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of libraries do not concern what is checked
             reason = check(subject)
-    except Exception as error:  # whatever a third party's code raises
+    except AssertionError as error:
         return Outcome(name, claim, "fails", wording(error))
+    except Exception as error:  # whatever a third party's code raises
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {wording(error)} ({place.filename}, line {place.lineno})"
+        return Outcome(name, claim, "fails", reason)
     return Outcome(name, claim, "does not apply", reason) if reason else Outcome(name, claim, "holds")

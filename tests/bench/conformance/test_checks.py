@@ -257,6 +257,33 @@ def test_the_command_prints_what_fails_and_why(add, capsys):
     assert f"{name}: 1 of {len(CHECKS)} checks fails" in output
 
 
+class Fails(Sound):
+    def attach(self, model):
+        return 1 / 0
+
+
+def test_an_exception_is_told_with_its_type_and_place(add, capsys):
+    assert cli.main(["check-method", add(Fails)]) == 1
+    assert re.search(
+        r"fails: ZeroDivisionError: division by zero \(.*test_checks\.py, line \d+\)", capsys.readouterr().out
+    )
+
+
+@dataclass
+class Biases(Method):
+    """BitFit, as in the documentation. Biases of keys have no gradient."""
+
+    def attach(self, model):
+        super().attach(model)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.endswith(".bias"))
+
+
+def test_bitfit_of_the_documentation_passes(add):
+    outcomes = run_checks(Subject(add(Biases), {}))
+    assert [outcome.check for outcome in outcomes if outcome.result == "fails"] == []
+
+
 def test_the_command_takes_settings_and_returns_0(add, capsys):
     assert cli.main(["check-method", "lora", "--set", "r=2", "lora.alpha=1"]) == 0
     assert "lora: none of" in capsys.readouterr().out
