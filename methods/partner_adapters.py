@@ -7,6 +7,7 @@ frames.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import torch
@@ -69,8 +70,7 @@ class LavishAdapter(SublayerAdapter):
 
     def mixed(self, x_BTD: Tensor, states: Mapping[str, StreamState]) -> Tensor:
         """Return x', the stream's tokens with what they read of all partners."""
-        terms = [fusion(x_BTD, states[name]) for name, fusion in self.fusions.items()]
-        return x_BTD + torch.stack(terms).sum(0)
+        return x_BTD + sum(fusion(x_BTD, states[name]) for name, fusion in self.fusions.items())
 
 
 class LatentFusion(nn.Module):
@@ -107,12 +107,12 @@ class DGSCTAdapter(LavishAdapter):
         """Return x'', the tokens x' multiplied by the gates of all partners on channels and tokens."""
         mixed_BTD = super().mixed(x_BTD, states)
         gates = [gating(mixed_BTD, states[self.stream], states[name]) for name, gating in self.gatings.items()]
-        return mixed_BTD * torch.stack(gates).prod(0)
+        return math.prod(gates, start=mixed_BTD)
 
     def output(self, x_BTD: Tensor, states: Mapping[str, StreamState]) -> Tensor:
         """Return the adapter's output (B, T, D), multiplied by the gates of all partners on frames."""
         factors = [gating.frame_factor(states[name]) for name, gating in self.gatings.items()]  # type: ignore[operator]
-        return torch.stack(factors).prod(0)[:, None, None] * super().output(x_BTD, states)
+        return math.prod((factor_B[:, None, None] for factor_B in factors), start=super().output(x_BTD, states))
 
 
 class PartnerGates(nn.Module):

@@ -123,3 +123,14 @@ def test_a_partner_of_equal_width_is_read_without_a_projection():
     adapter = LavishAdapter("vision", 8, {"depth": 8}, hidden=5, tokens=2)
     assert not list(adapter.fusions["depth"].project.parameters())
     assert F.mse_loss(adapter.gate, torch.zeros(1)) == 0
+
+
+@pytest.mark.parametrize("method", [LAVISH(bottleneck=4), DGSCT(bottleneck=4, gates=6)], ids=["lavish", "dg-sct"])
+def test_a_stream_without_partners_has_the_bottleneck_alone(method):
+    model = tiny_model({"vision": 2})
+    inputs = tiny_inputs(model)
+    expected = model(inputs)["vision"]
+    method.attach(model)
+    torch.testing.assert_close(model(inputs)["vision"], expected)
+    perturb(model)
+    assert not torch.isclose(model(inputs)["vision"], expected).all()
