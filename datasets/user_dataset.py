@@ -48,7 +48,7 @@ class UserDataset(Dataset):
     def floors(self, root: Path) -> Mapping[str, float]:
         """Return the test accuracy of the training split's most frequent label."""
         data = read_user_data(root, ["label"])
-        counts = Counter(sample.label for sample in data.of_split("train"))
+        counts = Counter(sample.label for sample in data.samples_of("train"))
         label = min(counts, key=lambda name: (-counts[name], name))
-        test = data.of_split("test")
+        test = data.samples_of("test")
         return {"most frequent label": 100 * sum(sample.label == label for sample in test) / len(test)}

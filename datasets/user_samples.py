@@ -78,7 +78,7 @@ class UserData:
         """The labels of the training split, sorted."""
         return tuple(sorted({sample.label for sample in self.samples if sample.split == "train" and sample.label}))
 
-    def of_split(self, split: str) -> list[Sample]:
+    def samples_of(self, split: str) -> list[Sample]:
         """Return the samples of a split, in their order."""
         return [sample for sample in self.samples if sample.split == split]
 
@@ -91,7 +91,7 @@ class UserData:
         """Yield the files that a split is read from: the CSV, and its images and recordings."""
         if self.path.is_file():
             yield self.path
-        yield from self.media(self.of_split(split))
+        yield from self.media(self.samples_of(split))
 
     def shared_media(self) -> dict[str, tuple[str, ...]]:
         """Return the splits of each image or recording that several splits share, by its path."""
@@ -118,7 +118,7 @@ def with_splits(data: UserData, labelled: bool) -> UserData:
     elif "val" not in present:
         data = replace(data, samples=_drawn(data.samples, ("train", "train", "val")))
     for split in SPLITS:
-        if not data.of_split(split):
+        if not data.samples_of(split):
             drawn = " of the samples drawn" if "" in present else ""
             advice = "name more samples" if drawn else f"name the split of some samples {split}"
             raise DataError(f"{data.path}: the {split} split is empty{drawn}: {advice}")

@@ -29,12 +29,14 @@ class DGSCT(LAVISH):
     Choices, besides those of LAVISH: The hidden features of the gates are a setting; the code derives them from the
     width (the width for q, half of it elsewhere). The paper describes the temporal gate as part of each attention. The
     code has it there as a comment only, with c = 0.3, before a norm that would cancel it, and one gate after the
-    encoders; here it multiplies the adapter's output. The frames of a sample are the rows of `StreamState.frames`; with
-    one input per sample the network has one step.
+    encoders; here it multiplies the adapter's output. The code's network is a bidirectional LSTM; this one is a plain
+    recurrence over the frames in order, so a gate depends on its own frame and earlier ones. The frames of a sample are
+    the rows of `StreamState.frames`; with one input per sample the network has one step.
 
     Attributes:
         bottleneck: Hidden features of the bottleneck.
-        tokens: Number of latent tokens of an adapter for each partner.
+        tokens: Number of latent tokens of an adapter for each partner: 2 as in LAVISH, so that the two methods differ in
+            the gates only; 32 in the code's runs of AVE and AVS S4.
         gates: Hidden features of the gates.
     """
 

@@ -39,7 +39,7 @@ class OwnClassification(OwnData):
     def truth(self, data: UserData, split: str, streams: Iterable[str]) -> dict[str, Sequence[int]]:
         """Return the number of each sample's class."""
         numbers = {label: number for number, label in enumerate(data.classes)}
-        return {"label": [numbers[sample.label] for sample in data.of_split(split)]}
+        return {"label": [numbers[sample.label] for sample in data.samples_of(split)]}
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Return random inputs with random labels."""

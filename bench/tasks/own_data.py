@@ -161,7 +161,7 @@ class OwnSamples(Samples):
         from bench.streams.inputs import TextInput
 
         self.data, self.inputs = data, inputs
-        self.samples: list[Sample] = data.of_split(split)
+        self.samples: list[Sample] = data.samples_of(split)
         self.names = [sample.name for sample in self.samples]
         self.groups = [sample.group for sample in self.samples]
         self.left_out = data.problems

@@ -64,7 +64,7 @@ class OwnRetrieval(OwnData):
 
     def truth(self, data: UserData, split: str, streams: Iterable[str]) -> dict[str, Sequence[int]]:
         """Return the numbers of each sample's items in both streams; equal items have equal numbers."""
-        samples = data.of_split(split)
+        samples = data.samples_of(split)
         columns = {stream: [getattr(sample, COLUMNS[stream]) for sample in samples] for stream in streams}
         return {_ITEM + stream: _numbered(values) for stream, values in columns.items()}
 
