@@ -35,8 +35,8 @@ class DGSCT(LAVISH):
 
     Attributes:
         bottleneck: Hidden features of the bottleneck.
-        tokens: Number of latent tokens of an adapter for each partner: 2 as in LAVISH, so that the two methods differ in
-            the gates only; 32 in the code's runs of AVE and AVS S4.
+        tokens: Number of latent tokens of an adapter for each partner: 2 as in LAVISH, so that the two methods differ
+            in the gates only; 32 in the code's runs of AVE and AVS S4.
         gates: Hidden features of the gates.
     """
 
