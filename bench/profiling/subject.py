@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from accelerate import Accelerator
@@ -185,10 +185,21 @@ def examples(task: Task, streams: MultiStream, samples: int, device: torch.devic
     return train, test
 
 
+class _OneModule(nullcontext[None]):
+    """Stands in for the tracker of modules in torch's counter: all operations belong to the whole.
+
+    Torch's own hooks every module and fails for some inputs, such as views of parameters without gradients.
+    """
+
+    parents = frozenset({"Global"})
+
+
 def _counter() -> FlopCounterMode:
-    """Return a counter of operations that includes in-place products, which torch's counter lacks."""
+    """Return a counter of all operations, which includes in-place products, unlike torch's by itself."""
     aten = torch.ops.aten
-    return FlopCounterMode(display=False, custom_mapping={aten.addmm_: _product, aten.baddbmm_: _product})
+    counter = FlopCounterMode(display=False, custom_mapping={aten.addmm_: _product, aten.baddbmm_: _product})
+    counter.mod_tracker = _OneModule()  # type: ignore[assignment]
+    return counter
 
 
 def _product(target: Sequence[int], left: Sequence[int], right: Sequence[int], *_: object, **__: object) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from bench import registry
 from bench.streams.roles import STAGES
 
 R, REDUCTION = 4, 8
@@ -37,6 +38,17 @@ def test_operations_of_lora_and_cola_are_those_of_the_formula(make_subjects):
     # where streams have more linears, both stages hold them; here each block has the six of ViT
     assert sum(len(stream.linears(0)) for stream in streams.values()) == 2 * 6 and len(STAGES) == 3
     assert actual["cola"].score - actual["lora"].score == lora + mixing + hypernetworks
+
+
+@pytest.mark.parametrize("method", [name for name in registry.names("methods") if "<" not in name])
+def test_every_method_can_be_measured(make_subjects, method):
+    subjects = make_subjects(dict.fromkeys(["head", method]))
+    subject = subjects[method]
+    counted, frozen = subject.operations(), subjects["head"].operations()
+    assert counted.train > counted.score >= frozen.score
+    assert subject.memory().step > 0
+    with subject.merged():
+        subject.score()
 
 
 def test_operations_of_training(make_subjects):
