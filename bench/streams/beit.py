@@ -54,6 +54,6 @@ class BeitStream(ViTStream):
         biases = [table((side, side)) for table in tables]
         return F.pad(sum(biases), (0, self.added_count, 0, self.added_count)) if biases else None
 
-    def _scale(self, block: int, branch: int, y_BTD: Tensor) -> Tensor:
+    def _scale(self, block: int, part: int, y_BTD: Tensor) -> Tensor:
         layer: Any = self.encoder.get_submodule(self.blocks[block])
-        return (layer.lambda_1, layer.lambda_2)[branch] * y_BTD
+        return (layer.lambda_1, layer.lambda_2)[part] * y_BTD

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import transformers
 from torch import Tensor, nn
@@ -59,15 +59,18 @@ BERT_LINEARS = {
 
 
 class BlockStream(Stream):
-    """An encoder whose blocks are an attention and an MLP. Subclasses decide where the norms go.
+    """An encoder whose blocks are an attention and an MLP, each with a norm and a residual.
 
     Attributes:
         layouts: The names of its submodules in different versions of transformers.
         activation_setting: The setting of its configuration that names the MLP's activation function.
+        norm_place: Where the norm of each part f stands: before, `x += f(norm(x))`; within, `x += norm(f(x))`; or
+            after, `x = norm(x + f(x))`.
     """
 
     layouts: ClassVar[tuple[Layout, ...]]
     activation_setting: ClassVar[str] = "hidden_act"
+    norm_place: Literal["before", "within", "after"] = "before"
     accepts_added_tokens = True
 
     def __init__(self, encoder: Any, input: Input) -> None:
@@ -111,6 +114,41 @@ class BlockStream(Stream):
         modules = {role: self.encoder.get_submodule(paths[role]) for role in roles}
         evaluate = evaluator or self.default_evaluator
         return evaluate(modules, x_BTI) if evaluate else [module(x_BTI) for module in modules.values()]
+
+    def attend(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
+    ) -> Tensor:
+        """Return the attention output (B, T, D) before its output linear."""
+        return self._attention(block, self._read(block, 0, x_BTD), evaluator, mask_BT)
+
+    def project(
+        self,
+        block: int,
+        x_BTD: Tensor,
+        context_BTD: Tensor,
+        evaluator: LinearEvaluator | None = None,
+        branch: Branch | None = None,
+    ) -> Tensor:
+        """Return the state (B, T, D) after the attention's output linear, its residual, and a norm that follows."""
+        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
+        return self._joined(block, 0, x_BTD, y_BTD, branch)
+
+    def feed_forward(
+        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
+    ) -> Tensor:
+        """Return the state (B, T, D) after the MLP, its residual, and a norm that follows: the end of the block."""
+        return self._joined(block, 1, x_BTD, self._mlp(block, self._read(block, 1, x_BTD), evaluator), branch)
+
+    def _read(self, block: int, part: int, x_BTD: Tensor) -> Tensor:
+        """Return what the attention (part 0) or the MLP (1) of a block reads."""
+        return self._norm(block, part, x_BTD) if self.norm_place == "before" else x_BTD
+
+    def _joined(self, block: int, part: int, x_BTD: Tensor, y_BTD: Tensor, branch: Branch | None) -> Tensor:
+        """Return the state with the output of the attention (part 0) or the MLP (1) of a block."""
+        if self.norm_place == "within":
+            y_BTD = self._norm(block, part, y_BTD)
+        x_BTD = add_branch(x_BTD, self._scale(block, part, y_BTD), branch)
+        return self._norm(block, part, x_BTD) if self.norm_place == "after" else x_BTD
 
     def _attention(
         self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None, mask_BT: Tensor | None
@@ -156,8 +194,11 @@ class BlockStream(Stream):
         (y_BTD,) = self.apply_linears(block, ("fc2",), h_BTI, evaluator)
         return y_BTD
 
-    def _norm(self, block: int, branch: int, x_BTD: Tensor) -> Tensor:
-        return self._part(block, self.layout.norms[branch])(x_BTD)
+    def _norm(self, block: int, part: int, x_BTD: Tensor) -> Tensor:
+        return self._part(block, self.layout.norms[part])(x_BTD)
+
+    def _scale(self, block: int, part: int, y_BTD: Tensor) -> Tensor:
+        return self._part(block, self.layout.scales[part])(y_BTD) if self.layout.scales else y_BTD
 
     def _part(self, block: int, path: str) -> nn.Module:
         return self.encoder.get_submodule(f"{self.blocks[block]}.{path}")
@@ -175,65 +216,15 @@ class PreNormStream(BlockStream):
         super().__init__(encoder, input)
         _refuse_dropout(encoder.config)
 
-    def attend(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
-    ) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear."""
-        return self._attention(block, self._norm(block, 0, x_BTD), evaluator, mask_BT)
-
-    def project(
-        self,
-        block: int,
-        x_BTD: Tensor,
-        context_BTD: Tensor,
-        evaluator: LinearEvaluator | None = None,
-        branch: Branch | None = None,
-    ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear and residual."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return add_branch(x_BTD, self._scale(block, 0, y_BTD), branch)
-
-    def feed_forward(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
-    ) -> Tensor:
-        """Return the state (B, T, D) after the MLP and its residual: the end of the block."""
-        y_BTD = self._mlp(block, self._norm(block, 1, x_BTD), evaluator)
-        return add_branch(x_BTD, self._scale(block, 1, y_BTD), branch)
-
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm."""
         return self.encoder.layernorm(x_BTD)
-
-    def _scale(self, block: int, branch: int, y_BTD: Tensor) -> Tensor:
-        return self._part(block, self.layout.scales[branch])(y_BTD) if self.layout.scales else y_BTD
 
 
 class PostNormStream(BlockStream):
     """An encoder whose blocks are `x = norm(x + attention(x)); x = norm(x + mlp(x))`."""
 
-    def attend(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
-    ) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear."""
-        return self._attention(block, x_BTD, evaluator, mask_BT)
-
-    def project(
-        self,
-        block: int,
-        x_BTD: Tensor,
-        context_BTD: Tensor,
-        evaluator: LinearEvaluator | None = None,
-        branch: Branch | None = None,
-    ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear, residual and norm."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return self._norm(block, 0, add_branch(x_BTD, y_BTD, branch))
-
-    def feed_forward(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
-    ) -> Tensor:
-        """Return the state (B, T, D) after the MLP, its residual and norm: the end of the block."""
-        return self._norm(block, 1, add_branch(x_BTD, self._mlp(block, x_BTD, evaluator), branch))
+    norm_place = "after"
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state unchanged: every block ends with a norm, and none follows the last block."""

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers.models.swinv2.modeling_swinv2 import window_partition, window_reverse
 
 from bench.errors import BenchError
-from bench.streams.base import Branch, LinearEvaluator, add_branch
+from bench.streams.base import Branch, LinearEvaluator
 from bench.streams.blocks import BERT_LINEARS, BlockStream, Layout, check_square, switch_off_dropout
 from bench.streams.inputs import ImageInput, Input
 
@@ -32,6 +32,7 @@ class Swinv2Stream(BlockStream):
 
     input_type = ImageInput
     special = 0
+    norm_place = "within"
     accepts_added_tokens = False  # tokens attend within windows of the image
     layouts = (Layout("encoder.layers", ("layernorm_before", "layernorm_after"), BERT_LINEARS),)
 
@@ -95,18 +96,6 @@ class Swinv2Stream(BlockStream):
         context = context.unflatten(1, (-1, attention.num_attention_heads)).transpose(2, 3).flatten(3)
         return _join(layer, context, side)
 
-    def project(
-        self,
-        block: int,
-        x_BTD: Tensor,
-        context_BTD: Tensor,
-        evaluator: LinearEvaluator | None = None,
-        branch: Branch | None = None,
-    ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear, norm and residual."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return add_branch(x_BTD, self._norm(block, 0, y_BTD), branch)
-
     def feed_forward(
         self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
     ) -> Tensor:
@@ -114,7 +103,7 @@ class Swinv2Stream(BlockStream):
 
         At the end of each stage but the last, tokens are merged: (B, T / 4, 2 D).
         """
-        x_BTD = add_branch(x_BTD, self._norm(block, 1, self._mlp(block, x_BTD, evaluator)), branch)
+        x_BTD = super().feed_forward(block, x_BTD, evaluator, branch)
         if block + 1 == self.depth or self.stages[block] == self.stages[block + 1]:
             return x_BTD
         side = math.isqrt(x_BTD.shape[1])

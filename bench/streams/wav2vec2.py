@@ -10,7 +10,6 @@ from typing import Any
 from torch import Tensor
 
 from bench.errors import BenchError
-from bench.streams.base import Branch, LinearEvaluator, add_branch
 from bench.streams.blocks import BlockStream, Layout, switch_off_dropout
 from bench.streams.inputs import Input, WaveformInput
 
@@ -63,7 +62,7 @@ class Wav2Vec2Stream(BlockStream):
         config.apply_spec_augment = False
         # Otherwise gradients are computed down to the waveform, in training, even if everything is frozen.
         encoder.feature_extractor._requires_grad = False
-        self.pre_norm: bool = config.do_stable_layer_norm
+        self.norm_place = "before" if config.do_stable_layer_norm else "after"
 
     @property
     def _samples(self) -> int:
@@ -84,39 +83,8 @@ class Wav2Vec2Stream(BlockStream):
         projected = encoder.feature_projection(encoder.feature_extractor(inputs).transpose(1, 2))
         x_BTD = projected[0] if isinstance(projected, tuple) else projected  # wav2vec 2.0 returns its input too
         x_BTD = x_BTD + encoder.encoder.pos_conv_embed(x_BTD)
-        return x_BTD if self.pre_norm else encoder.encoder.layer_norm(x_BTD)
-
-    def attend(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, mask_BT: Tensor | None = None
-    ) -> Tensor:
-        """Return the attention output (B, T, D) before its output linear."""
-        return self._attention(block, self._norm_before(block, 0, x_BTD), evaluator, mask_BT)
-
-    def project(
-        self,
-        block: int,
-        x_BTD: Tensor,
-        context_BTD: Tensor,
-        evaluator: LinearEvaluator | None = None,
-        branch: Branch | None = None,
-    ) -> Tensor:
-        """Return the state (B, T, D) after the attention's output linear, residual and norm if it follows."""
-        (y_BTD,) = self.apply_linears(block, ("o",), context_BTD, evaluator)
-        return self._norm_after(block, 0, add_branch(x_BTD, y_BTD, branch))
-
-    def feed_forward(
-        self, block: int, x_BTD: Tensor, evaluator: LinearEvaluator | None = None, branch: Branch | None = None
-    ) -> Tensor:
-        """Return the state (B, T, D) after the MLP, its residual and norm if it follows: the end of the block."""
-        y_BTD = self._mlp(block, self._norm_before(block, 1, x_BTD), evaluator)
-        return self._norm_after(block, 1, add_branch(x_BTD, y_BTD, branch))
+        return x_BTD if self.norm_place == "before" else encoder.encoder.layer_norm(x_BTD)
 
     def finish(self, x_BTD: Tensor) -> Tensor:
         """Return the state after the encoder's final norm, which only pre-norm encoders have."""
-        return self.encoder.encoder.layer_norm(x_BTD) if self.pre_norm else x_BTD
-
-    def _norm_before(self, block: int, branch: int, x_BTD: Tensor) -> Tensor:
-        return self._norm(block, branch, x_BTD) if self.pre_norm else x_BTD
-
-    def _norm_after(self, block: int, branch: int, x_BTD: Tensor) -> Tensor:
-        return x_BTD if self.pre_norm else self._norm(block, branch, x_BTD)
+        return self.encoder.encoder.layer_norm(x_BTD) if self.norm_place == "before" else x_BTD

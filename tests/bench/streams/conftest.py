@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny_families import Family
 from transformers import ASTConfig, BertConfig, BertTokenizer, Dinov2Config, DINOv3ViTConfig, Swinv2Config, ViTConfig
 
 from bench.streams.base import Stream
@@ -85,6 +86,22 @@ def tiny_input(kind: str, batch: int = 2, dtype: torch.dtype = torch.float64) ->
 @pytest.fixture(params=CONFIGS)
 def kind(request: pytest.FixtureRequest) -> str:
     return request.param
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests that need a `name`, a `family` or a `stream` with every one of their module's FAMILIES."""
+    if "name" in metafunc.fixturenames and hasattr(metafunc.module, "FAMILIES"):
+        metafunc.parametrize("name", metafunc.module.FAMILIES)
+
+
+@pytest.fixture
+def family(name: str, request: pytest.FixtureRequest) -> Family:
+    return request.module.FAMILIES[name]
+
+
+@pytest.fixture
+def stream(family: Family) -> Stream:
+    return family.make()
 
 
 @pytest.fixture

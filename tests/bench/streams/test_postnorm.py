@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_states import Reading
 from torch import nn
 from transformers import BertConfig, RobertaConfig
 
 from bench.errors import BenchError
 from bench.methods.inter_modal_adapter import attach_inter_modal
-from bench.streams.additions import Exchange
 from bench.streams.base import Stream
 from bench.streams.inputs import ImageInput, TextInput
 from bench.streams.load import build_stream
@@ -135,19 +135,6 @@ def test_padding_does_not_reach_the_partner(make_stream, make_text_stream, make_
     assert not torch.isclose(second["vision"], expected["vision"]).all()
 
 
-class Reading(Exchange):
-    """Vision reads text, and makes nothing of it."""
-
-    paths = frozenset({("text", "vision")})
-
-    def read(self, states):
-        states["text"].summary()
-        return {}
-
-    def tensors(self):
-        yield from ()
-
-
 def test_summaries_are_taken_where_the_paper_says(make_stream, make_text_stream, make_input, monkeypatch):
     """Of the block's input, of the attention's output before its linear, and of the state after the first norm."""
     model = MultiStream({"vision": make_stream("vit", 1), "text": make_text_stream(TEXT, 1)}, "mean")
@@ -164,7 +151,7 @@ def test_summaries_are_taken_where_the_paper_says(make_stream, make_text_stream,
     original = []
     monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (original.append((x, mask)), x[:, 0])[1])
     for stage in ("attend", "project", "feed_forward"):
-        model.add_exchange(0, stage, Reading())
+        model.add_exchange(0, stage, Reading("text", "vision"))
     model({"vision": make_input("vit"), "text": ids})
     assert len(original) == 3
     for (x, mask), expected in zip(original, (observed["input"], observed["context"], observed["state"]), strict=True):

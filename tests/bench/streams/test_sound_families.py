@@ -13,7 +13,6 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Mode
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from bench.errors import BenchError
-from bench.streams.base import Stream
 from bench.streams.inputs import WaveformInput, WhisperInput
 from bench.streams.wav2vec2 import Wav2Vec2Stream
 from bench.streams.whisper import WhisperStream
@@ -64,21 +63,6 @@ SHAPES = {"whisper": (20, 12), **dict.fromkeys(("wav2vec2", "wav2vec2-large", "h
 
 def sounds(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(2, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-
-
-@pytest.fixture(params=FAMILIES)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def family(name: str) -> Family:
-    return FAMILIES[name]
-
-
-@pytest.fixture
-def stream(family: Family) -> Stream:
-    return family.make()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])

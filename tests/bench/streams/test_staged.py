@@ -4,12 +4,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from stream_states import Reading
 from torch import nn
 from transformers import Swinv2Config
 
 from bench.errors import BenchError
 from bench.methods.inter_modal_adapter import attach_inter_modal, inter_modal_tensors
-from bench.streams.additions import Exchange
 from bench.streams.inputs import ImageInput
 from bench.streams.load import build_stream, load_stream, save_stream
 from bench.streams.lockstep import MultiStream
@@ -156,19 +156,6 @@ def test_gradient_checkpointing_gives_the_same_gradients(make_swin, make_stream,
         torch.testing.assert_close(actual, gradient, rtol=1e-10, atol=1e-10)
 
 
-class Reading(Exchange):
-    """Audio reads vision, and makes nothing of it."""
-
-    paths = frozenset({("vision", "audio")})
-
-    def read(self, states):
-        states["vision"].summary()
-        return {}
-
-    def tensors(self):
-        yield from ()
-
-
 def test_summaries_are_taken_where_the_paper_says(make_swin, make_stream, make_input, monkeypatch):
     """Of the block's input, of the attention's output before its linear, and of the state after the residual."""
     stream, x = make_swin(depths=(1, 1)), images(32)
@@ -185,7 +172,7 @@ def test_summaries_are_taken_where_the_paper_says(make_swin, make_stream, make_i
     original = []
     monkeypatch.setattr(stream, "summary", lambda x, kind, mask: (original.append(x), x[:, 0])[1])
     for stage in ("attend", "project", "feed_forward"):
-        model.add_exchange(0, stage, Reading())
+        model.add_exchange(0, stage, Reading("vision", "audio"))
     model({"vision": x, "audio": make_input("ast")})
     assert [x.shape for x in original] == [(2, 64, 32)] * 3
     torch.testing.assert_close(original[0], observed["input"], rtol=1e-12, atol=1e-12)

@@ -22,7 +22,6 @@ from transformers import (
 )
 
 from bench.errors import BenchError
-from bench.streams.base import Stream
 from bench.streams.clip import ClipTextStream
 from bench.streams.inputs import TextInput
 from bench.streams.modernbert import ModernBertStream
@@ -70,21 +69,6 @@ def token_ids(name: str, lengths: list[int], padded: int = 12) -> Tensor:
     ids = torch.randint(2, 19, (len(lengths), padded), generator=torch.Generator().manual_seed(0))
     real = torch.arange(padded) < torch.tensor(lengths)[:, None] - int(name == "clip")
     return torch.where(real, ids, EOS if name == "clip" else 0)
-
-
-@pytest.fixture(params=FAMILIES)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def family(name: str) -> Family:
-    return FAMILIES[name]
-
-
-@pytest.fixture
-def stream(family: Family) -> Stream:
-    return family.make()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])

@@ -26,7 +26,6 @@ from transformers import (
 )
 
 from bench.errors import BenchError
-from bench.streams.base import Stream
 from bench.streams.beit import BeitStream
 from bench.streams.clip import ClipVisionStream
 from bench.streams.inputs import ImageInput
@@ -119,21 +118,6 @@ SPECIAL = {"deit": 2, "dinov2-registers": 4, "dinov2-registers-swiglu": 5, "sigl
 
 def images(*shape: int, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(2, 3, *shape, generator=torch.Generator().manual_seed(0)).to(dtype)
-
-
-@pytest.fixture(params=FAMILIES)
-def name(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture
-def family(name: str) -> Family:
-    return FAMILIES[name]
-
-
-@pytest.fixture
-def stream(family: Family) -> Stream:
-    return family.make()
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
