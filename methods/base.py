@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from bench.errors import BenchError, wording
+from bench.errors import BenchError, did_you_mean, wording
 from bench.files import MEBIBYTE, read_json, use_default_permissions
 from bench.methods.search_space import Range, Space
 from bench.system.tensor_files import check_header
@@ -83,6 +83,20 @@ class Method(ABC):
         """
         return None
 
+    def check_model(self, model: MultiStream) -> None:
+        """Check that the method can adapt these streams: that they have the blocks that settings name, for example.
+
+        It is called before any run, on streams without weights (on torch's device "meta"), and by `attach`. Settings
+        are checked where that is possible without streams: in `__post_init__` and `check_streams`.
+
+        Args:
+            model: The frozen streams, which must not be changed.
+
+        Raises:
+            BenchError: It cannot; says which stream and setting do not fit, and what to do.
+        """
+        return None
+
     @property
     def size_settings(self) -> tuple[str, ...]:
         """Integer settings from 1 that determine how many parameters are trained: the main one first, then finer ones.
@@ -115,7 +129,11 @@ class Method(ABC):
 
         Args:
             model: The model to adapt, in place.
+
+        Raises:
+            BenchError: The method cannot adapt the streams.
         """
+        self.check_model(model)
         self.model = model
 
     def adapter_names(self, model: MultiStream) -> list[str]:
@@ -268,6 +286,17 @@ class Method(ABC):
             return sum(size for address, size in parts if address in addresses) == tensor.numel()
 
         return {name: tensor for name, tensor in trained_tensors(self.model).items() if not is_apart(tensor)}
+
+
+def check_names(chosen: Sequence[str], streams: Sequence[str]) -> None:
+    """Check the value of a setting `streams`, which names the streams to adapt.
+
+    Raises:
+        ValueError: One of them does not exist.
+    """
+    for name in chosen:
+        if name not in streams:
+            raise ValueError(f"streams: unknown stream {name}: {did_you_mean(name, streams)}")
 
 
 def trained_tensors(module: nn.Module) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bench.errors import BenchError, did_you_mean
+from bench.methods.base import check_names
 from bench.methods.peft_method import PeftMethod
 from bench.streams.roles import STAGES
 
@@ -171,9 +172,7 @@ class Targeted(PeftMethod):
         """
         super().check_streams(streams)
         roles = [role for stage in STAGES.values() for role in stage]
-        for name in self.streams:
-            if name not in streams:
-                raise ValueError(f"streams: unknown stream {name}: {did_you_mean(name, streams)}")
+        check_names(self.streams, streams)
         linears = self.selection.linears
         for role in () if isinstance(linears, str) else linears:
             if role not in roles:
@@ -190,6 +189,7 @@ class Targeted(PeftMethod):
         Raises:
             BenchError: They do not, or nothing is.
         """
+        super().check_model(model)
         adapted = {name: stream for name, stream in model.streams.items() if not self.streams or name in self.streams}
         linears, blocks, prefix = self.selection.linears, self.selection.blocks, self.selection.prefix
         depths = {name: stream.depth for name, stream in adapted.items()}
@@ -204,15 +204,6 @@ class Targeted(PeftMethod):
             )
         if not any(self._targets(name, stream) for name, stream in model.streams.items()):
             raise BenchError("no linear is adapted: these settings select none with a rank above 0")
-
-    def attach(self, model: MultiStream) -> None:
-        """Put PEFT's layers into the streams that are adapted.
-
-        Raises:
-            BenchError: Settings name what the streams do not have, or select nothing.
-        """
-        self.check_model(model)
-        super().attach(model)
 
     def adapts(self, stream: Stream) -> bool:
         """Return whether any linear of a stream of the attached model is adapted."""

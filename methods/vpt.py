@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING
 
-from bench.methods.base import Method
+from bench.methods.base import Method, check_names
 
 if TYPE_CHECKING:
     from bench.streams.lockstep import MultiStream
@@ -25,10 +26,13 @@ class VPT(Method):
         tokens: Number of prompts of a stream.
         deep: Whether each block has prompts of its own, which replace those of the block before (VPT-deep), or prompts
             enter the first block only and go through all others (VPT-shallow).
+        streams: Names of the streams with prompts, as in ("audio",), if a family has no place for them. Empty for all.
     """
 
     tokens: int = 50
     deep: bool = True
+    _: KW_ONLY
+    streams: tuple[str, ...] = ()
 
     starts_as_frozen = False
 
@@ -37,21 +41,31 @@ class VPT(Method):
         if self.tokens < 1:
             raise ValueError("tokens must be at least 1")
 
+    def check_streams(self, streams: Sequence[str]) -> None:
+        """Check that the streams with prompts exist.
+
+        Raises:
+            ValueError: They do not.
+        """
+        super().check_streams(streams)
+        check_names(self.streams, streams)
+
     @property
     def size_settings(self) -> tuple[str, ...]:
         """The number of prompts."""
         return ("tokens",)
 
     def attach(self, model: MultiStream) -> None:
-        """Add prompts to every stream.
+        """Add prompts to the streams.
 
         Raises:
-            BenchError: The family of a stream accepts no added tokens.
+            AddedTokensError: The family of a stream accepts none.
         """
         from bench.methods.prompts import Prompts
 
         super().attach(model)
-        for name, stream in model.streams.items():
+        for name in self.streams or model.streams:
+            stream = model.streams[name]
             prompts = Prompts(self.tokens, stream.width, stream.depth if self.deep else 1)
             parameter = next(stream.encoder.parameters())
             model.add_tokens(name, prompts.to(parameter.device, parameter.dtype))

@@ -11,7 +11,7 @@ from bench import files
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_list, add_reference, split_list
 from bench.config.plan import RunRequest, make_plan
-from bench.config.preflight import check_encoders, check_targets
+from bench.config.preflight import check_encoders, check_methods
 from bench.config.quantities import whole
 from bench.config.reference import check_reference
 from bench.config.spec import Spec
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
     plan = make_plan(RunRequest(args.suite, split_list(args.methods), split_list(args.tasks), overrides=args.set))
     check_reference(args.reference, [spec.method for spec in plan])
     check_encoders(plan, weights=False)
-    check_targets(plan)
+    check_methods(plan)
     if args.suggest_batch:
         return _suggest(plan, args)
     store.check_writable(args.results)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import torch
-from torch import nn
-
 from bench import registry
+from bench.config.attachable import blanks, misfit, outlined
 from bench.config.describe import assignments
 from bench.config.instantiate import method_of, sources_of
 from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError, shortened
 from bench.methods.base import Method
-from bench.streams.load import outline_stream
 from bench.streams.lockstep import MultiStream
 
 TOLERANCE = 0.05
@@ -74,7 +70,8 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
         The runs, and the fitted size of each method on each task.
 
     Raises:
-        UsageError: The budget is invalid, or methods cannot come within 5% of it; the message names all of them.
+        UsageError: The budget is invalid, or methods cannot be attached to the streams or come within 5% of it; the
+            message names all of them.
     """
     budget = request.budget or ""
     mistakes = Mistakes()
@@ -96,6 +93,10 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
     _refuse_fixed_sizes(requested, reference, fixed)
     fits: dict[tuple[str, str], BudgetFit] = {}
     outlines = _Outlines()
+    for spec in {(spec.task, spec.method): spec for spec in plan}.values():
+        if problem := misfit(spec, outlines.outline(spec)):
+            mistakes.add(problem)
+    mistakes.raise_if_any()
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = {spec.method: spec for spec in plan if spec.task == task}
         target: int | None
@@ -227,7 +228,7 @@ class _Outlines:
 
     def size(self, spec: Spec) -> int:
         """Return the number of parameters of a run's streams."""
-        return sum(p.numel() for p in self._outline(spec).parameters())
+        return sum(p.numel() for p in self.outline(spec).parameters())
 
     def count(self, spec: Spec) -> Count:
         """Return a function that counts the trainable parameters of a run's method for given settings."""
@@ -235,25 +236,26 @@ class _Outlines:
         def count(values: dict[str, Any]) -> int | None:
             key = json.dumps(sources_of(spec)), spec.method, json.dumps(values)
             if key not in self._counts:
-                self._counts[key] = _count(self._outline(spec), spec, json.loads(key[-1]))
+                self._counts[key] = _count(self.outline(spec), spec, json.loads(key[-1]))
             return self._counts[key]
 
         return count
 
-    def _outline(self, spec: Spec) -> MultiStream:
+    def outline(self, spec: Spec) -> MultiStream:
+        """Return a run's streams without weights, which must not be changed.
+
+        Raises:
+            UsageError: No run can use one of the encoders.
+        """
         key = json.dumps(sources_of(spec))
         if key not in self._outlines:
-            try:
-                streams = {name: outline_stream(**source) for name, source in sources_of(spec).items()}
-            except BenchError as error:  # an encoder that no run can use
-                raise UsageError(str(error)) from error
-            self._outlines[key] = MultiStream(streams)
+            self._outlines[key] = outlined(spec)
         return self._outlines[key]
 
 
 def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | None:
     """Return the number of parameters that a method trains on such streams; None if it cannot be attached to them."""
-    for model in _blanks(outline):
+    for model in blanks(outline):
         try:
             method = _build(spec, values)
             with warnings.catch_warnings():
@@ -263,16 +265,6 @@ def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | No
             continue
         return sum(model.get_parameter(name).numel() for name in method.adapter_names(model))
     return None
-
-
-def _blanks(outline: MultiStream) -> Iterator[MultiStream]:
-    """Yield models to attach to: one without weights, which is fast, then one with, which a few methods need."""
-    yield copy.deepcopy(outline)
-    model = copy.deepcopy(outline).to_empty(device="cpu")
-    with torch.no_grad():
-        for parameter in model.parameters():
-            nn.init.normal_(parameter, std=0.02)
-    yield model
 
 
 def _amount(budget: str) -> Callable[[int], int] | None:

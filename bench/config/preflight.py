@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.config.instantiate import datasets_of, method_of, sources_of, task_of
 from bench.config.spec import Spec
 from bench.errors import BenchError, DataError, Mistakes, UsageError
+from bench.methods.base import Method
 from bench.methods.targets import Targeted
 from bench.streams.encoder_files import input_kinds
 from bench.streams.sources import find_encoder
+
+if TYPE_CHECKING:
+    from bench.streams.lockstep import MultiStream  # imports torch
 
 
 def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bool | None = None) -> None:
@@ -59,41 +63,52 @@ def check_encoders(specs: Iterable[Spec], *, weights: bool = True, tokenizer: bo
     mistakes.raise_if_any()
 
 
-def check_targets(specs: Iterable[Spec]) -> None:
-    """Check that the blocks and linears that settings of methods name exist in the encoders.
+def check_methods(specs: Iterable[Spec]) -> None:
+    """Check that methods can be attached to the encoders of their runs, as far as that is known without weights.
+
+    `Method.check_model` is called, and a method is refused that adds tokens to a stream which accepts none. Nothing is
+    checked, and torch is not imported, for runs on embedded encoders whose methods check nothing.
 
     Args:
         specs: The runs. Their encoders are present, with or without weights.
 
     Raises:
-        UsageError: They do not; the message lists all mistakes.
+        UsageError: They cannot; the message lists all mistakes.
     """
     mistakes = Mistakes()
-    problems: dict[str, None] = {}
-    for spec in specs:
-        method = method_of(spec)
-        if not isinstance(method, Targeted) or not method.names_parts:
+    outlines: dict[str, MultiStream] = {}
+    different = {json.dumps([spec.method, spec.settings, spec.task, spec.streams]): spec for spec in specs}
+    for spec in different.values():
+        if all(map(_is_known, spec.streams.values())) and not _checks_models(method_of(spec)):
             continue
-        from bench.streams.load import outline_stream
-        from bench.streams.lockstep import MultiStream
+        from bench.config.attachable import misfit, outlined  # imports torch
 
-        try:
-            method.check_model(
-                MultiStream({name: outline_stream(**source) for name, source in sources_of(spec).items()})
-            )
-        except BenchError as error:
-            problems[f"{spec.method} on {spec.task}: {error}"] = None
-    for problem in problems:
-        mistakes.add(problem)
+        key = json.dumps(sources_of(spec))
+        if key not in outlines:
+            outlines[key] = outlined(spec)
+        if problem := misfit(spec, outlines[key]):
+            mistakes.add(problem)
     mistakes.raise_if_any()
+
+
+def _checks_models(method: Method) -> bool:
+    """Return whether a method may refuse streams by `check_model`."""
+    if isinstance(method, Targeted) and type(method).check_model is Targeted.check_model:
+        return method.names_parts
+    return type(method).check_model is not Method.check_model
+
+
+def _is_known(source: Mapping[str, Any]) -> bool:
+    """Return whether an encoder is embedded and has its own settings: it is known to work with every method."""
+    return source["model"].startswith("embedded:") and len(source) == 1
 
 
 def _unusable(source: Mapping[str, Any], kind: str | None) -> str:
     """Return why no stream can be made from an encoder and the settings of its input; "" if one can.
 
-    Embedded encoders with their own settings are known to work, and torch is not imported for them.
+    Torch is not imported for encoders that are known to work.
     """
-    if source["model"].startswith("embedded:") and len(source) == 1:
+    if _is_known(source):
         return ""
     from bench.streams.load import outline_stream  # imports torch
 

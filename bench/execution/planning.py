@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bench.config.experiment import Experiment, Part, Stage
 from bench.config.plan import RunRequest, make_plan
-from bench.config.preflight import check_encoders, check_official, check_own, check_targets
+from bench.config.preflight import check_encoders, check_methods, check_official, check_own
 from bench.config.spec import Spec
 from bench.config.tuned_settings import Tuned
 from bench.errors import Mistakes, UsageError
@@ -187,7 +187,7 @@ def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
     with mistakes.gathered():
         check_encoders(plan)
     mistakes.raise_if_any()
-    check_targets(plan)
+    check_methods(plan)
 
 
 def _warn_about_tuned(requested: Iterable[tuple[RunRequest, Sequence[Spec]]]) -> None:

@@ -25,6 +25,18 @@ Masks: TypeAlias = dict[str, Tensor]
 """Which tokens are not padding, (B, T), by stream. Streams without padding are left out."""
 
 
+class AddedTokensError(BenchError):
+    """A method adds tokens to a stream whose family accepts none.
+
+    Attributes:
+        stream: Name of the stream.
+    """
+
+    def __init__(self, stream: str, family: str) -> None:
+        super().__init__(f"{stream}: encoders of the family {family} accept no added tokens")
+        self.stream = stream
+
+
 class StreamTurn(NamedTuple):
     """The turn of one stream in one step: the blocks it runs unpaired, then the block it runs paired."""
 
@@ -163,12 +175,12 @@ class MultiStream(nn.Module):
             tokens: The tokens to add.
 
         Raises:
-            BenchError: There is no such stream, or its family accepts no added tokens.
+            BenchError: There is no such stream.
+            AddedTokensError: Its family accepts no added tokens.
         """
         _check_name("stream", stream, self.streams)
         if not self.streams[stream].accepts_added_tokens:
-            family = self.streams[stream].encoder.config.model_type
-            raise BenchError(f"{stream}: encoders of the family {family} accept no added tokens")
+            raise AddedTokensError(stream, self.streams[stream].encoder.config.model_type)
         self.streams[stream].added.append(tokens)
 
     @property

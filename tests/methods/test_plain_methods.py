@@ -36,6 +36,15 @@ def test_prompts_are_trained_in_every_stream(deep):
     assert values.abs().max() <= bound and values.abs().max() > 0.9 * bound
 
 
+def test_prompts_may_be_for_some_streams_only():
+    model, method = tiny_model(), VPT(tokens=3, streams=("audio",))
+    method.check_streams(list(model.streams))
+    method.attach(model)
+    assert method.adapter_names(model) == ["streams.audio.added.0.values"]
+    with pytest.raises(ValueError, match="streams: unknown stream text: known: audio, vision"):
+        VPT(streams=("text",)).check_streams(list(model.streams))
+
+
 def test_a_stream_without_room_for_prompts_is_refused(make_model):
     model = tiny_model()
     type(model.streams["vision"]).accepts_added_tokens, initial = False, True
