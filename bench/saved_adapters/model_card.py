@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench.config.describe import data_title
+from bench.config.instantiate import sources_of
 from bench.records.schema import Record
 from bench.saved_adapters.manifest import Encoder
 from bench.text import escape, markdown
@@ -68,7 +69,7 @@ def card(record: Record, folder: Path, encoders: Mapping[str, Encoder]) -> str:
             markdown.code(
                 "python",
                 "from bench import load_stream\nfrom peft import PeftModel\n\n"
-                f"encoder = load_stream({_model(encoders[name])}).encoder  # of transformers\n"
+                f"encoder = load_stream({_arguments(record, name, encoders[name])}).encoder  # of transformers\n"
                 f"PeftModel.from_pretrained(encoder, {json.dumps(f'THIS_FOLDER/{name}')})",
             ),
         ]
@@ -86,9 +87,12 @@ def _metadata(record: Record, base_models: list[str], is_peft: bool) -> str:
     return f"---\n{metadata(card_data(record, library_name=library, base_model=base_models or None, tags=tags))}\n---"
 
 
-def _model(encoder: Encoder) -> str:
-    """Return the argument of `load_stream` for an encoder, as Python code."""
-    return '"DIR"' if encoder.is_path else json.dumps(encoder.name)
+def _arguments(record: Record, stream: str, encoder: Encoder) -> str:
+    """Return the arguments of `load_stream` for a stream as it was trained, as Python code."""
+    model = "DIR" if encoder.is_path else encoder.name
+    settings = {name: value for name, value in sources_of(record.spec)[stream].items() if value is not None}
+    parts = [f"{name}={json.dumps(value)}" for name, value in settings.items() if name != "model"]
+    return ", ".join([json.dumps(model), *parts])
 
 
 def _encoders_argument(encoders: Mapping[str, Encoder]) -> str:
