@@ -7,6 +7,7 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, get_args, get_type_hints
@@ -91,12 +92,28 @@ def settings() -> str:
         "## [methods.NAME]",
         "A method's name, or a pattern for several (`cola*`), with the method's own settings.",
     ]
-    for kind, title in (("methods", "Settings of methods"), ("tasks", "Settings of tasks")):
-        parts.append(f"## {title}")
-        for name in registry.names(kind):  # type: ignore[arg-type]
-            if "<" not in name and "+" not in name:
-                cls = registry.load(kind, name)  # type: ignore[arg-type]
-                parts += [f"### {name}", _cell(inspect.getdoc(cls) or "").split("\n")[0], fields(cls)]
+    parts += ["[Methods](methods.md) lists them.", "## Settings of tasks"]
+    for name in registry.names("tasks"):
+        if "<" not in name:
+            cls = registry.load("tasks", name)
+            parts += [f"### {name}", prose(cls), fields(cls)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def methods() -> str:
+    """Return the page of the methods: what each computes, its paper, choices that were made, and its settings."""
+    parts = [
+        "# Methods",
+        "What `bench list methods` lists, with paper and settings. Where a paper leaves a choice, or the authors' code "
+        "differs from it, the text says what is done here. `--set METHOD.SETTING=VALUE` changes a setting.",
+    ]
+    for name in registry.names("methods"):
+        parts.append(f"## {_escaped(name)}")
+        if "<" in name:  # a family, such as peft:<type>
+            parts.append(_escaped(registry.summary("methods", name)))
+        else:
+            cls = registry.load("methods", name)
+            parts += [prose(cls), fields(cls)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -130,6 +147,13 @@ def records() -> str:
             table(("key", "type", "meaning"), [tuple(map(_cell, row)) for row in rows]),
         ]
     return "\n\n".join(parts) + "\n"
+
+
+def prose(cls: type) -> str:
+    """Return the docstring of a class as Markdown, without its sections, and with links to papers on arXiv."""
+    text, _, _ = (inspect.getdoc(cls) or "").partition("\nAttributes:\n")
+    paragraphs = [part if part.startswith("    ") else _escaped(part) for part in text.strip("\n").split("\n\n")]
+    return re.sub(r"arXiv\s(\d{4}\.\d{5})", r"[arXiv \1](https://arxiv.org/abs/\1)", "\n\n".join(paragraphs))
 
 
 def fields(cls: type) -> str:
@@ -222,6 +246,7 @@ def _escaped(text: str) -> str:
 PAGES = {
     "reference/command-line.md": command_line,
     "reference/settings.md": settings,
+    "reference/methods.md": methods,
     "reference/records.md": records,
 }
 """The pages, by their place in the documentation."""

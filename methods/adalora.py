@@ -42,7 +42,7 @@ class AdaLoRA(Targeted):
     Of the `init_r` singular values of each linear, the least important are set to 0 step by step, until `target_r` per
     linear remain on average in each stream. All of A, B and E are kept and trained; the number of parameters in use at
     the end is lower, and reported beside the number trained. Zhang et al., "AdaLoRA: Adaptive Budget Allocation for
-    Parameter-Efficient Fine-Tuning", ICLR 2023.
+    Parameter-Efficient Fine-Tuning", ICLR 2023, arXiv 2303.10512.
 
     Attributes:
         init_r: Initial rank of every linear, or a table of ranks by stream, as in {vision = 24, audio = 12}. A key

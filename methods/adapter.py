@@ -18,7 +18,11 @@ class Adapter(Method):
     f is the attention or the MLP, and the block adds the result to x. Houlsby et al., "Parameter-Efficient Transfer
     Learning for NLP", ICML 2019, arXiv 1902.00751. Beside f, reading x in its place, it is the parallel adapter of He
     et al., "Towards a Unified View of Parameter-Efficient Transfer Learning", ICLR 2022, arXiv 2110.04366. W2 and b2
-    start at 0. Houlsby et al. train the norms too; here they stay frozen.
+    start at 0, so the model starts as the frozen one.
+
+    Choices: Houlsby et al. train the norms too; here they stay frozen. In their code
+    (github.com/google-research/adapter-bert), W1 and W2 are drawn with a standard deviation of 0.001, and GELU is
+    approximated by tanh. Here W1 is drawn as torch draws it, and GELU is exact.
 
     Attributes:
         bottleneck: Hidden features.

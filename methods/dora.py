@@ -18,7 +18,7 @@ class DoRA(LoRA):
     """Weight-decomposed LoRA: y = m (W + s B A) x / |W + s B A| + b, s = alpha / r, with row norms.
 
     A, B and the magnitudes m, one for each output feature, are trained. The gradient of the norm is not followed. Liu
-    et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024.
+    et al., "DoRA: Weight-Decomposed Low-Rank Adaptation", ICML 2024, arXiv 2402.09353.
 
     Attributes:
         r: Rank, or a table of ranks, as for `LoRA`.

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class LoRA(Targeted):
     """LoRA on linears of each stream separately: y = W x + b + (alpha / r) B A x.
 
-    A and B are trained. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022.
+    A and B are trained. Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", ICLR 2022, arXiv
+    2106.09685.
 
     Attributes:
         r: Rank, or a table of ranks by stream, role and block (`bench.methods.targets.Ranks`).

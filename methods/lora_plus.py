@@ -14,7 +14,9 @@ class LoRAPlus(LoRA):
     """LoRA whose B has a higher learning rate than A: y = W x + b + (alpha / r) B A x, lr(B) = ratio lr(A).
 
     Hayou et al., "LoRA+: Efficient Low Rank Adaptation of Large Models", ICML 2024, arXiv 2402.12354. `lr_adapter` is
-    the learning rate of A. Weight decay is that of the recipe for both, as in PEFT's optimizer for LoRA+.
+    the learning rate of A. Weight decay is that of the recipe for both, as in the authors' code
+    (github.com/nikhil-ghosh-berkeley/loraplus). That has a third rate, for LoRA on embeddings, which are not adapted
+    here.
 
     Attributes:
         r: Rank, or a table of ranks, as for LoRA.

@@ -19,8 +19,8 @@ class VPT(Method):
     Jia et al., "Visual Prompt Tuning", ECCV 2022, arXiv 2203.12119. Here streams of sounds and texts have prompts too.
     The paper puts them after the class token; here they follow all tokens, which is the same for an attention without
     positions of its own. They are dropped after the last block: the head reads the stream's own tokens. They are drawn
-    as in the paper for 16 x 16 patches and the width of ViT-B, uniformly within sqrt(6 / (2 width)). Prompts have no
-    dropout.
+    as in the paper for 16 x 16 patches and the width of ViT-B, uniformly within sqrt(6 / (2 width)). The options
+    of the authors' code (github.com/KMnP/vpt) for dropout of prompts and for a projection to the width are not here.
 
     Attributes:
         tokens: Number of prompts of a stream.

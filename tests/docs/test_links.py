@@ -12,12 +12,13 @@ import snippets
 import yaml
 from snippets import ROOT
 
-from bench import cli
+from bench import cli, registry
 from bench.config.recipe import Recipe
 from bench.records.schema import Record
 
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)")
-WRITTEN = {"reference/command-line.md", "reference/settings.md", "reference/records.md", "changelog.md"}
+REFERENCE = {f"reference/{name}.md" for name in ("command-line", "settings", "methods", "records")}
+WRITTEN = {*REFERENCE, "changelog.md"}
 """Pages that docs/hooks.py makes."""
 
 
@@ -65,9 +66,25 @@ def test_the_reference_names_every_option_setting_and_key(reference):
     documented = re.findall(r"^\| `(\w+)` \|.*\| (.*?) ?\|$", settings, re.MULTILINE)
     assert {*Recipe.__dataclass_fields__} <= {name for name, _ in documented}
     assert [name for name, meaning in documented if not meaning] == [], "every setting has a sentence"
+    methods = reference.methods()
+    documented = re.findall(r"^\| `(\w+)` \|.*\| (.*?) ?\|$", methods, re.MULTILINE)
+    assert [name for name, meaning in documented if not meaning] == [], "every setting has a sentence"
     records = reference.records()
     assert all(f"`{field.name}`" in records for field in fields(Record))
     assert "## scores.validation" in records and "## environment" in records
+
+
+FLOORS = {"head", "full"}  # which no paper introduced
+
+
+@pytest.mark.parametrize("name", registry.names("methods"))
+def test_every_method_has_a_section_with_its_paper_and_is_in_the_readme(reference, name):
+    page = reference.methods() + "\n## "
+    section = re.search(rf"^## {re.escape(name.replace('<', '&lt;'))}$(.*?)^## ", page, re.DOTALL | re.MULTILINE)
+    assert section and section[1].strip() and "Attributes:" not in section[1]
+    if "<" not in name:
+        assert name in FLOORS or "](https://arxiv.org/abs/" in section[1]
+    assert f"`{name}`" in (ROOT / "README.md").read_text(), "README.md names every method"
 
 
 def test_no_text_of_the_reference_is_lost_as_html(reference):
