@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import is_dataclass
@@ -74,8 +75,8 @@ def run(
         The record of every run, finished now or earlier, in the order of the plan: tasks, seeds, methods.
 
     Warns:
-        RuntimeWarning: A run failed, now or earlier: one warning for each, with the reason and the file that contains
-            the traceback, if there is one.
+        RuntimeWarning: A run failed, now or earlier: one warning for each, with the reason, where it was raised if that
+            is known, and the file of the record, which contains the traceback.
 
     Raises:
         UsageError: Every mistake in the arguments.
@@ -165,9 +166,16 @@ def _records_of(plan: RunPlan, options: RunOptions, executor: Executor, rerun: b
     for record in planned:
         if record.outcome == "failed":
             file = folder / store.FOLDER / f"{record.file.stem}.json"
-            message = f"{record.label} failed: {record.failure}; see {file}, and repeat the run with rerun=True"
-            warnings.warn(escape.line(message), RuntimeWarning, stacklevel=3)
+            reason = f"{record.failure}{_place(record.traceback or '')}"
+            message = f"{record.label} failed: {reason}; see {file}, and repeat the run with rerun=True"
+            warnings.warn(escape.line(message), RuntimeWarning, stacklevel=3)  # at the line that called `run`
     return planned
+
+
+def _place(traceback: str) -> str:
+    """Return where the error of a traceback was raised, as in ", raised at train.py:12"; "" if there is none."""
+    frames = re.findall(r'^[ |]*File "(.+)", line (\d+)', traceback, re.MULTILINE)
+    return f", raised at {frames[-1][0]}:{frames[-1][1]}" if frames else ""
 
 
 def make_method(name: str, **settings: Any) -> Method:
@@ -189,6 +197,7 @@ def load_records(results: str | Path = "results") -> list[Record]:
     Files that are not records are left out with a warning.
 
     Raises:
+        UsageError: There is no such folder.
         BenchError: The folder contains no records.
     """
     return store.read_existing(Path(results))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_list, add_place, split_list
+from bench.cli.shared_arguments import add_list, add_place, check_target, split_list
 from bench.config.plan import RunRequest
 from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 METHODS = ("lora", "dora", "cola", "cola-dora")
 TASKS = ("ave", "avs")
+BASELINE = Path("results/mini/baseline.json")
 SEEDS = 10  # of a new baseline
 JOBS = 2  # runs at a time
 ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # rounds of training steps, in which the methods take turns
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--baseline",
         type=Path,
-        default=Path("results/mini/baseline.json"),
+        default=BASELINE,
         metavar="FILE",
         help="baseline to compare with or to write (default: %(default)s, or the package's if there is none)",
     )
@@ -69,6 +70,10 @@ def main(args: argparse.Namespace) -> int:
     from bench.check.baseline import read
 
     args.executor = executor_of(args, jobs=JOBS)
+    if args.report:
+        check_target(args.report, "--report", args.results)
+    if args.update and args.baseline != BASELINE:
+        check_target(args.baseline, "--baseline", args.results)
     if not args.update:
         args.baseline = baseline_path(args.baseline)
     baseline = None if args.update else read(args.baseline)

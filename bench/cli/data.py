@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from bench.cli.printing import print
+from bench.cli.shared_arguments import check_target
 from bench.config.instantiate import datasets_of
 from bench.config.quantities import jobs
 from bench.datasets.base import Dataset, describe
@@ -90,6 +91,7 @@ def _prepare(args: argparse.Namespace, datasets: list[Dataset]) -> int:
     _check_root(args)
     root = args.root
     if args.out:
+        check_target(args.out, "--out")
         progress = partial(_progress, "extracting")
         failures = [failure for d in datasets for failure in d.extract(root, args.out, args.jobs, progress)]
         root = args.out

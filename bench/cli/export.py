@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
+from bench.cli.shared_arguments import check_target
 
 _FORMATS = "csv|parquet|peft|model-index"
 
@@ -28,6 +29,8 @@ def main(args: argparse.Namespace) -> int:
     """Write the records and print the path."""
     from bench.report.export.write import export
 
+    if args.out:
+        check_target(args.out, "--out", args.results)
     path, runs = export(args.results, args.format, args.out)
     print(f"{args.format} of {runs} {'run' if runs == 1 else 'runs'}: {path}")
     return 0

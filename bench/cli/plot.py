@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_list, add_reference, split_list
+from bench.cli.shared_arguments import add_list, add_reference, check_target, split_list
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,6 +39,7 @@ def main(args: argparse.Namespace) -> int:
 
     path = args.out or args.results / f"{args.kind}.svg"
     check_format(path)
+    check_target(path, "--out", args.results)
     tasks = split_list(args.tasks) or None
     figure = plot(read_existing(args.results), args.kind, reference=args.reference, tasks=tasks, cost=args.cost)
     save_figure(figure, path)

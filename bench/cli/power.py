@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print one line for each method and task."""
-    from bench.records.store import FOLDER, read_all
+    from bench.records.store import FOLDER, check_exists, read_all
     from bench.report.formatting import NONE
     from bench.report.grouping import row_labels
     from bench.report.power import SEEDS, powers
@@ -57,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
     from bench.report.text_table import text_table
 
     comparisons = _checked_comparisons(args)
+    check_exists(args.results)
     records = read_all(args.results)
     check_reference(args.reference, row_labels(records))
     standings = compute_standings(records, reference=args.reference, samples=False)

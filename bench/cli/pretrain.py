@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
+from bench.cli.shared_arguments import check_target
 from bench.config.quantities import whole
 
 
@@ -33,6 +34,7 @@ def main(args: argparse.Namespace) -> int:
     if args.steps is not None:
         recipe = replace(recipe, steps=args.steps)
     folder = args.out or Path(f"{args.modality}-encoder")
-    folder.mkdir(parents=True, exist_ok=True)
+    check_target(folder, "--out")
+    folder.mkdir(exist_ok=True)
     print(pretrain(recipe, folder))
     return 0

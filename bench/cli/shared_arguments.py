@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.config.plan import RunRequest
 from bench.config.reference import REFERENCE
 from bench.config.suite import DEFAULT_SUITE
+from bench.errors import UsageError
 
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +57,24 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="device to compute on (default: %(default)s)"
     )
+
+
+def check_target(path: Path, option: str, results: Path | None = None) -> None:
+    """Check that the folder exists which is to contain a file or folder that the user names.
+
+    A mistyped folder would otherwise be made without a word. The results folder is made, and folders in it.
+
+    Args:
+        path: What is to be written.
+        option: How the user names it, such as "--out".
+        results: The results folder, if the command has one.
+
+    Raises:
+        UsageError: There is no such folder.
+    """
+    in_results = results is not None and path.is_relative_to(results)
+    if not (path.parent.is_dir() or in_results):
+        raise UsageError(f"{option} {path}: there is no folder {path.parent}: make it first, or choose another one")
 
 
 def run_request(args: argparse.Namespace) -> RunRequest:

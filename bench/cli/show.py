@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.cli.printing import print
+from bench.cli.shared_arguments import check_target
 from bench.config.quantities import whole
 
 
@@ -30,6 +31,8 @@ def main(args: argparse.Namespace) -> int:
     from bench.files import atomic_file
     from bench.report.prediction_images import FOLDER, show
 
+    if args.out:
+        check_target(args.out, "--out", args.results)
     picture, record = show(args.run, args.results, args.data_root, args.n)
     path = args.out or args.results / FOLDER / f"{record.id}.png"
     try:

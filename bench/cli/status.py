@@ -11,7 +11,6 @@ from bench.cli.printing import print
 from bench.cli.shared_arguments import add_plan, run_request
 from bench.config.plan import make_plan
 from bench.config.spec import Spec
-from bench.errors import BenchError
 from bench.execution import claims
 from bench.records import store
 from bench.report.text_table import text_table
@@ -42,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
     elif args.results.is_dir():
         print(escape.line(f"{args.results} contains no records"))
     else:
-        raise BenchError(f"there is no results folder {escape.line(str(args.results))}: choose one with --results")
+        store.check_exists(args.results)
     if extra := sum(len(record.file.earlier) + len(record.file.unequal) for record in records):
         print(f"not counted: {extra} other record{'s' * (extra != 1)} of these runs")
     for claim, silence in claims.read_all(args.results):

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import __version__
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_place, add_plan, run_request
+from bench.cli.shared_arguments import add_budget, add_place, add_plan, check_target, run_request
 from bench.config.describe import assignments, data_title
 from bench.config.quantities import whole
 from bench.config.run_options import RunOptions
@@ -58,6 +58,7 @@ def main(args: argparse.Namespace) -> int:
     all_searches = searches(plan)
     tuning = _tuning(args, plan)
     out: Path = args.out or args.results / "tuned.toml"
+    check_target(out, "--out", args.results)
     check_mergeable(out, tuning)
     results = args.results / FOLDER
     store.check_writable(results)

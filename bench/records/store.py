@@ -149,13 +149,24 @@ def read_all(results: Path) -> list[Record]:
     return sorted(one_per_run(records, results), key=lambda record: record.started)
 
 
+def check_exists(results: Path) -> None:
+    """Check that there is a results folder, of whatever content.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not os.path.lexists(results):
+        raise UsageError(f"there is no results folder {escape.line(str(results))}: choose one with --results")
+
+
 def read_existing(results: Path) -> list[Record]:
     """Return the same as `read_all`, but at least one record.
 
     Raises:
-        UsageError: The results folder, or its folder of records, is not a folder.
+        UsageError: There is no results folder, or it or its folder of records is not a folder.
         BenchError: There are no records.
     """
+    check_exists(results)
     if records := read_all(results):
         return records
     raise BenchError(f"there are no records in {escape.line(str(results / FOLDER))}: `bench run` makes them")

@@ -31,7 +31,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
         count: Number of samples, of those with stored predictions.
 
     Raises:
-        UsageError: There is no such run, or several match.
+        UsageError: There is no results folder or no such run, or several match.
         BenchError: There are no stored predictions of the run, or its data cannot be read.
     """
     record = _find(run, results)
@@ -54,6 +54,7 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
 
 
 def _find(run: str, results: Path) -> Record:
+    store.check_exists(results)
     matches = {record.id: record for record in store.read_all(results) if record.id.startswith(run)}
     if len(matches) != 1:
         problem = f"{len(matches)} runs match: {', '.join(matches)}" if matches else "no run matches"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import math
+import re
 import runpy
 import subprocess
 import sys
-from dataclasses import dataclass
+import traceback
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -192,8 +194,10 @@ def test_records_are_read_from_a_folder(run, tmp_path):
     run("lora", "ave", seeds=2)
     read = bench.load_records(tmp_path / "out")
     assert {record.id for record in records} < {record.id for record in read} and len(read) == 5
-    with pytest.raises(BenchError, match=r"there are no records in .*nowhere"):
+    with pytest.raises(UsageError, match=r"there is no results folder .*nowhere"):
         bench.load_records(tmp_path / "nowhere")
+    with pytest.raises(BenchError, match=r"there are no records in .*: `bench run` makes them"):
+        bench.load_records(tmp_path)
 
 
 def test_a_failed_run_has_a_row_without_measures(run):
@@ -215,7 +219,6 @@ def test_a_failed_run_warns_with_its_reason_and_the_file_of_its_record(run, tmp_
         run("cola", "ave")
         failed, _ = run("lora", "ave", seeds=[0, 1], settings={"ave.clip": 99})
     assert len(caught) == 2, "one for each failed run"
-    assert Path(caught[0].filename) == Path(__file__)
     file = tmp_path / "out" / "records" / f"{failed.stem}.json"
     assert file.is_file()
     expected = (
@@ -224,6 +227,24 @@ def test_a_failed_run_warns_with_its_reason_and_the_file_of_its_record(run, tmp_
     assert str(caught[0].message) == expected
     with pytest.warns(RuntimeWarning, match="ave lora seed 0 failed"):
         run("lora", "ave", settings={"ave.clip": 99})  # finished earlier, and skipped
+
+
+def test_the_warning_of_a_failed_run_is_at_the_callers_line_and_names_that_of_the_error(
+    mock_suite, tmp_path, monkeypatch
+):
+    def execute(spec, options):
+        try:
+            method_of(spec).no_such_name  # noqa: B018
+        except AttributeError as error:
+            return replace(mocks.failed(spec, str(error)), traceback=traceback.format_exc())
+
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=execute))
+    with pytest.warns(RuntimeWarning) as caught:
+        bench.run("lora", "ave", suite=str(mock_suite), results=tmp_path / "out")
+    code = Path(__file__).read_text().splitlines()
+    assert Path(caught[0].filename) == Path(__file__) and "bench.run(" in code[caught[0].lineno - 1]
+    place = re.search(r"has no attribute 'no_such_name', raised at (.+):(\d+); see ", str(caught[0].message))
+    assert Path(place[1]) == Path(__file__) and "method_of(spec).no_such_name" in code[int(place[2]) - 1]
 
 
 def test_records_have_a_short_repr(run):

@@ -51,7 +51,7 @@ def test_a_run_counts_once(plan, tmp_path, capsys):
 def test_an_empty_folder(tmp_path, capsys):
     assert cli.main(["status", "--results", str(tmp_path)]) == 0
     assert "contains no records" in capsys.readouterr().out
-    assert cli.main(["status", "--results", str(tmp_path / "none")]) == 1
+    assert cli.main(["status", "--results", str(tmp_path / "none")]) == 2
     assert (
         capsys.readouterr().err == f"bench: there is no results folder {tmp_path / 'none'}: choose one with --results\n"
     )

@@ -139,8 +139,8 @@ def test_more_tasks_are_added_to_the_file_but_other_tunings_are_not(bench_tune, 
         assert bench_tune(*more) == 2
         assert f"{file} is from another search" in capsys.readouterr().err
     assert file.read_bytes() == before and len(runs.done) == run_count, "reported before any run"
-    assert bench_tune("--trials", "4", "--out", str(tmp_path / "new" / "four.toml")) == 0
-    assert read_tuned(tmp_path / "new" / "four.toml").tuning.trials == 4
+    assert bench_tune("--trials", "4", "--out", str(tmp_path / "four.toml")) == 0
+    assert read_tuned(tmp_path / "four.toml").tuning.trials == 4
 
 
 def test_methods_are_tuned_at_the_size_of_a_budget(runs, tmp_path, capsys):

@@ -97,8 +97,8 @@ def test_what_cannot_be_shown_is_told(results, options, tmp_path, capsys):
     assert cli.main(["show", "--run", "", *common]) == 2
     assert "5 runs match" in capsys.readouterr().err
     assert show(results, options, "ave", tmp_path / "x.png", "--n", "0") == 2
-    (tmp_path / "file").touch()
-    assert show(results, options, "ave", tmp_path / "file" / "picture.png") == 2
+    (tmp_path / "folder").mkdir()
+    assert show(results, options, "ave", tmp_path / "folder") == 2
     assert "cannot be written" in capsys.readouterr().err
     for path in (results / predictions.FOLDER).glob("ave-*"):
         path.rename(tmp_path / path.name)

@@ -209,7 +209,7 @@ def test_a_table_is_written_whole_or_not_at_all(results, monkeypatch, form):
 def test_the_command(results, tmp_path, capsys):
     assert cli.main(["export", "--format", "csv", "--results", str(results)]) == 0
     assert capsys.readouterr().out == f"csv of 8 runs: {results}/records.csv\n"
-    out = tmp_path / "new" / "some.parquet"
+    out = tmp_path / "some.parquet"
     assert cli.main(["export", "--format", "parquet", "--results", str(results), "--out", str(out)]) == 0
     assert out.is_file()
     assert cli.main(["export", "--format", "xml", "--results", str(results)]) == 2
