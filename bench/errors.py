@@ -23,27 +23,23 @@ class BenchError(Exception):
     """A problem that its message describes in full; the command exits with `exit_code`.
 
     Messages may quote untrusted files, so they are escaped for the terminal.
-    """
-
-    exit_code = 1
-
-    def __init__(self, message: str = "") -> None:
-        super().__init__(escape.terminal(message))
-
-
-class UsageError(BenchError):
-    """A request, in a command or a suite, for something that does not exist or is not allowed.
 
     Args:
         problems: One message, or one for each mistake.
     """
 
-    exit_code = 2
+    exit_code = 1
 
-    def __init__(self, problems: str | Sequence[str]) -> None:
+    def __init__(self, problems: str | Sequence[str] = "") -> None:
         messages = [problems] if isinstance(problems, str) else problems
         self.problems = [escape.terminal(message) for message in messages]
         super().__init__("\n".join(self.problems))
+
+
+class UsageError(BenchError):
+    """A request, in a command or a suite, for something that does not exist or is not allowed."""
+
+    exit_code = 2
 
 
 class DataError(BenchError):
@@ -64,7 +60,7 @@ def wording(error: BaseException) -> str:
 
 
 class Mistakes:
-    """A collection of usage errors, so that all mistakes of a command are reported at once."""
+    """A collection of errors in what the user gave, so that all mistakes of a command are reported at once."""
 
     def __init__(self) -> None:
         self.problems: list[str] = []
@@ -78,10 +74,10 @@ class Mistakes:
 
     @contextmanager
     def gathered(self) -> Iterator[None]:
-        """Add the mistakes of a UsageError raised in the block, and continue after it."""
+        """Add the mistakes of a UsageError or DataError raised in the block, and continue after it."""
         try:
             yield
-        except UsageError as error:
+        except (UsageError, DataError) as error:
             for problem in error.problems:
                 self.add(problem)
 

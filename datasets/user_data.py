@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
 from bench.datasets.layout import MAX_PROBLEMS, is_plain
 from bench.datasets.user_samples import MEDIA, SPLITS, Sample, UserData, with_splits
-from bench.errors import DataError, did_you_mean, shortened
+from bench.errors import DataError, Mistakes, did_you_mean, shortened
 from bench.files import MEBIBYTE, read_text
 
 COLUMNS = ("image", "audio", "text", "label", "split", "group")
@@ -26,6 +26,7 @@ MAX_SAMPLES = 1_000_000
 _ENDINGS = (".jpg", ".jpeg", ".png")
 _SYNONYMS = {"training": "train", "valid": "val", "validation": "val", "dev": "val", "testing": "test"}
 _MAX_LABEL = 200  # characters
+_QUOTES = 'each double quote must be closed, be followed by a comma, and be written twice inside a text: "a ""b"" c"'
 
 
 def read_user_data(path: Path, required: Sequence[str]) -> UserData:
@@ -36,21 +37,43 @@ def read_user_data(path: Path, required: Sequence[str]) -> UserData:
         required: Columns that every sample must have, among image, audio, text and label.
 
     Raises:
-        DataError: It cannot be read, lacks a column, a split or a class, or samples of one group are in several splits.
-            Invalid rows alone are `UserData.problems`.
+        DataError: As for `examine_user_data`, or a split is empty, splits overlap, or labels cannot be learned; it
+            lists all mistakes. Invalid rows alone are `UserData.problems`.
+    """
+    data = examine_user_data(path, required)
+    if data.faults:
+        raise _all_of(data.problems, data.faults)
+    return data
+
+
+def examine_user_data(path: Path, required: Sequence[str]) -> UserData:
+    """Return the same as `read_user_data`, but with mistakes in splits and labels as `UserData.faults`.
+
+    Raises:
+        DataError: It cannot be read, has no valid samples, or lacks a column; it lists all mistakes.
     """
     if path.is_dir():
         data = _read_folder(path)
-        _check_columns(data, required)
+        if lacking := _lacking(data.columns, required):
+            raise DataError(f"{path}: {lacking}")
         return with_splits(data, "label" in required)
-    if path.suffix.lower() != ".csv" or not path.exists():
-        problem = "is neither a CSV file (.csv) nor a folder of images" if path.exists() else "does not exist"
-        raise DataError(f"{path} {problem}: name one with data.path in the suite, or with --data-root")
+    if not path.exists():
+        raise DataError(f"{path} does not exist")
+    if path.suffix.lower() != ".csv":
+        raise DataError(f"{path} is neither a CSV file (.csv) nor a folder of images: name one of them")
     try:
         status = path.stat()
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     return _read_csv(path, tuple(required), (status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
+
+
+def _all_of(*errors: Iterable[DataError]) -> DataError:
+    """Return one error with the messages of all; of very many, with those of the first ones."""
+    mistakes = Mistakes()
+    for error in itertools.chain(*errors):
+        mistakes.add(str(error))
+    return DataError(mistakes.problems)
 
 
 @lru_cache(maxsize=2)
@@ -59,63 +82,82 @@ def _read_csv(path: Path, required: tuple[str, ...], stamp: tuple[int, ...]) -> 
         text = read_text(path, MAX_TABLE_BYTES)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
-    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+    rows = _rows(text)
+    number, first = next(rows, (1, []))
+    if isinstance(first, str):
+        raise DataError(f"{path}, line {number}: {first}")
+    header = [name.strip().lower() for name in first]
+    columns, ignored, wrong = _columns(header, required)
+    wrong_header = [DataError(f"{path}, line {number}: {problem}") for problem in wrong]
     samples: list[Sample] = []
     problems: list[DataError] = []
-    try:
-        header = [name.strip().lower() for name in next(reader, ())]
-        columns, ignored = _columns(path, header)
-        data = UserData(path, columns, (), ignored=ignored)
-        _check_columns(data, required)
-        line = reader.line_num + 1
-        for row in reader:
-            if any(map(str.strip, row)):
-                try:
-                    samples.append(_sample(row, header, required, f"line {line}"))
-                except ValueError as error:
-                    problems.append(DataError(f"{path}, line {line}: {error}"))
-            line = reader.line_num + 1
-            if len(problems) > MAX_PROBLEMS:
-                raise problems[0]
-            if len(samples) > MAX_SAMPLES:
-                raise DataError(f"{path}: has more than {MAX_SAMPLES:,} rows")
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: cannot be read as CSV: {error}") from error
-    if not samples:
-        raise problems[0] if problems else DataError(f"{path}: has no rows below its header")
-    data = replace(data, samples=tuple(samples), problems=tuple(problems))
+    for line, row in rows:
+        try:
+            if isinstance(row, str):
+                raise ValueError(row)
+            samples.append(_sample(row, header, [name for name in required if name in columns], f"line {line}"))
+        except ValueError as error:
+            problems.append(DataError(f"{path}, line {line}: {error}"))
+        if len(problems) > MAX_PROBLEMS:
+            raise _all_of(wrong_header, problems)
+        if len(samples) > MAX_SAMPLES:
+            raise DataError(f"{path}: has more than {MAX_SAMPLES:,} rows")
+    if not (samples or problems or wrong):
+        problems.append(DataError(f"{path}: has no rows below its header"))
+    if wrong_header or not samples:
+        raise _all_of(wrong_header, problems)
+    data = UserData(path, columns, tuple(samples), tuple(problems), ignored)
     return with_splits(data, "label" in required)
 
 
-def _columns(path: Path, header: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the known columns of a header, and the names of others.
+def _rows(text: str) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield the first line and the values of each row that is not blank; instead of values, what is wrong with it."""
+    # Strict, since a quote that is not closed would otherwise join rows into one without a word.
+    reader = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            end = f" in line {reader.line_num}" if reader.line_num > line else ""
+            yield line, f"cannot be read as CSV: {error}{end}; {_QUOTES}"
+        else:
+            if any(map(str.strip, row)):
+                yield line, row
 
-    Raises:
-        DataError: A column occurs twice, looks like a misspelled one, or there is none that is known.
+
+def _columns(header: Sequence[str], required: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+    """Return the known columns of a header, the names of others, and what is wrong with it.
+
+    A column may occur twice, look like a misspelled one, or be missing, and there may be none that is known.
     """
     known = tuple(name for name in COLUMNS if name in header)
-    if twice := [name for name in known if header.count(name) > 1]:
-        raise DataError(f"{path}, line 1: column {twice[0]} occurs {header.count(twice[0])} times: rename the others")
-    if not known:
-        separator = "; columns must be separated by commas" if len(header) == 1 and {*";\t"} & {*header[0]} else ""
-        raise DataError(
-            f"{path}, line 1: expected column names among {', '.join(COLUMNS)}, "
-            f"found {shortened(', '.join(header))!r}{separator}"
-        )
+    wrong = [
+        f"column {name} occurs {header.count(name)} times: rename the others"
+        for name in known
+        if header.count(name) > 1
+    ]
     ignored = tuple(dict.fromkeys(name for name in header if name and name not in COLUMNS))  # "" is pandas' index
     for name in ignored:
         suggestion = did_you_mean(name, (column for column in COLUMNS if column not in known))
         if suggestion.startswith("did you mean"):
-            raise DataError(f"{path}, line 1: unknown column {shortened(name)!r}: {suggestion}; rename or remove it")
-    return known, ignored
+            wrong.append(f"unknown column {shortened(name)!r}: {suggestion}; rename or remove it")
+    if not known and not wrong:
+        separator = "; columns must be separated by commas" if len(header) == 1 and {*";\t"} & {*header[0]} else ""
+        actual = repr(shortened(", ".join(header))) if header else "nothing"
+        wrong.append(f"expected column names among {', '.join(COLUMNS)}, found {actual}{separator}")
+    if not wrong and (lacking := _lacking(known, required)):
+        wrong.append(lacking)
+    return known, ignored, wrong
 
 
-def _check_columns(data: UserData, required: Sequence[str]) -> None:
-    if missing := [name for name in required if name not in data.columns]:
-        raise DataError(
-            f"{data.path}: there is no column {' and no column '.join(missing)}, which the task needs; "
-            f"there are {', '.join(data.columns)}"
-        )
+def _lacking(columns: Sequence[str], required: Sequence[str]) -> str:
+    """Return which required columns there are not; "" if there are all."""
+    missing = [name for name in required if name not in columns]
+    needed = f"there is no column {' and no column '.join(missing)}, which the task needs; "
+    return f"{needed}there are {', '.join(columns)}" if missing else ""
 
 
 def _sample(row: Sequence[str], header: Sequence[str], required: Sequence[str], name: str) -> Sample:
@@ -171,59 +213,81 @@ def _split_name(name: str) -> str | None:
 
 
 def _read_folder(path: Path) -> UserData:
+    """Return the images of a folder.
+
+    Raises:
+        DataError: It does not contain folders of classes with images, or splits with these; it lists all mistakes.
+    """
     folders = _folders(path)
     splits = {_split_name(folder.name): folder for folder in folders}
     if set(splits) == {None}:
-        samples = _images(path, folders, "")
+        parents = {"": path}
     elif None in splits:
         split = next(folder for name, folder in splits.items() if name)
         raise DataError(
             f"{path} contains {split.name}, which is a split, beside {splits[None].name}, which is not: expected "
             "either train, val and test, or one folder per class"
         )
+    elif len(splits) < len(folders):
+        raise DataError(f"{path} contains several folders for one split: {', '.join(f.name for f in folders)}")
     else:
-        if len(splits) < len(folders):
-            raise DataError(f"{path} contains several folders for one split: {', '.join(f.name for f in folders)}")
-        samples = [s for split, folder in splits.items() for s in _images(path, _folders(folder), split or "")]
+        parents = {split: folder for split, folder in splits.items() if split}
+    mistakes = Mistakes()
+    samples: list[Sample] = []
+    for split, parent in parents.items():
+        with mistakes.gathered():
+            for folder in _folders(parent):
+                with mistakes.gathered():
+                    samples += _images(path, folder, split)
+                if len(samples) > MAX_SAMPLES:
+                    raise DataError(f"{path}: contains more than {MAX_SAMPLES:,} images")
+    if mistakes.problems:
+        raise DataError(mistakes.problems)
     return UserData(path, ("image", "label"), tuple(samples))
+
+
+def _entries(path: Path) -> list[Path]:
+    """Return what is in a folder, sorted, without hidden files.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return sorted(entry for entry in path.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def _folders(path: Path) -> list[Path]:
     """Return the folders in a folder, sorted.
 
     Raises:
-        DataError: There is none, or one has a name that no class can have.
+        DataError: There is none, or some have a name that no class can have.
     """
-    try:
-        folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-        tables = [entry.name for entry in path.glob("*.csv")] if not folders else []
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    entries = _entries(path)
+    folders = [entry for entry in entries if entry.is_dir()]
     if not folders:
-        hint = f"; to read its CSV, name the file: {path / tables[0]}" if tables else ""
+        tables = [entry for entry in entries if entry.suffix.lower() == ".csv"]
+        hint = f"; to read its CSV, name the file: {tables[0]}" if tables else ""
         raise DataError(f"{path}: expected one folder per class with its images, found no folders{hint}")
     if invalid := [folder.name for folder in folders if not is_plain(folder.name)]:
-        raise DataError(f"{path}: a folder has a name that cannot be a label: {shortened(invalid[0])!r}; rename it")
+        raise DataError(
+            [f"{path}: a folder has a name that cannot be a label: {shortened(name)!r}; rename it" for name in invalid]
+        )
     return folders
 
 
-def _images(root: Path, folders: Sequence[Path], split: str) -> list[Sample]:
-    """Return the images in folders of classes.
+def _images(root: Path, folder: Path, split: str) -> list[Sample]:
+    """Return the images in the folder of a class.
 
     Raises:
-        DataError: A folder contains no images.
+        DataError: It contains none, or cannot be read.
     """
     samples = []
-    for folder in folders:
-        names = sorted(
-            entry.name for entry in folder.iterdir() if entry.suffix.lower() in _ENDINGS and is_plain(entry.name)
-        )
-        names = [name for name in names if not name.startswith(".")]
-        if not names:
-            raise DataError(f"{folder}: contains no images ({', '.join(_ENDINGS)})")
-        for name in names:
-            path = (folder / name).relative_to(root).as_posix()
+    for entry in _entries(folder):
+        if entry.suffix.lower() in _ENDINGS and is_plain(entry.name):
+            path = entry.relative_to(root).as_posix()
             samples.append(Sample(path, split, path, image=path, label=folder.name))
-        if len(samples) > MAX_SAMPLES:
-            raise DataError(f"{root}: contains more than {MAX_SAMPLES:,} images")
+    if not samples:
+        raise DataError(f"{folder}: contains no images ({', '.join(_ENDINGS)})")
     return samples

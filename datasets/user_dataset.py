@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.datasets.base import Dataset, Progress
-from bench.datasets.user_data import read_user_data
+from bench.datasets.user_data import examine_user_data, read_user_data
 from bench.datasets.user_samples import SPLITS, Sample
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class UserDataset(Dataset):
         from bench.datasets import media
         from bench.datasets.verify.media import check_all
 
-        data = read_user_data(root, ())
-        report.take(data.problems)
+        data = examine_user_data(root, ())
+        report.take((*data.problems, *data.faults))
         counts = Counter(sample.split for sample in data.samples)
         report.counts = {split: {"samples": counts[split]} for split in SPLITS}
         report.remarks += [f"column {name} is not read" for name in data.ignored]

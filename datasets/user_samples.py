@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from bench.errors import DataError, shortened
+from bench.errors import DataError, Mistakes, shortened
 
 MEDIA = ("image", "audio")
 SPLITS = ("train", "val", "test")
@@ -60,6 +60,7 @@ class UserData:
         samples: The valid samples, each with its split.
         problems: Errors of invalid rows, which are no samples.
         ignored: Names of columns that are not read.
+        faults: Errors of the data as a whole: empty or overlapping splits, and labels that cannot be learned.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class UserData:
     samples: tuple[Sample, ...]
     problems: tuple[DataError, ...] = ()
     ignored: tuple[str, ...] = ()
+    faults: tuple[DataError, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -103,29 +105,38 @@ class UserData:
 
 
 def with_splits(data: UserData, labelled: bool) -> UserData:
-    """Return the data with the split of every sample.
+    """Return the data with the split of every sample, and the faults of splits and labels.
 
     Args:
         data: The data, whose samples have splits or none.
         labelled: Whether labels are predicted, which training samples must then cover.
-
-    Raises:
-        DataError: A split has no samples, or the splits overlap.
     """
     present = {sample.split for sample in data.samples}
     if "" in present:
         data = replace(data, samples=_drawn(data.samples, ("train", "val", "test")))
     elif "val" not in present:
         data = replace(data, samples=_drawn(data.samples, ("train", "train", "val")))
-    for split in SPLITS:
-        if not data.samples_of(split):
-            drawn = " of the samples drawn" if "" in present else ""
-            advice = "name more samples" if drawn else f"name the split of some samples {split}"
-            raise DataError(f"{data.path}: the {split} split is empty{drawn}: {advice}")
-    _check_overlap(data)
-    if labelled:
-        _check_labels(data)
-    return data
+    mistakes = Mistakes()
+    for problem in (*_empty(data, drawn="" in present), *_overlaps(data), *(_unlearnable(data) if labelled else ())):
+        mistakes.add(f"{data.path}: {problem}")
+    return replace(data, faults=tuple(map(DataError, mistakes.problems)))
+
+
+def _empty(data: UserData, drawn: bool) -> Iterator[str]:
+    """Yield what is wrong with splits that have no samples."""
+    empty = [split for split in SPLITS if not data.samples_of(split)]
+    is_folder, valid = data.path.is_dir(), "valid " * bool(data.problems)
+    if drawn and empty:
+        place = "folders train, val and test" if is_folder else "a column split of train, val and test"
+        yield (
+            f"splits cannot be drawn from {len(data.samples)} {valid}{'image' if is_folder else 'row'}"
+            f"{'s' * (len(data.samples) != 1)}: {' and '.join(empty)} would be empty; add more, or give the splits by "
+            f"{place}"
+        )
+        return
+    for split in empty:
+        advice = f"add images in {data.path / split}/CLASS" if is_folder else f"name the split of some rows {split}"
+        yield f"the {split} split has no {valid}samples: {advice}"
 
 
 def _drawn(samples: Sequence[Sample], splits: tuple[str, str, str]) -> tuple[Sample, ...]:
@@ -156,31 +167,34 @@ def _fraction(name: str) -> float:
     return int.from_bytes(sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
 
 
-def _check_overlap(data: UserData) -> None:
-    """Raise DataError if a group, or a whole sample, is in several splits."""
+def _overlaps(data: UserData) -> Iterator[str]:
+    """Yield each group, and each whole sample, that is in several splits."""
     has_groups = "group" in data.columns
     first: dict[object, Sample] = {}
+    reported: set[object] = set()
     for sample in data.samples:
         for key in filter(any, [sample.inputs, sample.group] if has_groups else [sample.inputs]):
             previous = first.setdefault(key, sample)
-            if previous.split != sample.split:
+            if previous.split != sample.split and key not in reported:
+                reported.add(key)
                 subject = f"group {sample.group!r}" if key == sample.group else "the same sample"
-                raise DataError(
-                    f"{data.path}: {subject} is in {previous.split} ({previous.name}) and in {sample.split} "
-                    f"({sample.name}): scores would be too high; remove one, or name a group for both"
+                yield (
+                    f"{subject} is in {previous.split} ({previous.name}) and in {sample.split} ({sample.name}): scores "
+                    "would be too high; remove one, or name a group for both"
                 )
 
 
-def _check_labels(data: UserData) -> None:
-    """Raise DataError if there is nothing to classify, or if a class has no training samples."""
+def _unlearnable(data: UserData) -> Iterator[str]:
+    """Yield why there is nothing to classify, or each class that has no training samples."""
     classes = set(data.classes)
     if len(classes) < 2:
-        raise DataError(f"{data.path}: expected samples of two or more labels in train, found {', '.join(classes)!r}")
+        yield f"expected samples of two or more labels in train, found {', '.join(classes)!r}"
     if len(classes) > MAX_CLASSES:
-        raise DataError(f"{data.path}: has {len(classes):,} labels, more than {MAX_CLASSES:,}: is `label` a class?")
+        yield f"has {len(classes):,} labels, more than {MAX_CLASSES:,}: is `label` a class?"
     for sample in data.samples:
         if sample.label not in classes:
-            raise DataError(
-                f"{data.path}: label {sample.label!r} of {sample.split} ({sample.name}) does not occur in train: "
-                f"nothing can learn it; known: {shortened(', '.join(data.classes))}"
+            classes.add(sample.label)  # each is reported once
+            yield (
+                f"label {sample.label!r} of {sample.split} ({sample.name}) does not occur in train: nothing can learn "
+                f"it; known: {shortened(', '.join(data.classes))}"
             )

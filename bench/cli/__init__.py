@@ -63,15 +63,12 @@ def main(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, Terminated):
         print("bench: stopped", file=sys.stderr)
         return 1
-    except UsageError as error:
-        if not distributed.is_main():  # all processes have the same error, and one reports it
-            return error.exit_code
+    except BenchError as error:
+        if isinstance(error, UsageError) and not distributed.is_main():
+            return error.exit_code  # all processes have the same error, and one reports it
         count = len(error.problems)
         heading = f"bench: {count} mistakes:\n  " if count > 1 else "bench: "
         print(heading + "\n  ".join(error.problems), file=sys.stderr)
-        return error.exit_code
-    except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
         return error.exit_code
     except Exception as error:
         if not memory_errors.ran_out(error):

@@ -11,7 +11,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.cli.printing import print
-from bench.errors import UsageError
+from bench.cli.shared_arguments import check_target
+from bench.errors import DataError, Mistakes, UsageError
 
 if TYPE_CHECKING:
     from bench.datasets.user_samples import UserData
@@ -44,31 +45,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Write the suite and print a command that runs it."""
+    """Write the suite and print a command that runs it.
+
+    Raises:
+        UsageError: Every mistake in the arguments and the data.
+    """
+    try:
+        return _write(args)
+    except DataError as error:  # here the data is an argument, and no run has failed
+        raise UsageError(error.problems) from error
+
+
+def _write(args: argparse.Namespace) -> int:
     from bench.config.plan import RunRequest
     from bench.config.suite_template import EMBEDDED, SuiteTemplate, suite_name
-    from bench.datasets.user_data import read_user_data
+    from bench.datasets.user_data import examine_user_data
     from bench.execution.planning import plan_runs
     from bench.files import create_text
 
     path, source = args.path, args.csv or args.images
-    if path.suffix != ".toml":
-        raise UsageError(f"{path}: the name of a suite's file ends in .toml")
-    if path.exists():
-        raise UsageError(f"{path} exists: choose another name, or remove it first")
-    if (args.csv and args.csv.is_dir()) or (args.images and args.images.is_file()):
-        raise UsageError("--csv takes a file and --images a folder")
-    data = read_user_data(source, ())
-    task, streams = _task(data, args.task)
-    if unused := [name for name in EMBEDDED if getattr(args, name) and name not in streams]:
-        raise UsageError(f"--{unused[0]}: {task} of {source} has only the streams {', '.join(streams)}")
+    _check_arguments(args)
+    data = examine_user_data(source, ())
+    mistakes = Mistakes()
+    with mistakes.gathered():
+        task, streams = _task(data, args.task)
+        if unused := [name for name in EMBEDDED if getattr(args, name) and name not in streams]:
+            raise UsageError(f"--{unused[0]}: {task} of {source} has only the streams {', '.join(streams)}")
+    if mistakes.problems:  # nothing can be planned
+        raise UsageError([*mistakes.problems, *map(str, data.problems), *map(str, data.faults)])
     encoders = {stream: getattr(args, stream) or EMBEDDED[stream] for stream in streams}
-    windows = _windows(data) if "audio" in streams else 1
+    windows = 1
+    with mistakes.gathered():
+        windows = _windows(data) if "audio" in streams else 1
     template = SuiteTemplate(suite_name(source.stem), f"own-{task}", encoders, windows)
     with tempfile.TemporaryDirectory() as folder:  # a suite that does not run is not written
         trial = Path(folder, path.name)
         trial.write_text(template.text(str(source.absolute())), encoding="utf-8")
-        plan_runs(RunRequest(str(trial), template.methods, [template.task]))
+        with mistakes.gathered():  # messages name the data as the user does
+            plan_runs(RunRequest(str(trial), template.methods, [template.task]), source)
+    mistakes.raise_if_any()
     try:
         create_text(path, template.text(_relative(source, path.parent)))
     except OSError as error:
@@ -77,6 +92,29 @@ def main(args: argparse.Namespace) -> int:
     methods = ",".join(template.methods)
     print(f"next: bench run --suite {shlex.quote(str(path))} --methods {methods} --tasks {template.task}")
     return 0
+
+
+def _check_arguments(args: argparse.Namespace) -> None:
+    """Check the names of the suite's file and of the data.
+
+    Raises:
+        UsageError: Every mistake in them.
+    """
+    mistakes = Mistakes()
+    if args.path.suffix != ".toml":
+        mistakes.add(f"{args.path}: the name of a suite's file ends in .toml")
+    elif args.path.exists():
+        mistakes.add(f"{args.path} exists: choose another name, or remove it first")
+    with mistakes.gathered():
+        check_target(args.path, "SUITE")
+    option, source = ("--csv", args.csv) if args.csv else ("--images", args.images)
+    if not source.exists():
+        mistakes.add(f"{option} {source} does not exist")
+    elif source.is_dir() != (option == "--images"):
+        mistakes.add(f"{option} {source}: --csv takes a file and --images a folder")
+    elif option == "--csv" and source.suffix.lower() != ".csv":
+        mistakes.add(f"{option} {source}: expected a CSV file, whose name ends in .csv")
+    mistakes.raise_if_any()
 
 
 def _task(data: UserData, requested: str | None) -> tuple[str, list[str]]:
@@ -103,10 +141,14 @@ def _task(data: UserData, requested: str | None) -> tuple[str, list[str]]:
 
 
 def _windows(data: UserData) -> int:
-    """Return a number of windows of a second that covers most of a recording of median length."""
+    """Return a number of windows of a second that covers most of a recording of median length.
+
+    Raises:
+        DataError: A recording cannot be read. Missing ones are left to `Task.check_data`.
+    """
     from bench.datasets import media
 
-    with_audio = [sample for sample in data.samples if sample.audio]
+    with_audio = [sample for sample in data.samples if sample.audio and (data.folder / sample.audio).is_file()]
     step = max(1, len(with_audio) // _RECORDINGS)
     seconds = [media.audio_seconds(data.folder / sample.audio, sample.name) for sample in with_audio[::step]]
     return min(_MAX_WINDOWS, max(1, round(median(seconds)))) if seconds else 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench import registry
 from bench.config.instantiate import datasets_of, method_of, sources_of, task_of
 from bench.config.spec import Spec
-from bench.errors import BenchError, DataError, Mistakes, UsageError
+from bench.errors import BenchError, Mistakes, UsageError
 from bench.methods.base import Method
 from bench.methods.targets import Targeted
 from bench.streams.encoder_files import input_kinds
@@ -168,10 +168,7 @@ def check_own(specs: Iterable[Spec], root: Path | None) -> None:
             continue
         checked.add(key)
         with mistakes.gathered():
-            try:
-                task_of(spec).check_data(own_root(spec.data, root), list(spec.streams))
-            except DataError as error:
-                mistakes.add(str(error))
+            task_of(spec).check_data(own_root(spec.data, root), list(spec.streams))
     mistakes.raise_if_any()
 
 

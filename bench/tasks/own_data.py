@@ -69,11 +69,12 @@ class OwnData(Task):
 
     def check_data(self, root: Path, streams: Sequence[str]) -> None:
         """Check the rows of the CSV or the folders of images, and that all images and recordings exist."""
+        from bench.datasets.user_data import examine_user_data
         from bench.datasets.user_samples import MEDIA
 
-        data = self._read(root, streams)
+        data = examine_user_data(root, self._required(streams))
         mistakes = Mistakes()
-        for problem in data.problems:
+        for problem in (*data.problems, *data.faults):
             mistakes.add(str(problem))
         used = [COLUMNS[stream] for stream in streams if COLUMNS[stream] in MEDIA]
         for sample in data.samples:
@@ -112,7 +113,11 @@ class OwnData(Task):
     def _read(self, root: Path, streams: Sequence[str]) -> UserData:
         from bench.datasets.user_data import read_user_data
 
-        return read_user_data(root, [*(COLUMNS[stream] for stream in streams), *self.targets])
+        return read_user_data(root, self._required(streams))
+
+    def _required(self, streams: Sequence[str]) -> list[str]:
+        """Return the columns that every sample must have."""
+        return [*(COLUMNS[stream] for stream in streams), *self.targets]
 
     def example(self, split: str, inputs: Inputs, samples: int, generator: Generator) -> dict[str, Tensor]:
         """Return random inputs; a task adds its targets."""

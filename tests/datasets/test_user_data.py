@@ -54,14 +54,20 @@ def test_lines_are_counted_across_blank_ones_and_texts_of_several_lines(tmp_path
         ("image,image,label\n", "column image occurs 2 times"),
         ("image,split\na.png,train\n", "there is no column label, which the task needs; there are image, split"),
         ("image,label,split\n", "has no rows below its header"),
-        ("image,label,split\n" + SPLIT_ROWS.replace("d.png,blue,test\n", ""), "the test split is empty"),
+        (
+            "image,label,split\n" + SPLIT_ROWS.replace("d.png,blue,test\n", ""),
+            "the test split has no samples: name the split of some rows test",
+        ),
         ("image,label,split\n" + SPLIT_ROWS.replace("d.png,blue", "d.png,green"), "'green' of test (line 5)"),
         ("image,label,split\n" + SPLIT_ROWS.replace("blue", "red"), "two or more labels in train, found 'red'"),
         (
             "image,label,split\n" + SPLIT_ROWS.replace("d.png", "a.png"),
             "the same sample is in train (line 2) and in test (line 5)",
         ),
-        ("image,label\na.png,red\nb.png,blue\n", "split is empty of the samples drawn"),
+        (
+            "image,label\na.png,red\nb.png,blue\n",
+            "cannot be drawn from 2 rows: val and test would be empty; add more, or give the splits by a column",
+        ),
     ],
 )
 def test_a_csv_that_is_no_task_is_refused(tmp_path, text, message):
@@ -88,6 +94,63 @@ def test_an_invalid_row_is_a_problem_with_its_line(tmp_path, row, message):
     data = read_user_data(table(tmp_path, f"image,label,split\n{SPLIT_ROWS}{row}\n"), ["image", "label"])
     assert [problem for problem in map(str, data.problems) if message in problem and "a.csv, line 6: " in problem]
     assert len(data.samples) == 4 and len(data.problems) == 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [
+        (
+            'a.png,"red,test\n',
+            "line 6: cannot be read as CSV: unexpected end of data; each double quote must be closed",
+        ),
+        ('a.png,"red,test\nb.png,blue,test\n', "line 6: cannot be read as CSV: unexpected end of data in line 7; each"),
+        (
+            'a.png,"red,test\nb.png,"blue",test\n',
+            "line 6: cannot be read as CSV: ',' expected after '\"' in line 7; each",
+        ),
+        ('a.png,"a "red" one",test\n', "line 6: cannot be read as CSV: ',' expected after '\"'; each"),
+    ],
+)
+def test_wrong_quotes_are_named_with_their_line_and_join_no_rows(tmp_path, rows, line):
+    data = read_user_data(table(tmp_path, f"image,label,split\n{SPLIT_ROWS}{rows}"), ["image", "label"])
+    (problem,) = map(str, data.problems)
+    assert line in problem and len(data.samples) == 4
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    text = "image,label,split,group\na.png,red,train,x\nb.png,blue,train,\n,red,val,\nc.png,red,test,x\n"
+    text += "d.png,green,test,\ne.png,grey,test,\nf.png,red,tset,\ng.png,green,test,\nh.png,red,test,x\n"
+    path = table(tmp_path, text + 'i.png,red,"val\n')
+    with pytest.raises(DataError) as raised:
+        read_user_data(path, ["image", "label"])
+    expected = [
+        ", line 4: image is empty",
+        ", line 8: expected split train, val or test, found 'tset'",
+        ", line 11: cannot be read as CSV",
+        ": the val split has no valid samples",
+        ": group 'x' is in train (line 2) and in test (line 5)",
+        ": label 'green' of test (line 6)",
+        ": label 'grey' of test (line 7)",
+    ]
+    for problem, start in zip(raised.value.problems, expected, strict=True):
+        assert problem.startswith(f"{path}{start}")
+
+
+def test_mistakes_in_the_header_and_in_rows_are_reported_at_once(tmp_path):
+    path = table(tmp_path, "image,image,lable,spilt\na.png,a.png,red,train\nb.png,../b.png,red,train\n")
+    with pytest.raises(DataError) as raised:
+        read_user_data(path, ["image", "label"])
+    expected = ("1: column image occurs", "1: unknown column 'lable'", "1: unknown column 'spilt'", "3: expected image")
+    for problem, start in zip(raised.value.problems, expected, strict=True):
+        assert problem.startswith(f"{path}, line {start}")
+
+
+def test_of_very_many_mistakes_the_first_are_reported(tmp_path):
+    path = table(tmp_path, "image,label\n" + "a.png\n" * 11_000)
+    with pytest.raises(DataError) as raised:
+        read_user_data(path, [])
+    assert len(raised.value.problems) == 51 and ", line 2: " in raised.value.problems[0]
+    assert "there may be more" in raised.value.problems[-1]
 
 
 def test_samples_of_one_group_stay_in_one_split(tmp_path):
@@ -125,7 +188,7 @@ def test_drawn_splits_keep_groups_together_and_cover_every_class(tmp_path_factor
     try:
         data = read_user_data(path, ["image", "label"])
     except DataError as error:
-        assert any(text in str(error) for text in ("split is empty", "two or more labels", "the same sample"))
+        assert any(text in str(error) for text in ("cannot be drawn", "two or more labels", "the same sample"))
         return
     splits_of_groups = defaultdict(set)
     for sample in data.samples:
@@ -157,7 +220,7 @@ def test_texts_are_read_as_they_were_written(tmp_path_factory, texts):
     try:
         data = read_user_data(path, ["text", "label"])
     except DataError as error:  # such as texts that differ in spaces around them only
-        assert "the same sample" in str(error) or "split is empty" in str(error)
+        assert "the same sample" in str(error) or "has no samples" in str(error)
         return
     assert [s.text for s in data.samples] == [text.strip() for text in texts if text.strip()]
 
@@ -190,6 +253,26 @@ def test_folders_that_are_no_task_are_refused(tmp_path, files, message):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     with pytest.raises(DataError, match=message):
+        read_user_data(tmp_path, ["image", "label"])
+
+
+def test_all_folders_without_images_are_reported_at_once(tmp_path):
+    for name in ("train/x", "train/y", "val", "test/y"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "train/x/a.jpg").touch()
+    with pytest.raises(DataError) as raised:
+        read_user_data(tmp_path, ["image", "label"])
+    test, train, val = raised.value.problems
+    assert test.startswith(f"{tmp_path}/test/y: contains no images")
+    assert train.startswith(f"{tmp_path}/train/y: contains no images")
+    assert val.startswith(f"{tmp_path}/val: expected one folder per class")
+
+
+def test_too_few_images_to_draw_from_are_refused_with_the_folders_of_splits(tmp_path):
+    for name in ("x/a.jpg", "y/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"cannot be drawn from 2 images: .* splits by folders train, val and test"):
         read_user_data(tmp_path, ["image", "label"])
 
 

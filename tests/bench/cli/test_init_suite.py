@@ -54,8 +54,10 @@ def test_an_existing_file_is_not_overwritten(tmp_path, table, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--images", "{table}"], "--csv takes a file and --images a folder"),
-        (["--csv", "{table}x.csv"], "does not exist"),
+        (["--images", "{table}"], "--images {table}: --csv takes a file and --images a folder"),
+        (["--csv", "{root}"], "--csv {root}: --csv takes a file and --images a folder"),
+        (["--csv", "{table}x.csv"], "--csv {table}x.csv does not exist\n"),
+        (["--images", "{root}/nosuch"], "--images {root}/nosuch does not exist\n"),
         (["--csv", "{table}", "--task", "retrieval", "--audio", "x"], "has only the streams vision, text"),
         (["--csv", "{table}", "--vision", "embedded:audio-v1"], "it reads sounds, but vision"),
         (["--csv", "{table}", "--text", "nobody/nothing"], "nobody/nothing"),
@@ -65,8 +67,8 @@ def test_an_existing_file_is_not_overwritten(tmp_path, table, capsys):
 def test_what_cannot_run_is_not_written(tmp_path, table, capsys, options, message):
     path = tmp_path / "a.toml"
     arguments = [option.format(table=table, root=tmp_path) for option in options]
-    assert cli.main(["init-suite", str(path), *arguments]) != 0
-    assert message in capsys.readouterr().err and not path.exists()
+    assert cli.main(["init-suite", str(path), *arguments]) == 2
+    assert message.format(table=table, root=tmp_path) in capsys.readouterr().err and not path.exists()
 
 
 @pytest.mark.parametrize(
@@ -80,8 +82,82 @@ def test_what_cannot_run_is_not_written(tmp_path, table, capsys, options, messag
 )
 def test_data_without_the_columns_of_a_task_is_refused(tmp_path, capsys, text, options, message):
     (tmp_path / "a.csv").write_text(text)
-    assert cli.main(["init-suite", str(tmp_path / "a.toml"), "--csv", str(tmp_path / "a.csv"), *options]) != 0
+    assert cli.main(["init-suite", str(tmp_path / "a.toml"), "--csv", str(tmp_path / "a.csv"), *options]) == 2
     assert message in capsys.readouterr().err
+
+
+HEADER = "text,label,split\n"
+ROWS = "a,red,train\nb,blue,train\nc,red,val\nd,blue,test\n"
+MISTAKES = {
+    "an unknown column": HEADER.replace("label", "lable") + ROWS,
+    "an empty split": HEADER + ROWS.replace("d,blue,test\n", ""),
+    "a header only": HEADER,
+    "an empty file": "",
+    "no UTF-8": b"text,label,split\n\xff\xfe\n",
+    "a quote that is not closed": HEADER + ROWS + 'e,"red,train\n',
+    "classes without images": ["cats/a.txt", "dogs/a.txt"],
+    "classes beside splits": ["cats/a.png", "train/cats/a.png"],
+    "too few images": ["cats/a.png", "dogs/b.png"],
+    "no folder of a class": [],
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_data_with_mistakes_is_wrong_input_and_named_as_the_user_does(mistake, tmp_path, capsys, monkeypatch):
+    """Both when a suite is written, and when a run finds that its data has changed since."""
+    monkeypatch.chdir(tmp_path)
+    content = MISTAKES[mistake]
+    option, source = ("--images", Path("photos")) if isinstance(content, list) else ("--csv", Path("a.csv"))
+    Path("right.csv").write_text(HEADER + ROWS)
+    if option == "--images":
+        source.mkdir()
+        for name in content:
+            (source / name).parent.mkdir(parents=True, exist_ok=True)
+            (source / name).touch()
+    else:
+        source.write_bytes(content if isinstance(content, bytes) else content.encode())
+    assert cli.main(["init-suite", "new.toml", option, str(source)]) == 2
+    error = capsys.readouterr().err
+    assert str(source) in error and str(tmp_path) not in error and not Path("new.toml").exists()
+
+    assert cli.main(["init-suite", "right.toml", "--csv", "right.csv", "--quiet"]) == 0
+    run = ["run", "--suite", "right.toml", "--methods", "lora", "--tasks", "own-classification", "--dry-run"]
+    assert cli.main([*run, "--data-root", "right.csv", "--quiet"]) == 0
+    capsys.readouterr()
+    assert cli.main([*run, "--data-root", str(source)]) == 2
+    run_error = capsys.readouterr().err
+    assert str(source) in run_error and str(tmp_path) not in run_error
+    if option == "--csv":
+        source.rename("right.csv")
+        assert cli.main(run) == 2
+        assert capsys.readouterr().err == run_error.replace("a.csv", str(tmp_path / "right.csv"))
+
+
+def test_rows_files_and_arguments_with_mistakes_are_reported_at_once(tmp_path, capsys, table):
+    path = table.parent / "wrong.csv"
+    rows = table.read_text().splitlines()
+    rows[1:4] = [",sounds/0.wav,a,red", "images/1.png,sounds/nosuch.wav,b,red", rows[3].replace("sounds/2", "../2")]
+    path.write_text("\n".join(rows) + '\nimages/1.png,sounds/1.wav,"c,red\n')
+    (path.parent / "sounds/broken.wav").write_bytes(b"RIFF")
+    path.write_text(path.read_text().replace("sounds/3.wav", "sounds/broken.wav"))
+    assert cli.main(["init-suite", str(tmp_path / "a.toml"), "--csv", str(path), "--text", "nobody/nothing"]) == 2
+    error = capsys.readouterr().err
+    for message in (
+        "broken.wav cannot be read",
+        "line 2: image is empty",
+        f"line 3: {path.parent}/sounds/nosuch.wav does not exist",
+        "line 4: expected audio to be a path",
+        "line 32: cannot be read as CSV",
+        "the encoder nobody/nothing is missing",
+    ):
+        assert error.count(message) == 1
+    assert "6 mistakes" in error
+
+
+def test_a_suite_is_not_written_into_a_folder_that_is_not_there(tmp_path, table, capsys):
+    assert cli.main(["init-suite", str(tmp_path / "nosuch/a.toml"), "--csv", str(table)]) == 2
+    assert f"there is no folder {tmp_path}/nosuch: make it first" in capsys.readouterr().err
+    assert not (tmp_path / "nosuch").exists()
 
 
 def test_names_of_suites_are_no_names_of_built_in_ones():

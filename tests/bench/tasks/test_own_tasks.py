@@ -62,6 +62,11 @@ def test_verify_reads_every_file_and_the_floor_is_the_most_frequent_label(things
     rows = "a.png,red,train\nb.png,red,train\nc.png,blue,train\nd.png,blue,val\ne.png,red,test\nf.png,blue,test\n"
     (copy / "b.csv").write_text("image,label,split\n" + rows)
     assert load_dataset("own").floors(copy / "b.csv") == {"most frequent label": 50}
+    (copy / "c.csv").write_text("image,split\nimages/0.png,train\nimages/1.png,val\n../2.png,test\n")
+    assert cli.main([*arguments[:4], str(copy / "c.csv"), "--quiet"]) == 1
+    report = capsys.readouterr().out
+    assert "2 files checked" in report and "c.csv, line 4: expected image" in report
+    assert "c.csv: the test split has no valid samples" in report
 
 
 def test_a_run_is_done_again_only_if_the_data_has_changed(things, tmp_path, capsys):
