@@ -72,9 +72,10 @@ def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
     if kind == "tasks" and not is_dataclass(cls):
         missing.append("the decorator @dataclass")
     if missing:
+        pronoun = "it" if len(missing) == 1 else "them"
         raise UsageError(
             f"{kind[:-1]} {name}: the class {cls.__module__}.{cls.__qualname__} lacks "
-            f"{', '.join(missing)}: define them, as docs/extend/{kind[:-1]}.md describes"
+            f"{', '.join(missing)}: define {pronoun}, as docs/extend/{kind[:-1]}.md describes"
         )
     return cls
 

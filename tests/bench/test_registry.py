@@ -8,6 +8,7 @@ import pytest
 
 from bench import registry
 from bench.errors import BenchError, UsageError, did_you_mean
+from bench.methods.base import Method
 from bench.tasks.base import Task
 
 INSTALLED = registry.entry_points
@@ -51,6 +52,16 @@ def test_a_task_that_lacks_members_is_refused_with_their_names(monkeypatch):
         match=r"task mine: .*Mine lacks benchmark, head, layout, metrics, samples, score, the decorator @dataclass:",
     ):
         registry.load("tasks", "mine")
+
+
+def test_one_missing_member_is_one(monkeypatch):
+    @dataclass
+    class Mine(Method):
+        """Attaches nothing."""
+
+    monkeypatch.setitem(registry._added, "methods", {"mine": Mine})
+    with pytest.raises(UsageError, match=r"Mine lacks attach: define it, as docs/extend/method\.md describes"):
+        registry.load("methods", "mine")
 
 
 def test_every_registered_class_is_complete(monkeypatch):

@@ -65,4 +65,8 @@ def test_both_paths_are_trained_and_a_saved_adapter_has_the_same_scores(name, ca
     assert records[combined].parameters.adapter > records[name].parameters.adapter
     assert all(record.parameters.no_gradient == 0 for record in records.values())
     for record in records.values():
-        assert cli.main(["eval", str(tmp_path / record.adapter), "--data-root", str(cache), "--device", "cpu"]) == 0
+        capsys.readouterr()
+        place = ["--data-root", str(cache), "--device", "cpu", "--json"]
+        assert cli.main(["eval", str(tmp_path / record.adapter), *place]) == 0
+        scores = json.loads(capsys.readouterr().out)
+        assert record.scores.test and scores["test"] == pytest.approx(record.scores.test)
