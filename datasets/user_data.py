@@ -234,11 +234,11 @@ def _read_folder(path: Path) -> UserData:
         parents = {split: folder for split, folder in splits.items() if split}
     mistakes = Mistakes()
     samples: list[Sample] = []
-    for split, parent in parents.items():
+    for split_name, parent in parents.items():
         with mistakes.gathered():
             for folder in _folders(parent):
                 with mistakes.gathered():
-                    samples += _images(path, folder, split)
+                    samples += _images(path, folder, split_name)
                 if len(samples) > MAX_SAMPLES:
                     raise DataError(f"{path}: contains more than {MAX_SAMPLES:,} images")
     if mistakes.problems:
