@@ -77,6 +77,13 @@ def apply(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
     Returns:
         One output (B, T, O) for each linear.
     """
+    if not torch.is_grad_enabled() and all(_pays_to_fold(linear, x_BTI) for linear in linears):
+        return _without_gradients([_folded(linear) for linear in linears], x_BTI)
+    return _with_paths(linears, x_BTI)
+
+
+def _with_paths(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
+    """Return the outputs with the paths evaluated beside the linears."""
     scales = tuple(linear.scale for linear in linears)
     counts = tuple(len(linear.paths) for linear in linears)
     tensors: list[Tensor | None] = []
@@ -85,6 +92,52 @@ def apply(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
         for path in linear.paths:
             tensors += path
     return _LowRank.apply(scales, counts, x_BTI, *tensors)
+
+
+def _pays_to_fold(linear: Linear, x_BTI: Tensor) -> bool:
+    """Return whether paths without Phi cost less within W, R I O once, than beside it, R (I + O) for each token.
+
+    In 16 bits their small terms would be lost in the sum with W.
+    """
+    if linear.weight is None:
+        return True  # it has no such paths
+    exact = x_BTI.dtype in (torch.float32, torch.float64) and not torch.is_autocast_enabled(x_BTI.device.type)
+    out_features, in_features = linear.weight.shape
+    return exact and x_BTI.shape[:2].numel() * (in_features + out_features) > in_features * out_features
+
+
+def _folded(linear: Linear) -> Linear:
+    """Return a linear whose paths without Phi are a part of its weight: g (W + s B A)."""
+    weight = linear.weight
+    if weight is None:
+        return linear
+    for path in linear.paths:
+        if path.phi is None:
+            weight = torch.addmm(weight, path.B, path.A, alpha=linear.scale)
+    with_phi = tuple(path for path in linear.paths if path.phi is not None)
+    return Linear(_gained(weight, linear.gain), linear.bias, None, 1.0, with_phi)
+
+
+def _without_gradients(linears: Sequence[Linear], x_BTI: Tensor) -> tuple[Tensor, ...]:
+    """Return the outputs of folded linears, without keeping anything for the backward pass."""
+    x_NI = x_BTI.flatten(0, 1)
+    paths = [path for linear in linears for path in linear.paths]
+    d_NS = x_NI @ torch.cat([path.A for path in paths]).mT if paths else None
+    start = 0
+    outputs = []
+    for linear in linears:
+        if linear.weight is not None:
+            y_NO = F.linear(x_NI, linear.weight, linear.bias)
+        else:
+            assert linear.output is not None
+            y_NO = linear.output.flatten(0, 1).clone()
+        for path in linear.paths:
+            assert d_NS is not None and path.phi is not None
+            d_BTR = d_NS[:, start : start + path.A.shape[0]].unflatten(0, x_BTI.shape[:2])
+            y_NO.addmm_((d_BTR @ path.phi.mT).flatten(0, 1), path.B.mT)
+            start += path.A.shape[0]
+        outputs.append(y_NO.unflatten(0, x_BTI.shape[:2]))
+    return tuple(outputs)
 
 
 class _LowRank(torch.autograd.Function):
@@ -104,39 +157,43 @@ class _LowRank(torch.autograd.Function):
         x_NI = x_BTI.reshape(-1, x_BTI.shape[-1])
         linears = list(_linears(scales, counts, tensors))
         down_SI = torch.cat([path.A for linear in linears for path in linear.paths])
-        ranks = [path.A.shape[0] for linear in linears for path in linear.paths]
-        d_NS = x_NI @ down_SI.mT  # d = A x of all paths
-        parts = iter(d_NS.split(ranks, dim=1))
-        # Of each linear: W, g and u. Of each path: B, preceded by Phi and z for paths with Phi.
+        # d = A x of all paths, those of a linear side by side; z replaces d where there is Phi.
+        z_NS = x_NI @ down_SI.mT
+        # Of each linear: W, g, u, and the matrices [s B, ..., B, ...] of its paths. Of each path with Phi: Phi and d.
         saved: list[Tensor | None] = []
         outputs = []
+        start = 0
         for linear in linears:
-            gain_O = linear.gain
-            if linear.weight is not None:
-                y_NO = F.linear(x_NI, linear.weight, linear.bias if gain_O is None else None)
+            mixed: list[Tensor] = []
+            plain, end = start, start  # columns of z: of the linear's paths without Phi, then of those with it
+            for path in linear.paths:
+                first, end = end, end + path.A.shape[0]
+                if path.phi is None:
+                    plain = end
+                else:
+                    slot_BTR = z_NS[:, first:end].unflatten(0, (samples, -1))
+                    d_BTR = slot_BTR.clone(memory_format=torch.contiguous_format)
+                    slot_BTR.copy_(d_BTR @ path.phi.mT)  # (2): z = Phi d
+                    mixed += [path.phi, d_BTR]
+            up_OR = _up(linear)
+            u_NO = None
+            if linear.weight is None:
+                assert linear.output is not None  # of another operation: it must not be overwritten
+                y_NO = linear.output.reshape(-1, linear.output.shape[-1]).addmm(z_NS[:, start:end], up_OR.mT)
+            elif linear.gain is None:
+                y_NO = F.linear(x_NI, linear.weight, linear.bias).addmm_(z_NS[:, start:end], up_OR.mT)
             else:
-                assert linear.output is not None
-                y_NO = linear.output.reshape(-1, linear.output.shape[-1])
-            in_place = linear.weight is not None  # an output of another operation must not be overwritten
-            saved += [linear.weight, gain_O, None]
-            u_index = len(saved) - 1
-            without_phi = sum(path.phi is None for path in linear.paths)
-            for number, ((_, B_OR, phi_BRR), d_NR) in enumerate(zip(linear.paths, parts, strict=False), start=1):
-                scale, z_NR = linear.scale, d_NR  # (1): z stands for d
-                if phi_BRR is not None:  # (2): z = Phi d
-                    scale, z_NR = 1.0, (d_NR.view(samples, -1, d_NR.shape[1]) @ phi_BRR.mT).flatten(0, 1)
-                    saved += [phi_BRR, z_NR]
-                saved.append(B_OR)
-                y_NO = (y_NO.addmm_ if in_place else y_NO.addmm)(z_NR, B_OR.mT, alpha=scale)
-                in_place = True
-                if gain_O is not None and number == without_phi:  # (1) is complete: g u + b
-                    saved[u_index] = y_NO
-                    gained = y_NO * gain_O if linear.bias is None else torch.addcmul(linear.bias, y_NO, gain_O)
-                    y_NO = gained.to(y_NO.dtype)
+                u_NO = F.linear(x_NI, linear.weight).addmm_(z_NS[:, start:plain], up_OR[:, : plain - start].mT)  # (1)
+                gained = u_NO * linear.gain
+                y_NO = (gained if linear.bias is None else gained.add_(linear.bias)).to(u_NO.dtype)
+                if plain < end:
+                    y_NO.addmm_(z_NS[:, plain:end], up_OR[:, plain - start :].mT)
+            saved += [linear.weight, linear.gain, u_NO, up_OR, *mixed]
             outputs.append(y_NO.view(samples, -1, y_NO.shape[1]))
-        ctx.forms = [(linear.scale, [path.phi is not None for path in linear.paths]) for linear in linears]
-        ctx.ranks, ctx.samples = ranks, samples
-        ctx.save_for_backward(x_NI, down_SI, d_NS, *saved)
+            start = end
+        ctx.scales, ctx.samples = scales, samples
+        ctx.paths = [[(path.A.shape[0], path.phi is not None) for path in linear.paths] for linear in linears]
+        ctx.save_for_backward(x_NI, down_SI, z_NS, *saved)
         return tuple(outputs)
 
     @staticmethod
@@ -144,40 +201,53 @@ class _LowRank(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         # gd, gx, gy, gz, gg, gA: the gradients of d, x, y, z, g and A. Gradients of B are computed transposed, since a
         # product with few rows is faster than one with few columns.
-        x_NI, down_SI, d_NS, *tensors = ctx.saved_tensors
+        x_NI, down_SI, z_NS, *tensors = ctx.saved_tensors
         saved = iter(tensors)
         needs_gx = ctx.needs_input_grad[2]
-        gd_NS = torch.empty_like(d_NS)
-        parts = zip(d_NS.split(ctx.ranks, dim=1), gd_NS.split(ctx.ranks, dim=1), strict=True)
+        gd_NS = torch.empty_like(z_NS)
         gx_NI: Tensor | None = None
         gradients: list[Any] = []
         A_indexes = []  # of the gradient of each A in `gradients`
-        for (scale, mixed), gy_BTO in zip(ctx.forms, grads, strict=True):
+        start = 0
+        for scale, paths, gy_BTO in zip(ctx.scales, ctx.paths, grads, strict=True):
             gy_NO = gy_BTO.reshape(-1, gy_BTO.shape[-1])
-            weight, gain_O, u_NO = next(saved), next(saved), next(saved)
+            weight, gain_O, u_NO, up_OR = next(saved), next(saved), next(saved), next(saved)
             if weight is not None and needs_gx:
                 gW_OI = _gained(weight, gain_O)  # (11), first sum: g W
                 gx_NI = gy_NO @ gW_OI if gx_NI is None else gx_NI.addmm_(gy_NO, gW_OI)
             gg_O = None if u_NO is None else (gy_NO * u_NO).sum(0, dtype=gain_O.dtype)  # (3)
             gradients += [None, None, None if weight is not None else gy_BTO, gg_O]
-            for has_phi, (d_NR, gd_NR) in zip(mixed, parts, strict=False):
+            plain = sum(rank for rank, has_phi in paths if not has_phi)
+            if gain_O is not None:
+                up_OR = torch.cat([_gained(up_OR[:, :plain], gain_O), up_OR[:, plain:]], dim=1)
+            end = start + up_OR.shape[1]
+            torch.mm(gy_NO, up_OR, out=gd_NS[:, start:end])  # (4), (6)
+            gB_RO = z_NS[:, start:end].mT @ gy_NO  # (5), (7)
+            gB_RO[:plain] *= scale
+            for (rank, has_phi), gB in zip(paths, gB_RO.split([rank for rank, _ in paths]), strict=True):
                 A_indexes.append(len(gradients))
                 if has_phi:
-                    phi_BRR, z_NR, B_OR = next(saved), next(saved), next(saved)
-                    gz_BTR = (gy_NO @ B_OR).view(ctx.samples, -1, B_OR.shape[1])  # (6)
-                    gd_NR.view(gz_BTR.shape).copy_(gz_BTR @ phi_BRR)  # (9)
-                    gradients += [None, (z_NR.mT @ gy_NO).mT, gz_BTR.mT @ d_NR.view(gz_BTR.shape)]  # (7), (8)
+                    phi_BRR, d_BTR = next(saved), next(saved)
+                    slot_BTR = gd_NS[:, start : start + rank].unflatten(0, (ctx.samples, -1))  # G[z] so far
+                    gradients += [None, gB.mT, slot_BTR.mT @ d_BTR]  # (8)
+                    slot_BTR.copy_(slot_BTR @ phi_BRR)  # (9)
                 else:
-                    B_OR = next(saved)
-                    torch.addmm(gd_NR, gy_NO, _gained(B_OR, gain_O), beta=0, alpha=scale, out=gd_NR)  # (4)
-                    gradients += [None, _gained((d_NR.mT @ gy_NO).mul_(scale).mT, gain_O), None]  # (5)
-        for index, gA_RI in zip(A_indexes, (gd_NS.mT @ x_NI).split(ctx.ranks), strict=True):  # (10)
+                    gradients += [None, _gained(gB.mT, gain_O), None]
+                start += rank
+        ranks = [rank for paths in ctx.paths for rank, _ in paths]
+        for index, gA_RI in zip(A_indexes, (gd_NS.mT @ x_NI).split(ranks), strict=True):  # (10)
             gradients[index] = gA_RI
         gx_BTI = None
         if needs_gx:  # (11), second sum
             gx_NI = gd_NS @ down_SI if gx_NI is None else gx_NI.addmm_(gd_NS, down_SI)
             gx_BTI = gx_NI.view(ctx.samples, -1, gx_NI.shape[1])
         return None, None, gx_BTI, *gradients
+
+
+def _up(linear: Linear) -> Tensor:
+    """Return the matrices s B of the paths without Phi and B of the others, side by side."""
+    matrices = [path.B * linear.scale if path.phi is None else path.B for path in linear.paths]
+    return matrices[0] if len(matrices) == 1 else torch.cat(matrices, dim=1)
 
 
 def _gained(rows_O: Tensor, gain_O: Tensor | None) -> Tensor:

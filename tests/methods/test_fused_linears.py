@@ -100,6 +100,22 @@ def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, ma
         torch.testing.assert_close(first, second, **TOLERANCE)
 
 
+@pytest.mark.parametrize("name", ["lora", "dora", "adalora", *METHODS])
+def test_without_gradients_outputs_are_the_same(make_model, make_inputs, monkeypatch, name):
+    method, model = attached(make_model, name, True, **METHODS.get(name, {}))
+    folded = []
+    fold = lowrank._folded
+    monkeypatch.setattr(lowrank, "_folded", lambda linear: folded.append(linear) or fold(linear))
+    inputs = make_inputs(model)
+    with_gradients = model(inputs)
+    assert not folded
+    with torch.inference_mode():
+        torch.testing.assert_close(model(inputs), with_gradients, **TOLERANCE)
+    assert folded
+    with torch.no_grad():
+        torch.testing.assert_close(model(inputs), with_gradients, **TOLERANCE)
+
+
 @pytest.mark.parametrize("name", ["cola", "cola-dora"])
 def test_merged_and_with_dropout(make_model, make_inputs, name):
     actual = []
