@@ -30,6 +30,7 @@ from bench.records.store import FOLDER
 from bench.streams.additions import StreamState
 from bench.streams.roles import STAGES
 from bench.training.trainer import train
+from perf.floors import floor
 from perf.subjects import Size, Subject, methods
 
 Row = tuple[str, ...]
@@ -73,17 +74,51 @@ class Cost:
     operators: int
 
 
-def step_costs(
-    size: Size, device: torch.device, rounds: int, r: int = R
-) -> tuple[dict[str, Ratio], dict[str, Ratio], dict[str, Cost]]:
-    """Return, per method: the time of a training step, of scoring with merged adapters, and the costs of a step."""
+@dataclass(frozen=True)
+class Costs:
+    """What methods cost, by name.
+
+    Attributes:
+        steps: Time of a training step relative to LoRA's.
+        scoring: Time of a forward pass without gradients, with merged adapters, relative to LoRA's.
+        validation: The same with adapters as they are in training, relative to their own scoring.
+        counts: What does not depend on the machine.
+        floors: The floors of CoLA's training step and scoring (`floors`).
+    """
+
+    steps: dict[str, Ratio]
+    scoring: dict[str, Ratio]
+    validation: dict[str, Ratio]
+    counts: dict[str, Cost]
+    floors: tuple[float, float]
+
+
+SCORED = ("LoRA", "CoLA", "CoLA, plain")
+
+
+def step_costs(size: Size, device: torch.device, rounds: int, r: int = R) -> Costs:
+    """Return what each method costs at a rank."""
     subjects = {name: Subject(size, make, device) for name, make in methods(r, size.reduction).items()}
     steps = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)
-    costs = {name: Cost(memory(subject), *work(subject)) for name, subject in subjects.items()}
-    for subject in subjects.values():
+    counts = {name: Cost(memory(subject), *work(subject)) for name, subject in subjects.items()}
+    step_floor = floor(subjects["CoLA"].step, subjects["LoRA"].step, rounds, device)
+    merged = {name: Subject(size, methods(r, size.reduction)[name], device) for name in SCORED}
+    for subject in merged.values():
         subject.method.merge()
-    merged = {name: subjects[name].score for name in ("LoRA", "CoLA", "CoLA, plain")}
-    return steps, by_turns(merged, "LoRA", rounds, device), costs
+    validation = {
+        name: by_turns({"merged": merged[name].score, name: subjects[name].score}, "merged", rounds, device)[name]
+        for name in SCORED
+    }
+    scoring = by_turns({name: subject.score for name, subject in merged.items()}, "LoRA", rounds, device)
+    scoring_floor = floor(merged["CoLA"].score, merged["LoRA"].score, rounds, device)
+    return Costs(steps, scoring, validation, counts, (step_floor, scoring_floor))
+
+
+def memory_ratio(size: Size, device: torch.device) -> float:
+    """Return the memory of a step of CoLA (`memory`) relative to LoRA's."""
+    factories = methods(R, size.reduction)
+    lora, cola = (memory(Subject(size, factories[name], device)) for name in ("LoRA", "CoLA"))
+    return cola / lora
 
 
 def work(subject: Subject) -> tuple[int, int]:

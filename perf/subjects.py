@@ -82,7 +82,7 @@ class Size:
     pixels: int | None = None
 
     def streams(self) -> MultiStream:
-        """Return streams of vision and audio: embedded ones, or of ViT-B's size with random weights."""
+        """Return streams of vision and audio: embedded ones, or ViTs with random weights."""
         return copy.deepcopy(_streams(self.name, self.depth, self.pixels))
 
     def batch(self, streams: MultiStream, device: torch.device) -> dict[str, Tensor]:
@@ -99,17 +99,21 @@ class Size:
         return {name: value.to(device) for name, value in batch.items()}
 
 
+_HEADS = {"mini": 4, "ViT-S": 6, "ViT-B": 12}
+"""Attention heads of an encoder, by size; those of ViT are 64 wide."""
+
+
 @lru_cache(maxsize=2)
 def _streams(name: str, depth: int | None, pixels: int | None) -> MultiStream:
     if name == "mini" and depth is None and pixels is None:
         return MultiStream({"vision": load_stream("embedded:vision-v2"), "audio": load_stream("embedded:audio-v1")})
-    if name == "mini":
-        width = {"hidden_size": 64, "num_attention_heads": 4, "intermediate_size": 256}
-        patch, side, frames, depth = 8, pixels or 56, 98, depth or 4
-    else:
-        width, patch, side, frames, depth = {}, 16, pixels or 224, 98, depth or 12
-    vision = ViTConfig(image_size=side, patch_size=patch, num_hidden_layers=depth, **width)
-    audio = ASTConfig(max_length=frames, num_hidden_layers=depth, **width)
+    heads = _HEADS[name]
+    width = 64 if name == "mini" else 64 * heads
+    shape = {"hidden_size": width, "num_attention_heads": heads, "intermediate_size": 4 * width}
+    patch, side, depth = (8, pixels or 56, depth or 4) if name == "mini" else (16, pixels or 224, depth or 12)
+    frames = 98
+    vision = ViTConfig(image_size=side, patch_size=patch, num_hidden_layers=depth, **shape)
+    audio = ASTConfig(max_length=frames, num_hidden_layers=depth, **shape)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return MultiStream(
