@@ -143,8 +143,8 @@ class Method(ABC):
     def parameter_groups(self) -> Mapping[str, ParameterGroup]:
         """Return trained parameters with a learning rate or a weight decay of their own, by the name of their group.
 
-        Called once, after `attach`. All other trained parameters have the recipe's `lr_adapter` and `weight_decay`. An
-        override adds to super's.
+        Called after `attach`, more than once. All other trained parameters have the recipe's `lr_adapter` and
+        `weight_decay`. An override adds to super's.
         """
         return {}
 

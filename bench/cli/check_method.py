@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a table of what holds; return 1 if anything does not."""
     from bench import registry
-    from bench.conformance.checks import Subject
+    from bench.conformance.subject import Subject
     from bench.conformance.suite import run_checks
 
     cls = registry.load("methods", args.method)

@@ -10,63 +10,24 @@ import copy
 import inspect
 import json
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
-from torch import Tensor
 from torch.testing import assert_close
 
-from bench import registry
 from bench.config import validate
 from bench.config.recipe import PER_METHOD
 from bench.conformance.models import THREE, loss, perturb, tiny_inputs, tiny_model
-from bench.errors import UsageError
-from bench.methods.base import Method
+from bench.conformance.subject import Subject, assert_finite, assert_outputs, check_saving, train
+from bench.errors import BenchError, UsageError
 from bench.methods.cola import CrossModal
-from bench.streams.lockstep import MultiStream
+from bench.methods.parameter_groups import checked_groups
 
-_STEPS = 3
-_FRAMES = 2  # inputs of a sample
 _SHARE = 0.8  # of the trained parameters must have changed; the biases of keys never do, under a softmax
 _EPS_BFLOAT16 = 2**-8
-_INTER = {"inter_r": 2, "reduction": 4}  # of CoLA's path: its defaults are for wider streams
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A method to check.
-
-    Attributes:
-        name: Its registered name.
-        settings: Settings that differ from its defaults.
-    """
-
-    name: str
-    settings: Mapping[str, Any]
-
-    def method(self, prefix: str = "") -> Method:
-        """Return the method, not attached.
-
-        Args:
-            prefix: Such as "cola+", for the method beside another.
-
-        Raises:
-            UsageError: There is no such method, or settings are wrong.
-        """
-        name = prefix + self.name
-        settings = {**self.settings, **(_INTER if prefix else {})}
-        return validate.build(registry.load("methods", name), settings, name)
-
-    def attached(self, model: MultiStream, prefix: str = "") -> Method:
-        """Return the method, attached to a model with the same random draws each time."""
-        torch.manual_seed(0)
-        method = self.method(prefix)
-        method.attach(model)
-        return method
 
 
 Check: TypeAlias = Callable[[Subject], "str | None"]
@@ -85,6 +46,12 @@ def describes_itself(subject: Subject) -> str | None:
     return None
 
 
+def attaches(subject: Subject) -> str | None:
+    """`attach` adapts two tiny streams, of images and of sounds."""
+    subject.attached(tiny_model())
+    return None
+
+
 def starts_as_frozen(subject: Subject) -> str | None:
     """Attached and not yet trained, the model computes what the frozen model computes."""
     if not subject.method().starts_as_frozen:
@@ -93,7 +60,7 @@ def starts_as_frozen(subject: Subject) -> str | None:
     inputs = tiny_inputs(model)
     expected = model(inputs)
     subject.attached(model)
-    _assert_outputs(model(inputs), expected)
+    assert_outputs(model(inputs), expected)
     return None
 
 
@@ -130,22 +97,29 @@ def says_if_it_reads_partners(subject: Subject) -> str | None:
 
 
 def groups_its_parameters(subject: Subject) -> str | None:
-    """Its parameter groups name trained parameters, each in one group, with rates of at least 0."""
+    """Its parameter groups name trained parameters, each in one group, with rates and decays of at least 0."""
     model = tiny_model()
     method = subject.attached(model)
-    groups, names = method.parameter_groups(), set(method.adapter_names(model))
-    if not groups:
-        return "the method has no parameter groups"
-    grouped = [name for group in groups.values() for name in group.names]
-    assert names.issuperset(grouped), f"{sorted(set(grouped) - names)[:5]} is not trained"
-    assert len(grouped) == len(set(grouped)), "a parameter is in two groups"
-    assert all(group.lr_factor >= 0 and (group.weight_decay or 0) >= 0 for group in groups.values())
-    return None
+    try:
+        groups = checked_groups(method, model)
+    except BenchError as error:
+        raise AssertionError(str(error)) from error
+    return None if groups else "the method has no parameter groups"
+
+
+def adds_a_finite_term(subject: Subject) -> str | None:
+    """The term that `loss` adds to the task's loss is one finite number at every step."""
+    model = tiny_model()
+    method = subject.attached(model)
+    terms = [term for term in train(method, model) if term is not None]
+    for term in terms:
+        assert term.numel() == 1 and term.isfinite().all(), f"loss returns {term.tolist()}"
+    return None if terms else "the method adds no term to the loss"
 
 
 def restores_what_it_saved(subject: Subject) -> str | None:
     """What `save` wrote, `load` reads into a fresh model, with the same outputs; tensors only as safetensors."""
-    _check_saving(subject)
+    check_saving(subject)
     return None
 
 
@@ -185,11 +159,11 @@ def merges(subject: Subject) -> str | None:
     merged = method.merge()
     assert merged == method.merges, f"merge returns {merged}, but the method declares merges = {method.merges}"
     method.merge()
-    _assert_outputs(model(inputs), expected)
+    assert_outputs(model(inputs), expected)
     method.unmerge()
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, initial[name]), f"{name} is not restored by unmerge"
-    _assert_outputs(model(inputs), expected)
+    assert_outputs(model(inputs), expected)
     return None if merged else "the method declares merges = False"
 
 
@@ -226,6 +200,7 @@ def agrees_in_bfloat16(subject: Subject) -> str | None:
     with torch.autocast("cpu", torch.bfloat16):
         actual = model(inputs)
     for name, tokens in actual.items():
+        assert_finite(name, tokens)
         error = ((tokens.float() - expected[name]).norm() / expected[name].norm()).item()
         limit = 10 * _EPS_BFLOAT16  # about ten roundings add up
         assert error < limit, f"{name} differs by {error:.3g} of its norm, which is over {limit:.3g}"
@@ -243,7 +218,7 @@ def adapts_three_streams(subject: Subject) -> str | None:
     actual = model(inputs)
     for name, tokens in actual.items():
         assert tokens.shape == expected[name].shape, f"{name} has the shape {tuple(tokens.shape)}"
-        assert tokens.isfinite().all(), f"{name} is not finite"
+        assert_finite(name, tokens)
         assert model.streams[name].special == special[name], f"special of {name} has changed"
     for name, mask in model.masks(inputs).items():
         assert torch.equal(mask, masks[name]), f"the mask of {name} has changed"
@@ -265,7 +240,7 @@ def ignores_padding(subject: Subject) -> str | None:
     actual = model(shorter)
     real_in_shorter = real[:, : shorter["text"].shape[1]]
     expected["text"], actual["text"] = expected["text"][real], actual["text"][real_in_shorter]
-    _assert_outputs(actual, expected, tolerance=1e-9)
+    assert_outputs(actual, expected, tolerance=1e-9)
     return None
 
 
@@ -280,7 +255,7 @@ def separates_samples(subject: Subject) -> str | None:
     for frames in (1, 2):
         mixed = {name: torch.cat([x[:frames], replacements[name][frames:]]) for name, x in inputs.items()}
         first, second = ({name: y[:frames] for name, y in model(x, frames=frames).items()} for x in (inputs, mixed))
-        _assert_outputs(second, first, tolerance=1e-9)
+        assert_outputs(second, first, tolerance=1e-9)
     return None
 
 
@@ -291,14 +266,18 @@ def grows_with_its_size(subject: Subject) -> str | None:
         return "the method has one size"
     for setting in method.size_settings:
         counts: set[int] = set()
+        failure: Exception | None = None
         for value in (1, 2, 4, 8, 16, 32):
             changed = {**subject.settings, **method.with_size(setting, value)}
             model = tiny_model()
             try:
                 sized = Subject(subject.name, changed).attached(model)
-            except Exception:  # some values only are possible, such as divisors of the widths
+            except Exception as error:  # some values only are possible, such as divisors of the widths
+                failure = error
                 continue
             counts.add(sum(model.get_parameter(name).numel() for name in sized.adapter_names(model)))
+        if failure and not counts:
+            raise failure
         assert len(counts) > 1, f"{setting} does not change the number of trained parameters"
     return None
 
@@ -307,7 +286,7 @@ def trains_beside_cola(subject: Subject) -> str | None:
     """With CoLA's path beside it, as cola+<name>, both are trained, saved and loaded."""
     if isinstance(subject.method(), CrossModal):
         return "the method has CoLA's path already"
-    if subject.name.startswith("cola+") or not _registered(subject.name):
+    if subject.name.startswith("cola+"):
         return "cola+<name> takes registered methods"
     try:
         subject.method("cola+")
@@ -327,16 +306,18 @@ def trains_beside_cola(subject: Subject) -> str | None:
     changed = {name for name in names if not torch.equal(model.get_parameter(name), initial[name])}
     for part, members in ((subject.name, intra), ("CoLA's path", names - intra)):
         assert len(changed & members) >= _SHARE * len(members), f"training does not change all of {part}"
-    _check_saving(subject, "cola+")
+    check_saving(subject, "cola+")
     return None
 
 
 CHECKS: tuple[Check, ...] = (
     describes_itself,
+    attaches,
     starts_as_frozen,
     trains_what_it_names,
     says_if_it_reads_partners,
     groups_its_parameters,
+    adds_a_finite_term,
     restores_what_it_saved,
     opens_in_peft,
     merges,
@@ -348,48 +329,3 @@ CHECKS: tuple[Check, ...] = (
     grows_with_its_size,
     trains_beside_cola,
 )
-
-
-def train(method: Method, model: MultiStream, steps: int = _STEPS) -> None:
-    """Train a model for a few steps of plain gradient descent, as the trainer does."""
-    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    method.before_training(steps)
-    if not trainable:
-        return
-    inputs = tiny_inputs(model, batch=2 * _FRAMES)
-    optimizer = torch.optim.SGD(trainable, lr=0.1)
-    for step in range(steps):
-        total, extra = loss(model(inputs, frames=_FRAMES)), method.loss()
-        (total if extra is None else total + extra).backward()
-        optimizer.step()
-        method.after_backward(step)
-        optimizer.zero_grad()
-
-
-def _check_saving(subject: Subject, prefix: str = "") -> None:
-    model, fresh = tiny_model(), tiny_model()
-    inputs = tiny_inputs(model)
-    method = subject.attached(model, prefix)
-    perturb(model)
-    train(method, model)
-    with tempfile.TemporaryDirectory() as scratch:
-        method.save(Path(scratch))
-        allowed = {".safetensors", ".json", ".md"}
-        foreign = [path.name for path in Path(scratch).rglob("*") if path.is_file() and path.suffix not in allowed]
-        assert not foreign, f"save wrote {', '.join(foreign)}: tensors go into safetensors, anything else into JSON"
-        subject.attached(fresh, prefix).load(Path(scratch))
-    model.eval(), fresh.eval()
-    _assert_outputs(fresh(inputs), model(inputs), tolerance=1e-6)
-
-
-def _assert_outputs(actual: Mapping[str, Tensor], expected: Mapping[str, Tensor], tolerance: float = 1e-5) -> None:
-    for name, tokens in actual.items():
-        assert_close(tokens, expected[name], rtol=tolerance, atol=tolerance, msg=partial("{}: {}".format, name))
-
-
-def _registered(name: str) -> bool:
-    try:
-        registry.load("methods", name)
-    except UsageError:
-        return False
-    return True

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from bench.config.recipe import BETA1, Recipe
-from bench.errors import BenchError
 from bench.methods.base import Method
+from bench.methods.parameter_groups import checked_groups
 from bench.tasks.model import TaskModel
 
 _POWER = 0.9  # exponent of the schedule `poly`
@@ -28,12 +28,12 @@ def make_optimizer(model: TaskModel, recipe: Recipe, method: Method) -> torch.op
         method: The method.
 
     Raises:
-        BenchError: A group of the method names a parameter that is not trained, or that is in another group.
+        BenchError: The groups of the method are wrong; see `checked_groups`.
     """
     adapter = _trained(model.streams)
     groups: list[dict[str, Any]] = []
-    for name, group in method.parameter_groups().items():
-        parameters = [_take(adapter, parameter, name) for parameter in group.names]
+    for name, group in checked_groups(method, model.streams).items():
+        parameters = [adapter.pop(parameter) for parameter in group.names]
         decay = recipe.weight_decay if group.weight_decay is None else group.weight_decay
         rate = group.lr_factor * recipe.lr_adapter
         groups.append({"name": f"adapter: {name}", "params": parameters, "lr": rate, "weight_decay": decay})
@@ -45,19 +45,6 @@ def make_optimizer(model: TaskModel, recipe: Recipe, method: Method) -> torch.op
 
 def _trained(module: nn.Module) -> dict[str, nn.Parameter]:
     return {name: parameter for name, parameter in module.named_parameters() if parameter.requires_grad}
-
-
-def _take(parameters: dict[str, nn.Parameter], name: str, group: str) -> nn.Parameter:
-    """Remove a parameter of a method's group from those that are in none yet, and return it.
-
-    Raises:
-        BenchError: It is not among them.
-    """
-    if name not in parameters:
-        raise BenchError(
-            f"parameter group {group}: {name} is not a trained parameter of the streams, or is in two groups"
-        )
-    return parameters.pop(name)
 
 
 def make_schedule(optimizer: torch.optim.Optimizer, recipe: Recipe, steps: int) -> torch.optim.lr_scheduler.LambdaLR:

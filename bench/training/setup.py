@@ -23,6 +23,7 @@ from bench.config.spec import Spec
 from bench.data.splits import Splits, open_splits
 from bench.errors import BenchError, UsageError
 from bench.methods.base import Method
+from bench.methods.parameter_groups import checked_groups
 from bench.records import schema
 from bench.streams.base import Stream
 from bench.streams.load import load_stream
@@ -111,7 +112,8 @@ def build_model(
         The model, and its numbers of parameters.
 
     Raises:
-        BenchError: The method cannot adapt the streams, or lets them read each other in a task that encodes each alone.
+        BenchError: The method cannot adapt the streams, lets them read each other in a task that encodes each alone, or
+            has wrong parameter groups.
     """
     frozen = sum(p.numel() for p in streams.parameters())
     set_seed(spec.seed)
@@ -124,6 +126,7 @@ def build_model(
             f"{spec.method} lets streams read each other, but {spec.task} encodes each alone: a stream that has read "
             "its partner knows the answer"
         )
+    checked_groups(method, streams)  # again before the adapter is trained, which may be long after the head was
     model = TaskModel(streams, head)
     adapter = sum(streams.get_parameter(name).numel() for name in method.adapter_names(streams))
     head_size = sum(p.numel() for p in head.parameters() if p.requires_grad)

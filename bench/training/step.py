@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
+from typing import NamedTuple
 
 import torch
 from accelerate import Accelerator
@@ -12,6 +13,18 @@ from torch import Tensor, nn
 from bench.methods.base import Method
 from bench.system.distributed import rows
 from bench.tasks.base import Task
+
+
+class StepLoss(NamedTuple):
+    """The loss of a step, detached. With several processes, each has a part; their sum is the loss of the batch.
+
+    Attributes:
+        task: The task's loss.
+        total: The same with the method's term added; the task's loss if there is none.
+    """
+
+    task: Tensor
+    total: Tensor
 
 
 def take_step(
@@ -25,7 +38,7 @@ def take_step(
     clip: float,
     step: int,
     micro_batch: int | None = None,
-) -> Tensor:
+) -> StepLoss:
     """Take one optimizer step on a batch.
 
     Args:
@@ -40,10 +53,11 @@ def take_step(
         micro_batch: Samples that go through the model at a time; None for all.
 
     Returns:
-        The task's loss, detached. With several processes, each returns a part; their sum is the loss of the batch.
+        The task's loss, and the total one.
     """
     parts = list(_parts(batch, micro_batch or len(next(iter(batch.values()))), accelerator))
-    total: Tensor | None = None
+    of_task: Tensor | None = None
+    extra: Tensor | None = None
     for number, (part, fraction) in enumerate(parts, start=1):
         last = number == len(parts)
         with nullcontext() if last else accelerator.no_sync(wrapped):
@@ -53,12 +67,12 @@ def take_step(
             objective = _scaled(loss, accelerator.num_processes)
             extra = method.loss() if last else None
             accelerator.backward(objective if extra is None else objective + extra)
-        total = loss.detach() if total is None else total + loss.detach()
+        of_task = loss.detach() if of_task is None else of_task + loss.detach()
     if _update(optimizer, accelerator, clip):
         method.after_backward(step)
     optimizer.zero_grad()
-    assert total is not None
-    return total
+    assert of_task is not None
+    return StepLoss(of_task, of_task if extra is None else of_task + extra.detach().reshape(()))
 
 
 def _update(optimizer: torch.optim.Optimizer, accelerator: Accelerator, clip: float) -> bool:

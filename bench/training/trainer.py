@@ -28,7 +28,7 @@ from bench.training.checkpoint import Checkpoint
 from bench.training.evaluation import Measured, Samples, score
 from bench.training.frozen_features import Augment, without_streams
 from bench.training.optimizer import make_optimizer, make_schedule, rate
-from bench.training.step import take_step
+from bench.training.step import StepLoss, take_step
 
 STEPS_DONE = "steps_done"
 """The attribute of exceptions from training with the number of steps done before."""
@@ -246,7 +246,7 @@ class _Training:
             callback: Called after each step.
         """
         self.model.train()
-        losses: list[Tensor] = []
+        losses: list[StepLoss] = []
         self.clock.skip()
         passes = (on_device(self.loader, self.accelerator.device) for _ in range(self.recipe.passes))
         for loaded in chain.from_iterable(passes):
@@ -260,7 +260,8 @@ class _Training:
             callback()
         _check(losses, self.step - len(losses))
         self._check_step()
-        return self.accelerator.reduce(torch.stack(losses), "sum").mean().item()  # each process has a part of each loss
+        of_task = torch.stack([loss.task for loss in losses])
+        return self.accelerator.reduce(of_task, "sum").mean().item()  # each process has a part of each loss
 
     def _check_step(self) -> None:
         """Check the latest steps: scores may look fine although weights are not finite."""
@@ -342,7 +343,7 @@ class _Training:
     def _generators(self) -> tuple[torch.Generator, ...]:
         return self.order, self.augmentation, torch.default_generator  # the last one is that of dropout
 
-    def _take_step(self, batch: dict[str, Tensor]) -> Tensor:
+    def _take_step(self, batch: dict[str, Tensor]) -> StepLoss:
         return take_step(
             self.wrapped,
             self.method,
@@ -380,8 +381,12 @@ def best_epoch(curve: list[Epoch], metric: str) -> int:
     return max(curve, key=rank).epoch
 
 
-def _check(losses: list[Tensor], first_step: int) -> None:
-    finite = torch.stack(losses).isfinite()
+def _check(losses: list[StepLoss], first_step: int) -> None:
+    finite = torch.stack([loss.total for loss in losses]).isfinite()
     if not finite.all():
         bad = int((~finite).nonzero()[0])
-        raise DivergedError(f"the loss is {losses[bad].item()} at step {first_step + bad + 1}: lower the learning rate")
+        loss, at = losses[bad], f"at step {first_step + bad + 1}"
+        if loss.task.isfinite():
+            term = f"with the term that the method adds, the loss is {loss.total.item()} {at}"
+            raise DivergedError(f"{term}: see `loss` of the method, or lower the learning rate")
+        raise DivergedError(f"the loss is {loss.task.item()} {at}: lower the learning rate")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bench import registry
-from bench.conformance.checks import CHECKS, Subject
+from bench.conformance.checks import CHECKS
+from bench.conformance.subject import Subject
 
 SETTINGS = {
     "head": {},

@@ -162,3 +162,29 @@ def test_an_epoch_without_a_score_is_never_the_best():
     assert best_epoch(curve, "miou") == 4
     assert best_epoch(curve[:1], "miou") == 1
     assert best_epoch([replace(curve[1], scores={"miou": -3.0}), curve[0]], "miou") == 2
+
+
+class AddsATerm(LoRA):
+    """Adds a term without a gradient, so that only the loss is not finite."""
+
+    term = float("nan")
+
+    def loss(self):
+        return torch.tensor(self.term)
+
+
+@pytest.mark.parametrize("term", ["nan", "inf"])
+def test_a_term_of_the_method_that_is_not_finite_ends_the_run(term, trained, monkeypatch):
+    monkeypatch.setattr(AddsATerm, "term", float(term))
+    with pytest.raises(DivergedError, match=f"with the term that the method adds, the loss is {term} at step 1"):
+        trained(AddsATerm(r=2), (), Accelerator(cpu=True))
+
+
+def test_a_step_returns_the_loss_of_the_task_and_the_total(trained, monkeypatch):
+    steps = []
+    monkeypatch.setattr(AddsATerm, "term", 1e4)
+    monkeypatch.setattr(
+        "bench.training.trainer.take_step", lambda *args, **rest: steps.append(take_step(*args, **rest)) or steps[-1]
+    )
+    trained(AddsATerm(r=2), (), Accelerator(cpu=True), steps=2)
+    assert all(step.total == step.task + 1e4 and step.task < 1e3 for step in steps) and len(steps) == 2

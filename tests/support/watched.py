@@ -20,6 +20,7 @@ from bench.execution import single_run
 from bench.records import schema, store
 from bench.training import trainer as training
 from bench.training.setup import Setup
+from bench.training.step import StepLoss
 
 FEW = (*mocks.EACH_ONCE, "train.batch_size=4", "train.warmup=0.3", "train.head_factor=1")
 LOWERED = ("train.precision=bf16", "train.low_precision_frozen=true")
@@ -58,7 +59,7 @@ class Watched(training._Training):
         self.did: list[StepLog] = []
         self.instances.append(self)
 
-    def _take_step(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    def _take_step(self, batch: dict[str, torch.Tensor]) -> StepLoss:
         of_streams = {id(p) for p in self.model.streams.parameters()}
         rates: dict[str, float] = {}
         for group in self.optimizer.param_groups:
@@ -72,7 +73,7 @@ class Watched(training._Training):
 
         with self.model.register_forward_pre_hook(note_batch):
             loss = super()._take_step(batch)
-        step.loss = loss.item()
+        step.loss = loss.task.item()
         self.did.append(step)
         return loss
 

@@ -12,7 +12,8 @@ from torch import nn
 
 from bench import cli, registry
 from bench.conformance import checks
-from bench.conformance.checks import CHECKS, Subject
+from bench.conformance.checks import CHECKS
+from bench.conformance.subject import Subject
 from bench.conformance.suite import run_checks
 from bench.methods.base import Method, ParameterGroup
 from bench.methods.lora import LoRA
@@ -91,6 +92,18 @@ class GroupsTwice(Sound):
     def parameter_groups(self):
         group = ParameterGroup(self.adapter_names(self.model)[:1])
         return {"first": group, "second": group}
+
+
+class GroupsBackwards(Sound):
+    def parameter_groups(self):
+        return {"first": ParameterGroup(self.adapter_names(self.model), lr_factor=-1.0)}
+
+
+class AddsNaN(Sound):
+    """Adds a term without a gradient, which spoils the loss and nothing else."""
+
+    def loss(self):
+        return torch.tensor(torch.nan)
 
 
 class ForgetsWhatItSaved(Sound):
@@ -199,12 +212,19 @@ class Displaces(LoRA):
             parameter.requires_grad_(parameter.requires_grad and "inter" not in name)
 
 
+class Fails(Sound):
+    def attach(self, model):
+        return 1 / 0
+
+
 BROKEN = {
     "describes_itself": [WithoutDocstring, SearchesAMissingSetting],
     "starts_as_frozen": [StartsChanged],
     "trains_what_it_names": [TrainsMore, TrainsNothing],
     "says_if_it_reads_partners": [ReadsInSecret, ClaimsToRead],
-    "groups_its_parameters": [GroupsTwice],
+    "attaches": [Fails],
+    "groups_its_parameters": [GroupsTwice, GroupsBackwards],
+    "adds_a_finite_term": [AddsNaN],
     "restores_what_it_saved": [ForgetsWhatItSaved, Pickles],
     "opens_in_peft": [OpensInPeft],
     "merges": [MergesAsPromised, MergesForGood],
@@ -245,7 +265,7 @@ PAIRS = [(check, cls) for check, classes in BROKEN.items() for cls in classes]
 @pytest.mark.parametrize(("check", "cls"), PAIRS, ids=[cls.__name__ for _, cls in PAIRS])
 def test_a_check_finds_the_method_that_breaks_it(check, cls, add):
     name = add(cls)
-    with pytest.raises((AssertionError, RuntimeError)):
+    with pytest.raises((AssertionError, RuntimeError, ZeroDivisionError)):
         getattr(checks, check)(Subject(name, {}))
 
 
@@ -257,16 +277,59 @@ def test_the_command_prints_what_fails_and_why(add, capsys):
     assert f"{name}: 1 of {len(CHECKS)} checks fails" in output
 
 
-class Fails(Sound):
-    def attach(self, model):
-        return 1 / 0
-
-
-def test_an_exception_is_told_with_its_type_and_place(add, capsys):
+def test_a_method_that_cannot_be_attached_is_told_once_with_type_and_place(add, capsys):
     assert cli.main(["check-method", add(Fails)]) == 1
-    assert re.search(
-        r"fails: ZeroDivisionError: division by zero \(.*test_checks\.py, line \d+\)", capsys.readouterr().out
-    )
+    output = capsys.readouterr().out
+    (place,) = re.findall(r"attaches fails: ZeroDivisionError: division by zero \((.*test_checks\.py), line", output)
+    assert output.count("division by zero") == 1 and place == __file__
+    assert output.count("not run: attach failed") == len(CHECKS) - 2, "all but what the class says of itself"
+    assert f"fails: 1 of {len(CHECKS)} checks fails" in output
+
+
+class Exits(Sound):
+    def attach(self, model):
+        raise SystemExit(0)
+
+
+def test_a_method_that_ends_the_process_fails(add, capsys):
+    assert cli.main(["check-method", add(Exits)]) == 1
+    assert "attaches fails: SystemExit: 0 (" in capsys.readouterr().out
+
+
+class FailsInTorch(Sound):
+    options: ClassVar = {"change": lambda x_BTD, states: x_BTD @ torch.ones(1, 1)}
+
+
+def test_the_place_is_in_the_code_of_the_method_where_torch_raised(add):
+    failed = [outcome for outcome in run_checks(Subject(add(FailsInTorch), {})) if outcome.result == "fails"]
+    line = FailsInTorch.options["change"].__code__.co_firstlineno
+    assert len(failed) > 5 and all(f"({__file__}, line {line})" in outcome.reason for outcome in failed)
+
+
+class FailsAtEverySize(LoRA):
+    def before_training(self, steps):
+        return None
+
+    def attach(self, model):
+        raise ValueError("no size is possible")
+
+
+def test_a_method_that_cannot_be_attached_at_any_size_is_not_said_to_have_one(add):
+    with pytest.raises(ValueError, match="no size is possible"):
+        checks.grows_with_its_size(Subject(add(FailsAtEverySize), {}))
+
+
+class ComputesNaN(Sound):
+    """Divides 0 by 0 once it is trained."""
+
+    options: ClassVar = {"change": lambda x_BTD, states: torch.zeros_like(x_BTD) / 0}
+
+
+def test_outputs_that_are_not_finite_are_said_to_be(add):
+    failed = [outcome for outcome in run_checks(Subject(add(ComputesNaN), {})) if outcome.result == "fails"]
+    said = [outcome for outcome in failed if "outputs of vision are not finite: " in outcome.reason]
+    assert {"starts as frozen", "merges", "agrees in bfloat16"} <= {outcome.check for outcome in said}
+    assert all("nan" not in outcome.reason for outcome in said) and "values, NaN" in said[0].reason
 
 
 @dataclass

@@ -88,10 +88,32 @@ def test_a_group_of_the_method_has_its_own_rate_and_weight_decay():
     ],
 )
 def test_a_group_must_name_trained_parameters_that_are_in_no_other(groups, monkeypatch):
+    _refused(groups, "Grouped.parameter_groups: parameter group", monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (None, "returns None: it must return a mapping"),
+        ([ParameterGroup(["bias"])], "returns a list: it must return a mapping"),
+        ({"b": ["bias"]}, "group b is a list: each must be a ParameterGroup"),
+        ({"b": ParameterGroup("bias")}, "group b: names is a str: it must be a list"),
+        ({"b": ParameterGroup(["bias"], lr_factor=-1.0)}, "group b: lr_factor is -1.0: it must be a finite number of"),
+        ({"b": ParameterGroup(["bias"], lr_factor=math.nan)}, "lr_factor is nan"),
+        ({"b": ParameterGroup(["bias"], lr_factor=None)}, "lr_factor is None"),
+        ({"b": ParameterGroup(["bias"], weight_decay=math.inf)}, "weight_decay is inf"),
+        ({"b": ParameterGroup(["bias"], weight_decay=-0.1)}, "weight_decay is -0.1"),
+    ],
+)
+def test_groups_that_are_none_or_have_no_possible_rate_are_refused(groups, message, monkeypatch):
+    _refused(groups, message, monkeypatch)
+
+
+def _refused(groups, message, monkeypatch):
     monkeypatch.setattr(Grouped, "groups", groups)
     streams = torch.nn.Linear(2, 2)
     streams.frozen = torch.nn.Parameter(torch.zeros(1), requires_grad=False)
-    with pytest.raises(BenchError, match="parameter group"):
+    with pytest.raises(BenchError, match=message):
         make_optimizer(SimpleNamespace(streams=streams, head=torch.nn.Linear(2, 1)), RECIPE, Grouped())
 
 
