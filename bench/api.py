@@ -204,7 +204,7 @@ def load_records(results: str | Path = "results") -> list[Record]:
 
 
 def _several(values: Any) -> Iterable[Any]:
-    return [values] if isinstance(values, str | int | type) else values
+    return [values] if isinstance(values, str | type) or not isinstance(values, Iterable) else values
 
 
 def _name(kind: registry.Kind, base: type, value: str | type) -> str:
@@ -213,6 +213,12 @@ def _name(kind: registry.Kind, base: type, value: str | type) -> str:
         return value
     if not (isinstance(value, type) and issubclass(value, base) and is_dataclass(value)):
         singular = kind[:-1]
+        if isinstance(value, base):
+            cls = type(value).__name__
+            raise UsageError(
+                f"{value!r} is an instance: pass the class {cls}, and its settings as settings={{"
+                f'"{cls.lower()}.<setting>": <value>}}'
+            )
         raise UsageError(
             f"{value!r} is not a {singular}: pass a name, or a dataclass that derives from bench.{base.__name__}"
         )

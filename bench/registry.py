@@ -7,6 +7,8 @@ its class has a class method `named` that returns the class for the rest of the 
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 import sys
 from dataclasses import is_dataclass
 from functools import cache
@@ -14,14 +16,17 @@ from importlib import metadata
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args, get_origin
 
-from bench.errors import BenchError, UsageError, did_you_mean
+from bench.errors import BenchError, UsageError, did_you_mean, wording
 
 Kind = Literal["methods", "tasks", "datasets", "executors", "encoders"]
 
 _ATTRIBUTES: dict[Kind, tuple[str, ...]] = {"tasks": ("benchmark", "layout", "metric", "metrics")}
 """Attributes that a class must define, besides its base's abstract methods."""
+
+_METHOD = ("bench.methods.base", "Method")
+"""The module and the name of the class that methods derive from; this module must not import it."""
 
 _added: dict[str, dict[str, Any]] = {kind: {} for kind in get_args(Kind)}
 
@@ -46,8 +51,9 @@ def load(kind: Kind, name: str) -> Any:
     """Import and return what is registered under `name`: a class, or the description of a family of encoders.
 
     Raises:
-        UsageError: No class has that name, or the class lacks required members; the message lists all of them.
-        BenchError: The module or the class cannot be imported.
+        UsageError: No class has that name, it cannot be imported, it is none of that kind, or it lacks required
+            members; the message lists all of them.
+        BenchError: Two packages register that name.
     """
     if name in _added[kind]:
         return _complete(kind, name, _added[kind][name])
@@ -56,17 +62,21 @@ def load(kind: Kind, name: str) -> Any:
     entry = _entry(kind, name)
     try:
         cls = entry.load()
-    except (ImportError, AttributeError) as error:
-        raise BenchError(f"{kind[:-1]} {name} cannot be imported from {entry.value}: {error}") from error
-    return _complete(kind, name, cls) if entry.name == name else cls.named(name.removeprefix(_prefix(entry.name)))
+    except (Exception, SystemExit) as error:  # whatever a third party's module raises
+        raise UsageError(
+            f"{kind[:-1]} {name} cannot be imported from {entry.value}: {type(error).__name__}: {wording(error)}"
+        ) from error
+    return _complete(kind, name, cls if entry.name == name else cls.named(name.removeprefix(_prefix(entry.name))))
 
 
-def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
+def _complete(kind: Kind, name: str, cls: Any) -> Any:
     """Return a class that defines everything its kind requires.
 
     Raises:
-        UsageError: Members are missing; the message lists all of them.
+        UsageError: It is no class of that kind, or members are missing; the message lists all of them.
     """
+    if kind == "methods":
+        _check_method(name, cls)
     attributes = (attribute for attribute in _ATTRIBUTES.get(kind, ()) if not hasattr(cls, attribute))
     missing = sorted({*getattr(cls, "__abstractmethods__", ()), *attributes})
     if kind == "tasks" and not is_dataclass(cls):
@@ -78,6 +88,42 @@ def _complete(kind: Kind, name: str, cls: type[Any]) -> type[Any]:
             f"{', '.join(missing)}: define {pronoun}, as docs/extend/{kind[:-1]}.md describes"
         )
     return cls
+
+
+def _check_method(name: str, cls: Any) -> None:
+    """Check that what is registered is a method, all of whose fields are settings.
+
+    A class that derives from a dataclass is one too, but without a decorator of its own its fields are no settings: a
+    value for one would be unknown, or leave the default of its base.
+
+    Raises:
+        UsageError: It is not.
+    """
+    bases = cls.__mro__ if isinstance(cls, type) else ()
+    methods = [
+        base for base in bases if _METHOD in ((ancestor.__module__, ancestor.__name__) for ancestor in base.__mro__)
+    ]
+    if not methods:
+        raise UsageError(
+            f"method {name}: {cls!r} is not a method: it must be a dataclass that derives from bench.Method, as "
+            "docs/extend/method.md describes"
+        )
+    for base in methods:
+        if "__dataclass_fields__" in vars(base):
+            continue
+        fields = [field for field, hint in inspect.get_annotations(base).items() if not _is_class_variable(hint)]
+        if fields:
+            raise UsageError(
+                f"method {name}: the class {base.__module__}.{base.__qualname__} lacks the decorator @dataclass, so "
+                f"{', '.join(fields)} would be no setting: add it, or annotate what is no setting as a ClassVar"
+            )
+
+
+def _is_class_variable(hint: Any) -> bool:
+    """Return whether an annotation, which may be text, is ClassVar."""
+    if isinstance(hint, str):
+        return bool(re.match(r"(\w+\.)*ClassVar\b", hint))
+    return hint is ClassVar or get_origin(hint) is ClassVar
 
 
 def add(kind: Kind, name: str, cls: Any) -> None:
@@ -95,7 +141,7 @@ def name_of(kind: Kind, cls: type[Any]) -> str | None:
     """Return the name that a class is registered under; None if it has none, or stands for a family.
 
     Raises:
-        BenchError: Another class that its package registers cannot be imported.
+        UsageError: Another class that its package registers cannot be imported.
     """
     if added_name := next((name for name, added in _added[kind].items() if added is cls), None):
         return added_name
@@ -111,17 +157,23 @@ def is_foreign(kind: Kind, name: str) -> bool:
 
 
 def summary(kind: Kind, name: str) -> str:
-    """Return the first line of the class's docstring, or ""; read from the source, without importing the module."""
+    """Return the first line of the class's docstring, or ""; read from the source, without importing the module.
+
+    In place of it, what is wrong with a module that cannot be read.
+    """
     if name in _added[kind]:
         return (_added[kind][name].__doc__ or "").partition("\n")[0]
     entry = _entry(kind, name)
     try:
-        spec = find_spec(entry.module)
-    except ImportError:
-        spec = None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return ""
-    for node in ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body:
+        spec = find_spec(entry.module)  # imports the packages around the module, if there are any
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {entry.module!r}")
+        if spec.origin is None or not spec.origin.endswith(".py"):
+            return ""
+        source = ast.parse(Path(spec.origin).read_text(encoding="utf-8"), spec.origin)
+    except Exception as error:  # whatever a third party's code raises
+        return f"cannot be imported from {entry.value}: {type(error).__name__}: {wording(error)}"
+    for node in source.body:
         if isinstance(node, ast.ClassDef) and node.name == entry.attr:
             return (ast.get_docstring(node) or "").partition("\n")[0]
     return ""

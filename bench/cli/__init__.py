@@ -10,7 +10,8 @@ import argparse
 import logging
 import re
 import sys
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import bench
@@ -59,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
         _set_up_output(args)
         # A run that a scheduler ends is recorded as failed. Other commands stop as at ^C.
         with signals.raised(Terminated if args.command == "run" else KeyboardInterrupt):
-            return args.main(args)
+            return _ended(args.main, args)
     except (KeyboardInterrupt, Terminated):
         print("bench: stopped", file=sys.stderr)
         return 1
@@ -75,6 +76,21 @@ def main(argv: Sequence[str]) -> int:
             raise
         print(f"bench: {memory_errors.reason(error)}", file=sys.stderr)
         return 1
+
+
+def _ended(command: Callable[[argparse.Namespace], int], args: argparse.Namespace) -> int:
+    """Return the exit code of a command, which code of a third party must not end early: it would seem to succeed.
+
+    Raises:
+        BenchError: Code has raised SystemExit.
+    """
+    try:
+        return command(args)
+    except SystemExit as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raise BenchError(
+            f"code that the command called ended it, by SystemExit: {error} ({place.filename}, line {place.lineno})"
+        ) from error
 
 
 def _parser(requested: str | None) -> argparse.ArgumentParser:

@@ -122,6 +122,13 @@ def test_a_class_that_cannot_be_a_task_is_refused(run):
     ("cls", "message"),
     [
         (dict, "is not a method: pass a name, or a dataclass that derives from bench.Method"),
+        (
+            MyMethod(width=4),
+            r'an instance: pass the class MyMethod, and its settings as settings={"mymethod\.<setting>"',
+        ),
+        ([MyMethod()], "an instance: pass the class MyMethod"),
+        (1.5, "1.5 is not a method"),
+        (None, "None is not a method"),
         (type("Lora", (MyMethod,), {}), "there is a method lora already"),
     ],
 )

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
+from typing import ClassVar
 
 import mocks
 import pytest
 
-from bench import registry
+from bench import cli, registry
 from bench.errors import BenchError, UsageError, did_you_mean
 from bench.methods.base import Method
 from bench.tasks.base import Task
@@ -32,9 +34,113 @@ def test_unknown_name_proposes_the_nearest_and_says_what_exists():
 
 
 def test_broken_plugin_is_named():
-    with pytest.raises(BenchError, match=r"method gone cannot be imported from no_such_package\.gone:Gone"):
+    expected = (
+        "cannot be imported from no_such_package.gone:Gone: ModuleNotFoundError: No module named 'no_such_package'"
+    )
+    with pytest.raises(UsageError, match=f"method gone {re.escape(expected)}"):
         registry.load("methods", "gone")
-    assert registry.summary("methods", "gone") == ""
+    assert registry.summary("methods", "gone") == expected
+
+
+BROKEN = {
+    "syntax": ("def broken(:\n", "SyntaxError: invalid syntax"),
+    "utf8": (b"x = '\xff'\n", "codec can't decode"),
+    "raising": ("raise ValueError('not today')\n", "ValueError: not today"),
+    "exiting": ("raise SystemExit(0)\n", "SystemExit: 0"),
+    "lacking": ("", "AttributeError: module 'broken_lacking' has no attribute 'Mine'"),
+}
+
+
+@pytest.fixture(params=BROKEN)
+def broken(request, tmp_path, monkeypatch):
+    """The name of a method whose module cannot be imported, beside the others, with what the message says."""
+    name, (text, message) = request.param, BROKEN[request.param]
+    (tmp_path / f"broken_{name}.py").write_bytes(text if isinstance(text, bytes) else text.encode())
+    monkeypatch.syspath_prepend(tmp_path)
+    entries = [*mocks.ENTRY_POINTS["bench.methods"], EntryPoint(name, f"broken_{name}:Mine", "bench.methods")]
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: entries if group == "bench.methods" else INSTALLED(group)
+    )
+    return name, message
+
+
+@pytest.mark.parametrize("command", [["check-method"], ["run", "--tasks", "ave", "--dry-run", "--methods"]])
+def test_a_plugin_that_cannot_be_imported_is_wrong_input(command, broken, capsys):
+    name, message = broken
+    assert cli.main([*command, name]) == 2
+    captured = capsys.readouterr()
+    assert f"method {name} cannot be imported from broken_{name}:Mine: " in captured.err and message in captured.err
+
+
+def test_a_plugin_that_cannot_be_read_is_listed_beside_the_others(broken, capsys):
+    name, message = broken
+    assert cli.main(["list", "methods"]) == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert lines["lora"].endswith("Low-rank updates, made up.")
+    if name in ("syntax", "utf8"):  # no module is imported for a list
+        assert "cannot be imported" in lines[name] and message in lines[name]
+
+
+def function():
+    """No class at all."""
+
+
+@dataclass
+class NoMethod:
+    """Has what a method has, and is none."""
+
+    r: int = 1
+
+    def attach(self, model):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("value", ["function", "NoMethod", "TABLE"])
+@pytest.mark.parametrize("command", [["check-method"], ["run", "--tasks", "ave", "--dry-run", "--methods"]])
+def test_what_is_no_method_is_wrong_input(command, value, monkeypatch, capsys):
+    entries = [EntryPoint("mine", f"{__name__}:{value}", "bench.methods")]
+    monkeypatch.setattr(
+        registry, "entry_points", lambda group: entries if group == "bench.methods" else INSTALLED(group)
+    )
+    assert cli.main([*command, "mine"]) == 2
+    assert "is not a method: it must be a dataclass that derives from bench.Method" in capsys.readouterr().err
+    assert cli.main(["list", "methods"]) == 0
+
+
+TABLE = {"r": 1}
+
+
+class Undecorated(mocks.LoRA):
+    """Has fields that are no settings."""
+
+    paths: ClassVar[int] = 3
+    r: int = 3
+    hidden: int = 3
+
+
+class BelowUndecorated(Undecorated):
+    """Has none, and derives from one that has."""
+
+
+@pytest.mark.parametrize("cls", [Undecorated, BelowUndecorated])
+def test_fields_that_would_be_no_settings_are_refused(cls, monkeypatch):
+    monkeypatch.setitem(registry._added, "methods", {"mine": cls})
+    with pytest.raises(
+        UsageError, match=r"Undecorated lacks the decorator @dataclass, so r, hidden would be no setting"
+    ):
+        registry.load("methods", "mine")
+
+
+class WithoutFields(mocks.LoRA):
+    """Overrides members only."""
+
+    paths: ClassVar[int] = 3
+    starts_as_frozen = False
+
+
+def test_a_class_without_fields_needs_no_decorator(monkeypatch):
+    monkeypatch.setitem(registry._added, "methods", {"mine": WithoutFields})
+    assert registry.load("methods", "mine") is WithoutFields
 
 
 def test_a_task_that_lacks_members_is_refused_with_their_names(monkeypatch):
@@ -107,11 +213,14 @@ def test_did_you_mean_where_nothing_exists():
 
 
 @dataclass
-class Family:
+class Family(Method):
     """A method for every name but two.
 
     Its members are made when they are asked for.
     """
+
+    def attach(self, model):
+        raise NotImplementedError
 
     @classmethod
     def named(cls, name):

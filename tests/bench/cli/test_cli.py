@@ -13,6 +13,7 @@ from bench import cli
 from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 
+GONE = "cannot be imported from no_such_package.gone:Gone: ModuleNotFoundError: No module named 'no_such_package'"
 HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy")
 
 
@@ -28,7 +29,8 @@ def test_list(mock_registry, capsys, kind):
     assert (
         capsys.readouterr().out
         == {
-            "methods": "cola  Cross-modal low-rank updates, made up.\ngone\nlora  Low-rank updates, made up.\n",
+            "methods": f"cola  Cross-modal low-rank updates, made up.\ngone  {GONE}\n"
+            "lora  Low-rank updates, made up.\n",
             "tasks": "ave  Events in video and sound, made up.\navs  Masks of what sounds, made up.\n",
         }[kind]
     )
@@ -138,3 +140,13 @@ def test_help_is_fast():
         return end.children_user + end.children_system - start.children_user - start.children_system
 
     assert min(seconds() for _ in range(3)) < 0.5
+
+
+@pytest.mark.parametrize("code", [0, None, 3])
+def test_code_that_ends_a_command_does_not_make_it_succeed(code, monkeypatch, capsys):
+    def main(args):
+        raise SystemExit(code)
+
+    monkeypatch.setattr("bench.cli.list.main", main)
+    assert cli.main(["list", "methods"]) == 1
+    assert f"code that the command called ended it, by SystemExit: {code} (" in capsys.readouterr().err

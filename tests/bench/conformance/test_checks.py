@@ -327,9 +327,9 @@ class ComputesNaN(Sound):
 
 def test_outputs_that_are_not_finite_are_said_to_be(add):
     failed = [outcome for outcome in run_checks(Subject(add(ComputesNaN), {})) if outcome.result == "fails"]
-    said = [outcome for outcome in failed if "outputs of vision are not finite: " in outcome.reason]
-    assert {"starts as frozen", "merges", "agrees in bfloat16"} <= {outcome.check for outcome in said}
-    assert all("nan" not in outcome.reason for outcome in said) and "values, NaN" in said[0].reason
+    not_finite = [outcome for outcome in failed if "outputs of vision are not finite: " in outcome.reason]
+    assert {"starts as frozen", "merges", "agrees in bfloat16"} <= {outcome.check for outcome in not_finite}
+    assert all("nan" not in outcome.reason for outcome in not_finite) and "values, NaN" in not_finite[0].reason
 
 
 @dataclass
