@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from bench.errors import BenchError
 from bench.streams.inputs import Input
+from bench.streams.returned import check_shape
 
 SummaryKind: TypeAlias = Literal["cls", "mean"]
 
@@ -166,6 +167,9 @@ class Stream(nn.Module, ABC):
         Args:
             block: Number of the block.
             x_BTD: The state after the block before, added tokens included; for the first block, what `embed` returned.
+
+        Raises:
+            BenchError: A method's module returned another number of tokens than its `count`, or of another width.
         """
         if not self.added:
             return x_BTD
@@ -173,6 +177,8 @@ class Stream(nn.Module, ABC):
         parts, start = [own_BTD], own_BTD.shape[1]
         for module in self.added:
             tokens = module(block, None if block == 0 else x_BTD[:, start : start + module.count])
+            shape = (module.count, x_BTD.shape[2])
+            check_shape(module, "forward", tokens, shape, (1, *shape), (len(x_BTD), *shape))
             parts.append(tokens.to(x_BTD.dtype).expand(len(x_BTD), -1, -1))
             start += module.count
         return torch.cat(parts, dim=1)

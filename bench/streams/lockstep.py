@@ -16,6 +16,7 @@ from torch.utils.checkpoint import checkpoint
 from bench.errors import BenchError, did_you_mean
 from bench.streams.additions import SUBLAYERS, AddedTokens, Exchange, StreamState, Sublayer, SublayerAdapter
 from bench.streams.base import Branch, LinearEvaluator, Stream, SummaryKind, chain_evaluators
+from bench.streams.returned import check_shape, checked_evaluators
 from bench.streams.roles import STAGES
 
 States: TypeAlias = dict[str, Tensor]
@@ -247,7 +248,9 @@ class MultiStream(nn.Module):
         states = self._read(sources, x, masks, frames)
         for name, chain in adapters.items():
             for adapter in chain:
-                x = {**x, name: adapter.before(x[name], states)}
+                adapted_BTD = adapter.before(x[name], states)
+                check_shape(adapter, "before", adapted_BTD, x[name].shape)
+                x = {**x, name: adapted_BTD}
         states = self._read(sources, x, masks, frames)
         return x, {name: partial(_adapted, chain, states) for name, chain in adapters.items() if chain}
 
@@ -273,11 +276,17 @@ class MultiStream(nn.Module):
     ) -> Mapping[str, LinearEvaluator]:
         """Return the evaluator of each stream that reads another one in a stage of a step."""
         exchanges = () if step is None else self.exchanges_at(step, stage)
+
+        def features(target: str, role: str) -> int:
+            return self.streams[target].features(self.schedule[step][target].paired, role)[1]  # type: ignore[index]
+
         states = self._read({source for exchange in exchanges for source, _ in exchange.paths}, x, masks, frames)
         evaluators: dict[str, LinearEvaluator] = {}
         for exchange in exchanges:
             sources = {source for source, _ in exchange.paths}
-            for target, evaluator in exchange.read({name: states[name] for name in sources}).items():
+            read = exchange.read({name: states[name] for name in sources})
+            targets = {target for _, target in exchange.paths}
+            for target, evaluator in checked_evaluators(exchange, read, targets, features).items():
                 inner = evaluators.get(target) or self.streams[target].default_evaluator
                 evaluators[target] = (
                     chain_evaluators(inner, evaluator) if inner and inner is not exchange.covers else evaluator
@@ -291,6 +300,7 @@ def _adapted(
     """Return what a sublayer with adapters adds to the state that it read."""
     for adapter in adapters:
         y_BTD = adapter.after(x_BTD, y_BTD, states)
+        check_shape(adapter, "after", y_BTD, x_BTD.shape)
     return y_BTD
 
 

@@ -233,3 +233,94 @@ def test_an_adapter_may_read_its_own_stream_in_an_unpaired_block(model, inputs):
     model.add_adapter("vision", 0, "attention", adapter)
     model(inputs)
     assert len(adapter.calls) == 2
+
+
+class Returns(SublayerAdapter):
+    """An adapter whose methods return what they are told to."""
+
+    def __init__(self, **functions):
+        super().__init__()
+        for name, function in functions.items():
+            setattr(self, name, function)
+
+
+@pytest.mark.parametrize("member", ["before", "after"])
+@pytest.mark.parametrize(
+    ("change", "returned"),
+    [
+        (lambda x_BTD: None, "None"),
+        (lambda x_BTD: x_BTD[:, 1:], r"a tensor \(2, \d+, 32\)"),
+        (lambda x_BTD: x_BTD[..., :1], r"a tensor \(2, \d+, 1\)"),  # which would be broadcast
+        (lambda x_BTD: x_BTD[:1], r"a tensor \(1, \d+, 32\)"),
+    ],
+)
+def test_an_adapter_returns_a_state_of_the_same_shape(member, change, returned, model, inputs):
+    model.add_adapter("vision", 0, "attention", Returns(**{member: lambda x_BTD, *_: change(x_BTD)}))
+    with pytest.raises(
+        BenchError, match=rf"Returns\.{member} returned {returned}: a tensor \(2, \d+, 32\) was expected"
+    ):
+        model(inputs)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "returned"),
+    [(None, "None"), (torch.ones(6, 32), r"a tensor \(6, 32\)"), (torch.ones(3, 3, 32), r"a tensor \(3, 3, 32\)")],
+)
+def test_tokens_are_as_many_as_they_say(tokens, returned, model, inputs):
+    class Fixed(AddedTokens):
+        count = 3
+
+        def forward(self, block, previous_BPD):
+            return tokens
+
+    model.add_tokens("vision", Fixed())
+    expected = r"a tensor \(3, 32\) or \(1, 3, 32\) or \(2, 3, 32\) was expected"
+    with pytest.raises(BenchError, match=rf"Fixed\.forward returned {returned}: {expected}"):
+        model(inputs)
+
+
+class Evaluates(Exchange):
+    """An exchange whose `read` returns what it is told to."""
+
+    paths = frozenset({("text", "vision")})
+
+    def __init__(self, value):
+        super().__init__()
+        self.value = value
+
+    def read(self, states):
+        return self.value
+
+
+def applied(change):
+    return {"vision": lambda linears, x_BTI: change([linear(x_BTI) for linear in linears.values()])}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (None, r"Evaluates\.read returned None: a mapping of streams to evaluators was expected"),
+        ({"nobody": len}, r"Evaluates\.read returned an evaluator for nobody: known: vision"),
+        ({"text": len}, r"Evaluates\.read returned an evaluator for text: .*known: vision"),
+        ({"vision": 3}, r"Evaluates\.read returned a int for vision: evaluator\(linears, x\) was expected"),
+        (applied(lambda ys: []), "an evaluator of Evaluates for vision returned a list of 0: a list of 3 was expected"),
+        (
+            applied(lambda ys: None),
+            "for vision returned None: a list of 3 was expected, the outputs of q, k, v in this",
+        ),
+        (applied(dict.fromkeys), "for vision returned a dict: a list of 3 was expected"),
+        (applied(lambda ys: [None, *ys[1:]]), r"returned None for q: a tensor \(2, \d+, 32\) was expected"),
+        (
+            applied(lambda ys: [ys[0], ys[1][:, 1:], ys[2]]),
+            r"returned a tensor \(2, \d+, 32\) for k: a tensor \(2, \d+",
+        ),
+        (
+            applied(lambda ys: [ys[0], ys[1], ys[2][..., :1]]),
+            r"returned a tensor \(2, \d+, 1\) for v: a tensor \(2, \d+",
+        ),
+    ],
+)
+def test_an_exchange_returns_an_evaluator_of_each_linear(value, message, model, inputs):
+    model.add_exchange(0, "attend", Evaluates(value))
+    with pytest.raises(BenchError, match=message):
+        model(inputs)
