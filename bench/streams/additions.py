@@ -65,10 +65,20 @@ class Exchange(nn.Module, ABC):
 
     @abstractmethod
     def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
-        """Return an evaluator of linears for each target that this stage adapts.
+        """Return an evaluator of linears for each target that this stage adapts, by the name of the stream.
+
+        It is called once in each forward pass, at the start of its stage; an evaluator several times: in the stage
+        `attend` for the attention's q, k and v together, in `project` for o, and in `feed_forward` first for fc1 (and
+        a gate, if there is one) and then for fc2, which has another input of another width.
 
         Args:
             states: The state of each source of `paths`.
+
+        Returns:
+            A function `evaluator(linears, x)` for each target. `linears` are modules by role, such as q, k and v, and x
+            is their common input (B, T, I), added tokens included. It returns their outputs as a list of tensors (B, T,
+            O) in the order of `linears`: without an exchange, `[linear(x) for linear in linears.values()]`. It must
+            call the modules rather than read their weights.
         """
 
 

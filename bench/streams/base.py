@@ -85,7 +85,10 @@ class Stream(nn.Module, ABC):
 
     @abstractmethod
     def linears(self, block: int) -> dict[str, str]:
-        """Return the path within the encoder of each linear of a block, by role (q, k, v, o, fc1, fc2)."""
+        """Return the path within the encoder of each linear of a block, by role (q, k, v, o, fc1, fc2).
+
+        `stream.encoder.get_submodule(path)` is the linear.
+        """
 
     def all_linears(self) -> list[str]:
         """Return the paths within the encoder of the linears of all blocks."""

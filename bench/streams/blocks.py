@@ -92,7 +92,7 @@ class BlockStream(Stream):
 
     def features(self, block: int, role: str) -> tuple[int, int]:
         """Return the input and output features of a linear, whatever layer has been put in its place."""
-        return self._features[self.linears(block)[role]]
+        return self._features[f"{self.blocks[block]}.{self.layout.linears[role]}"]
 
     def apply_linears(
         self, block: int, roles: Sequence[str], x_BTI: Tensor, evaluator: LinearEvaluator | None

@@ -63,18 +63,21 @@ def checked_evaluators(
 def _checked(
     exchange: nn.Module, target: str, evaluator: LinearEvaluator, features: Callable[[str, str], int]
 ) -> LinearEvaluator:
+    name = f"an evaluator of {type(exchange).__name__} for {target}"
+
     def evaluate(linears: Mapping[str, nn.Module], x_BTI: Tensor) -> Sequence[Tensor]:
         outputs = evaluator(linears, x_BTI)
-        name, roles = f"an evaluator of {type(exchange).__name__} for {target}", ", ".join(linears)
-        if not isinstance(outputs, Sequence) or len(outputs) != len(linears):
-            number = f" of {len(outputs)}" if isinstance(outputs, Sequence) else ""
+        if not isinstance(outputs, list | tuple) or len(outputs) != len(linears):
+            number = f" of {len(outputs)}" if isinstance(outputs, list | tuple) else ""
             raise BenchError(
                 f"{name} returned {_kind(outputs)}{number}: a list of {len(linears)} was expected, the outputs of "
-                f"{roles} in this order"
+                f"{', '.join(linears)} in this order"
             )
+        leading = x_BTI.shape[:-1]
         for role, y_BTO in zip(linears, outputs, strict=True):
-            expected = (*x_BTI.shape[:-1], features(target, role))
-            if not isinstance(y_BTO, Tensor) or y_BTO.shape != expected:
+            width = features(target, role)
+            if not isinstance(y_BTO, Tensor) or y_BTO.shape[-1] != width or y_BTO.shape[:-1] != leading:
+                expected = (*leading, width)
                 raise BenchError(f"{name} returned {_kind(y_BTO)} for {role}: a tensor {expected} was expected")
         return outputs
 

@@ -12,6 +12,7 @@ from bench import cli, registry
 from bench.errors import BenchError, UsageError, did_you_mean
 from bench.methods.base import Method
 from bench.tasks.base import Task
+from bench.tasks.refcoco import DATASETS
 
 INSTALLED = registry.entry_points
 pytestmark = pytest.mark.usefixtures("mock_registry")
@@ -172,6 +173,7 @@ def test_one_missing_member_is_one(monkeypatch):
 
 def test_every_registered_class_is_complete(monkeypatch):
     monkeypatch.setattr("bench.registry.entry_points", INSTALLED)
+    assert {*DATASETS} <= {*registry.names("tasks")}, "each data set of referring expressions is listed"
     for name in registry.names("tasks"):
         if "<" not in name:
             assert registry.load("tasks", name)
