@@ -18,6 +18,18 @@ T = TypeVar("T")
 _INTEGER_LIMIT = 10**18
 
 
+class WrongValueError(ValueError):
+    """A value that is not of the type it must have.
+
+    Attributes:
+        keys: Where in it, if it is a table of which a part is wrong.
+    """
+
+    def __init__(self, message: str, keys: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
 def build(cls: type[T], values: Mapping[str, Any], prefix: str) -> T:
     """Return an instance of the dataclass `cls` with `values` as its fields.
 
@@ -65,7 +77,8 @@ def check(cls: type, values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
         try:
             checked[name] = convert(value, types[name])
         except ValueError as error:
-            mistakes.add(f"{_full(prefix, name)} {error}")
+            keys = error.keys if isinstance(error, WrongValueError) else ()
+            mistakes.add(f"{'.'.join((_full(prefix, name), *keys))} {error}")
     mistakes.raise_if_any()
     return checked
 
@@ -91,12 +104,26 @@ def convert(value: Any, hint: Any) -> Any:
     "none" as None.
 
     Raises:
-        ValueError: The value cannot be converted; the message says what it must be.
+        WrongValueError: The value cannot be converted; the message says what it must be.
+        ValueError: An integer is too large.
     """
     try:
         return _converted(value, hint)
     except (TypeError, OverflowError):  # an integer may be too large for a float
-        raise ValueError(f"must be {_described(hint)}, not {reprlib.repr(value)}") from None
+        part, hint, keys = _misfit(value, hint, ())
+        raise WrongValueError(f"must be {_described(hint)}, not {reprlib.repr(part)}", keys) from None
+
+
+def _misfit(value: Any, hint: Any, keys: tuple[str, ...]) -> tuple[Any, Any, tuple[str, ...]]:
+    """Return the innermost part of a value that cannot be converted, the type it must have, and its keys in tables."""
+    for table in (hint, *get_args(hint)):
+        if isinstance(value, Mapping) and get_origin(table) is dict:
+            for key, item in value.items():
+                try:
+                    _converted(item, get_args(table)[1])
+                except (TypeError, OverflowError):
+                    return _misfit(item, get_args(table)[1], (*keys, str(key)))
+    return value, hint, keys
 
 
 def _converted(value: Any, hint: Any) -> Any:
@@ -136,16 +163,16 @@ def _converted(value: Any, hint: Any) -> Any:
     raise TypeError
 
 
-def _described(hint: Any) -> str:
+def _described(hint: Any, in_table: bool = False) -> str:
     origin, args = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return " or ".join(_described(arg) for arg in args)
+        return " or ".join(_described(arg, in_table) for arg in args)
     if origin is Literal:
         return f"one of {', '.join(map(str, args))}"
     if origin is tuple:
         return f"a list, each {_described(args[0])}"
     if origin is dict:
-        return f"a table, each {_described(args[1])}"
+        return "a table" if in_table or args[1] is Any else f"a table, each {_described(args[1], in_table=True)}"
     names = {int: "a whole number", float: "a finite number", bool: "true or false", str: "text", NoneType: "none"}
     return names.get(hint, str(hint))
 

@@ -50,7 +50,7 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
             raise UsageError(f"there is no embedded encoder {name}; there are {', '.join(known) or 'none'}")
         return WEIGHTS / name
     if not model:
-        raise UsageError("no encoder is named: the model of a stream is empty")
+        raise UsageError("the model of a stream is empty: name an encoder")
     folder = _as_folder(model)
     if folder.is_dir():
         if missing := _faults(folder, model, weights, needs_tokenizer, kind):

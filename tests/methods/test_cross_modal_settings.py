@@ -175,7 +175,7 @@ def test_hidden_widths_on_the_command_line():
     message = {
         ("cola.hidden={visoin=4, audio=8}",): "cola: hidden: visoin must be one of the streams vision, audio",
         ("cola.reduction=2",): "set hidden=none, or reduction=16, its default",
-        ("cola.hidden={vision=1.5}",): r"must be a whole number or a table, each a whole number or none",
+        ("cola.hidden={vision=1.5}",): r"cola.hidden.vision must be a whole number, not 1.5",
     }
     for sets, words in message.items():
         with pytest.raises(UsageError, match=words):

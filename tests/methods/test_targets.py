@@ -319,7 +319,7 @@ def test_unknown_names_are_refused_before_anything_is_loaded(name, values, messa
         ("adalora", {"init_r": {"vision": 1}}, "init_r must be at least 2, or in a table 0"),
         ("adalora", {"init_r": {"vision": 4, "audio": 8}, "target_r": 4}, "less than init_r, which is 4 for vision"),
         ("adalora", {"init_r": 4, "target_r": {"audio": 4}}, "less than init_r, which is 4 for audio"),
-        ("lora", {"r": {"vision": 1.5}}, "lora.r must be a whole number or a table"),
+        ("lora", {"r": {"vision": 1.5}}, "lora.r.vision must be a whole number or a table"),
         ("lora", {"blocks": "middle"}, "lora.blocks must be one of all, first, last or a list, each a whole number"),
         ("peft:ln_tuning", {"linears": "attention"}, "ln_tuning trains the norms"),
     ],

@@ -176,7 +176,7 @@ def test_every_mistake_is_reported_at_once_with_its_key(problems_of):
             "stages.main: --set refcoco.epochs=2: unknown",
         ),
         (("r = 32", "r = 1979-05-27"), 'variations.wide: --set cola.r="1979-05-27": cola.r must be a whole number'),
-        (("set.lora.r = 4", "set.lora = 4"), "set must be a table, each a table"),
+        (("set.lora.r = 4", "set.lora = 4"), "set.lora must be a table, not 4"),
     ],
 )
 def test_a_mistake(problems_of, change, message):

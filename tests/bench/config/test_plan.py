@@ -252,7 +252,7 @@ def test_a_key_of_a_table_leaves_its_other_keys(overrides, ranks):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("lora.r.vision=many", r"--set lora.r.vision=many: lora.r must be a whole number or a table"),
+        ("lora.r.vision=many", r"--set lora.r.vision=many: lora.r.vision must be a whole number or a table"),
         ("lora.r.visoin=8", "lora: r: unknown key visoin: did you mean vision?"),
         ("lora.alpha.vision=8", "--set lora.alpha.vision=8: lora.alpha must be a finite number"),
         ("lora.rr.vision=8", "unknown key lora.rr.vision: did you mean r?"),

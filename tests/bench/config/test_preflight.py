@@ -75,7 +75,9 @@ def test_an_encoder_of_another_modality_is_refused(task, change, message, capsys
 
 def test_an_empty_name_of_an_encoder_is_refused(capsys):
     assert cli.main(["run", "--methods", "lora", "--tasks", "avs", "--set", "vision.model="]) == 2
-    assert "no encoder is named" in capsys.readouterr().err
+    assert (
+        "the model of a stream is empty: name an encoder; or name a folder that contains one" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("command", ["run", "profile", "tune"])

@@ -194,7 +194,7 @@ def test_every_mistake_is_reported_with_file_and_key(file):
         ("a = \n", "is not a readable TOML file"),
         ("[tasks.ave.methods.lora]\nr = 3\n", "tuning is missing"),
         ("tuning = 3\n", "tuning must be a table"),
-        ("[tuning]\nsuite = 'mock'\n[tasks]\nave = 3\n", "tasks must be a table"),
+        ("[tuning]\nsuite = 'mock'\n[tasks]\nave = 3\n", "tasks.ave must be a table"),
     ],
 )
 def test_files_that_are_not_tuned_settings(tmp_path, text, message):

@@ -112,3 +112,24 @@ def test_all_mistakes_are_reported_together():
         validate.build(Options, {"rat": 1, "on": "yes"}, "x")
     assert len(raised.value.problems) == 3
     assert raised.value.problems[-1] == "x.count is missing"
+
+
+@dataclass
+class Nested:
+    """Sizes as of lora.r: one, or a table of them or of tables."""
+
+    r: int | dict[str, int | dict[str, int | dict[str, int]]] = 1
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"vision": 8.5}, "x.r.vision must be a whole number or a table, each a whole number or a table, not 8.5"),
+        ({"audio": 1, "vision": {"q": {"0": "b"}}}, "x.r.vision.q.0 must be a whole number, not 'b'"),
+        ("b", "x.r must be a whole number or a table, each a whole number or a table, not 'b'"),
+    ],
+)
+def test_the_part_of_a_table_is_named(value, message):
+    with pytest.raises(UsageError) as raised:
+        validate.build(Nested, {"r": value}, "x")
+    assert raised.value.problems == [message]
