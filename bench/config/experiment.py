@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from bench import registry
 from bench.config import validate
@@ -228,7 +229,13 @@ class _Reader:
     def _checked(self, cls: type, table: Mapping[str, Any], place: str) -> dict[str, Any]:
         """Return the valid values of a table, in the types of the fields of `cls`."""
         values: dict[str, Any] = {}
+        hints = validate.hints(cls)
         for key, value in table.items():
+            if get_origin(hints.get(key)) is tuple and not isinstance(value, list):  # --set takes a single one too
+                self.mistakes.add(f"{_joined(place, key)} must be a list, not {value!r}")
+                with suppress(UsageError):  # the rest of the file is read as if it were one
+                    values |= validate.check(cls, {key: value}, place)
+                continue
             with self.mistakes.gathered():
                 values |= validate.check(cls, {key: value}, place)
         return values
