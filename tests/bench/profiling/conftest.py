@@ -29,7 +29,7 @@ def small(tmp_path_factory):
         preprocessor = (WEIGHTS / model / "preprocessor_config.json").read_text()
         (folder / name / "preprocessor_config.json").write_text(preprocessor)
     models = [f"{name}.model={folder / name}" for name in ("vision", "audio")]
-    return [*models, "vision.size=16", "audio.frames=48"]
+    return [*models, "vision.size=24", "audio.frames=48"]
 
 
 @pytest.fixture(scope="session")

@@ -26,12 +26,24 @@ def low_rank(streams, inputs):
     )
 
 
+def folded(streams):
+    """Operations of s B A of every linear, which are done once a batch where no gradients are needed."""
+    return sum(
+        2 * R * stream.features(block, role)[0] * stream.features(block, role)[1]
+        for stream in streams.values()
+        for block in range(stream.depth)
+        for role in stream.linears(block)
+    )
+
+
 def test_operations_of_lora_and_cola_are_those_of_the_formula(make_subjects):
     subjects = make_subjects(["head", "lora", "cola"], samples=3)
     streams, seconds = subjects["head"].model.streams.streams, 10
     actual = {name: subject.operations() for name, subject in subjects.items()}
     lora = low_rank(streams, seconds)
-    assert actual["lora"].score - actual["head"].score == lora
+    assert actual["lora"].score - actual["head"].score == pytest.approx(folded(streams) / 3)
+    forward_and_backward = actual["lora"].train - actual["head"].train
+    assert forward_and_backward > 2 * lora
     mixing = sum(2 * seconds * tokens(stream) * R**2 for stream in streams.values() for _ in range(6))
     hidden = 64 // REDUCTION
     hypernetworks = 2 * 6 * 2 * seconds * (64 * hidden + hidden * R**2)
@@ -65,14 +77,12 @@ def test_operations_of_training(make_subjects):
 
 
 def test_work_that_is_done_once_a_batch_is_shared_by_its_samples(make_subjects):
-    """DoRA's norms of the weights cost the same for one sample and for four."""
+    """What DoRA adds to the weights, and their norms, cost the same for one sample and for four."""
     one_sample, four = (make_subjects(["dora", "head"], samples=samples) for samples in (1, 4))
     extra = [
         by_method["dora"].operations().score - by_method["head"].operations().score for by_method in (one_sample, four)
     ]
-    plain = low_rank(one_sample["head"].model.streams.streams, 10)
-    assert extra[0] > extra[1] > plain
-    assert (extra[0] - plain) == pytest.approx(4 * (extra[1] - plain))
+    assert extra == [pytest.approx(2 * folded(one_sample["head"].model.streams.streams) / n) for n in (1, 4)]
 
 
 def test_checkpointing_costs_operations_and_saves_memory(make_subjects):
