@@ -1,35 +1,21 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
+from small_streams import small_streams
 
 from bench.config.plan import RunRequest, make_plan
 from bench.config.recipe import Recipe
 from bench.profiling.measure import random_streams
 from bench.profiling.shared_weights import SharedStreams
 from bench.profiling.subject import Subject, examples
-from bench.streams.sources import WEIGHTS
 from bench.training.setup import build_parts, make_accelerator
 
 
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """Return settings that make the streams of the suite mini smaller: one block and few tokens, without weights."""
-    folder = tmp_path_factory.mktemp("encoders")
-    for name, model in (("vision", "vision-v2"), ("audio", "audio-v1")):
-        (folder / name).mkdir()
-        config = json.loads((WEIGHTS / model / "config.json").read_text())
-        config = {
-            key: value for key, value in config.items() if key not in ("out_features", "out_indices", "stage_names")
-        }
-        config["num_hidden_layers"] = 1
-        (folder / name / "config.json").write_text(json.dumps(config))
-        preprocessor = (WEIGHTS / model / "preprocessor_config.json").read_text()
-        (folder / name / "preprocessor_config.json").write_text(preprocessor)
-    models = [f"{name}.model={folder / name}" for name in ("vision", "audio")]
-    return [*models, "vision.size=24", "audio.frames=48"]
+    return small_streams(tmp_path_factory.mktemp("encoders"))
 
 
 @pytest.fixture(scope="session")
