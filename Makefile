@@ -5,6 +5,7 @@
 # make full    longer tests: official layouts, full-size adapters, several processes, runs killed again and again; minutes
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
+# make gpu     what needs a GPU, in 8 minutes: its tests, CoLA against LoRA, costs of all methods; `DRY=1`: tiny, on the CPU
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
 # make docs    the documentation, into build/site; `make docs-run` trains in place of inventing measurements for its snippets
 # make lint    formatting, style, types, and that no module imports one of a floor above it
@@ -13,7 +14,7 @@ KILLS ?= 7
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
-.PHONY: run test full docs docs-run explore fuzz fuzz-more chaos perf check check-defects lint clean
+.PHONY: run test full docs docs-run explore fuzz fuzz-more chaos perf gpu check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -38,6 +39,9 @@ chaos: .venv/installed
 
 perf: .venv/installed
 	$(BIN)/python -m perf
+
+gpu: .venv/installed
+	@$(BIN)/python -m perf.gpu $(if $(filter-out 0,$(DRY)),--dry)
 
 check: .venv/installed
 	$(BIN)/python -m bench check
