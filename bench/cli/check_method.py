@@ -22,8 +22,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print a table of what holds; return 1 if anything does not."""
     from bench import registry
-    from bench.conformance.subject import Subject
-    from bench.conformance.suite import run_checks
 
     cls = registry.load("methods", args.method)
     mistakes, settings = Mistakes(), {}
@@ -35,6 +33,9 @@ def main(args: argparse.Namespace) -> int:
         settings[key.strip().removeprefix(f"{args.method}.")] = parse_value(text.strip())
     mistakes.raise_if_any()
     validate.build(cls, settings, args.method)
+    from bench.conformance.subject import Subject  # imports torch
+    from bench.conformance.suite import run_checks
+
     outcomes = list(run_checks(Subject(args.method, settings)))
     print(text_table(("check", "result", "what holds"), [(o.check, o.result, o.claim) for o in outcomes], "l"))
     for outcome in outcomes:

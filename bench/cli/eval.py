@@ -40,9 +40,12 @@ def main(args: argparse.Namespace) -> int:
     from bench.config.run_options import RunOptions
     from bench.report.formatting import number
     from bench.report.text_table import text_table
-    from bench.saved_adapters.evaluate import evaluate  # imports torch
+    from bench.saved_adapters.opening import open_adapter
 
     encoders = _encoders(args.set)
+    open_adapter(args.adapter, encoders, other_encoders=args.other_encoders)  # mistakes show before torch is imported
+    from bench.saved_adapters.evaluate import evaluate
+
     options = RunOptions(args.data_root, args.device)
     evaluation = evaluate(args.adapter, options, args.task, args.split, encoders, other_encoders=args.other_encoders)
     if args.json:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench import __version__
 from bench.cli.executor_arguments import add_executor, executor_of
@@ -22,7 +23,9 @@ from bench.execution.planning import plan_runs
 from bench.records import store
 from bench.report.formatting import NONE
 from bench.report.text_table import text_table
-from bench.tuning.search import FOLDER, Search, Trial, searches, tune
+
+if TYPE_CHECKING:
+    from bench.tuning.search import Search, Trial
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +58,8 @@ def main(args: argparse.Namespace) -> int:
     request = run_request(args)
     epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
     plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
+    from bench.tuning.search import FOLDER, searches, tune  # imports optuna and scipy
+
     all_searches = searches(plan)
     tuning = _tuning(args, plan)
     out: Path = args.out or args.results / "tuned.toml"

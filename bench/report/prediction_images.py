@@ -8,12 +8,10 @@ import numpy as np
 from PIL import Image
 
 from bench.config.instantiate import sources_of, task_of
-from bench.data.splits import open_samples
 from bench.errors import BenchError, UsageError
 from bench.records import predictions, store
 from bench.records.schema import Record
 from bench.records.specification import specification
-from bench.streams.load import outline_stream
 from bench.tasks import draw
 from bench.text import escape
 
@@ -38,6 +36,9 @@ def show(run: str, results: Path, data_root: Path | None, count: int) -> tuple[I
     spec = specification(record, results / store.FOLDER / f"{record.stem}.json")
     saved = predictions.load(results, spec)
     task = task_of(spec)
+    from bench.data.splits import open_samples  # these import torch, which a mistake in --run need not wait for
+    from bench.streams.load import outline_stream
+
     inputs = {name: outline_stream(**source).input for name, source in sources_of(spec).items()}
     split = task.test_splits[0]
     samples = open_samples(task, spec.data, data_root, inputs, split)

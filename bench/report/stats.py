@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-from scipy.special import chdtr, roots_legendre, stdtr, stdtrit  # `scipy.stats` takes a second or two to import
+
+# `scipy.stats` takes a second or two to import.
+from scipy.special import chdtr, gammaincinv, roots_legendre, stdtr, stdtrit
 
 LEVEL = 0.95
 """Confidence level of all intervals."""
@@ -183,8 +185,6 @@ def _smallest_ratio(seeds: int, target_power: float, alpha: float) -> float:
 
 def deviation_interval(deviation: float, values: int) -> Bounds:
     """Return the chi-squared interval of a standard deviation that was estimated from a number of values."""
-    from scipy.stats import chi2
-
     freedom = values - 1
-    low, high = (math.sqrt(freedom / chi2.ppf(share, freedom)) for share in (1 - ALPHA / 2, ALPHA / 2))
+    low, high = (math.sqrt(freedom / (2 * gammaincinv(freedom / 2, share))) for share in (1 - ALPHA / 2, ALPHA / 2))
     return low * deviation, high * deviation

@@ -17,6 +17,7 @@ from bench.records import provenance
 from bench.records.environment import environment
 from bench.records.schema import Environment, Record
 from bench.saved_adapters import save_load
+from bench.saved_adapters.opening import open_adapter
 from bench.system import distributed
 from bench.training.evaluation import concatenate, score
 from bench.training.setup import Setup, device_name, set_up
@@ -125,7 +126,7 @@ def evaluate(
             not the one it was trained on.
         BenchError: The adapter, an encoder or the data cannot be read.
     """
-    record, spec = save_load.open_adapter(folder, encoders, other_encoders=other_encoders)
+    record, spec = open_adapter(folder, encoders, other_encoders=other_encoders)
     if task not in (None, spec.task):
         raise UsageError(f"{folder} was trained for {spec.task} and has the head of that task, not of {task}")
     check_encoders([spec])

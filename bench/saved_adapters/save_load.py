@@ -24,21 +24,18 @@ from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from bench.config.instantiate import method_of, sources_of
-from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.files import Guard, atomic_folder
 from bench.methods.base import Method, check_tensors, read_tensors, write_tensors
-from bench.records import schema, store
-from bench.records.specification import specification
-from bench.saved_adapters.encoders import check_same, locate
-from bench.saved_adapters.manifest import CARD, Encoder, encoders_of, read_manifest, write_manifest
+from bench.records import schema
+from bench.saved_adapters.manifest import CARD, Encoder, encoders_of, write_manifest
 from bench.saved_adapters.model_card import card
+from bench.saved_adapters.opening import RECORD, open_adapter
 from bench.streams.load import load_stream
 from bench.streams.lockstep import MultiStream
 from bench.tasks.model import TaskModel
 
 FOLDER = "adapters"
-RECORD = "record.json"
 _HEAD = "head.safetensors"
 _ROUNDING = 1e-5  # relative to the largest value of a frozen weight in float32
 _MAX_LISTED = 3  # tensors that a message lists
@@ -78,34 +75,6 @@ def _without_paths(record: schema.Record, encoders: Mapping[str, Encoder]) -> sc
         for name, source in record.spec.streams.items()
     }
     return replace(record, spec=replace(record.spec, streams=streams))
-
-
-def open_adapter(
-    folder: Path, encoders: Mapping[str, str | Path] | None = None, *, other_encoders: bool = False
-) -> tuple[schema.Record, Spec]:
-    """Return the record of the run that trained an adapter, and its specification with local paths of the encoders.
-
-    Args:
-        folder: Folder of the saved adapter.
-        encoders: Folders of encoders, by stream; others are those of the record, or of the Hugging Face cache.
-        other_encoders: Whether to accept encoders that the adapter was not trained on.
-
-    Raises:
-        BenchError: The folder contains no saved adapter, or one that was changed after it was saved.
-        UsageError: An encoder does not exist, or is not the one that the adapter was trained on.
-    """
-    path = folder / RECORD
-    if not path.is_file():
-        raise BenchError(
-            f"{folder} contains no saved adapter: there is no {path}; `bench run --save-adapters` saves adapters"
-        )
-    manifest = read_manifest(folder)
-    record = store.read(path)
-    spec = specification(record, path)
-    streams = locate(spec.streams, encoders or {}, manifest.encoders if manifest else {})
-    if not other_encoders:
-        check_same({name: source["model"] for name, source in streams.items()}, manifest, record.provenance)
-    return record, replace(spec, streams=streams)
 
 
 def load(folder: Path, model: TaskModel, method: Method) -> None:

@@ -47,7 +47,7 @@ def test_they_are_flushed_in_training_in_scoring_and_in_timing(options, monkeypa
 
     noting(single_run, "train")
     assert single_run.execute(spec("avs", "lora", "avs.epochs=1"), options).status == "ok"
-    noting(evaluate.save_load, "open_adapter")
+    noting(evaluate, "open_adapter")
     with pytest.raises(Exception, match="contains no saved adapter"):
         evaluate.evaluate(tmp_path, options)
     by_turns({"one": lambda: flushed.update(timed=are_flushed())}, "one", 1, torch.device("cpu"))
