@@ -130,7 +130,7 @@ def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:
         DataError: An annotation file is missing or broken, or generated data is not as the generator wrote it.
     """
     files = {split: list(dict.fromkeys(task.files(root, split))) for split in ("train", "val", *task.test_splits)}
-    all_files = sorted({path for paths in files.values() for path in paths})
+    all_files = sorted({path for paths in files.values() for path in paths}, key=str)  # paths compare slowly
     # The folder of the release, be it the data root or one above it, is no part of its contents.
     base = Path(os.path.commonpath([path.parent for path in all_files])) if all_files else root
     with checksums.cached_checksums(root) as checksum:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,13 @@ def test_edits_after_the_import_do_not_count(package, tmp_path, caplog):
     unsure = provenance.code_of(mine)
     assert "method.py was edited after it was imported" in caplog.text
     assert unsure not in (first, package(edited)), "not taken for what the file says now"
+
+
+def test_modules_belong_to_the_distributions_that_metadata_names():
+    """Later Pythons than 3.11 also name compiled modules, which have no source to follow."""
+    fast, slow = source_code._distributions(), metadata.packages_distributions()
+    assert {"torch", "PIL", "yaml", "_pytest"} <= fast.keys()
+    assert fast == {name: slow[name] for name in fast}
 
 
 def test_loose_modules_beside_it_and_versions_of_others_are_its_code(tmp_path, monkeypatch):
