@@ -13,6 +13,7 @@ from bench.execution.executor import option
 from bench.records import schema
 from bench.records.schema import Record
 from bench.system.cpus import MAX_JOBS
+from bench.system.garbage import uncollected
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class LocalExecutor:
     ) -> Generator[Record, None, None]:
         """Do the runs; see `bench.execution.executor.Executor.execute`."""
         if self.jobs > 1 or options.limits:
-            from bench.execution.process_pool import run_all  # imports torch, which finished sweeps do not need
+            from bench.execution.process_pool import run_all
 
             records = run_all(take, options, self.jobs, specs)
         else:
@@ -55,7 +56,8 @@ class LocalExecutor:
 
 def _run_here(take: Callable[[], Spec | None], options: RunOptions) -> Generator[Record, None, None]:
     while spec := take():
-        from bench.execution.single_run import execute  # imports torch, which finished sweeps do not need
+        with uncollected():
+            from bench.execution.single_run import execute  # imports torch, which finished sweeps do not need
 
         started = schema.now()
         try:

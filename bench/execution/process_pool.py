@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from bench.progress import set_quiet
 from bench.records import schema
 from bench.records.schema import Record
 from bench.system import child_processes, cpus
+from bench.system.garbage import uncollected
 from bench.system.memory_errors import NEEDS_LESS
 from bench.system.signals import held_back
 
@@ -28,8 +30,10 @@ if TYPE_CHECKING:
 _LIMIT_INTERVAL = 0.25  # seconds between two checks of the limits of runs
 _GRACE_PERIOD = 10.0  # seconds between asking a process to end and killing it
 
-Execute = Callable[[Spec, "RunOptions", int], Record]
-"""Do a run with a number of threads. Workers import this function by its name."""
+Execute = Callable[[Spec, "RunOptions", "int | None"], Record]
+"""Do a run with a number of threads, or a share of torch's. Workers import this function by its name."""
+
+_jobs = 1  # processes that share torch's threads, of which this may be one
 
 
 def run_all(
@@ -52,7 +56,9 @@ def run_all(
         Terminated: A signal asked this process to end; runs in progress are recorded as failed first.
     """
     make_data(specs, options)
-    share = max(1, cpus.available_cpus() // jobs), share_of_threads(jobs)
+    # Importing torch here only to count its threads would keep the workers waiting. Their torch counts as many.
+    threads = share_of_threads(jobs) if "torch" in sys.modules else None
+    share = max(1, cpus.available_cpus() // jobs), threads, jobs
     error: BenchError | None = None
     free = [_Worker(options, *share) for _ in specs[:jobs]]
     workers = [*free]
@@ -89,12 +95,19 @@ def run_all(
         raise error
 
 
-def execute_run(spec: Spec, options: RunOptions, threads: int) -> Record:
-    """Do a run in this process, as `bench.execution.single_run.execute` does, with a number of threads."""
-    import torch
+def execute_run(spec: Spec, options: RunOptions, threads: int | None) -> Record:
+    """Do a run in this process, as `bench.execution.single_run.execute` does, with a number of threads.
 
-    torch.set_num_threads(threads)
-    from bench.execution.single_run import execute
+    Args:
+        spec: The run.
+        options: Options that do not affect results.
+        threads: Number of threads; None in a worker for its share of those that torch has in a fresh process.
+    """
+    with uncollected():
+        import torch
+
+        from bench.execution.single_run import execute
+    torch.set_num_threads(threads or _share_of_fresh_threads())
 
     return execute(spec, options)
 
@@ -116,6 +129,12 @@ def share_of_threads(jobs: int) -> int:
     return max(1, torch.get_num_threads() // jobs)
 
 
+@cache
+def _share_of_fresh_threads() -> int:
+    """Return this worker's share of torch's threads; called before their number is set."""
+    return share_of_threads(_jobs)
+
+
 class _Worker:
     """A process that does one run at a time.
 
@@ -123,14 +142,14 @@ class _Worker:
     `concurrent.futures` does not: so it is known which run a dead worker had, and the other workers continue.
     """
 
-    def __init__(self, options: RunOptions, share: int, threads: int) -> None:
-        self.options, self.share, self.threads = options, share, threads
+    def __init__(self, options: RunOptions, share: int, threads: int | None, jobs: int) -> None:
+        self.options, self.share, self.threads, self.jobs = options, share, threads, jobs
         self._start()
 
     def _start(self) -> None:
         self.pipe, worker_pipe = child_processes.SPAWN.Pipe()
         level = logging.getLogger("bench").level
-        arguments = (worker_pipe, execute_run, self.options, self.share, self.threads, level)
+        arguments = (worker_pipe, execute_run, self.options, self.share, self.threads, self.jobs, level)
         self.process = child_processes.SPAWN.Process(target=_serve, args=arguments)
         self.process.start()
         worker_pipe.close()  # so that the pipe ends with the process
@@ -205,7 +224,9 @@ class _Worker:
         self.process.join()
 
 
-def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, threads: int, level: int) -> None:
+def _serve(
+    pipe: Connection, execute: Execute, options: RunOptions, share: int, threads: int | None, jobs: int, level: int
+) -> None:
     """Take runs from the pipe and send back their records, until the pipe is closed.
 
     An exception of `execute` other than a BenchError ends the process, with a traceback on stderr.
@@ -215,6 +236,8 @@ def _serve(pipe: Connection, execute: Execute, options: RunOptions, share: int, 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     logging.getLogger("bench").setLevel(level)
     cpus.limit_to(share)
+    global _jobs
+    _jobs = jobs
     set_quiet(True)  # bars of several processes would overwrite each other
     pipe.send("ready")
     while True:

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from bench import registry
 from bench.errors import BenchError, UsageError
+from bench.system.garbage import uncollected
 
 InputKind: TypeAlias = Literal["images", "sounds", "text"]
 """The kind of input of a stream. A task says which kind each of its streams reads: `Task.modalities`."""
@@ -45,11 +46,13 @@ class Tower:
 
     def stream_class(self) -> Any:
         """Import and return the class of the stream."""
-        return resolve_name(self.stream)
+        with uncollected():
+            return resolve_name(self.stream)
 
     def model_class(self) -> Any:
         """Import and return the class of the transformers model."""
-        return resolve_name(self.model)
+        with uncollected():
+            return resolve_name(self.model)
 
     def narrowed(self, config: Any) -> Any:
         """Return the tower's part of a checkpoint's transformers configuration."""

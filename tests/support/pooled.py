@@ -30,19 +30,19 @@ from bench.system import cpus
 held: list[object] = []
 
 
-def noted(spec: Spec, options: RunOptions, threads: int) -> Record:
+def noted(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Write a file, and return a finished run whose record says which process did it, with how many threads."""
     assert options.data_root
     (options.data_root / f"{spec.seed}").write_text("")
-    return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads))
+    return mocks.record(spec, environment=replace(mocks.ENVIRONMENT, device=str(os.getpid()), threads=threads or 1))
 
 
-def counted(spec: Spec, options: RunOptions, threads: int) -> Record:
+def counted(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Return a finished run whose record has the CPUs that its process may use as its threads."""
     return noted(spec, options, cpus.available_cpus())
 
 
-def met(spec: Spec, options: RunOptions, threads: int) -> Record:
+def met(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """End only when the other run of a pair (seeds 0 and 1, or 2 and 3) has begun too."""
     record = noted(spec, options, threads)
     _until((options.data_root / f"{spec.seed ^ 1}").exists)
@@ -51,7 +51,7 @@ def met(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
-def data_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
+def data_missing(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Raise an error in seed 0, as if the data were missing, while seed 1 is running."""
     record = met(spec, options, threads)
     if spec.seed == 0:
@@ -60,12 +60,12 @@ def data_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
-def device_missing(spec: Spec, options: RunOptions, threads: int) -> Record:
+def device_missing(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Raise an error, as if the data were missing."""
     raise UsageError(["one mistake", "and another"])
 
 
-def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
+def killed(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Kill seed 0 while seed 1 is running, and raise an error in seed 2."""
     record = noted(spec, options, threads)
     if spec.seed == 0:
@@ -77,7 +77,7 @@ def killed(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
-def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
+def linger(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Finish seed 0 at once; let other runs take a minute, with files that a killed process would leave behind."""
     record = noted(spec, options, threads)
     held.append(multiprocessing.get_context("spawn").Lock())
@@ -86,14 +86,14 @@ def linger(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
-def brief(spec: Spec, options: RunOptions, threads: int) -> Record:
+def brief(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Return a short run that prints to a stream that may be closed already."""
     time.sleep(0.1)
     print("loading", file=sys.stderr, flush=True)
     return noted(spec, options, threads)
 
 
-def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
+def stubborn(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Return a run that ends slowly."""
     try:
         noted(spec, options, threads)
@@ -103,7 +103,7 @@ def stubborn(spec: Spec, options: RunOptions, threads: int) -> Record:
     raise AssertionError
 
 
-def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
+def hoard(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Allocate a gigabyte, except in seed 0."""
     record = noted(spec, options, threads)
     if spec.seed:
@@ -112,7 +112,7 @@ def hoard(spec: Spec, options: RunOptions, threads: int) -> Record:
     return record
 
 
-def tried(spec: Spec, options: RunOptions, threads: int) -> Record:
+def tried(spec: Spec, options: RunOptions, threads: int | None) -> Record:
     """Return a run of a trial."""
     assert options.validate_only and options.results is None
     return mocks.trial(spec)
@@ -145,7 +145,6 @@ if __name__ == "__main__":
 
     registry.entry_points = lambda group: mocks.ENTRY_POINTS[group]
     process_pool.make_data = lambda specs, options: None
-    process_pool.share_of_threads = lambda jobs: 1
     process_pool.execute_run = globals()[os.environ.get("RUNS", "linger")]
     sys.modules["bench.execution.single_run"] = bench.execution.single_run = SimpleNamespace(  # torch is not needed
         execute=lambda spec, options: process_pool.execute_run(spec, options, 1)

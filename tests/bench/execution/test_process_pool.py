@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pooled
 import pytest
@@ -192,6 +192,21 @@ def test_errors_can_be_sent_between_processes(error):
 def test_threads_are_shared_out(monkeypatch, jobs, all_threads, expected):
     monkeypatch.setattr(torch, "get_num_threads", lambda: all_threads)
     assert process_pool.share_of_threads(jobs) == expected
+
+
+def test_a_worker_counts_its_share_once_if_the_parent_has_no_torch(monkeypatch, mock_suite):
+    """Importing torch in the parent would keep the workers waiting for seconds."""
+    used = []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: used[-1] if used else 8)
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    monkeypatch.setattr(process_pool, "_jobs", 2)
+    monkeypatch.setitem(sys.modules, "bench.execution.single_run", SimpleNamespace(execute=lambda spec, options: spec))
+    process_pool._share_of_fresh_threads.cache_clear()
+    (plan,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
+    for threads in (None, None, 3):
+        process_pool.execute_run(plan, RunOptions(), threads)
+    process_pool._share_of_fresh_threads.cache_clear()
+    assert used == [4, 4, 3]
 
 
 def test_the_parent_generates_the_data_of_a_task_once(monkeypatch, tmp_path):
