@@ -14,6 +14,10 @@ KILLS ?= 7
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
+# Containers often set it. Then each process would compile torch, transformers and peft anew, for longer than it imports
+# them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: run test full docs docs-run explore fuzz fuzz-more chaos perf gpu check check-defects lint clean
 
 run: .venv/installed
