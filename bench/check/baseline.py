@@ -11,8 +11,6 @@ from typing import Any
 
 import msgspec
 
-from bench.check.costs import Cost
-from bench.check.reader_probe import ReaderOutput
 from bench.config.reference import REFERENCE
 from bench.errors import BenchError, UsageError
 from bench.files import MEBIBYTE, read_bytes, write_text
@@ -23,6 +21,46 @@ SCHEMA = 2
 _MAX_BYTES = 8 * MEBIBYTE  # of a file
 _PEAKS = {"train peak": "train_peak", "score peak": "score_peak"}
 _COUNTS = ("adapter", "head", "trainable", "total", "streams", "no_gradient")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The cost of a training step.
+
+    Attributes:
+        time: Time as a ratio to LoRA's: median over rounds in which the methods alternate.
+        low: First quartile of this ratio.
+        high: Third quartile of this ratio.
+        bytes: Memory in bytes, measured by `bench.measurement.memory.bytes_of_step`.
+    """
+
+    time: float
+    low: float
+    high: float
+    bytes: int
+
+
+@dataclass(frozen=True)
+class ReaderOutput:
+    """The output of a task's reader.
+
+    Attributes:
+        fingerprint: Checksum of the files that are read.
+        counts: Number of samples of each split.
+        floors: Primary test scores of baselines that do not combine the modalities.
+        targets: Checksum of the targets of the first samples, by split.
+        inputs: Mean of the inputs of the first samples, by split and stream.
+        shared: Number of sample names that occur in more than one split.
+        stale: Arrays of the decoded cache that differ from the reader's output, as `<split>.<array>`.
+    """
+
+    fingerprint: str
+    counts: dict[str, int]
+    floors: dict[str, float]
+    targets: dict[str, str]
+    inputs: dict[str, float]
+    shared: int
+    stale: list[str]
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,7 @@ from typing import Any, Literal
 
 from scipy import stats
 
-from bench.check.baseline import Baseline, MethodBaseline, TaskBaseline
-from bench.check.reader_probe import ReaderOutput
+from bench.check.baseline import Baseline, MethodBaseline, ReaderOutput, TaskBaseline
 from bench.config.reference import REFERENCE
 
 FALSE_ALARMS = 0.001

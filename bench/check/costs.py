@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from bench.check.baseline import Cost
 from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
@@ -21,23 +21,6 @@ from bench.training.step import take_step
 
 BATCH_DIVISOR = 4  # a fraction of the batch size is used: many short turns are less affected by other processes
 _STEPS = 1000  # total steps announced to a method; AdaLoRA's schedule depends on it
-
-
-@dataclass(frozen=True)
-class Cost:
-    """The cost of a training step.
-
-    Attributes:
-        time: Time as a ratio to LoRA's: median over rounds in which the methods alternate.
-        low: First quartile of this ratio.
-        high: Third quartile of this ratio.
-        bytes: Memory in bytes, measured by `bench.measurement.memory.bytes_of_step`.
-    """
-
-    time: float
-    low: float
-    high: float
-    bytes: int
 
 
 def costs_of(specs: Sequence[Spec], options: RunOptions, rounds: int) -> dict[str, Cost]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from bench.check.baseline import ReaderOutput
 from bench.config.instantiate import task_of
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
@@ -17,29 +18,6 @@ from bench.tasks.base import Samples
 from bench.training.setup import set_up
 
 SAMPLES = 8  # of each split: a defect of a reader affects all samples
-
-
-@dataclass(frozen=True)
-class ReaderOutput:
-    """The output of a task's reader.
-
-    Attributes:
-        fingerprint: Checksum of the files that are read.
-        counts: Number of samples of each split.
-        floors: Primary test scores of baselines that do not combine the modalities.
-        targets: Checksum of the targets of the first samples, by split.
-        inputs: Mean of the inputs of the first samples, by split and stream.
-        shared: Number of sample names that occur in more than one split.
-        stale: Arrays of the decoded cache that differ from the reader's output, as `<split>.<array>`.
-    """
-
-    fingerprint: str
-    counts: dict[str, int]
-    floors: dict[str, float]
-    targets: dict[str, str]
-    inputs: dict[str, float]
-    shared: int
-    stale: list[str]
 
 
 def probe(spec: Spec, options: RunOptions) -> ReaderOutput:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 
@@ -73,7 +73,7 @@ def _key(spec: Spec, same_settings: bool) -> str:
         spec: The specification.
         same_settings: Whether settings and learning rates of the method are part of the key.
     """
-    values = asdict(spec)
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}  # ten times as fast as `asdict`
     del values["seed"], values["deviations"]
     if not same_settings:
         del values["settings"]

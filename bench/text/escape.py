@@ -72,7 +72,10 @@ def json_text(text: str) -> str:
         units = char.encode("utf-16-be", "surrogatepass")
         return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
-    return "".join(char if char.isprintable() or char == "\n" else escaped(char) for char in text)
+    return "\n".join(
+        part if part.isprintable() else "".join(char if char.isprintable() else escaped(char) for char in part)
+        for part in text.split("\n")
+    )
 
 
 def values(value: Any) -> Any:

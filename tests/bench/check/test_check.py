@@ -16,11 +16,9 @@ from scipy import stats
 
 from bench import cli
 from bench.check import baseline as baselines
-from bench.check.baseline import gather
+from bench.check.baseline import Cost, ReaderOutput, gather
 from bench.check.compare import PEAK, STEP_BYTES, STEP_TIME, Row, compare, incomparable, spread
-from bench.check.costs import Cost
 from bench.check.integrity import check_records
-from bench.check.reader_probe import ReaderOutput
 from bench.check.table import markdown, terminal, verdict
 from bench.config.plan import RunRequest, make_plan
 from bench.records import store

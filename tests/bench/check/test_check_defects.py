@@ -9,9 +9,8 @@ from functools import lru_cache
 import pytest
 from defects import DEFECTS
 
-from bench.check.baseline import TaskBaseline, gather
+from bench.check.baseline import Cost, TaskBaseline, gather
 from bench.check.compare import compare
-from bench.check.costs import Cost
 from bench.check.integrity import check_records
 from bench.check.reader_probe import probe
 from bench.check.sanity_run import sanity_run

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 
@@ -14,7 +13,6 @@ from bench.config.plan import RunRequest, make_plan
 from bench.records import store
 
 GONE = "cannot be imported from no_such_package.gone:Gone: ModuleNotFoundError: No module named 'no_such_package'"
-HEAVY = ("torch", "transformers", "peft", "accelerate", "numpy")
 
 
 def test_version(capsys):
@@ -92,44 +90,6 @@ def test_usage(capsys, argv):
     with pytest.raises(SystemExit, match="2"):
         cli.main(argv)
     assert "usage: bench" in capsys.readouterr().err
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    """A results folder with a record in it."""
-    folder = tmp_path_factory.mktemp("results")
-    suite = folder / "mock.toml"
-    suite.write_text(mocks.SUITE)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.registry.entry_points", lambda group: mocks.ENTRY_POINTS[group])
-        (spec,) = make_plan(RunRequest(str(suite), ["lora"], ["ave"]))
-    store.write(mocks.record(spec), folder)
-    return folder
-
-
-@pytest.mark.parametrize(
-    ("argv", "code"),
-    [
-        (["--help"], 0),
-        (["run", "--help"], 0),
-        (["list", "methods"], 0),
-        (["list", "tasks"], 0),
-        (["list", "suites"], 0),
-        (["leaderboard", "--results", "RESULTS"], 0),
-        (["run", "--methods", "loraa", "--tasks", "ave"], 2),
-        (["run", "--methods", "lora,cola", "--tasks", "ave,avs", "--set", "cola.rr=8"], 2),
-    ],
-)
-def test_nothing_heavy_is_imported(results, argv, code):
-    argv = [str(results) if word == "RESULTS" else word for word in argv]
-    completed = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "bench", *argv], capture_output=True, text=True, check=False
-    )
-    assert completed.returncode == code, completed.stderr
-    imported = set(re.findall(r"\|\s+(\w+)$", completed.stderr, re.MULTILINE))
-    assert "bench" in imported
-    allowed = {"numpy"} if argv[0] == "leaderboard" else set()
-    assert imported.isdisjoint(set(HEAVY) - allowed)
 
 
 def test_help_is_fast():

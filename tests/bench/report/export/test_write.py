@@ -4,8 +4,6 @@ import dataclasses
 import json
 import math
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import mocks
@@ -216,14 +214,3 @@ def test_the_command(results, tmp_path, capsys):
     assert cli.main(["export", "--format", "csv", "--results", str(tmp_path)]) == 1
     with pytest.raises(SystemExit, match="2"):
         cli.main(["export"])
-
-
-def test_the_command_needs_no_torch(results):
-    code = (
-        "import sys; from bench import cli; "
-        f"codes = [cli.main(['export', '--format', form, '--results', {str(results)!r}]) for form in {list(FORMATS)}]; "
-        "print(codes, {'torch', 'transformers', 'peft'} & {*sys.modules})"
-    )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0] set()"
