@@ -98,9 +98,9 @@ def _packages(installed: metadata.Distribution) -> set[str]:
         return set(declared)
     record = installed.read_text("RECORD")
     if record is None:  # not installed from a wheel
-        paths = map(str, installed.files or ())
+        paths = [str(path) for path in installed.files or ()]
     else:  # lines such as torch/nn/__init__.py,sha256=...,123
-        paths = (line.strip('"').partition(",")[0] for line in record.splitlines())
+        paths = [line.strip('"').partition(",")[0] for line in record.splitlines()]
     return {path.partition("/")[0].removesuffix(".py") for path in paths if path.endswith(".py")}
 
 
