@@ -11,8 +11,8 @@ from contextlib import contextmanager
 def uncollected() -> Iterator[None]:
     """Pause the garbage collector while modules are imported.
 
-    It would go through all that they define again and again, as its size doubles, and free next to nothing: with torch,
-    transformers and peft, that takes a fifth of the time of importing them.
+    It would go through all that they define again and again, and free next to nothing. Importing torch, transformers
+    and peft takes 3.0 s of CPU time instead of 3.7 s without it; collecting once afterwards takes 0.3 s.
     """
     enabled = gc.isenabled()
     gc.disable()
