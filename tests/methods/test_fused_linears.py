@@ -102,7 +102,7 @@ def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, ma
 
 @pytest.mark.parametrize("name", ["lora", "dora", "adalora", *METHODS])
 def test_without_gradients_outputs_are_the_same(make_model, make_inputs, monkeypatch, name):
-    method, model = attached(make_model, name, True, **METHODS.get(name, {}))
+    _, model = attached(make_model, name, True, **METHODS.get(name, {}))
     folded = []
     fold = lowrank._folded
     monkeypatch.setattr(lowrank, "_folded", lambda linear: folded.append(linear) or fold(linear))
