@@ -15,6 +15,7 @@ from functools import cache
 from importlib import metadata
 from importlib.metadata import EntryPoint
 from importlib.util import find_spec
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal, get_args, get_origin
 
@@ -140,14 +141,33 @@ def add(kind: Kind, name: str, cls: Any) -> None:
 def name_of(kind: Kind, cls: type[Any]) -> str | None:
     """Return the name that a class is registered under; None if it has none, or stands for a family.
 
+    Entry points are compared by their text, since importing all of a package would take long, and would fail with what
+    has nothing to do with the class. One that names the class in another module than its own counts too, under the
+    class's name.
+
     Raises:
-        UsageError: Another class that its package registers cannot be imported.
+        UsageError: Its package registers a class of the same name in another module, which cannot be imported.
     """
     if added_name := next((name for name, added in _added[kind].items() if added is cls), None):
         return added_name
-    package = cls.__module__.partition(".")[0]
-    candidates = (name for name, entry in registered(kind).items() if entry.module.partition(".")[0] == package)
-    return next((name for name in candidates if not _prefix(name) and load(kind, name) is cls), None)
+    for name, entry in registered(kind).items():
+        if _prefix(name) or entry.module.partition(".")[0] != cls.__module__.partition(".")[0]:
+            continue
+        if entry.module == cls.__module__:
+            candidate = _attribute(sys.modules.get(entry.module), entry.attr)
+        else:
+            candidate = load(kind, name) if entry.attr == cls.__qualname__ else None
+        if candidate is cls:
+            return name
+    return None
+
+
+def _attribute(module: Any, path: str) -> Any:
+    """Return what a module has at a dotted path; None if there is nothing."""
+    try:
+        return attrgetter(path)(module)
+    except AttributeError:
+        return None
 
 
 def is_foreign(kind: Kind, name: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import mocks
@@ -11,6 +13,7 @@ import pytest
 from bench import registry
 from bench.config import inherited_settings, suite
 from bench.config.plan import RunRequest, make_plan
+from bench.errors import UsageError
 from bench.methods.adalora import AdaLoRA
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
@@ -125,3 +128,51 @@ def test_an_installed_method_inherits_too(mock_suite):
     ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"]))
     assert ave.settings["r"] == 16, "the suite has a table of its name for this task"
     assert avs.settings["r"] == 3
+
+
+PLUGIN = """\
+from dataclasses import dataclass
+from bench.methods.lora import LoRA
+
+@dataclass
+class Base(LoRA):
+    r: int = 7
+
+class Derived(Base):
+    pass
+"""
+BROKEN = {"missing": "inherited_plugin:Nope", "raising": "inherited_plugin.raising:Other", "gone": "no_such:Base"}
+
+
+def install(name_of_base, tmp_path, monkeypatch):
+    """Install a package of methods, one of which derives from another, and two of which are broken."""
+    for name, text in {"__init__": PLUGIN, "raising": "raise ValueError", "names": "from . import Base"}.items():
+        (tmp_path / "inherited_plugin").mkdir(exist_ok=True)
+        (tmp_path / "inherited_plugin" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "inherited_plugin", raising=False)
+    installed = registry.entry_points
+    values = {**BROKEN, "base": name_of_base, "derived": "inherited_plugin:Derived"}
+    entries = [EntryPoint(name, value, "bench.methods") for name, value in values.items()]
+    monkeypatch.setattr(
+        registry,
+        "entry_points",
+        lambda group: [*entries, *installed(group)] if group == "bench.methods" else installed(group),
+    )
+
+
+@pytest.mark.parametrize("name_of_base", ["inherited_plugin:Base", "inherited_plugin.names:Base"])
+def test_methods_beside_the_base_are_neither_imported_nor_in_the_way(name_of_base, tmp_path, monkeypatch, caplog):
+    install(name_of_base, tmp_path, monkeypatch)
+    (spec,) = make_plan(RunRequest("mini", ["derived"], ["ave"]))
+    assert spec.settings == {"r": 7, "alpha": 2.0, "dropout": 0.0}
+    assert [record.getMessage().partition(",")[0] for record in caplog.records] == [
+        "base on ave inherits settings of lora",
+        "derived on ave inherits settings of base",
+    ]
+
+
+def test_a_base_of_the_same_name_that_cannot_be_imported_is_named(tmp_path, monkeypatch):
+    install("inherited_plugin.raising:Base", tmp_path, monkeypatch)
+    with pytest.raises(UsageError, match=r"method base cannot be imported from inherited_plugin\.raising:Base"):
+        make_plan(RunRequest("mini", ["derived"], ["ave"]))
