@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 import warnings
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from bench import registry
 from bench.config.attachable import blanks, misfit, outlined
 from bench.config.describe import assignments
 from bench.config.instantiate import method_of, sources_of
 from bench.config.plan import RunRequest, make_plan
+from bench.config.quantities import parameters
 from bench.config.spec import Spec
-from bench.errors import BenchError, Mistakes, UsageError, shortened
+from bench.errors import BenchError, Mistakes, UsageError
 from bench.methods.base import Method
 from bench.streams.lockstep import MultiStream
 
 TOLERANCE = 0.05
 _MAX_SIZE = 2**16  # largest value tried for a size setting
-_MAX_PARAMETERS = 1e12
-_UNITS = {"": 1, "k": 1e3, "m": 1e6}
 
 Count = Callable[[dict[str, Any]], int | None]
 """Return the trainable parameters of a method with the given settings; None if it cannot be attached with them."""
@@ -73,10 +70,10 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
         UsageError: The budget is invalid, or methods cannot be attached to the streams or come within 5% of it; the
             message names all of them.
     """
-    budget = request.budget or ""
+    budget, option = request.budget or "", request.places.get("budget", "--budget")
     mistakes = Mistakes()
     with mistakes.gathered():
-        amount = _amount(budget)
+        amount = parameters(budget, option)
     if mistakes.problems:
         with mistakes.gathered():
             make_plan(request)
@@ -90,7 +87,7 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
     fixed = {text.partition("=")[0].strip() for text in request.overrides}
     # A table in the main setting says how sizes relate: the budget scales it.
     fixed -= {f"{spec.method}.{name}" for spec in requested for name in _main_table(spec)}
-    _refuse_fixed_sizes(requested, reference, fixed)
+    _refuse_fixed_sizes(requested, reference, fixed, request.places)
     fits: dict[tuple[str, str], BudgetFit] = {}
     outlines = _Outlines()
     for spec in {(spec.task, spec.method): spec for spec in plan}.values():
@@ -105,7 +102,7 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
         else:
             target = outlines.count(specs[reference])(specs[reference].settings)
         if not target:
-            raise UsageError(f"--budget {budget}: on {task} that is 0 trainable parameters")
+            raise UsageError(f"{option} {budget}: on {task} that is 0 trainable parameters")
         for spec in {spec.method: spec for spec in requested if spec.task == task}.values():
             with mistakes.gathered():
                 if spec.method == reference:
@@ -267,36 +264,21 @@ def _count(outline: MultiStream, spec: Spec, values: dict[str, Any]) -> int | No
     return None
 
 
-def _amount(budget: str) -> Callable[[int], int] | None:
-    """Return a function from the streams' parameters to the number asked for; None if the budget names a method.
-
-    Raises:
-        UsageError: The budget is neither a number nor a method.
-    """
-    if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", budget):
-        value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
-        if value > _MAX_PARAMETERS:
-            raise UsageError(f"--budget {shortened(budget)} is more parameters than any stream has")
-        return lambda size: round(size * value / 100 if unit == "%" else value * _UNITS[unit])
-    try:
-        registry.load("methods", budget)
-    except UsageError as error:
-        raise UsageError(f"--budget takes a percentage (2%), a number (400k, 1.5M) or a method: {error}") from error
-    return None
-
-
 def _main_table(spec: Spec) -> tuple[str, ...]:
     """Return the name of the main size setting if its value is a table."""
     main = _build(spec, spec.settings).size_settings[:1]
     return tuple(setting for setting in main if isinstance(spec.settings.get(setting), dict))
 
 
-def _refuse_fixed_sizes(plan: Sequence[Spec], reference: str, fixed: Collection[str]) -> None:
+def _refuse_fixed_sizes(
+    plan: Sequence[Spec], reference: str, fixed: Collection[str], places: Mapping[str, str]
+) -> None:
     """Raise UsageError if --set fixes a size that the budget has to choose."""
     mistakes = Mistakes()
     for spec in plan:
         if spec.method != reference:
             for setting in _build(spec, spec.settings).size_settings[:1]:
-                if f"{spec.method}.{setting}" in fixed:
-                    mistakes.add(f"--set {spec.method}.{setting}: --budget chooses its value; give only one of them")
+                if (key := f"{spec.method}.{setting}") in fixed:
+                    place, option = places.get(key, f"--set {key}"), places.get("budget", "--budget")
+                    mistakes.add(f"{place}: {option} chooses its value; give only one of them")
     mistakes.raise_if_any()

@@ -6,19 +6,19 @@ apply to its runs, and a variation is a method with changes of its own, under a 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
 from bench import registry
-from bench.config import validate
+from bench.config import toml, validate
 from bench.config.plan import RunRequest
+from bench.config.quantities import parameters
 from bench.config.shipped import tuned_path
-from bench.config.suite import DEFAULT_SUITE, read_toml
+from bench.config.suite import DEFAULT_SUITE, Suite, load_suite, read_toml
 from bench.config.tuned_settings import Tuned, read_tuned
 from bench.errors import Mistakes, UsageError, did_you_mean
 
@@ -171,17 +171,23 @@ class _Draft:
     Attributes:
         entry: The method or variation.
         values: Its keys, with those of the stage and the file for those that it does not have.
-        sets: The tables `set` of file, stage and variation, by their place.
+        levels: The keys of file, stage and variation, each with its place.
+        names: The methods, tasks and streams whose settings the runs depend on.
     """
 
     entry: _Entry
     values: dict[str, Any]
-    sets: dict[str, _Tables]
+    levels: tuple[tuple[str, Mapping[str, Any]], ...]
+    names: frozenset[str]
 
     @property
-    def names(self) -> set[str]:
-        """The methods and tasks whose settings the runs depend on."""
-        return {self.entry.method, *self.values["tasks"], str(self.values.get("budget"))}
+    def sets(self) -> dict[str, _Tables]:
+        """The tables `set` of file, stage and variation, by their place."""
+        return {place: table["set"] for place, table in self.levels if table.get("set")}
+
+    def place(self, key: str) -> str | None:
+        """Return where in the file the value of a key is from; None if no level has it."""
+        return next((_joined(place, key) for place, table in reversed(self.levels) if key in table), None)
 
     @property
     def conditions(self) -> tuple[object, ...]:
@@ -201,11 +207,15 @@ class _Reader:
         self.mistakes = Mistakes()
         self._folder = folder
         self._read: dict[str, Tuned | None] = {}
+        self._suite: Suite | None = None
 
     def stages(self, content: Mapping[str, Any]) -> list[Stage]:
         """Return the stages in a file's content, without what has mistakes."""
         file = self._checked(ExperimentTable, content, "")
         shared = self._variations(file, "")
+        suite = str(self._path(file.get("suite", DEFAULT_SUITE)))
+        with suppress(UsageError):  # which planning reports
+            self._suite = load_suite(suite)
         drafts: list[tuple[str, str, list[_Draft]]] = []
         for number, table in enumerate(file.get("stages") or ({},), 1):
             place = f"stages.{table.get('name', number)}" if "stages" in content else ""
@@ -219,7 +229,6 @@ class _Reader:
             entries = self._entries(file, stage, shared, place)
             group = [self._draft({**file, **stage}, (("", file), (place, stage)), entry) for entry in entries]
             drafts.append((str(table.get("name", "")), place, [draft for draft in group if draft.values["tasks"]]))
-        suite = str(self._path(file.get("suite", DEFAULT_SUITE)))
         names: dict[str, set[str]] = {}
         for draft in (draft for _, _, group in drafts for draft in group):
             for level in draft.sets:
@@ -238,6 +247,12 @@ class _Reader:
                 continue
             with self.mistakes.gathered():
                 values |= validate.check(cls, {key: value}, place)
+        try:
+            if values.get("budget") is not None:
+                parameters(str(values["budget"]), _joined(place, "budget"))
+        except UsageError as error:
+            self.mistakes.add(str(error))
+            del values["budget"]
         return values
 
     def _variations(self, table: Mapping[str, Any], place: str) -> dict[str, _Entry]:
@@ -274,7 +289,7 @@ class _Reader:
         return entries
 
     def _draft(
-        self, outer: Mapping[str, Any], levels: Iterable[tuple[str, Mapping[str, Any]]], entry: _Entry
+        self, outer: Mapping[str, Any], levels: tuple[tuple[str, Mapping[str, Any]], ...], entry: _Entry
     ) -> _Draft:
         """Return the runs of an entry.
 
@@ -290,8 +305,11 @@ class _Reader:
             if outer[key] and not values[key]:
                 known = ", ".join(map(str, outer[key]))
                 self.mistakes.add(f"{entry.place}.{key}: the stage has none of these {key}: it has {known}")
-        sets = {place: table["set"] for place, table in (*levels, (entry.place, entry.values)) if table.get("set")}
-        return _Draft(entry, values, sets)
+        names = {entry.method, *values["tasks"], str(values.get("budget"))}
+        for task in values["tasks"]:
+            with suppress(UsageError):  # which planning reports
+                names.update(self._suite.task(task).sources if self._suite else ())
+        return _Draft(entry, values, (*levels, (entry.place, entry.values)), frozenset(names))
 
     def _parts(self, suite: str, place: str, drafts: Sequence[_Draft], names: Mapping[str, set[str]]) -> Iterator[Part]:
         """Yield the requests for the runs of a stage; runs that differ in the method only are requested together."""
@@ -308,6 +326,7 @@ class _Reader:
             values = group[0].values
             requested = {name for draft in group for name in draft.names}
             budget = values.get("budget")
+            changes, places = self._changes(group[0], requested, names)
             yield Part(
                 group[0].entry.place if group[0].entry.label != group[0].entry.method else place,
                 {draft.entry.method: draft.entry.label for draft in group},
@@ -316,32 +335,39 @@ class _Reader:
                     [draft.entry.method for draft in group],
                     values["tasks"],
                     values["seeds"],
-                    self._overrides(group[0], requested, names),
+                    [f"{key}={toml.inline(value)}" for key, value in changes.items()],
                     None if budget is None else str(budget),
                     self._tuned(values.get("settings")),
+                    places,
                 ),
             )
 
-    def _overrides(self, draft: _Draft, requested: Collection[str], names: Mapping[str, Collection[str]]) -> list[str]:
-        """Return the changed settings as `--set` takes them.
+    def _changes(
+        self, draft: _Draft, requested: Collection[str], names: Mapping[str, Collection[str]]
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the changed settings by the keys that `--set` takes, and where in the file they and the budget are.
 
-        A table `set` may change settings of methods and tasks that only some of its runs have.
+        A table `set` may change settings of methods, tasks and streams that only some of its runs have.
 
         Args:
             draft: The runs.
-            requested: The methods and tasks of the request.
-            names: Methods and tasks of all runs that a table `set` applies to, by its place.
+            requested: The methods, tasks and streams of the request.
+            names: Methods, tasks and streams of all runs that a table `set` applies to, by its place.
         """
-        changes = {
-            f"{owner}.{key}": self._path(value) if key == "model" else value
-            for level, tables in draft.sets.items()
-            for owner, table in tables.items()
-            if owner in requested or owner not in names[level]
-            for key, value in table.items()
-        }
+        changes: dict[str, Any] = {}
+        places: dict[str, str] = {}
+        for level, tables in draft.sets.items():
+            for owner, table in tables.items():
+                if owner in requested or owner not in names[level]:
+                    for key, value in table.items():
+                        changes[f"{owner}.{key}"] = self._path(value) if key == "model" else value
+                        places[f"{owner}.{key}"] = _joined(level, f"set.{owner}.{key}")
+        for name, key in (("streams", "data.streams"), ("budget", "budget")):
+            if place := draft.place(name):
+                places[key] = place
         if "streams" in draft.values:
             changes["data.streams"] = draft.values["streams"]
-        return [f"{key}={_toml(value)}" for key, value in changes.items()]
+        return changes, places
 
     def _tuned(self, name: str | None) -> Tuned | None:
         """Return the tuned settings of that name, or in that file, which is read once."""
@@ -364,12 +390,3 @@ def _joined(place: str, key: str) -> str:
 def _has(table: Mapping[str, Any], key: str) -> bool:
     """Return whether a table has a key that is not empty; variations count as methods."""
     return bool(table.get(key) or (key == "methods" and table.get("variations")))
-
-
-def _toml(value: Any) -> str:
-    """Return a value as TOML, in one line."""
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{json.dumps(key)} = {_toml(item)}' for key, item in value.items())}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(value, ensure_ascii=False, default=str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
@@ -46,6 +46,8 @@ class RunRequest:
             streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method, for as many as it
             has. None to leave the sizes unchanged.
         tuned: Tuned settings of methods on tasks. They override the suite's, and `overrides` override them.
+        places: The keys of an experiment file that values come from, by the key of the override, or `budget`; messages
+            name them in place of options.
     """
 
     suite: str
@@ -55,6 +57,7 @@ class RunRequest:
     overrides: Sequence[str] = ()
     budget: str | None = None
     tuned: Tuned | None = None
+    places: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(request: RunRequest) -> list[Spec]:
@@ -67,26 +70,24 @@ def make_plan(request: RunRequest) -> list[Spec]:
     """
     mistakes = Mistakes()
     loaded: Suite | None = None
-    tuned = request.tuned
     with mistakes.gathered():
         loaded = load_suite(request.suite)
-        if tuned:
-            tuned.check_suite(loaded.name)
+        if request.tuned:
+            request.tuned.check_suite(loaded.name)
     method_classes = _load_all("methods", request.methods, mistakes)
     task_classes = _load_all("tasks", request.tasks, mistakes)
     seed_numbers = _seeds(request.seeds, mistakes)
     owners: dict[str, dict[str, type]] = {"train": _keys(Recipe), "data": _keys(Data)}
     if loaded:
-        joined = [stream for entry in loaded.tasks.values() for stream in entry.sources]
-        owners |= {stream: _keys(StreamSource) for stream in joined}
+        owners |= {stream: _keys(StreamSource) for stream in _streams(loaded, request.tasks)}
     owners |= {name: dict.fromkeys(PER_METHOD, Recipe) | _keys(cls) for name, cls in method_classes.items()}
     owners |= {name: _keys(Recipe) | _keys(cls) for name, cls in task_classes.items()}
-    changes = _changes(request.overrides, owners, mistakes, reported={*request.methods, *request.tasks})
+    changes = _changes(request, owners, mistakes, loaded)
     plan: list[Spec] = []
     for task in task_classes if loaded else ():
         with mistakes.gathered():
             plan += _task_runs(
-                loaded, task, task_classes[task], method_classes, seeds=seed_numbers, changes=changes, tuned=tuned
+                loaded, task, task_classes[task], method_classes, seed_numbers, changes=changes, request=request
             )
     mistakes.raise_if_any()
     return plan
@@ -178,22 +179,33 @@ def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
     return list(numbers)
 
 
+def _streams(suite: Suite, tasks: Sequence[str]) -> dict[str, None]:
+    """Return the names of the tasks' streams; those of all tasks of the suite if one of these is unknown to it."""
+    try:
+        entries = [suite.task(task) for task in tasks]
+    except UsageError:
+        entries = []
+    return dict.fromkeys(stream for entry in entries or suite.tasks.values() for stream in entry.sources)
+
+
 def _changes(
-    overrides: Sequence[str], owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, reported: Collection[str]
+    request: RunRequest, owners: Mapping[str, Mapping[str, type]], mistakes: Mistakes, suite: Suite | None
 ) -> _Changes:
     """Return the values that the overrides set.
 
     Args:
-        overrides: See `RunRequest`.
+        request: The runs.
         owners: For each owner, the part of a key before the dot: the names allowed after the dot, with the class that
             has the field.
         mistakes: Collects the mistakes.
-        reported: Owners whose mistakes have been reported already.
+        suite: The suite; None if it has mistakes, so that the owners lack its streams.
     """
     changes: _Changes = {}
-    for override in overrides:
+    scope = "these runs" if request.places else "this command"
+    for override in request.overrides:
         key, equals, text = override.partition("=")
         owner, dot, name, table_keys = _split_key(key.strip(), owners)
+        place = request.places.get(key, f"--set {shortened(override)}")
         if len(key) > _MAX_KEY_LENGTH:
             mistakes.add(f"--set {key[:_MAX_KEY_LENGTH]}...: a key has at most {_MAX_KEY_LENGTH} characters")
             continue
@@ -205,7 +217,7 @@ def _changes(
         elif owner in owners:
             fields = owners[owner]
             if name not in fields:
-                mistakes.add(f"--set {override}: unknown key {key}: {did_you_mean(name, fields)}")
+                mistakes.add(f"{place}: unknown key {key}: {did_you_mean(name, fields)}")
                 continue
             value = parse_value(text.strip())
             for table_key in reversed(table_keys):
@@ -216,11 +228,14 @@ def _changes(
                 values[name] = _changed(values.get(name), _TablePart(value) if table_keys else value)
             except UsageError as error:
                 for problem in error.problems:
-                    mistakes.add(f"--set {shortened(override)}: {problem}")
+                    mistakes.add(f"{place}: {problem}")
         elif owner in (*registry.names("methods"), *registry.names("tasks")):
-            mistakes.add(f"--set {override}: {owner} is not part of this command")
-        elif owner not in reported:
-            mistakes.add(f"--set {override}: unknown {owner}: {did_you_mean(owner, owners)}")
+            mistakes.add(f"{place}: {owner} is not part of {scope}")
+        elif suite and owner in _streams(suite, ()):
+            known = ", ".join(_streams(suite, request.tasks))
+            mistakes.add(f"{place}: no task of {scope} has a stream {owner}; their streams: {known}")
+        elif suite and owner not in (*request.methods, *request.tasks):  # unknown ones of these are reported already
+            mistakes.add(f"{place}: unknown {owner}: {did_you_mean(owner, owners)}")
     return changes
 
 
@@ -250,10 +265,10 @@ def _task_runs(
     task: str,
     task_class: type,
     methods: Mapping[str, type],
-    *,
     seeds: Sequence[int],
+    *,
     changes: _Changes,
-    tuned: Tuned | None,
+    request: RunRequest,
 ) -> list[Spec]:
     """Return the runs of one task. More specific values override general ones, and the command line overrides all.
 
@@ -278,15 +293,14 @@ def _task_runs(
     data = plain("data", Data, asdict(suite.data), changed("data", Data))
     for name in data.get("streams", ()):
         if name not in entry.sources:
-            mistakes.add(
-                f"--streams, or data.streams: {task} has no stream {name}: {did_you_mean(name, entry.sources)}"
-            )
+            place = request.places.get("data.streams", "--streams, or data.streams")
+            mistakes.add(f"{place}: {task} has no stream {name}: {did_you_mean(name, entry.sources)}")
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     with mistakes.gathered():
         _check_task(validate.build(task_class, task_settings, task), task, list(entry.sources), data)
     method_settings, recipes = {}, {}
     for name, cls in methods.items():
-        tuned_values = tuned.settings_of(task, name) if tuned else {}
+        tuned_values = request.tuned.settings_of(task, name) if request.tuned else {}
         method_values, recipe_values = split_method(
             cls, {**inherited_settings.method_settings(suite, name, cls, task), **tuned_values}
         )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
+from bench import registry
 from bench.errors import UsageError, shortened
 from bench.system.cpus import MAX_JOBS
 
 _TIMES = {"s": 1, "m": 60, "h": 3600}
+_PARAMETERS = {"": 1, "k": 1e3, "m": 1e6}
+_MAX_PARAMETERS = 1e12
 _SIZES = {"MB": 10**6, "GB": 10**9, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -84,6 +87,24 @@ def size(text: str, option: str) -> int:
         UsageError: The text is not a size above 0.
     """
     return int(_with_unit(text, _SIZES, f"{option} must be a size, as in 500MB, 8GB or 8GiB"))
+
+
+def parameters(text: str, option: str = "--budget") -> Callable[[int], int] | None:
+    """Return a function from the streams' parameters to the number that a budget asks for; None if it names a method.
+
+    Raises:
+        UsageError: The budget is neither a number nor a method.
+    """
+    if match := re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)(%|[kmKM]?)", text):
+        value, unit = float(re.sub("[_,]", "", match[1])), match[2].lower()
+        if value > _MAX_PARAMETERS:
+            raise UsageError(f"{option} {shortened(text)} is more parameters than any stream has")
+        return lambda size: round(size * value / 100 if unit == "%" else value * _PARAMETERS[unit])
+    try:
+        registry.load("methods", text)
+    except UsageError as error:
+        raise UsageError(f"{option} takes a percentage (2%), a number (400k, 1.5M) or a method: {error}") from error
+    return None
 
 
 def _with_unit(text: str, units: Mapping[str, int], expected: str) -> float:

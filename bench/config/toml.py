@@ -1,9 +1,14 @@
-"""A parser for untrusted TOML, which rejects deeply nested keys first: their parsing time is quadratic in depth."""
+"""Values as TOML, and a parser for untrusted TOML.
+
+It rejects deeply nested keys first, since their parsing time is quadratic in depth.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 if sys.version_info >= (3, 11):
@@ -46,3 +51,12 @@ def check_depth(text: str) -> None:
     plain = _OPAQUE.sub("x", text).replace(" ", "").replace("\t", "")
     if max(word.count(".") for word in re.split(r"[^\w.-]", plain)) > MAX_KEY_PARTS:
         raise ValueError(f"a key has more than {MAX_KEY_PARTS} parts")
+
+
+def inline(value: Any) -> str:
+    """Return a value as TOML, in one line."""
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{json.dumps(key)} = {inline(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(inline, value))}]"
+    return json.dumps(value, ensure_ascii=False, default=str)

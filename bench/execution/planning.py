@@ -121,13 +121,12 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
             try:
                 specs, part_fits = _specify(part.request)
             except UsageError as error:
-                place = ": ".join(filter(None, (str(experiment.path), part.place)))
                 new = [
                     problem for problem in error.problems if problem not in reported
                 ]  # from the top of the file: once
                 reported.update(new)
                 for problem in new:
-                    mistakes.add(f"{place}: {problem}")
+                    mistakes.add(": ".join(filter(None, (str(experiment.path), _place(part, problem), problem))))
             else:
                 if stage.name in planned:
                     planned[stage.name].append((part, specs))
@@ -143,6 +142,12 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
         runs.setdefault(run.spec.id, run)
     repeated = tuple(run for run in ordered if run is not runs[run.spec.id])
     return RunPlan(tuple(runs.values()), tuple(fits.values()), repeated)
+
+
+def _place(part: Part, problem: str) -> str:
+    """Return the keys of the part that has a mistake; "" if the message begins with the key itself."""
+    named = tuple(f"{place}{end}" for place in part.request.places.values() for end in (":", " "))
+    return "" if problem.startswith(named) else part.place
 
 
 def _in_order(stage: Stage, parts: Iterable[tuple[Part, Sequence[Spec]]]) -> list[PlannedRun]:

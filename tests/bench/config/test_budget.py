@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bench import registry
 from bench.config import validate
-from bench.config.budget import TOLERANCE, BudgetFit, _amount, _count, fit, plan_within
+from bench.config.budget import TOLERANCE, BudgetFit, _count, fit, plan_within
 from bench.config.plan import RunRequest, make_plan
+from bench.config.quantities import parameters as amount
 from bench.config.spec import Spec
 from bench.errors import UsageError
 from bench.methods.base import Method
@@ -50,12 +51,12 @@ def within(budget: str, methods: list[str], *sets: str) -> dict[str, tuple[Spec,
     ],
 )
 def test_sizes_of_streams_with_a_million_parameters(text, parameters):
-    assert _amount(text)(1_000_000) == parameters
+    assert amount(text)(1_000_000) == parameters
 
 
 def test_the_name_of_a_method_is_no_size():
-    assert _amount("cola") is None
-    assert _amount("peft:vera") is None
+    assert amount("cola") is None
+    assert amount("peft:vera") is None
 
 
 @pytest.mark.parametrize(
@@ -168,6 +169,9 @@ def test_a_setting_that_was_given_stays():
     assert raised.value.problems == [
         f"--set {key}: --budget chooses its value; give only one of them" for key in ("lora.r", "cola.r")
     ]
+    places = {"lora.r": "set.lora.r", "budget": "stages.main.budget"}
+    with pytest.raises(UsageError, match=r"^set\.lora\.r: stages\.main\.budget chooses its value"):
+        plan_within(RunRequest("mini", ["lora"], ["ave"], overrides=["lora.r=8"], budget="2%", places=places))
 
 
 def test_the_method_that_the_others_are_measured_by_may_be_given_a_size():

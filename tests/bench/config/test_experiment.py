@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import mocks
 import pytest
 
 from bench.config.experiment import read_experiment
@@ -147,10 +148,10 @@ def test_every_mistake_is_reported_at_once_with_its_key(problems_of):
         "stages.ablations.seeds must be a list, not 'many'",
         "stages.ablations.methods: unknown method wyde: ",
         "the settings file ",
-        "stages.main: --set lora.rr=4: unknown key lora.rr: did you mean r?",
-        "stages.ablations.variations.one stream: --budget takes a percentage",
-        "stages.ablations.variations.one stream: --streams, or data.streams: ave has no stream text",
-        "stages.ablations.variations.one stream: --set colla.r=2: unknown colla: did you mean cola?",
+        "set.lora.rr: unknown key lora.rr: did you mean r?",
+        "stages.ablations.budget takes a percentage",
+        "stages.ablations.variations.one stream.streams: ave has no stream text",
+        "stages.ablations.variations.one stream.set.colla.r: unknown colla: did you mean cola?",
     ):
         assert sum(problem.startswith(start) for problem in problems) == 1, (start, problems)
     assert len(problems) == 10 and "or a variation: did you mean wide?" in "".join(problems)
@@ -173,11 +174,16 @@ def test_every_mistake_is_reported_at_once_with_its_key(problems_of):
         ),
         (
             ("set.lora.r = 4", "set.cola = {r = 1}\nset.refcoco.epochs = 2"),
-            "stages.main: --set refcoco.epochs=2: unknown",
+            "set.refcoco.epochs: unknown",
         ),
-        (("r = 32", "r = 1979-05-27"), 'variations.wide: --set cola.r="1979-05-27": cola.r must be a whole number'),
+        (("r = 32", "r = 1979-05-27"), "variations.wide.set.cola.r: cola.r must be a whole number"),
         (('tasks = ["ave", "avs"]', 'tasks = "ave"'), "tasks must be a list, not 'ave'"),
         (('name = "main"', 'name = "main"\nseeds = 3'), "stages.main.seeds must be a list, not 3"),
+        (
+            ('method = "cola"\ntasks', 'method = "colla"\nbudget = "foo"\ntasks'),
+            "variations.wide.budget takes a percentage",
+        ),
+        (("set.lora.r = 4", "set.lora.r = 0"), "stages.main: lora: r must be at least 1"),
         (("set.lora.r = 4", "set.lora = 4"), "set.lora must be a table, not 4"),
     ],
 )
@@ -189,7 +195,39 @@ def test_a_mistake(problems_of, change, message):
 
 def test_settings_of_a_method_that_no_run_of_a_table_has_are_refused(problems_of):
     (problem,) = problems_of(STUDY.replace("set.ave.epochs = 9", "set.lora.r = 9"))
-    assert problem == "stages.ablations.variations.one stream: --set lora.r=9: lora is not part of this command"
+    assert problem == "stages.ablations.set.lora.r: lora is not part of these runs"
+
+
+SPLIT = """\
+suite = "mock.toml"
+methods = ["lora"]
+set.audio.frames = 64
+[[stages]]
+name = "sound"
+tasks = ["ave"]
+[[stages]]
+name = "silent"
+tasks = ["avs"]
+"""
+
+
+@pytest.fixture
+def silent_avs(mock_suite):
+    """The mock suite, with a stream that only one of its tasks has."""
+    head, table, rest = mocks.SUITE.partition("[tasks.avs]")
+    mock_suite.write_text(head + table + rest.replace(', "audio"', ""))
+
+
+@pytest.mark.usefixtures("silent_avs")
+def test_a_setting_of_a_stream_that_only_some_stages_have_is_for_those(experiment_of):
+    ave, avs = plan_experiment(experiment_of(SPLIT)).specs
+    assert ave.streams["audio"]["frames"] == 64 and "audio" not in avs.streams
+
+
+@pytest.mark.usefixtures("silent_avs")
+def test_a_setting_of_a_stream_that_no_run_of_a_table_has_is_refused(problems_of):
+    (problem,) = problems_of(SPLIT.replace('name = "silent"', 'name = "silent"\nset.audio.frames = 64'))
+    assert problem == "stages.silent.set.audio.frames: no task of these runs has a stream audio; their streams: vision"
 
 
 def test_an_unknown_stage_is_refused(experiment_of):

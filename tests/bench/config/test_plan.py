@@ -118,6 +118,23 @@ def test_wrong_overrides(mock_suite, override, message):
     assert message in raised.value.problems[0]
 
 
+def test_a_setting_of_a_stream_that_no_task_has_is_refused():
+    with pytest.raises(UsageError) as raised:
+        make_plan(RunRequest("mini", ["lora"], ["refcoco"], overrides=["audio.size=3"]))
+    assert raised.value.problems == [
+        "--set audio.size=3: no task of this command has a stream audio; their streams: vision, text"
+    ]
+    make_plan(RunRequest("mini", ["lora"], ["refcoco", "ave"], overrides=["audio.frames=64"]))
+
+
+@pytest.mark.parametrize(("suite", "task"), [("mimi", "ave"), ("mini", "avee")])
+def test_settings_of_streams_are_no_mistake_where_the_streams_are_unknown(suite, task):
+    with pytest.raises(UsageError) as raised:
+        make_plan(RunRequest(suite, ["lora"], [task], overrides=["audio.size=3"]))
+    (problem,) = raised.value.problems
+    assert problem.startswith("unknown")
+
+
 def test_all_mistakes_of_a_command_are_reported_together(mock_suite):
     overrides = ["loraa.r=4", "cola.r=-1", "ave.epochs=two", "data.sede=1"]
     with pytest.raises(UsageError) as raised:
