@@ -62,6 +62,7 @@ def _write(args: argparse.Namespace) -> int:
     from bench.datasets.user_data import examine_user_data
     from bench.execution.planning import plan_runs
     from bench.files import create_text
+    from bench.tasks.own_data import COLUMNS
 
     path, source = args.path, args.csv or args.images
     _check_arguments(args)
@@ -88,7 +89,9 @@ def _write(args: argparse.Namespace) -> int:
         create_text(path, template.text(_relative(source, path.parent)))
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error}") from error
-    print(f"{path}: {template.task} with {' and '.join(streams)}; {_counts(data)}")
+    print(f"{path}: {template.task} with {' and '.join(streams)}; {_counts(data, task)}")
+    if unread := [column for stream, column in COLUMNS.items() if column in data.columns and stream not in streams]:
+        print(f"not read: {', '.join(unread)}; retrieval pairs two inputs: for others, change the suite's streams")
     methods = ",".join(template.methods)
     print(f"next: bench run --suite {shlex.quote(str(path))} --methods {methods} --tasks {template.task}")
     return 0
@@ -161,7 +164,10 @@ def _relative(source: Path, folder: Path) -> str:
     return source.relative_to(folder).as_posix() if source.is_relative_to(folder) else str(source)
 
 
-def _counts(data: UserData) -> str:
+def _counts(data: UserData, task: str) -> str:
+    """Return the number of samples of each split and, for classification, of classes."""
+    from bench.datasets.user_samples import SPLITS
+
     counts = Counter(sample.split for sample in data.samples)
-    classes = f"; {len(data.classes)} classes" if data.classes else ""
-    return ", ".join(f"{split} {count:,}" for split, count in counts.items()) + classes
+    classes = f"; {len(data.classes)} classes" if task == "classification" else ""
+    return ", ".join(f"{split} {counts[split]:,}" for split in SPLITS) + classes

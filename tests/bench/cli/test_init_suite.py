@@ -44,6 +44,21 @@ def test_the_suite_names_its_data_relative_to_itself_and_fits_windows_to_the_rec
     assert output.count("3 classes") == 2 and f"--suite '{inside}' --methods head,lora,cola" in output
 
 
+def test_retrieval_names_the_inputs_it_does_not_read_and_splits_come_in_their_order(tmp_path, capsys):
+    rows = [f"images/{n}.png,a.wav,text {n},red,{split}" for n, split in enumerate(["test", "dev", *["train"] * 3])]
+    (tmp_path / "a.csv").write_text("\n".join(["image,audio,text,label,split", *rows]) + "\n")
+    for name in ["a.wav", *(f"images/{n}.png" for n in range(5))]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    path = tmp_path / "a.toml"
+    assert cli.main(["init-suite", str(path), "--csv", str(tmp_path / "a.csv"), "--task", "retrieval"]) == 0
+    assert capsys.readouterr().out.startswith(
+        f"{path}: own-retrieval with vision and text; train 3, val 1, test 1\n"
+        "not read: audio; retrieval pairs two inputs: for others, change the suite's streams\n"
+        "next: bench run"
+    )
+
+
 def test_an_existing_file_is_not_overwritten(tmp_path, table, capsys):
     path = tmp_path / "a.toml"
     path.write_text("precious")
