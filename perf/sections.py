@@ -50,12 +50,13 @@ def layer_rows(size: Size, device: torch.device, rounds: int) -> list[Row]:
             for name, partner in streams.streams.items()
         }
         tokens.requires_grad_()
+        roles = [role for role in STAGES["attend"] if role in stream.linears(0)]
 
-        def layer(streams=streams, stream=stream, tokens=tokens, states=states) -> None:
+        def layer(streams=streams, stream=stream, tokens=tokens, states=states, roles=roles) -> None:
             with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
                 exchange = next(iter(streams.exchanges_at(0, "attend")), None)
                 evaluator = exchange.read(states).get("vision") if exchange else None
-                outputs = stream.apply_linears(0, STAGES["attend"], tokens, evaluator)
+                outputs = stream.apply_linears(0, roles, tokens, evaluator)
             torch.autograd.backward([y.sum() for y in outputs])
 
         alternatives[name] = layer
@@ -98,11 +99,12 @@ SCORED = ("LoRA", "CoLA", "CoLA, plain")
 
 def step_costs(size: Size, device: torch.device, rounds: int, r: int = R) -> Costs:
     """Return what each method costs at a rank."""
-    subjects = {name: Subject(size, make, device) for name, make in methods(r, size.reduction).items()}
+    factories = methods(r, size.reduction)
+    counts = {name: _count(Subject(size, make, device)) for name, make in factories.items()}  # one at a time in memory
+    subjects = {name: Subject(size, make, device) for name, make in factories.items()}
     steps = by_turns({name: subject.step for name, subject in subjects.items()}, "LoRA", rounds, device)
-    counts = {name: Cost(memory(subject), *work(subject)) for name, subject in subjects.items()}
     step_floor = floor(subjects["CoLA"].step, subjects["LoRA"].step, rounds, device)
-    merged = {name: Subject(size, methods(r, size.reduction)[name], device) for name in SCORED}
+    merged = {name: Subject(size, factories[name], device) for name in SCORED}
     for subject in merged.values():
         subject.method.merge()
     validation = {
@@ -112,6 +114,10 @@ def step_costs(size: Size, device: torch.device, rounds: int, r: int = R) -> Cos
     scoring = by_turns({name: subject.score for name, subject in merged.items()}, "LoRA", rounds, device)
     scoring_floor = floor(merged["CoLA"].score, merged["LoRA"].score, rounds, device)
     return Costs(steps, scoring, validation, counts, (step_floor, scoring_floor))
+
+
+def _count(subject: Subject) -> Cost:
+    return Cost(memory(subject), *work(subject))
 
 
 def memory_ratio(size: Size, device: torch.device) -> float:
