@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -15,6 +17,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import bench  # noqa: F401 - before torch is loaded, so that its threads wait as those of `bench` do
+
+# As in the Makefile: each process that tests start would compile torch, transformers and peft anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # On a machine that does something else too an example may take any time: how long one takes fails no test.
 at_any_speed: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
@@ -37,3 +43,13 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     # Tests are many small operations, which a second thread slows down. Workers inherit this before they load torch.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     return None
+
+
+@pytest.fixture(scope="module", autouse=True)
+def earlier_objects_are_left_alone() -> None:
+    """Let garbage be looked for only among what this file's tests make.
+
+    Each run collects garbage before it measures memory, and going through all objects of torch takes half a second.
+    """
+    gc.collect()
+    gc.freeze()
