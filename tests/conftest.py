@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import sys
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import bench  # noqa: F401 - before torch is loaded, so that its threads wait as those of `bench` do
+from bench.system.garbage import uncollected
 
 # As in the Makefile: each process that tests start would compile torch, transformers and peft anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -30,6 +32,29 @@ settings.register_profile("fuzz", max_examples=2000, derandomize=True, **at_any_
 settings.register_profile("fuzz-more", max_examples=20_000, **at_any_speed)
 settings.load_profile("same")
 
+LONGEST = (
+    "test_snippets.py",
+    "test_what_was_run.py",
+    "test_taken_over_runs.py",
+    "test_process_pool.py",
+    "test_recipe_runs.py",
+    "test_single_run.py",
+    "test_method_packages.py",
+    "test_prediction_images.py",
+    "test_threads.py",
+    "test_frozen_features.py",
+    "test_child_processes.py",
+    "test_avqa.py",
+    "test_exits.py",
+    "test_examples.py",
+    "test_figure.py",
+    "test_failures.py",
+    "test_finished_runs.py",
+    "test_memory_errors.py",
+    "test_ray_executor.py",
+)
+"""Files that take more than 5 s of a core, in about that order."""
+
 # What a shell starts in the background ignores ^C, and so would the commands that tests start and interrupt.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -40,13 +65,29 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """Run named files and folders in this process: starting workers takes longer than most of them."""
     if config.option.numprocesses == "auto" and config.args_source is pytest.Config.ArgsSource.ARGS:
         return 0
+    config.option.loadscopereorder = False  # files begin in the order below, not those with most tests first
     # Tests are many small operations, which a second thread slows down. Workers inherit this before they load torch.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     return None
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, so that no core is left with a long one in the end."""
+    longest = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: longest.get(item.path.name, len(longest)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def libraries() -> None:
+    """Import what most tests need, in the processes that run the whole suite; see `earlier_objects_are_left_alone`."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        with uncollected():
+            importlib.import_module("bench.execution.single_run")
+            importlib.import_module("peft")
+
+
 @pytest.fixture(scope="module", autouse=True)
-def earlier_objects_are_left_alone() -> None:
+def earlier_objects_are_left_alone(libraries: None) -> None:
     """Let garbage be looked for only among what this file's tests make.
 
     Each run collects garbage before it measures memory, and going through all objects of torch takes half a second.

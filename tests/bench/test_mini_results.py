@@ -24,6 +24,7 @@ def scripts():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(FOLDER))
         patch.chdir(FOLDER.parents[1])  # they name files as they are found from the checkout, where they are started
+        mocks.count_once(patch)
         import audit
         import reproduce
 

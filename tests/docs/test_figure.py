@@ -8,6 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from xml.etree import ElementTree
 
+import mocks
 import pytest
 
 MINI = Path(__file__).parents[2] / "results" / "mini"
@@ -28,6 +29,7 @@ def gains(figure: ModuleType) -> list:
     """The gains of the committed records."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(MINI.parents[1])
+        mocks.count_once(patch)
         return figure.gains(figure.Measured())
 
 

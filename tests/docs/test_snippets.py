@@ -90,6 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     place = Place(folder)
     with pytest.MonkeyPatch.context() as patch:
         mocks.generate_few(patch)
+        mocks.count_once(patch)
         patch.setattr("bench.system.checksums.user_cache", lambda: tmp_path_factory.getbasetemp() / "snippets-cache")
         patch.chdir(folder)
         yield place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import resource
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -247,6 +248,13 @@ def generate_few(patch: Any) -> None:
         return dataclasses.replace(generator, counts={split: FEW.get(split, 3) for split in generator.counts})
 
     patch.setattr(build, "generator_of", generator_of)
+
+
+def count_once(patch: Any) -> None:
+    """Count the parameters of a method on the same streams once for all budgets, by a pytest.MonkeyPatch."""
+    from bench.config import budget
+
+    patch.setattr(budget, "_Outlines", functools.cache(budget._Outlines))
 
 
 def failed(spec: Spec, reason: str = "the loss is not finite at step 3") -> Record:

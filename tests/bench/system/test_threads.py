@@ -51,7 +51,7 @@ def test_threads_wait_briefly_unless_the_user_says_otherwise(code, tmp_path):
     ],
 )
 def test_what_the_user_has_set_stays(users, defaults, tmp_path):
-    assert variables_of(f"{MANY_CPUS}import bench, torch", tmp_path, **users).items() >= (users | defaults).items()
+    assert variables_of(f"{MANY_CPUS}import bench", tmp_path, **users).items() >= (users | defaults).items()
     prepared = dict(users)
     threads.prepare(prepared)
     assert prepared == users | defaults
