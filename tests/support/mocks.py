@@ -129,8 +129,8 @@ ENTRY_POINTS = {
 FEW = {"train": 6, "val": 2, "test": 3}
 """Videos per split in tests that generate some."""
 
-EACH_ONCE = ("train.train_share=1", "train.passes=1")
-"""Changes for runs on so few videos; the recipes of `mini` would use one or two of them, for many passes."""
+EACH_ONCE = ("train.train_share=1", "train.passes=1", "train.views=2")
+"""Changes for runs on so few videos: the recipes of `mini` use a share of the samples many times, in many views."""
 
 SUITE = """\
 name = "mock"

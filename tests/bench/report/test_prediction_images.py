@@ -20,7 +20,7 @@ def results(options, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
     for task, changes in TASKS.items():
         (spec,) = make_plan(
-            RunRequest("mini", ["head"], [task], [0], [f"{task}.epochs=1", f"{task}.batch_size=4", *changes])
+            RunRequest("mini", ["head"], [task], [0], [f"{task}.epochs=1", f"{task}.batch_size=4", *FEW, *changes])
         )
         record = execute(spec, replace(options, results=folder))
         assert record.status == "ok", record.traceback
@@ -28,6 +28,7 @@ def results(options, tmp_path_factory):
     return folder
 
 
+FEW = ("train.passes=1", "train.views=1", "train.head_factor=1")
 JOINED = "refcoco+refcoco_plus+refcocog"
 TASKS = {
     "ave": [],
@@ -71,7 +72,7 @@ def test_the_predictions_are_those_of_the_test_split(results):
     (record,) = [record for record in store.read_all(results) if record.spec.task == "refcoco"]
     (spec,) = make_plan(
         RunRequest(
-            "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", "refcoco.hidden=16"]
+            "mini", ["head"], ["refcoco"], [0], ["refcoco.epochs=1", "refcoco.batch_size=4", *FEW, "refcoco.hidden=16"]
         )
     )
     assert spec.id == record.id
