@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -157,3 +158,9 @@ def test_an_import_upwards_is_found(packages, module, upwards):
     finally:
         path.write_text(original)
     assert process.returncode == 1 and upwards in process.stdout
+
+
+def test_files_of_tests_that_begin_are_there():
+    (names,) = re.findall(r'^LONGEST = """(.*?)"""', (ROOT / "tests/conftest.py").read_text(), re.MULTILINE | re.DOTALL)
+    files = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert names.split() and [name for name in names.split() if f"test_{name}.py" not in files] == []
