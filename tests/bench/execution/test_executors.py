@@ -130,7 +130,7 @@ def test_a_broken_executor_is_an_error_only_where_it_is_requested(monkeypatch, m
     with pytest.raises(SystemExit):
         cli.main(["run", "--help"])
     assert "broken" in capsys.readouterr().out
-    assert cli.main(["run", "--executor", "broken"]) == 1
+    assert cli.main(["run", "--executor", "broken"]) == 2
     assert "executor broken cannot be imported" in capsys.readouterr().err
     assert executor_names() == ["local", "broken", "ray", "signed"]
 
