@@ -12,12 +12,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 import bench  # noqa: F401 - before torch is loaded, so that its threads wait as those of `bench` do
+from bench import registry
 from bench.system.garbage import uncollected
 
 # As in the Makefile: each process that tests start would compile torch, transformers and peft anew.
@@ -60,6 +62,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest, so that no core is left with a long one in the end."""
     longest = {f"test_{name}.py": place for place, name in enumerate(LONGEST.split())}
     items.sort(key=lambda item: longest.get(item.path.name, len(longest)))
+
+
+@pytest.fixture(autouse=True)
+def added_classes_are_gone() -> Iterator[None]:
+    """Take what a test has added to the registry out again, for those that list what there is."""
+    before = {kind: dict(added) for kind, added in registry._added.items()}
+    yield
+    for kind, added in before.items():
+        registry._added[kind].clear()
+        registry._added[kind].update(added)
 
 
 @pytest.fixture(scope="session", autouse=True)
