@@ -1,4 +1,4 @@
-"""Checks of what the modules of a method return, at the calls: shapes only, which costs no time that can be measured.
+"""Checks of what the modules of a method return, at the calls: of shapes only, since they are done in each step.
 
 Without them torch, or the next stage, would say what does not fit, and not whose it is; or nothing would.
 
