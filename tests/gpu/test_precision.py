@@ -68,7 +68,7 @@ def scaling_accelerator(device):
 def test_a_step_that_overflows_is_skipped_and_the_next_one_is_taken(make, device, monkeypatch):
     accelerator = scaling_accelerator(device)
     subject = make("cola-adalora", "ave", accelerator=accelerator)
-    taken, overflows = [], []
+    steps, overflows = [], []
     task_loss, after_backward = subject.task.loss, subject.method.after_backward
 
     def loss(output, batch):
@@ -77,7 +77,7 @@ def test_a_step_that_overflows_is_skipped_and_the_next_one_is_taken(make, device
         return task_loss(output, batch)
 
     def after(step):
-        taken.append(step)
+        steps.append(step)
         after_backward(step)
 
     monkeypatch.setattr(subject.task, "loss", loss)
@@ -92,13 +92,13 @@ def test_a_step_that_overflows_is_skipped_and_the_next_one_is_taken(make, device
 
     for _ in range(10):  # the scale may be too high at first
         subject.step()
-    assert taken
-    before, scale, count = weights(), accelerator.scaler.get_scale(), len(taken)
+    assert steps
+    before, scale, count = weights(), accelerator.scaler.get_scale(), len(steps)
     overflows.append(True)
     subject.step()
-    assert are_equal(before, weights()) and len(taken) == count
+    assert are_equal(before, weights()) and len(steps) == count
     assert accelerator.scaler.get_scale() == scale / 2
     overflows.clear()
     subject.step()
-    assert not are_equal(before, weights()) and len(taken) == count + 1
+    assert not are_equal(before, weights()) and len(steps) == count + 1
     assert all(p.isfinite().all() for p in weights())
