@@ -24,7 +24,9 @@ _PRODUCTS = {
     torch.ops.aten.addmm_.default,
     torch.ops.aten.bmm.default,
     torch.ops.aten.baddbmm.default,
+    # Inference mode does not take these apart.
     torch.ops.aten.linear.default,
+    torch.ops.aten.matmul.default,
 }
 
 

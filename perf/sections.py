@@ -129,7 +129,7 @@ def memory_ratio(size: Size, device: torch.device) -> float:
 
 def work(subject: Subject) -> tuple[int, int]:
     """Return the floating-point operations of a training step's matrix products, and its number of operator calls."""
-    with _Calls() as calls, FlopCounterMode(display=False, custom_mapping=_IN_PLACE) as counter:
+    with _Calls() as calls, flop_counter() as counter:
         subject.step()
     return counter.get_total_flops(), calls.count
 
@@ -150,6 +150,11 @@ def _product(self_shape: Shape, a_shape: Shape, b_shape: Shape, *_: object, **__
 
 Shape = tuple[int, ...]
 _IN_PLACE = {torch.ops.aten.addmm_: _product}  # not known to torch's counter
+
+
+def flop_counter() -> FlopCounterMode:
+    """Return a counter of floating-point operations that knows all products of this project."""
+    return FlopCounterMode(display=False, custom_mapping=_IN_PLACE)
 
 
 def memory(subject: Subject) -> int:

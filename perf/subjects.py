@@ -9,13 +9,14 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import ASTConfig, ViTConfig
 
 from bench.methods.adalora import AdaLoRA
 from bench.methods.base import Method
 from bench.methods.cola import CoLA
 from bench.methods.dora import DoRA
+from bench.methods.fused_linears import FusedExchange
 from bench.methods.lora import LoRA
 from bench.methods.peft_method import PeftMethod
 from bench.streams.inputs import AudioInput, ImageInput
@@ -32,6 +33,35 @@ class PlainCoLA(CoLA):
     """CoLA in the plain form of its equation."""
 
     fused = False
+
+
+class FixedPhi(nn.Module):
+    """Returns the Phi (G, B, R, R) of its first call ever after, without gradients."""
+
+    def __init__(self, hypernetworks: nn.Module) -> None:
+        super().__init__()
+        self.hypernetworks = hypernetworks
+        self.phi_GBRR: Tensor | None = None
+
+    def forward(self, summary_GBC: Tensor) -> Tensor:
+        """Return Phi, whatever the summaries (G, B, C) are."""
+        if self.phi_GBRR is None:
+            with torch.no_grad():
+                self.phi_GBRR = self.hypernetworks(summary_GBC)
+        return self.phi_GBRR
+
+
+class CoLAFixedPhi(CoLA):
+    """CoLA without the cost of its hypernetworks: of its cost beyond LoRA's, the part that is not theirs."""
+
+    def attach(self, model: MultiStream) -> None:
+        """Attach CoLA, and put the hypernetworks out of use."""
+        super().attach(model)
+        for _, exchange in model.exchanges():
+            assert isinstance(exchange, FusedExchange)
+            for number, hypernetworks in enumerate(exchange.hypers):
+                hypernetworks.requires_grad_(False)
+                exchange.hypers[number] = FixedPhi(hypernetworks)
 
 
 def with_peft_layers(kind: type[PeftMethod], **settings: Any) -> Callable[[], Method]:
@@ -56,6 +86,7 @@ def methods(r: int, reduction: int) -> dict[str, Callable[[], Method]]:
         "DoRA, PEFT's layers": with_peft_layers(DoRA, r=r),
         "AdaLoRA": partial(AdaLoRA, init_r=r),
         "AdaLoRA, PEFT's layers": with_peft_layers(AdaLoRA, init_r=r),
+        "CoLA, Phi fixed": partial(CoLAFixedPhi, r=r, reduction=reduction),
         "CoLA": partial(CoLA, r=r, reduction=reduction),
         "CoLA, plain": partial(PlainCoLA, r=r, reduction=reduction),
     }

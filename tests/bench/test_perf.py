@@ -12,6 +12,7 @@ from bench.measurement.spread import Spread
 
 with pytest.MonkeyPatch.context() as patch:
     patch.syspath_prepend(Path(__file__).parents[2])  # `perf` is not installed
+    from perf import floors, sections
     from perf.subjects import Size, Subject, methods
 
 CPU = torch.device("cpu")
@@ -51,3 +52,23 @@ def test_what_is_compared_computes_the_same():
     after = {name: subject.loss().item() for name, subject in subjects.items()}
     assert all(after[name] < losses[name] for name in after)
     assert abs(after["CoLA"] - after["LoRA"]) > 1e-6
+
+
+@pytest.mark.parametrize("method", ["LoRA", "CoLA"])
+@pytest.mark.parametrize("work", ["step", "score"])
+def test_floors_contain_every_product(method: str, work: str):
+    """Also in inference mode, which does not take products apart into those of two matrices."""
+    size = Size("mini", reduction=8, videos=1, seconds=1)
+    subject = Subject(size, methods(4, size.reduction)[method], CPU)
+    if work == "score":
+        subject.method.merge()
+    products = floors.recorded(getattr(subject, work))
+    assert product_flops(products.again) == product_flops(getattr(subject, work)) > 0
+
+
+def product_flops(work) -> int:
+    """Return the floating-point operations of the matrix products of some work, attention and convolutions left out."""
+    with sections.flop_counter() as counter:
+        work()
+    counts = counter.get_flop_counts()["Global"].items()
+    return sum(count for operator, count in counts if not any(word in str(operator) for word in ("attention", "conv")))
