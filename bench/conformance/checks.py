@@ -10,12 +10,13 @@ import copy
 import inspect
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
 import torch
+from torch import Tensor
 from torch.testing import assert_close
 
 from bench.config import validate
@@ -208,20 +209,24 @@ def agrees_in_bfloat16(subject: Subject) -> str | None:
 
 
 def adapts_three_streams(subject: Subject) -> str | None:
-    """Three streams of different depths, one of texts with padding, keep their numbers of tokens and their masks."""
+    """Three streams of different depths, one of texts with padding, keep their numbers of tokens and their masks.
+
+    There is a text for each image and sound, and then one for two of them.
+    """
     model = tiny_model(THREE)
-    inputs = tiny_inputs(model)
-    expected, masks = model(inputs), model.masks(inputs)
+    inputs = tiny_inputs(model, batch=4)
+    cases = [(inputs, 1), (_with_fewer_texts(inputs, 2), 2)]
+    expected = [(model(x, frames=frames), model.masks(x)) for x, frames in cases]
     special = {name: stream.special for name, stream in model.streams.items()}
     subject.attached(model)
     perturb(model)
-    actual = model(inputs)
-    for name, tokens in actual.items():
-        assert tokens.shape == expected[name].shape, f"{name} has the shape {tuple(tokens.shape)}"
-        assert_finite(name, tokens)
-        assert model.streams[name].special == special[name], f"special of {name} has changed"
-    for name, mask in model.masks(inputs).items():
-        assert torch.equal(mask, masks[name]), f"the mask of {name} has changed"
+    for (x, frames), (states, masks) in zip(cases, expected, strict=True):
+        for name, tokens in model(x, frames=frames).items():
+            assert tokens.shape == states[name].shape, f"{name} has the shape {tuple(tokens.shape)}"
+            assert_finite(name, tokens)
+            assert model.streams[name].special == special[name], f"special of {name} has changed"
+        for name, mask in model.masks(x).items():
+            assert torch.equal(mask, masks[name]), f"the mask of {name} has changed"
     return None
 
 
@@ -246,15 +251,20 @@ def ignores_padding(subject: Subject) -> str | None:
 
 def separates_samples(subject: Subject) -> str | None:
     """A sample's outputs depend on its own inputs, all T of them at most, and on no other sample of the batch."""
-    model = tiny_model(dtype=torch.float64)
+    model = tiny_model(THREE, torch.float64)
     subject.attached(model)
     model.double()
     perturb(model)
     model.eval()
     inputs, replacements = (tiny_inputs(model, batch=4, seed=seed) for seed in (1, 2))
-    for frames in (1, 2):
-        mixed = {name: torch.cat([x[:frames], replacements[name][frames:]]) for name, x in inputs.items()}
-        first, second = ({name: y[:frames] for name, y in model(x, frames=frames).items()} for x in (inputs, mixed))
+    for frames, texts in ((1, 1), (2, 2), (2, 1)):  # of a sample
+        count = {name: texts if name == "text" else frames for name in inputs}
+        if texts < frames:
+            inputs, replacements = (_with_fewer_texts(x, frames) for x in (inputs, replacements))
+        mixed = {name: torch.cat([x[: count[name]], replacements[name][count[name] :]]) for name, x in inputs.items()}
+        first, second = (
+            {name: y[: count[name]] for name, y in model(x, frames=frames).items()} for x in (inputs, mixed)
+        )
         assert_outputs(second, first, tolerance=1e-9)
     return None
 
@@ -308,6 +318,11 @@ def trains_beside_cola(subject: Subject) -> str | None:
         assert len(changed & members) >= _SHARE * len(members), f"training does not change all of {part}"
     check_saving(subject, "cola+")
     return None
+
+
+def _with_fewer_texts(inputs: Mapping[str, Tensor], frames: int) -> dict[str, Tensor]:
+    """Return inputs of three streams with one text for each sample of `frames` images and sounds."""
+    return {**inputs, "text": inputs["text"][::frames]}
 
 
 CHECKS: tuple[Check, ...] = (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from torch import Tensor, nn
@@ -21,6 +22,9 @@ SUBLAYERS: tuple[Sublayer, ...] = ("attention", "feed_forward")
 
 class StreamState:
     """The tokens of one stream at one point of the lockstep, as other streams may read them.
+
+    A stream has a row of the batch for each frame of a sample or, such as a text beside a video, one for the sample.
+    Readers never see this: the lockstep gives each of them its partners' states with the rows that it has (`aligned`).
 
     Attributes:
         tokens: The stream's own tokens (B, T, D), special ones first, without those that a method has added.
@@ -38,6 +42,7 @@ class StreamState:
         self._stream = stream
         self._default_summary = default_summary
         self._summaries: dict[SummaryKind, Tensor] = {}
+        self._aligned: dict[int, StreamState] = {}
 
     def summary(self, kind: SummaryKind | None = None) -> Tensor:
         """Return one vector (B, D) for all tokens, computed once for all that read it.
@@ -47,8 +52,73 @@ class StreamState:
         """
         kind = kind or self._default_summary
         if kind not in self._summaries:
-            self._summaries[kind] = self._stream.summary(self.tokens, kind, self.mask)
+            self._summaries[kind] = self._summary(kind)
         return self._summaries[kind]
+
+    def aligned(self, rows: int) -> StreamState:
+        """Return the state in as many rows as a reader has: itself if it has them.
+
+        With fewer rows than the reader, each is repeated for the frames of its sample. With more, the rows of a sample
+        become one: its tokens are those of all frames, one frame after the other, its summary is the mean of theirs.
+
+        Args:
+            rows: Number of rows of the reader.
+        """
+        if rows == len(self.tokens):
+            return self
+        if rows not in self._aligned:
+            self._aligned[rows] = (_Repeated if rows > len(self.tokens) else _Joined)(self, rows)
+        return self._aligned[rows]
+
+    def _summary(self, kind: SummaryKind) -> Tensor:
+        return self._stream.summary(self.tokens, kind, self.mask)
+
+
+class _Aligned(StreamState):
+    """A state in the rows of a reader. Its tokens are computed once they are read, since most readers do not."""
+
+    def __init__(self, state: StreamState, rows: int, frames: int) -> None:
+        self.frames = frames
+        self._state, self._rows = state, rows
+        self._default_summary = state._default_summary
+        self._summaries, self._aligned = {}, {}
+
+    @cached_property
+    def tokens(self) -> Tensor:  # type: ignore[override]
+        return self._fit(self._state.tokens)
+
+    @cached_property
+    def mask(self) -> Tensor | None:  # type: ignore[override]
+        return None if self._state.mask is None else self._fit(self._state.mask)
+
+    @abstractmethod
+    def _fit(self, tokens: Tensor) -> Tensor: ...
+
+
+class _Repeated(_Aligned):
+    """A state whose rows are repeated for the frames of their samples."""
+
+    def __init__(self, state: StreamState, rows: int) -> None:
+        super().__init__(state, rows, rows // len(state.tokens))
+
+    def _fit(self, tokens: Tensor) -> Tensor:
+        return tokens.repeat_interleave(self.frames, 0)
+
+    def _summary(self, kind: SummaryKind) -> Tensor:
+        return self._fit(self._state.summary(kind))
+
+
+class _Joined(_Aligned):
+    """A state in which the rows of a sample are one."""
+
+    def __init__(self, state: StreamState, rows: int) -> None:
+        super().__init__(state, rows, 1)
+
+    def _fit(self, tokens: Tensor) -> Tensor:
+        return tokens.unflatten(0, (self._rows, -1)).flatten(1, 2)
+
+    def _summary(self, kind: SummaryKind) -> Tensor:
+        return self._state.summary(kind).unflatten(0, (self._rows, -1)).mean(1)
 
 
 class Exchange(nn.Module, ABC):
@@ -67,12 +137,14 @@ class Exchange(nn.Module, ABC):
     def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
         """Return an evaluator of linears for each target that this stage adapts, by the name of the stream.
 
-        It is called once in each forward pass, at the start of its stage; an evaluator several times: in the stage
+        It is called in each forward pass at the start of its stage: once if all its targets have equally many rows, and
+        otherwise once for each number of rows. An evaluator is called several times: in the stage
         `attend` for the attention's q, k and v together, in `project` for o, and in `feed_forward` first for fc1 (and
         a gate, if there is one) and then for fc2, which has another input of another width.
 
         Args:
-            states: The state of each source of `paths`.
+            states: The state of each source of `paths`, in as many rows as the targets have. If these have several
+                numbers of rows, each call only serves those with one of them: other evaluators are dropped.
 
         Returns:
             A function `evaluator(linears, x)` for each target. `linears` are modules by role, such as q, k and v, and x
@@ -105,7 +177,7 @@ class SublayerAdapter(nn.Module):
 
         Args:
             x_BTD: The stream's state, added tokens included, after its own.
-            states: The states of the streams in `reads`, before any adapter has changed them.
+            states: The states of the streams in `reads`, before any adapter has changed them, in as many rows as x.
         """
         return x_BTD
 

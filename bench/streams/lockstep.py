@@ -25,6 +25,9 @@ States: TypeAlias = dict[str, Tensor]
 Masks: TypeAlias = dict[str, Tensor]
 """Which tokens are not padding, (B, T), by stream. Streams without padding are left out."""
 
+Frames: TypeAlias = Mapping[str, int]
+"""Number of consecutive rows that belong to one sample, by stream: that of the frames, or 1."""
+
 
 class AddedTokensError(BenchError):
     """A method adds tokens to a stream whose family accepts none.
@@ -100,17 +103,22 @@ class MultiStream(nn.Module):
         """Return the tokens (B, T, D) of every stream after its final norm.
 
         Args:
-            inputs: Normalized inputs, by stream.
+            inputs: Normalized inputs, by stream: as many of each, or of some streams one for `frames` of the others.
             frames: Number of consecutive inputs that belong to one sample, such as the frames of a video: B is a
-                multiple of it. Only methods whose exchanges or adapters read `StreamState.frames` depend on it.
+                multiple of it. A stream with fewer inputs, such as a text, has one for each sample. Otherwise only
+                methods whose exchanges or adapters read `StreamState.frames` depend on it.
+
+        Raises:
+            BenchError: The numbers of inputs do not fit together.
         """
+        frames_of = _frames_of({name: len(inputs[name]) for name in self.streams}, frames)
         states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
         masks = {name: self.streams[name].mask_with_added(mask_BT) for name, mask_BT in self.masks(inputs).items()}
         for number in range(len(self.schedule)):
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                states = checkpoint(self._step, number, states, masks, frames, use_reentrant=False)
+                states = checkpoint(self._step, number, states, masks, frames_of, use_reentrant=False)
             else:
-                states = self._step(number, states, masks, frames)
+                states = self._step(number, states, masks, frames_of)
         return {name: stream.finish(stream.without_added(states[name])) for name, stream in self.streams.items()}
 
     def masks(self, inputs: Mapping[str, Tensor]) -> Masks:
@@ -206,7 +214,7 @@ class MultiStream(nn.Module):
         """Return the exchanges in one stage of a step, in the order in which they were added."""
         return self.inter[str(step)][stage] if str(step) in self.inter else ()  # type: ignore[index]
 
-    def _step(self, number: int, states: States, masks: Masks, frames: int) -> States:
+    def _step(self, number: int, states: States, masks: Masks, frames: Frames) -> States:
         """Advance every stream to the end of its paired block."""
         step, x = self.schedule[number], dict(states)
         for name, turn in step.items():
@@ -215,7 +223,7 @@ class MultiStream(nn.Module):
         return self._advance({name: turn.paired for name, turn in step.items()}, x, masks, frames, step=number)
 
     def _advance(
-        self, blocks: Mapping[str, int], x: States, masks: Masks, frames: int, step: int | None = None
+        self, blocks: Mapping[str, int], x: States, masks: Masks, frames: Frames, step: int | None = None
     ) -> States:
         """Advance streams by one block, together.
 
@@ -225,7 +233,7 @@ class MultiStream(nn.Module):
             blocks: Number of the block, by stream.
             x: The state of each stream after its block before.
             masks: Masks of states with added tokens.
-            frames: Number of consecutive rows that belong to one sample.
+            frames: Number of consecutive rows of a stream that belong to one sample.
             step: Number of the step whose exchanges take part; None for none.
         """
         streams = {name: self.streams[name] for name in blocks}
@@ -240,7 +248,7 @@ class MultiStream(nn.Module):
         return {n: s.feed_forward(blocks[n], x[n], evaluators.get(n), branches.get(n)) for n, s in streams.items()}
 
     def _adapt(
-        self, sublayer: Sublayer, blocks: Mapping[str, int], x: States, masks: Masks, frames: int
+        self, sublayer: Sublayer, blocks: Mapping[str, int], x: States, masks: Masks, frames: Frames
     ) -> tuple[States, dict[str, Branch]]:
         """Return the states that a sublayer reads, and the branch of each stream whose sublayer has adapters."""
         adapters = {name: self._adapters_at(name, block, sublayer) for name, block in blocks.items()}
@@ -248,11 +256,13 @@ class MultiStream(nn.Module):
         states = self._read(sources, x, masks, frames)
         for name, chain in adapters.items():
             for adapter in chain:
-                adapted_BTD = adapter.before(x[name], states)
+                adapted_BTD = adapter.before(x[name], _aligned(states, len(x[name])))
                 check_shape(adapter, "before", adapted_BTD, x[name].shape)
                 x = {**x, name: adapted_BTD}
         states = self._read(sources, x, masks, frames)
-        return x, {name: partial(_adapted, chain, states) for name, chain in adapters.items() if chain}
+        return x, {
+            name: partial(_adapted, chain, _aligned(states, len(x[name]))) for name, chain in adapters.items() if chain
+        }
 
     def _adapters_at(self, stream: str, block: int, sublayer: Sublayer) -> list[SublayerAdapter]:
         place: Any = self.adapters
@@ -262,17 +272,17 @@ class MultiStream(nn.Module):
             place = place[key]
         return list(place)
 
-    def _read(self, names: Collection[str], x: States, masks: Masks, frames: int) -> dict[str, StreamState]:
+    def _read(self, names: Collection[str], x: States, masks: Masks, frames: Frames) -> dict[str, StreamState]:
         """Return what may be read of streams."""
         states = {}
         for name in names:
             own_BTD, mask_BT = self.streams[name].without_added(x[name]), masks.get(name)
             own_mask_BT = None if mask_BT is None else mask_BT[:, : own_BTD.shape[1]]
-            states[name] = StreamState(self.streams[name], own_BTD, own_mask_BT, frames, self.summary)
+            states[name] = StreamState(self.streams[name], own_BTD, own_mask_BT, frames[name], self.summary)
         return states
 
     def _exchange(
-        self, step: int | None, stage: str, x: States, masks: Masks, frames: int
+        self, step: int | None, stage: str, x: States, masks: Masks, frames: Frames
     ) -> Mapping[str, LinearEvaluator]:
         """Return the evaluator of each stream that reads another one in a stage of a step."""
         exchanges = () if step is None else self.exchanges_at(step, stage)
@@ -283,15 +293,35 @@ class MultiStream(nn.Module):
         states = self._read({source for exchange in exchanges for source, _ in exchange.paths}, x, masks, frames)
         evaluators: dict[str, LinearEvaluator] = {}
         for exchange in exchanges:
-            sources = {source for source, _ in exchange.paths}
-            read = exchange.read({name: states[name] for name in sources})
-            targets = {target for _, target in exchange.paths}
-            for target, evaluator in checked_evaluators(exchange, read, targets, features).items():
-                inner = evaluators.get(target) or self.streams[target].default_evaluator
-                evaluators[target] = (
-                    chain_evaluators(inner, evaluator) if inner and inner is not exchange.covers else evaluator
-                )
+            sources = {name: states[name] for name, _ in exchange.paths}
+            targets = sorted({target for _, target in exchange.paths})
+            for rows in dict.fromkeys(len(x[target]) for target in targets):
+                read = exchange.read(_aligned(sources, rows))
+                for target, evaluator in checked_evaluators(exchange, read, targets, features).items():
+                    if len(x[target]) != rows:
+                        continue
+                    inner = evaluators.get(target) or self.streams[target].default_evaluator
+                    evaluators[target] = (
+                        chain_evaluators(inner, evaluator) if inner and inner is not exchange.covers else evaluator
+                    )
         return evaluators
+
+
+def _frames_of(rows: Mapping[str, int], frames: int) -> dict[str, int]:
+    """Return how many consecutive rows of each stream belong to one sample, given the rows of each."""
+    most = max(rows.values())
+    if any(count != most and count * frames != most for count in rows.values()):
+        counts = ", ".join(f"{name} {count}" for name, count in rows.items())
+        raise BenchError(
+            f"the numbers of inputs of the streams do not fit together: {counts}; with {frames} for each sample, a "
+            f"stream has {most}, or one for each sample"
+        )
+    return {name: frames if count == most else 1 for name, count in rows.items()}
+
+
+def _aligned(states: Mapping[str, StreamState], rows: int) -> dict[str, StreamState]:
+    """Return states as a stream with this many rows reads them."""
+    return {name: state.aligned(rows) for name, state in states.items()}
 
 
 def _adapted(

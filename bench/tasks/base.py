@@ -41,9 +41,9 @@ class Task(ABC):
     """A task: a dataset, a head, a loss and scores.
 
     A task is a dataclass: its fields are its settings, and `bench list` shows the first line of its docstring. A sample
-    contains, for each stream of the task, an array (T, ...) of T inputs under the stream's name, and whatever the loss
-    and the scores need. A task's module is imported to check a command line, so heavy libraries are imported within its
-    methods.
+    contains, for each stream of the task, an array (T, ...) of T inputs under the stream's name, with the same T for
+    all streams or 1 for some, and whatever the loss and the scores need. A task's module is imported to check a command
+    line, so heavy libraries are imported within its methods.
     """
 
     benchmark: ClassVar[str]

@@ -44,7 +44,9 @@ class PooledOverInputs(Head):
 
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Return logits (B, classes)."""
-        x_BTD = torch.cat([self.summary(states, name, masks) for name in self.streams], dim=-1)
+        summaries = [self.summary(states, name, masks) for name in self.streams]
+        inputs = max(x_BTD.shape[1] for x_BTD in summaries)  # T; of a text beside a video it is 1
+        x_BTD = torch.cat([x_BTD.expand(-1, inputs, -1) for x_BTD in summaries], dim=-1)
         return self.classify(F.gelu(self.mix(x_BTD)).mean(1))
 
 

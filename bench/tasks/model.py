@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, TypeAlias
 
 from torch import Tensor, nn
@@ -48,7 +48,8 @@ class Head(nn.Module, ABC):
         """Return the output for each input (B, ...): the B here is that of samples times T.
 
         A head that pools gets the inputs of each sample in a dimension of their own, and returns the output (B, ...) of
-        each sample.
+        each sample. Of a stream with one input for each sample, such as a text beside the frames of a video, T is 1
+        there; a head that does not pool gets it T times.
 
         Args:
             states: Tokens (B, tokens, D) of every stream; (B, T, tokens, D) if the head pools.
@@ -78,8 +79,8 @@ class TaskModel(nn.Module):
         masks = {name.removeprefix(_MASK): value for name, value in batch.items() if name.startswith(_MASK)}
         if self.head.pools:
             return self.head(states, masks)
-        shape = next(iter(states.values())).shape[:2]
-        output = self.head(*({name: value.flatten(0, 1) for name, value in part.items()} for part in (states, masks)))
+        shape = max(value.shape[:2] for value in states.values())
+        output = self.head(*({name: _rows(value, shape) for name, value in part.items()} for part in (states, masks)))
         if isinstance(output, Tensor):
             return output.unflatten(0, shape)
         return {name: part.unflatten(0, shape) for name, part in output.items()}
@@ -88,15 +89,21 @@ class TaskModel(nn.Module):
         """Return what the head reads of a batch's inputs.
 
         Args:
-            batch: Inputs (B, T, ...) by stream.
+            batch: Inputs (B, T, ...) by stream; those of some may be one for each sample, (B, 1, ...).
 
         Returns:
-            Tokens (B, T, tokens, D) of all streams and masks (B, T, tokens) of those with padding.
+            Tokens (B, T, tokens, D) of all streams and masks (B, T, tokens) of those with padding, with the T of their
+            inputs.
         """
         inputs = {
             name: stream.input.normalize(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
         }
-        shape = next(batch[name].shape[:2] for name in inputs)
-        states = {_STATE + name: tokens for name, tokens in self.streams(inputs, shape[1]).items()}
-        states |= {_MASK + name: mask for name, mask in self.streams.masks(inputs).items()}
-        return {name: value.unflatten(0, shape) for name, value in states.items()}
+        shapes = {name: batch[name].shape[:2] for name in inputs}
+        states = self.streams(inputs, max(frames for _, frames in shapes.values()))
+        read = {_STATE + name: tokens.unflatten(0, shapes[name]) for name, tokens in states.items()}
+        return read | {_MASK + name: x.unflatten(0, shapes[name]) for name, x in self.streams.masks(inputs).items()}
+
+
+def _rows(value: Tensor, shape: Sequence[int]) -> Tensor:
+    """Return what a head reads of a stream (B, T, ...) as rows (B x T, ...), T repeated if it is one for a sample."""
+    return value.expand(*shape, *value.shape[2:]).flatten(0, 1)

@@ -79,6 +79,23 @@ def test_outputs_and_gradients_are_those_of_the_plain_form(make_model, make_inpu
         torch.testing.assert_close(parameters[key], value, **TOLERANCE, msg=lambda m, key=key: f"{key}: {m}")
 
 
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"shared": True}, {"paths": ("audio>vision", "text>vision")}, {"paths": ("vision>text", "text>audio")}],
+    ids=["all", "shared", "into vision", "with text"],
+)
+@pytest.mark.parametrize("name", ["cola", "cola-dora"])
+def test_three_streams_with_different_rows_give_those_of_the_plain_form(make_model, make_inputs, name, values):
+    actual = []
+    for fused in (True, False):
+        _, model = attached(make_model, name, fused, {"vision": 2, "audio": 3, "text": 2}, **METHODS[name], **values)
+        inputs = make_inputs(model, batch=6)
+        inputs = {**inputs, "text": inputs["text"][::3], "audio": inputs["audio"].requires_grad_()}
+        outputs = model(inputs, frames=3)
+        actual.append(({k: v.detach() for k, v in outputs.items()}, descended(model, outputs), inputs["audio"].grad))
+    torch.testing.assert_close(actual[0], actual[1], **TOLERANCE)
+
+
 @pytest.mark.parametrize("name", ["lora", "dora", "adalora"])
 def test_without_partners_outputs_and_gradients_are_those_of_peft(make_model, make_inputs, name):
     actual = []
