@@ -75,6 +75,14 @@ def added_classes_are_gone() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def not_waiting_for_the_disk() -> Iterator[None]:
+    """Let what this process writes be lost in a power cut: a run of a test waits for the disk a hundred times."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def libraries() -> None:
     """Import what most tests need, in the processes that run the whole suite; see `earlier_objects_are_left_alone`."""
     if "PYTEST_XDIST_WORKER" in os.environ:

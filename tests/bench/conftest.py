@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,8 +36,11 @@ def mock_suite(tmp_path: Path, mock_registry: None) -> Path:
 
 @pytest.fixture(scope="session")
 def few_videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder for generated videos that is the same for all tests."""
-    return tmp_path_factory.mktemp("few_videos")
+    """A folder for generated videos that is the same for all tests, in whichever process: none may change them."""
+    base = tmp_path_factory.getbasetemp()  # in a process of several, a folder of that of the session
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "few_videos"
+    folder.mkdir(mode=0o755, exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")

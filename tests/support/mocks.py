@@ -7,9 +7,11 @@ import functools
 import math
 import resource
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar, Literal
 
 from bench.config.run_options import RunOptions
@@ -238,16 +240,30 @@ def full_disk(room: int = 0) -> Iterator[None]:
 
 
 def generate_few(patch: Any) -> None:
-    """Let every layout be generated with a few samples (`FEW`), by a pytest.MonkeyPatch."""
+    """Let every layout be generated with a few samples (`FEW`), by a pytest.MonkeyPatch.
+
+    It is done in this process, which takes less time than to start others. If several processes of tests want the same
+    data, one makes it and the others wait.
+    """
+    from filelock import FileLock
+
     from bench.datasets.mini import build
 
-    original = build.generator_of
+    original, ensure = build.generator_of, build.ensure
 
     def generator_of(layout: str) -> Any:
         generator = original(layout)
         return dataclasses.replace(generator, counts={split: FEW.get(split, 3) for split in generator.counts})
 
+    def ensure_once(cache: Path, layout: str, seed: int = 0, **rest: Any) -> Any:
+        cache.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache / "generating.lock"):
+            return ensure(cache, layout, seed, **rest)
+
+    in_process = SimpleNamespace(map=lambda function, jobs, chunksize: map(function, jobs))
     patch.setattr(build, "generator_of", generator_of)
+    patch.setattr(build, "ensure", ensure_once)
+    patch.setattr(build, "process_pool", lambda workers: nullcontext(in_process))
 
 
 def count_once(patch: Any) -> None:

@@ -147,19 +147,17 @@ def test_another_scoring_rule_makes_it_stale_and_has_a_table_of_its_own(tmp_path
     )
 
 
-def test_changed_generated_data_is_refused(few_videos, options):
+def test_changed_generated_data_is_refused(tmp_path, options):
     task = AVE()
     source = {"source": "generated", "version": 3, "seed": 5}
-    root = release.locate(task, source, few_videos)
+    root = release.locate(task, source, tmp_path)
     before = release.contents(task, source, root)
     annotations = root / "AVE_Dataset/Annotations.txt"
     content = annotations.read_bytes()
     annotations.write_bytes(content.replace(b"&good&", b"&fair&"))
-    try:
-        with pytest.raises(DataError, match=r"is not as the generator wrote it.*Delete"):
-            release.contents(task, source, root)
-    finally:
-        annotations.write_bytes(content)
+    with pytest.raises(DataError, match=r"is not as the generator wrote it.*Delete"):
+        release.contents(task, source, root)
+    annotations.write_bytes(content)
     assert release.contents(task, source, root) == before
 
 
@@ -219,7 +217,7 @@ def test_an_old_run_whose_score_is_not_finite_counts_as_failed(tmp_path):
     assert store.read(path.with_name(f"{path.stem}~1.json")).memory == record.memory
 
 
-def test_samples_are_decoded_again_if_the_code_of_the_task_has_changed(few_videos, options, monkeypatch):
+def test_samples_are_decoded_again_if_the_code_of_the_task_has_changed(options, monkeypatch):
     from bench.training.setup import set_up
 
     (spec,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], [*EACH_ONCE]))
