@@ -16,17 +16,13 @@ from bench.config.plan import RunRequest
 from bench.config.reference import REFERENCE
 from bench.config.run_options import RunOptions
 from bench.config.shipped import baseline_path
-from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError
-from bench.execution.finished_runs import look_up
-from bench.execution.planning import plan_runs
-from bench.execution.sweep import sweep
-from bench.records import store
-from bench.records.schema import Record
 
 if TYPE_CHECKING:
     from bench.check.baseline import Baseline
     from bench.check.compare import Row
+    from bench.config.spec import Spec
+    from bench.records.schema import Record
 
 METHODS = ("lora", "dora", "cola", "cola-dora")
 TASKS = ("ave", "avs")
@@ -68,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command; return 1 if anything is outside its margin, else 0."""
     from bench.check.baseline import read
+    from bench.execution.planning import plan_runs
 
     args.executor = executor_of(args, jobs=JOBS)
     if args.report:
@@ -110,6 +107,10 @@ def _check_contains(baseline: Baseline, path: Path, plan: Sequence[Spec]) -> Non
 
 def _run(plan: Sequence[Spec], args: argparse.Namespace) -> list[Record]:
     """Do the runs, and return their records in the order of the plan."""
+    from bench.execution.finished_runs import look_up
+    from bench.execution.sweep import sweep
+    from bench.records import store
+
     store.check_writable(args.results)
     existing = look_up(plan, args.results, args.data_root, rerun=not args.resume, retry_failed=True)
     records_by_id = existing.finished
@@ -149,6 +150,8 @@ def _measure(plan: Sequence[Spec], records: Sequence[Record], args: argparse.Nam
 
 def _bases(plan: Sequence[Spec], args: argparse.Namespace) -> dict[str, Spec]:
     """Return a run of the reference method for each task, whether or not it is requested."""
+    from bench.execution.planning import plan_runs
+
     tasks = list(dict.fromkeys(spec.task for spec in plan))
     bases, _ = plan_runs(RunRequest(args.suite, [REFERENCE], tasks, [plan[0].seed]), args.data_root)
     return {spec.task: spec for spec in bases}

@@ -12,27 +12,24 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, split_list
-from bench.config.experiment import read_experiment
 from bench.config.quantities import seconds, size
 from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
-from bench.config.shipped import tuned_path
-from bench.config.spec import Spec
-from bench.config.tuned_settings import read_tuned
 from bench.errors import BenchError, Terminated, UsageError
-from bench.execution import tracking
-from bench.execution.finished_runs import look_up
-from bench.execution.planning import PlannedRun, RunPlan, plan_experiment, plan_request
-from bench.execution.sweep import sweep
-from bench.records import store
-from bench.records.schema import Record
-from bench.report.formatting import runs
 from bench.system import distributed
 from bench.system.signals import held_back
+
+if TYPE_CHECKING:
+    from bench.config.spec import Spec
+    from bench.execution.planning import PlannedRun, RunPlan
+    from bench.records.schema import Record
+
+# What does the runs is imported once they are planned: help and mistakes are shown at once.
 
 _MAX_FAILURES_LISTED = 5
 _CHOOSING = ("methods", "tasks", "suite", "seeds", "set", "budget", "settings", "streams")  # options that choose runs
@@ -93,9 +90,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the command; return its exit code, which `bench.cli` describes."""
     executor = executor_of(args)
-    tracking.check(split_list(args.track))
+    if args.track:
+        from bench.execution import tracking
+
+        tracking.check(split_list(args.track))
     args.quiet = args.quiet or not distributed.is_main()
     run_plan = _plan(args)
+    from bench.execution.finished_runs import look_up
+    from bench.execution.sweep import sweep
+    from bench.records import store
+
     plan = run_plan.specs
     _check_reference(args.reference, plan, args.results)
     if not args.dry_run:
@@ -172,6 +176,7 @@ def _check_reference(reference: str, plan: Sequence[Spec], results: Path) -> Non
     methods = {spec.method for spec in plan}
     if reference in {REFERENCE, *methods}:
         return
+    from bench.records import store
     from bench.report.grouping import row_labels
 
     check_reference(reference, methods | row_labels(store.read_all(results)))
@@ -190,11 +195,18 @@ def _plan(args: argparse.Namespace) -> RunPlan:
     Raises:
         UsageError: All mistakes in the file or the options.
     """
+    from bench.execution.planning import plan_experiment, plan_request
+
     path: Path | None = args.experiment
     if path is None:
         if args.stage:
             raise UsageError("--stage: only with an experiment file, as in `bench run FILE.toml --stage NAME`")
-        request = replace(run_request(args), tuned=read_tuned(tuned_path(args.settings)) if args.settings else None)
+        request = run_request(args)
+        if args.settings:
+            from bench.config.shipped import tuned_path
+            from bench.config.tuned_settings import read_tuned
+
+            request = replace(request, tuned=read_tuned(tuned_path(args.settings)))
         if args.streams:
             streams = f"data.streams={json.dumps(split_list(args.streams))}"
             request = replace(request, overrides=[*request.overrides, streams])
@@ -203,6 +215,8 @@ def _plan(args: argparse.Namespace) -> RunPlan:
         raise UsageError(f"{path} is not an experiment file, which ends in .toml; name methods with --methods")
     if conflicting := [f"--{name}" for name in _CHOOSING if getattr(args, name)]:
         raise UsageError(f"{', '.join(conflicting)}: not with an experiment file; {path} chooses the runs")
+    from bench.config.experiment import read_experiment
+
     return plan_experiment(read_experiment(path), split_list(args.stage), args.data_root)
 
 
@@ -212,6 +226,8 @@ def _print_budgets(plan: RunPlan) -> None:
 
 
 def _introduce(plan: RunPlan, skipped: int) -> None:
+    from bench.report.formatting import runs
+
     _print_budgets(plan)
     earlier = f", {skipped} of them finished earlier and skipped (--rerun repeats them)" if skipped else ""
     print(runs(len(plan.runs)) + earlier)
@@ -236,6 +252,7 @@ def _conclude(finished: Sequence[Record], results: Path, reference: str) -> bool
     """Show the finished runs and update the leaderboard; return whether that succeeded."""
     if not finished:
         return True
+    from bench.records import store
     from bench.report.terminal import run_table
 
     print(f"\n{run_table(finished)}\n\nrecords: {results / store.FOLDER}", flush=True)

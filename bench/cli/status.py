@@ -6,15 +6,15 @@ import argparse
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.cli.printing import print
 from bench.cli.shared_arguments import add_plan, run_request
 from bench.config.plan import make_plan
-from bench.config.spec import Spec
-from bench.execution import claims
-from bench.records import store
-from bench.report.text_table import text_table
 from bench.text import escape
+
+if TYPE_CHECKING:
+    from bench.config.spec import Spec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +29,10 @@ def main(args: argparse.Namespace) -> int:
     """Show the runs that the arguments plan; without any, all that have a record or are in progress."""
     plan = make_plan(run_request(args)) if args.methods or args.tasks else None
     ids = {spec.id for spec in plan} if plan else None
+    from bench.execution import claims
+    from bench.records import store
+    from bench.report.text_table import text_table
+
     records = [record for record in store.read_all(args.results) if ids is None or record.id in ids]
     rows: dict[tuple[str, str], Counter[str]] = {}
     for spec in plan or ():

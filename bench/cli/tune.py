@@ -17,14 +17,11 @@ from bench.cli.shared_arguments import add_budget, add_place, add_plan, check_ta
 from bench.config.describe import assignments, data_title
 from bench.config.quantities import whole
 from bench.config.run_options import RunOptions
-from bench.config.spec import Spec
-from bench.config.tuned_settings import Tuning, check_mergeable, write_tuned
-from bench.execution.planning import plan_runs
-from bench.records import store
 from bench.report.formatting import NONE
-from bench.report.text_table import text_table
 
 if TYPE_CHECKING:
+    from bench.config.spec import Spec
+    from bench.config.tuned_settings import Tuning
     from bench.tuning.search import Search, Trial
 
 
@@ -54,10 +51,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; return 1 if all trials of a method failed, else 0."""
+    from bench.execution.planning import plan_runs
+
     executor = executor_of(args)
     request = run_request(args)
     epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
     plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
+    from bench.config.tuned_settings import check_mergeable, write_tuned
+    from bench.records import store
     from bench.tuning.search import FOLDER, searches, tune  # imports optuna and scipy
 
     all_searches = searches(plan)
@@ -94,6 +95,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
+    from bench.config.tuned_settings import Tuning
+
     return Tuning(
         suite=plan[0].suite,
         trials=args.trials,
@@ -129,6 +132,8 @@ def _score(trial: Trial | None) -> str:
 
 def _table(all_searches: Sequence[Search]) -> str:
     """Return a row for each method and task; the column `suite's` has the score with the suite's values."""
+    from bench.report.text_table import text_table
+
     lines = [
         [
             search.task,

@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import tomlkit
-
 from bench import registry
 from bench.config import validate
 from bench.config.spec import Spec
@@ -174,6 +172,8 @@ def check_mergeable(path: Path, tuning: Tuning) -> None:
 
 
 def _formatted(tuning: Tuning, name: str) -> str:
+    import tomlkit  # only to write: it takes as long to import as the rest of the configuration
+
     return tomlkit.item(_plain(asdict(tuning))[name]).as_string()
 
 
@@ -190,6 +190,8 @@ def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any
         UsageError: The existing file is from a search with other parameters.
         BenchError: The file cannot be written.
     """
+    import tomlkit
+
     check_mergeable(path, tuning)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else _document()
     document["tuning"].update(_plain(asdict(tuning)))
@@ -206,6 +208,8 @@ def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any
 
 
 def _document() -> Any:
+    import tomlkit
+
     document = tomlkit.document()
     for line in _ABOUT.splitlines():
         document.add(tomlkit.comment(line))
@@ -215,6 +219,8 @@ def _document() -> Any:
 
 
 def _table(values: Mapping[str, Any], about: str) -> Any:
+    import tomlkit
+
     table = tomlkit.table()
     table.add(tomlkit.comment(about))
     for name, value in values.items():

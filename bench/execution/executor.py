@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from bench import registry
 from bench.config.run_options import RunOptions
 from bench.config.spec import Spec
 from bench.errors import UsageError
-from bench.records.schema import Record
+
+if TYPE_CHECKING:
+    from bench.records.schema import Record
 
 LOCAL = "local"
 """Name of the executor that is used if no other one is requested."""

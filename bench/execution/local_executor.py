@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from bench.config.quantities import jobs
 from bench.config.run_options import MEASURED, RunOptions
 from bench.config.spec import Spec
 from bench.errors import Terminated, UsageError
 from bench.execution.executor import option
-from bench.records import schema
-from bench.records.schema import Record
 from bench.system.cpus import MAX_JOBS
 from bench.system.garbage import uncollected
+
+if TYPE_CHECKING:
+    from bench.records.schema import Record
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class LocalExecutor:
 
 
 def _run_here(take: Callable[[], Spec | None], options: RunOptions) -> Generator[Record, None, None]:
+    from bench.records import schema
+
     while spec := take():
         with uncollected():
             from bench.execution.single_run import execute  # imports torch, which finished sweeps do not need
@@ -66,6 +70,6 @@ def _run_here(take: Callable[[], Spec | None], options: RunOptions) -> Generator
             if measured := getattr(signal, MEASURED, None):
                 yield measured
             elif isinstance(signal, Terminated):
-                yield Record.failed(spec, started, f"{schema.STOPPED}{signal}")
+                yield schema.Record.failed(spec, started, f"{schema.STOPPED}{signal}")
             raise
         yield record

@@ -8,16 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.config.experiment import Experiment, Part, Stage
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import check_encoders, check_methods, check_official, check_own
 from bench.config.spec import Spec
-from bench.config.tuned_settings import Tuned
 from bench.errors import Mistakes, UsageError
-from bench.records.checks import check_recordable
 
 if TYPE_CHECKING:
     from bench.config.budget import BudgetFit
+    from bench.config.experiment import Experiment, Part, Stage
+    from bench.config.tuned_settings import Tuned
 
 _log = logging.getLogger(__name__)
 
@@ -181,6 +180,8 @@ def _specify(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
 
 def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
     """Check that the data and encoders of runs are present, and that their settings can be recorded."""
+    from bench.records.checks import check_recordable  # not for a plan with mistakes: reading records takes msgspec
+
     mistakes = Mistakes()
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from bench.config.recipe import complete
 from bench.config.spec import Spec
 from bench.errors import Mistakes
-from bench.records import schema
 from bench.system import distributed
 from bench.text import escape
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
+
+    from bench.records import schema
 
 TRACKERS = ("tensorboard", "wandb", "mlflow", "trackio")
 """Names of the trackers in accelerate, and of their packages."""
@@ -88,9 +89,11 @@ class Tracking:
         self._open.clear()
 
     def _start(self) -> None:
+        from bench.records.schema import stem
+
         for name in self._unstarted:
             with self._dropped_if_failing(name):
-                tracker = _make(name, schema.stem(self._spec), self._folder)
+                tracker = _make(name, stem(self._spec), self._folder)
                 tracker.start()
                 self._open[name] = tracker
                 tracker.store_init_configuration(self._configuration())

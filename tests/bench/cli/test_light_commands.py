@@ -16,6 +16,7 @@ from bench.records import store
 from bench.report.export.write import FORMATS
 
 TRAINING = ["torch", "transformers", "peft", "accelerate", "optuna", "scipy.stats"]
+RECORDING = ["msgspec", "bench.records.schema", "tomlkit", "multiprocessing", "ctypes", "subprocess", "tabulate"]
 COMPUTING = ["numpy", "scipy", "pandas", "matplotlib", "huggingface_hub"]
 CODE = """
 import io, json, sys
@@ -77,6 +78,22 @@ def test_commands_that_neither_train_nor_compute(tmp_path):
     missing = [["eval", str(tmp_path / "nowhere")]]
     expected = ((commands, 0), (mistakes, 2), (missing, 1))
     check([(argv, code) for argvs, code in expected for argv in argvs], TRAINING + COMPUTING)
+
+
+def test_help_and_mistakes_in_a_plan_read_and_write_nothing(tmp_path):
+    """So neither what reads records is imported for them, nor what writes settings or starts processes."""
+    plan = ["--methods", "lroa,cola", "--tasks", "avee"]
+    commands = [
+        *([name, "--help"] for name in ("run", "tune", "check", "status", "init-suite", "list", "data")),
+        ["list", "methods"],
+    ]
+    mistakes = [
+        *([name, *plan] for name in ("run", "tune", "status")),
+        *([name, "--reslts", "here"] for name in ("run", "tune", "check", "status", "init-suite")),
+        ["run", "--methods", "lora", "--tasks", "ave", "--set", "cola.rr=8"],
+        ["init-suite"],
+    ]
+    check([*((argv, 0) for argv in commands), *((argv, 2) for argv in mistakes)], TRAINING + COMPUTING + RECORDING)
 
 
 def test_commands_that_compute_with_records(results, tmp_path):

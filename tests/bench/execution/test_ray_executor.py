@@ -17,7 +17,7 @@ import pytest
 from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import Terminated, UsageError
-from bench.execution import process_pool, ray_executor
+from bench.execution import process_pool, ray_runs
 from bench.execution.ray_executor import RayExecutor
 from bench.execution.sweep import sweep
 from bench.records import store
@@ -81,7 +81,7 @@ def test_a_run_that_raises_is_a_failed_record_and_the_others_go_on(runs, tmp_pat
 
 
 def test_a_run_whose_process_dies_is_a_failed_record_too(runs, monkeypatch):
-    monkeypatch.setattr(ray_executor, "_RETRIES", 0)
+    monkeypatch.setattr(ray_runs, "_RETRIES", 0)
     records = {record.spec.seed: record for record in runs(on_ray.killed, 3)}
     assert [records[seed].status for seed in range(3)] == ["failed", "ok", "ok"]
     assert records[0].reason.startswith("its worker on the Ray cluster was lost")
@@ -100,9 +100,9 @@ def test_runs_in_flight_are_cancelled_when_the_generator_is_closed(runs, tmp_pat
             raise KeyboardInterrupt
         return 1
 
-    monkeypatch.setattr(ray_executor, "_POLL_INTERVAL", 0.1)
-    monkeypatch.setattr(ray_executor, "_GRACE_PERIOD", 50.0)  # a machine that does other tests too may be slow
-    monkeypatch.setattr(ray_executor, "places", interrupted)
+    monkeypatch.setattr(ray_runs, "_POLL_INTERVAL", 0.1)
+    monkeypatch.setattr(ray_runs, "_GRACE_PERIOD", 50.0)  # a machine that does other tests too may be slow
+    monkeypatch.setattr(ray_runs, "places", interrupted)
     with pytest.raises(KeyboardInterrupt):
         next(runs(on_ray.lingering, 40))
     end = time.monotonic() + 50
@@ -149,11 +149,11 @@ def test_four_nodes_do_four_times_as_many_at_a_time_as_one(runs, tmp_path, monke
         at_once = itertools.accumulate(change for _, change in sorted(changes))
         return max(at_once), {record.environment.device for record in records}
 
-    every_node = ray_executor.places
+    every_node = ray_runs.places
     node_id = __import__("ray").get_runtime_context().get_node_id()
     with monkeypatch.context() as patch:  # no run waits for a place, and one node alone has any
-        patch.setattr(ray_executor, "_QUEUED", 0)
-        patch.setattr(ray_executor, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == node_id))
+        patch.setattr(ray_runs, "_QUEUED", 0)
+        patch.setattr(ray_runs, "places", lambda node, need: every_node(node, need) * (node["NodeID"] == node_id))
         of_one, _ = most_at_a_time(RayExecutor(), 6)
     of_four, used = most_at_a_time(RayExecutor(), 6 + 8 * NODES)
     assert len(used) == NODES

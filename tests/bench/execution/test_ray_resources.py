@@ -11,7 +11,7 @@ from bench import cli
 from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.errors import UsageError
-from bench.execution import ray_executor, ray_resources
+from bench.execution import ray_resources, ray_runs
 from bench.execution.ray_resources import Cluster
 
 
@@ -65,10 +65,10 @@ def test_a_small_local_cluster_is_an_error_and_a_remote_one_a_warning(caplog):
 
 def test_nothing_is_connected_where_there_is_nothing_to_do(mock_suite, monkeypatch):
     monkeypatch.setattr(ray_resources, "find_spec", lambda name: None)
-    assert list(ray_executor.run_all(lambda: None, RunOptions(), Cluster(), [])) == []
+    assert list(ray_runs.run_all(lambda: None, RunOptions(), Cluster(), [])) == []
     plan = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
     with pytest.raises(UsageError, match=r'pip install "ray\[client\]'):
-        next(ray_executor.run_all(iter(plan).__next__, RunOptions(), Cluster(), plan))
+        next(ray_runs.run_all(iter(plan).__next__, RunOptions(), Cluster(), plan))
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def variables_of(code: str, tmp_path: Path, **users: str) -> dict[str, str]:
         "import bench; assert 'torch' not in __import__('sys').modules",
         "from bench.__main__ import main",
         "from bench import run, to_frame",
-        "import bench.execution.ray_executor",
+        "import bench.execution.ray_runs",
         "import torch, bench",  # for processes that it starts
     ],
 )
