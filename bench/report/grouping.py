@@ -152,7 +152,12 @@ def sections(records: Iterable[Record]) -> list[Section]:
 
 def row_labels(records: Iterable[Record]) -> set[str]:
     """Return the labels of all rows, without those of controls."""
-    return {row.label for section in sections(records) for table in section.tables for row in table.rows}
+    return labels_of(sections(records))
+
+
+def labels_of(grouped: Iterable[Section]) -> set[str]:
+    """Return the labels of all rows of sections, without those of controls."""
+    return {row.label for section in grouped for table in section.tables for row in table.rows}
 
 
 def records_of_tasks(records: Iterable[Record], tasks: str | Iterable[str] | None) -> list[Record]:

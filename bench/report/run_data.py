@@ -98,5 +98,7 @@ class DataOfRuns:
         if record.data:
             run = RunData.from_info(record.data)
             return run if record.data.splits else self._whole.get(run, run)
+        if not self._usual:
+            return None
         usual = self._usual.get(self._alike(record)) or self._usual.get(None)
         return usual.most_common(1)[0][0] if usual else None

@@ -8,7 +8,7 @@ from bench.config.reference import REFERENCE, check_reference
 from bench.errors import BenchError
 from bench.files import write_text
 from bench.records.store import read_existing
-from bench.report.grouping import row_labels
+from bench.report.grouping import labels_of
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
 from bench.report.published import published
@@ -33,8 +33,8 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference
         BenchError: There are no records, or a file cannot be written.
     """
     records = read_existing(results)
-    check_reference(reference, row_labels(records))
     standings = compute_standings(records, results, reference)
+    check_reference(reference, labels_of(item.section for item in standings))
     published_rows = published() if reported_elsewhere else []
     paths = []
     try:

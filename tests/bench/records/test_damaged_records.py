@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import mocks
@@ -17,6 +18,7 @@ from bench.config.plan import RunRequest, make_plan
 from bench.errors import BenchError
 from bench.execution.finished_runs import look_up
 from bench.records import schema, store
+from bench.records.checks import check_spec
 from bench.report.write import write_leaderboard
 
 PLAN = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1]))
@@ -92,6 +94,16 @@ BAD = {
     "a later schema": (changed("schema", value=3), "schema is 3"),
     "a schema in words": (changed("schema", value="1"), "schema is '1', and this version of bench reads up to 2"),
 }
+
+
+def test_a_value_is_not_taken_for_an_equal_one_of_another_type():
+    """Though it is remembered which values were right, since thousands of records have the same."""
+    spec = PLAN[0]
+    one, true = (replace(spec, recipe={**spec.recipe, "epochs": value}) for value in (1, True))
+    for _ in range(2):
+        check_spec(one)
+        with pytest.raises(ValueError, match=r"spec\.recipe\.epochs must be a whole number, not True"):
+            check_spec(true)
 
 
 def spoil(results: Path, name: str) -> str:
