@@ -59,6 +59,15 @@ images/train2014/                          (or images/mscoco/images/train2014/),
     each sentence:  sent_id, sent (or raw, if sent is empty or missing)
   category_id and categories are read by `verify` only; other keys are ignored"""
 
+_REFAVS_LAYOUT = """\
+REFAVS/
+  metadata.csv                             columns vid, uid, split (train, val, test_s, test_u, test_n), fid, exp
+  media/<folder>/                          <folder> is uid without its last two parts: a1_0_10000_cat_1 is in a1_0_10000
+    frames/0.jpg ... 9.jpg                 one frame a second
+    audio.wav                              any sample rate, mono or stereo
+  gt_mask/<folder>/fid_<fid>/00000.png ... 00009.png    what is not black is the object; all black where it is absent
+  rows of the split TODO belong to no split and are left out"""
+
 _ON_YOUTUBE = "see the page; the videos are from YouTube, under their uploaders' terms"
 _AVSBENCH = {
     "paper": 'Zhou et al., "Audio-Visual Segmentation", ECCV 2022, https://arxiv.org/abs/2207.05042',
@@ -278,3 +287,31 @@ class RefCOCOgGoogle(Refer):
     """RefCOCOg, longer referring expressions, as split by google."""
 
     card = _refer("RefCOCOg", _MAO, "refcocog", "google", train=(85_474, 44_822), val=(9_536, 5_000))
+
+
+class RefAVS(Dataset):
+    """Ref-AVS, segmentation of what an expression refers to by sight and sound."""
+
+    card = Card(
+        title="Ref-AVS, referring audio-visual segmentation",
+        paper='Wang et al., "Ref-AVS: Refer and Segment Objects in Audio-Visual Scenes", ECCV 2024, '
+        "https://arxiv.org/abs/2407.10957",
+        pages=("https://gewu-lab.github.io/Ref-AVS", "https://github.com/GeWu-Lab/Ref-AVS"),
+        license=_ON_YOUTUBE,
+        layout=_REFAVS_LAYOUT,
+        counts={
+            "train": {"expressions": 14_113, "videos": 2_767},
+            "val": {"expressions": 1_349, "videos": 257},
+            "test_s": {"expressions": 2_288, "videos": 273},
+            "test_u": {"expressions": 1_656, "videos": 269},
+            "test_n": {"expressions": 1_028, "videos": 257},
+            "all": {"expressions": 20_434},
+        },
+        required=(
+            ("REFAVS/metadata.csv", "metadata.csv"),
+            ("REFAVS/media", "media"),
+            ("REFAVS/gt_mask", "gt_mask"),
+        ),
+    )
+    benchmarks = ("Ref-AVS",)
+    metric = "miou"
