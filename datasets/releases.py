@@ -315,3 +315,15 @@ class RefAVS(Dataset):
     )
     benchmarks = ("Ref-AVS",)
     metric = "miou"
+
+    def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+        """Check the table, frames, masks and sounds."""
+        from bench.datasets.verify.refavs import walk
+
+        return walk(root, report, progress, quick)
+
+    def generator(self) -> Generator:
+        """Return the generator of the embedded videos."""
+        from bench.datasets.mini.write_refavs import GENERATOR
+
+        return GENERATOR
