@@ -35,7 +35,7 @@ ABSENT = "null"  # the category of objects that are not there
 FOLDER = "REFAVS"
 TABLE = "metadata.csv"
 COLUMNS = ("vid", "uid", "split", "fid", "exp")
-MAX_TABLE_BYTES = 16 * MEBIBYTE  # the release's table has 2.2 MiB
+MAX_TABLE_BYTES = 8 * MEBIBYTE  # the release's table has 2.2 MiB
 _MAX_TEXT = 1000  # characters; the longest expression of the release has 109
 _OBJECT = re.compile(r"[0-9]{1,6}")
 
@@ -148,28 +148,38 @@ class Release:
 
 def _read_table(path: Path, problems: list[DataError] | None) -> list[tuple[int, Expression, str]]:
     """Return the rows of a table: the line, the expression and its split."""
-    try:
-        reader = csv.reader(io.StringIO(read_text(path, MAX_TABLE_BYTES), newline=""))
-        header = [name.strip() for name in next(reader, ())]
-        lines = [(reader.line_num, row) for row in reader if any(map(str.strip, row))]
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
-    if missing := [name for name in COLUMNS if name not in header]:
-        raise DataError(f"{path}: column {', '.join(missing)} is missing: the first line has {', '.join(header)[:200]}")
-    indices = [header.index(name) for name in COLUMNS]
     rows = []
-    for line, row in lines:
+    for line, row in _cells(path):
         try:
-            if len(row) != len(header):
-                raise ValueError(
-                    f"expected {len(header)} columns, found {len(row)}: a text that contains commas must be in quotes"
-                )
-            rows.append((line, *_expression(*(row[index].strip() for index in indices))))
+            if isinstance(row, str):
+                raise ValueError(row)
+            rows.append((line, *_expression(*row)))
         except ValueError as error:
             note(DataError(f"{path}, line {line}: {error}"), problems)
     if not rows:
         raise DataError(f"{path}: contains no expressions")
     return rows
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str] | str]]:
+    """Yield the last line of each row that is not blank, and its cells in the order of `COLUMNS`, or what is wrong."""
+    try:
+        reader = csv.reader(io.StringIO(read_text(path, MAX_TABLE_BYTES), newline=""))
+        header = [name.strip() for name in next(reader, ())]
+        if missing := [name for name in COLUMNS if name not in header]:
+            first = ", ".join(header)[:200]
+            raise DataError(f"{path}: column {', '.join(missing)} is missing: the first line has {first}")
+        indices = [header.index(name) for name in COLUMNS]
+        for row in reader:
+            if not any(map(str.strip, row)):
+                continue
+            if len(row) == len(header):
+                yield reader.line_num, [row[index].strip() for index in indices]
+            else:
+                counts = f"expected {len(header)} columns, found {len(row)}"
+                yield reader.line_num, f"{counts}: a text that contains commas must be in quotes"
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
 
 
 def _expression(video: str, uid: str, split: str, object_id: str, text: str) -> tuple[Expression, str]:

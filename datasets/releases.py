@@ -305,7 +305,7 @@ class RefAVS(Dataset):
             "test_s": {"expressions": 2_288, "videos": 273},
             "test_u": {"expressions": 1_656, "videos": 269},
             "test_n": {"expressions": 1_028, "videos": 257},
-            "all": {"expressions": 20_434},
+            "all": {"expressions": 20_434, "videos": 3_573},
         },
         required=(
             ("REFAVS/metadata.csv", "metadata.csv"),

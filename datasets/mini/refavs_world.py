@@ -5,14 +5,15 @@ sound, one after the other, one loudly and one quietly. In this world, as in the
 small things sound high; and whatever sounds has the timbre of its category. So who sees a video knows which thing is
 heard, by timbre if the categories differ, by pitch and size if they do not.
 
-An expression says which of the things is meant, by when or how loudly it sounds, or that it is silent; sometimes also by
-its category, but only if there are two of it. Without sight one does not know where the thing is, without hearing one
-does not know which of them sounds so, and without words one does not know which of them is meant. Expressions never name
-a size, a pitch or a place: those would make hearing or sight dispensable.
+An expression says which of the things is meant, by when or how loudly it sounds, or that it is silent; sometimes by its
+category, too, but only if there are two of it. Without sight one does not know where the thing is, without hearing one
+does not know which of them sounds so, and without words one does not know which of them is meant. Expressions never
+name a size, a pitch or a place: those would make hearing or sight dispensable.
 
 Few relations with large cues can be learned from some hundred expressions: every second with its single source says
 which thing is heard and whether it is loud; only the order needs several seconds. Every second is a new shot, so that
-few videos are not few pictures. Timbres without a pitch are left out: nothing would tell a small thing from a large one.
+few videos are not few pictures. Timbres without a pitch are left out: nothing would tell a small thing from a large
+one.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from bench.datasets.mini.sound import Source
 from bench.datasets.mini.wording import NOUNS, any_of
 from bench.datasets.mini.world import CLASSES, Moment, Video
 
-SEEN = ("Disc", "Ring", "Star, five points", "Triangle")
-UNSEEN = ("Heart", "Square")
+FAMILIAR = ("Disc", "Ring", "Star, five points", "Triangle")
+NOVEL = ("Heart", "Square")
 """Categories of `test_u` only. The encoders were pretrained on them, each in one modality; only that large things sound
 low tells which of them is heard."""
 
@@ -92,12 +93,12 @@ def random_scene(rng: np.random.Generator, categories: Sequence[str]) -> Scene:
 def _moment(rng: np.random.Generator, actors: Sequence[Actor], second: int) -> Moment:
     """Return one second, in which each thing is in a random quarter of the picture."""
     things = [_thing(rng, actor, int(cell)) for actor, cell in zip(actors, rng.permutation(4)[:3], strict=True)]
-    heard = [(actor, voice) for actor in actors if (voice := actor.voice) and voice.start <= second < voice.end]
+    speaking = [(actor, voice) for actor in actors if (voice := actor.voice) and voice.start <= second < voice.end]
     return Moment(
         things=tuple(things),
         visible=tuple(actor.category for actor in actors),
-        sources=tuple(_source(rng, actor, voice) for actor, voice in heard),
-        audible=tuple(actor.category for actor, _ in heard),
+        sources=tuple(_source(rng, actor, voice) for actor, voice in speaking),
+        audible=tuple(actor.category for actor, _ in speaking),
         background=background(rng, _CLUTTER, _GRAIN),
         hum=float(rng.uniform(0, _HUM)),
     )

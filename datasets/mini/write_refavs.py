@@ -17,7 +17,7 @@ from bench.datasets.generator import Generator, WrittenSample, encode_image, sav
 from bench.datasets.mini import VERSION
 from bench.datasets.mini.draw import Mask, Pixels
 from bench.datasets.mini.refavs_floors import Referral, refavs_floors
-from bench.datasets.mini.refavs_world import SEEN, UNSEEN, Scene, random_scene, refer, refer_to_nothing
+from bench.datasets.mini.refavs_world import FAMILIAR, NOVEL, Scene, random_scene, refer, refer_to_nothing
 from bench.datasets.mini.render import SIDE, pictures, waveform
 from bench.datasets.mini.wording import NOUNS
 from bench.datasets.mini.write import encode_wav
@@ -40,7 +40,7 @@ class _Media:
 
 def _write_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
     rng = np.random.default_rng([seed, _SEED, SPLITS.index(split), index])
-    scene = random_scene(rng, UNSEEN if split == "test_u" else SEEN)
+    scene = random_scene(rng, NOVEL if split == "test_u" else FAMILIAR)
     painted: list[tuple[Pixels, list[Mask]]] = pictures(scene.video)
     media = _Media(
         [encode_image(pixels, "jpeg") for pixels, _ in painted],
@@ -62,7 +62,7 @@ def _write_video(root: Path, seed: int, split: str, index: int) -> WrittenSample
         _save_media(root, folder, media, digests)
         _save_masks(root, folder, 0, [np.zeros((SIDE, SIDE), dtype=bool)] * len(media.frames), digests)
     for number in range(1, nulls + 1):
-        text = refer_to_nothing(rng, scene.actors, SEEN).word(rng)
+        text = refer_to_nothing(rng, scene.actors, FAMILIAR).word(rng)
         rows.append((video, f"{_NULL_FOLDER}{video}_{ABSENT}_{number}", split, "0", text))
     return WrittenSample(split, _csv(rows), digests, [tuple(entry) for entry in truth])
 

@@ -1,4 +1,4 @@
-"""Small releases of all six benchmarks, written by the generator, with the quirks of the official ones."""
+"""Small releases of all benchmarks, written by the generator, with the quirks of the official ones."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from refer_files import python2_pickle
 from bench.datasets.mini.build import generator_of
 from bench.datasets.refer_pickle import load
 
-NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog")
+NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog", "refavs")
 _VIDEOS = {"train": 3, "val": 1, "test": 2}
 _PICTURES = {"train": 21, "val": 1, "testA": 7, "testB": 7}  # RefCOCOg divides them differently: each split gets some
+_SCENES = {"train": 2, "val": 1, "test_s": 1, "test_u": 1, "test_n": 1}
 _REFS = {"refcoco": "refcoco/refs(unc).p", "refcoco_plus": "refcoco+/refs(unc).p", "refcocog": "refcocog/refs(umd).p"}
 
 
 def write_official(root: Path, name: str) -> Path:
     """Write a release of the benchmark to a new folder `root`, and return the folder."""
     generator = MS3 if name == "avs_ms3" else generator_of(name)
-    counts = _PICTURES if name in _REFS else _VIDEOS
+    counts = _PICTURES if name in _REFS else _SCENES if name == "refavs" else _VIDEOS
     written = [
         generator.write_sample(root, 5, split, index) for split, count in counts.items() for index in range(count)
     ]
@@ -65,6 +66,18 @@ def _ms3(root: Path) -> None:
     path = sorted(root.rglob("*.wav"))[-1]
     wave, rate = soundfile.read(path)
     soundfile.write(path, wave[: int(4.4 * rate)], rate)
+
+
+def _refavs(root: Path) -> None:
+    """CRLF and a byte order mark; rows of no split; texts with commas, quotes and other letters; odd rates, stereo."""
+    table = root / "REFAVS/metadata.csv"
+    header, first, second, *rows = table.read_text().splitlines()
+    first = first.rpartition(",")[0] + ',"The thing, not the ""other"" one, that sounds"'
+    second = second.rpartition(",")[0] + ",The thing in a man\u2019s arm \u9519\u8bef"
+    unassigned = "x1_0_10000,x1_0_10000_ring_1,TODO,0,The ring."
+    lines = [header, first, second, unassigned, *rows, unassigned]
+    table.write_bytes(b"\xef\xbb\xbf" + "".join(f"{line}\r\n" for line in lines).encode())
+    _rerecord(sorted(root.rglob("*.wav")))
 
 
 def _refer(name: str, protocol: int) -> Any:
@@ -107,6 +120,7 @@ _QUIRKS = {
     "ave": _ave,
     "avs": _avs,
     "avs_ms3": _ms3,
+    "refavs": _refavs,
     "refcoco": _refer("refcoco", 0),
     "refcoco_plus": _refer("refcoco_plus", 2),
     "refcocog": _refer("refcocog", 0),

@@ -45,6 +45,22 @@ def avs(folder: Path) -> None:
             inside(folder, path)
 
 
+def refavs(folder: Path) -> None:
+    from bench.datasets.refavs import SPLITS, Release
+
+    for split in SPLITS:
+        Release(folder, split, problems := [])
+        for problem in problems:
+            assert "metadata.csv, line " in str(problem)
+    releases = [Release(folder, split) for split in SPLITS]
+    for release in releases:
+        for expression in release.expressions[:_MAX_CHECKED]:
+            assert expression.text.isprintable() and expression.object_id >= 0
+            media = (*release.frame_paths(expression), release.sound_path(expression))
+            for path in (*media, *release.mask_paths(expression)):
+                inside(folder, path)
+
+
 def user_data(folder: Path) -> None:
     from bench.datasets import user_data as reader
 

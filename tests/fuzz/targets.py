@@ -66,6 +66,7 @@ class Target:
 RELEASES = (
     Target("ave", "AVE_Dataset/Annotations.txt", valid_files.ave_tables, reads_of_releases.ave),
     Target("avsbench", "Single-source/s4_meta_data.csv", valid_files.avs_tables, reads_of_releases.avs),
+    Target("refavs", "REFAVS/metadata.csv", valid_files.refavs_tables, reads_of_releases.refavs),
     Target("user data", "a.csv", valid_files.user_tables, reads_of_releases.user_data),
     Target("coco", "refcoco/instances.json", valid_files.instances, reads_of_releases.refcoco, form=JSON),
     Target("refer", "refcoco/refs(unc).p", valid_files.refs, reads_of_releases.refcoco, form=PICKLE),

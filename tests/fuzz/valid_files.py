@@ -23,6 +23,18 @@ def avs_tables() -> list[bytes]:
     return [plain.encode(), b"\xef\xbb\xbf" + plain.replace("\n", "\r\n").encode()]
 
 
+def refavs_tables() -> list[bytes]:
+    rows = [
+        "vid,uid,split,fid,exp",
+        "-a_0_10,-a_0_10_cat_1,train,0,The cat.",
+        'b_0_10,b_0_10_hair-dryer_2,test_s,12,"The one, not the ""other"""',
+        "b_0_10,null_c-b_0_10_null_1,test_n,0,The last object",
+        "c_0_10,c_0_10_man_1,TODO,0,A man\u2019s arm",
+    ]
+    plain = "\n".join(rows) + "\n"
+    return [plain.encode(), b"\xef\xbb\xbf" + plain.replace("\n", "\r\n").encode()]
+
+
 def user_tables() -> list[bytes]:
     """Tables of images and texts with splits, and of recordings without."""
     rows = [f'i/{n}.png,"a, {n}",{"ab"[n % 2]},{split}' for n, split in enumerate(["train", "train", "val", "test"])]

@@ -1,4 +1,4 @@
-"""The worst annotation files: pickles of 64 MiB, JSON of 384, tables of 2."""
+"""The worst annotation files: pickles of 64 MiB, JSON of 384, tables of 2 and 8."""
 
 from __future__ import annotations
 
@@ -103,5 +103,18 @@ add(
         "wrong rows": repeated(b"a\n", 2 * MEBIBYTE, _TABLE),
         "a text": repeated(b"a", 2 * MEBIBYTE, _TABLE + b'"'),
         "quotes": repeated(b'""', 2 * MEBIBYTE, _TABLE + b'"'),
+    },
+)
+
+_HEADER = b"vid,uid,split,fid,exp\n"
+add(
+    "refavs",
+    {
+        "a header of many columns": lambda: _HEADER[:-1] + b",a" * 2_000_000 + b"\n" + b"a,b,train\n" * 400_000,
+        "columns": repeated(b"ab,", 8 * MEBIBYTE, _HEADER),
+        "rows": repeated(b"a,a_a_1,val,0,a\n", 8 * MEBIBYTE, _HEADER),
+        "wrong rows": repeated(b"a\n", 8 * MEBIBYTE, _HEADER),
+        "a text": repeated(b"a", 8 * MEBIBYTE, _HEADER + b'"'),
+        "quotes": repeated(b'""', 8 * MEBIBYTE, _HEADER + b'"'),
     },
 )
