@@ -78,8 +78,8 @@ def _guessed(train: Sequence[Referral], test: Sequence[Referral], facts: Sequenc
             meant[known] += number == entry.target
     hits = []
     for entry in test:
-        known = [_known(entry, number, facts) for number in range(len(entry.actors))]
-        chances = [meant[fact] / max(present[fact], 1) for fact in known]
+        things = [_known(entry, number, facts) for number in range(len(entry.actors))]
+        chances = [meant[known] / max(present[known], 1) for known in things]
         best = [number for number, chance in enumerate(chances) if chance == max(chances)]
         hits.append((entry.target in best) / len(best))
     return float(np.mean(hits))

@@ -82,10 +82,13 @@ class Scene:
 def random_scene(rng: np.random.Generator, categories: Sequence[str]) -> Scene:
     """Return a random scene of two of these categories."""
     twin, single = (str(name) for name in rng.choice(categories, 2, replace=False))
-    looks = [(twin, "small"), (twin, "large"), (single, any_of(rng, tuple(SIZES)))]
+    looks = ((twin, "small"), (twin, "large"), (single, any_of(rng, tuple(SIZES))))
     turn, (first, last) = any_of(rng, _TURNS), any_of(rng, (("loud", "quiet"), ("quiet", "loud")))
     voices = (Voice(0, turn, first), Voice(turn, SECONDS, last), None)
-    cast = [Actor(*looks[index], voice) for index, voice in zip(rng.permutation(3), voices, strict=True)]
+    cast = []
+    for index, voice in zip(rng.permutation(3), voices, strict=True):
+        category, size = looks[int(index)]
+        cast.append(Actor(category, size, voice))
     actors = tuple(cast[index] for index in rng.permutation(3))
     return Scene(actors, Video(tuple(_moment(rng, actors, second) for second in range(SECONDS)), "", 0, SECONDS))
 
