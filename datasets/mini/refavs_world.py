@@ -143,7 +143,7 @@ MANNERS: dict[str, str] = {
 }
 """Each manner in words; `{}` is a noun."""
 THINGS = ("thing", "object")
-_NAMED = 0.3  # share of the expressions for one of two things of a category that name it
+_NAMED = 0.2  # share of the expressions for one of two things of a category that name it
 
 
 @dataclass(frozen=True)
