@@ -68,11 +68,11 @@ REFAVS/
   gt_mask/<folder>/fid_<fid>/00000.png ... 00009.png    what is not black is the object; all black where it is absent
   rows of the split TODO belong to no split and are left out"""
 
-_ON_YOUTUBE = "see the page; the videos are from YouTube, under their uploaders' terms"
+ON_YOUTUBE = "see the page; the videos are from YouTube, under their uploaders' terms"
 _AVSBENCH = {
     "paper": 'Zhou et al., "Audio-Visual Segmentation", ECCV 2022, https://arxiv.org/abs/2207.05042',
     "pages": ("https://opennlplab.github.io/AVSBench", "https://github.com/OpenNLPLab/AVSBench"),
-    "license": f"{_ON_YOUTUBE} (the authors' code: Apache-2.0)",
+    "license": f"{ON_YOUTUBE} (the authors' code: Apache-2.0)",
 }
 _KAZEMZADEH = 'Kazemzadeh et al., "ReferItGame", EMNLP 2014; Yu et al., "Modeling Context in Referring Expressions"'
 _YU = f"{_KAZEMZADEH}, ECCV 2016"
@@ -133,7 +133,7 @@ class AVE(Dataset):
         paper='Tian et al., "Audio-Visual Event Localization in Unconstrained Videos", ECCV 2018, '
         "https://arxiv.org/abs/1803.08842",
         pages=("https://sites.google.com/view/audiovisualresearch", "https://github.com/YapengTian/AVE-ECCV18"),
-        license=_ON_YOUTUBE,
+        license=ON_YOUTUBE,
         layout=_AVE_LAYOUT,
         counts={
             "train": {"events": 3339},
@@ -297,7 +297,7 @@ class RefAVS(Dataset):
         paper='Wang et al., "Ref-AVS: Refer and Segment Objects in Audio-Visual Scenes", ECCV 2024, '
         "https://arxiv.org/abs/2407.10957",
         pages=("https://gewu-lab.github.io/Ref-AVS", "https://github.com/GeWu-Lab/Ref-AVS"),
-        license=_ON_YOUTUBE,
+        license=ON_YOUTUBE,
         layout=_REFAVS_LAYOUT,
         counts={
             "train": {"expressions": 14_113, "videos": 2_767},

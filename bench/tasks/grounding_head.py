@@ -73,7 +73,7 @@ class GroundingDecoder(Head):
         v_BDHW = places(states["vision"])
         rows, columns = v_BDHW.shape[-2:]
         v_BND = self.vision(v_BDHW.flatten(2).mT)
-        v_BND = v_BND + _positions(rows, columns, v_BND)
+        v_BND = v_BND + place_codes(rows, columns, v_BND)
         x_BND = torch.cat([self.query.expand(len(v_BND), -1, -1), v_BND], dim=1)
         x_BND = self._read(x_BND, states, masks)
         output = {}
@@ -117,7 +117,7 @@ def near_places(place_B: Tensor, rows: int, columns: int) -> Tensor:
     return near_BN
 
 
-def _positions(rows: int, columns: int, tokens: Tensor) -> Tensor:
+def place_codes(rows: int, columns: int, tokens: Tensor) -> Tensor:
     """Return sines and cosines of row and column of each place, (N, D), in a quarter of the features each."""
     quarter = tokens.shape[-1] // 4
     frequencies = math.pi * 2 ** torch.linspace(0, math.log2(max(rows, columns)), quarter, device=tokens.device)

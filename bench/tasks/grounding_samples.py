@@ -51,7 +51,7 @@ class Expressions(Samples):
             self.texts = [self.texts[i] for i in np.random.default_rng(0).permutation(len(self.texts))]
         mirrors = [mirror_words(text) for text in self.texts]
         self.can_mirror = np.array([[can_mirror] for _, can_mirror in mirrors])
-        self.tokens, self.mirrored = self._encode([*self.texts, *(text for text, _ in mirrors)]).reshape(
+        self.tokens, self.mirrored = text_input.encode_short([*self.texts, *(text for text, _ in mirrors)]).reshape(
             2, len(mirrors), -1
         )
         self.largest = max(e.size[0] * e.size[1] for e in release.expressions)
@@ -85,13 +85,6 @@ class Expressions(Samples):
                 bits = np.packbits(mask)
                 sample["truth"] = np.pad(bits, (0, -(-self.largest // 8) - len(bits)))[None]  # padded to equal length
         return sample
-
-    def _encode(self, texts: list[str]) -> np.ndarray:
-        """Return the tokens (n, tokens) of texts, without columns that are all padding."""
-        tokens = self.text.encode(texts)
-        _, padding = self.text.vocabulary()
-        longest = (tokens != padding).any(0).nonzero()[0].max() + 1
-        return tokens[:, :longest]
 
     def _draw(self, expression: Expression) -> np.ndarray:
         from bench.tasks.square import Square

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from bench.datasets.user_samples import Sample, UserData
-    from bench.streams.inputs import TextInput
     from bench.tasks.base import Inputs
 
 Readout = Literal["cls", "mean"]
@@ -174,7 +173,7 @@ class OwnSamples(Samples):
         self._truth = truth
         text = inputs.get("text")
         if isinstance(text, TextInput):
-            self._tokens = _encoded([sample.text for sample in self.samples], text)
+            self._tokens = text.encode_short([sample.text for sample in self.samples])
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -199,14 +198,6 @@ class OwnSamples(Samples):
         assert isinstance(form, SoundInput)
         wave = media.read_audio(self.data.folder / sample.audio, sample.name, form.sample_rate)
         return form.encode(media.windows(wave, form.sample_rate, self._windows, form.window_s or _WINDOW))
-
-
-def _encoded(texts: list[str], form: TextInput) -> np.ndarray:
-    """Return the tokens (n, tokens) of texts, without columns that are all padding."""
-    tokens = form.encode(texts)
-    _, padding = form.vocabulary()
-    longest = (tokens != padding).any(0).nonzero()[0].max() + 1
-    return tokens[:, :longest]
 
 
 def _gray(log_mel: np.ndarray) -> np.ndarray:

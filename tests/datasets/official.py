@@ -16,7 +16,7 @@ from refer_files import python2_pickle
 from bench.datasets.mini.build import generator_of
 from bench.datasets.refer_pickle import load
 
-NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog", "refavs")
+NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog", "refavs", "avqa")
 _VIDEOS = {"train": 3, "val": 1, "test": 2}
 _PICTURES = {"train": 21, "val": 1, "testA": 7, "testB": 7}  # RefCOCOg divides them differently: each split gets some
 _SCENES = {"train": 2, "val": 1, "test_s": 1, "test_u": 1, "test_n": 1}
@@ -105,6 +105,16 @@ def _bytes(value: Any) -> Any:
     return value.encode() if isinstance(value, str) else value
 
 
+def _avqa(root: Path) -> None:
+    """A full-width question mark, a deleted question that is broken, spaces at the end; stereo, an odd rate."""
+    for path in sorted((root / "json").iterdir()):
+        entries = json.loads(path.read_text())
+        entries[0]["question_content"] = entries[0]["question_content"].replace("?", "\uff1f ")
+        entries.append({**entries[0], "question_id": 9_999, "question_deleted": 1, "templ_values": '["", 1]'})
+        path.write_text(json.dumps(entries, ensure_ascii=False, indent=1), encoding="utf-8")
+    _rerecord(sorted((root / "audio").glob("*.wav")))
+
+
 def _rerecord(paths: list[Path]) -> None:
     """The first recording in stereo at 44.1 kHz, the second at 22.05 kHz and a little too long."""
     for path, rate, channels in zip(paths, (44_100, 22_050), (2, 1), strict=False):
@@ -124,4 +134,5 @@ _QUIRKS = {
     "refcoco": _refer("refcoco", 0),
     "refcoco_plus": _refer("refcoco_plus", 2),
     "refcocog": _refer("refcocog", 0),
+    "avqa": _avqa,
 }

@@ -19,7 +19,7 @@ from bench.datasets.refer_pickle import load
 from bench.datasets.verify import verify
 from bench.datasets.verify.report import MAX_SHOWN, Report
 
-_CHECKED = {"ave": 6 * 11, "avs": 3 * 3 + 3 * 11, "avs_ms3": 6 * 11, "refavs": 5 * 41 + 3 * 21}
+_CHECKED = {"ave": 6 * 11, "avs": 3 * 3 + 3 * 11, "avs_ms3": 6 * 11, "refavs": 5 * 41 + 3 * 21, "avqa": 6 * 11}
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in pycocotools, of NumPy 2
 
@@ -194,6 +194,26 @@ def picture_of_another_size(root: Path) -> list[str]:
     return [str(path), "22 x 33 pixels"]
 
 
+def entry(place: int, key: str, value: object, *named: str) -> Callable[[Path], list[str]]:
+    """A key of a question of the validation split has another value."""
+
+    def plant(root: Path) -> list[str]:
+        path = root / "json/avqa-val.json"
+        entries = json.loads(path.read_text())
+        entries[place][key] = value
+        path.write_text(json.dumps(entries))
+        return [str(path), *named]
+
+    return plant
+
+
+def question_in_two_splits(root: Path) -> list[str]:
+    entries = [json.loads((root / f"json/avqa-{split}.json").read_text()) for split in ("train", "test")]
+    entries[1].append(entries[0][0])
+    (root / "json/avqa-test.json").write_text(json.dumps(entries[1]))
+    return ["avqa-test.json", "question 0 of video 00000000", "expected once"]
+
+
 PLANTED = {
     "missing frames": ("ave", few_frames),
     "missing sound": ("ave", gone("*.wav")),
@@ -217,6 +237,17 @@ PLANTED = {
     "video in two splits": ("avs", video_in_two_splits),
     "video of the multi-source set in two splits": ("avs_ms3", video_in_two_splits),
     "frame without its odd name": ("avs_ms3", gone("visual_frames/val000000/val000000.mp4_2.png")),
+    "too few values": (
+        "avqa",
+        entry(0, "question_content", "<A> <B> <C> <D>?", "entry 1, video_id '10000000'", "has 4 placeholders, but"),
+    ),
+    "too many values": ("avqa", entry(0, "templ_values", '["a", "b", "c"]', "entry 1", "has 3 values")),
+    "unknown type": ("avqa", entry(0, "type", '["Audio", "Location"]', "entry 1", "type is", '["Visual", "Location"]')),
+    "unknown answer": ("avqa", entry(0, "anser", "a harp", "anser 'a harp' is not the answer to any question", "val")),
+    "question without a video": ("avqa", entry(0, "video_id", None, "entry 1", "video_id is None")),
+    "truncated frame": ("avqa", cut("frames/10000000/*.jpg", 0.5)),
+    "missing sound of a video": ("avqa", gone("audio/20000001.wav")),
+    "question in two splits": ("avqa", question_in_two_splits),
     "box outside": ("refcoco", annotation(bbox=[0.0, 0.0, 900.0, 9.0], named="be inside the picture")),
     "box beside its mask": ("refcoco", annotation(bbox=[0.0, 0.0, 4.0, 4.0], named="its mask's bounding box")),
     "mask without a pixel": (

@@ -9,18 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 pytest.importorskip("av", reason="videos are read with PyAV, the extra `video`")
 
 from timed_videos import Video, shown, sound_at
 
-from bench.datasets import ave, videos
+from bench.datasets import ave, avqa, videos
 from bench.datasets.ave import Release
-from bench.datasets.extract import extract_ave
+from bench.datasets.base import load_dataset
+from bench.datasets.extract import extract_ave, extract_avqa
 from bench.datasets.media import decode_audio
 from bench.datasets.timeline import Timing, frames_of_seconds, read_timing
 from bench.datasets.verify import verify
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 
 CLOSE = 0.04  # seconds
 
@@ -220,3 +222,33 @@ def test_frames_missing_in_the_middle_are_an_error(released, tmp_path, monkeypat
     monkeypatch.setattr(videos, "_MIN_DECODABLE", 1.1)
     with pytest.raises(DataError, match=r"sample a: video .*constant\.mp4 ends early: 250 frames \(10\.0 seconds\)"):
         videos.read_clip(released / ave.FOLDER / ave.VIDEOS / "constant.mp4", "a", 10)
+
+
+def test_videos_of_questions_are_extracted_as_long_as_they_are(tmp_path):
+    """From the folder of real videos or of synthetic ones, one frame a second; and once only."""
+    folder = tmp_path / "release"
+    keys = {"type": '["Audio", "Counting"]', "question_content": "Any?", "templ_values": "[]"}
+    entries = [{**keys, "video_id": name, "anser": "yes"} for name in ("00000001", "00000002", "00000003")]
+    (folder / "json").mkdir(parents=True)
+    for number, split in enumerate(avqa.SPLITS):
+        questions = [{**entry, "question_id": number} for entry in entries]
+        (folder / f"json/avqa-{split}.json").write_text(json.dumps(questions))
+    for name, place in zip(("00000001", "00000002"), avqa.VIDEOS[1:], strict=True):
+        VIDEOS["long"].write(folder / place / f"{name}.mp4")
+    assert load_dataset("avqa").advice(folder).startswith("`bench data prepare avqa --root")
+
+    out = tmp_path / "out"
+    messages = extract_avqa(folder, out, 1, lambda items, total, unit: items)
+    assert len(messages) == 1 and "00000003.mp4 is missing" in messages[0]
+    release = avqa.Release(out, "train")
+    assert len({*release.frame_paths(release.questions[0])}) == 10
+    assert len(list((out / "frames/00000002").iterdir())) == 14
+    assert soundfile.info(out / "audio/00000001.wav").duration == 14
+    pending: list[int] = []
+    extract_avqa(folder, out, 1, lambda items, total, unit: pending.append(total) or items)
+    assert pending == [1]
+    with pytest.raises(UsageError, match="overlaps the release"):
+        extract_avqa(folder, folder / "out", 1, lambda items, total, unit: items)
+    report = verify("avqa", folder, lambda items, total, unit: items, published=False)
+    assert "not extracted yet: run `bench data prepare avqa`" in report.text() and "00000003" in report.text()
+    assert len(report.faults) == 1

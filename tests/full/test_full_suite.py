@@ -10,19 +10,24 @@ from bench.config.suite import load_suite
 from bench.execution.planning import plan_runs
 from bench.records import store
 
-STREAMS = {"ave": "audio", "avs": "audio", "avs_ms3": "audio"}  # beside vision; grounding's is text
+SOUND = ("audio",)
+STREAMS = {
+    "ave": SOUND,
+    "avs": SOUND,
+    "avs_ms3": SOUND,
+    "avqa": ("audio", "text"),
+}  # beside vision; grounding's is text
 
 
 def run(suite, task, release, encoders, results, *more):
-    partner = STREAMS.get(task, "text")
     models = [f"vision.model={encoders['staged' if suite == 'paper-avs' else 'vision']}"]
-    models += [f"{partner}.model={encoders[partner]}"]
+    models += [f"{partner}.model={encoders[partner]}" for partner in STREAMS.get(task, ("text",))]
     small = ["train.epochs=1", "train.precision=auto", "train.batch_size=4", "train.micro_batch=3"]
     place = ["--data-root", str(release(task)), "--results", str(results), "--device", "cpu", "--quiet"]
     return main(["run", "--suite", suite, "--tasks", task, *place, "--set", *models, *small, *more])
 
 
-@pytest.mark.parametrize("task", ["ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog"])
+@pytest.mark.parametrize("task", ["ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog", "avqa"])
 def test_every_benchmark_trains_on_full_from_its_official_layout(task, release, encoders, tmp_path):
     size = 112 if task.startswith("refcoco") else 224
     changed = [f"vision.size={size}"] if size == 112 else []  # the suite's 448 take their time

@@ -98,6 +98,20 @@ def refcoco(folder: Path) -> None:
         raise wrong[0]
 
 
+def avqa(folder: Path) -> None:
+    from bench.datasets.avqa import TYPES, Release
+
+    Release(folder, "train", problems=(problems := []))
+    for problem in problems:
+        assert "avqa-train.json: " in str(problem) and str(problem).isprintable()
+    release = Release(folder, "train")
+    for question in release.questions[:_MAX_CHECKED]:
+        assert question.answer in release.answers and 0 <= question.kind < len(TYPES)
+        assert question.text.isprintable()
+        inside(folder, release.sound_path(question.video))
+        inside(folder, release.folder / "frames" / question.video)
+
+
 def png(folder: Path) -> None:
     _picture(folder, "a.png")
 

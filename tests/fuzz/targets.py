@@ -70,6 +70,7 @@ RELEASES = (
     Target("user data", "a.csv", valid_files.user_tables, reads_of_releases.user_data),
     Target("coco", "refcoco/instances.json", valid_files.instances, reads_of_releases.refcoco, form=JSON),
     Target("refer", "refcoco/refs(unc).p", valid_files.refs, reads_of_releases.refcoco, form=PICKLE),
+    Target("avqa", "json/avqa-train.json", valid_files.questions, reads_of_releases.avqa, form=JSON),
     Target("png", "a.png", valid_files.png, reads_of_releases.png, repairs.png),
     Target("jpeg", "a.jpg", valid_files.jpeg, reads_of_releases.jpeg),
     Target("wav", "a.wav", valid_files.recordings, reads_of_releases.recording),

@@ -35,6 +35,27 @@ def refavs_tables() -> list[bytes]:
     return [plain.encode(), b"\xef\xbb\xbf" + plain.replace("\n", "\r\n").encode()]
 
 
+def questions() -> list[bytes]:
+    """Questions with and without placeholders, some deleted; in one line, and indented with a byte order mark."""
+    keys = {"video_id": "00000028", "question_deleted": 0, "anser": "yes"}
+    content = {
+        "question_content": "Is the <Object> on the <LR> louder\uff1f",
+        "templ_values": '["acoustic_guitar", "left"]',
+    }
+    entries = [
+        {**keys, "question_id": 7, "type": '["Audio-Visual", "Comparative"]', **content},
+        {
+            **keys,
+            "question_id": 8,
+            "type": '["Visual", "Location"]',
+            "question_content": "Where?",
+            "templ_values": "[]",
+        },
+        {**keys, "question_id": 9, "type": '["Audio", "Counting"]', **content, "question_deleted": 1},
+    ]
+    return [json.dumps(entries).encode(), b"\xef\xbb\xbf" + json.dumps(entries, indent=1, ensure_ascii=False).encode()]
+
+
 def user_tables() -> list[bytes]:
     """Tables of images and texts with splits, and of recordings without."""
     rows = [f'i/{n}.png,"a, {n}",{"ab"[n % 2]},{split}' for n, split in enumerate(["train", "train", "val", "test"])]

@@ -1,4 +1,4 @@
-"""The worst annotation files: pickles of 64 MiB, JSON of 384, tables of 2 and 8."""
+"""The worst annotation files: pickles of 64 MiB, JSON of 384 and of 24, tables of 2 and 8."""
 
 from __future__ import annotations
 
@@ -82,6 +82,27 @@ add(
             '{"size": [10000, 10000], "counts": [' + "1, " * 1_300_000 + f"{10**8 - 1_300_000}]}}"
         ),
         "a polygon of many points": lambda: _annotation("[[" + "0, 0, 1, 1, " * 300_000 + "0, 0]]"),
+    },
+)
+
+# MUSIC-AVQA's questions: 24 MiB
+QUESTIONS = 24 * MEBIBYTE
+_QUESTION = (
+    '{{"video_id":"a","question_id":{},"type":"[\\"Audio\\",\\"Counting\\"]",'
+    '"question_content":"a","templ_values":"[]","anser":"b{}"}},'
+)
+add(
+    "avqa",
+    {
+        "lists": repeated(b"[],", QUESTIONS, b"[", b"[]]"),
+        "tables": repeated(b"{},", QUESTIONS, b"[", b"{}]"),
+        "deleted questions": repeated(b'{"question_deleted":1},', QUESTIONS, b"[", b"{}]"),
+        "lists in lists": repeated(b"[", QUESTIONS),
+        "a text": repeated(b"a", QUESTIONS, b'["', b'"]'),
+        "a number": repeated(b"9", QUESTIONS, b"[", b"]"),
+        "as many questions as it may have": numbered(
+            _QUESTION.replace("{}", "{0}"), QUESTIONS, "[", _QUESTION.format(1, 1)[:-1] + "]"
+        ),
     },
 )
 

@@ -73,6 +73,12 @@ class TextInput:
             raise BenchError(f"the tokenizer {self.tokenizer} cannot encode texts: {wording(error)}") from error
         return np.asarray(rows, dtype=np.int64).reshape(-1, self.length)
 
+    def encode_short(self, texts: Sequence[str]) -> np.ndarray:
+        """Return token ids (texts, longest text), without columns that are all padding; errors as for `encode`."""
+        tokens = self.encode(texts)
+        _, padding = self.vocabulary()
+        return tokens[:, : (tokens != padding).any(0).nonzero()[0].max() + 1]
+
     def normalize(self, ids: Tensor) -> Tensor:
         """Return token ids (..., length) unchanged."""
         return ids

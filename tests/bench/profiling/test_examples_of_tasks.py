@@ -16,7 +16,7 @@ from bench.tasks.base import Task
 from bench.training.setup import build_model, build_parts
 
 
-@pytest.mark.parametrize("name", ["ave", "avs", "refcoco"])
+@pytest.mark.parametrize("name", ["ave", "avs", "refcoco", "avqa"])
 def test_they_are_like_those_of_the_readers(name, options):
     (spec,) = make_plan(RunRequest("mini", ["head"], [name]))
     task, _, _ = build_parts(spec)
@@ -39,7 +39,7 @@ def test_they_are_like_those_of_the_readers(name, options):
             assert free or values.shape[1:] == sample[key].shape, key
 
 
-@pytest.mark.parametrize("name", ["ave", "avs", "avs_ms3", "refcoco", "refcocog:mask", "refcoco+refcoco_plus"])
+@pytest.mark.parametrize("name", ["ave", "avs", "avs_ms3", "refcoco", "refcocog:mask", "refcoco+refcoco_plus", "avqa"])
 def test_loss_and_scores_take_them(name):
     (spec,) = make_plan(RunRequest("mini", ["head"], [name.replace("avs_ms3", "avs")]))
     task, method, _ = build_parts(spec)

@@ -14,13 +14,13 @@ from bench.config.suite import load_suite
 from bench.data import splits
 from bench.records import store
 
-EXAMPLE = EXAMPLES / "bench-avqa"
+EXAMPLE = EXAMPLES / "bench-vqa"
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
     """A folder into which pip has installed the package."""
-    return install(EXAMPLE.name, tmp_path_factory.mktemp("avqa"))
+    return install(EXAMPLE.name, tmp_path_factory.mktemp("vqa"))
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def on_path(installed, monkeypatch):
     yield
     torch.set_num_threads(threads)
     splits._cache.clear()
-    for name in [name for name in sys.modules if name.partition(".")[0] == "bench_avqa"]:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "bench_vqa"]:
         del sys.modules[name]
 
 
@@ -42,17 +42,17 @@ def test_its_code_is_short():
 
 def test_task_suite_and_release_are_listed(on_path, capsys):
     assert cli.main(["list", "tasks"]) == 0
-    assert "avqa                    Audio-visual question answering (MUSIC-AVQA)" in capsys.readouterr().out
+    assert "vqa                     Audio-visual question answering (MUSIC-AVQA)" in capsys.readouterr().out
     assert cli.main(["list", "suites"]) == 0
-    assert "avqa " in capsys.readouterr().out
-    assert cli.main(["data", "describe", "avqa"]) == 0
+    assert "vqa " in capsys.readouterr().out
+    assert cli.main(["data", "describe", "vqa"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("avqa: MUSIC-AVQA") and "9,185" in out and "audio/<video id>.wav" in out
+    assert out.startswith("vqa: MUSIC-AVQA") and "9,185" in out and "audio/<video id>.wav" in out
 
 
 def test_it_trains_on_generated_data_which_verify_accepts_until_it_is_damaged(on_path, tmp_path, capsys):
-    assert list(load_suite("avqa").streams) == ["vision", "audio", "text"]
-    arguments = ["--suite", "avqa", "--methods", "lora,cola", "--tasks", "avqa", "--set", "avqa.epochs=1"]
+    assert list(load_suite("vqa").streams) == ["vision", "audio", "text"]
+    arguments = ["--suite", "vqa", "--methods", "lora,cola", "--tasks", "vqa", "--set", "vqa.epochs=1"]
     arguments += ["--data-root", str(tmp_path / "cache"), "--results", str(tmp_path / "results"), "--device", "cpu"]
     assert cli.main(["run", *arguments]) == 0
     records = {record.spec.method: record for record in store.read_all(tmp_path / "results")}
@@ -64,8 +64,8 @@ def test_it_trains_on_generated_data_which_verify_accepts_until_it_is_damaged(on
     # CoLA adapts each stream by both others.
     assert records["cola"].parameters.adapter > records["lora"].parameters.adapter
 
-    root = tmp_path / "cache" / "mini-v1-seed0" / "avqa"
-    verify = ["data", "verify", "avqa", "--root", str(root)]
+    root = tmp_path / "cache" / "mini-v1-seed0" / "vqa"
+    verify = ["data", "verify", "vqa", "--root", str(root)]
     capsys.readouterr()
     assert cli.main([*verify, "--counts", "any"]) == 0
     assert cli.main(verify) == 1

@@ -51,11 +51,11 @@ class Questions:
 
 
 @dataclass
-class AVQA(Task):
+class VQA(Task):
     """Audio-visual question answering (MUSIC-AVQA): the answer to a question about a video."""
 
     times: int = 10  # pictures and sounds, spread evenly over the video; the question is read with each
-    benchmark, layout, task_type = "MUSIC-AVQA", "avqa", "visual-question-answering"
+    benchmark, layout, task_type = "MUSIC-AVQA", "vqa", "visual-question-answering"
     modalities = {"vision": "images", "audio": "sounds", "text": "text"}  # noqa: RUF012
     metric, metrics = "accuracy", {"accuracy": "share of questions with the right answer"}
 
