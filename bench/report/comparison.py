@@ -17,7 +17,8 @@ from bench.report.text_table import text_table
 from bench.text import escape
 
 _LEGEND = """\
-Gain: {a} minus {b}, in points, over the seeds that both have, with the interval of the paired t-test.
+Gain: {a} minus {b}, in points, over the seeds that both have. 95% interval: over other seeds and test samples;
+over other seeds only, marked °, where the scores of single samples are not stored.
 p: after Holm's correction over all methods of the table, as in `bench leaderboard --reference {quoted}`."""
 
 
@@ -56,7 +57,7 @@ class Comparison:
         b: Label of the second method.
         tasks: One comparison for each task and condition that has both methods.
         over_tasks: For each condition with several tasks, the comparison of the mean scores over all of them; none if a
-            task lacks one of the methods. It is tested over seeds only.
+            task lacks one of the methods.
     """
 
     a: str

@@ -7,6 +7,13 @@ import statistics
 from collections.abc import Sequence
 
 NONE = "\N{EN DASH}"
+SEEDS_ONLY = "°"
+"""Marks an interval that is over other seeds, but not over other test samples."""
+
+
+def place(number: int | None, tied: bool) -> str:
+    """Return the place of a method in its table as text."""
+    return "≈ best" if tied else "too few seeds" if number is None else str(number)
 
 
 def score(values: Sequence[float], with_deviation: bool = False) -> str:

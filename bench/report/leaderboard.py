@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.config.reference import REFERENCE
-from bench.report.formatting import NONE, average, number, p_value, score
+from bench.report.formatting import NONE, SEEDS_ONLY, average, number, p_value, place, score
 from bench.report.grouping import Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
@@ -17,15 +17,15 @@ from bench.report.standings import Gain, Interval, SectionStandings, Standing, T
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.text import escape, markdown
 
-_LEGEND = """- **Score**: over all test samples, at the epoch with the best validation score; the mean over seeds
-  with its 95% interval (Student's t).
+_LEGEND = """- **Score**: over all test samples, at the epoch with the best validation score; the mean over seeds.
+- **95% interval**: over other seeds and other test samples; over other seeds only, marked °, where the scores of single
+  samples are not stored. It needs three seeds.
 - **Gain**: the mean difference from {reference} over the seeds that both have. Differences are paired, since runs of
-  one seed share the data, its order and the initial head. The interval is that of the paired t-test; the percentage is
-  relative to {reference}'s mean. *With samples*: a bootstrap interval over seeds and test samples, if per-sample scores
-  are stored. *p*: of the paired t-test, after Holm's correction over the table. A gain is *significant* if p is below
-  0.05 and the interval with samples, if any, excludes 0.
-- **≈ best**: not significantly different from the best mean by the same rule, and not ranked. With one seed, no
-  difference is significant.
+  one seed share the data, its order and the initial head. The percentage is relative to {reference}'s mean.
+- **p**: of the same rule as the interval, after Holm's correction over the table. **Verdict**: better or worse if p is
+  below 0.05. In a table of equal methods there is any such verdict with a probability of at most 0.05.
+- **≈ best**: one of several methods that cannot be told from the best by the same rule, with all pairs compared. They
+  are not ranked.
 - **Mean rank**: over the tasks, with a 95% bootstrap interval over seeds, and over samples if their scores are stored.
 - **Parameters**: trainable parameters; some methods mask a part, and the rest is in use at the end. The percentage is
   that of the method relative to the streams. Memory is the peak in MB, speed is in samples per second; merged is the
@@ -44,7 +44,7 @@ _COSTS = (  # heading, part of the record, its key, unit, format
     ("train /s", "throughput", "train", 1, ",.1f"),
     ("score /s", "throughput", "score", 1, ",.1f"),
 )
-GAIN_HEADER = ["gain", "95% interval", "gain %", "with samples", "p", "significant"]
+GAIN_HEADER = ["gain", "95% interval", "gain %", "p", "verdict"]
 _SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
@@ -106,9 +106,9 @@ def _scores_table(task: TaskStandings) -> str:
     lines = [
         [
             standing.row.label,
-            _place(standing),
+            place(standing.place, standing.tied),
             score([standing.mean]),
-            interval(standing.interval),
+            interval(standing.interval, with_samples=standing.with_samples),
             str(len(standing.row.records)),
             *gain_cells(standing.gain),
         ]
@@ -119,13 +119,11 @@ def _scores_table(task: TaskStandings) -> str:
     return markdown.table(header, lines)
 
 
-def _place(standing: Standing) -> str:
-    return "≈ best" if standing.tied else str(standing.place)
-
-
-def interval(bounds: Interval | None, pattern: str = ".2f") -> str:
-    """Return an interval as text: "68.10 to 71.90"."""
-    return f"{bounds.low:{pattern}} to {bounds.high:{pattern}}" if bounds else NONE
+def interval(bounds: Interval | None, pattern: str = ".2f", *, with_samples: bool = True) -> str:
+    """Return an interval as text: "68.10 to 71.90", marked if it is over other seeds only."""
+    if bounds is None:
+        return NONE
+    return f"{bounds.low:{pattern}} to {bounds.high:{pattern}}{'' if with_samples else SEEDS_ONLY}"
 
 
 def gain_cells(gain: Gain | None) -> list[str]:
@@ -134,11 +132,10 @@ def gain_cells(gain: Gain | None) -> list[str]:
         return [NONE] * len(GAIN_HEADER)
     return [
         f"{gain.points:+.2f}",
-        interval(gain.interval, "+.2f"),
+        interval(gain.interval, "+.2f", with_samples=gain.with_samples),
         number(gain.percent, "+.1f"),
-        interval(gain.over_samples, "+.2f"),
         p_value(gain.p_holm),
-        {"better": "better", "worse": "worse", "undecided": "no"}[gain.verdict],
+        gain.verdict,
     ]
 
 

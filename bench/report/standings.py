@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +19,15 @@ from bench.errors import BenchError
 from bench.records import sample_scores
 from bench.records.schema import Record
 from bench.records.store import FOLDER
-from bench.report import stats
+from bench.report import estimates, stats
+from bench.report.estimates import FEWEST_SEEDS, Estimate, Pair
 from bench.report.grouping import Row, Section, Table, sections
 
 _log = logging.getLogger(__name__)
 
 _ROUNDING = 1e-3  # largest error, in points, of a mean of scores that are stored as float32
 
-Verdict = Literal["better", "worse", "undecided"]
+Verdict = Literal["better", "worse", "undecided", "too few seeds"]
 
 
 @dataclass(frozen=True)
@@ -44,24 +46,23 @@ class Gain:
         points: Mean difference of the primary score, in points.
         percent: The same in percent of the reference's mean over these seeds; None if that is 0.
         seeds: Number of seeds that both have.
-        interval: Interval of `points` over seeds (paired t); None for fewer than two seeds.
-        over_samples: Interval of `points` over seeds and test samples (paired bootstrap); None without stored
-            per-sample scores.
-        p: Two-sided p-value of the paired t-test over seeds; None for fewer than two seeds.
+        interval: Interval of `points` over seeds and test samples (`bench.report.estimates`); None with too few seeds.
+        p: Two-sided p-value of the hypothesis that there is no difference; None with too few seeds.
         p_holm: `p` after Holm's correction over the table's methods.
-        verdict: "better" or "worse" if `p_holm` is below 0.05 and `over_samples`, if any, excludes 0.
+        verdict: "better" or "worse" if `p_holm` is below 0.05, "too few seeds" without it.
         deviation: Sample standard deviation of the differences over seeds; None for fewer than two seeds.
+        with_samples: Whether the scores of single samples were there; if not, interval and p are over seeds only.
     """
 
     points: float
     percent: float | None
     seeds: int
     interval: Interval | None = None
-    over_samples: Interval | None = None
     p: float | None = None
     p_holm: float | None = None
-    verdict: Verdict = "undecided"
+    verdict: Verdict = "too few seeds"
     deviation: float | None = None
+    with_samples: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,12 @@ class Standing:
         row: Label, settings and records.
         mean: Mean of the primary test score over seeds, in percent.
         deviation: Sample standard deviation over seeds; None for one seed.
-        interval: Interval of the mean over seeds (t); None for one seed.
+        interval: Interval of the mean over seeds and test samples; None with too few seeds.
         gain: Gain over the reference; None for the reference itself, if the table has none, or if they share no seed.
-        place: 1 for the best mean and every method that is not significantly worse; for the others, 1 plus the number
-            of methods with a higher mean.
+        place: 1 for every method that cannot be told from the best; for the others, 1 plus the number of methods with
+            a place and a higher mean. None with too few seeds.
         tied: Whether this is one of several methods with place 1.
+        with_samples: Whether `interval` is over test samples too.
     """
 
     row: Row
@@ -84,8 +86,9 @@ class Standing:
     deviation: float | None
     interval: Interval | None
     gain: Gain | None
-    place: int
+    place: int | None
     tied: bool
+    with_samples: bool = True
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ class SectionStandings:
         tasks: The standings on each of its tasks.
         ranks: The ranks over all tasks of the methods that every task has, the best first.
         mean_gains: The gains over the reference in the mean over all tasks of the same methods, by label, from the
-            seeds that every task has; empty for a single task. They are tested over seeds only.
+            seeds that every task has; empty for a single task.
     """
 
     section: Section
@@ -145,10 +148,27 @@ def compute_standings(
 
 @dataclass(frozen=True)
 class _SampleScores:
-    """Per-sample scores, (seeds, samples), and the group of each sample, (samples,)."""
+    """Scores of single samples.
+
+    Attributes:
+        scores: The scores, (seeds, samples).
+        groups: The group of each sample, (samples,).
+        sums: The sums of the groups' scores, (seeds, groups).
+        sizes: The number of samples of each group, (groups,).
+    """
 
     scores: np.ndarray
     groups: np.ndarray
+    sums: np.ndarray
+    sizes: np.ndarray
+
+
+def _difference(a: _RowScores, b: _RowScores, seeds: Sequence[int]) -> tuple[Estimate, bool]:
+    """Return the estimate of the difference of two rows, and whether it has the scores of single samples."""
+    of_a, of_b = a.per_sample(seeds), b.per_sample(seeds)
+    if of_a and of_b and np.array_equal(of_a.groups, of_b.groups):
+        return estimates.of_samples(of_a.sums - of_b.sums, of_a.sizes), True
+    return Estimate(tuple(a.by_seed[seed] - b.by_seed[seed] for seed in seeds)), False
 
 
 def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -177,13 +197,18 @@ class _RowScores:
 
     def per_sample(self, seeds: Sequence[int]) -> _SampleScores | None:
         """Return the per-sample scores of these seeds; None if one has none, or their samples differ."""
-        result = [self._samples[seed] for seed in seeds if seed in self._samples]
-        if not result or len(result) < len(seeds):
+        if not seeds or not all(seed in self._samples for seed in seeds):
             return None
-        groups = result[0][1]
-        if not all(np.array_equal(item[1], groups) for item in result):
+        (scores, groups), *others = (self._samples[seed] for seed in seeds)
+        if not all(np.array_equal(others_groups, groups) for _, others_groups in others):
             return None
-        return _SampleScores(np.stack([scores for scores, _ in result]), groups)
+        sums, sizes = zip(*(self._group_sums[seed] for seed in seeds), strict=True)
+        return _SampleScores(np.stack([scores, *(item for item, _ in others)]), groups, np.stack(sums), sizes[0])
+
+    @cached_property
+    def _group_sums(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """`estimates.group_sums` by seed."""
+        return {seed: estimates.group_sums(*saved) for seed, saved in self._samples.items()}
 
     @cached_property
     def _samples(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -217,74 +242,83 @@ def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
     ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
     base = next((row for row in ordered if row.row.label == reference), None)
     gains = _gains([row for row in ordered if row is not base], base) if base else {}
-    behind = _gains(ordered[1:], ordered[0]) if ordered else {}
-    tied = {row.row.label for row in ordered[1:] if row.row.label not in behind or _open(behind[row.row.label])}
+    placed = _placed(ordered)
+    best = _best(placed)
     standings = []
-    for index, row in enumerate(ordered):
-        values = list(row.by_seed.values())
-        first = index == 0 or row.row.label in tied
+    for row in ordered:
+        estimate, with_samples = _estimate(row)
         standings.append(
             Standing(
                 row=row.row,
-                mean=statistics.fmean(values),
-                deviation=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-                interval=_interval(stats.mean_interval(values)),
+                mean=statistics.fmean(row.by_seed.values()),
+                deviation=estimate.deviation,
+                interval=_interval(estimate.interval()),
                 gain=gains.get(row.row.label),
-                place=1 if first else index + 1,
-                tied=first and bool(tied),
+                place=None if row not in placed else 1 if row in best else placed.index(row) + 1,
+                tied=row in best and len(best) > 1,
+                with_samples=with_samples,
             )
         )
     return standings
 
 
-def _open(gain: Gain) -> bool:
-    return gain.verdict == "undecided"
+def _estimate(row: _RowScores) -> tuple[Estimate, bool]:
+    """Return the estimate of a row's mean score, and whether it has the scores of single samples."""
+    seeds = sorted(row.by_seed)
+    if samples := row.per_sample(seeds):
+        return estimates.of_samples(samples.sums, samples.sizes), True
+    return Estimate(tuple(row.by_seed[seed] for seed in seeds)), False
+
+
+def _placed(ordered: Sequence[_RowScores]) -> list[_RowScores]:
+    """Return the rows with enough seeds that are also those of the first such row, the best mean first."""
+    enough = [row for row in ordered if len(row.by_seed) >= FEWEST_SEEDS]
+    return [row for row in enough if len(row.seeds_with(enough[0])) >= FEWEST_SEEDS]
+
+
+def _best(placed: Sequence[_RowScores]) -> list[_RowScores]:
+    """Return the rows that cannot be told from the best."""
+    pairs = []
+    for (i, a), (j, b) in combinations(enumerate(placed), 2):
+        estimate, _ = _difference(a, b, a.seeds_with(b))
+        if (p := estimate.p_value()) is not None:
+            pairs.append(Pair(p, i, j) if estimate.mean > 0 else Pair(p, j, i))
+    return [placed[number] for number in estimates.best(len(placed), pairs)]
 
 
 def _gains(rows: Sequence[_RowScores], base: _RowScores) -> dict[str, Gain]:
-    """Return the gains of rows over `base`, by label, with Holm's correction, for rows that share a seed with it."""
+    """Return the gains of rows over `base`, by label, for rows that share a seed with it."""
     result = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
-    tested = {label: gain.p for label, gain in result.items() if gain.p is not None}
-    for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):
-        gain = replace(result[label], p_holm=p_holm)
-        result[label] = replace(gain, verdict=_verdict(gain))
-    return result
+    return _judged(result)
 
 
 def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
-    differences = [row.by_seed[seed] - base.by_seed[seed] for seed in seeds]
     level = statistics.fmean(base.by_seed[seed] for seed in seeds)
-    points = statistics.fmean(differences)
-    test = stats.paired_test(differences)
-    bounds = test[:2] if test else None
+    return _gain_of(*_difference(row, base, seeds), level)
+
+
+def _gain_of(estimate: Estimate, with_samples: bool, level: float) -> Gain:
+    """Return a gain over a reference with a mean score, before it is judged."""
     return Gain(
-        points=points,
-        percent=100 * points / level if level else None,
-        seeds=len(seeds),
-        interval=_interval(bounds),
-        over_samples=_over_samples(row, base, seeds),
-        p=test[2] if test else None,
-        deviation=float(np.std(differences, ddof=1)) if test else None,
+        points=estimate.mean,
+        percent=100 * estimate.mean / level if level else None,
+        seeds=len(estimate.by_seed),
+        interval=_interval(estimate.interval()),
+        p=estimate.p_value(),
+        deviation=estimate.deviation,
+        with_samples=with_samples,
     )
 
 
-def _over_samples(row: _RowScores, base: _RowScores, seeds: list[int]) -> Interval | None:
-    """Return the bootstrap interval of the difference over seeds and samples."""
-    pair = _joined([row.per_sample(seeds), base.per_sample(seeds)])
-    if pair is None:
-        return None
-    (row_SN, base_SN), groups_N = pair
-    gains_RM = stats.resampled_means((row_SN - base_SN)[None], groups_N)
-    return _interval(stats.percentile_interval(gains_RM[:, 0]))
-
-
-def _verdict(gain: Gain) -> Verdict:
-    """Return the verdict on a gain, which has to be significant over seeds and, if stored, over samples as well."""
-    if gain.p_holm is None or gain.p_holm >= stats.ALPHA:
-        return "undecided"
-    if gain.over_samples and gain.over_samples.low <= 0 <= gain.over_samples.high:
-        return "undecided"
-    return "better" if gain.points > 0 else "worse"
+def _judged(gains: Mapping[str, Gain]) -> dict[str, Gain]:
+    """Return the gains of one table with Holm's correction and their verdicts."""
+    result = dict(gains)
+    tested = {label: gain.p for label, gain in gains.items() if gain.p is not None}
+    for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):
+        points = result[label].points
+        verdict: Verdict = "undecided" if p_holm >= stats.ALPHA else "better" if points > 0 else "worse"
+        result[label] = replace(result[label], p_holm=p_holm, verdict=verdict)
+    return result
 
 
 def _interval(bounds: Sequence[float] | None) -> Interval | None:
@@ -300,16 +334,17 @@ def _rows_of_all_tasks(tasks: Sequence[Sequence[_RowScores]]) -> list[list[_RowS
 
 def _mean_gains(tasks: Sequence[Sequence[_RowScores]], reference: str) -> dict[str, Gain]:
     """Return the gains over the reference in the mean over tasks, each with the same rows in the same order."""
-    means = [_mean_over_tasks(rows) for rows in zip(*tasks, strict=True)]
-    base = next((row for row in means if row.row.label == reference), None)
-    return _gains([row for row in means if row is not base], base) if base else {}
-
-
-def _mean_over_tasks(rows: Sequence[_RowScores]) -> _RowScores:
-    """Return the mean scores of one method's rows over several tasks, by seed, for the seeds that all have."""
-    mean = _RowScores(Row(rows[0].row.label, {}, []))
-    mean.by_seed = {seed: statistics.fmean(row.by_seed[seed] for row in rows) for seed in rows[0].seeds_with(*rows[1:])}
-    return mean
+    by_label = {rows[0].row.label: rows for rows in zip(*tasks, strict=True)}
+    if (bases := by_label.pop(reference, None)) is None:
+        return {}
+    gains = {}
+    for label, rows in by_label.items():
+        if seeds := rows[0].seeds_with(*rows[1:], *bases):
+            differences = [_difference(row, base, seeds) for row, base in zip(rows, bases, strict=True)]
+            estimate = estimates.mean_of([estimate for estimate, _ in differences])
+            level = statistics.fmean(base.by_seed[seed] for base in bases for seed in seeds)
+            gains[label] = _gain_of(estimate, all(with_samples for _, with_samples in differences), level)
+    return _judged(gains)
 
 
 def _ranks(chosen: Sequence[Sequence[_RowScores]]) -> list[Rank]:
@@ -330,7 +365,7 @@ def _rank_bounds(tasks: Sequence[Sequence[_RowScores]]) -> list[stats.Bounds] | 
     resampled = []
     for rows in tasks:
         seeds = rows[0].seeds_with(*rows[1:])
-        if len(seeds) < 2:
+        if len(seeds) < FEWEST_SEEDS:
             return None
         seed_scores = np.array([[row.by_seed[seed] for seed in seeds] for row in rows])
         per_sample = _joined([row.per_sample(seeds) for row in rows])

@@ -93,10 +93,10 @@ def _gain(row: Row, means: dict[str, float]) -> Gain | None:
         percent=100 * points / means[REFERENCE],
         seeds=len(row.records),
         interval=Interval(points - 1, points + 1),
-        over_samples=Interval(points - 1.5, points + 1.5),
         p=0.0001,
         p_holm=0.0002,
         verdict="better" if points > 1 else "worse" if points < -1 else "undecided",
+        with_samples=True,
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 from xml.etree.ElementTree import Element, SubElement
 
-from bench.report.formatting import NONE
+from bench.report.formatting import NONE, SEEDS_ONLY, place
 from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, table
 from bench.report.notes import notes, row_notes
@@ -38,7 +38,12 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
         Column("", "place", "ascending", _place),
         Column("", "method", "ascending", lambda standing: _text(standing.row.label)),
         Column("score", metrics[0], "descending", lambda standing: _number(standing.mean, ".2f")),
-        Column("score", "95% interval", "descending", lambda standing: _interval(standing.interval, ".2f")),
+        Column(
+            "score",
+            "95% interval",
+            "descending",
+            lambda standing: _interval(standing.interval, ".2f", standing.with_samples),
+        ),
         Column("score", "seeds", "descending", lambda standing: _number(len(standing.row.records), "d")),
         *_gain_columns(reference),
         *_measure_columns(),
@@ -101,8 +106,7 @@ def _gain_columns(reference: str) -> Iterator[Column[Standing]]:
 
     yield column("points", lambda gain: _number(gain.points, "+.2f"), "descending")
     yield column("percent", lambda gain: _number(gain.percent, "+.1f"), "descending")
-    yield column("95%, over seeds", lambda gain: _interval(gain.interval, "+.2f"), "descending")
-    yield column("95%, seeds and samples", lambda gain: _interval(gain.over_samples, "+.2f"), "descending")
+    yield column("95% interval", lambda gain: _interval(gain.interval, "+.2f", gain.with_samples), "descending")
     yield column("p after Holm", lambda gain: _p(gain.p_holm), "ascending")
     yield column("verdict", lambda gain: _text(gain.verdict), "ascending")
 
@@ -117,7 +121,7 @@ def _measure_columns() -> Iterator[Column[Standing]]:
 
 
 def _place(standing: Standing) -> Cell:
-    return Cell("≈ best" if standing.tied else str(standing.place), standing.place)
+    return Cell(place(standing.place, standing.tied), standing.place)
 
 
 def _parameters(standing: Standing) -> Cell:
@@ -168,11 +172,12 @@ def _number(value: float | None, pattern: str) -> Cell:
     return Cell(NONE) if value is None or not math.isfinite(value) else Cell(format(value, pattern), value)
 
 
-def _interval(interval: Interval | None, pattern: str) -> Cell:
+def _interval(interval: Interval | None, pattern: str, with_samples: bool = True) -> Cell:
     """Return a cell with both ends of an interval, sorted by the lower one."""
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return Cell(NONE)
-    return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}", interval.low)
+    mark = "" if with_samples else SEEDS_ONLY
+    return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}{mark}", interval.low)
 
 
 def _p(value: float | None) -> Cell:

@@ -129,4 +129,4 @@ def test_scores_of_samples_are_those_beside_the_record_that_counts(folder, plan)
     for path in [*(folder / store.FOLDER).iterdir()]:
         path.rename(path.with_name(f"{path.stem}~1{path.suffix}"))
     (standing, *_), *_ = (section.tasks[0].standings for section in compute_standings(store.read_all(folder), folder))
-    assert standing.gain.over_samples and whole[0].tasks[0].standings[0].gain.over_samples == standing.gain.over_samples
+    assert standing.gain.with_samples and whole[0].tasks[0].standings[0].gain == standing.gain

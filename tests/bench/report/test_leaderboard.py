@@ -21,12 +21,12 @@ from bench.text import escape
 
 @pytest.fixture
 def plan(mock_suite):
-    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1]))
+    return make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave", "avs"], [0, 1, 2]))
 
 
 @pytest.fixture
 def measured(plan):
-    """Two seeds of two methods on two tasks: LoRA scores 70 and 72, CoLA 80 and 81."""
+    """Three seeds of two methods on two tasks: LoRA scores 70, 72 and 74, CoLA 80, 81 and 82."""
     return [mocks.record(spec, (70.0 + 2 * spec.seed) if spec.method == "lora" else 80.0 + spec.seed) for spec in plan]
 
 
@@ -57,32 +57,25 @@ def test_tables_a_task_and_one_over_all(measured):
     assert list(rows_by_table) == [(ave, 0), (ave, 1), (ave, 2), (avs, 0), (avs, 1), (avs, 2), (overall, 0)]
     scores, costs, other_scores = (rows_by_table[ave, number] for number in range(3))
     assert scores["method"][:6] == ["place", "accuracy", "95% interval", "seeds", "gain", "95% interval"]
-    # Differences of 10 and 9: mean 9.5, standard error 0.5, t of 0.975 with one degree of freedom 12.706.
+    # Differences of 10, 9 and 8: mean 9, standard error 0.577, t of 0.975 with two degrees of freedom 4.303. There are
+    # no scores of samples.
     assert scores["cola"] == [
-        "1",
-        "80.50",
-        "74.15 to 86.85",
-        "2",
-        "+9.50",
-        "+3.15 to +15.85",
-        "+13.4",
-        NONE,
-        "0.033",
-        "better",
+        *("1", "81.00", "78.52 to 83.48°", "3"),
+        *("+9.00", "+6.52 to +11.48°", "+12.5", "0.004", "better"),
     ]
     assert scores["lora"][0] == "2"
     assert scores["floor: sound alone"][1] == "41.50"
     assert list(scores)[2:] == ["cola", "lora", "floor: sound alone", "floor: constant answer"]
     assert costs["cola"][:4] == ["16,000", "16,000", "2,500", "2.00"]
-    assert costs["cola"][4:] == ["812", "640", "151.2", "420.0", "1.25x", "80.44"]
-    assert other_scores["cola"] == ["40.25 ± 0.35"]
+    assert costs["cola"][4:] == ["812", "640", "151.2", "420.0", "1.25x", "80.94"]
+    assert other_scores["cola"] == ["40.50 ± 0.50"]
     assert rows_by_table[overall, 0]["cola"] == [
-        "80.50 ± 0.71",
-        "80.50 ± 0.71",
+        "81.00 ± 1.00",
+        "81.00 ± 1.00",
         "1.00",
         "1.00 to 1.00",
-        "+9.50",
-        "+13.4",
+        "+9.00",
+        "+12.5",
     ]
 
 
@@ -101,7 +94,7 @@ def test_controls_are_listed_below_their_methods(mock_suite, measured):
     assert list(ave)[2:] == ["cola", "lora", below, "floor: sound alone", "floor: constant answer"]
     assert ave[below][:2] == ["", "52.00"]
     assert not any("control" in heading for heading, _ in rows_by_table), "no table of its own"
-    assert "10 runs" in leaderboard([*measured, *of_one])
+    assert "14 runs" in leaderboard([*measured, *of_one])
 
     bad = dataclasses.replace(control("ave", 2, second, 0.0), status="failed", reason="lost", scores=None)
     assert "lost" in leaderboard([*measured, bad])
@@ -115,21 +108,21 @@ def test_controls_are_listed_below_their_methods(mock_suite, measured):
 def test_one_seed_ranks_nothing(measured):
     rows_by_table = tables(leaderboard([record for record in measured if record.spec.seed == 0]))
     scores = next(iter(rows_by_table.values()))
-    assert scores["cola"] == ["≈ best", "80.00", NONE, "1", "+10.00", NONE, "+14.3", NONE, NONE, "no"]
-    assert scores["lora"] == ["≈ best", "70.00", NONE, "1", *[NONE] * 6]
+    assert scores["cola"] == ["too few seeds", "80.00", NONE, "1", "+10.00", NONE, "+14.3", NONE, "too few seeds"]
+    assert scores["lora"] == ["too few seeds", "70.00", NONE, "1", *[NONE] * 5]
 
 
 def test_a_method_without_all_tasks_has_no_rank(measured):
     rows_by_table = tables(leaderboard([r for r in measured if (r.spec.method, r.spec.task) != ("cola", "avs")]))
     overall = next(rows for (heading, _), rows in rows_by_table.items() if "All tasks" in heading)
-    assert overall["cola"] == ["80.50 ± 0.71", NONE, NONE, NONE, NONE, NONE]
+    assert overall["cola"] == ["81.00 ± 1.00", NONE, NONE, NONE, NONE, NONE]
 
 
 def test_gains_are_over_the_reference_that_is_chosen(measured):
     judged = compute_standings(measured, reference="cola")
     text = markdown(judged, reference="cola")
     scores = tables(text)["### ave: suite mock, generated data v3 (seed 7), not the benchmark's own", 0]
-    assert scores["lora"][4:6] == ["-9.50", "-15.85 to -3.15"] and scores["cola"][4] == NONE
+    assert scores["lora"][4:6] == ["-9.00", "-11.48 to -6.52°"] and scores["cola"][4] == NONE
     assert "- **Gain**: the mean difference from cola over the seeds" in text and "over lora" not in text
     html = page(judged, reference="cola")
     assert "gain over cola" in html and "gain over lora" not in html
@@ -154,13 +147,13 @@ def test_published_figures_have_a_table_of_their_own(measured):
 
 def test_failed_runs_are_counted_and_listed(measured, plan):
     text = leaderboard([*measured[:-1], mocks.failed(plan[-1], "out of\nmemory | <b>")])
-    assert "8 runs, 1 of them failed." in text
-    assert "- 1 failed: avs cola seed 1: out of memory \\| &lt;b>" in text
+    assert "12 runs, 1 of them failed." in text
+    assert "- 1 failed: avs cola seed 2: out of memory \\| &lt;b>" in text
 
 
 def test_only_failed_runs(plan):
     text = leaderboard([mocks.failed(spec) for spec in plan])
-    assert "8 runs, 8 of them failed." in text
+    assert "12 runs, 12 of them failed." in text
 
 
 def test_names_cannot_break_the_page(plan):
@@ -204,7 +197,7 @@ def test_it_is_written_from_the_records_of_a_folder(measured, tmp_path):
         store.write(record, tmp_path)
     paths = write_leaderboard(tmp_path)
     assert paths == [tmp_path / "leaderboard.md", tmp_path / "leaderboard.html"]
-    assert "8 runs, none of them failed." in paths[0].read_text(encoding="utf-8")
+    assert "12 runs, none of them failed." in paths[0].read_text(encoding="utf-8")
     before = [path.read_bytes() for path in paths]
     assert [path.read_bytes() for path in write_leaderboard(tmp_path)] == before
 

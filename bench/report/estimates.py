@@ -1,0 +1,221 @@
+"""The one rule by which differences are judged: a mean over seeds and test samples, its interval, and its p-value.
+
+Scores of a method differ between seeds, and between test samples; another experiment would have others of both. The
+scores y of one method, or the differences of two, by seed s and group of samples g, are taken to be
+
+    y[s, g] = mean + seed[s] + sample[g] + rest[s, g]
+
+as in studies of several readers and several cases: Obuchowski and Rockette, Communications in Statistics, 1995; Hillis,
+Statistics in Medicine, 2007. With S seeds and G groups, and mean squares MS_seed, MS_sample and MS_rest, the variance
+of the grand mean is estimated as the sum of two parts:
+
+    of seeds    v1 = MS_seed / (S G)                           with f1 = S - 1 degrees of freedom
+    of samples  v2 = max(MS_sample - MS_rest, 0) / (S G)       with f2 = G - 1
+
+Without scores of samples v2 is 0, and what follows is Student's t.
+
+The p-value is Behrens's and Fisher's: the probability that sqrt(v1) T1 + sqrt(v2) T2 is as large as the mean, where T1
+and T2 have Student's t distributions with f1 and f2 degrees of freedom. Satterthwaite's approximation, which is usual,
+is not used for it: if three seeds happen to differ little, it takes the sum for well known, and in one of five tables
+of ten equal methods it finds a difference.
+
+The 95% interval is halfway between Behrens's and Fisher's, which at three seeds covers 95% to 98%, and Satterthwaite's,
+which covers 92% to 96%. `simulations/verdicts.py` measures both, and docs/explain/verdicts.md has its table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import gammaln, ndtr, stdtr, stdtrit
+
+from bench.report.stats import ALPHA, Bounds
+
+FEWEST_SEEDS = 3
+"""With fewer seeds there is no interval, no p-value and no place."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean score, or a mean difference of scores.
+
+    Attributes:
+        by_seed: The mean over all samples, for each seed.
+        sample_variance: Variance of the mean that is due to the samples (v2); 0 if there are no scores of samples.
+        sample_freedom: Its degrees of freedom (f2).
+    """
+
+    by_seed: tuple[float, ...]
+    sample_variance: float = 0.0
+    sample_freedom: float = math.inf
+
+    @property
+    def mean(self) -> float:
+        """The mean over all seeds."""
+        return float(np.mean(self.by_seed))
+
+    @property
+    def deviation(self) -> float | None:
+        """The sample standard deviation over seeds; None for fewer than two."""
+        return float(np.std(self.by_seed, ddof=1)) if len(self.by_seed) > 1 else None
+
+    @property
+    def seed_variance(self) -> float:
+        """Variance of the mean that is due to the seeds (v1)."""
+        return float(np.var(self.by_seed, ddof=1)) / len(self.by_seed)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are enough seeds for an interval and a p-value."""
+        return len(self.by_seed) >= FEWEST_SEEDS
+
+    def interval(self) -> Bounds | None:
+        """Return the 95% interval of the mean; None with too few seeds."""
+        if not self.is_enough:
+            return None
+        half = self._scale * (self._satterthwaite() + self._behrens_fisher()) / 2
+        return self.mean - half, self.mean + half
+
+    def p_value(self) -> float | None:
+        """Return the two-sided p-value of the hypothesis that the true mean is 0; None with too few seeds."""
+        if not self.is_enough:
+            return None
+        if self._scale == 0:
+            return float(self.mean == 0)
+        return self._beyond(abs(self.mean) / self._scale)
+
+    @property
+    def _scale(self) -> float:
+        return math.sqrt(self.seed_variance + self.sample_variance)
+
+    @property
+    def _share(self) -> float:
+        """The share of the seeds in the variance."""
+        total = self.seed_variance + self.sample_variance
+        return self.seed_variance / total if total else 1.0
+
+    def _beyond(self, size: float) -> float:
+        """Return the probability that the mean is further from the true mean than so many of its standard errors."""
+        freedom = len(self.by_seed) - 1
+        if self._share == 1:
+            return 2 * float(stdtr(freedom, -size))
+        scales_1, weights_1 = _inverse_scales(freedom)
+        scales_2, weights_2 = _inverse_scales(self.sample_freedom)
+        variance = self._share * scales_1[:, None] + (1 - self._share) * scales_2
+        return float(weights_1 @ (2 * ndtr(-size / np.sqrt(variance))) @ weights_2)
+
+    def _behrens_fisher(self) -> float:
+        """Return the critical value of `_beyond`, in standard errors."""
+        from scipy.optimize import brentq
+
+        freedom = len(self.by_seed) - 1
+        largest = float(stdtrit(freedom, 1 - ALPHA / 2))
+        if self._share == 1:
+            return largest
+        return float(brentq(lambda size: self._beyond(size) - ALPHA, 1.0, 2 * largest, xtol=1e-6))
+
+    def _satterthwaite(self) -> float:
+        """Return Satterthwaite's critical value, in standard errors."""
+        share = self._share
+        inverse = share**2 / (len(self.by_seed) - 1) + (1 - share) ** 2 / self.sample_freedom
+        return float(stdtrit(1 / inverse, 1 - ALPHA / 2))
+
+
+@lru_cache(maxsize=512)
+def _inverse_scales(freedom: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return values of f / V, where V is chi-squared with f degrees of freedom, and their probabilities.
+
+    Student's t is normal with this variance. The values are equally spaced in the logarithm, where the trapezoidal rule
+    converges fast.
+    """
+    if math.isinf(freedom):
+        return np.ones(1), np.ones(1)
+    spread = math.sqrt(2 / freedom)  # of log V, roughly
+    logs = np.linspace(
+        math.log(freedom) - max(12 * spread, 34 / freedom), math.log(freedom + 60 + 12 * freedom * spread), 128
+    )
+    half = freedom / 2
+    density = np.exp(half * logs - np.exp(logs) / 2 - half * math.log(2) - gammaln(half))
+    return freedom / np.exp(logs), density / density.sum()
+
+
+def group_sums(scores_N: np.ndarray, groups_N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum (G,) of the scores of each group, and its number of samples (G,)."""
+    _, groups_N = np.unique(groups_N, return_inverse=True)
+    return np.bincount(groups_N, weights=scores_N), np.bincount(groups_N)
+
+
+def of_samples(sums_SG: np.ndarray, sizes_G: np.ndarray) -> Estimate:
+    """Return the estimate from the scores of single samples.
+
+    Groups differ in size, and the mean weighs samples alike; so the deviations of a group's samples from the mean are
+    summed, as for a ratio of two totals.
+
+    Args:
+        sums_SG: Sums of scores, or of differences of scores, by seed and group of samples. Samples of one group, such
+            as the expressions of one picture, are not independent.
+        sizes_G: Number of samples of each group.
+    """
+    samples, (seeds, groups) = int(sizes_G.sum()), sums_SG.shape
+    by_seed_S = sums_SG.sum(1) / samples
+    by_seed = tuple(by_seed_S.tolist())
+    if seeds < 2 or groups < 2:
+        return Estimate(by_seed)
+    table_SG = (sums_SG - by_seed_S.mean() * sizes_G) * (groups / samples)
+    by_group_G = table_SG.mean(0)
+    rest_SG = table_SG - table_SG.mean(1, keepdims=True) - by_group_G + table_SG.mean()
+    of_groups = seeds * float(by_group_G.var(ddof=1))
+    of_rest = float((rest_SG**2).sum()) / ((seeds - 1) * (groups - 1))
+    return Estimate(by_seed, max(of_groups - of_rest, 0.0) / (seeds * groups), float(groups - 1))
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the estimate of the mean over several tasks with the same seeds and with independent samples."""
+    tasks = len(estimates)
+    by_seed = np.mean([estimate.by_seed for estimate in estimates], axis=0)
+    variances = [estimate.sample_variance / tasks**2 for estimate in estimates]
+    squares = [v**2 / e.sample_freedom for v, e in zip(variances, estimates, strict=True)]
+    freedom = sum(variances) ** 2 / sum(squares) if sum(squares) else math.inf
+    return Estimate(tuple(by_seed.tolist()), sum(variances), freedom)
+
+
+class Pair(NamedTuple):
+    """The comparison of two methods by the seeds that both have.
+
+    Attributes:
+        p: The two-sided p-value of their difference.
+        better: Number of the method with the higher mean.
+        worse: Number of the other one.
+    """
+
+    p: float
+    better: int
+    worse: int
+
+
+def best(methods: int, pairs: Iterable[Pair]) -> set[int]:
+    """Return which methods cannot be told from the best.
+
+    All are compared with all, and the one that is most clearly behind another one is left out, until none is: in each
+    step the smallest p-value of the remaining pairs is multiplied by their number. So a method that is as good as the
+    best is left out of a table with a probability of at most 0.05, even if it is one of several. These are multiple
+    comparisons with the best (Hsu, "Multiple Comparisons", 1996) in the steps of the model confidence set (Hansen,
+    Lunde and Nason, Econometrica, 2011), which contains all best methods rather than one of them.
+
+    Args:
+        methods: Number of methods; they are numbered from 0.
+        pairs: All pairs that can be compared.
+    """
+    remaining = set(range(methods))
+    for pair in sorted(pairs):
+        if not remaining.issuperset((pair.better, pair.worse)):
+            continue
+        if pair.p * len(remaining) * (len(remaining) - 1) / 2 >= ALPHA:
+            break
+        remaining.remove(pair.worse)
+    return remaining
