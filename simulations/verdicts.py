@@ -82,25 +82,25 @@ def cells() -> Iterator[Cell]:
 def rates(cell: Cell, tables: int) -> Rates:
     """Return what is found in so many tables of equal methods."""
     rng = np.random.default_rng([cell.seeds, cell.groups, round(cell.interaction), round(cell.factor)])
-    found = np.array([_table(cell, rng) for _ in range(tables)])
-    return Rates(*found.mean(0).tolist())
+    results = np.array([_table(cell, rng) for _ in range(tables)])
+    return Rates(*results.mean(0).tolist())
 
 
 def _table(cell: Cell, rng: np.random.Generator) -> tuple[float, ...]:
     """Return whether a simulated table has a false gain, a false place, its share of covered gains, and the power."""
     scores = _scores(cell, rng)
 
-    def difference(a: int, b: int) -> Estimate:
+    def mean_difference(a: int, b: int) -> Estimate:
         if cell.groups:
             return estimates.of_samples(scores[a] - scores[b], np.full(cell.groups, SAMPLES // cell.groups))
         return Estimate(tuple((scores[a] - scores[b])[:, 0].tolist()))
 
-    gains = [difference(method, 0) for method in range(1, cell.methods)]
+    gains = [mean_difference(method, 0) for method in range(1, cell.methods)]
     p_values = [_p(gain) for gain in gains]
     intervals = [gain.interval() or (0.0, 0.0) for gain in gains]
     pairs = []
     for a, b in itertools.combinations(range(cell.methods), 2):
-        estimate = difference(a, b)
+        estimate = mean_difference(a, b)
         pairs.append(Pair(_p(estimate), a, b) if estimate.mean > 0 else Pair(_p(estimate), b, a))
     gain = 2 * SEED_DEVIATION * np.sqrt(2)
     shifted = Estimate(
@@ -136,7 +136,7 @@ def _p(estimate: Estimate) -> float:
 def table(tables: int, jobs: int, chosen: Sequence[Cell]) -> str:
     """Return the rates of cells as a Markdown table."""
     with ProcessPoolExecutor(jobs) as pool:
-        found = list(pool.map(partial(rates, tables=tables), chosen))
+        rates_of_cells = list(pool.map(partial(rates, tables=tables), chosen))
     lines = [
         "| seeds | condition | false gain | false place | coverage | power |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -144,7 +144,7 @@ def table(tables: int, jobs: int, chosen: Sequence[Cell]) -> str:
     lines += [
         f"| {cell.seeds} | {cell.name} | {rate.false_gain:.3f} | {rate.false_place:.3f} | {rate.coverage:.3f} | "
         f"{rate.power:.2f} |"
-        for cell, rate in zip(chosen, found, strict=True)
+        for cell, rate in zip(chosen, rates_of_cells, strict=True)
     ]
     return "\n".join(lines)
 

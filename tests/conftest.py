@@ -37,7 +37,7 @@ settings.load_profile("same")
 LONGEST = """
 every_method snippets what_was_run exits process_pool save_load ray_executor recipe_runs
 method_packages single_run check_defects prediction_images taken_over_runs child_processes peft_settings frozen_features
-vqa budget figure examples own_tasks checks damaged_records skip_unreadable
+vqa budget finding examples own_tasks checks damaged_records skip_unreadable
 threads search tune_runs fused_linears targets
 """
 """What is tested in the files that take more than 5 s of a core, in about that order."""

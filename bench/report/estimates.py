@@ -48,11 +48,13 @@ class Estimate:
         by_seed: The mean over all samples, for each seed.
         sample_variance: Variance of the mean that is due to the samples (v2); 0 if there are no scores of samples.
         sample_freedom: Its degrees of freedom (f2).
+        with_samples: Whether it comes from the scores of single samples.
     """
 
     by_seed: tuple[float, ...]
     sample_variance: float = 0.0
     sample_freedom: float = math.inf
+    with_samples: bool = False
 
     @property
     def mean(self) -> float:
@@ -165,13 +167,13 @@ def of_samples(sums_SG: np.ndarray, sizes_G: np.ndarray) -> Estimate:
     by_seed_S = sums_SG.sum(1) / samples
     by_seed = tuple(by_seed_S.tolist())
     if seeds < 2 or groups < 2:
-        return Estimate(by_seed)
+        return Estimate(by_seed, with_samples=True)
     table_SG = (sums_SG - by_seed_S.mean() * sizes_G) * (groups / samples)
     by_group_G = table_SG.mean(0)
     rest_SG = table_SG - table_SG.mean(1, keepdims=True) - by_group_G + table_SG.mean()
     of_groups = seeds * float(by_group_G.var(ddof=1))
     of_rest = float((rest_SG**2).sum()) / ((seeds - 1) * (groups - 1))
-    return Estimate(by_seed, max(of_groups - of_rest, 0.0) / (seeds * groups), float(groups - 1))
+    return Estimate(by_seed, max(of_groups - of_rest, 0.0) / (seeds * groups), float(groups - 1), True)
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -181,7 +183,8 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     variances = [estimate.sample_variance / tasks**2 for estimate in estimates]
     squares = [v**2 / e.sample_freedom for v, e in zip(variances, estimates, strict=True)]
     freedom = sum(variances) ** 2 / sum(squares) if sum(squares) else math.inf
-    return Estimate(tuple(by_seed.tolist()), sum(variances), freedom)
+    with_samples = all(estimate.with_samples for estimate in estimates)
+    return Estimate(tuple(by_seed.tolist()), sum(variances), freedom, with_samples)
 
 
 class Pair(NamedTuple):

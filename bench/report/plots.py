@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -14,7 +14,7 @@ from bench.errors import BenchError, UsageError, did_you_mean
 from bench.files import atomic_file
 from bench.records.schema import Record
 from bench.report.grouping import Row, records_of_tasks, row_labels
-from bench.report.standings import SectionStandings, TaskStandings, compute_standings
+from bench.report.standings import Gain, SectionStandings, TaskStandings, compute_standings
 from bench.text import escape
 
 if TYPE_CHECKING:
@@ -90,12 +90,34 @@ def plot(
         raise UsageError(f"nothing to draw: {missing}")
     styles = _styles([s.row.label for _, task in panels for s in task.standings], reference)
     draw: dict[str, Callable[[Axes, TaskStandings], None]] = {
-        "forest": lambda axes, task: _forest(axes, task),
+        "forest": lambda axes, task: _forest(axes, _ascending(task), task.table.metrics[0]),
         "pareto": lambda axes, task: _pareto(axes, task, styles, *COSTS[cost]),
         "curves": lambda axes, task: _curves(axes, task, styles),
     }
     heading = {"forest": f"Gain over {reference}", "pareto": "Score and cost", "curves": "Validation scores"}[kind]
     return _figure(panels, heading, draw[kind])
+
+
+def forest(gains: Mapping[str, Gain], heading: str) -> Figure:
+    """Draw gains in one panel, the first at the top, as in `plot(records, "forest")`, with their intervals in words.
+
+    Args:
+        gains: Gains of any rows, for example of one method on several tasks, by name.
+        heading: What is compared with what.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.6, 1.1 + 0.3 * len(gains)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right", "left"]].set_visible(False)
+    axes.tick_params(labelsize=9, color=_FAINT)
+    _forest(axes, dict(reversed(gains.items())), "difference", with_intervals=True)
+    figure.suptitle(_text(heading), fontsize=10, fontweight="bold")
+    return figure
 
 
 def require_matplotlib() -> None:
@@ -193,33 +215,30 @@ def _source(section: SectionStandings) -> str:
     return f"suite {section.section.suite}, {data_title(section.section.data)}"
 
 
-def _forest(axes: Axes, task: TaskStandings) -> None:
-    """Draw one line per method: its gain, its interval, and both as text."""
-    ordered = sorted(task.standings, key=lambda standing: standing.gain.points if standing.gain else 0.0)
+def _ascending(task: TaskStandings) -> dict[str, Gain]:
+    """Return the gains of a task's methods, the smallest first."""
+    gains = {standing.row.label: standing.gain for standing in task.standings if standing.gain}
+    return dict(sorted(gains.items(), key=lambda item: item[1].points))
+
+
+def _forest(axes: Axes, gains: Mapping[str, Gain], quantity: str, with_intervals: bool = False) -> None:
+    """Draw one line per gain, from the bottom up: the gain, its interval, and one or both of them as text."""
     axes.axvline(0, color=_INK, linewidth=0.8)
-    for y, standing in enumerate(ordered):
-        gain = standing.gain
-        assert gain, "rows without a gain are left out"
-        color = _COLORS[2] if gain.verdict == "better" else _COLORS[1] if gain.verdict == "worse" else "#6e7781"
+    for y, gain in enumerate(gains.values()):
+        color = {"better": _COLORS[2], "worse": _COLORS[1]}.get(gain.verdict, "#6e7781")
+        words = f"{round(gain.points, 1) + 0.0:+.1f}"
         if gain.interval:
-            axes.plot(
-                [gain.interval.low, gain.interval.high], [y, y], color=color, linewidth=1.8, solid_capstyle="butt"
-            )
-        filled = color if gain.verdict != "undecided" else "white"
+            low, high = gain.interval.low, gain.interval.high
+            axes.plot([low, high], [y, y], color=color, linewidth=1.8, solid_capstyle="butt")
+            words += f" ({low:+.1f} to {high:+.1f})" if with_intervals else ""
+        filled = color if gain.verdict in ("better", "worse") else "white"
         axes.plot(gain.points, y, "o", color=color, markerfacecolor=filled, markersize=5.5, markeredgewidth=1.5)
-        axes.text(
-            1.02,
-            y,
-            f"{round(gain.points, 1) + 0.0:+.1f}",
-            transform=axes.get_yaxis_transform(),
-            va="center",
-            fontsize=8,
-        )
-    axes.set_yticks(range(len(ordered)), [_text(standing.row.label) for standing in ordered])
-    axes.set_ylim(-0.6, len(ordered) - 0.4)
+        axes.text(1.02, y, words, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.set_yticks(range(len(gains)), [_text(label) for label in gains])
+    axes.set_ylim(-0.6, len(gains) - 0.4)
     axes.grid(axis="x", color=_FAINT, linewidth=0.5)
     axes.set_axisbelow(True)
-    axes.set_xlabel(_text(f"{task.table.metrics[0]}, points; filled: significant"), fontsize=8)
+    axes.set_xlabel(_text(f"{quantity}, points; filled: significant"), fontsize=8)
 
 
 def _pareto(

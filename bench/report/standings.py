@@ -163,12 +163,29 @@ class _SampleScores:
     sizes: np.ndarray
 
 
-def _difference(a: _RowScores, b: _RowScores, seeds: Sequence[int]) -> tuple[Estimate, bool]:
-    """Return the estimate of the difference of two rows, and whether it has the scores of single samples."""
+def mean_score(records: Iterable[Record]) -> Estimate:
+    """Return the estimate of the mean score of runs that differ in the seed only."""
+    return _estimate(_RowScores(Row("", {}, list(records))))
+
+
+def mean_difference(a: Iterable[Record], b: Iterable[Record]) -> Estimate | None:
+    """Return the estimate of the difference of two methods, over the seeds that both have; None if they share none.
+
+    Args:
+        a: Runs of the first method on one task, which differ in the seed only.
+        b: The same of the method that is subtracted.
+    """
+    first, second = (_RowScores(Row("", {}, list(records))) for records in (a, b))
+    seeds = first.seeds_with(second)
+    return _difference_of(first, second, seeds) if seeds else None
+
+
+def _difference_of(a: _RowScores, b: _RowScores, seeds: Sequence[int]) -> Estimate:
+    """Return the estimate of the difference of two rows."""
     of_a, of_b = a.per_sample(seeds), b.per_sample(seeds)
     if of_a and of_b and np.array_equal(of_a.groups, of_b.groups):
-        return estimates.of_samples(of_a.sums - of_b.sums, of_a.sizes), True
-    return Estimate(tuple(a.by_seed[seed] - b.by_seed[seed] for seed in seeds)), False
+        return estimates.of_samples(of_a.sums - of_b.sums, of_a.sizes)
+    return Estimate(tuple(a.by_seed[seed] - b.by_seed[seed] for seed in seeds))
 
 
 def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
@@ -199,11 +216,11 @@ class _RowScores:
         """Return the per-sample scores of these seeds; None if one has none, or their samples differ."""
         if not seeds or not all(seed in self._samples for seed in seeds):
             return None
-        (scores, groups), *others = (self._samples[seed] for seed in seeds)
-        if not all(np.array_equal(others_groups, groups) for _, others_groups in others):
+        (scores, groups), *further = (self._samples[seed] for seed in seeds)
+        if not all(np.array_equal(item_groups, groups) for _, item_groups in further):
             return None
         sums, sizes = zip(*(self._group_sums[seed] for seed in seeds), strict=True)
-        return _SampleScores(np.stack([scores, *(item for item, _ in others)]), groups, np.stack(sums), sizes[0])
+        return _SampleScores(np.stack([scores, *(item for item, _ in further)]), groups, np.stack(sums), sizes[0])
 
     @cached_property
     def _group_sums(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -246,7 +263,7 @@ def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
     best = _best(placed)
     standings = []
     for row in ordered:
-        estimate, with_samples = _estimate(row)
+        estimate = _estimate(row)
         standings.append(
             Standing(
                 row=row.row,
@@ -256,18 +273,18 @@ def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
                 gain=gains.get(row.row.label),
                 place=None if row not in placed else 1 if row in best else placed.index(row) + 1,
                 tied=row in best and len(best) > 1,
-                with_samples=with_samples,
+                with_samples=estimate.with_samples,
             )
         )
     return standings
 
 
-def _estimate(row: _RowScores) -> tuple[Estimate, bool]:
-    """Return the estimate of a row's mean score, and whether it has the scores of single samples."""
+def _estimate(row: _RowScores) -> Estimate:
+    """Return the estimate of a row's mean score."""
     seeds = sorted(row.by_seed)
     if samples := row.per_sample(seeds):
-        return estimates.of_samples(samples.sums, samples.sizes), True
-    return Estimate(tuple(row.by_seed[seed] for seed in seeds)), False
+        return estimates.of_samples(samples.sums, samples.sizes)
+    return Estimate(tuple(row.by_seed[seed] for seed in seeds))
 
 
 def _placed(ordered: Sequence[_RowScores]) -> list[_RowScores]:
@@ -280,7 +297,7 @@ def _best(placed: Sequence[_RowScores]) -> list[_RowScores]:
     """Return the rows that cannot be told from the best."""
     pairs = []
     for (i, a), (j, b) in combinations(enumerate(placed), 2):
-        estimate, _ = _difference(a, b, a.seeds_with(b))
+        estimate = _difference_of(a, b, a.seeds_with(b))
         if (p := estimate.p_value()) is not None:
             pairs.append(Pair(p, i, j) if estimate.mean > 0 else Pair(p, j, i))
     return [placed[number] for number in estimates.best(len(placed), pairs)]
@@ -289,16 +306,16 @@ def _best(placed: Sequence[_RowScores]) -> list[_RowScores]:
 def _gains(rows: Sequence[_RowScores], base: _RowScores) -> dict[str, Gain]:
     """Return the gains of rows over `base`, by label, for rows that share a seed with it."""
     result = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
-    return _judged(result)
+    return judged(result)
 
 
 def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
     level = statistics.fmean(base.by_seed[seed] for seed in seeds)
-    return _gain_of(*_difference(row, base, seeds), level)
+    return gain_of(_difference_of(row, base, seeds), level)
 
 
-def _gain_of(estimate: Estimate, with_samples: bool, level: float) -> Gain:
-    """Return a gain over a reference with a mean score, before it is judged."""
+def gain_of(estimate: Estimate, level: float) -> Gain:
+    """Return a gain over a reference with this mean score, before it is judged (see `judged`)."""
     return Gain(
         points=estimate.mean,
         percent=100 * estimate.mean / level if level else None,
@@ -306,12 +323,12 @@ def _gain_of(estimate: Estimate, with_samples: bool, level: float) -> Gain:
         interval=_interval(estimate.interval()),
         p=estimate.p_value(),
         deviation=estimate.deviation,
-        with_samples=with_samples,
+        with_samples=estimate.with_samples,
     )
 
 
-def _judged(gains: Mapping[str, Gain]) -> dict[str, Gain]:
-    """Return the gains of one table with Holm's correction and their verdicts."""
+def judged(gains: Mapping[str, Gain]) -> dict[str, Gain]:
+    """Return the gains of one table, by the name of their row, with Holm's correction and their verdicts."""
     result = dict(gains)
     tested = {label: gain.p for label, gain in gains.items() if gain.p is not None}
     for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):
@@ -340,11 +357,10 @@ def _mean_gains(tasks: Sequence[Sequence[_RowScores]], reference: str) -> dict[s
     gains = {}
     for label, rows in by_label.items():
         if seeds := rows[0].seeds_with(*rows[1:], *bases):
-            differences = [_difference(row, base, seeds) for row, base in zip(rows, bases, strict=True)]
-            estimate = estimates.mean_of([estimate for estimate, _ in differences])
+            differences = [_difference_of(row, base, seeds) for row, base in zip(rows, bases, strict=True)]
             level = statistics.fmean(base.by_seed[seed] for base in bases for seed in seeds)
-            gains[label] = _gain_of(estimate, all(with_samples for _, with_samples in differences), level)
-    return _judged(gains)
+            gains[label] = gain_of(estimates.mean_of(differences), level)
+    return judged(gains)
 
 
 def _ranks(chosen: Sequence[Sequence[_RowScores]]) -> list[Rank]:

@@ -1,20 +1,18 @@
-"""The statistics of comparisons: intervals, paired tests, bootstrap over seeds and samples, and the power of a test.
+"""Statistics of tables: Holm's correction, ranks with a bootstrap over seeds and samples, and the power of a test.
 
-Methods are compared in pairs: runs of one task with one seed use the same data in the same order and start from the
-same head, so the difference of two methods for a seed varies less than either score.
+`bench.report.estimates` judges single differences.
 """
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 
 # `scipy.stats` takes a second or two to import.
-from scipy.special import chdtr, gammaincinv, roots_legendre, stdtr, stdtrit
+from scipy.special import chdtr, gammaincinv, roots_legendre, stdtrit
 
 LEVEL = 0.95
 """Confidence level of all intervals."""
@@ -25,33 +23,6 @@ _TAIL = 6.0  # standard deviations; a normal variable is further from its mean w
 _NODES = 512  # of the integral up to `_TAIL` on both sides, enough for 1e-9 in the hardest case (1,000 seeds)
 
 Bounds = tuple[float, float]
-
-
-def mean_interval(values: Sequence[float]) -> Bounds | None:
-    """Return the t interval of the mean of (n,) independent values; None for fewer than two."""
-    if len(values) < 2:
-        return None
-    return _test(values)[:2]
-
-
-def paired_test(differences: Sequence[float]) -> tuple[float, float, float] | None:
-    """Return the paired t-test of (n,) differences: both ends of their mean's interval, and the two-sided p-value.
-
-    The result is None for fewer than two differences. If all differences are 0, the p-value is 1.
-    """
-    if len(differences) < 2:
-        return None
-    return _test(differences)
-
-
-def _test(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return both ends of the mean's interval, and the two-sided p-value of the hypothesis that the mean is 0."""
-    freedom = len(values) - 1
-    mean, error = statistics.fmean(values), float(np.std(values, ddof=1)) / math.sqrt(len(values))
-    half = float(stdtrit(freedom, 1 - ALPHA / 2)) * error
-    if error == 0:
-        return mean, mean, float(mean == 0)
-    return mean - half, mean + half, 2 * float(stdtr(freedom, -abs(mean) / error))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

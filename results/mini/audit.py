@@ -1,7 +1,8 @@
 """Check that mini is a usable instrument: `.venv/bin/python results/mini/audit.py`.
 
 Print each condition with its figures, from the records in this folder, and whether it holds. A condition without
-records is reported as not measured. Exit with 1 unless all conditions hold.
+records is reported as not measured. Exit with 1 unless all conditions hold. Differences are judged as the leaderboard
+judges them (docs/explain/verdicts.md), each for itself.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ from reproduce import (
 
 from bench.records.schema import Record
 from bench.records.store import read_all
-from bench.report.stats import mean_interval, paired_test
+from bench.report.estimates import Estimate
+from bench.report.standings import mean_difference, mean_score
+from bench.report.stats import ALPHA
 
 MAX_SCORE = 95.0  # of the best method, in percent
 MAX_SECONDS = dict.fromkeys(AUDIO_VISUAL, 75.0) | dict.fromkeys(GROUNDING, 120.0)  # seconds of a run
 CORES = 2
 MAX_LATE_GAIN = 1.0  # points that the last tenth of the epochs may add
 MAX_LONGER_GAIN = 2.0  # points that twice the epochs may add: about what the suite can resolve
-MIN_TAU = 0.8  # Kendall's tau of two sets of seeds
+ADAPTERS = tuple(method for method in TEN_SEED_METHODS if method != "head")
+MIN_TAU = 0.7  # Kendall's tau-b of two sets of seeds, over adapters: that all are above `head` would prove nothing
 
 Line = tuple[bool | None, str]
 """Whether a condition holds (None: not measured), and its description with figures."""
@@ -80,17 +84,18 @@ def order(measured: Measured) -> Iterator[Line]:
     """Constant answer < head < LoRA by clear intervals; oracles score below LoRA; the best method leaves room."""
     scores, runs = measured.scores("main"), measured.runs("main")
     for task in TASKS:
-        head, lora = scores[task, "head"], scores[task, "lora"]
+        head, lora = runs[task, "head"], runs[task, "lora"]
         if len(head) < len(FIVE) or len(lora) < len(FIVE):
             yield None, f"{task}: head and LoRA, five seeds each"
             continue
-        floors = next(iter(runs[task, "lora"].values())).scores.floors  # type: ignore[union-attr]
-        lowest = min(floors.values())
-        low, _ = mean_interval([*head.values()]) or (float("-inf"), 0.0)
-        yield low > lowest, f"{task}: constant answer {lowest:.1f} < head {fmean(head.values()):.1f} (from {low:.1f})"
-        low, high, _ = paired_test([lora[seed] - head[seed] for seed in FIVE]) or (0.0, 0.0, 1.0)
-        yield low > 0, f"{task}: head < LoRA {fmean(lora.values()):.1f} by {low:.1f} to {high:.1f}"
-        low, _ = mean_interval([*lora.values()]) or (0.0, 0.0)
+        floors = next(iter(lora.values())).scores.floors  # type: ignore[union-attr]
+        lowest, of_head, of_lora = min(floors.values()), mean_score(head.values()), mean_score(lora.values())
+        low, _ = _interval(of_head)
+        yield low > lowest, f"{task}: constant answer {lowest:.1f} < head {of_head.mean:.1f} (from {low:.1f})"
+        more = _mean_difference(lora, head, FIVE)
+        low, high = _interval(more)
+        yield _sign(more) > 0, f"{task}: head < LoRA {of_lora.mean:.1f} by {low:.1f} to {high:.1f}"
+        low, _ = _interval(of_lora)
         best = max(floors, key=lambda name: floors[name])
         yield low > floors[best], f"{task}: one-modality oracle '{best}' {floors[best]:.1f} < LoRA from {low:.1f}"
         means = {m: fmean(by_seed.values()) for (name, m), by_seed in scores.items() if name == task and by_seed}
@@ -100,16 +105,17 @@ def order(measured: Measured) -> Iterator[Line]:
 
 def modalities(measured: Measured) -> Iterator[Line]:
     """A model with a single modality is clearly worse."""
-    whole = measured.scores("main")
-    for (task, control), single in measured.scores("controls").items():
+    whole = measured.runs("main")
+    for (task, control), single in measured.runs("controls").items():
         both = whole[task, "lora"]
         seeds = sorted(both.keys() & single.keys())
-        tested = paired_test([both[seed] - single[seed] for seed in seeds])
-        if tested is None or len(seeds) < len(FIVE):
+        if len(seeds) < len(FIVE):
             yield None, f"{task}: LoRA with {control}, five seeds"
             continue
-        worse = f"{fmean(single.values()):.1f}, worse by {tested[0]:.1f} to {tested[1]:.1f}"
-        yield tested[0] > 0, f"{task}: LoRA with {control} {worse}"
+        more = _mean_difference(both, single, seeds)
+        low, high = _interval(more)
+        worse = f"{mean_score(single.values()).mean:.1f}, worse by {low:.1f} to {high:.1f}"
+        yield _sign(more) > 0, f"{task}: LoRA with {control} {worse}"
 
 
 def settled(measured: Measured) -> Iterator[Line]:
@@ -126,17 +132,19 @@ def settled(measured: Measured) -> Iterator[Line]:
                 gain < MAX_LATE_GAIN,
                 f"{task}: {method} gains {gain:+.1f} in the last tenth of its epochs (below {MAX_LATE_GAIN:.1f})",
             )
-    longer, usual = measured.scores("longer"), measured.scores("main")
+    longer = measured.runs("longer")
     for task in dict.fromkeys(task for task, _ in longer):
         methods = [method for name, method in longer if name == task]
-        if any(len(scores[task, method]) < len(FIVE) for scores in (longer, usual) for method in methods):
+        if any(len(stage[task, method]) < len(FIVE) for stage in (longer, runs) for method in methods):
             yield None, f"{task}: {', '.join(methods)} with twice the epochs, five seeds"
             continue
-        gains = {m: fmean(longer[task, m][s] - usual[task, m][s] for s in FIVE) for m in methods}
+        gains = {m: _mean_difference(longer[task, m], runs[task, m], FIVE).mean for m in methods}
         reversed_pairs = [
             f"{a} and {b}"
             for a, b in combinations(methods, 2)
-            if _sign(usual[task, a], usual[task, b], FIVE) * _sign(longer[task, a], longer[task, b], FIVE) < 0
+            if _sign(_mean_difference(runs[task, a], runs[task, b], FIVE))
+            * _sign(_mean_difference(longer[task, a], longer[task, b], FIVE))
+            < 0
         ]
         text = ", ".join(f"{method} {gain:+.1f}" for method, gain in gains.items())
         yield (
@@ -157,27 +165,37 @@ def _last_tenth(record: Record) -> float:
 
 
 def stable(measured: Measured) -> Iterator[Line]:
-    """Two disjoint sets of five seeds order the methods alike, with ties where intervals include 0."""
-    scores = measured.scores("main", "more-seeds")
-    if any(len(scores[task, method]) < len(TEN) for task in TASKS for method in TEN_SEED_METHODS):
-        yield None, f"order of {', '.join(TEN_SEED_METHODS)} in two sets of five seeds: ten seeds each"
+    """Two disjoint sets of five seeds order the adapters alike, with ties where no difference is clear."""
+    runs = measured.runs("main", "more-seeds")
+    if any(len(runs[task, method]) < len(TEN) for task in TASKS for method in ADAPTERS):
+        yield None, f"order of {', '.join(ADAPTERS)} in two sets of five seeds: ten seeds each"
         return
     signs: list[tuple[int, int]] = []
     for task in TASKS:
-        for method_a, method_b in combinations(TEN_SEED_METHODS, 2):
-            a, b = scores[task, method_a], scores[task, method_b]
-            signs.append((_sign(a, b, TEN[:5]), _sign(a, b, TEN[5:])))
+        for method_a, method_b in combinations(ADAPTERS, 2):
+            a, b = runs[task, method_a], runs[task, method_b]
+            signs.append((_sign(_mean_difference(a, b, TEN[:5])), _sign(_mean_difference(a, b, TEN[5:]))))
     tau = kendall(signs)
     yield (
         tau >= MIN_TAU,
-        f"order of {', '.join(TEN_SEED_METHODS)} in two sets of five seeds: Kendall's tau-b {tau:.2f}",
+        f"order of {', '.join(ADAPTERS)} in two sets of five seeds: Kendall's tau-b {tau:.2f} (at least {MIN_TAU})",
     )
 
 
-def _sign(a: Mapping[int, float], b: Mapping[int, float], seeds: Sequence[int]) -> int:
-    """Return 1 if method a is better, -1 if b is, 0 if the interval of their paired difference includes 0."""
-    low, high, _ = paired_test([a[seed] - b[seed] for seed in seeds]) or (0.0, 0.0, 1.0)
-    return (low > 0) - (high < 0)
+def _mean_difference(a: Mapping[int, Record], b: Mapping[int, Record], seeds: Sequence[int]) -> Estimate:
+    estimate = mean_difference([a[seed] for seed in seeds], [b[seed] for seed in seeds])
+    assert estimate, "both have scores"
+    return estimate
+
+
+def _interval(estimate: Estimate) -> tuple[float, float]:
+    return estimate.interval() or (float("-inf"), float("inf"))
+
+
+def _sign(estimate: Estimate) -> int:
+    """Return 1 or -1 for a difference that is clear, by the sign of it; 0 for others."""
+    p = estimate.p_value()
+    return 0 if p is None or p >= ALPHA else 1 if estimate.mean > 0 else -1
 
 
 def kendall(signs: Sequence[tuple[int, int]]) -> float:

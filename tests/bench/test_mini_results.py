@@ -29,7 +29,7 @@ def scripts():
         import reproduce
 
         yield audit, reproduce
-    for name in ("audit", "finding", "reproduce", "rerun"):
+    for name in ("audit", "comparisons", "figure", "finding", "prose", "reproduce", "rerun"):
         sys.modules.pop(name, None)
 
 
@@ -203,98 +203,127 @@ def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola,
 
 
 @pytest.fixture
-def finding(scripts, monkeypatch):
-    """The script, with some of its questions."""
+def comparisons(scripts, monkeypatch):
+    """The comparisons, with some of their questions."""
     monkeypatch.syspath_prepend(str(FOLDER))
-    import finding
+    import comparisons
 
-    questions = tuple(question for question in finding.QUESTIONS if question.title.endswith("of its own size"))
+    questions = tuple(question for question in comparisons.QUESTIONS if question.title.endswith("of its own size"))
     assert len(questions) == 3
-    monkeypatch.setattr(finding, "QUESTIONS", questions)
-    return finding
+    monkeypatch.setattr(comparisons, "QUESTIONS", questions)
+    return comparisons
 
 
-def answered(finding, reads):
-    return finding.answers(finding.QUESTIONS[0], finding.usual_runs(reads))
+def answered(comparisons, reads):
+    return comparisons.answers(comparisons.QUESTIONS[0], comparisons.usual_runs(reads)).rows
 
 
-def test_the_finding_compares_on_the_seeds_that_both_have(scripts, finding):
+def differences(table):
+    """Differences by seed of each row of a table, by its name."""
+    return {row.name: pytest.approx(row.mean_difference.by_seed) for row in table.rows.values()}
+
+
+def test_the_finding_compares_on_the_seeds_that_both_have(scripts, comparisons):
+    from finding import written_table
+
     audit, reproduce = scripts
     reads = measured(audit, reproduce, {"cola": 65.0, "lora": 60.0, "adalora": 61.0, "cola-adalora": 61.0})
-    (ave,) = answered(finding, reads)
-    assert ave.name == "ave" and list(ave.a) == list(reproduce.TEN)
-    assert ave.differences == pytest.approx([5.0] * 10)
+    rows = answered(comparisons, reads)
+    assert [*rows] == ["ave"], "the other tasks have no records"
+    assert rows["ave"].mean_difference.by_seed == pytest.approx([5.0] * 10)
     lost = next(spec for spec in specs(reproduce, "main", ["lora"], ["ave"]) if spec.seed == 3)
     del reads.records[lost.id]
-    (ave,) = answered(finding, reads)
-    assert 3 not in ave.a and len(ave.differences) == 9
-    lines = finding.tables(reads).splitlines()
+    assert len(answered(comparisons, reads)["ave"].mean_difference.by_seed) == 9
+    lines = "".join(map(written_table, comparisons.all_tables(reads).values())).splitlines()
     assert any(line.startswith("| ave") and "| +5.00 " in line.replace("  ", " ") for line in lines)
-    assert [line.split("|")[9].strip() for line in lines if line.startswith("| ave")] == ["yes", "no", "yes"]
-    assert not any(line.startswith("| all tasks") for line in lines), "the other tasks have no records"
+    verdicts = [line.split("|")[9].strip() for line in lines if line.startswith("| ave")]
+    assert verdicts == ["significant", "not significant", "significant", "significant"]
 
 
-def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, finding, monkeypatch):
+def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, comparisons, monkeypatch):
     audit, reproduce = scripts
-    monkeypatch.setattr(finding, "TASKS", reproduce.AUDIO_VISUAL)
+    monkeypatch.setattr(comparisons, "TASKS", reproduce.AUDIO_VISUAL)
     reads = audit.Measured.__new__(audit.Measured)
     reads.records = {}
-    for spec in specs(reproduce, "main", ["lora", "cola"], finding.TASKS):
-        gain = 1.0 + 2 * finding.TASKS.index(spec.task) + spec.seed
-        if spec.seed < 2:
+    for spec in specs(reproduce, "main", ["lora", "cola"], comparisons.TASKS):
+        gain = 1.0 + 2 * comparisons.TASKS.index(spec.task) + spec.seed
+        if spec.seed < 2 or spec.task == "ave":
             reads.records[spec.id] = mocks.record(spec, 50.0 + (gain if spec.method == "cola" else 0.0))
-    *tasks, mean = answered(finding, reads)
-    assert [comparison.name for comparison in tasks] == list(finding.TASKS) and mean.name == finding.ALL
-    assert mean.differences == pytest.approx([2.0, 3.0])
+    rows = answered(comparisons, reads)
+    assert [*rows] == [*comparisons.TASKS, comparisons.ALL]
+    assert rows["ave"].mean_difference.by_seed == pytest.approx([1.0, 2.0, 3.0, 4.0, 5.0])
+    mean = rows[comparisons.ALL]
+    assert mean.mean_difference.by_seed == pytest.approx([2.0, 3.0]), "over the seeds that every task has"
+    assert (mean.first, mean.second) == pytest.approx((52.5, 50.0))
 
 
-def test_the_finding_says_what_twice_the_epochs_change(scripts, finding):
+def test_the_finding_judges_as_the_leaderboard_does(scripts, comparisons):
+    """On the committed records: the gains of CoLA over LoRA are those of the leaderboard, before the correction."""
+    audit, _ = scripts
+    records = [record for record in store.read_all(FOLDER) if record.spec.task == "avs"]
+    (usual, *_) = compute_standings(records)
+    (expected,) = (s.gain for s in usual.tasks[0].standings if s.row.label == "cola")
+    reads = audit.Measured.__new__(audit.Measured)
+    reads.records = {record.id: record for record in records}
+    row = answered(comparisons, reads)["avs"]
+    gain = comparisons.Table("", {"avs": row}).gains["avs"]
+    assert (gain.points, gain.interval, gain.p, gain.seeds) == (*(expected.points, expected.interval), expected.p, 10)
+    assert gain.with_samples and gain.p_holm == gain.p < expected.p_holm
+
+
+def test_the_finding_says_what_twice_the_epochs_change(scripts, comparisons):
     audit, reproduce = scripts
     reads = _with(audit.Measured.__new__(audit.Measured), [])
-    assert not list(finding.longer(reads))
+    assert not comparisons.all_tables(reads)
     scores = {"head": (50.0, 50.0), "lora": (60.0, 63.0), "cola": (65.0, 65.5)}
     of = [
         (spec, scores[spec.method][which] + 0.1 * spec.seed)
         for which, stage in enumerate(("main", "longer"))
         for spec in specs(reproduce, stage, scores, ["ave"])
     ]
-    (_, between), (_, gained) = finding.longer(_with(reads, of))
-    assert [(change.name, change.differences) for change in between] == [("ave", pytest.approx([2.5] * 5))]
-    gains = {change.name: change.differences[0] for change in gained}
-    assert gains == pytest.approx({"ave, head": 0.0, "ave, lora": 3.0, "ave, cola": 0.5})
+    tables = dict(comparisons.longer(_with(reads, of)))
+    assert differences(tables["longer"]) == {"ave": [2.5] * 5}
+    assert differences(tables["twice"]) == {"ave, head": [0.0] * 5, "ave, lora": [3.0] * 5, "ave, cola": [0.5] * 5}
 
 
-def test_the_finding_of_ablations(scripts, finding):
+def test_the_finding_of_ablations(scripts, comparisons):
     audit, reproduce = scripts
-    reads = _with(audit.Measured.__new__(audit.Measured), [])
-    assert not list(finding.ablations(reads))
     of = [
         (spec, 65.0 if spec.method == "cola" else 60.0) for spec in specs(reproduce, "main", ["cola", "lora"], ["avs"])
     ]
     of += [(spec, 63.0) for spec in specs(reproduce, "ablations", ["paths=vision>audio", "r=2"], ["avs"])]
-    (ablated, changes), (one_way, paths) = finding.ablations(_with(reads, of))
-    assert "avs" in ablated and "avs" in one_way
-    assert {change.name: change.differences for change in changes} == {
-        "paths=vision>audio": [-2.0] * 5,
-        "r=2": [-2.0] * 5,
-    }
-    assert {change.name: change.differences for change in paths} == {"paths=vision>audio": [3.0] * 5}
+    tables = comparisons.all_tables(_with(audit.Measured.__new__(audit.Measured), of))
+    assert differences(tables["ablations avs"]) == {"paths=vision>audio": [-2.0] * 5, "r=2": [-2.0] * 5}
+    assert differences(tables["one way avs"]) == {"paths=vision>audio": [3.0] * 5}
 
 
-def test_the_finding_of_grounding_in_one_model(scripts, finding):
+def test_the_finding_of_grounding_in_one_model(scripts, comparisons):
     audit, reproduce = scripts
-    reads = _with(audit.Measured.__new__(audit.Measured), [])
-    assert not list(finding.joint(reads))
     of = [
         (spec, 70.0 if spec.method.startswith("cola") else 69.0)
         for stage in ("together", "together-more-seeds")
         for spec in specs(reproduce, stage)
         if spec.method != "cola-adalora"
     ]
-    ((_, verdicts),) = finding.joint(_with(reads, of))
-    assert {verdict.name: verdict.differences for verdict in verdicts} == {
-        "CoLA over LoRA, each of its own size": [1.0] * 10
-    }
+    ((name, table),) = comparisons.all_tables(_with(audit.Measured.__new__(audit.Measured), of)).items()
+    assert name == "together"
+    assert differences(table) == {"CoLA over LoRA, each of its own size": [1.0] * 10}
+
+
+@pytest.mark.parametrize(("later_gain", "holds"), [(3.0, True), (0.0, False), (-3.0, False)])
+def test_the_audit_compares_the_order_of_adapters_without_head(scripts, later_gain, holds):
+    audit, reproduce = scripts
+    reads = audit.Measured.__new__(audit.Measured)
+    ((whether, text),) = audit.stable(_with(reads, []))
+    assert whether is None and text.startswith("order of lora, dora, cola in")
+    of = [
+        (spec, 60.0 + 0.1 * spec.seed * (spec.seed % 3) + gain * (spec.method == "cola"))
+        for stage, gain in (("more-seeds", later_gain), ("main", 3.0))
+        for spec in specs(reproduce, stage, audit.ADAPTERS)
+    ]
+    ((whether, text),) = audit.stable(_with(reads, of))
+    assert whether is holds and "head" not in text, "without any record of head"
+    assert f"tau-b {(later_gain > 0) - (later_gain < 0):.2f}" in text
 
 
 def _with(reads, of):
@@ -303,33 +332,23 @@ def _with(reads, of):
     return reads
 
 
-def test_the_smallest_gains_come_of_the_deviations(scripts, finding, monkeypatch):
+def test_the_smallest_gains_come_of_the_deviations(scripts, comparisons, monkeypatch):
+    import finding
+
     audit, reproduce = scripts
-    monkeypatch.setattr(finding, "TASKS", ("ave",))
-    reads = audit.Measured.__new__(audit.Measured)
-    reads.records = {}
+    monkeypatch.setattr(comparisons, "TASKS", ("ave",))
     seeds = range(5)
-    for spec in specs(reproduce, "main", ["lora", "cola"], ["ave"]):
-        reads.records[spec.id] = mocks.record(spec, 50.0 + (spec.seed if spec.method == "cola" else 0.0))
-    _, _, cola, every = finding.resolution(reads).strip().splitlines()
+    of = [
+        (spec, 50.0 + (spec.seed if spec.method == "cola" else 0.0))
+        for spec in specs(reproduce, "main", ["lora", "cola"], ["ave"])
+    ]
+    _, _, cola, every = finding.resolution(_with(audit.Measured.__new__(audit.Measured), of)).strip().splitlines()
     cells = [cell.strip() for cell in cola.split("|")[1:-1]]
     assert cells[:3] == ["CoLA over LoRA, ave", "5", f"{stdev(seeds):.2f}"]
     single = [smallest_gain(stdev(seeds), number) for number in (5, 10)]
     corrected = [smallest_gain(stdev(seeds), number, alpha=0.025) for number in (5, 10)]
     assert cells[3:] == [f"{gain:.1f}" for gain in (*single, *corrected)]
     assert every.split("|")[2:] == cola.split("|")[2:], "the mean over one task is that task"
-
-
-def test_the_tables_of_the_pages_are_those_of_the_records(scripts, monkeypatch):
-    audit, _ = scripts
-    monkeypatch.syspath_prepend(str(FOLDER))
-    monkeypatch.chdir(FOLDER.parents[1])
-    import finding
-
-    measured = audit.Measured()
-    for page, (heading, make) in finding.PAGES.items():
-        before, _, written = page.read_text(encoding="utf-8").partition(heading)
-        assert before and written.strip() == make(measured).strip(), page
 
 
 def test_the_leaderboard_is_what_the_program_says_of_the_records():

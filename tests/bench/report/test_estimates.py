@@ -125,10 +125,10 @@ def test_a_method_that_cannot_be_compared_is_not_left_out():
 def test_few_tables_of_equal_methods_have_a_verdict(cell):
     """A small part of the simulation, in the cells that Satterthwaite's approximation fails (0.2 and 0.4 of tables)."""
     tables = 40
-    found = verdicts.rates(cell, tables)
+    measured = verdicts.rates(cell, tables)
     most = scipy.stats.binom.isf(1e-3, tables, 0.05) / tables
-    assert found.false_gain <= most and found.false_place <= most
-    assert 0.9 < found.coverage < 0.99
+    assert measured.false_gain <= most and measured.false_place <= most
+    assert 0.9 < measured.coverage < 0.99
 
 
 def estimate_of(scores_SN, groups_N):

@@ -15,7 +15,7 @@ import bench
 from bench import cli
 from bench.errors import UsageError
 from bench.records import store
-from bench.report.plots import _spread, save_figure
+from bench.report.plots import _spread, forest, save_figure
 from bench.report.standings import compute_standings
 
 pytest.importorskip("matplotlib")
@@ -55,6 +55,23 @@ def test_a_forest_has_the_gains_and_verdicts_of_the_leaderboard(records):
             assert (point.get_markerfacecolor() == "white") == (gain.verdict == "undecided")
         assert texts(axes) == [f"{gains[label].points:+.1f}" for label in labels]
     assert {gain.verdict for gain in gains.values()} > {"worse"}, "both kinds of points are checked"
+
+
+def test_gains_of_any_rows_are_one_panel_from_top_to_bottom(records, tmp_path):
+    (section,) = compute_standings(records, reference="head")
+    gains = {task.table.task: next(s.gain for s in task.standings if s.gain) for task in section.tasks}
+    gains["few"] = dataclasses.replace(gains["ave"], interval=None, verdict="too few seeds")
+    figure = forest(gains, "one method over head")
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["few", "avs", "ave"]
+    written = [
+        f"{g.points:+.1f} ({g.interval.low:+.1f} to {g.interval.high:+.1f})" for g in gains.values() if g.interval
+    ]
+    assert texts(axes) == [f"{gains['few'].points:+.1f}", *reversed(written)]
+    points = [line for line in axes.lines if line.get_marker() == "o"]
+    decided = [gain.verdict in ("better", "worse") for gain in reversed(gains.values())]
+    assert [point.get_markerfacecolor() != "white" for point in points] == decided and True in decided
+    save_figure(figure, tmp_path / "gains.svg")
 
 
 def test_pareto_shows_score_and_cost_and_who_is_not_beaten():

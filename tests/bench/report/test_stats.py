@@ -13,26 +13,6 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.report import stats
 
-SCORES = st.lists(st.floats(0, 100).map(lambda score: round(score, 3)), min_size=2, max_size=12)
-
-
-@given(SCORES)
-def test_intervals_and_p_values_are_scipys(values):
-    low, high, p = stats.paired_test(values)
-    assert stats.mean_interval(values) == (low, high)
-    if len(set(values)) == 1:
-        assert (low, high) == pytest.approx((values[0], values[0]))
-        assert p == 1 if values[0] == 0 else p < 1e-9
-        return
-    test = scipy.stats.ttest_1samp(values, 0)
-    assert (low, high) == pytest.approx(tuple(test.confidence_interval(0.95)), rel=1e-6, abs=1e-6)
-    assert p == pytest.approx(test.pvalue, rel=1e-6, abs=1e-12)
-
-
-def test_one_value_has_no_interval():
-    assert stats.mean_interval([1.0]) is None
-    assert stats.paired_test([]) is None
-
 
 @pytest.mark.parametrize("p_values", [[], [0.2], [0.01, 0.04, 0.03], [0.5, 0.5, 0.9, 0.0], [0.02, 0.02, 0.02, 0.001]])
 def test_holm_is_statsmodels_holm(p_values):
