@@ -5,7 +5,7 @@ method for a seed and a sample is the sum of what it has for this seed, for this
 
     python simulations/verdicts.py --tables 1000
 
-prints the table of docs/explain/verdicts.md. The tests run a small part of it.
+prints the table of docs/explain/verdicts.md, and `--write` writes it there. The tests run a small part of it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,17 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
+from bench.files import write_text
 from bench.report import estimates
 from bench.report.estimates import Estimate, Pair
 from bench.report.stats import ALPHA, holm
+from bench.text.markdown import between_marks
 
+PAGE = Path(__file__).parents[1] / "docs" / "explain" / "verdicts.md"
 SEED_DEVIATION = 0.85  # of a method; so two methods' differences have 1.2, as on `mini`
 REST_DEVIATION = 7.0  # of single samples
 SAMPLES = 300
@@ -149,13 +153,23 @@ def table(tables: int, jobs: int, chosen: Sequence[Cell]) -> str:
     return "\n".join(lines)
 
 
+def write(text: str, page: Path = PAGE) -> None:
+    """Write a table between the marks of a page."""
+    write_text(page, between_marks(page, "simulations/verdicts.py", text))
+
+
 def main() -> None:
-    """Print the table of all cells."""
+    """Print the table of all cells, or write it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--tables", type=int, default=1000, help="simulated tables of each cell; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=1, help="processes; default: %(default)s")
+    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
     args = parser.parse_args()
-    print(table(args.tables, args.jobs, list(cells())))
+    text = table(args.tables, args.jobs, list(cells()))
+    if args.write:
+        write(text)
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from tabulate import tabulate
 
@@ -44,6 +45,20 @@ def table(header: Sequence[str], lines: Sequence[Sequence[str]], align: str = "l
         disable_numparse=True,
         colalign=sides(align, len(header)) if lines else None,
     )
+
+
+def between_marks(page: Path, writer: str, content: str) -> str:
+    """Return the text of a page with other content between the lines "<!-- written by WRITER -->" and "<!-- end -->".
+
+    Raises:
+        ValueError: The page lacks one of these lines.
+    """
+    begin, end = f"<!-- written by {writer} -->\n", "<!-- end -->"
+    before, at_begin, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, at_end, after = rest.partition(end)
+    if not (at_begin and at_end):
+        raise ValueError(f"{page} lacks the line {begin.strip()}, or {end} below it")
+    return f"{before}{begin}\n{content.strip()}\n\n{end}{after}"
 
 
 def sides(align: str, columns: int) -> list[str]:

@@ -22,11 +22,12 @@ from bench.files import write_text
 from bench.report.formatting import SEEDS_ONLY, number, p_value
 from bench.report.standings import Gain
 from bench.report.stats import ALPHA, smallest_gain
+from bench.text.markdown import between_marks
 from bench.text.markdown import table as markdown
 
 ROOT = FOLDER.parents[1]
 TEMPLATE = FOLDER / "finding.template.md"
-BEGIN, END = "<!-- written by results/mini/finding.py -->\n", "<!-- end -->"
+WRITER = "results/mini/finding.py"
 
 RESOLVED = (
     Question("CoLA over LoRA", "cola", "lora"),
@@ -100,17 +101,8 @@ def pages(measured: Measured) -> dict[Path, str]:
     return {
         FOLDER / "finding.md": prose.fill(TEMPLATE.read_text(encoding="utf-8")),
         FOLDER / "tables.md": "\n".join([INTRODUCTION, *map(written_table, tables.values())]),
-        **{page: between_marks(page, text) for page, text in between.items()},
+        **{page: between_marks(page, WRITER, text) for page, text in between.items()},
     }
-
-
-def between_marks(page: Path, text: str) -> str:
-    """Return a page with another text between its marks."""
-    start, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        sys.exit(f"{page} lacks the lines {BEGIN.strip()} and {END}, between which the text is written")
-    return f"{start}{BEGIN}\n{text}\n{END}{after}"
 
 
 def main() -> int:
@@ -118,7 +110,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write the pages and the picture")
     write, measured = parser.parse_args().write, Measured()
-    texts = pages(measured)
+    try:
+        texts = pages(measured)
+    except ValueError as error:  # of a template, or of a page without marks
+        sys.exit(f"nothing was written: {error}")
     changed = [page for page, text in texts.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     if not write:
         for page in changed:
