@@ -115,7 +115,7 @@ def forest(gains: Mapping[str, Gain], heading: str) -> Figure:
     axes = figure.add_subplot()
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(labelsize=9, color=_FAINT)
-    _forest(axes, dict(reversed(gains.items())), "difference", with_intervals=True)
+    _forest(axes, dict(reversed([*gains.items()])), "difference", with_intervals=True)
     figure.suptitle(_text(heading), fontsize=10, fontweight="bold")
     return figure
 
