@@ -42,7 +42,8 @@ def mirror_with_text(batch: dict[str, Tensor], generator: torch.Generator) -> di
 
     Args:
         batch: `vision` (B, T, 3, H, W); `text` and `mirrored` (B, T, tokens); `mirrors` (B, T), whether the text can be
-            mirrored; and `box` (B, T, 4), `mask` (B, T, H, W), or both.
+            mirrored; and `box` (B, T, 4), `mask` (B, T, H, W), or both. For texts whose T is 1, all images of a sample
+            are mirrored or none.
         generator: Draws, on the CPU.
 
     Returns:

@@ -20,8 +20,8 @@ from bench.tasks.model import Head
 if TYPE_CHECKING:
     from bench.tasks.base import TextReadout
 
-_FINER = 4  # mask cells along each side of a place
-_HEADS = 4
+FINER = 4  # mask cells along each side of a place
+HEADS = 4
 _NEAR = 1 / 8  # fraction of the side of the square
 
 
@@ -53,7 +53,7 @@ class GroundingDecoder(Head):
         self.text = nn.Linear(text, hidden)
         self.query = nn.Parameter(torch.randn(1, 1, hidden) * 0.02)
         layer = nn.TransformerDecoderLayer(
-            hidden, _HEADS, 4 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+            hidden, HEADS, 4 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.decoder = nn.TransformerDecoder(layer, layers, nn.LayerNorm(hidden))
         if "box" in targets:
@@ -62,7 +62,7 @@ class GroundingDecoder(Head):
                 nn.Linear(2 * hidden, hidden), nn.GELU(), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4)
             )
         if "mask" in targets:
-            self.mask = nn.Linear(hidden, _FINER**2)
+            self.mask = nn.Linear(hidden, FINER**2)
 
     def forward(self, states: States, masks: Masks) -> dict[str, Tensor]:
         """Return the predictions for each input.
@@ -81,7 +81,7 @@ class GroundingDecoder(Head):
             output["box"] = self._box(x_BND[:, 0], x_BND[:, 1:], rows, columns)
         if "mask" in self.targets:
             cells = self.mask(x_BND[:, 1:]).mT.unflatten(2, (rows, columns))
-            output["mask"] = F.pixel_shuffle(cells, _FINER)[:, 0]
+            output["mask"] = F.pixel_shuffle(cells, FINER)[:, 0]
         return output
 
     def _read(self, x_BND: Tensor, states: States, masks: Masks) -> Tensor:
