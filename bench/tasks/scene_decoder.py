@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 class SceneDecoder(Head):
     """Masks of a video's frames from vision tokens that attend to the text and to the sounds of all seconds.
 
-    It is the decoder of visual grounding with another memory. The vectors of the text and the summary of the sound of
-    each second, with the time of the second, attend to one another in one layer. The places of each frame, with their
-    positions and the time of their frame, then attend to all of them, and to one another, and predict 4 x 4 mask cells
-    each.
+    It is the decoder of visual grounding with another memory. The sound of each second, with its time, is multiplied by
+    the text, feature by feature: so text and sound say together what is meant, and small data are enough to learn how,
+    as they are not for attention. The places of each frame, with their positions and the time of their frame, attend to
+    the text, to all seconds, and to one another. What the seconds say on average is then multiplied into each place,
+    which predicts 4 x 4 mask cells.
     """
 
     pools = True
@@ -45,39 +46,47 @@ class SceneDecoder(Head):
         """
         super().__init__()
         self.reads = reads
-        self.vision = nn.Linear(widths["vision"], hidden)
-        self.audio = nn.Linear(widths["audio"], hidden)
-        self.text = nn.Linear(widths["text"], hidden)
-        form = {"dropout": 0.0, "activation": "gelu", "batch_first": True, "norm_first": True}
-        self.meet = nn.TransformerEncoderLayer(hidden, HEADS, 4 * hidden, **form)  # type: ignore[arg-type]
-        layer = nn.TransformerDecoderLayer(hidden, HEADS, 4 * hidden, **form)  # type: ignore[arg-type]
+        self.vision, self.audio, self.text, self.meaning = (
+            nn.Sequential(nn.LayerNorm(widths[name]), nn.Linear(widths[name], hidden))
+            for name in ("vision", "audio", "text", "text")
+        )
+        self.sounds, self.target = _mixed(hidden, hidden), nn.Linear(hidden, hidden)
+        layer = nn.TransformerDecoderLayer(
+            hidden, HEADS, 4 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
         self.decoder = nn.TransformerDecoder(layer, layers, nn.LayerNorm(hidden))
-        self.mask = nn.Linear(hidden, FINER**2)
+        self.mask = _mixed(hidden, FINER**2)
 
     def forward(self, states: States, masks: Masks) -> Tensor:
         """Return the logits (B, F, 4 H, 4 W) of the masks."""
         samples, frames = states["vision"].shape[:2]
         v_BDHW = places(states["vision"].flatten(0, 1))
         rows, columns = v_BDHW.shape[-2:]
-        v_BND = self.vision(v_BDHW.flatten(2).mT)
-        v_BND = v_BND + place_codes(rows, columns, v_BND)
-        time_FD = place_codes(1, frames, v_BND)
-        v_BND = v_BND + time_FD.repeat(samples, 1)[:, None]
-        memory_BMD, padding_BM = self._memory(states, masks, time_FD)
-        memory_BMD = memory_BMD.repeat_interleave(frames, 0)
-        padding_BM = None if padding_BM is None else padding_BM.repeat_interleave(frames, 0)
-        x_BND = self.decoder(v_BND, memory_BMD, memory_key_padding_mask=padding_BM)
-        cells = self.mask(x_BND).mT.unflatten(2, (rows, columns))
+        x_BND = self.vision(v_BDHW.flatten(2).mT)
+        time_FD = place_codes(1, frames, x_BND)
+        x_BND = x_BND + place_codes(rows, columns, x_BND) + time_FD.repeat(samples, 1)[:, None]
+        sound_BFD = self.audio(self.summary(states, "audio", masks)) + time_FD
+        text_BTD, padding_BT, whole_B1D = self._text(states, masks)
+        sound_BFD = self.sounds(sound_BFD * self.meaning(whole_B1D))
+        memory_BMD = torch.cat([self.text(text_BTD), sound_BFD], dim=1).repeat_interleave(frames, 0)
+        padding_BM = None if padding_BT is None else F.pad(padding_BT, (0, frames)).repeat_interleave(frames, 0)
+        x_BND = self.decoder(x_BND, memory_BMD, memory_key_padding_mask=padding_BM)
+        target_B1D = self.target(sound_BFD.mean(1, keepdim=True)).repeat_interleave(frames, 0)
+        cells = self.mask(x_BND * target_B1D).mT.unflatten(2, (rows, columns))
         return F.pixel_shuffle(cells, FINER)[:, 0].unflatten(0, (samples, frames))
 
-    def _memory(self, states: States, masks: Masks, time_FD: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return the vectors (B, M, D) of text and sound, and which of them are padding (B, M)."""
-        a_BFD = self.audio(self.summary(states, "audio", masks)) + time_FD
+    def _text(self, states: States, masks: Masks) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Return the vectors (B, T, D) to attend to, which of them are padding (B, T), and one for all, (B, 1, D)."""
         text_BTD, mask_BT = states["text"].flatten(1, 2), masks["text"].flatten(1, 2) if "text" in masks else None
-        if self.reads == "mean":
-            text_BTD, mask_BT = mean_token(text_BTD, mask_BT)[:, None], None
-        elif self.reads == "cls":
-            text_BTD, mask_BT = self.summary(states, "text", masks), None
-        t_BTD = self.text(text_BTD)
-        padding_BM = None if mask_BT is None else F.pad(~mask_BT, (0, a_BFD.shape[1]))
-        return self.meet(torch.cat([t_BTD, a_BFD], dim=1), src_key_padding_mask=padding_BM), padding_BM
+        if self.reads == "cls":
+            whole_B1D = self.summary(states, "text", masks)
+        else:
+            whole_B1D = mean_token(text_BTD, mask_BT)[:, None]
+        if self.reads != "words":
+            return whole_B1D, None, whole_B1D
+        return text_BTD, None if mask_BT is None else ~mask_BT, whole_B1D
+
+
+def _mixed(hidden: int, features: int) -> nn.Module:
+    """Return layers that read a product of features."""
+    return nn.Sequential(nn.LayerNorm(hidden), nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, features))

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import ASTConfig, Dinov2Config
+from transformers import ASTConfig, BertConfig, Dinov2Config
 
 from bench import registry
 from bench.config import validate
 from bench.methods.base import Method
 from bench.methods.inter_modal_adapter import inter_modal_tensors
-from bench.streams.inputs import AudioInput, ImageInput
+from bench.streams.inputs import AudioInput, ImageInput, TextInput
 from bench.streams.load import build_stream
 from bench.streams.lockstep import MultiStream
 from bench.tasks.ave import AVE
@@ -48,36 +48,46 @@ METHODS = {
     "peft:ln_tuning": ("peft:ln_tuning", {}),
     "cola+peft:ia3": ("cola+peft:ia3", {"inter_r": 2} | INTER),
 }
+THREE = {
+    "cola, three streams": ("cola", LORA | INTER),
+    "cola, three streams, two paths": ("cola", LORA | INTER | {"paths": ["audio>vision", "text>vision"]}),
+    "cola, three streams, shared": ("cola", LORA | INTER | {"shared": True, "summary": "mean"}),
+    "lavish, three streams": ("lavish", {"bottleneck": 2}),
+    "dg-sct, three streams": ("dg-sct", {"bottleneck": 2, "gates": 4}),
+}
+"""With a text for each sample of three images and sounds."""
 STEPS = 5
 
 
-def model() -> TaskModel:
+def model(texts: bool = False) -> TaskModel:
     sizes = {"hidden_size": 8, "num_attention_heads": 2, "intermediate_size": 16}
     vision = Dinov2Config(image_size=16, patch_size=8, num_hidden_layers=4, mlp_ratio=2, layerscale_value=1.0, **sizes)
     audio = ASTConfig(
         num_mel_bins=16, max_length=16, patch_size=8, frequency_stride=8, time_stride=8, num_hidden_layers=2, **sizes
     )
-    streams = MultiStream(
-        {
-            "vision": build_stream(vision, ImageInput(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
-            "audio": build_stream(audio, AudioInput(16_000, 16, 16, -4.0, 4.0)),
-        }
-    )
-    return TaskModel(streams, ClassTokens({"vision": 8, "audio": 8}, hidden=4, classes=3)).double()
+    streams = {
+        "vision": build_stream(vision, ImageInput(16, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))),
+        "audio": build_stream(audio, AudioInput(16_000, 16, 16, -4.0, 4.0)),
+    }
+    if texts:
+        text = BertConfig(vocab_size=20, max_position_embeddings=6, num_hidden_layers=2, **sizes)
+        streams["text"] = build_stream(text, TextInput("none", 6))
+    head = ClassTokens(dict.fromkeys(streams, 8), hidden=4, classes=3)
+    return TaskModel(MultiStream(streams), head).double().eval()  # without BERT's dropout
 
 
 def added_tokens(streams: MultiStream) -> list[torch.nn.Parameter]:
     return [parameter for stream in streams.streams.values() for parameter in stream.added.parameters()]
 
 
-def losses(method: Method) -> list[float]:
+def losses(method: Method, texts: bool = False) -> list[float]:
     """Return the losses of some steps, including the method's term.
 
     All weights and inputs, and what a method draws without training it, come from NumPy, whose random numbers are
     stable. They are assigned in the order of the modules, since names differ between versions of transformers.
     """
     rng = np.random.default_rng(0)
-    built = model()
+    built = model(texts)
     buffer_ids = {id(buffer) for buffer in built.buffers()}
     with torch.no_grad():
         for name, parameter in built.named_parameters():
@@ -102,6 +112,8 @@ def losses(method: Method) -> list[float]:
         "audio": torch.from_numpy(rng.standard_normal((2, 3, 16, 16)) * 4 - 4),
         "label": torch.from_numpy(rng.integers(0, 3, (2, 3))),
     }
+    if texts:
+        batch["text"] = torch.tensor([[[2, 7, 9, 4, 3, 0]], [[2, 11, 5, 3, 0, 0]]])
     # uint8 pictures are normalized in float32: the model's own precision from there on.
     batch["vision"] = batch["vision"].double() / 255
     factors = {name: group.lr_factor for group in method.parameter_groups().values() for name in group.names}
@@ -124,10 +136,10 @@ def losses(method: Method) -> list[float]:
     return observed
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [*METHODS, *THREE])
 def test_losses_are_the_known_ones(name):
-    method, values = METHODS[name]
-    actual = losses(validate.build(registry.load("methods", method), values, method))
+    method, values = {**METHODS, **THREE}[name]
+    actual = losses(validate.build(registry.load("methods", method), values, method), texts=name in THREE)
     stored = json.loads(GOLDEN.read_text()) if GOLDEN.exists() else {}
     if os.environ.get("GOLDEN") == "write":
         GOLDEN.write_text(json.dumps({**stored, name: actual}, indent=2) + "\n")
