@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
-from statistics import fmean
+
+import numpy as np
 
 from bench.errors import UsageError, did_you_mean
 from bench.records.schema import Record
+from bench.report.families import weights
 from bench.report.formatting import score
 from bench.report.grouping import records_of_tasks, row_labels
 from bench.report.leaderboard import GAIN_HEADER, gain_cells
@@ -119,7 +121,8 @@ def _mean_comparison(section: SectionStandings, a: str, b: str) -> list[TaskComp
     compared = _task_comparisons(section, a, b)
     if len(compared) < 2 or len(compared) < len(section.tasks):
         return []
-    means = (fmean(entry.mean_a for entry in compared), fmean(entry.mean_b for entry in compared))
+    scores = [(entry.mean_a, entry.mean_b) for entry in compared]
+    means = np.average(scores, axis=0, weights=weights([entry.task for entry in compared])).tolist()
     name = f"mean of {len(compared)} tasks"
     return [TaskComparison(name, section.section.title, "", *means, section.mean_gains.get(a))]
 

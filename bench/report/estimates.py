@@ -176,14 +176,24 @@ def of_samples(sums_SG: np.ndarray, sizes_G: np.ndarray) -> Estimate:
     return Estimate(by_seed, max(of_groups - of_rest, 0.0) / (seeds * groups), float(groups - 1), True)
 
 
-def mean_of(estimates: Sequence[Estimate]) -> Estimate:
-    """Return the estimate of the mean over several tasks with the same seeds and with independent samples."""
+def mean_of(estimates: Sequence[Estimate], *, independent: bool = True) -> Estimate:
+    """Return the estimate of the mean over several tasks with the same seeds.
+
+    Args:
+        estimates: The estimates of the tasks.
+        independent: Whether the tasks have independent samples. If not, they may have the same ones, so that errors do
+            not cancel: the standard error is the mean of the tasks'.
+    """
     tasks = len(estimates)
     by_seed = np.mean([estimate.by_seed for estimate in estimates], axis=0)
+    with_samples = all(estimate.with_samples for estimate in estimates)
+    if not independent:
+        error = sum(math.sqrt(estimate.sample_variance) for estimate in estimates) / tasks
+        freedom = min(estimate.sample_freedom for estimate in estimates)
+        return Estimate(tuple(by_seed.tolist()), error**2, freedom, with_samples)
     variances = [estimate.sample_variance / tasks**2 for estimate in estimates]
     squares = [v**2 / e.sample_freedom for v, e in zip(variances, estimates, strict=True)]
     freedom = sum(variances) ** 2 / sum(squares) if sum(squares) else math.inf
-    with_samples = all(estimate.with_samples for estimate in estimates)
     return Estimate(tuple(by_seed.tolist()), sum(variances), freedom, with_samples)
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from itertools import combinations
 from pathlib import Path
 from typing import Literal
@@ -15,17 +12,12 @@ from typing import Literal
 import numpy as np
 
 from bench.config.reference import REFERENCE
-from bench.errors import BenchError
-from bench.records import sample_scores
 from bench.records.schema import Record
-from bench.records.store import FOLDER
 from bench.report import estimates, stats
 from bench.report.estimates import FEWEST_SEEDS, Estimate, Pair
+from bench.report.families import mean_estimate, weights
 from bench.report.grouping import Row, Section, Table, sections
-
-_log = logging.getLogger(__name__)
-
-_ROUNDING = 1e-3  # largest error, in points, of a mean of scores that are stored as float32
+from bench.report.row_scores import RowScores, difference_of, estimate_of, joined_samples
 
 Verdict = Literal["better", "worse", "undecided", "too few seeds"]
 
@@ -109,21 +101,34 @@ class Rank:
 
 
 @dataclass(frozen=True)
+class MeanScore:
+    """The score of a method in the mean over the tasks of a section, and its interval, from seeds that all have."""
+
+    mean: float
+    interval: Interval | None
+
+
+@dataclass(frozen=True)
 class SectionStandings:
     """The standings of one section.
+
+    In means over all tasks, families of tasks weigh alike (`bench.report.families`). Means are those of the methods
+    that every task has, and empty for a single task.
 
     Attributes:
         section: The section.
         tasks: The standings on each of its tasks.
-        ranks: The ranks over all tasks of the methods that every task has, the best first.
-        mean_gains: The gains over the reference in the mean over all tasks of the same methods, by label, from the
-            seeds that every task has; empty for a single task.
+        ranks: The ranks over all tasks, the best first.
+        mean_gains: The gains over the reference in the mean over all tasks, by label, from the seeds that every task
+            has.
+        mean_scores: The scores in the mean over all tasks, by label.
     """
 
     section: Section
     tasks: list[TaskStandings]
     ranks: list[Rank]
     mean_gains: dict[str, Gain] = field(default_factory=dict)
+    mean_scores: dict[str, MeanScore] = field(default_factory=dict)
 
 
 def compute_standings(
@@ -139,33 +144,17 @@ def compute_standings(
     """
     result = []
     for section in sections(records):
-        scores = {table.task: [_RowScores(row, results, samples) for row in table.rows] for table in section.tables}
+        scores = {table.task: [RowScores(row, results, samples) for row in table.rows] for table in section.tables}
         tasks = [TaskStandings(table, _standings(scores[table.task], reference)) for table in section.tables]
-        complete = _rows_of_all_tasks(list(scores.values()))
-        result.append(SectionStandings(section, tasks, _ranks(complete), _mean_gains(complete, reference)))
+        mean = _MeanOfTasks(scores)
+        result.append(SectionStandings(section, tasks, mean.ranks(), mean.gains(reference), mean.scores()))
     return result
-
-
-@dataclass(frozen=True)
-class _SampleScores:
-    """Scores of single samples.
-
-    Attributes:
-        scores: The scores, (seeds, samples).
-        groups: The group of each sample, (samples,).
-        sums: The sums of the groups' scores, (seeds, groups).
-        sizes: The number of samples of each group, (groups,).
-    """
-
-    scores: np.ndarray
-    groups: np.ndarray
-    sums: np.ndarray
-    sizes: np.ndarray
 
 
 def mean_score(records: Iterable[Record]) -> Estimate:
     """Return the estimate of the mean score of runs that differ in the seed only."""
-    return _estimate(_RowScores(Row("", {}, list(records))))
+    row = RowScores(Row("", {}, list(records)))
+    return estimate_of(row, sorted(row.by_seed))
 
 
 def mean_difference(a: Iterable[Record], b: Iterable[Record]) -> Estimate | None:
@@ -175,86 +164,12 @@ def mean_difference(a: Iterable[Record], b: Iterable[Record]) -> Estimate | None
         a: Runs of the first method on one task, which differ in the seed only.
         b: The same of the method that is subtracted.
     """
-    first, second = (_RowScores(Row("", {}, list(records))) for records in (a, b))
+    first, second = (RowScores(Row("", {}, list(records))) for records in (a, b))
     seeds = first.seeds_with(second)
-    return _difference_of(first, second, seeds) if seeds else None
+    return difference_of(first, second, seeds) if seeds else None
 
 
-def _difference_of(a: _RowScores, b: _RowScores, seeds: Sequence[int]) -> Estimate:
-    """Return the estimate of the difference of two rows."""
-    of_a, of_b = a.per_sample(seeds), b.per_sample(seeds)
-    if of_a and of_b and np.array_equal(of_a.groups, of_b.groups):
-        return estimates.of_samples(of_a.sums - of_b.sums, of_a.sizes)
-    return Estimate(tuple(a.by_seed[seed] - b.by_seed[seed] for seed in seeds))
-
-
-def _joined(rows: Sequence[_SampleScores | None]) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return scores (M, S, N) of M rows and the groups of N samples; None if a row has no or different samples."""
-    present = [row for row in rows if row is not None]
-    if len(present) < len(rows) or not all(np.array_equal(item.groups, present[0].groups) for item in present):
-        return None
-    return np.stack([item.scores for item in present]), present[0].groups
-
-
-class _RowScores:
-    """The primary scores of a row by seed, and its per-sample scores, if stored."""
-
-    def __init__(self, row: Row, results: Path | None = None, with_samples: bool = True) -> None:
-        self.row = row
-        self.by_seed = {r.spec.seed: score for r in row.records if (score := r.test_score) is not None}
-        self._results = results
-        self._with_samples = with_samples
-
-    def seeds_with(self, *rows: _RowScores) -> list[int]:
-        """Return the seeds that this and all other rows have."""
-        common = set(self.by_seed)
-        for row in rows:
-            common &= set(row.by_seed)
-        return sorted(common)
-
-    def per_sample(self, seeds: Sequence[int]) -> _SampleScores | None:
-        """Return the per-sample scores of these seeds; None if one has none, or their samples differ."""
-        if not seeds or not all(seed in self._samples for seed in seeds):
-            return None
-        (scores, groups), *further = (self._samples[seed] for seed in seeds)
-        if not all(np.array_equal(item_groups, groups) for _, item_groups in further):
-            return None
-        sums, sizes = zip(*(self._group_sums[seed] for seed in seeds), strict=True)
-        return _SampleScores(np.stack([scores, *(item for item, _ in further)]), groups, np.stack(sums), sizes[0])
-
-    @cached_property
-    def _group_sums(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """`estimates.group_sums` by seed."""
-        return {seed: estimates.group_sums(*saved) for seed, saved in self._samples.items()}
-
-    @cached_property
-    def _samples(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """The per-sample scores and groups by seed; empty if any run has none."""
-        result = {}
-        for record in self.row.records:
-            results = record.file.results or self._results
-            if not self._with_samples or results is None or record.scores is None:
-                return {}
-            stem = record.file.stem or record.stem
-            try:
-                saved = sample_scores.load(results, stem, record.scores.metric)
-            except BenchError as error:
-                _log.warning("left out: %s", error)
-                return {}
-            if saved is None:
-                return {}
-            mean = float(saved[0].mean(dtype=float))
-            if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
-                _log.warning(
-                    "left out: the mean of the per-sample scores in %s.npz is %.4f, but the record has %.4f",
-                    *(results / FOLDER / stem, mean, record.test_score or math.nan),
-                )
-                return {}
-            result[record.spec.seed] = saved
-        return result
-
-
-def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
+def _standings(rows: Sequence[RowScores], reference: str) -> list[Standing]:
     """Return the standings of one table, the best mean first."""
     ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
     base = next((row for row in ordered if row.row.label == reference), None)
@@ -263,7 +178,7 @@ def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
     best = _best(placed)
     standings = []
     for row in ordered:
-        estimate = _estimate(row)
+        estimate = estimate_of(row, sorted(row.by_seed))
         standings.append(
             Standing(
                 row=row.row,
@@ -279,39 +194,31 @@ def _standings(rows: Sequence[_RowScores], reference: str) -> list[Standing]:
     return standings
 
 
-def _estimate(row: _RowScores) -> Estimate:
-    """Return the estimate of a row's mean score."""
-    seeds = sorted(row.by_seed)
-    if samples := row.per_sample(seeds):
-        return estimates.of_samples(samples.sums, samples.sizes)
-    return Estimate(tuple(row.by_seed[seed] for seed in seeds))
-
-
-def _placed(ordered: Sequence[_RowScores]) -> list[_RowScores]:
+def _placed(ordered: Sequence[RowScores]) -> list[RowScores]:
     """Return the rows with enough seeds that are also those of the first such row, the best mean first."""
     enough = [row for row in ordered if len(row.by_seed) >= FEWEST_SEEDS]
     return [row for row in enough if len(row.seeds_with(enough[0])) >= FEWEST_SEEDS]
 
 
-def _best(placed: Sequence[_RowScores]) -> list[_RowScores]:
+def _best(placed: Sequence[RowScores]) -> list[RowScores]:
     """Return the rows that cannot be told from the best."""
     pairs = []
     for (i, a), (j, b) in combinations(enumerate(placed), 2):
-        estimate = _difference_of(a, b, a.seeds_with(b))
+        estimate = difference_of(a, b, a.seeds_with(b))
         if (p := estimate.p_value()) is not None:
             pairs.append(Pair(p, i, j) if estimate.mean > 0 else Pair(p, j, i))
     return [placed[number] for number in estimates.best(len(placed), pairs)]
 
 
-def _gains(rows: Sequence[_RowScores], base: _RowScores) -> dict[str, Gain]:
+def _gains(rows: Sequence[RowScores], base: RowScores) -> dict[str, Gain]:
     """Return the gains of rows over `base`, by label, for rows that share a seed with it."""
     result = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
     return judged(result)
 
 
-def _gain(row: _RowScores, base: _RowScores, seeds: list[int]) -> Gain:
+def _gain(row: RowScores, base: RowScores, seeds: list[int]) -> Gain:
     level = statistics.fmean(base.by_seed[seed] for seed in seeds)
-    return gain_of(_difference_of(row, base, seeds), level)
+    return gain_of(difference_of(row, base, seeds), level)
 
 
 def gain_of(estimate: Estimate, level: float) -> Gain:
@@ -342,48 +249,67 @@ def _interval(bounds: Sequence[float] | None) -> Interval | None:
     return Interval(*bounds) if bounds else None
 
 
-def _rows_of_all_tasks(tasks: Sequence[Sequence[_RowScores]]) -> list[list[_RowScores]]:
-    """Return the rows of each of several tasks whose labels all tasks have, in the same order; empty for one task."""
-    by_label = [{row.row.label: row for row in rows} for rows in tasks]
-    labels = [label for label in by_label[0] if all(label in rows for rows in by_label)] if len(tasks) > 1 else []
-    return [[rows[label] for label in labels] for rows in by_label] if labels else []
+class _MeanOfTasks:
+    """The mean over tasks, in which families of tasks weigh alike, of the rows that every task has.
+
+    Args:
+        scores: The rows of each task; with a single task there is nothing to average.
+    """
+
+    def __init__(self, scores: Mapping[str, Sequence[RowScores]]) -> None:
+        by_label = [{row.row.label: row for row in rows} for rows in scores.values()]
+        first = by_label[0] if len(by_label) > 1 else {}
+        self._rows = {
+            label: [rows[label] for rows in by_label] for label in first if all(label in rows for rows in by_label)
+        }
+        self._tasks = [*scores]
+        self._weights = weights(self._tasks)
+
+    def ranks(self) -> list[Rank]:
+        """Return the ranks, the best first; none unless there are two rows."""
+        if len(self._rows) < 2:
+            return []
+        tasks = [*zip(*self._rows.values(), strict=True)]
+        means = [np.array([statistics.fmean(row.by_seed.values()) for row in rows]) for rows in tasks]
+        mean_ranks = np.average([stats.ranks(item) for item in means], axis=0, weights=self._weights).round(9)
+        bounds = _rank_bounds(tasks, self._weights)
+        intervals = [_interval(item) for item in bounds] if bounds else [None] * len(self._rows)
+        result = [Rank(*item) for item in zip(self._rows, mean_ranks.tolist(), intervals, strict=True)]
+        return sorted(result, key=lambda rank: rank.mean)
+
+    def scores(self) -> dict[str, MeanScore]:
+        """Return the mean scores."""
+        result = {}
+        for label, rows in self._rows.items():
+            if seeds := rows[0].seeds_with(*rows[1:]):
+                estimate = self._mean_of([estimate_of(row, seeds) for row in rows])
+                result[label] = MeanScore(estimate.mean, _interval(estimate.interval()))
+        return result
+
+    def gains(self, reference: str) -> dict[str, Gain]:
+        """Return the gains over the reference, from the seeds that every task has."""
+        bases = self._rows.get(reference)
+        gains = {}
+        for label, rows in self._rows.items() if bases else ():
+            if label != reference and (seeds := rows[0].seeds_with(*rows[1:], *bases)):
+                differences = [difference_of(row, base, seeds) for row, base in zip(rows, bases, strict=True)]
+                levels = [statistics.fmean(base.by_seed[seed] for seed in seeds) for base in bases]
+                level = float(np.average(levels, weights=self._weights))
+                gains[label] = gain_of(self._mean_of(differences), level)
+        return judged(gains)
+
+    def _mean_of(self, by_task: Sequence[Estimate]) -> Estimate:
+        return mean_estimate(dict(zip(self._tasks, by_task, strict=True)))
 
 
-def _mean_gains(tasks: Sequence[Sequence[_RowScores]], reference: str) -> dict[str, Gain]:
-    """Return the gains over the reference in the mean over tasks, each with the same rows in the same order."""
-    by_label = {rows[0].row.label: rows for rows in zip(*tasks, strict=True)}
-    if (bases := by_label.pop(reference, None)) is None:
-        return {}
-    gains = {}
-    for label, rows in by_label.items():
-        if seeds := rows[0].seeds_with(*rows[1:], *bases):
-            differences = [_difference_of(row, base, seeds) for row, base in zip(rows, bases, strict=True)]
-            level = statistics.fmean(base.by_seed[seed] for base in bases for seed in seeds)
-            gains[label] = gain_of(estimates.mean_of(differences), level)
-    return judged(gains)
-
-
-def _ranks(chosen: Sequence[Sequence[_RowScores]]) -> list[Rank]:
-    """Return the ranks over several tasks, each with the same rows in the same order, the best first."""
-    labels = [row.row.label for row in chosen[0]] if chosen else []
-    if len(labels) < 2:
-        return []
-    means = [np.array([statistics.fmean(row.by_seed.values()) for row in rows]) for rows in chosen]
-    mean_ranks = np.mean([stats.ranks(item) for item in means], axis=0)
-    bounds = _rank_bounds(chosen)
-    intervals = [_interval(item) for item in bounds] if bounds else [None] * len(labels)
-    result = [Rank(*item) for item in zip(labels, mean_ranks.tolist(), intervals, strict=True)]
-    return sorted(result, key=lambda rank: rank.mean)
-
-
-def _rank_bounds(tasks: Sequence[Sequence[_RowScores]]) -> list[stats.Bounds] | None:
-    """Return bootstrap intervals of ranks over the seeds that all methods of a task have; None for fewer than two."""
+def _rank_bounds(tasks: Sequence[Sequence[RowScores]], of_tasks: Sequence[float]) -> list[stats.Bounds] | None:
+    """Return bootstrap intervals of ranks over the seeds that all methods of a task have; None with too few seeds."""
     resampled = []
     for rows in tasks:
         seeds = rows[0].seeds_with(*rows[1:])
         if len(seeds) < FEWEST_SEEDS:
             return None
         seed_scores = np.array([[row.by_seed[seed] for seed in seeds] for row in rows])
-        per_sample = _joined([row.per_sample(seeds) for row in rows])
+        per_sample = joined_samples([row.per_sample(seeds) for row in rows])
         resampled.append(stats.resampled_means(*per_sample) if per_sample else stats.resampled_means(seed_scores))
-    return stats.mean_rank_interval(resampled)
+    return stats.mean_rank_interval(resampled, of_tasks)

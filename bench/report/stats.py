@@ -84,13 +84,14 @@ def ranks(scores: np.ndarray) -> np.ndarray:
     return higher.sum(-1) + (equal.sum(-1) + 1) / 2
 
 
-def mean_rank_interval(resampled: Sequence[np.ndarray]) -> list[Bounds]:
+def mean_rank_interval(resampled: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> list[Bounds]:
     """Return for each of M methods the interval of its rank, averaged over tasks.
 
     Args:
         resampled: For each task, the (`RESAMPLES`, M) means of all methods from `resampled_means`.
+        weights: The weight of each task; None for equal ones.
     """
-    mean_RM = np.mean([ranks(each_RM) for each_RM in resampled], axis=0)
+    mean_RM = np.average([ranks(each_RM) for each_RM in resampled], axis=0, weights=weights)
     return [percentile_interval(method_ranks) for method_ranks in mean_RM.T]
 
 

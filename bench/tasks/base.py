@@ -56,6 +56,8 @@ class Task(ABC):
     """The layouts of its official releases, if there are several: those of data sets that are trained together."""
     task_type: ClassVar[str] = "other"
     """The Hugging Face hub's name of this kind of task, for model cards; see https://huggingface.co/tasks."""
+    family: ClassVar[str] = ""
+    """Its family, if several tasks ask nearly the same: they weigh as one in means over all tasks."""
     metric: ClassVar[str]
     """The primary metric; higher is better."""
     metrics: ClassVar[Mapping[str, str]]

@@ -76,6 +76,7 @@ class Grounding(Task):
     modalities: ClassVar[Mapping[str, str]] = {"vision": "images", "text": "text"}
     datasets: ClassVar[tuple[str, ...]]
     targets: ClassVar[tuple[str, ...]] = ("box", "mask")
+    family: ClassVar[str] = "grounding"
 
     def __post_init__(self) -> None:
         if self.hidden < 4 or self.hidden % 4:

@@ -106,6 +106,13 @@ def test_the_mean_of_tasks_has_the_error_of_independent_samples():
     assert (mean.sample_variance, mean.sample_freedom) == (2.0, pytest.approx(198.0))
 
 
+def test_errors_of_tasks_that_may_have_the_same_samples_do_not_cancel():
+    a, b = Estimate((1.0, 2.0, 3.0), 4.0, 99.0), Estimate((3.0, 2.0, 4.0), 1.0, 50.0)
+    mean = estimates.mean_of([a, b], independent=False)
+    assert mean.by_seed == (2.0, 2.0, 3.5)
+    assert (mean.sample_variance, mean.sample_freedom) == (2.25, 50.0)
+
+
 def test_the_best_are_those_that_no_other_is_clearly_better_than():
     """With three methods there are three pairs, with two only one."""
     clear, unclear = Pair(0.001, 0, 2), Pair(0.04, 0, 1)

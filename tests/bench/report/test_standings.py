@@ -156,6 +156,23 @@ def test_the_mean_gain_over_tasks_is_over_their_samples_too(tmp_path):
     assert width(mean) == pytest.approx(np.hypot(*map(width, single)) / 2, rel=0.1)
 
 
+def test_tasks_of_one_family_weigh_as_one_in_means():
+    """Ranks on ave: cola 1, lora 2; on the three of grounding the other way round."""
+    gain_of_task = {"ave": 6.0, "refcoco": -1.0, "refcoco_plus": -2.0, "refcoco+refcoco_plus:box": -3.0}
+    scores = [
+        record(method, 70 + seed + gain * (method == "cola"), seed, task)
+        for task, gain in gain_of_task.items()
+        for method in ("lora", "cola")
+        for seed in range(3)
+    ]
+    (section,) = compute_standings(scores)
+    assert section.mean_gains["cola"].points == pytest.approx((6 - 2) / 2)
+    assert section.mean_gains["cola"].percent == pytest.approx(100 * 2 / 71)
+    assert section.mean_scores["cola"].mean == pytest.approx(73)
+    assert {rank.label: rank.mean for rank in section.ranks} == {"lora": 1.5, "cola": 1.5}
+    assert all(dataclasses.astuple(rank.interval) == pytest.approx((1.5, 1.5)) for rank in section.ranks)
+
+
 def test_only_seeds_that_both_have_are_compared():
     unpaired = [*records([[[70, 71, 72], [75, 76, 77]]]), record("cola", 10.0, 9)]
     (standings,) = compute_standings(unpaired)
