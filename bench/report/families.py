@@ -7,7 +7,6 @@ is therefore taken over families: first within each, then over them. A task decl
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from bench import registry
 from bench.errors import BenchError
@@ -18,10 +17,9 @@ from bench.report.estimates import Estimate
 def family(task: str) -> str:
     """Return the family of a task; its name if it has none, or no longer exists."""
     try:
-        cls = registry.load("tasks", task)
+        return getattr(registry.load("tasks", task), "family", "") or task
     except BenchError:
         return task
-    return cast(str, cls.family) or task
 
 
 def families(tasks: Sequence[str]) -> dict[str, list[int]]:
@@ -47,9 +45,10 @@ def mean_estimate(by_task: Mapping[str, Estimate]) -> Estimate:
 
 
 def families_note(tasks: Sequence[str]) -> str:
-    """Return a sentence on the families that have several of these tasks; empty if none has."""
-    shared = {name: members for name, members in families(tasks).items() if len(members) > 1}
-    if not shared:
+    """Return a sentence on the families that have several of these tasks; empty if all tasks weigh alike."""
+    grouped = families(tasks)
+    shared = {name: members for name, members in grouped.items() if len(members) > 1}
+    if not shared or len(grouped) == 1:
         return ""
     listed = "; ".join(f"{name}: {', '.join(tasks[number] for number in members)}" for name, members in shared.items())
-    return f"Means over all tasks are over {len(families(tasks))} families, each the mean of its tasks ({listed})."
+    return f"Means over all tasks are over {len(grouped)} families, each the mean of its tasks ({listed})."

@@ -43,6 +43,11 @@ def p_value(p: float | None) -> str:
     return NONE if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
 
 
+def verdict_mark(verdict: str) -> str:
+    """Return a verdict as a mark beside a gain: better or worse; nothing for another one."""
+    return {"better": "▲", "worse": "▼"}.get(verdict, "")
+
+
 def runs(count: int) -> str:
     """Return a number of runs as text: "1 run", "2 runs"."""
     return f"{count:,} run{'s' * (count != 1)}"

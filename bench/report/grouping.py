@@ -86,8 +86,13 @@ class Table:
 
     @cached_property
     def records(self) -> list[Record]:
-        """All completed runs."""
+        """All completed runs of the rows."""
         return [record for row in self.rows for record in row.records]
+
+    @property
+    def runs(self) -> list[Record]:
+        """All runs: those of the rows, of controls, and failed ones."""
+        return [*self.records, *(record for row in self.controls for record in row.records), *self.failed]
 
     @cached_property
     def metrics(self) -> list[str]:

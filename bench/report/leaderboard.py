@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.config.reference import REFERENCE
-from bench.report.formatting import NONE, SEEDS_ONLY, average, number, p_value, place, score
+from bench.report.families import families_note
+from bench.report.formatting import NONE, SEEDS_ONLY, average, number, p_value, place, runs, score, verdict_mark
 from bench.report.grouping import Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
+from bench.report.overview import Overall, has_overview, overall
 from bench.report.published import published_notes
 from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
@@ -26,7 +27,9 @@ _LEGEND = """- **Score**: over all test samples, at the epoch with the best vali
   below 0.05. In a table of equal methods there is any such verdict with a probability of at most 0.05.
 - **≈ best**: one of several methods that cannot be told from the best by the same rule, with all pairs compared. They
   are not ranked.
-- **Mean rank**: over the tasks, with a 95% bootstrap interval over seeds, and over samples if their scores are stored.
+- **All tasks**: means over the tasks, of methods and seeds that all tasks have; ▲ and ▼ mark gains that are better or
+  worse. Tasks of one family weigh as one: a mean is first taken within each family, then over families.
+- **Mean rank**: by score, with a 95% bootstrap interval over seeds, and over samples if their scores are stored.
 - **Parameters**: trainable parameters; some methods mask a part, and the rest is in use at the end. The percentage is
   that of the method relative to the streams. Memory is the peak in MB, speed is in samples per second; merged is the
   speedup of scoring after everything mergeable is folded into the encoders.
@@ -60,10 +63,12 @@ def leaderboard(
     """
     tables = [task.table for section in standings for task in section.tasks]
     failed = sum(len(table.failed) for table in tables)
-    finished = [record for table in tables for row in (*table.rows, *table.controls) for record in row.records]
-    runs = len(finished) + failed
-    counts = f"{runs} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
-    parts = ["# Leaderboard", counts, _legend(reference)]
+    total = sum(len(table.runs) for table in tables)
+    counts = f"{total} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
+    parts = ["# Leaderboard", counts]
+    for section in filter(has_overview, standings):
+        parts += _overview(section, reference)
+    parts += ["## How to read it", _legend(reference)]
     for section in standings:
         parts += _section(section)
     if published:
@@ -93,12 +98,17 @@ def _section(standings: SectionStandings) -> list[str]:
         if task.standings:
             parts += [_scores_table(task), _costs_table(task)]
             parts += _metrics_table(task.table)
-        parts.append(markdown.bullets([*row_notes(task.table), *notes(task.table)]))
+        parts.append(_notes(task.table))
     for heading, lines in multi_task_tables(section):
         parts += [markdown.heading(3, f"{heading}: {title}"), lines]
-    if len(standings.tasks) > 1:
-        parts += [markdown.heading(3, f"All tasks: {title}"), _overall_table(standings)]
     return parts
+
+
+def _notes(table: Table) -> str:
+    """Return the settings of the rows and the notes on a table, folded."""
+    lines = [*row_notes(table), *notes(table)]
+    failed = f", {runs(len(table.failed))} failed" if table.failed else ""
+    return markdown.fold(f"Settings and conditions ({len(lines)} lines{failed})", markdown.bullets(lines))
 
 
 def _scores_table(task: TaskStandings) -> str:
@@ -189,29 +199,36 @@ def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Se
     return markdown.table(["method", *header], labelled)
 
 
-def _overall_table(standings: SectionStandings) -> str:
-    """Return a table of methods by tasks, with ranks and mean gains of the methods that every task has."""
-    ranks = {rank.label: rank for rank in standings.ranks}
-    by_task = [{standing.row.label: standing for standing in task.standings} for task in standings.tasks]
-    labels = dict.fromkeys([*ranks, *(label for by_label in by_task for label in by_label)])
-    lines = []
-    for label in labels:
-        row = [by_label.get(label) for by_label in by_task]
-        gains = [standing.gain for standing in row if standing and standing.gain]
-        percents = [gain.percent for gain in gains if gain.percent is not None]
-        complete = len(gains) == len(by_task)
-        lines.append(
-            [
-                label,
-                *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in row),
-                f"{ranks[label].mean:.2f}" if label in ranks else NONE,
-                interval(ranks[label].interval) if label in ranks else NONE,
-                f"{statistics.fmean(gain.points for gain in gains):+.2f}" if complete else NONE,
-                average(percents, "+.1f") if complete and len(percents) == len(gains) else NONE,
-            ]
-        )
-    columns = [" ".join([task.table.task, *task.table.metrics[:1]]) for task in standings.tasks]
-    return markdown.table(["method", *columns, "mean rank", "95% interval", "mean gain", "mean gain %"], lines)
+def _overview(standings: SectionStandings, reference: str) -> Iterable[str]:
+    """Yield the tables over all tasks of a section: gains, in the mean and on each, and scores."""
+    rows = overall(standings, reference)
+    tasks = [task.table for task in standings.tasks]
+    yield markdown.heading(2, f"All tasks: {standings.section.title}")
+    if note := families_note([table.task for table in tasks]):
+        yield markdown.paragraph(note)
+    if any(row.gain for row in rows):
+        header = ["method", f"mean {GAIN_HEADER[0]}", *GAIN_HEADER[1:], *(table.task for table in tasks)]
+        gains = [[row.label, *gain_cells(row.gain), *map(_marked_gain, row.by_task)] for row in rows]
+        yield markdown.table(header, gains)
+    header = ["method", "mean score", "95% interval", "mean rank", "95% interval"]
+    columns = [" ".join([table.task, *table.metrics[:1]]) for table in tasks]
+    yield markdown.table([*header, *columns], [_mean_cells(row) for row in rows])
+
+
+def _marked_gain(standing: Standing | None) -> str:
+    gain = standing.gain if standing else None
+    return f"{gain.points:+.2f} {verdict_mark(gain.verdict)}".rstrip() if gain else NONE
+
+
+def _mean_cells(row: Overall) -> list[str]:
+    return [
+        row.label,
+        score([row.score.mean]) if row.score else NONE,
+        interval(row.score.interval) if row.score else NONE,
+        f"{row.rank.mean:.2f}" if row.rank else NONE,
+        interval(row.rank.interval) if row.rank else NONE,
+        *(score(standing.row.primary, with_deviation=True) if standing else NONE for standing in row.by_task),
+    ]
 
 
 def _published_table(rows: Sequence[Mapping[str, Any]]) -> str:

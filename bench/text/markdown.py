@@ -25,6 +25,11 @@ def paragraph(text: str) -> str:
     return escape.markdown_block(text)
 
 
+def fold(summary: str, content: str) -> str:
+    """Return Markdown behind a line that opens it: `summary`, which is a fixed text and none from records."""
+    return f"<details>\n<summary>{summary}</summary>\n\n{content}\n\n</details>"
+
+
 def code(language: str, text: str) -> str:
     """Return a fenced code block; no line of the text may begin with a backquote."""
     return f"```{language}\n{escape.terminal(text)}\n```"

@@ -209,7 +209,7 @@ def _published(rows: Sequence[Mapping[str, Any]]) -> Element:
 def _counted(standings: Sequence[SectionStandings]) -> str:
     """Return a line with the numbers of runs, methods, tasks and tables."""
     tables = [task.table for section in standings for task in section.tasks]
-    records = [record for table in tables for record in (*table.records, *table.failed)]
+    records = [record for table in tables for record in table.runs]
     failed = sum(len(table.failed) for table in tables)
     methods = len({record.spec.method for record in records})
     tasks = len({table.task for table in tables})

@@ -26,12 +26,12 @@ MINI = Path(__file__).parents[3] / "results" / "mini"
 
 def leaderboard_cells(method: str) -> dict[str, list[str]]:
     """Return gain, interval, percentage, p-value and verdict of a method in the written leaderboard's first section."""
-    text = (MINI / "leaderboard.md").read_text(encoding="utf-8").split("\n## ")[1]
+    text = (MINI / "leaderboard.md").read_text(encoding="utf-8").split("\n## Suite ")[1]
     rows = {}
     for table in text.split("\n### ")[1:]:
         lines = ([cell.strip() for cell in line.split("|")] for line in table.splitlines())
         row = next((line for line in lines if line[1:2] == [method]), None)  # the scores come before the costs
-        if row and not table.startswith("All tasks"):
+        if row:
             rows[table.partition(":")[0]] = [row[column] for column in (6, 7, 8, 9, 10)]
     return rows
 

@@ -20,4 +20,4 @@ def test_families_weigh_alike():
 def test_it_is_said_where_it_matters():
     note = "Means over all tasks are over 2 families, each the mean of its tasks (grounding: refcoco, refcocog)."
     assert families_note(["refcoco", "ave", "refcocog"]) == note
-    assert families_note(["ave", "refcoco"]) == ""
+    assert families_note(["ave", "refcoco"]) == families_note(["refcoco", "refcocog"]) == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import made_standings
 import mocks
 import pytest
 
@@ -53,8 +54,9 @@ def tables(text):
 def test_tables_a_task_and_one_over_all(measured):
     rows_by_table = tables(leaderboard(measured))
     title = "suite mock, generated data v3 (seed 7), not the benchmark's own"
-    ave, avs, overall = f"### ave: {title}", f"### avs: {title}", f"### All tasks: {title}"
-    assert list(rows_by_table) == [(ave, 0), (ave, 1), (ave, 2), (avs, 0), (avs, 1), (avs, 2), (overall, 0)]
+    ave, avs, overall = f"### ave: {title}", f"### avs: {title}", f"## All tasks: {title}"
+    of_tasks = [(task, number) for task in (ave, avs) for number in range(3)]
+    assert list(rows_by_table) == [(overall, 0), (overall, 1), *of_tasks], "it begins with all tasks"
     scores, costs, other_scores = (rows_by_table[ave, number] for number in range(3))
     assert scores["method"][:6] == ["place", "accuracy", "95% interval", "seeds", "gain", "95% interval"]
     # Differences of 10, 9 and 8: mean 9, standard error 0.577, t of 0.975 with two degrees of freedom 4.303. There are
@@ -69,13 +71,14 @@ def test_tables_a_task_and_one_over_all(measured):
     assert costs["cola"][:4] == ["16,000", "16,000", "2,500", "2.00"]
     assert costs["cola"][4:] == ["812", "640", "151.2", "420.0", "1.25x", "80.94"]
     assert other_scores["cola"] == ["40.50 ± 0.50"]
+    assert list(rows_by_table[overall, 0])[2:] == ["cola", "lora"]
     assert rows_by_table[overall, 0]["cola"] == [
-        "81.00 ± 1.00",
-        "81.00 ± 1.00",
-        "1.00",
-        "1.00 to 1.00",
-        "+9.00",
-        "+12.5",
+        *("+9.00", "+6.52 to +11.48°", "+12.5", "0.004", "better"),
+        *("+9.00 ▲", "+9.00 ▲"),
+    ]
+    assert rows_by_table[overall, 1]["cola"] == [
+        *("81.00", "78.52 to 83.48", "1.00", "1.00 to 1.00"),
+        *("81.00 ± 1.00", "81.00 ± 1.00"),
     ]
 
 
@@ -107,7 +110,7 @@ def test_controls_are_listed_below_their_methods(mock_suite, measured):
 
 def test_one_seed_ranks_nothing(measured):
     rows_by_table = tables(leaderboard([record for record in measured if record.spec.seed == 0]))
-    scores = next(iter(rows_by_table.values()))
+    scores = next(rows for (heading, _), rows in rows_by_table.items() if heading.startswith("### ave"))
     assert scores["cola"] == ["too few seeds", "80.00", NONE, "1", "+10.00", NONE, "+14.3", NONE, "too few seeds"]
     assert scores["lora"] == ["too few seeds", "70.00", NONE, "1", *[NONE] * 5]
 
@@ -115,7 +118,22 @@ def test_one_seed_ranks_nothing(measured):
 def test_a_method_without_all_tasks_has_no_rank(measured):
     rows_by_table = tables(leaderboard([r for r in measured if (r.spec.method, r.spec.task) != ("cola", "avs")]))
     overall = next(rows for (heading, _), rows in rows_by_table.items() if "All tasks" in heading)
-    assert overall["cola"] == ["81.00 ± 1.00", NONE, NONE, NONE, NONE, NONE]
+    assert overall["cola"] == [*[NONE] * 4, "81.00 ± 1.00", NONE]
+
+
+def test_families_of_tasks_are_named_where_means_are_over_them():
+    text = leaderboard(made_standings.records(["ave", "refcoco", "refcoco_plus"], seeds=1))
+    assert "over 2 families, each the mean of its tasks (grounding: refcoco, refcoco_plus)." in text
+    assert "families, each" not in leaderboard(made_standings.records(["ave", "avs"], seeds=1))
+
+
+def test_settings_are_folded(measured, plan):
+    text = leaderboard([*measured[:-1], mocks.failed(plan[-1], "<lost>")])
+    opened = text.split("<summary>Settings and conditions (")[1:]
+    for part, note in zip(opened, ("", ", 1 run failed"), strict=True):
+        count, fold = part.split(f" lines{note})</summary>\n\n", 1)
+        lines = fold.split("\n\n</details>")[0].splitlines()
+        assert len(lines) == int(count) and all(line.startswith("- ") for line in lines)
 
 
 def test_gains_are_over_the_reference_that_is_chosen(measured):
