@@ -185,18 +185,37 @@ def summary(kind: Kind, name: str) -> str:
         return (_added[kind][name].__doc__ or "").partition("\n")[0]
     entry = _entry(kind, name)
     try:
-        spec = find_spec(entry.module)  # imports the packages around the module, if there are any
-        if spec is None:
-            raise ModuleNotFoundError(f"No module named {entry.module!r}")
-        if spec.origin is None or not spec.origin.endswith(".py"):
-            return ""
-        source = ast.parse(Path(spec.origin).read_text(encoding="utf-8"), spec.origin)
+        return _described(entry)[1].partition("\n")[0]
     except Exception as error:  # whatever a third party's code raises
         return f"cannot be imported from {entry.value}: {type(error).__name__}: {wording(error)}"
-    for node in source.body:
+
+
+def source(kind: Kind, name: str) -> tuple[Path | None, str]:
+    """Return the file of a class and its docstring, without importing its module; None and "" if they are unknown."""
+    if name in _added[kind]:
+        return None, inspect.getdoc(_added[kind][name]) or ""
+    try:
+        return _described(_entry(kind, name))
+    except Exception:  # whatever a third party's code raises
+        return None, ""
+
+
+def _described(entry: EntryPoint) -> tuple[Path | None, str]:
+    """Return the file of an entry point's class, if it is Python source, and its docstring.
+
+    Raises:
+        Exception: Whatever the packages around its module raise, which are imported, or the module cannot be read.
+    """
+    spec = find_spec(entry.module)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {entry.module!r}")
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return None, ""
+    path = Path(spec.origin)
+    for node in ast.parse(path.read_text(encoding="utf-8"), spec.origin).body:
         if isinstance(node, ast.ClassDef) and node.name == entry.attr:
-            return (ast.get_docstring(node) or "").partition("\n")[0]
-    return ""
+            return path, ast.get_docstring(node) or ""
+    return path, ""
 
 
 def registered(kind: Kind | Literal["suites"]) -> dict[str, EntryPoint]:

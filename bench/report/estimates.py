@@ -104,28 +104,45 @@ class Estimate:
     def _beyond(self, size: float) -> float:
         """Return the probability that the mean is further from the true mean than so many of its standard errors."""
         freedom = len(self.by_seed) - 1
-        if self._share == 1:
-            return 2 * float(stdtr(freedom, -size))
-        scales_1, weights_1 = _inverse_scales(freedom)
-        scales_2, weights_2 = _inverse_scales(self.sample_freedom)
-        variance = self._share * scales_1[:, None] + (1 - self._share) * scales_2
-        return float(weights_1 @ (2 * ndtr(-size / np.sqrt(variance))) @ weights_2)
+        return _beyond(size, self._share, freedom, self.sample_freedom)
 
     def _behrens_fisher(self) -> float:
         """Return the critical value of `_beyond`, in standard errors."""
-        from scipy.optimize import brentq
-
-        freedom = len(self.by_seed) - 1
-        largest = float(stdtrit(freedom, 1 - ALPHA / 2))
-        if self._share == 1:
-            return largest
-        return float(brentq(lambda size: self._beyond(size) - ALPHA, 1.0, 2 * largest, xtol=1e-6))
+        return _behrens_fisher(self._share, len(self.by_seed) - 1, self.sample_freedom)
 
     def _satterthwaite(self) -> float:
         """Return Satterthwaite's critical value, in standard errors."""
         share = self._share
         inverse = share**2 / (len(self.by_seed) - 1) + (1 - share) ** 2 / self.sample_freedom
         return float(stdtrit(1 / inverse, 1 - ALPHA / 2))
+
+
+def _beyond(size: float, share: float, freedom: float, sample_freedom: float) -> float:
+    """Return the probability that a sum of two t variables is further from 0 than `size`, in standard errors of it.
+
+    Args:
+        size: The distance.
+        share: The share of the first variable in the variance of the sum.
+        freedom: The degrees of freedom of the first variable.
+        sample_freedom: Those of the second one.
+    """
+    if share == 1:
+        return 2 * float(stdtr(freedom, -size))
+    scales_1, weights_1 = _inverse_scales(freedom)
+    scales_2, weights_2 = _inverse_scales(sample_freedom)
+    variance = share * scales_1[:, None] + (1 - share) * scales_2
+    return float(weights_1 @ (2 * ndtr(-size / np.sqrt(variance))) @ weights_2)
+
+
+@lru_cache(maxsize=4096)  # a difference has the same one in both directions
+def _behrens_fisher(share: float, freedom: float, sample_freedom: float) -> float:
+    """Return the size for which `_beyond` is 0.05."""
+    from scipy.optimize import brentq
+
+    largest = float(stdtrit(freedom, 1 - ALPHA / 2))
+    if share == 1:
+        return largest
+    return float(brentq(lambda size: _beyond(size, share, freedom, sample_freedom) - ALPHA, 1, 2 * largest, xtol=1e-6))
 
 
 @lru_cache(maxsize=512)

@@ -19,6 +19,8 @@ from bench.report.families import mean_estimate, weights
 from bench.report.grouping import Row, Section, Table, sections
 from bench.report.row_scores import RowScores, difference_of, estimate_of, joined_samples
 
+_MOST_REFERENCES = 24  # rows of a table whose gains over each are computed: every pair takes some milliseconds
+
 Verdict = Literal["better", "worse", "undecided", "too few seeds"]
 
 
@@ -83,12 +85,23 @@ class Standing:
     with_samples: bool = True
 
 
+Gains = dict[str, dict[str, Gain]]
+"""Gains by reference and label."""
+
+
 @dataclass(frozen=True)
 class TaskStandings:
-    """The standings of one table, the best mean first."""
+    """The standings of one table.
+
+    Attributes:
+        table: The table.
+        standings: Its rows, the best mean first.
+        gains: The gains over each row, if they were computed.
+    """
 
     table: Table
     standings: list[Standing]
+    gains: Gains = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -122,6 +135,7 @@ class SectionStandings:
         mean_gains: The gains over the reference in the mean over all tasks, by label, from the seeds that every task
             has.
         mean_scores: The scores in the mean over all tasks, by label.
+        mean_gains_of_each: The mean gains over each row, if they were computed.
     """
 
     section: Section
@@ -129,10 +143,15 @@ class SectionStandings:
     ranks: list[Rank]
     mean_gains: dict[str, Gain] = field(default_factory=dict)
     mean_scores: dict[str, MeanScore] = field(default_factory=dict)
+    mean_gains_of_each: Gains = field(default_factory=dict)
 
 
 def compute_standings(
-    records: Iterable[Record], results: Path | None = None, reference: str = REFERENCE, samples: bool = True
+    records: Iterable[Record],
+    results: Path | None = None,
+    reference: str = REFERENCE,
+    samples: bool = True,
+    each_reference: bool = False,
 ) -> list[SectionStandings]:
     """Return the standings of records, by section.
 
@@ -141,13 +160,22 @@ def compute_standings(
         results: The results folder, with the per-sample scores, of records that do not know theirs (`Record.file`).
         reference: Label of the row that gains are relative to; tables without this row have no gains.
         samples: Whether to use per-sample scores.
+        each_reference: Whether to compute the gains over each row too, of tables with a few rows.
     """
     result = []
     for section in sections(records):
         scores = {table.task: [RowScores(row, results, samples) for row in table.rows] for table in section.tables}
-        tasks = [TaskStandings(table, _standings(scores[table.task], reference)) for table in section.tables]
+        tasks = [
+            TaskStandings(
+                table,
+                _standings(scores[table.task], reference),
+                _gains_over_each(scores[table.task]) if each_reference else {},
+            )
+            for table in section.tables
+        ]
         mean = _MeanOfTasks(scores)
-        result.append(SectionStandings(section, tasks, mean.ranks(), mean.gains(reference), mean.scores()))
+        over_each = mean.gains_over_each() if each_reference else {}
+        result.append(SectionStandings(section, tasks, mean.ranks(), mean.gains(reference), mean.scores(), over_each))
     return result
 
 
@@ -173,7 +201,7 @@ def _standings(rows: Sequence[RowScores], reference: str) -> list[Standing]:
     """Return the standings of one table, the best mean first."""
     ordered = sorted(rows, key=lambda row: statistics.fmean(row.by_seed.values()), reverse=True)
     base = next((row for row in ordered if row.row.label == reference), None)
-    gains = _gains([row for row in ordered if row is not base], base) if base else {}
+    gains = _gains(ordered, base) if base else {}
     placed = _placed(ordered)
     best = _best(placed)
     standings = []
@@ -211,9 +239,14 @@ def _best(placed: Sequence[RowScores]) -> list[RowScores]:
 
 
 def _gains(rows: Sequence[RowScores], base: RowScores) -> dict[str, Gain]:
-    """Return the gains of rows over `base`, by label, for rows that share a seed with it."""
-    result = {row.row.label: _gain(row, base, seeds) for row in rows if (seeds := row.seeds_with(base))}
-    return judged(result)
+    """Return the gains of rows over `base`, one of them, by label, for rows that share a seed with it."""
+    compared = [row for row in rows if row is not base]
+    return judged({row.row.label: _gain(row, base, seeds) for row in compared if (seeds := row.seeds_with(base))})
+
+
+def _gains_over_each(rows: Sequence[RowScores]) -> Gains:
+    """Return the gains of rows over each of them; nothing if there are too many."""
+    return {base.row.label: _gains(rows, base) for base in rows} if len(rows) <= _MOST_REFERENCES else {}
 
 
 def _gain(row: RowScores, base: RowScores, seeds: list[int]) -> Gain:
@@ -297,6 +330,10 @@ class _MeanOfTasks:
                 level = float(np.average(levels, weights=self._weights))
                 gains[label] = gain_of(self._mean_of(differences), level)
         return judged(gains)
+
+    def gains_over_each(self) -> Gains:
+        """Return the gains over each row; nothing if there are too many."""
+        return {label: self.gains(label) for label in self._rows} if len(self._rows) <= _MOST_REFERENCES else {}
 
     def _mean_of(self, by_task: Sequence[Estimate]) -> Estimate:
         return mean_estimate(dict(zip(self._tasks, by_task, strict=True)))

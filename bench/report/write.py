@@ -33,13 +33,17 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference
         BenchError: There are no records, or a file cannot be written.
     """
     records = read_existing(results)
-    standings = compute_standings(records, results, reference)
+    standings = compute_standings(records, results, reference, each_reference=True)
     check_reference(reference, labels_of(item.section for item in standings))
     published_rows = published() if reported_elsewhere else []
     paths = []
     try:
-        for name, form in (("leaderboard.md", leaderboard), ("leaderboard.html", page)):
-            write_text(results / name, form(standings, published_rows, reference))
+        forms = {
+            "leaderboard.md": leaderboard(standings, published_rows, reference),
+            "leaderboard.html": page(standings, published_rows, reference, results),
+        }
+        for name, text in forms.items():
+            write_text(results / name, text)
             paths.append(results / name)
     except OSError as error:
         raise BenchError(f"the leaderboard cannot be written: {error}") from error

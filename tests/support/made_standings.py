@@ -12,7 +12,7 @@ from bench.config.reference import REFERENCE
 from bench.config.spec import Spec
 from bench.records.schema import Epoch, Memory, Parameters, Record, Throughput
 from bench.report.grouping import Row, Table, sections
-from bench.report.standings import Gain, Interval, Rank, SectionStandings, Standing, TaskStandings
+from bench.report.standings import Gain, Interval, MeanScore, Rank, SectionStandings, Standing, TaskStandings
 
 EVIL = "<script>window.ran = true</script>"
 METHODS = {  # by name: score, parameters, MB while training, samples per second
@@ -64,12 +64,29 @@ def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Recor
 
 def judged(records: Sequence[Record]) -> list[SectionStandings]:
     """Return the standings of records with mock places, intervals and gains; the first two methods are tied."""
-    return [
-        SectionStandings(
-            section, [TaskStandings(table, _standings(table)) for table in section.tables], _ranks(section.tables)
-        )
-        for section in sections(records)
-    ]
+    judged_sections = []
+    for section in sections(records):
+        tasks = [TaskStandings(table, _standings(table)) for table in section.tables]
+        means = _means(tasks) if len(tasks) > 1 else {}
+        gains = {
+            label: gain
+            for task in tasks
+            for s in task.standings
+            if (label := s.row.label) in means and (gain := s.gain)
+        }
+        scores = {label: MeanScore(mean, Interval(mean - 1, mean + 1)) for label, mean in means.items()}
+        judged_sections.append(SectionStandings(section, tasks, _ranks(section.tables), gains, scores))
+    return judged_sections
+
+
+def _means(tasks: Sequence[TaskStandings]) -> dict[str, float]:
+    """Return the mean score of the methods that every task has."""
+    by_task = [{standing.row.label: standing.mean for standing in task.standings} for task in tasks]
+    return {
+        label: statistics.fmean(means[label] for means in by_task)
+        for label in by_task[0]
+        if all(label in means for means in by_task)
+    }
 
 
 def _standings(table: Table) -> list[Standing]:

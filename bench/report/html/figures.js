@@ -29,34 +29,35 @@ const DASHES = ["none", "7 3", "2 3", "9 3 2 3"];
 const MOST_CURVES = 12;
 const MOST_LABELS = 40;
 
-/** Draws the figures of some rows of a task. `styles` numbers the styles of rows. */
+/** Draws the figures of some rows of a task against costs, and their curves. `styles` numbers the styles of rows. */
 function drawFigures(container, task, rows, styles) {
-  container.replaceChildren();
+  const scored = rows.filter((row) => row.mean !== null);
   for (const cost of COSTS) {
-    const shown = rows.filter((row) => row[cost.key] !== null && row.mean !== null);
-    if (shown.length) drawScatter(container, task, shown, cost, styles);
+    const shown = scored.filter((row) => row[cost.key] !== null);
+    if (shown.length && !(task.of && cost.highIsBetter)) drawScatter(container, task, shown, cost, styles);
   }
   for (const progress of PROGRESS) {
-    const curves = rows.filter((row) => row.curve.length > 1 && row.curve.every((point) => point[progress.column] !== null));
+    const curves = scored.filter((row) => row.curve.length > 1 && row.curve.every((point) => point[progress.column] !== null));
     if (curves.length) drawCurves(container, task, curves, progress, styles);
   }
 }
 
 function drawScatter(container, task, rows, cost, styles) {
-  const [svg, width] = addFigure(container, cost.title);
-  const ends = rows.flatMap((row) => [row.mean, ...(row.interval ?? [])]);
-  const y = scoreScale(ends);
-  const x = (cost.log ? logScale : linearScale)(rows.map((row) => row[cost.key]), PLOT.left, width - PLOT.right);
+  const { svg, width, caption } = addFigure(container, cost.title);
+  const y = zoomed(scoreScale, rows, (row) => row.mean, HEIGHT - PLOT.bottom, PLOT.top, (row) => [row.mean, ...(row.interval ?? [])]);
+  const scale = cost.log ? logScale : linearScale;
+  const x = zoomed(scale, rows, (row) => row[cost.key], PLOT.left, width - PLOT.right, undefined, cost.log);
   drawAxes(svg, width, x, y, cost.axis, `${task.metric}, %`);
   const front = paretoFront(rows, cost);
-  drawFront(svg, width, front.map((row) => [x(row[cost.key]), y(row.mean)]), cost.highIsBetter);
+  drawFront(svg, width, front.map((row) => [x.place(row), y.place(row)]), cost.highIsBetter);
   if (rows.length > MOST_LABELS) svg.classList.add("dense");
   const boxes = [];
+  const outside = [];
   for (const row of rows) {
-    const [px, py] = [x(row[cost.key]), y(row.mean)];
+    const [px, py] = [x.place(row), y.place(row)];
     const mark = addMark(svg, row, styles, describe(task, row));
     let [top, bottom] = [py - 7, py + 7];
-    if (row.interval) {
+    if (row.interval && !y.isOutside(row)) {
       const [low, high] = row.interval.map((end) => clamp(y(end), PLOT.top, HEIGHT - PLOT.bottom));
       node("path", { class: "bar", d: `M${px - 4},${high}h8m-4,0V${low}m-4,0h8` }, mark);
       [top, bottom] = [Math.min(top, high), Math.max(bottom, low)];
@@ -64,37 +65,78 @@ function drawScatter(container, task, rows, cost, styles) {
     node("circle", { class: "target", cx: px, cy: py, r: 12 }, mark);
     addShape(mark, styles.of(row), px, py);
     boxes.push({ left: px - 7, right: px + 7, top, bottom });
+    const far = [[y, row.mean, "score"], [x, row[cost.key], cost.axis]].filter(([axis]) => axis.isOutside(row));
+    if (far.length) outside.push(`${row.label} (${far.map(([, value, of]) => `${of} ${shortNumber(value)}`).join(", ")})`);
   }
+  tellOutside(caption, outside);
   const rest = rows.filter((row) => !front.includes(row)).slice(0, MOST_LABELS);
   for (const row of [...front.slice(-MOST_LABELS), ...rest]) {
-    addLabel(svg, width, row.label, x(row[cost.key]), y(row.mean), boxes);
+    const arrow = y.isOutside(row) ? (row.mean < y.low ? " ↓" : " ↑") : x.isOutside(row) ? (row[cost.key] < x.low ? " ←" : " →") : "";
+    addLabel(svg, width, `${row.label}${arrow}`, x.place(row), y.place(row), boxes);
   }
+}
+
+/** Says what is drawn at the edge of a figure, because its axes would be of little use if they had room for it. */
+function tellOutside(caption, outside) {
+  if (outside.length) add(caption, "p", `Outside the axes, drawn at the edge: ${outside.join("; ")}.`);
 }
 
 function drawCurves(container, task, rows, progress, styles) {
   const drawn = rows.slice(0, MOST_CURVES);
   const some = drawn.length < rows.length ? `: the best ${drawn.length} of ${rows.length}` : "";
-  const [svg, width] = addFigure(container, `${progress.title}${some}`);
-  const points = drawn.flatMap((row) => row.curve);
-  const y = scoreScale(points.flatMap(([, , low, high]) => [low, high]));
+  const { svg, width, caption } = addFigure(container, `${progress.title}${some}`);
+  const inside = spanned(drawn, (row) => row.curve.at(-1)[1]);
+  const y = scoreScale(inside.flatMap((row) => row.curve.flatMap(([, , low, high]) => [low, high])), HEIGHT - PLOT.bottom, PLOT.top);
   const scale = progress.log ? logScale : linearScale;
-  const x = scale(points.map((point) => point[progress.column]), PLOT.left, width - PLOT.right, { whole: true });
+  const times = drawn.flatMap((row) => row.curve.map((point) => point[progress.column]));
+  const x = scale(times, PLOT.left, width - PLOT.right, { whole: true });
   drawAxes(svg, width, x, y, progress.axis, `validation ${task.metric}, %`);
+  const below = drawn.filter((row) => row.curve.every(([, mean]) => y(mean) > HEIGHT - PLOT.bottom));
+  if (below.length) add(caption, "p", `Below the axis: ${below.map((row) => row.label).join(", ")}.`);
+  const clip = `clip-${container.children.length}`;
+  const area = node("clipPath", { id: clip }, svg);
+  node("rect", { x: PLOT.left, y: PLOT.top - 6, width: width - PLOT.left - PLOT.right + 6, height: HEIGHT - PLOT.top - PLOT.bottom + 6 }, area);
+  const plot = node("g", { "clip-path": `url(#${clip})` }, svg);
   for (const row of drawn.reverse()) {
     const style = styles.of(row);
     const values = row.curve.map(([, mean]) => mean.toFixed(1)).join(", ");
-    const mark = addMark(svg, row, styles, `${row.label}: validation ${task.metric} by epoch: ${values}`);
+    const mark = addMark(plot, row, styles, `${row.label}: validation ${task.metric} by epoch: ${values}`);
     const line = (column, of = row.curve) => of.map((point) => `${x(point[progress.column])},${y(point[column])}`).join("L");
     if (row.runs.length > 1) {
       node("path", { class: "band", d: `M${line(3)}L${line(2, [...row.curve].reverse())}Z` }, mark);
     }
-    node("path", { class: "curve", d: `M${line(1)}`, "stroke-dasharray": DASHES[style % DASHES.length] }, mark);
+    node("path", { class: "curve", d: `M${line(1)}`, "stroke-dasharray": DASHES[style.dash] }, mark);
     node("path", { class: "reach", d: `M${line(1)}` }, mark);
     const step = Math.ceil(row.curve.length / 10);
     for (let index = 0; index < row.curve.length; index += step) {
       addShape(mark, style, x(row.curve[index][progress.column]), y(row.curve[index][1]), 0.8);
     }
   }
+}
+
+/**
+ * Returns the rows that an axis spans: adapters, without those that would take more than half of it alone. So a method
+ * without parameters, or one that failed to learn, does not squeeze the differences between the rest.
+ */
+function spanned(rows, value) {
+  const near = rows.filter((row) => row.parameters !== 0).sort((a, b) => value(a) - value(b));
+  const span = (some) => value(some.at(-1)) - value(some[0]);
+  while (near.length > 3) {
+    const shorter = [near.slice(1), near.slice(0, -1)].sort((a, b) => span(a) - span(b))[0];
+    if (span(shorter) >= span(near) / 2) break;
+    near.splice(0, near.length, ...shorter);
+  }
+  return near.length ? near : rows;
+}
+
+/** Returns a scale that spans some rows, with the places of all: those that are outside are at its edge. */
+function zoomed(make, rows, value, from, to, ends = (row) => [value(row)], whole = false) {
+  const scale = make((whole ? rows : spanned(rows, value)).flatMap(ends), from, to);
+  const [low, high] = [Math.min(from, to), Math.max(from, to)];
+  scale.low = Math.min(...scale.ticks);
+  scale.isOutside = (row) => scale(value(row)) < low || scale(value(row)) > high;
+  scale.place = (row) => (scale.isOutside(row) ? clamp(scale(value(row)), low + 9, high - 9) : scale(value(row)));
+  return scale;
 }
 
 /** Returns the Pareto front: the rows that no other row beats in score at the same or lower cost, the cheapest first. */
@@ -130,9 +172,9 @@ function drawAxes(svg, width, x, y, xTitle, yTitle) {
 }
 
 /** Returns the scale from scores to heights; percentages stay within 0 and 100. */
-function scoreScale(values) {
+function scoreScale(values, from, to) {
   const inside = values.filter((value) => value >= 0 && value <= 100);
-  return linearScale(inside.length ? inside : values, HEIGHT - PLOT.bottom, PLOT.top);
+  return linearScale(inside.length ? inside : values, from, to);
 }
 
 /** Returns a linear scale with its ticks, and some room at both ends. */
@@ -195,25 +237,51 @@ function describe(task, row) {
   return parts.join(", ");
 }
 
-/** Adds a figure with its title; returns its empty drawing and the drawing's width. */
-function addFigure(container, title) {
+/** Adds a figure with its title; returns its empty drawing, the drawing's width, and its caption. */
+function addFigure(container, title, height = HEIGHT, least = 240) {
   const figure = container.appendChild(document.createElement("figure"));
-  const caption = figure.appendChild(document.createElement("figcaption"));
-  caption.appendChild(document.createElement("h3")).textContent = title;
-  const width = Math.max(240, caption.clientWidth);
-  const attributes = { viewBox: `0 0 ${width} ${HEIGHT}`, width: "100%", role: "group", "aria-label": title };
-  return [node("svg", { ...attributes, "aria-describedby": "figures-text" }, figure), width];
+  const caption = add(figure, "figcaption");
+  add(caption, "h4", title);
+  addSvgButton(caption, figure, title);
+  const width = Math.max(least, caption.clientWidth);
+  const attributes = { viewBox: `0 0 ${width} ${height}`, width: width > caption.clientWidth ? width : "100%", role: "group", "aria-label": title };
+  const scroll = add(figure, "div");
+  scroll.className = "drawing";
+  if (width > caption.clientWidth) scroll.tabIndex = 0;
+  return { svg: node("svg", { ...attributes, "aria-describedby": "figures-text" }, scroll), width, caption, figure };
 }
 
 function addMark(svg, row, styles, text) {
-  const attributes = { class: `mark series-${styles.of(row) % 8}`, tabindex: 0, role: "button" };
+  const { hue, variant } = styles.of(row);
+  const attributes = { class: `mark series-${hue} variant-${variant % 4}`, tabindex: 0, role: "button" };
   return node("g", { ...attributes, "aria-label": text, "aria-controls": "panel", "data-row": row.index }, svg);
 }
 
-/** Returns the marker of a style; after eight styles, shapes and colors are combined differently. */
+/** Returns the style numbers of rows: the method decides on color and shape, its size or variant on the filling. */
+function numberStyles(tasks) {
+  const methods = new Map();
+  for (const row of tasks.flatMap((task) => task.rows)) {
+    if (!methods.has(row.method)) methods.set(row.method, new Map());
+    const variants = methods.get(row.method);
+    if (!variants.has(row.label)) variants.set(row.label, variants.size);
+  }
+  const order = [...methods.keys()];
+  const styles = new Map();
+  order.forEach((method, number) => {
+    for (const [label, variant] of methods.get(method)) {
+      const shape = (number + Math.floor(number / 8)) % SHAPES.length;
+      styles.set(label, { hue: number % 8, shape, variant, dash: (number + variant) % DASHES.length });
+    }
+  });
+  return { of: (row) => styles.get(row.label) };
+}
+
+/** Adds the marker of a style. Variants are filled, hollow, hollow with a dot, filled with a dot, then smaller. */
 function addShape(parent, style, x, y, size = 1) {
-  const shape = SHAPES[(style + Math.floor(style / 8)) % SHAPES.length];
-  node("path", { class: "shape", d: shape, transform: `translate(${x},${y}) scale(${size})` }, parent);
+  const scale = size * Math.max(0.55, 1 - 0.2 * Math.floor(style.variant / 4));
+  const place = `translate(${x},${y}) scale(${scale})`;
+  node("path", { class: "shape", d: SHAPES[style.shape], transform: place }, parent);
+  if (style.variant % 4 >= 2) node("circle", { class: "dot", r: 2, transform: place }, parent);
 }
 
 /** Writes a label beside a point where it covers nothing, or omits it if there is no such place. */

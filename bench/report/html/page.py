@@ -9,10 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import math
-import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -21,20 +18,24 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 import msgspec
 
 from bench.config.reference import REFERENCE
-from bench.records.schema import Record
-from bench.report.grouping import Row
-from bench.report.html.tables import mean_of, notes_list, overall_table, published_table, section_title, task_table
+from bench.report.families import families_note
+from bench.report.html.data import named, overall_name, plain
+from bench.report.html.tables import overall_table, published_table, section_title, settings_fold, task_table
+from bench.report.overview import has_overview
 from bench.report.published import published_notes
-from bench.report.standings import SectionStandings, Standing, TaskStandings
+from bench.report.standings import SectionStandings
 from bench.report.tradeoff import FORMULAS
 from bench.text import escape
 
 _FOLDER = Path(__file__).parent
-_SCRIPTS = ("figures.js", "details.js", "page.js")  # the last one starts the page
+_SCRIPTS = ("figures.js", "overview.js", "gains.js", "details.js", "download.js", "page.js")  # the last starts the page
 
 
 def page(
-    standings: Sequence[SectionStandings], published: Sequence[Mapping[str, Any]] = (), reference: str = REFERENCE
+    standings: Sequence[SectionStandings],
+    published: Sequence[Mapping[str, Any]] = (),
+    reference: str = REFERENCE,
+    results: Path | None = None,
 ) -> str:
     """Return the leaderboard as one HTML file; equal input results in equal text.
 
@@ -42,6 +43,7 @@ def page(
         standings: The standings of the records.
         published: Rows of `bench.report.published`, for a table of their own.
         reference: Label of the row that gains are relative to.
+        results: The results folder that the page is in, for its links; None for a page without links to files.
     """
     template, style, *scripts = (
         (_FOLDER / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", *_SCRIPTS)
@@ -58,136 +60,25 @@ def page(
         reference=html.escape(escape.line(reference)),
         standings="".join(_markup(_section(section, number, reference)) for number, section in enumerate(standings)),
         published=_markup(_published(published)) if published else "",
-        data=_json(plain(standings, reference)),
+        data=_json(plain(standings, reference, results)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
     )
-
-
-def plain(standings: Sequence[SectionStandings], reference: str = REFERENCE) -> dict[str, Any]:
-    """Return the data of the figures, in JSON types.
-
-    Returns:
-        `reference`: label of the row that gains are relative to. `tasks`: name, primary metric, condition and rows of
-        each task, by the id of its article. `facts`: settings, environments and data, each once; rows refer to them by
-        number.
-    """
-    facts = _Facts()
-    tasks = {
-        name: _task(task, section.section.data, facts)
-        for number, section in enumerate(standings)
-        for name, task in _named(section, number)
-        if task.standings
-    }
-    return {"reference": reference, "tasks": tasks, "facts": facts.values}
-
-
-class _Facts:
-    """Values shared by many rows, each stored once."""
-
-    def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-
-    def number(self, value: Any) -> int:
-        """Return the number of a value, which may be a dataclass."""
-        key = msgspec.json.encode(value)
-        return self._numbers.setdefault(key, len(self._numbers))
-
-    def numbers(self, values: Sequence[Any]) -> list[int]:
-        """Return the numbers of the values that are not None, each once."""
-        return list(dict.fromkeys(self.number(value) for value in values if value is not None))
-
-    @property
-    def values(self) -> list[Any]:
-        return [msgspec.json.decode(key) for key in self._numbers]
-
-
-def _task(task: TaskStandings, data: Mapping[str, Any], facts: _Facts) -> dict[str, Any]:
-    metric = task.table.metrics[0]
-    return {
-        "task": task.table.task,
-        "metric": metric,
-        "condition": facts.number({**task.table.condition, "data": data}),
-        "rows": [_row(standing, metric, facts) for standing in task.standings],
-    }
-
-
-def _row(standing: Standing, metric: str, facts: _Facts) -> dict[str, Any]:
-    """Return the data of one row: values for the figures, and its runs."""
-    row, interval = standing.row, standing.interval
-    records = row.records
-    return {
-        "label": row.label,
-        "method": records[0].spec.method,
-        "mean": _short(standing.mean),
-        "interval": [_short(interval.low), _short(interval.high)] if interval else None,
-        "parameters": _short(mean_of(row, "parameters", "adapter")),
-        "in_use": _short(mean_of(row, "parameters", "active")),
-        "memory": _short(mean_of(row, "memory", "train_peak", 1e6)),
-        "speed": _short(mean_of(row, "throughput", "train")),
-        "seconds": _short(mean_of(row, "times", "train")),
-        "curve": _curve(row, metric),
-        "runs": [_run(record) for record in records],
-        "settings": facts.number(row.settings),
-        "environments": facts.numbers([record.environment for record in records]),
-        "data": facts.numbers([record.data for record in records]),
-        "tuned": facts.numbers([record.tuned for record in records]),
-    }
-
-
-def _run(record: Record) -> list[Any]:
-    """Return seed, id and primary score."""
-    return [record.spec.seed, record.id, _short(record.test_score)]
-
-
-def _curve(row: Row, metric: str) -> list[list[float | None]]:
-    """Return the validation curve: per epoch its number, mean, lowest and highest finite score over seeds, and time.
-
-    The time is the mean time from the start of training to the end of the epoch, in seconds. For records without it,
-    the total time is divided by steps; it is None if there is no time at all.
-    """
-    curves = [
-        [epoch.scores.get(metric, math.nan) for epoch in record.scores.validation]
-        for record in row.records
-        if record.scores
-    ]
-    by_epoch = ([*filter(math.isfinite, values)] for values in zip_longest(*curves, fillvalue=math.nan))
-    times = [_ends(record) for record in row.records]
-    seconds = [statistics.fmean(v for v in values if v is not None) for values in zip_longest(*times)]
-    seconds_by_epoch = dict(enumerate(map(_short, seconds), start=1))
-    return [
-        [epoch, _short(statistics.fmean(values)), _short(min(values)), _short(max(values)), seconds_by_epoch.get(epoch)]
-        for epoch, values in enumerate(by_epoch, start=1)
-        if values
-    ]
-
-
-def _ends(record: Record) -> list[float]:
-    if not record.scores or not record.times:
-        return []
-    curve = record.scores.validation
-    return record.times.epochs or [record.times.train * epoch.step / curve[-1].step for epoch in curve]
-
-
-def _short(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else round(float(value), 4)
-
-
-def _named(standings: SectionStandings, number: int) -> Iterator[tuple[str, TaskStandings]]:
-    """Return the tasks of a section with the ids of their articles."""
-    return ((f"section-{number}-task-{place}", task) for place, task in enumerate(standings.tasks))
 
 
 def _section(standings: SectionStandings, number: int, reference: str) -> Element:
     section = Element("section", {"class": "standings"})
     SubElement(section, "h2").text = section_title(standings)
-    for name, task in _named(standings, number):
+    if has_overview(standings):
+        name = overall_name(number)
+        article = _article(section, name, "All tasks")
+        if note := families_note([task.table.task for task in standings.tasks]):
+            SubElement(article, "p").text = note
+        article.append(overall_table(standings, f"{name}-caption", reference))
+    for name, task in named(standings, number):
         article = _article(section, name, task.table.task)
         if task.standings:
             article.append(task_table(task, f"{name}-caption", reference))
-        article.append(notes_list(task.table))
-    if len(standings.tasks) > 1 and any(task.standings for task in standings.tasks):
-        name = f"section-{number}-all"
-        _article(section, name, "All tasks").append(overall_table(standings, f"{name}-caption"))
+        article.append(settings_fold(task.table))
     return section
 
 

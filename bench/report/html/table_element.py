@@ -16,20 +16,28 @@ T = TypeVar("T")
 
 
 class Cell(NamedTuple):
-    """A cell: its text, the value that it is sorted by (None comes last), and the link of its text."""
+    """A cell: its text, the value that it is sorted by (None comes last), and the link of its text.
+
+    Of an interval, `value` is its lower end, and `high` the other one.
+    """
 
     text: str
     value: float | str | None = None
     link: str | None = None
+    high: float | None = None
 
 
 class Column(NamedTuple, Generic[T]):
-    """A column: its group, its heading, its first sorting order, and a function that returns its cell of a row."""
+    """A column: its group, its heading, its first sorting order, and a function that returns its cell of a row.
+
+    The page's script writes those with a `key` anew when another reference is chosen.
+    """
 
     group: str
     heading: str
     first: Literal["ascending", "descending"]
     cell: Callable[[T], Cell]
+    key: str = ""
 
 
 def table(
@@ -66,16 +74,19 @@ def _add_head(head: Element, columns: Sequence[Column[T]], texts: Sequence[bool]
     """Add a line with the groups of columns, if any, and one with the columns; `texts` marks columns with text."""
     if any(column.group for column in columns):
         line = SubElement(head, "tr")
-        for group, members in groupby(columns, key=lambda column: column.group):
-            span = {"colspan": str(len(list(members)))}
+        for group, grouped in groupby(columns, key=lambda column: column.group):
+            members = list(grouped)
+            span = {"colspan": str(len(members))}
+            keyed = {"data-keyed": ""} if members[0].key else {}
             if group:
-                SubElement(line, "th", {"scope": "colgroup", **span}).text = group
+                SubElement(line, "th", {"scope": "colgroup", **span, **keyed}).text = group
             else:
                 SubElement(line, "td", span)
     line = SubElement(head, "tr")
     for column, is_text in zip(columns, texts, strict=True):
         kind = {"class": "text"} if is_text else {}
-        SubElement(line, "th", {"scope": "col", "data-first": column.first, **kind}).text = column.heading
+        key = {"data-key": column.key} if column.key else {}
+        SubElement(line, "th", {"scope": "col", "data-first": column.first, **kind, **key}).text = column.heading
 
 
 def _add_body(parent: Element, kind: str, lines: Iterable[Sequence[Cell]], head: int) -> None:
@@ -93,6 +104,8 @@ def _add_cell(row: Element, cell: Cell, is_head: bool) -> None:
         attributes["class"] = "text"  # sorted by its text
     elif cell.value is not None:
         attributes["data-value"] = f"{cell.value:.6g}"
+    if cell.high is not None:
+        attributes["data-high"] = f"{cell.high:.6g}"
     element = SubElement(row, "th" if is_head else "td", attributes)
     if cell.link:
         element = SubElement(element, "a", {"href": cell.link, "rel": "noreferrer"})

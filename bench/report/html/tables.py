@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from xml.etree.ElementTree import Element, SubElement
 
-from bench.report.formatting import NONE, SEEDS_ONLY, place
+from bench.report.formatting import NONE, SEEDS_ONLY, place, runs
 from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, table
 from bench.report.notes import notes, row_notes
-from bench.report.standings import Gain, Interval, Rank, SectionStandings, Standing, TaskStandings
+from bench.report.overview import Overall, overall
+from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import TRADE_OFFS
+
+T = TypeVar("T")
 
 _SPLIT_METRICS = 3  # number of metrics shown for each split
 
@@ -45,7 +48,7 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
             lambda standing: _interval(standing.interval, ".2f", standing.with_samples),
         ),
         Column("score", "seeds", "descending", lambda standing: _number(len(standing.row.records), "d")),
-        *_gain_columns(reference),
+        *_gain_columns(f"gain over {reference}", lambda standing: standing.gain),
         *_measure_columns(),
         *(Column("trade-off", name, "descending", _trade_off(name)) for name in TRADE_OFFS),
         *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
@@ -56,26 +59,32 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
     return table(caption, name, columns, task.standings, beneath)
 
 
-def overall_table(standings: SectionStandings, name: str) -> Element:
-    """Return a table of methods by tasks, the best rank first; only methods that every task has are ranked."""
-    ranks = {rank.label: rank for rank in standings.ranks}
-    means_by_task = [{standing.row.label: standing.mean for standing in task.standings} for task in standings.tasks]
-    labels = list(dict.fromkeys([*ranks, *(label for means in means_by_task for label in means)]))
+def overall_table(standings: SectionStandings, name: str, reference: str) -> Element:
+    """Return a table of methods over all tasks: mean gain, mean score and rank, and the score on each task.
 
-    def task_column(task: TaskStandings, means: Mapping[str, float]) -> Column[str]:
-        heading = " ".join([task.table.task, *task.table.metrics[:1]])
-        return Column("score", heading, "descending", lambda label: _number(means.get(label), ".2f"))
-
-    def rank_column(heading: str, cell: Callable[[Rank], Cell]) -> Column[str]:
-        return Column("rank", heading, "ascending", lambda label: cell(ranks[label]) if label in ranks else Cell(NONE))
-
-    columns = [
-        Column("", "method", "ascending", _text),
-        rank_column("mean", lambda rank: _number(rank.mean, ".2f")),
-        rank_column("95% interval", lambda rank: _interval(rank.interval, ".2f")),
-        *(task_column(task, means) for task, means in zip(standings.tasks, means_by_task, strict=True)),
+    Args:
+        standings: The standings of a section.
+        name: Id of the caption.
+        reference: Label of the row that gains are relative to.
+    """
+    columns: list[Column[Overall]] = [
+        Column("", "method", "ascending", lambda row: _text(row.label)),
+        *_gain_columns(f"mean gain over {reference}", lambda row: row.gain),
+        Column("mean", "score", "descending", lambda row: _number(row.score.mean if row.score else None, ".2f")),
+        Column("mean", "95% interval", "descending", lambda row: _interval(row.score and row.score.interval, ".2f")),
+        Column("rank", "mean", "ascending", lambda row: _number(row.rank.mean if row.rank else None, ".2f")),
+        Column("rank", "95% interval", "ascending", lambda row: _interval(row.rank and row.rank.interval, ".2f")),
+        *(_task_column(number, task) for number, task in enumerate(standings.tasks)),
     ]
-    return table("All tasks: mean score on each, and the mean rank over all", name, columns, labels)
+    return table("All tasks: the mean over them, and the score on each", name, columns, overall(standings, reference))
+
+
+def _task_column(number: int, task: TaskStandings) -> Column[Overall]:
+    def cell(row: Overall) -> Cell:
+        standing = row.by_task[number]
+        return _number(standing.mean if standing else None, ".2f")
+
+    return Column("score", " ".join([task.table.task, *task.table.metrics[:1]]), "descending", cell)
 
 
 def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
@@ -90,25 +99,31 @@ def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
     return table("Published figures, from other code, data and machines", name, columns, rows)
 
 
-def notes_list(source: Table) -> Element:
-    """Return the notes on a table: settings, conditions, machines, limits of comparison, and failed runs."""
-    items = Element("ul", {"class": "notes"})
-    for line in [*row_notes(source), *notes(source)]:
+def settings_fold(source: Table) -> Element:
+    """Return the notes on a table, folded: settings, conditions, machines, limits of comparison, and failed runs."""
+    lines = [*row_notes(source), *notes(source)]
+    failed = f", {runs(len(source.failed))} failed" if source.failed else ""
+    fold = Element("details", {"class": "settings"})
+    SubElement(fold, "summary").text = f"Settings and conditions ({len(lines)} lines{failed})"
+    items = SubElement(fold, "ul", {"class": "notes"})
+    for line in lines:
         SubElement(items, "li").text = line
-    return items
+    return fold
 
 
-def _gain_columns(reference: str) -> Iterator[Column[Standing]]:
-    group = f"gain over {reference}"
+def _gain_columns(group: str, gain_of: Callable[[T], Gain | None]) -> Iterator[Column[T]]:
+    def column(
+        key: str, heading: str, cell: Callable[[Gain], Cell], first: Literal["ascending", "descending"]
+    ) -> Column[T]:
+        return Column(group, heading, first, lambda row: cell(gain) if (gain := gain_of(row)) else Cell(NONE), key)
 
-    def column(heading: str, cell: Callable[[Gain], Cell], first: Literal["ascending", "descending"]) -> Column:
-        return Column(group, heading, first, lambda standing: cell(standing.gain) if standing.gain else Cell(NONE))
-
-    yield column("points", lambda gain: _number(gain.points, "+.2f"), "descending")
-    yield column("percent", lambda gain: _number(gain.percent, "+.1f"), "descending")
-    yield column("95% interval", lambda gain: _interval(gain.interval, "+.2f", gain.with_samples), "descending")
-    yield column("p after Holm", lambda gain: _p(gain.p_holm), "ascending")
-    yield column("verdict", lambda gain: _text(gain.verdict), "ascending")
+    yield column("points", "points", lambda gain: _number(gain.points, "+.2f"), "descending")
+    yield column(
+        "interval", "95% interval", lambda gain: _interval(gain.interval, "+.2f", gain.with_samples), "descending"
+    )
+    yield column("percent", "percent", lambda gain: _number(gain.percent, "+.1f"), "descending")
+    yield column("p", "p after Holm", lambda gain: _p(gain.p_holm), "ascending")
+    yield column("verdict", "verdict", lambda gain: _text(gain.verdict), "ascending")
 
 
 def _measure_columns() -> Iterator[Column[Standing]]:
@@ -177,7 +192,7 @@ def _interval(interval: Interval | None, pattern: str, with_samples: bool = True
     if interval is None or not (math.isfinite(interval.low) and math.isfinite(interval.high)):
         return Cell(NONE)
     mark = "" if with_samples else SEEDS_ONLY
-    return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}{mark}", interval.low)
+    return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}{mark}", interval.low, high=interval.high)
 
 
 def _p(value: float | None) -> Cell:

@@ -21,7 +21,8 @@ from bench.records.schema import Record
 from bench.report.export.frame import to_frame, to_rows
 from bench.report.export.peft import peft_text
 from bench.report.export.write import table
-from bench.report.html.page import page, plain
+from bench.report.html.data import plain
+from bench.report.html.page import page
 from bench.report.html.tables import overall_table, task_table
 from bench.report.leaderboard import leaderboard
 from bench.report.notes import notes
@@ -76,7 +77,7 @@ def texts(records: list[Record]) -> list[str]:
     list(powers(sections, 1.0))
     finished = [record for record in records if record.test_score is not None]
     tables = [task_table(task, "name", "lora") for section in sections for task in section.tasks if task.standings]
-    tables += [overall_table(section, "name") for section in sections if len(section.tasks) > 1]
+    tables += [overall_table(section, "name", "lora") for section in sections if len(section.tasks) > 1]
     page(sections)
     return [
         leaderboard(sections),

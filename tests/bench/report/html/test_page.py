@@ -21,8 +21,9 @@ from hypothesis import strategies as st
 from bench.records.schema import Epoch
 from bench.report.formatting import NONE, score
 from bench.report.html import page as page_module
-from bench.report.html.page import page, plain
-from bench.report.html.tables import notes_list, overall_table, published_table, task_table
+from bench.report.html.data import plain
+from bench.report.html.page import page
+from bench.report.html.tables import overall_table, published_table, settings_fold, task_table
 from bench.report.published import published
 from bench.report.standings import Interval, compute_standings
 from bench.text import escape
@@ -126,7 +127,7 @@ def test_seeds_on_two_machines_name_both():
     content = plain([standings])
     [row] = content["tasks"]["section-0-task-0"]["rows"]
     assert [content["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
-    text = "".join(notes_list(standings.tasks[0].table).itertext())
+    text = "".join(settings_fold(standings.tasks[0].table).itertext())
     assert "cuda H100" in text
     assert "not comparable" in text
 
@@ -170,7 +171,7 @@ def test_a_task_table(judged):
     head, bodies = cells(task_table(judged[0].tasks[0], "caption", "lora"))
     assert head == [
         *("place", "method", "accuracy", "95% interval", "seeds"),
-        *("points", "percent", "95% interval", "p after Holm", "verdict"),
+        *("points", "95% interval", "percent", "p after Holm", "verdict"),
         *("trainable", "% of streams", "training", "scoring", "training", "scoring", "PPT", "f1"),
     ]
     assert [row[:2] for row in bodies["rows"]] == [
@@ -181,7 +182,7 @@ def test_a_task_table(judged):
     ]
     assert bodies["rows"][0][2:16] == [
         *("78.50", "77.25 to 79.75", "3"),
-        *("+2.00", "+2.6", "+1.00 to +3.00", "< 0.001", "better"),
+        *("+2.00", "+1.00 to +3.00", "+2.6", "< 0.001", "better"),
         *("13,900", "1.74", "930", "500", "128.0", "384.0"),
     ]
     assert bodies["rows"][1][5:10] == [NONE] * 5  # LoRA gains nothing over itself
@@ -209,11 +210,17 @@ def test_columns_that_hold_nothing_are_left_out():
 
 
 def test_the_table_over_all_tasks(judged):
-    head, bodies = cells(overall_table(judged[0], "caption"))
-    assert head == ["method", "mean", "95% interval", "ave accuracy", "avs miou"]
+    head, bodies = cells(overall_table(judged[0], "caption", "lora"))
+    assert head == [
+        *("method", "points", "95% interval", "percent", "p after Holm", "verdict"),
+        *("score", "95% interval", "mean", "95% interval", "ave accuracy", "avs miou"),
+    ]
     assert bodies["rows"][:2] == [
-        ["cola", "1.00", "1.00 to 1.50", "78.50", "58.50"],
-        ["lora", "2.00", "1.50 to 2.50", "76.50", "56.50"],
+        [
+            *("cola", "+2.00", "+1.00 to +3.00", "+3.5", "< 0.001", "better"),
+            *("68.50", "67.50 to 69.50", "1.00", "1.00 to 1.50", "78.50", "58.50"),
+        ],
+        ["lora", *[NONE] * 5, "66.50", "65.50 to 67.50", "2.00", "1.50 to 2.50", "76.50", "56.50"],
     ]
 
 
@@ -221,8 +228,8 @@ def test_a_method_without_all_tasks_has_no_rank():
     records = [r for r in made_standings.records() if (r.spec.task, r.spec.method) != ("avs", "head")]
     [standings] = made_standings.judged(records)
     standings = dataclasses.replace(standings, ranks=standings.ranks[:-1])
-    _, bodies = cells(overall_table(standings, "caption"))
-    assert bodies["rows"][-1] == ["head", NONE, NONE, "61.50", NONE]
+    _, bodies = cells(overall_table(standings, "caption", "lora"))
+    assert bodies["rows"][-1] == ["head", *[NONE] * 9, "61.50", NONE]
 
 
 def test_failed_runs_are_listed_and_not_plotted():
@@ -287,7 +294,9 @@ def test_equal_records_give_equal_pages():
 
 def test_records_judged_by_the_statistics_make_a_page():
     text = page(compute_standings(made_standings.records()))
-    assert len(json.loads(Parts(text).texts["script"][0])["tasks"]) == 2
+    assert list(json.loads(Parts(text).texts["script"][0])["tasks"]) == [
+        *("section-0-all", "section-0-task-0", "section-0-task-1")
+    ]
 
 
 def test_a_page_of_nothing():
