@@ -122,9 +122,9 @@ def _mean_comparison(section: SectionStandings, a: str, b: str) -> list[TaskComp
     if len(compared) < 2 or len(compared) < len(section.tasks):
         return []
     scores = [(entry.mean_a, entry.mean_b) for entry in compared]
-    means = np.average(scores, axis=0, weights=weights([entry.task for entry in compared])).tolist()
+    mean_a, mean_b = np.average(scores, axis=0, weights=weights([entry.task for entry in compared])).tolist()
     name = f"mean of {len(compared)} tasks"
-    return [TaskComparison(name, section.section.title, "", *means, section.mean_gains.get(a))]
+    return [TaskComparison(name, section.section.title, "", mean_a, mean_b, section.mean_gains.get(a))]
 
 
 def _places(standings: Iterable[SectionStandings], label: str) -> str:

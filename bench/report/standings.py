@@ -321,9 +321,10 @@ class _MeanOfTasks:
 
     def gains(self, reference: str) -> dict[str, Gain]:
         """Return the gains over the reference, from the seeds that every task has."""
-        bases = self._rows.get(reference)
+        if (bases := self._rows.get(reference)) is None:
+            return {}
         gains = {}
-        for label, rows in self._rows.items() if bases else ():
+        for label, rows in self._rows.items():
             if label != reference and (seeds := rows[0].seeds_with(*rows[1:], *bases)):
                 differences = [difference_of(row, base, seeds) for row, base in zip(rows, bases, strict=True)]
                 levels = [statistics.fmean(base.by_seed[seed] for seed in seeds) for base in bases]

@@ -189,6 +189,12 @@ def test_summary_does_not_import_the_module(tmp_path, monkeypatch):
     entry = EntryPoint("heavy", "heavy_plugin:Heavy", "bench.methods")
     monkeypatch.setattr("bench.registry.entry_points", lambda group: [entry])
     assert registry.summary("methods", "heavy") == "Heavy things."
+    assert registry.source("methods", "heavy") == (tmp_path / "heavy_plugin.py", "Heavy things.")
+
+
+def test_the_source_of_what_cannot_be_read_is_unknown():
+    for name in ("gone", "unknown"):
+        assert registry.source("methods", name) == (None, "")
 
 
 def test_two_plugins_with_one_name_are_distinguished(monkeypatch):

@@ -238,8 +238,9 @@ function describe(task, row) {
 }
 
 /** Adds a figure with its title; returns its empty drawing, the drawing's width, and its caption. */
-function addFigure(container, title, height = HEIGHT, least = 240) {
-  const figure = container.appendChild(document.createElement("figure"));
+function addFigure(container, title, { height = HEIGHT, least = 240, wide = false } = {}) {
+  const figure = add(container, "figure");
+  figure.classList.toggle("wide", wide);
   const caption = add(figure, "figcaption");
   add(caption, "h4", title);
   addSvgButton(caption, figure, title);
@@ -248,7 +249,7 @@ function addFigure(container, title, height = HEIGHT, least = 240) {
   const scroll = add(figure, "div");
   scroll.className = "drawing";
   if (width > caption.clientWidth) scroll.tabIndex = 0;
-  return { svg: node("svg", { ...attributes, "aria-describedby": "figures-text" }, scroll), width, caption, figure };
+  return { svg: node("svg", { ...attributes, "aria-describedby": "figures-text" }, scroll), width, caption };
 }
 
 function addMark(svg, row, styles, text) {

@@ -14,7 +14,7 @@ function drawForest(container, task, rows, gains, reference) {
   const top = 8;
   const bottom = top + shown.length * LINE;
   const title = `${task.of ? "Mean gain" : "Gain"} over ${reference}${some}`;
-  const { svg, width, caption } = addFigure(container, title, bottom + 40);
+  const { svg, width, caption } = addFigure(container, title, { height: bottom + 40 });
   const left = gutter(shown, width);
   const right = width - 66;
   const of = (row) => gains[row.index];
@@ -33,7 +33,7 @@ function drawForest(container, task, rows, gains, reference) {
     const mark = addMark(svg, row, styles, `${row.label}: ${describeGain(gain)}`);
     if (!VERDICT_MARKS[gain.verdict]) mark.classList.add("undecided");
     node("rect", { class: "target", x: 1, y: y - LINE / 2 + 1, width: width - 2, height: LINE - 2 }, mark);
-    addName(mark, row.label, left, y);
+    addName(svg, mark, row.label, left, y);
     if (x.isOutside(row)) {
       outside.push(`${row.label} (${signed(gain.points)})`);
       const side = gain.points < 0 ? -1 : 1;
@@ -45,7 +45,7 @@ function drawForest(container, task, rows, gains, reference) {
       }
       node("circle", { class: "point", cx: x.place(row), cy: y, r: 4.5 }, mark);
     }
-    node("text", { class: "value", x: width - 4, y: y + 4, "text-anchor": "end" }, mark, `${signed(gain.points)} ${VERDICT_MARKS[gain.verdict] ?? ""}`.trim());
+    node("text", { class: "value", x: width - 4, y: y + 4, "text-anchor": "end", "aria-hidden": "true" }, svg, `${signed(gain.points)} ${VERDICT_MARKS[gain.verdict] ?? ""}`.trim());
   });
   tellOutside(caption, outside);
 }
@@ -64,8 +64,8 @@ function drawHeat(container, all, rows, reference) {
   const top = 16 + Math.min(150, longest * 6.6 * 0.64);
   const slant = Math.min(150, longest * 6.6 * 0.77); // room for the last heading
   const left = gutter(shown, container.clientWidth);
-  const { svg, width, figure } = addFigure(container, `Gain over ${reference} on each task, in points`, top + shown.length * LINE + 6, left + 54 * tasks.length + slant);
-  figure.classList.add("wide");
+  const size = { height: top + shown.length * LINE + 6, least: left + 54 * tasks.length + slant, wide: true };
+  const { svg, width } = addFigure(container, `Gain over ${reference} on each task, in points`, size);
   const cell = Math.min(100, (width - left - slant) / tasks.length);
   tasks.forEach((task, column) => {
     const x = left + (column + 0.5) * cell;
@@ -79,7 +79,7 @@ function drawHeat(container, all, rows, reference) {
     const text = told.map(([name, gain]) => `${name} ${signed(gain.points)} ${gain.verdict ?? ""}`.trim()).join(", ");
     const mark = addMark(svg, row, styles, `${row.label}: ${text}`);
     node("rect", { class: "target", x: 1, y: y + 1, width: left + cell * tasks.length - 1, height: LINE - 2 }, mark);
-    addName(mark, row.label, left, y + LINE / 2);
+    addName(svg, mark, row.label, left, y + LINE / 2);
     tasks.forEach((_, column) => {
       const gain = gainOf(row, column);
       if (!gain) return;
@@ -87,7 +87,7 @@ function drawHeat(container, all, rows, reference) {
       const place = { x: left + column * cell + 1, y: y + 1, width: cell - 2, height: LINE - 2 };
       node("rect", { class: gain.points < 0 ? "lower" : "higher", "fill-opacity": (0.04 + 0.42 * share).toFixed(3), ...place }, mark);
       const label = `${signed(gain.points, 1)} ${VERDICT_MARKS[gain.verdict] ?? ""}`.trim();
-      node("text", { class: "value", x: left + (column + 0.5) * cell, y: y + LINE / 2 + 4, "text-anchor": "middle" }, mark, label);
+      node("text", { class: "value", x: left + (column + 0.5) * cell, y: y + LINE / 2 + 4, "text-anchor": "middle", "aria-hidden": "true" }, svg, label);
     });
   });
 }
@@ -97,9 +97,10 @@ function gutter(rows, width) {
   return Math.min(Math.max(...rows.map((row) => row.label.length)) * 6.6 + 12, width * 0.36);
 }
 
-function addName(parent, label, left, y) {
-  const text = node("text", { class: "label", x: 4, y: y + 4 }, parent, clipped(label, Math.floor((left - 10) / 6.6)));
-  node("title", {}, text, label);
+/** Writes the name of a row beside its mark, which has all of it as a tooltip. */
+function addName(svg, mark, label, left, y) {
+  node("title", {}, mark, label);
+  node("text", { class: "label", x: 4, y: y + 4, "aria-hidden": "true" }, svg, clipped(label, Math.floor((left - 10) / 6.6)));
 }
 
 function clipped(text, most) {

@@ -61,7 +61,7 @@ function makeSortable(table) {
   heads.forEach((head, column) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.textContent = head.textContent;
+    for (const part of head.textContent.split(/(?<=[+_:@])/)) button.append(part, document.createElement("wbr"));
     head.replaceChildren(button);
     button.addEventListener("click", () => {
       const turned = { ascending: "descending", descending: "ascending" };

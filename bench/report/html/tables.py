@@ -48,7 +48,7 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
             lambda standing: _interval(standing.interval, ".2f", standing.with_samples),
         ),
         Column("score", "seeds", "descending", lambda standing: _number(len(standing.row.records), "d")),
-        *_gain_columns(f"gain over {reference}", lambda standing: standing.gain),
+        *_gain_columns(f"gain over {reference}", _gain_of_standing),
         *_measure_columns(),
         *(Column("trade-off", name, "descending", _trade_off(name)) for name in TRADE_OFFS),
         *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
@@ -69,11 +69,18 @@ def overall_table(standings: SectionStandings, name: str, reference: str) -> Ele
     """
     columns: list[Column[Overall]] = [
         Column("", "method", "ascending", lambda row: _text(row.label)),
-        *_gain_columns(f"mean gain over {reference}", lambda row: row.gain),
+        *_gain_columns(f"mean gain over {reference}", _gain_of_overall),
         Column("mean", "score", "descending", lambda row: _number(row.score.mean if row.score else None, ".2f")),
-        Column("mean", "95% interval", "descending", lambda row: _interval(row.score and row.score.interval, ".2f")),
+        Column(
+            "mean",
+            "95% interval",
+            "descending",
+            lambda row: _interval(row.score.interval if row.score else None, ".2f"),
+        ),
         Column("rank", "mean", "ascending", lambda row: _number(row.rank.mean if row.rank else None, ".2f")),
-        Column("rank", "95% interval", "ascending", lambda row: _interval(row.rank and row.rank.interval, ".2f")),
+        Column(
+            "rank", "95% interval", "ascending", lambda row: _interval(row.rank.interval if row.rank else None, ".2f")
+        ),
         *(_task_column(number, task) for number, task in enumerate(standings.tasks)),
     ]
     return table("All tasks: the mean over them, and the score on each", name, columns, overall(standings, reference))
@@ -109,6 +116,14 @@ def settings_fold(source: Table) -> Element:
     for line in lines:
         SubElement(items, "li").text = line
     return fold
+
+
+def _gain_of_standing(standing: Standing) -> Gain | None:
+    return standing.gain
+
+
+def _gain_of_overall(row: Overall) -> Gain | None:
+    return row.gain
 
 
 def _gain_columns(group: str, gain_of: Callable[[T], Gain | None]) -> Iterator[Column[T]]:

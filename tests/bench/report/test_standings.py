@@ -173,6 +173,27 @@ def test_tasks_of_one_family_weigh_as_one_in_means():
     assert all(dataclasses.astuple(rank.interval) == pytest.approx((1.5, 1.5)) for rank in section.ranks)
 
 
+def test_gains_over_each_row_are_those_with_it_as_the_reference(tmp_path):
+    scores = 60 + np.random.default_rng(4).normal(0, 2, (2, 3, 4)) + np.arange(3)[None, :, None]
+    both = records(scores, ("ave", "avs"))
+    (section,) = compute_standings(both, each_reference=True)
+    assert set(section.tasks[0].gains) == set(section.mean_gains_of_each) == set(METHODS[:3])
+    for reference in METHODS[:3]:
+        (expected,) = compute_standings(both, reference=reference)
+        assert section.mean_gains_of_each[reference] == expected.mean_gains
+        for task, of_reference in zip(section.tasks, expected.tasks, strict=True):
+            gains = {standing.row.label: standing.gain for standing in of_reference.standings if standing.gain}
+            assert task.gains[reference] == gains
+    (without,) = compute_standings(both)
+    assert not without.tasks[0].gains and not without.mean_gains_of_each
+
+
+def test_a_table_of_many_rows_has_gains_over_the_reference_only(monkeypatch):
+    monkeypatch.setattr("bench.report.standings._MOST_REFERENCES", 2)
+    (section,) = compute_standings(records([[[70, 71], [75, 76], [60, 61]]]), each_reference=True)
+    assert section.tasks[0].gains == {} and section.tasks[0].standings[0].gain
+
+
 def test_only_seeds_that_both_have_are_compared():
     unpaired = [*records([[[70, 71, 72], [75, 76, 77]]]), record("cola", 10.0, 9)]
     (standings,) = compute_standings(unpaired)

@@ -24,6 +24,7 @@ from bench.report.html import page as page_module
 from bench.report.html.data import plain
 from bench.report.html.page import page
 from bench.report.html.tables import overall_table, published_table, settings_fold, task_table
+from bench.report.leaderboard import leaderboard
 from bench.report.published import published
 from bench.report.standings import Interval, compute_standings
 from bench.text import escape
@@ -88,33 +89,12 @@ def cells(frame):
     return head, bodies
 
 
-def test_rows_in_plain_values(judged):
-    content = plain(judged)
-    assert json.loads(json.dumps(content)) == content
-    task = content["tasks"]["section-0-task-0"]
-    assert (task["task"], task["metric"]) == ("ave", "accuracy")
-    assert [row["label"] for row in task["rows"]] == list(made_standings.METHODS)
-    row = task["rows"][0]
-    assert {key: row[key] for key in ("mean", "interval", "parameters", "memory", "speed", "seconds")} == {
-        "mean": 78.5,
-        "interval": [77.25, 79.75],
-        "parameters": 13_900,
-        "memory": 930,
-        "speed": 128,
-        "seconds": 50,
-    }
-    assert row["runs"] == [[seed, made_standings.spec("cola", seed=seed).id, 78 + seed / 2] for seed in range(3)]
-    assert row["curve"][0] == [1, 62.5, 62, 63, 6.25]  # an eighth of 50 s
-    assert len(row["curve"]) == 8
-    facts = content["facts"]
-    assert facts[row["settings"]] == judged[0].section.tables[0].rows[0].settings
-    assert facts[task["condition"]]["data"] == {"source": "generated", "version": 1, "seed": 0}
-    assert [facts[number]["device"] for number in row["environments"]] == ["cpu"]
-
-
-def test_what_rows_share_is_there_once(judged):
-    facts = [json.dumps(fact, sort_keys=True) for fact in plain(judged)["facts"]]
-    assert len(set(facts)) == len(facts) == 5  # settings, two conditions, an environment, data
+def test_page_and_markdown_count_the_same_runs():
+    control = made_standings.spec("lora")
+    control = dataclasses.replace(control, data={**control.data, "streams": ["vision"]})
+    records = [*made_standings.records(["ave"]), made_standings.record(control)]
+    standings = compute_standings([*records, mocks.failed(made_standings.spec("lora", seed=9))])
+    assert "<p>14 runs, " in page(standings) and "\n14 runs, " in leaderboard(standings)
 
 
 def test_seeds_on_two_machines_name_both():
@@ -130,17 +110,6 @@ def test_seeds_on_two_machines_name_both():
     text = "".join(settings_fold(standings.tasks[0].table).itertext())
     assert "cuda H100" in text
     assert "not comparable" in text
-
-
-def test_epochs_end_when_the_record_says():
-    first, second = made_standings.records(["ave"], seeds=2)[:2]
-    times = [dataclasses.replace(record.times, epochs=[20.0, *range(21, 28)]) for record in (first, second)]
-    records = [
-        dataclasses.replace(record, times=run_times) for record, run_times in zip((first, second), times, strict=True)
-    ]
-    [standings] = made_standings.judged(records)
-    row = plain([standings])["tasks"]["section-0-task-0"]["rows"][0]
-    assert [point[-1] for point in row["curve"]] == [20, *range(21, 28)]
 
 
 def test_numbers_that_are_not_there_are_null(judged):
@@ -312,7 +281,7 @@ def test_names_are_text(name):
     run = made_standings.spec("lora", task=name, note=name)
     text = page(made_standings.judged([made_standings.record(run, epochs=1)]))
     parts = Parts(text)
-    assert parts.texts["h3"] == [clean]
+    assert parts.texts["h3"] == [clean, "Figures"]
     data = parts.texts["script"][0]
     assert not set(data) & set("<>&\u2028\u2029")
     assert json.loads(data)["tasks"]["section-0-task-0"]["task"] == clean

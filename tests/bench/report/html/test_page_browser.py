@@ -2,98 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import made_standings
-import pytest
+import page_browser
+from page_browser import By, Select, choose, focus, head, mark, methods, panel, webdriver
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.wait import WebDriverWait
 
 from bench.report.html.page import page
 
-webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-from selenium.webdriver.common.by import By  # noqa: E402
-from selenium.webdriver.common.keys import Keys  # noqa: E402
-from selenium.webdriver.support.select import Select  # noqa: E402
-from selenium.webdriver.support.wait import WebDriverWait  # noqa: E402
-
-CHROMIUM, DRIVER = (shutil.which(name) for name in ("chromium", "chromedriver"))
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="no chromium and chromedriver on the path: `apt-get install chromium-driver`"
-)
-FLAGS = (
-    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--window-size=1280,900"),
-)
-PUBLISHED = [
-    {
-        "task": "ave",
-        "metric": "accuracy",
-        "method": made_standings.EVIL,
-        "score": "80.7",
-        "setting": "",
-        "source": "https://x.org/",
-    }
-]
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    """One browser for all tests, with a profile of its own."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=DRIVER))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture(scope="module")
-def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("page") / "leaderboard.html"
-    other_suite = [
-        made_standings.record(dataclasses.replace(made_standings.spec("lora", task), suite="other"))
-        for task in ("ave", "avs")
-    ]
-    judged = made_standings.judged(made_standings.records()) + made_standings.judged(other_suite)
-    path.write_text(page(judged, PUBLISHED), encoding="utf-8")
-    return path
-
-
-@pytest.fixture
-def opened(browser: webdriver.Chrome, file: Path) -> Iterator[webdriver.Chrome]:
-    """The page, opened anew; no test may leave an error in the console."""
-    browser.get(file.as_uri())
-    yield browser
-    assert browser.get_log("browser") == []
-
-
-def methods(browser):
-    """The names that the table shows, from top to bottom."""
-    rows = browser.find_elements(By.CSS_SELECTOR, "article:not([hidden]) tbody.rows tr:not([hidden]) th")
-    return [row.text for row in rows]
-
-
-def head(browser, text):
-    return next(
-        e for e in browser.find_elements(By.CSS_SELECTOR, "article:not([hidden]) th[scope=col]") if e.text == text
-    )
-
-
-def mark(browser, name, figure=0):
-    drawn = browser.find_elements(By.CSS_SELECTOR, "#drawings svg")[figure]
-    return next(e for e in drawn.find_elements(By.CSS_SELECTOR, ".mark") if e.accessible_name.startswith(name))
-
-
-def focus(browser, element):
-    browser.execute_script("arguments[0].focus()", element)
-
-
-def panel(browser):
-    return browser.find_element(By.ID, "panel").text
+SCRIPTS = len(list(Path(page.__code__.co_filename).parent.glob("*.js"))) + 1  # and the data
 
 
 def test_names_are_text_and_run_nothing(opened):
@@ -102,7 +21,7 @@ def test_names_are_text_and_run_nothing(opened):
     assert made_standings.EVIL in panel(opened)
     assert made_standings.EVIL in opened.find_element(By.ID, "legend").text
     assert opened.execute_script("return window.ran") is None
-    assert opened.execute_script("return document.querySelectorAll('script').length") == 4
+    assert opened.execute_script("return document.querySelectorAll('script').length") == SCRIPTS
 
 
 def test_nothing_is_requested(opened):
@@ -144,7 +63,7 @@ def test_filter(opened):
     field.send_keys("OLA")
     WebDriverWait(opened, 5).until(lambda _: methods(opened) == ["cola"])
     assert opened.find_element(By.ID, "shown").text == "1 of 4 methods"
-    assert len(opened.find_elements(By.CSS_SELECTOR, "#drawings svg:first-of-type .mark")) == 1 * 6
+    assert len(opened.find_elements(By.CSS_SELECTOR, "#drawings svg .mark")) == 1 * 7
     field.send_keys("xyz")
     WebDriverWait(opened, 5).until(lambda _: not methods(opened))
     assert not opened.find_element(By.ID, "figures").is_displayed()
@@ -152,15 +71,15 @@ def test_filter(opened):
 
 def test_choice_of_task(opened):
     assert opened.find_element(By.ID, "figures-title").text == "Figures: ave"
-    Select(opened.find_element(By.ID, "task")).select_by_visible_text("avs")
+    choose(opened, "task", "avs")
     assert opened.find_element(By.ID, "figures-title").text == "Figures: avs"
-    Select(opened.find_element(By.ID, "task")).select_by_visible_text("All tasks")
-    assert not opened.find_element(By.ID, "figures").is_displayed()
+    choose(opened, "task", "All tasks")
+    assert opened.find_element(By.ID, "figures-title").text == "Figures: All tasks"
     assert len(methods(opened)) == 4
 
 
 def test_choice_of_section(opened):
-    Select(opened.find_element(By.ID, "task")).select_by_visible_text("avs")
+    choose(opened, "task", "avs")
     Select(opened.find_element(By.ID, "section")).select_by_index(1)
     assert opened.find_element(By.ID, "figures-title").text == "Figures: avs"  # the task stays
     assert methods(opened) == ["lora"]
@@ -208,7 +127,7 @@ def test_a_point_shows_what_is_behind_it(opened):
     assert [
         f"seed {seed}: {78 + seed / 2:g}, run {made_standings.spec('cola', seed=seed).id}" in text for seed in range(3)
     ]
-    focus(opened, mark(opened, "head", figure=4))  # of a curve
+    focus(opened, mark(opened, "head", "Training curves"))
     assert "head" in panel(opened)
     assert "cola" not in panel(opened)
 
@@ -240,7 +159,7 @@ def test_basics_of_access(opened):
     """What a checker looks for first: names, headings in order, captions, scopes."""
     faults = opened.execute_script("""
         const all = (selector) => [...document.querySelectorAll(selector)];
-        const levels = all("h1, h2, h3, h4").map((heading) => Number(heading.tagName[1]));
+        const levels = all("h1, h2, h3, h4, h5").map((heading) => Number(heading.tagName[1]));
         return {
             language: document.documentElement.lang !== "en",
             title: !document.title,
@@ -256,17 +175,12 @@ def test_basics_of_access(opened):
         };
     """)
     assert not any(faults.values()), faults
-    assert opened.execute_script("return document.querySelectorAll('#drawings svg').length") == 6
+    assert opened.execute_script("return document.querySelectorAll('#drawings svg').length") == 7
 
 
 def test_a_narrow_window_scrolls_tables_only(opened):
-    opened.execute_cdp_cmd(
-        "Emulation.setDeviceMetricsOverride", {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True}
-    )
-    try:
+    with page_browser.emulated(opened, 375):
         assert opened.execute_script("return document.documentElement.scrollWidth") <= 375
-    finally:
-        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_without_a_script_the_tables_show(browser, file):
