@@ -13,7 +13,7 @@ from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, table
 from bench.report.notes import notes, row_notes
 from bench.report.overview import Overall, overall
-from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
+from bench.report.standings import Gain, Interval, MeanScore, Rank, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import TRADE_OFFS
 
 T = TypeVar("T")
@@ -75,12 +75,10 @@ def overall_table(standings: SectionStandings, name: str, reference: str) -> Ele
             "mean",
             "95% interval",
             "descending",
-            lambda row: _interval(row.score.interval if row.score else None, ".2f"),
+            lambda row: _interval_of(row.score),
         ),
         Column("rank", "mean", "ascending", lambda row: _number(row.rank.mean if row.rank else None, ".2f")),
-        Column(
-            "rank", "95% interval", "ascending", lambda row: _interval(row.rank.interval if row.rank else None, ".2f")
-        ),
+        Column("rank", "95% interval", "ascending", lambda row: _interval_of(row.rank)),
         *(_task_column(number, task) for number, task in enumerate(standings.tasks)),
     ]
     return table("All tasks: the mean over them, and the score on each", name, columns, overall(standings, reference))
@@ -208,6 +206,10 @@ def _interval(interval: Interval | None, pattern: str, with_samples: bool = True
         return Cell(NONE)
     mark = "" if with_samples else SEEDS_ONLY
     return Cell(f"{interval.low:{pattern}} to {interval.high:{pattern}}{mark}", interval.low, high=interval.high)
+
+
+def _interval_of(mean: MeanScore | Rank | None) -> Cell:
+    return _interval(mean.interval if mean else None, ".2f")
 
 
 def _p(value: float | None) -> Cell:
