@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
 from audit import Measured, primary
 from reproduce import FIVE, JOINT_TASK, TASKS
 
 from bench.records.schema import Record
-from bench.report.estimates import Estimate, mean_of
+from bench.report.estimates import Estimate
+from bench.report.families import mean_estimate, weights
 from bench.report.formatting import NONE
 from bench.report.standings import Gain, gain_of, judged, mean_difference
 
@@ -107,14 +109,19 @@ def _present(comparisons: Mapping[str, Compared | None]) -> dict[str, Compared]:
 
 
 def answers(question: Question, runs: Runs) -> Table:
-    """Return one comparison per task, and one of the mean over all tasks on the seeds that every task has."""
+    """Return one comparison per task, and one of the mean over all tasks on the seeds that every task has.
+
+    In the mean, families of tasks weigh alike, as in the leaderboard.
+    """
     rows = _present({task: compare(task, runs[task, question.a], runs[task, question.b]) for task in TASKS})
     sides = [runs[task, label] for task in TASKS for label in (question.a, question.b)]
     if len(rows) == len(TASKS) and (seeds := set.intersection(*(set(side) for side in sides))):
         shared = {key: {seed: records[seed] for seed in seeds} for key, records in runs.items() if seeds <= {*records}}
         tasks = _present({task: compare(task, shared[task, question.a], shared[task, question.b]) for task in TASKS})
-        first, second = (fmean(scores) for scores in zip(*((t.first, t.second) for t in tasks.values()), strict=True))
-        rows[ALL] = Compared(ALL, first, second, mean_of([compared.mean_difference for compared in tasks.values()]))
+        scores = [(compared.first, compared.second) for compared in tasks.values()]
+        first, second = np.average(scores, axis=0, weights=weights([*tasks])).tolist()
+        estimate = mean_estimate({task: compared.mean_difference for task, compared in tasks.items()})
+        rows[ALL] = Compared(ALL, first, second, estimate)
     return Table(question.title, rows)
 
 

@@ -11,6 +11,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from operator import mul
 from statistics import fmean, stdev
 
 from audit import Measured, primary
@@ -18,6 +19,7 @@ from comparisons import ALL, Compared, Runs, Table, usual_runs
 from reproduce import TASKS, TRIALS
 
 from bench.report.estimates import Estimate
+from bench.report.families import weights
 from bench.report.standings import Gain, Interval
 
 TITLES = {"ave": "AVE", "avs": "AVS", "refcoco": "RefCOCO", "refcoco_plus": "RefCOCO+", "refcocog": "RefCOCOg"}
@@ -200,8 +202,9 @@ class Prose:
 
     def _independent(self, table: str) -> float:
         seeds = len(self._over_tasks(table).mean_difference.by_seed)
-        scores = [row.mean_difference.by_seed for name, row in self._tables[table].rows.items() if name != ALL]
-        return math.hypot(*(stdev(by_seed[:seeds]) for by_seed in scores)) / len(scores)
+        tasks = {name: row.mean_difference for name, row in self._tables[table].rows.items() if name != ALL}
+        deviations = [stdev(estimate.by_seed[:seeds]) for estimate in tasks.values()]
+        return math.hypot(*map(mul, weights([*tasks]), deviations))
 
 
 KINDS: dict[str, Callable[..., str]] = {
