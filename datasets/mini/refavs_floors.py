@@ -17,14 +17,14 @@ _LEVELS = 20  # of the threshold of an average mask
 
 # What each oracle knows, by the names of the floors.
 SIGHTED = {
-    "sees, hears and reads nothing": ("size", "twin"),
-    "sees and reads, hears nothing": ("size", "twin", "meant", "manner", "named"),
-    "sees and hears, reads nothing": ("size", "twin", "manners"),
+    "sees, hears and reads nothing": (),
+    "sees and reads, hears nothing": ("meant", "manner"),
+    "sees and hears, reads nothing": ("manners",),
 }
 SIGHTLESS = {
     "reads, sees and hears nothing": ("manner",),
     "hears, sees and reads nothing": (),
-    "hears and reads, sees nothing": ("size",),
+    "hears and reads, sees nothing": ("manners", "manner"),
 }
 
 
@@ -40,11 +40,10 @@ class Referral(NamedTuple):
 def refavs_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
     """Return J, in percent, of answers of oracles that lack a modality; over the expressions of both test splits.
 
-    An oracle with sight knows all masks. Of each thing it knows what its modalities tell perfectly: its size, whether
-    there are two of its category, what it sounds like, whether the expression may mean it. It answers with the thing
-    that was most often meant among things like it in training. (All candidates together would score the same, since
-    each is as likely.) One without sight answers with the pixels that were covered most often in training, at the best
-    threshold there; with hearing and words it knows the size of the thing that is meant.
+    An oracle with sight knows all masks. Of each thing it knows what its modalities tell perfectly: whether it has the
+    color that the expression names, and how its kind sounds. It answers with the thing that was most often meant among
+    things like it in training. (All candidates together would score the same, since each is as likely.) One without
+    sight answers with the pixels that were covered most often in training, at the best threshold there.
     """
     train = [Referral(*entry) for video in videos if video.split == "train" for entry in video.truth]
     test = [Referral(*entry) for video in videos if video.split in _TESTED for entry in video.truth]
@@ -56,14 +55,7 @@ def refavs_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
 def _known(entry: Referral, number: int, facts: Sequence[str]) -> Hashable:
     """Return what an oracle knows of a thing."""
     actor, reference = entry.actors[number], entry.reference
-    values = {
-        "size": actor.size,
-        "twin": sum(candidate.category == actor.category for candidate in entry.actors) > 1,
-        "meant": reference.category in (None, actor.category),
-        "manner": reference.manner,
-        "named": reference.category is not None,
-        "manners": actor.manners,
-    }
+    values = {"meant": reference.color == actor.color, "manner": reference.manner, "manners": actor.manners}
     return tuple(values[fact] for fact in facts)
 
 
