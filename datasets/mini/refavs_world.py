@@ -183,5 +183,5 @@ def refer_to_nothing(rng: np.random.Generator, actors: Sequence[Actor]) -> Refer
         # Where one kind sounds throughout, there is neither a first nor a last; "sounding" fits what sounds by turns.
         absent = "silent" if "first" in manners else "quiet" if loudness == "loud" else "loud"
         return Reference(absent, any_of(rng, colors))
-    others = [name for name in COLORED if name not in colors]
-    return Reference(any_of(rng, [manner for manner in MANNERS if manner in manners]), any_of(rng, others))
+    missing = [name for name in COLORED if name not in colors]
+    return Reference(any_of(rng, [manner for manner in MANNERS if manner in manners]), any_of(rng, missing))
