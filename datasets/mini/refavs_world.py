@@ -101,12 +101,12 @@ def random_scene(rng: np.random.Generator, novel: bool = False) -> Scene:
 def _moment(rng: np.random.Generator, actors: Sequence[Actor], second: int) -> Moment:
     """Return one second, in which each thing is in a random quarter of the picture."""
     things = [_thing(rng, actor, int(cell)) for actor, cell in zip(actors, rng.permutation(4), strict=True)]
-    heard = {a.category: v for a in actors if (v := a.voice) and v.start <= second < v.end}
+    voices = {a.category: v for a in actors if (v := a.voice) and v.start <= second < v.end}
     return Moment(
         things=tuple(things),
         visible=tuple(actor.category for actor in actors),
-        sources=tuple(_source(rng, category, voice) for category, voice in heard.items()),
-        audible=tuple(heard),
+        sources=tuple(_source(rng, category, voice) for category, voice in voices.items()),
+        audible=tuple(voices),
         background=background(rng, _CLUTTER, _GRAIN),
         hum=float(rng.uniform(0, _HUM)),
     )

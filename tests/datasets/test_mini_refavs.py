@@ -47,10 +47,10 @@ def test_there_are_two_kinds_in_the_same_two_colors_and_things_of_a_kind_sound_a
     assert [*Counter(actor.color for actor in scene.actors).values()] == [2, 2]
     voices = {actor.category: actor.voice for actor in scene.actors}
     assert all(actor.voice == voices[actor.category] for actor in scene.actors)
-    heard = sorted((voice for voice in voices.values() if voice), key=lambda voice: voice.start)
-    assert heard[0].start == 0 and heard[-1].end == SECONDS
-    if len(heard) == 2:
-        assert heard[0].end == heard[1].start and {voice.loudness for voice in heard} == {"loud", "quiet"}
+    turns = sorted((voice for voice in voices.values() if voice), key=lambda voice: voice.start)
+    assert turns[0].start == 0 and turns[-1].end == SECONDS
+    if len(turns) == 2:
+        assert turns[0].end == turns[1].start and {voice.loudness for voice in turns} == {"loud", "quiet"}
 
 
 @given(scenes)
