@@ -6,23 +6,25 @@ template are equally frequent, so its words alone do not tell which is right.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice, permutations
+from itertools import chain, islice
 
 import numpy as np
 
-from bench.datasets.mini.avqa_world import PERFORMERS, SIDES, Performance, noun
+from bench.datasets.mini.avqa_world import PERFORMERS, SIDES, Act, Performance, noun
 
-NUMBERS = ("zero", "one", "two")
+NUMBERS = ("one", "two")
 NAMES = tuple(noun(category) for category in PERFORMERS)
-_SHARES = {"Audio": 2, "Visual": 2, "Audio-Visual": 3}  # questions about a video, at most
+_SHARES = {"Audio": 1, "Visual": 1, "Audio-Visual": 7}  # questions about a video, at most
 _EITHER = ("yes", "no")
-_ONE_OR_TWO = ("one", "one", "one", "two")
-_UP_TO_TWO = ("zero", "zero", "one", "two", "two", "two", "two")
+_RATHER_YES = ("yes", "yes", "yes", "no", "no")
+_RATHER_NO = ("no", "no", "no", "yes", "yes")
 _CATEGORY = dict(zip(NAMES, PERFORMERS, strict=True))
 
 Values = tuple[str, ...]
+Choices = Iterator[tuple[Values, str]]
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Template:
         text: The question, with a placeholder for each value.
         options: The answers that are asked for, equally often; those that seldom have a question are repeated.
         choices: Yields each choice of values for which a performance has an answer, with that answer.
+        tries: How often it is tried for a video.
     """
 
     kind: tuple[str, str]
     text: str
     options: tuple[str, ...]
-    choices: Callable[[Performance], Iterator[tuple[Values, str]]]
+    choices: Callable[[Performance], Choices]
+    tries: int = 2
 
 
 @dataclass(frozen=True)
@@ -54,11 +58,11 @@ class Question:
 def questions(rng: np.random.Generator, performance: Performance) -> list[Question]:
     """Return different questions about a performance, at most `_SHARES` of each kind.
 
-    Each template is tried twice, in random order.
+    Templates are tried in random order.
     """
     chosen: list[Question] = []
     for about, count in _SHARES.items():
-        templates = 2 * [template for template in TEMPLATES if template.kind[0] == about]
+        templates = [template for template in TEMPLATES if template.kind[0] == about for _ in range(template.tries)]
         candidates = (ask(rng, performance, templates[number]) for number in rng.permutation(len(templates)))
         chosen += list(islice(dict.fromkeys(filter(None, candidates)), count))
     return chosen
@@ -71,92 +75,106 @@ def ask(rng: np.random.Generator, performance: Performance, template: Template) 
     return Question(template, fitting[int(rng.integers(len(fitting)))], answer) if fitting else None
 
 
+def chances(performance: Performance, template: Template) -> Iterator[tuple[Values, str, float]]:
+    """Yield the values and the answers with which `ask` may return a question, and how probable each is."""
+    choices = list(template.choices(performance))
+    number = Counter(answer for _, answer in choices)
+    for values, answer in choices:
+        yield values, answer, template.options.count(answer) / (len(template.options) * number[answer])
+
+
 def _yes(holds: bool) -> str:
     return "yes" if holds else "no"
 
 
-def _is_heard(p: Performance) -> Iterator[tuple[Values, str]]:
+def _is_heard(p: Performance) -> Choices:
     for name, category in _CATEGORY.items():
-        yield (name,), _yes(p.part(category) is not None)
+        yield (name,), _yes(p.sounding(category) is not None)
 
 
-def _sounds(p: Performance) -> Iterator[tuple[Values, str]]:
-    yield (), NUMBERS[len(p.parts)]
+def _is_loudest(p: Performance) -> Choices:
+    for act in p.acts:
+        yield (noun(act.sound),), _yes(act.loud)
 
 
-def _louder(p: Performance) -> Iterator[tuple[Values, str]]:
-    for a, b in permutations(p.parts, 2):
-        yield (noun(a.category), noun(b.category)), _yes(a.rank < b.rank)
-
-
-def _is_seen(p: Performance) -> Iterator[tuple[Values, str]]:
+def _is_seen(p: Performance) -> Choices:
     for name, category in _CATEGORY.items():
-        yield (name,), _yes(category in p.visible)
+        yield (name,), _yes(bool(p.showing(category)))
 
 
-def _things(p: Performance) -> Iterator[tuple[Values, str]]:
-    yield (), NUMBERS[len(p.things)]
+def _side(p: Performance) -> Choices:
+    for name, category in _CATEGORY.items():
+        sides = {SIDES[act.visible.index(category)] for act in p.showing(category)}
+        if len(sides) == 1:
+            yield (name,), sides.pop()
 
 
-def _at_side(p: Performance) -> Iterator[tuple[Values, str]]:
-    for side, category in p.things.items():
-        yield (side,), noun(category)
+def _seen_while_heard(p: Performance) -> Choices:
+    for act in p.acts:
+        if shown := p.showing(act.sound):
+            yield (noun(act.sound),), _yes(act in shown)
 
 
-def _sounding(p: Performance) -> Iterator[tuple[Values, str]]:
-    for side, category in p.things.items():
-        yield (side,), _yes(p.part(category) is not None)
+def _things_while_heard(p: Performance) -> Choices:
+    if len({len(act.things) for act in p.acts}) > 1:
+        for act in p.acts:
+            yield (noun(act.sound),), NUMBERS[len(act.things) - 1]
 
 
-def _sounding_things(p: Performance) -> Iterator[tuple[Values, str]]:
-    yield (), NUMBERS[sum(p.part(category) is not None for category in p.things.values())]
+def _where_while_heard(p: Performance) -> Choices:
+    single = [act for act in p.acts if len(act.things) == 1]
+    if len({*chain.from_iterable(act.things for act in single)}) > 1:
+        for act in single:
+            yield (noun(act.sound),), next(iter(act.things))
 
 
-def _loudest(p: Performance) -> Iterator[tuple[Values, str]]:
-    ranked = sorted(p.parts, key=lambda part: part.rank)
-    if len(ranked) > 1 and len(p.things) > 1:
-        for word, part in (("loudest", ranked[0]), ("lowest", ranked[-1])):
-            if side := p.side(part.category):
-                yield (word,), side
+def _what_while_heard(p: Performance) -> Choices:
+    single = [act for act in p.acts if len(act.things) == 1]
+    if len({*chain.from_iterable(act.things.values() for act in single)}) > 1:
+        for act in single:
+            yield (noun(act.sound),), noun(next(iter(act.things.values())))
 
 
-def _from_thing(p: Performance) -> Iterator[tuple[Values, str]]:
-    for word, category in _order(p):
-        yield (word,), _yes(category in p.visible)
+def _shown_once(p: Performance) -> Iterator[tuple[str, Act]]:
+    for name, category in _CATEGORY.items():
+        if len(shown := p.showing(category)) == 1:
+            yield name, shown[0]
 
 
-def _louder_side(p: Performance) -> Iterator[tuple[Values, str]]:
-    for first, second in permutations(p.things, 2):
-        a, b = p.part(p.things[first]), p.part(p.things[second])
-        if a and b:
-            yield (first, second), _yes(a.rank < b.rank)
+def _loudest_while_seen(p: Performance) -> Choices:
+    for name, act in _shown_once(p):
+        yield (name,), _yes(act.loud)
 
 
-def _order(p: Performance) -> Iterator[tuple[str, str]]:
-    """Yield which sound is the first and which the last, if there are several."""
-    if len(p.parts) > 1:
-        yield "first", p.parts[0].category
-        yield "last", p.parts[-1].category
-
-
-def _where_in_order(p: Performance) -> Iterator[tuple[Values, str]]:
-    for word, category in _order(p):
-        if len(p.things) > 1 and (side := p.side(category)):
-            yield (word,), side
+def _heard_while_seen(p: Performance) -> Choices:
+    for name, act in _shown_once(p):
+        yield (name,), noun(act.sound)
 
 
 TEMPLATES = (
     Template(("Audio", "Counting"), "Is there a <Object> sound?", _EITHER, _is_heard),
-    Template(("Audio", "Counting"), "How many sounds are there?", _ONE_OR_TWO, _sounds),
-    Template(("Audio", "Comparative"), "Is the <Object> louder than the <Object>?", _EITHER, _louder),
+    Template(("Audio", "Comparative"), "Is the <Object> sound the loudest?", _EITHER, _is_loudest),
     Template(("Visual", "Counting"), "Is there a <Object> in the video?", _EITHER, _is_seen),
-    Template(("Visual", "Counting"), "How many things are there?", _ONE_OR_TWO, _things),
-    Template(("Visual", "Location"), "What is on the <LR>?", NAMES, _at_side),
-    Template(("Audio-Visual", "Existential"), "Is the thing on the <LR> sounding?", _EITHER, _sounding),
-    Template(("Audio-Visual", "Counting"), "How many things are sounding?", _UP_TO_TWO, _sounding_things),
-    Template(("Audio-Visual", "Location"), "Where is the <LL> thing?", SIDES, _loudest),
-    Template(("Audio-Visual", "Location"), "Is the <FL> sound of a thing in the video?", _EITHER, _from_thing),
-    Template(("Audio-Visual", "Comparative"), "Is the <LR> thing louder than the <LR> thing?", _EITHER, _louder_side),
-    Template(("Audio-Visual", "Temporal"), "Where is the <FL> sounding thing?", SIDES, _where_in_order),
+    Template(("Visual", "Location"), "Where is the <Object>?", SIDES, _side),
+    Template(
+        ("Audio-Visual", "Existential"), "Is the <Object> visible while it sounds?", _RATHER_NO, _seen_while_heard
+    ),
+    Template(
+        ("Audio-Visual", "Counting"),
+        "How many things are there with the <Object> sound?",
+        NUMBERS,
+        _things_while_heard,
+        1,
+    ),
+    Template(("Audio-Visual", "Location"), "Where is the thing with the <Object> sound?", SIDES, _where_while_heard),
+    Template(("Audio-Visual", "Location"), "What is there with the <Object> sound?", NAMES, _what_while_heard, 4),
+    Template(
+        ("Audio-Visual", "Comparative"),
+        "Is the sound with the <Object> the loudest?",
+        _RATHER_YES,
+        _loudest_while_seen,
+        1,
+    ),
+    Template(("Audio-Visual", "Temporal"), "What sounds at the time of the <Object>?", NAMES, _heard_while_seen, 4),
 )
 KINDS = tuple(dict.fromkeys(template.kind for template in TEMPLATES))

@@ -1,7 +1,7 @@
-"""Performances of the small world: several things side by side, and several sounds one after the other.
+"""Performances of the small world: acts, one after the other, each with its sound and with one or two things.
 
-Everything that can be asked about a video of ten seconds is fixed by its `Performance`. Some of the things that are
-seen are silent, and some of those that are heard are out of sight.
+Everything that can be asked about a video of ten seconds is fixed by its `Performance`. What sounds in an act need not
+be what is seen in it: sight does not tell what is heard, nor the other way round.
 """
 
 from __future__ import annotations
@@ -24,107 +24,92 @@ PERFORMERS = ("Crescent", "Cross", "Disc", "Star, five points")
 """The categories of things and sounds: few, so that few questions are enough to learn from."""
 
 SECONDS = 10
-BEATS = 5  # of two seconds; sounds begin and end with one
+BEATS = 5  # of two seconds; acts begin and end with one
 SIDES = ("left", "right")
 
-_PAIRS = 0.75  # share of videos with two things, and of those with two sounds
+_ACTS = ((2, 3), (1, 2, 2))  # lengths in beats, in any order
+_PAIRS = 0.3  # share of acts with two things
 _CENTERS = {"left": 0.27, "right": 0.73}  # from the left, as shares of the picture's width
 _SIZES = (0.38, 0.46)
 _JITTER = 0.04  # of a center
-_VISIBLE_SHARE = 0.6  # of the sounds: how often they come from something that is visible
 
-_LEVELS = (0.16, 0.035)  # loudness, from the loudest sound of a video on
+_LOUD, _LOW = 0.16, 0.035  # loudness: one act of a video is loud
 _LEVEL_SPREAD = 0.15  # octaves
 
 
 @dataclass(frozen=True)
-class Part:
-    """One sound of a video.
+class Act:
+    """Some beats of a video, throughout which the same is seen and heard.
 
     Attributes:
-        category: What makes it.
-        start: The first beat in which it sounds.
-        end: The beat after the last one.
-        rank: Its loudness among the video's sounds; 0 is the loudest.
+        beats: How many.
+        sound: The category of what sounds; no two acts have the same.
+        loud: Whether it is the loudest sound of the video.
+        visible: The category of the thing on each of `SIDES`; None if there is none. No two are equal.
     """
 
-    category: str
-    start: int
-    end: int
-    rank: int
-
-
-@dataclass(frozen=True)
-class Performance:
-    """What is visible and audible in a video.
-
-    Attributes:
-        visible: The category of the thing on each of `SIDES`, in every second; None if there is none. No two are equal.
-        parts: The sounds, one after the other; no two have the same category.
-    """
-
+    beats: int
+    sound: str
+    loud: bool
     visible: tuple[str | None, ...]
-    parts: tuple[Part, ...]
 
     @property
     def things(self) -> dict[str, str]:
         """The categories of the visible things, by side."""
         return {side: category for side, category in zip(SIDES, self.visible, strict=True) if category}
 
-    def side(self, category: str) -> str | None:
-        """Return the side on which a thing of a category is; None if it is not visible."""
-        return SIDES[self.visible.index(category)] if category in self.visible else None
 
-    def part(self, category: str | None) -> Part | None:
-        """Return the sound of a category; None if it is silent."""
-        return next((part for part in self.parts if part.category == category), None)
+@dataclass(frozen=True)
+class Performance:
+    """What is visible and audible in a video: its acts, in order."""
+
+    acts: tuple[Act, ...]
+
+    def sounding(self, category: str) -> Act | None:
+        """Return the act in which a category sounds."""
+        return next((act for act in self.acts if act.sound == category), None)
+
+    def showing(self, category: str) -> list[Act]:
+        """Return the acts in which a thing of a category is visible."""
+        return [act for act in self.acts if category in act.visible]
 
 
 def random_performance(rng: np.random.Generator) -> Performance:
-    """Return a random performance: mostly of two things and two sounds, else of one."""
-    names = [str(name) for name in rng.permutation(PERFORMERS)]
-    visible = names[: _number(rng)]
-    silent, hidden = list(visible), names[len(visible) :]
-    sounding = []
-    for _ in range(_number(rng)):
-        pool = silent if silent and rng.random() < _VISIBLE_SHARE else hidden
-        sounding.append(pool.pop(int(rng.integers(len(pool)))))
-    sounding = [str(name) for name in rng.permutation(sounding)]
-    bounds = [0, int(rng.integers(2, BEATS - 1)), BEATS] if len(sounding) > 1 else [0, BEATS]
-    ranks = [int(rank) for rank in rng.permutation(len(_LEVELS))]
-    parts = (Part(name, bounds[i], bounds[i + 1], ranks[i]) for i, name in enumerate(sounding))
-    places = [*visible, None][: len(SIDES)]
-    return Performance(tuple(places if rng.random() < 0.5 else reversed(places)), tuple(parts))
+    """Return a random performance of two or three acts."""
+    lengths = rng.permutation(_ACTS[int(rng.integers(len(_ACTS)))])
+    sounds = rng.permutation(PERFORMERS)
+    loud = int(rng.integers(len(lengths)))
+    acts = (Act(int(beats), str(sounds[i]), i == loud, _random_things(rng)) for i, beats in enumerate(lengths))
+    return Performance(tuple(acts))
 
 
-def _number(rng: np.random.Generator) -> int:
-    return 2 if rng.random() < _PAIRS else 1
+def _random_things(rng: np.random.Generator) -> tuple[str | None, ...]:
+    first, second = (str(name) for name in rng.permutation(PERFORMERS)[:2])
+    if rng.random() < _PAIRS:
+        return first, second
+    return (first, None) if rng.random() < 0.5 else (None, first)
 
 
 def stage(rng: np.random.Generator, performance: Performance) -> Video:
-    """Return a video of a performance: each second is a new shot, with the things at about the same places."""
+    """Return a video of a performance: each second is a new shot, with an act's things at about the same places."""
     moments = []
-    for second in range(SECONDS):
-        beat = second * BEATS // SECONDS
-        things = []
-        for side, category in performance.things.items():
-            x, y = _CENTERS[side] + rng.uniform(-_JITTER, _JITTER), rng.uniform(0.35, 0.65)
-            things.append(replace(random_thing(rng, category, TASKS, _SIZES), x=float(x), y=float(y)))
-        parts = [part for part in performance.parts if part.start <= beat < part.end]
-        sources = []
-        for part in parts:
-            loudness = _LEVELS[part.rank] * 2 ** rng.uniform(-_LEVEL_SPREAD, _LEVEL_SPREAD)
-            sources.append(replace(random_source(rng, part.category), loudness=float(loudness)))
-        moments.append(
-            Moment(
-                things=tuple(things),
-                visible=tuple(performance.things.values()),
-                sources=tuple(sources),
-                audible=tuple(part.category for part in parts),
-                background=random_background(rng, TASKS),
-                hum=float(rng.uniform(0, TASKS.hum)),
+    for act in performance.acts:
+        for _ in range(act.beats * SECONDS // BEATS):
+            things = []
+            for side, category in act.things.items():
+                x, y = _CENTERS[side] + rng.uniform(-_JITTER, _JITTER), rng.uniform(0.35, 0.65)
+                things.append(replace(random_thing(rng, category, TASKS, _SIZES), x=float(x), y=float(y)))
+            loudness = (_LOUD if act.loud else _LOW) * 2 ** rng.uniform(-_LEVEL_SPREAD, _LEVEL_SPREAD)
+            moments.append(
+                Moment(
+                    things=tuple(things),
+                    visible=tuple(act.things.values()),
+                    sources=(replace(random_source(rng, act.sound), loudness=float(loudness)),),
+                    audible=(act.sound,),
+                    background=random_background(rng, TASKS),
+                    hum=float(rng.uniform(0, TASKS.hum)),
+                )
             )
-        )
     return Video(tuple(moments), "", 0, 0)
 
 

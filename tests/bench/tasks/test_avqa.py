@@ -13,6 +13,15 @@ from bench.tasks.avqa import AVQA
 from bench.tasks.avqa_head import QuestionHead
 
 WIDTHS = {"vision": 6, "audio": 4, "text": 5}
+KNOWN_LOGITS = [
+    -1.15141357,
+    -0.47273554,
+    0.38566335,
+    0.27546560,
+    -0.80465807,
+    0.37680507,
+    -1.18269882,
+]  # of weights and inputs from NumPy
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +72,7 @@ def test_a_sample_has_so_many_seconds_and_one_text(samples):
     sample = samples[0]
     assert sample["vision"].shape == (3, 3, 48, 48) and len(sample["audio"]) == 3 and len(sample["text"]) == 1
     assert samples.release.answers[sample["answer"]] == samples.release.questions[0].answer
-    assert TYPES[sample["type"]] == ("Audio", "Comparative")
+    assert TYPES[sample["type"]] == ("Audio", "Counting")
     assert samples.groups[0] == samples.groups[1] == "10000000"
     assert np.shares_memory(samples[1]["vision"], sample["vision"]), "questions about one video share what is decoded"
 
@@ -93,6 +102,18 @@ def test_the_order_of_seconds_and_of_places_matters():
     assert not torch.allclose(model(reverse, masks), logits)
     mirrored = torch.cat([x["vision"][:, :, :1], x["vision"][:, :, [2, 1, 4, 3]]], dim=2)
     assert not torch.allclose(model({**x, "vision": mirrored}, masks), logits)
+
+
+def test_the_head_returns_the_known_logits():
+    rng = np.random.default_rng(0)
+    model = head().double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(torch.from_numpy(rng.standard_normal(parameter.shape) * 0.3))
+    shapes = {"vision": (1, 3, 5, 6), "audio": (1, 3, 4, 4), "text": (1, 1, 6, 5)}
+    x = {name: torch.from_numpy(rng.standard_normal(shape)) for name, shape in shapes.items()}
+    masks = {"text": torch.tensor([[[True] * 4 + [False] * 2]])}
+    assert model(x, masks)[0].tolist() == pytest.approx(KNOWN_LOGITS, abs=1e-6)
 
 
 def test_the_head_has_the_answers_of_training_or_those_of_the_release(samples):
