@@ -7,7 +7,7 @@ generator may ask.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -55,7 +55,7 @@ def accuracy(test: Sequence[tuple[Question, Performance]], senses: Sequence[str]
 
 
 def _guess(question: Question, known: Performance, imagined: Sequence[Performance], senses: Sequence[str]) -> str:
-    votes: Counter[str] = Counter()
+    votes: dict[str, float] = defaultdict(float)
     for performance in _possible(known, imagined, senses):
         for template in [question.template] if "reads" in senses else TEMPLATES:
             for values, answer, chance in chances(performance, template):
