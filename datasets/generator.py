@@ -9,9 +9,11 @@ from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from bench.datasets.mini.draw import Mask, Pixels
+Pixels = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Generator:
         floors: Returns the primary test scores, in percent, that are possible without combining the streams, by the
             baseline's name, given all samples.
         version: Increases with every change of the generated data; a suite asks for it by `data.version`.
+        world: The name of what it shows, which is part of the name of its folder in the cache.
     """
 
     counts: Mapping[str, int]
@@ -58,6 +61,7 @@ class Generator:
     write_annotations: Callable[[Path, list[WrittenSample]], dict[str, str]]
     floors: Callable[[Sequence[WrittenSample]], dict[str, float]] = no_floors
     version: int = 1
+    world: str = "mini"
 
 
 def save(root: Path, path: Path | str, content: bytes, digests: dict[str, str]) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.config.preflight import own_root
+from bench.datasets import build
 from bench.datasets.base import load_dataset
-from bench.datasets.mini import build
 from bench.errors import BenchError, DataError, UsageError
 from bench.progress import bar
 from bench.system import checksums

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-Pixels = NDArray[np.uint8]
-Mask = NDArray[np.bool_]
+from bench.datasets.generator import Mask, Pixels
+
 Colors = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 SUPERSAMPLE = 3  # shapes are drawn this much larger and averaged down, for smooth edges

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.datasets.mini.expressions import MANNERS, find_kind, find_phrase, random_places, random_relations
-from bench.datasets.mini.phrase import Kind, Phrase, refers
+from bench.datasets.mini.expressions import MANNERS, part_of_look
 from bench.datasets.mini.scene import Item, Scene
-from bench.datasets.mini.wording import any_of, named, state, with_a
+from bench.datasets.mini.wording import Kind, named, state, with_a
+from bench.datasets.scenes.expressions import find_kind, find_phrase, random_places, random_relations
+from bench.datasets.scenes.phrase import Phrase, refers
+from bench.datasets.scenes.wording import any_of
 
 MAX_WORDS = 38  # 40 tokens with the two special tokens
 _SENTENCES = 4  # at most
@@ -41,7 +43,7 @@ def _sentence(rng: np.random.Generator, scene: Scene, item: Item) -> str:
         count = 2 + int(rng.random() * 2)
         *names, last_name = (with_a(named(rng, Kind(*item.look))) for item in scene.items[:count])
         return f"there is {', '.join(names)} and {last_name}"
-    return state(rng, find_kind(rng, scene, item), _fact(rng, scene, item))
+    return state(rng, find_kind(rng, scene, item, part_of_look), _fact(rng, scene, item))
 
 
 def _fact(rng: np.random.Generator, scene: Scene, item: Item) -> Phrase:
@@ -49,7 +51,7 @@ def _fact(rng: np.random.Generator, scene: Scene, item: Item) -> Phrase:
     for _ in range(3):
         for phrase in (
             Phrase(Kind(), places=random_places(rng)),
-            Phrase(Kind(), relations=random_relations(rng, scene, item)),
+            Phrase(Kind(), relations=random_relations(rng, scene, item, part_of_look)),
         ):
             if refers(phrase, scene, item):
                 return phrase

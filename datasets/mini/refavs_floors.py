@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from bench.datasets.generator import WrittenSample
-from bench.datasets.mini.draw import Mask
+from bench.datasets.generator import Mask, WrittenSample
 from bench.datasets.mini.refavs_world import Actor, Reference
 
 _TESTED = ("test_s", "test_u")

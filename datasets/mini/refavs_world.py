@@ -25,8 +25,9 @@ from bench.datasets.mini.colors import background, color, gray
 from bench.datasets.mini.draw import Thing
 from bench.datasets.mini.scene import HUES
 from bench.datasets.mini.sound import Source
-from bench.datasets.mini.wording import COLORS, any_of
+from bench.datasets.mini.wording import COLORS
 from bench.datasets.mini.world import CLASSES, Moment, Video
+from bench.datasets.scenes.wording import any_of
 
 FAMILIAR = ("Disc", "Ring", "Star, five points", "Triangle")
 NOVEL = ("Heart", "Square")

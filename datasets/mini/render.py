@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bench.datasets.mini.draw import Mask, Pixels, paint, paint_background
+from bench.datasets.generator import Mask, Pixels
+from bench.datasets.mini.draw import paint, paint_background
 from bench.datasets.mini.sound import RATE, Wave, hum, synthesize
 from bench.datasets.mini.world import Moment, Video
 

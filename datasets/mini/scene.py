@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.datasets.generator import Mask, Pixels
 from bench.datasets.mini.colors import background, color, gray
-from bench.datasets.mini.draw import Background, Mask, Pixels, Thing, paint, paint_background
+from bench.datasets.mini.draw import Background, Thing, paint, paint_background
 from bench.datasets.mini.world import CATEGORIES, CLASSES
 
 SIDE = 112  # pixels of the longer side of a picture; shares of the side are shares of this

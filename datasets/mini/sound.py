@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets.mini import elementary
+from bench.datasets.scenes.s4_layout import RATE
 
-RATE = 16_000  # samples a second
 Wave = NDArray[np.float32]
 
 _TABLE = 2048  # samples in one stored period of a tone

@@ -1,9 +1,7 @@
-"""Writes the small world's videos in the layouts of the official releases of AVE and of AVSBench's S4."""
+"""The small world's videos in the layouts of the official releases of AVE, written here, and of AVSBench's S4."""
 
 from __future__ import annotations
 
-import io
-import wave
 from itertools import chain
 from pathlib import Path
 
@@ -11,28 +9,10 @@ import numpy as np
 
 from bench.datasets.generator import Generator, WrittenSample, encode_image, save
 from bench.datasets.mini import VERSION
-from bench.datasets.mini.floors import ave_floors, avs_floors
 from bench.datasets.mini.render import pictures, waveform
-from bench.datasets.mini.sound import RATE, Wave
-from bench.datasets.mini.world import Moment, Video, ave_video, avs_video
-
-SPLITS = ("train", "val", "test")
-
-
-def video_generator(seed: int, benchmark: int, split: str, index: int) -> np.random.Generator:
-    """Return a random number generator for one video, so that videos can be written in any order."""
-    return np.random.default_rng([seed, benchmark, SPLITS.index(split), index])
-
-
-def encode_wav(samples: Wave) -> bytes:
-    """Return a sound as a WAV file of 16 bits."""
-    buffer = io.BytesIO()
-    with wave.open(buffer, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        file.writeframes((samples * 32767).astype("<i2").tobytes())
-    return buffer.getvalue()
+from bench.datasets.mini.world import AVS_THINGS, Video, ave_video, avs_video
+from bench.datasets.scenes.floors import ave_floors
+from bench.datasets.scenes.s4_layout import SPLITS, Clip, Shot, encode_wav, s4_generator, video_generator
 
 
 def ave_labels(video: Video) -> list[str]:
@@ -62,35 +42,16 @@ def _write_ave_annotations(root: Path, videos: list[WrittenSample]) -> dict[str,
     return digests
 
 
-def _write_avs_video(root: Path, seed: int, split: str, index: int) -> WrittenSample:
-    rng = video_generator(seed, 1, split, index)
+def _clip(rng: np.random.Generator, split: str) -> Clip:
     video = avs_video(rng, still=split == "train")
-    name = f"{split}{index:06d}"
-    category = video.category.lower().replace(", ", "_").replace(" ", "_")
-    folder = Path("Single-source/s4_data")
-    digests: dict[str, str] = {}
-    truth = []
-    shots: dict[Moment, bytes] = {}
-    for number, (moment, (pixels, masks)) in enumerate(zip(video.moments, pictures(video), strict=True), start=1):
-        image_name = Path(split, category, name, f"{name}_{number}.png")
-        if moment not in shots:
-            shots[moment] = encode_image(pixels, "png")
-        save(root, folder / "visual_frames" / image_name, shots[moment], digests)
-        sounding = masks[moment.visible.index(video.category)]
-        if number == 1 or split != "train":  # the release annotates only the first frame of a training video
-            save(root, folder / "gt_masks" / image_name, encode_image(sounding, "png"), digests)
-            truth.append((sounding, np.logical_or.reduce(masks)))
-    save(root, folder / "audio_wav" / split / category / f"{name}.wav", encode_wav(waveform(video, rng)), digests)
-    return WrittenSample(split, f"{name},{index},{category},{split}", digests, truth)
-
-
-def _write_avs_annotations(root: Path, videos: list[WrittenSample]) -> dict[str, str]:
-    digests: dict[str, str] = {}
-    lines = ["name,video_id,category,split", *(video.line for video in videos)]
-    save(root, Path("Single-source/s4_meta_data.csv"), ("\n".join(lines) + "\n").encode(), digests)
-    return digests
+    drawn = pictures(video)
+    shots = [
+        Shot(pixels, masks[moment.visible.index(video.category)], np.logical_or.reduce(masks))
+        for moment, (pixels, masks) in zip(video.moments, drawn, strict=True)
+    ]
+    return Clip(video.category, shots, waveform(video, rng))
 
 
 # Test sets: 200 x 10 seconds of AVE, 300 x 5 frames of AVS.
 AVE = Generator({"train": 400, "val": 60, "test": 200}, _write_ave_video, _write_ave_annotations, ave_floors, VERSION)
-AVS = Generator({"train": 1500, "val": 60, "test": 300}, _write_avs_video, _write_avs_annotations, avs_floors, VERSION)
+AVS = s4_generator(_clip, {"train": 1500, "val": 60, "test": 300}, AVS_THINGS, VERSION, "mini")

@@ -13,15 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.datasets.generator import Generator, WrittenSample, encode_image, save
+from bench.datasets.generator import Generator, Mask, Pixels, WrittenSample, encode_image, save
 from bench.datasets.mini import VERSION
-from bench.datasets.mini.draw import Mask, Pixels
 from bench.datasets.mini.refavs_floors import Referral, refavs_floors
 from bench.datasets.mini.refavs_world import NOVEL, Scene, random_scene, refer, refer_to_nothing
 from bench.datasets.mini.render import SIDE, pictures, waveform
 from bench.datasets.mini.wording import NOUNS
-from bench.datasets.mini.write import encode_wav
 from bench.datasets.refavs import ABSENT, COLUMNS, FOLDER, SPLITS, TABLE
+from bench.datasets.scenes.s4_layout import encode_wav
 
 _SEED = 3  # of this layout, beside the number of each of the others
 _NULL_EVERY = 3  # training and validation videos with an expression of what is not there

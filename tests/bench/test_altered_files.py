@@ -21,7 +21,7 @@ from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.config.suite import load_suite
 from bench.data import decoded_cache
-from bench.datasets.mini.build import Manifest, read_manifest
+from bench.datasets.build import Manifest, read_manifest
 from bench.errors import BenchError, DataError, UsageError
 from bench.records import predictions, sample_scores, schema, store
 from bench.records.schema import Record

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.datasets.mini.build import Manifest, build
+from bench.datasets.build import Manifest, build
 
 VIDEOS = {"train": 3, "val": 1, "test": 2}
 

@@ -9,7 +9,7 @@ import numpy as np
 from bench.datasets.generator import Generator, WrittenSample, encode_image, save
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.world import AVS_SECONDS, AVS_SIZES, AVS_THINGS, CATEGORIES, TASKS, Style, Video, moment
-from bench.datasets.mini.write import encode_wav, video_generator
+from bench.datasets.scenes.s4_layout import encode_wav, video_generator
 
 
 def ms3_video(rng: np.random.Generator, style: Style = TASKS) -> Video:

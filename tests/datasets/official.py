@@ -13,7 +13,7 @@ from ms3_files import MS3
 from pycocotools import mask as coco
 from refer_files import python2_pickle
 
-from bench.datasets.mini.build import generator_of
+from bench.datasets.build import generator_of
 from bench.datasets.refer_pickle import load
 
 NAMES = ("ave", "avs", "avs_ms3", "refcoco", "refcoco_plus", "refcocog", "refavs", "avqa")

@@ -13,8 +13,8 @@ from written import gives_fingerprint
 
 from bench.datasets.ave import Release as Ave
 from bench.datasets.avsbench import Release as AvsBench
+from bench.datasets.build import build, ensure, folder
 from bench.datasets.mini import unlabelled, write
-from bench.datasets.mini.build import build, ensure, folder
 from bench.datasets.mini.draw import SHAPES, TEXTURES, Background, Thing, paint, paint_background
 from bench.datasets.mini.render import pictures, waveform
 from bench.datasets.mini.sound import RATE, TIMBRES, Source, synthesize
@@ -129,7 +129,7 @@ def test_data_is_built_once_and_whole_or_not_at_all(tmp_path, monkeypatch):
 
 def test_floors_are_those_of_the_truth():
     from bench.datasets.generator import WrittenSample
-    from bench.datasets.mini.floors import ave_floors, avs_floors
+    from bench.datasets.scenes.floors import ave_floors, avs_floors
 
     def second(split, label, sights, sounds):
         return WrittenSample(split, "", {}, [(label, sights, sounds)])
@@ -150,7 +150,7 @@ def test_floors_are_those_of_the_truth():
 
     avs = [WrittenSample("train", "", {}, [(mask(0), mask(0, 1))])] * 2
     avs += [WrittenSample("test", "", {}, [(mask(0), mask(0, 1)), (mask(1), mask(0, 1))])]
-    floors = avs_floors(avs)
+    floors = avs_floors(avs, things=4)
     assert floors["sees all, hears nothing"] == 50.0  # everything seen is twice too much
     assert floors["hears all, sees nothing"] == 50.0  # the column of training: all of one frame, none of the other
 

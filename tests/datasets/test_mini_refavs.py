@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from written import gives_fingerprint
 
+from bench.datasets.build import build, generator_of
 from bench.datasets.generator import WrittenSample
-from bench.datasets.mini.build import build, generator_of
 from bench.datasets.mini.refavs_floors import SIGHTED, SIGHTLESS, Referral, refavs_floors
 from bench.datasets.mini.refavs_world import (
     FAMILIAR,

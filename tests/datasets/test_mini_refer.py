@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,15 @@ from PIL import Image
 from pycocotools import mask as coco
 from written import gives_fingerprint
 
+from bench.datasets.build import build, generator_of
 from bench.datasets.generator import WrittenSample
-from bench.datasets.mini.build import build, generator_of
-from bench.datasets.mini.floors import refer_floors
 from bench.datasets.mini.scene import random_scene, render
 from bench.datasets.mini.world import CATEGORIES
-from bench.datasets.mini.write_refer import CORNERED, CURVED, outline, run_lengths
+from bench.datasets.mini.write_refer import CORNERED, CURVED
 from bench.datasets.refcoco import Release, mixed
 from bench.datasets.refer_pickle import load
+from bench.datasets.scenes.floors import refer_floors
+from bench.datasets.scenes.refer_layout import outline, run_lengths
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in pycocotools, of NumPy 2
 
@@ -200,3 +202,13 @@ def test_the_reader_of_the_releases_reads_it(root):
             assert mask[int(y) : int(y + height), int(x) : int(x + width)].sum() == mask.sum() > 0
     trained = {expression.image_id for expression in mixed(root, ["refcoco", "refcoco_plus", "refcocog"]).expressions}
     assert trained == by_split(root, "refcoco", "image_id")["train"] - by_split(root, "refcocog", "image_id")["test"]
+
+
+def test_expressions_and_masks_are_those_of_the_version_that_the_suite_names(tmp_path):
+    """Pictures are compressed by a library; annotations are this project's alone."""
+    write_sample = generator_of("refer").write_sample
+    lines = [write_sample(tmp_path, 0, split, index).line for split in COUNTS for index in range(4)]
+    assert (
+        sha256("\n".join(lines).encode()).hexdigest()
+        == "cba6eb173fd6197df87d6bfe584532df9b4fef2841e409a2610bc7e902e9f13f"
+    )

@@ -10,12 +10,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.datasets.mini.draw import Background, Thing
-from bench.datasets.mini.expressions import MANNERS, expressions, find_phrase
-from bench.datasets.mini.phrase import Kind, Phrase, referents, refers
+from bench.datasets.mini.expressions import MANNERS
 from bench.datasets.mini.scene import FORMATS, SIDE, Item, Scene, random_scene, render
 from bench.datasets.mini.unlabelled import texts
-from bench.datasets.mini.wording import vocabulary
+from bench.datasets.mini.wording import Kind, vocabulary
 from bench.datasets.mini.world import CATEGORIES
+from bench.datasets.scenes.expressions import expressions, find_phrase
+from bench.datasets.scenes.phrase import Phrase, referents, refers
 
 SEEDS = st.integers(0, 2**32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from pathlib import Path
 
-from bench.datasets.mini.build import Manifest
+from bench.datasets.build import Manifest
 from bench.system.checksums import combined
 
 

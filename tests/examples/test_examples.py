@@ -16,7 +16,7 @@ from example_packages import EXAMPLES, install
 
 from bench import cli
 from bench.data import splits
-from bench.datasets.mini.build import build, folder
+from bench.datasets.build import build, folder
 from bench.records import store
 
 FEW = {"train": 4, "val": 1, "test": 2}

@@ -247,7 +247,7 @@ def generate_few(patch: Any) -> None:
     """
     from filelock import FileLock
 
-    from bench.datasets.mini import build
+    from bench.datasets import build
 
     original, ensure = build.generator_of, build.ensure
 

@@ -11,7 +11,7 @@ from bench.datasets import chance
 from bench.datasets.base import Card, Dataset
 from bench.datasets.generator import Generator, WrittenSample, encode_image, save, save_json
 from bench.datasets.layout import is_plain
-from bench.datasets.mini.write import RATE, encode_wav
+from bench.datasets.scenes.s4_layout import RATE, encode_wav
 from bench.errors import DataError
 
 FILE, SPLITS = "json/avqa-{split}.json", {"train": 32_087, "val": 4_595, "test": 9_185}  # published questions

@@ -10,9 +10,10 @@ import torch
 from torch.nn import functional as F
 
 from bench.datasets.mini import VERSION
-from bench.datasets.mini.expressions import MANNERS, expressions
+from bench.datasets.mini.expressions import MANNERS
 from bench.datasets.mini.scene import random_scene
 from bench.datasets.mini.wording import COLORS, NOUNS, SIZES
+from bench.datasets.scenes.expressions import expressions
 from bench.pretraining.masked_autoencoder import MaskedAutoencoder, patch_values
 from bench.pretraining.masked_language_model import SPECIAL, MaskedLanguageModel, new_text_stream
 from bench.pretraining.pretrain import RECIPES, pretrain

@@ -13,7 +13,7 @@ import pytest
 from bench.config.plan import RunRequest, make_plan
 from bench.config.run_options import RunOptions
 from bench.data import loader
-from bench.datasets.mini import build
+from bench.datasets import build
 from bench.execution import process_pool
 from bench.execution.local_executor import LocalExecutor
 from bench.execution.sweep import sweep

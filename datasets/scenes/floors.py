@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.datasets.generator import WrittenSample
-from bench.datasets.mini.draw import Mask
-from bench.datasets.mini.world import AVS_THINGS
+from bench.datasets.generator import Mask, WrittenSample
 
 CONSTANT = "constant answer"
 VISION_ONLY = "sees all, hears nothing"
@@ -46,11 +44,15 @@ def ave_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
     return {name: 100 * share for name, share in floors.items()}
 
 
-def avs_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
+def avs_floors(videos: Sequence[WrittenSample], *, things: int) -> dict[str, float]:
     """Return mean IoUs on the test split, in percent.
 
-    Vision only: the better of segmenting all objects and segmenting one of the `AVS_THINGS` objects at random. Audio
-    only, and the constant answer: the pixels that were covered most often in training, at the best threshold there.
+    Vision only: the better of segmenting all objects and segmenting one of them at random. Audio only, and the constant
+    answer: the pixels that were covered most often in training, at the best threshold there.
+
+    Args:
+        videos: All samples.
+        things: Number of visible objects in each frame.
     """
     train, test = _truths(videos, "train"), _truths(videos, "test")
     everything = float(np.mean([_iou(visible, sounding) for sounding, visible in test]))
@@ -58,7 +60,7 @@ def avs_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
     levels = np.quantile(average, np.linspace(0, 0.95, 20))
     best = max(levels, key=lambda level: np.mean([_iou(average >= level, sounding) for sounding, _ in train]))
     constant = float(np.mean([_iou(average >= best, sounding) for sounding, _ in test]))
-    floors = {CONSTANT: constant, VISION_ONLY: max(everything, 1 / AVS_THINGS), AUDIO_ONLY: constant}
+    floors = {CONSTANT: constant, VISION_ONLY: max(everything, 1 / things), AUDIO_ONLY: constant}
     return {name: 100 * share for name, share in floors.items()}
 
 

@@ -2,6 +2,8 @@
 
 A phrase represents a meaning, which can be checked against the scene; `wording` puts it into words. It is used for an
 object only if it refers to that object alone, both when its words are read strictly and when they are read loosely.
+
+What there is to say about a look is up to the world: here it is a tuple of words.
 """
 
 from __future__ import annotations
@@ -9,33 +11,42 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import hypot
-from typing import NamedTuple
-
-from bench.datasets.mini.scene import Item, Scene
+from typing import Any, Protocol
 
 MARGIN = 0.15  # share of the picture's width or height by which places must differ to be distinguished in words
 _MIDDLE = 0.2  # largest distance from the center at which an object is "in the middle", as such a share
 DIRECTIONS = ("left", "right", "top", "bottom")
 _AXES = {"left": (0, -1), "right": (0, 1), "top": (1, -1), "bottom": (1, 1)}  # axis of the picture, and sign
 
+Look = tuple[str, ...]
+"""How an object looks, part by part, in a world's own order of the parts."""
+Kind = tuple[Any, ...]
+"""A look of which some parts may be None: unspecified."""
 
-class Kind(NamedTuple):
-    """The look of an object; None for anything unspecified."""
 
-    category: str | None = None
-    color: str | None = None
-    size: str | None = None
-    texture: str | None = None
+class Item(Protocol):
+    """An object of a scene."""
 
-    def fits(self, item: Item) -> bool:
-        """Return whether an object is of this kind."""
-        category, color, size, texture = item.look
-        return (
-            self.category in (None, category)
-            and self.color in (None, color)
-            and self.size in (None, size)
-            and self.texture in (None, texture)
-        )
+    @property
+    def look(self) -> Look:
+        """How it looks."""
+
+    @property
+    def place(self) -> tuple[float, float]:
+        """Its center, as shares of the picture's width and height from the left and top."""
+
+
+class Scene(Protocol):
+    """A picture of some objects."""
+
+    @property
+    def items(self) -> Sequence[Item]:
+        """Its objects."""
+
+
+def fits(kind: Kind, item: Item) -> bool:
+    """Return whether an object is of a kind."""
+    return all(part in (None, value) for part, value in zip(kind, item.look, strict=True))
 
 
 @dataclass(frozen=True)
@@ -64,9 +75,9 @@ def referents(phrase: Phrase, scene: Scene, narrow: bool) -> list[Item]:
     Read strictly, "left of" needs a clear and mostly horizontal distance; read loosely, any distance will do. A place
     always needs a clear distance from all other objects of the kind.
     """
-    fitting = [item for item in scene.items if phrase.kind.fits(item)]
+    fitting = [item for item in scene.items if fits(phrase.kind, item)]
     for direction, kind in phrase.relations:
-        anchors = [item for item in scene.items if kind.fits(item)]
+        anchors = [item for item in scene.items if fits(kind, item)]
         if len(anchors) != 1:
             return []
         fitting = [item for item in fitting if _is_in_direction(direction, item, anchors[0], narrow)]
