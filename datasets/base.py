@@ -25,6 +25,10 @@ Progress = Callable[[Iterable[Any], int, str], Iterable[Any]]
 """Wraps an iterable for a progress bar, given the number of items and the name of one."""
 
 
+MEDIA = "natural"
+"""The name of the media that the suite of that name composes its data from."""
+
+
 @dataclass(frozen=True)
 class Card:
     """Facts about an official release.
@@ -109,6 +113,16 @@ class Dataset:
 
     def generator(self) -> Generator | None:
         """Return the generator of data in this layout; None if there is none."""
+        return None
+
+    def composer(self, media: Path | None) -> Generator | None:
+        """Return the generator of data in this layout that is composed from the user's media; None if there is none.
+
+        The media are not looked at before the generator is used.
+
+        Args:
+            media: The folder of the media (--data-root); None for where they are installed.
+        """
         return None
 
     def extract(self, root: Path, out: Path, jobs: int, progress: Progress) -> list[str]:

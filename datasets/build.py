@@ -1,9 +1,10 @@
-"""Builds generated data once, atomically, in a cache folder, with a checksum."""
+"""Builds generated and composed data once, atomically, in a cache folder, with a checksum."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ class Manifest:
         fingerprint: A checksum of the names and contents of all its files.
         counts: Number of videos or pictures of each split.
         floors: Primary scores, in percent, that are possible without using both modalities, by name.
+        media: Checksum of the media that it was composed from; "" if it was composed from none.
     """
 
     benchmark: str
@@ -42,40 +44,73 @@ class Manifest:
     fingerprint: str
     counts: dict[str, int]
     floors: dict[str, float]
+    media: str = ""
 
 
-def generator_of(layout: str) -> Generator:
+@dataclass(frozen=True)
+class Origin:
+    """What data in a layout is made from.
+
+    Attributes:
+        composed: Whether it is composed from the user's media, rather than generated.
+        media: The folder of the media; None for where they are installed.
+    """
+
+    composed: bool = False
+    media: Path | None = None
+
+
+GENERATED = Origin()
+
+
+def generator_of(layout: str, origin: Origin = GENERATED) -> Generator:
     """Return the generator of data in a layout.
 
     Raises:
         UsageError: There is none.
     """
-    if generator := load_dataset(layout).generator():
+    dataset = load_dataset(layout)
+    if generator := dataset.composer(origin.media) if origin.composed else dataset.generator():
         return generator
+    if origin.composed:
+        raise UsageError(f"no data is composed in the layout {layout}: data.source=composed is for refcoco and avs")
     raise UsageError(f"no data in the layout {layout} can be generated")
 
 
-def folder(cache: Path, layout: str, seed: int) -> Path:
+def folder(cache: Path, layout: str, seed: int, origin: Origin = GENERATED) -> Path:
     """Return the folder within a cache folder of a layout's data of this generator version and seed."""
-    return cache / f"mini-v{generator_of(layout).version}-seed{seed}" / layout
+    generator = generator_of(layout, origin)
+    return cache / f"{generator.world}-v{generator.version}-seed{seed}" / layout
 
 
-def ensure(cache: Path, layout: str, seed: int = 0, *, progress: Progress | None = None) -> tuple[Path, Manifest]:
-    """Return the folder and manifest of generated data in a layout, building it if necessary.
+def ensure(
+    cache: Path, layout: str, seed: int = 0, *, origin: Origin = GENERATED, progress: Progress | None = None
+) -> tuple[Path, Manifest]:
+    """Return the folder and manifest of generated or composed data in a layout, building it if necessary.
 
-    If several processes build the same data at the same time, the first copy to be finished is kept.
+    If several processes build the same data at the same time, the first copy to be finished is kept. Data that has been
+    composed is used without its media.
 
     Raises:
         OSError: The cache folder cannot be written.
-        DataError: The manifest is broken.
-        UsageError: The layout has no generator.
+        DataError: The manifest is broken, or the data was composed from other media.
+        UsageError: The layout has no generator, or the media are not there.
     """
-    root = folder(cache, layout, seed)
-    if not is_built(cache, layout, seed):
+    root = folder(cache, layout, seed, origin)
+    if not is_built(cache, layout, seed, origin):
         with atomic_folder(root) as scratch:
-            manifest = build(scratch, layout, seed, progress=progress)
+            manifest = build(scratch, layout, seed, origin=origin, progress=progress)
             (scratch / _MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
-    return root, read_manifest(root)
+        return root, manifest
+    manifest = read_manifest(root)
+    if origin.composed:
+        with suppress(UsageError):
+            if generator_of(layout, origin).media() != manifest.media:
+                raise DataError(
+                    f"{root} was composed from other media than those that are there now (--data-root): delete that "
+                    "folder to have it composed again"
+                )
+    return root, manifest
 
 
 def read_manifest(root: Path) -> Manifest:
@@ -96,6 +131,7 @@ def build(
     layout: str,
     seed: int,
     *,
+    origin: Origin = GENERATED,
     counts: Mapping[str, int] | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
@@ -109,11 +145,13 @@ def build(
         root: The folder to write to.
         layout: The name of the layout.
         seed: The seed.
+        origin: What it is made from.
         counts: Number of samples by split; None for the generator's own.
         workers: Number of processes; None for one per CPU.
         progress: Wraps the samples as they are written, for a progress bar.
     """
-    generator = generator_of(layout)
+    generator = generator_of(layout, origin)
+    media = generator.media()  # missing or broken media are told before any work
     counts = counts or generator.counts
     jobs = [(split, index) for split, count in counts.items() for index in range(count)]
     with process_pool(workers or available_cpus()) as pool:
@@ -125,7 +163,7 @@ def build(
     for sample in samples:
         digests.update(sample.digests)
     fingerprint = combined(digests.items())
-    return Manifest(layout, generator.version, seed, fingerprint, dict(counts), generator.floors(samples))
+    return Manifest(layout, generator.version, seed, fingerprint, dict(counts), generator.floors(samples), media)
 
 
 def _write(
@@ -134,9 +172,9 @@ def _write(
     return write_sample(root, seed, *job)
 
 
-def is_built(cache: Path, layout: str, seed: int) -> bool:
+def is_built(cache: Path, layout: str, seed: int, origin: Origin = GENERATED) -> bool:
     """Return whether `ensure` would find the data built."""
-    return (folder(cache, layout, seed) / _MANIFEST).is_file()
+    return (folder(cache, layout, seed, origin) / _MANIFEST).is_file()
 
 
 def manifest_and_files(root: Path) -> tuple[Manifest, list[Path]]:

@@ -36,6 +36,11 @@ class WrittenSample:
     truth: list[tuple]
 
 
+def no_media() -> str:
+    """Return no checksum."""
+    return ""
+
+
 def no_floors(samples: Sequence[WrittenSample]) -> dict[str, float]:
     """Return no floors."""
     return {}
@@ -54,6 +59,8 @@ class Generator:
             baseline's name, given all samples.
         version: Increases with every change of the generated data; a suite asks for it by `data.version`.
         world: The name of what it shows, which is part of the name of its folder in the cache.
+        media: Returns the checksum of the media that the data is composed from, "" without any. Raises UsageError if
+            the media are not there, and DataError if they are broken.
     """
 
     counts: Mapping[str, int]
@@ -62,6 +69,7 @@ class Generator:
     floors: Callable[[Sequence[WrittenSample]], dict[str, float]] = no_floors
     version: int = 1
     world: str = "mini"
+    media: Callable[[], str] = no_media
 
 
 def save(root: Path, path: Path | str, content: bytes, digests: dict[str, str]) -> None:

@@ -68,6 +68,14 @@ REFAVS/
   gt_mask/<folder>/fid_<fid>/00000.png ... 00009.png    what is not black is the object; all black where it is absent
   rows of the split TODO belong to no split and are left out"""
 
+_NATURAL_LAYOUT = """\
+usr/share/tuxpaint/                        (or share/tuxpaint/, or these folders themselves)
+  stamps/<group>/<name>.png                a cut-out; those that are photographs are used, by the program's rules
+  stamps/<group>/<name>.txt                its name: the first line, such as "A dog."
+  stamps/<group>/<name>.ogg                its call, where there is one (or .wav)
+  stamps/<group>/<name>.dat                `nomirror` in it: not to be mirrored
+  templates/*.jpg                          backgrounds, of the package tuxpaint-data"""
+
 ON_YOUTUBE = "see the page; the videos are from YouTube, under their uploaders' terms"
 _AVSBENCH = {
     "paper": 'Zhou et al., "Audio-Visual Segmentation", ECCV 2022, https://arxiv.org/abs/2207.05042',
@@ -201,6 +209,12 @@ class AVS(Dataset):
 
         return write.AVS
 
+    def composer(self, media: Path | None) -> Generator:
+        """Return the generator of videos of natural things."""
+        from bench.datasets.natural import write
+
+        return write.avs(media)
+
 
 class AVSMulti(Dataset):
     """AVSBench MS3, segmentation of multiple sources."""
@@ -231,6 +245,12 @@ class Refer(Dataset):
         from bench.datasets.mini.write_refer import GENERATORS
 
         return GENERATORS.get(self.name)
+
+    def composer(self, media: Path | None) -> Generator | None:
+        """Return the generator of pictures of natural things; None for all but RefCOCO."""
+        from bench.datasets.natural import write
+
+        return write.refcoco(media) if self.name == "refcoco" else None
 
     def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
         """Check objects, expressions, masks and images."""
@@ -327,3 +347,28 @@ class RefAVS(Dataset):
         from bench.datasets.mini.write_refavs import GENERATOR
 
         return GENERATOR
+
+
+class Natural(Dataset):
+    """The media that the suite `natural` composes its data from: Tux Paint's stamps."""
+
+    card = Card(
+        title="Tux Paint's stamps and photographs, from which the suite `natural` composes its data",
+        paper="none; the pictures, sounds and texts are by the contributors that the packages name",
+        pages=(
+            "apt-get download tuxpaint-stamps-default tuxpaint-data    (170 MB; Debian and Ubuntu)",
+            "for f in tuxpaint-*.deb; do dpkg-deb --extract $f DIR; done",
+            "https://tuxpaint.org/download/stamps/, and https://tuxpaint.org/download/ for the photographs",
+        ),
+        license="GPL-2, in parts GFDL, CC BY-SA and public domain: see the packages' copyright and CONTRIBUTORS.txt; "
+        "nothing of them is part of this software",
+        layout=_NATURAL_LAYOUT,
+        counts={"all": {"things": 212, "with a call": 66, "backgrounds": 16}},
+        required=(("usr/share/tuxpaint/stamps", "share/tuxpaint/stamps", "stamps"),),
+    )
+
+    def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
+        """Read all pictures, texts and calls, and count the things."""
+        from bench.datasets.verify.natural import walk
+
+        return walk(root, report, progress)

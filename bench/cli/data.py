@@ -13,7 +13,7 @@ from bench.cli.printing import print
 from bench.cli.shared_arguments import check_target
 from bench.config.instantiate import datasets_of
 from bench.config.quantities import jobs
-from bench.datasets.base import Dataset, describe
+from bench.datasets.base import MEDIA, Dataset, describe, load_dataset
 from bench.errors import UsageError, did_you_mean
 from bench.system.cpus import available_cpus
 
@@ -29,7 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "verify: report what is wrong with the release in a folder; "
         "prepare: extract videos, as those of AVE, then decode all samples into the cache",
     )
-    parser.add_argument("task", metavar="TASK", help="task, as for `bench run --tasks`")
+    parser.add_argument(
+        "task", metavar="TASK", help=f"task, as for `bench run --tasks`; or {MEDIA}, for the media of that suite"
+    )
     both = parser.add_argument_group("with verify and prepare")
     both.add_argument("--root", type=Path, metavar="DIR", help="folder of the release, which is only read")
     verify = parser.add_argument_group("with verify")
@@ -67,7 +69,12 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; return 1 if the release has faults, else 0."""
     if args.action not in _ACTIONS:
         raise UsageError(f"bench data cannot {args.action}: {did_you_mean(args.action, _ACTIONS)}")
-    return _ACTIONS[args.action](args, datasets_of(args.task))
+    return _ACTIONS[args.action](args, _datasets(args.task))
+
+
+def _datasets(task: str) -> list[Dataset]:
+    """Return the datasets of a task, or the media of that name, from which a suite composes its data."""
+    return [load_dataset(task)] if task == MEDIA else datasets_of(task)
 
 
 def _describe(args: argparse.Namespace, datasets: list[Dataset]) -> int:

@@ -237,6 +237,8 @@ def _introduce(plan: RunPlan, skipped: int) -> None:
             f"The data of suite {spec.suite} is generated, not the benchmarks' own; "
             "for official releases: --data-root DIR --set data.source=official"
         )
+    elif spec.data["source"] == "composed":
+        print(f"The data of suite {spec.suite} is composed from natural pictures and sounds, not the benchmarks' own")
     elif spec.data["source"] == "own":
         print(f"The data of suite {spec.suite} is your own, not a benchmark's: the tables say so")
     sys.stdout.flush()

@@ -16,6 +16,9 @@ def data_title(data: Mapping[str, Any]) -> str:
     if data["source"] == "own":
         name = f" ({Path(data['path']).name})" if data.get("path") else ""
         return f"the user's own data{name}, not a benchmark's{only}"
+    if data["source"] == "composed":
+        version = f"v{data['version']} (seed {data['seed']})"
+        return f"composed from natural pictures and sounds {version}, not the benchmark's own{only}"
     return f"generated data v{data['version']} (seed {data['seed']}), not the benchmark's own{only}"
 
 

@@ -148,7 +148,8 @@ def _check_task(task: Any, name: str, streams: Sequence[str], data: Mapping[str,
         UsageError: It cannot use them.
     """
     sources: tuple[str, ...] = getattr(task, "sources", (data.get("source", ""),))  # a task need not derive from `Task`
-    if data and data["source"] not in sources:
+    # What is composed is in the layouts of what is generated; whether the task has any, `preflight` tells.
+    if data and ("generated" if data["source"] == "composed" else data["source"]) not in sources:
         raise UsageError(f"{name} reads data.source={' or '.join(sources)} only, not {data['source']}")
     try:
         if hasattr(task, "check_streams"):

@@ -150,6 +150,29 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
     mistakes.raise_if_any()
 
 
+def check_composed(specs: Iterable[Spec], media: Path | None) -> None:
+    """Check quickly that the media are present that the data of runs is composed from, unless it has been composed.
+
+    Args:
+        specs: Runs on composed data.
+        media: The path of --data-root; None for where the media are installed.
+
+    Raises:
+        UsageError: A task has no such data, or media are missing or cannot be read; the message lists all mistakes.
+    """
+    mistakes = Mistakes()
+    for spec in {spec.task: spec for spec in specs}.values():
+        from bench.datasets import build  # imports numpy
+        from bench.system.checksums import user_cache
+
+        layout, origin = task_of(spec).layout, build.Origin(composed=True, media=media)
+        with mistakes.gathered():
+            generator = build.generator_of(layout, origin)
+            if not build.is_built(user_cache(), layout, spec.data["seed"], origin):
+                generator.media()
+    mistakes.raise_if_any()
+
+
 def check_own(specs: Iterable[Spec], root: Path | None) -> None:
     """Check the user's own data of runs, as far as their tasks can without decoding media.
 

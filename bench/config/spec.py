@@ -30,8 +30,8 @@ class Spec:
     streams: dict[str, dict[str, Any]]
     """The task's streams by name: the fields of `StreamSource` that are set."""
     data: dict[str, Any]
-    """The source of the data; for generated data also its version and seed, for a user's own data also its path, which
-    is not part of the run's id: if the files are the same, their place does not matter."""
+    """The source of the data; for generated and composed data also its version and seed, for a user's own data also its
+    path, which is not part of the run's id: if the files are the same, their place does not matter."""
     deviations: list[str] = field(default_factory=list)
     """Deviations of the suite from the published protocol that it follows: text only, not part of the run's id."""
 

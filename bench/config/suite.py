@@ -26,14 +26,15 @@ _MAX_BYTES = 256 * KIBIBYTE  # of a file; the built-in suites have less than 4 K
 class Data:
     """The data of runs. The location of releases is not part of it, since that does not affect results."""
 
-    source: Literal["generated", "official", "own"] = "generated"
-    """`generated`: the embedded data; `official`: the benchmark's official release; `own`: a user's own data, or a part
+    source: Literal["generated", "composed", "official", "own"] = "generated"
+    """`generated`: the embedded data; `composed`: data that is composed from pictures and sounds that the user has;
+    `official`: the benchmark's official release; `own`: a user's own data, or a part
     or a variant of a release, which tables then do not call official."""
     path: str = ""
     """The user's own data: a CSV or a folder of images, relative to the suite's file. --data-root overrides it. It is
     not part of a run's id; a run is done again if the files have changed."""
     version: int = 1
-    """Version of the generator."""
+    """Version of the generator, of generated and composed data."""
     seed: int = 0
     """Seed of the generator."""
     skip_unreadable: bool = False
@@ -51,7 +52,7 @@ class Data:
     def to_config(self) -> dict[str, Any]:
         """Return the fields that identify the data, as JSON types."""
         plain = asdict(self)
-        if self.source != "generated":
+        if self.source not in ("generated", "composed"):
             del plain["version"], plain["seed"]
         if self.path:
             plain["path"] = os.path.abspath(self.path)  # noqa: PTH100 - `resolve` would follow links

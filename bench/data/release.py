@@ -28,7 +28,7 @@ class Contents:
     """The contents of a release, as checksums of its files.
 
     Attributes:
-        fingerprint: Checksum of all files that the task reads; for generated data, that of the generator.
+        fingerprint: Checksum of all files that the task reads; for data that is made, that of the generator.
         splits: Checksum of the files that each split is read from.
     """
 
@@ -42,15 +42,15 @@ def locate(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Pat
     Args:
         task: The task.
         source: The specification's `data`.
-        data_root: Folder of the release or of the user's own data; or of the generated data's cache, None for the
-            user's cache folder.
+        data_root: Folder of the release, of the user's own data, or of the media that data is composed from; or of the
+            generated data's cache, None for the user's cache folder.
 
     Raises:
         UsageError: The data is not generated but its folder is not given, or no such data can be generated.
         BenchError: The generated data cannot be written.
     """
-    if source["source"] == "generated":
-        return generated(task, source, data_root)
+    if is_synthetic(source):
+        return synthesize(task, source, data_root)
     if source["source"] == "own":
         return own_root(source, data_root)
     if data_root is None:
@@ -77,31 +77,53 @@ def floors(task: Task, source: Mapping[str, Any], root: Path) -> dict[str, float
     dataset = load_dataset(task.layout)
     if not dataset.has_floors_of(task.benchmark, task.metric):
         return {}
-    of_generator = build.read_manifest(root).floors if source["source"] == "generated" else {}
+    of_generator = build.read_manifest(root).floors if is_synthetic(source) else {}
     return {**of_generator, **dataset.floors(root)}
 
 
-def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Path:
-    """Return the folder of a task's generated data; generate the data if necessary.
+def is_synthetic(source: Mapping[str, Any]) -> bool:
+    """Return whether the specification's `data` is the work of this program: generated, or composed from media."""
+    return source["source"] in ("generated", "composed")
+
+
+def _origin(source: Mapping[str, Any], data_root: Path | None) -> tuple[build.Origin, Path]:
+    """Return what made data is made from, and the cache folder that it is in."""
+    if source["source"] == "composed":
+        return build.Origin(composed=True, media=data_root), checksums.user_cache()
+    return build.GENERATED, data_root or checksums.user_cache()
+
+
+def _present_version(task: Task, origin: build.Origin) -> int | None:
+    """Return the version of the data that this program makes for a task; None if it makes none."""
+    dataset = load_dataset(task.layout)
+    generator = dataset.composer(origin.media) if origin.composed else dataset.generator()
+    return generator.version if generator else None
+
+
+def synthesize(task: Task, source: Mapping[str, Any], data_root: Path | None) -> Path:
+    """Return the folder of a task's generated or composed data; make the data if necessary.
 
     Raises:
-        UsageError: No data can be generated for the task, or not the version that `source` specifies.
+        UsageError: No data can be made for the task, or not the version that `source` specifies; or there are no media
+            to compose it from.
+        DataError: Media are broken, or the data was composed from others.
         BenchError: The data cannot be written.
     """
-    generator = load_dataset(task.layout).generator()
-    if generator is None:
+    origin, cache = _origin(source, data_root)
+    version = _present_version(task, origin)
+    if version is None:
         raise UsageError(
-            f"there is no generated data for {task.benchmark} (layout {task.layout}): read its release with "
+            f"there is no {source['source']} data for {task.benchmark} (layout {task.layout}): read its release with "
             "--set data.source=official --data-root DIR"
         )
-    if source["version"] != generator.version:
-        raise UsageError(f"data.version is {source['version']}, but this generator makes version {generator.version}")
-    cache = data_root or checksums.user_cache()
+    if source["version"] != version:
+        raise UsageError(f"data.version is {source['version']}, but this generator makes version {version}")
     try:
         root, _ = build.ensure(
             cache,
             task.layout,
             source["seed"],
+            origin=origin,
             progress=lambda samples, total: bar(samples, f"generating {task.layout}", total=total, unit="sample"),
         )
         if open_to_others := writable_by_others(root):
@@ -113,9 +135,8 @@ def generated(task: Task, source: Mapping[str, Any], data_root: Path | None) -> 
             )
         return root
     except OSError as error:
-        raise BenchError(
-            f"the generated data cannot be written to {cache}: {error}; choose another --data-root"
-        ) from error
+        hint = "set XDG_CACHE_HOME to another folder" if origin.composed else "choose another --data-root"
+        raise BenchError(f"the {source['source']} data cannot be written to {cache}: {error}; {hint}") from error
 
 
 def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:
@@ -138,7 +159,7 @@ def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:
             path: (_relative(path, base), checksum(path))
             for path in bar(all_files, f"checking {task.benchmark}", unit="file")
         }
-        fingerprint = _generated_fingerprint(root, checksum) if source["source"] == "generated" else ""
+        fingerprint = _generated_fingerprint(root, checksum) if is_synthetic(source) else ""
 
     def combined(paths: Iterable[Path]) -> str:
         return checksums.combined(lines[path] for path in paths)
@@ -156,12 +177,11 @@ def present_contents(task: Task, source: Mapping[str, Any], data_root: Path | No
 
     Arguments and errors are those of `locate` and `contents`.
     """
-    if source["source"] == "generated":
-        cache = data_root or checksums.user_cache()
-        generator = load_dataset(task.layout).generator()
-        if generator is None or source["version"] != generator.version:
+    if is_synthetic(source):
+        origin, cache = _origin(source, data_root)
+        if source["version"] != _present_version(task, origin):
             return None
-        if not build.is_built(cache, task.layout, source["seed"]):
+        if not build.is_built(cache, task.layout, source["seed"], origin):
             return None
     return contents(task, source, locate(task, source, data_root))
 

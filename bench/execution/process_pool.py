@@ -113,13 +113,13 @@ def execute_run(spec: Spec, options: RunOptions, threads: int | None) -> Record:
 
 
 def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
-    """Generate the missing data of the runs once, rather than in each worker."""
+    """Generate or compose the missing data of the runs once, rather than in each worker."""
     from bench.data import release
 
-    for spec in {spec.task: spec for spec in specs if spec.data["source"] == "generated"}.values():
+    for spec in {spec.task: spec for spec in specs if release.is_synthetic(spec.data)}.values():
         with suppress(BenchError):  # the run meets the same error, and reports it
             task = task_of(spec)
-            release.generated(task, spec.data, options.data_root)
+            release.synthesize(task, spec.data, options.data_root)
 
 
 def share_of_threads(jobs: int) -> int:

@@ -118,7 +118,7 @@ class Times:
 class DataInfo:
     """The data of the run."""
 
-    source: str = doc("`generated`, `official` or `own`.")
+    source: str = doc("`generated`, `composed`, `official` or `own`.")
     fingerprint: str = doc("Checksum of the data: equal for equal data.")
     counts: dict[str, Count] = doc("Number of samples, by split.")
     skipped: Count = doc("Number of samples left out because their files cannot be read.")

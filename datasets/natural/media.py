@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -36,6 +37,7 @@ _MAX_SIDE = 400  # pixels to which larger pictures are shrunk when they are read
 _SPOKEN = re.compile(r"_desc(_\w+)?$")
 
 
+@lru_cache(maxsize=8)
 def located(root: Path | None) -> Path:
     """Return the folder of the media, which has `stamps` and `templates` in it.
 
@@ -46,17 +48,17 @@ def located(root: Path | None) -> Path:
         UsageError: The media are not there, or not all of them; says how to get them.
     """
     candidates = [INSTALLED] if root is None else [root / below for below in _BELOW]
-    found = next((folder for folder in candidates if (folder / STAMPS).is_dir()), None)
-    if found is None:
+    folder = next((place for place in candidates if (place / STAMPS).is_dir()), None)
+    if folder is None:
         raise UsageError(
             "the data of this suite is composed from Tux Paint's pictures and sounds, but there is no folder of its "
-            f"{STAMPS} at {' or '.join(str(folder) for folder in candidates)}: {ADVICE}"
+            f"{STAMPS} at {' or '.join(str(place) for place in candidates)}: {ADVICE}"
         )
-    missing = [f"{STAMPS}/{group}" for group in GROUPS if not (found / STAMPS / group).is_dir()]
-    missing += [] if backgrounds(found) else [f"{BACKGROUNDS}/*.jpg (of the package {PACKAGES.split()[1]})"]
+    missing = [f"{STAMPS}/{group}" for group in GROUPS if not (folder / STAMPS / group).is_dir()]
+    missing += [] if backgrounds(folder) else [f"{BACKGROUNDS}/*.jpg (of the package {PACKAGES.split()[1]})"]
     if missing:
-        raise UsageError(f"Tux Paint's media in {found} are not complete: {', '.join(missing)} missing: {ADVICE}")
-    return found
+        raise UsageError(f"Tux Paint's media in {folder} are not complete: {', '.join(missing)} missing: {ADVICE}")
+    return folder
 
 
 def stamps(folder: Path) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Scenes of three photographed things before a photograph.
 
-Two things of a kind are in most of them, so that the kind alone does not decide which one is meant.
+At least two things of a kind are in nearly all of them, so that the kind alone does not decide which one is meant.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ THINGS = 3
 SIZES = {"small": (0.28, 0.34), "large": (0.44, 0.5)}  # longer side of the box around a thing, as a share of SIDE
 
 # How many things of a scene are of one kind, with probabilities; and of these, whether it is the noun or the group.
-_ALIKE = {1: 0.15, 2: 0.65, 3: 0.2}
+_ALIKE = {2: 0.5, 3: 0.5}
 _SAME_NOUN = 0.4
 _PLACES = 60  # tried for each thing before the scene is started over
 _CROPS = (0.5, 1.0)  # of a background: the side of the square, as a share of its shorter side

@@ -2,43 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from bench.datasets.generator import Generator
+import numpy as np
+
+from bench.datasets.generator import Generator, Mask, Pixels
 from bench.datasets.natural import VERSION
 from bench.datasets.natural.clip import random_clip
 from bench.datasets.natural.facts import GROUPS
-from bench.datasets.natural.scene import THINGS, random_scene, render
+from bench.datasets.natural.media import checksum, located
+from bench.datasets.natural.scene import THINGS, Scene, random_scene, render
 from bench.datasets.natural.wording import MANNER
 from bench.datasets.scenes.refer_layout import World, refer_generator
-from bench.datasets.scenes.s4_layout import s4_generator
+from bench.datasets.scenes.s4_layout import Clip, s4_generator
 
 WORLD = "natural"
-_PICTURES = {"train": 1000, "val": 100, "testA": 150, "testB": 150}
-_VIDEOS = {"train": 800, "val": 40, "test": 120}
+_PICTURES = {"train": 1000, "val": 60, "testA": 120, "testB": 120}
+_VIDEOS = {"train": 800, "val": 24, "test": 100}
 
 
-def refcoco(folder: Path) -> Generator:
+def refcoco(root: Path | None) -> Generator:
     """Return the generator of RefCOCO: testA shows known things, testB things that no other split shows.
 
     Args:
-        folder: The folder of the media.
+        root: Where the media are, as for `bench.datasets.natural.media.located`. It is not looked at yet.
     """
     world = World(
-        partial(random_scene, folder),
-        partial(render, folder),
+        partial(_scene, root),
+        partial(_rendered, root),
         {group: (group, "thing") for group in sorted(set(GROUPS.values()))},
         {"refcoco": MANNER},
         "composed pictures in the format of COCO",
     )
-    return refer_generator(world, ["refcoco"], _PICTURES, VERSION, WORLD)
+    return _of_media(refer_generator(world, ["refcoco"], _PICTURES, VERSION, WORLD), root)
 
 
-def avs(folder: Path) -> Generator:
+def avs(root: Path | None) -> Generator:
     """Return the generator of S4: of three things that could be heard, one is.
 
     Args:
-        folder: The folder of the media.
+        root: Where the media are, as for `refcoco`.
     """
-    return s4_generator(partial(random_clip, folder), _VIDEOS, THINGS, VERSION, WORLD)
+    return _of_media(s4_generator(partial(_clip, root), _VIDEOS, THINGS, VERSION, WORLD), root)
+
+
+def _of_media(generator: Generator, root: Path | None) -> Generator:
+    return replace(generator, media=partial(_checksum, root))
+
+
+# What other processes call is a function of this module.
+
+
+def _checksum(root: Path | None) -> str:
+    return checksum(located(root))
+
+
+def _scene(root: Path | None, rng: np.random.Generator, split: str) -> Scene:
+    return random_scene(located(root), rng, split)
+
+
+def _rendered(root: Path | None, scene: Any) -> tuple[Pixels, list[Mask]]:
+    return render(located(root), scene)
+
+
+def _clip(root: Path | None, rng: np.random.Generator, split: str) -> Clip:
+    return random_clip(located(root), rng, split)

@@ -251,8 +251,8 @@ def generate_few(patch: Any) -> None:
 
     original, ensure = build.generator_of, build.ensure
 
-    def generator_of(layout: str) -> Any:
-        generator = original(layout)
+    def generator_of(layout: str, *rest: Any) -> Any:
+        generator = original(layout, *rest)
         return dataclasses.replace(generator, counts={split: FEW.get(split, 3) for split in generator.counts})
 
     def ensure_once(cache: Path, layout: str, seed: int = 0, **rest: Any) -> Any:

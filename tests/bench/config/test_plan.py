@@ -100,7 +100,10 @@ def test_set_overrides_the_suite_and_a_task_overrides_all_tasks(mock_suite):
         ("ave.hiden=3", "unknown key ave.hiden: did you mean hidden?"),
         ("ave.epochs=0", "ave: epochs must be above 0"),
         ("train.epoch=1", "unknown key train.epoch: did you mean epochs?"),
-        ("data.source=web", "--set data.source=web: data.source must be one of generated, official, own, not 'web'"),
+        (
+            "data.source=web",
+            "--set data.source=web: data.source must be one of generated, composed, official, own, not 'web'",
+        ),
         ("lora.r=8", "--set lora.r=8: lora is not part of this command"),
         ("avs.epochs=8", "--set avs.epochs=8: avs is not part of this command"),
         (

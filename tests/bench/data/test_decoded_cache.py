@@ -253,8 +253,8 @@ def test_generated_data_that_others_can_write_to_causes_a_warning(tmp_path, monk
     root.mkdir(parents=True)
     monkeypatch.setattr("bench.data.release.build.ensure", lambda *_, **__: (root, "manifest"))
     source = {"source": "generated", "version": VERSION, "seed": 0}
-    assert release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path) == root
+    assert release.synthesize(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path) == root
     assert not caplog.text
     root.chmod(0o777)
-    release.generated(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path)
+    release.synthesize(SimpleNamespace(layout="ave", benchmark="AVE"), source, tmp_path)
     assert f"other users can write to {root}" in caplog.text

@@ -1,0 +1,40 @@
+"""Checks the media that natural data is composed from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from bench.datasets.base import Progress
+from bench.datasets.natural import media
+from bench.datasets.natural.things import call_of, catalogue
+from bench.datasets.verify.report import Report
+from bench.errors import DataError, UsageError
+
+
+def walk(root: Path, report: Report, progress: Progress) -> Path | None:
+    """Read every picture, text and call, and count the things; return the folder of the media.
+
+    Raises:
+        DataError: The media are not there.
+    """
+    try:
+        folder = media.located(root)
+    except UsageError as error:
+        raise DataError(str(error)) from error
+    stamps, backgrounds = list(media.stamps(folder)), media.backgrounds(folder)
+    reads: list[Callable[[], Any]] = [
+        partial(read, folder, stamp) for stamp in stamps for read in (media.read_stamp, media.text_of, call_of)
+    ]
+    reads += [partial(media.read_background, path) for path in backgrounds]
+    for read in progress(reads, len(reads), "file"):
+        report.attempt(read)
+        report.checked += 1
+    if report.faults:
+        return None
+    things = catalogue(folder)
+    calls = sum(thing.call for thing in things)
+    report.counts = {"all": {"things": len(things), "with a call": calls, "backgrounds": len(backgrounds)}}
+    return folder
