@@ -12,7 +12,7 @@ from bench.datasets.natural.facts import GROUPS
 
 NOUNS = {
     "animals/mammals": ("ant bear", "bull", "cat", "dog", "elk", "fox", "gnu", "horse"),
-    "animals/birds": ("auk", "great bustard", "crow", "dove", "egret", "finch", "gull", "hen"),
+    "animals/birds": ("auk", "great bustard", "crow", "dove", "egret", "finch", "gull", "hen", "little crow", "bird"),
 }
 
 
@@ -44,7 +44,7 @@ def tone(pitch: float, seconds: float = 0.7) -> np.ndarray:
 
 
 def write_media(root: Path) -> Path:
-    """Write sixteen things with calls, and eight backgrounds; return `root`, as --data-root."""
+    """Write eighteen things with calls, and eight backgrounds; return `root`, as --data-root."""
     rng = np.random.default_rng(0)
     for group in GROUPS:
         (root / "stamps" / group).mkdir(parents=True, exist_ok=True)

@@ -28,6 +28,8 @@ PARAMETERS = {
     "google-bert/bert-base-uncased": 108_891_648,
     "google-bert/bert-large-uncased": 334_092_288,
     "FacebookAI/roberta-base": 124_055_040,
+    "openai/whisper-tiny.en": 8_208_384,  # the encoder
+    "sentence-transformers/all-MiniLM-L6-v2": 22_565_376,
 }
 
 
@@ -43,7 +45,16 @@ def test_every_shape_makes_a_stream_of_the_released_size(model):
     stream = outline_stream(model)
     if model in PARAMETERS:
         assert sum(parameter.numel() for parameter in stream.parameters()) == PARAMETERS[model]
-    expected = {"small": 384, "vits16": 384, "base": 768, "vitb16": 768, "large": 1024, "vitl16": 1024}
+    expected = {
+        "small": 384,
+        "vits16": 384,
+        "tiny": 384,
+        "MiniLM": 384,
+        "base": 768,
+        "vitb16": 768,
+        "large": 1024,
+        "vitl16": 1024,
+    }
     if "swinv2" not in model:
         assert stream.width == next((width for part, width in expected.items() if part in model), 768)
     if isinstance(stream.input, ImageInput):
