@@ -61,7 +61,7 @@ def run(
         settings_file: Tuned settings: a .toml file that `bench tune` wrote, or the name of one in this package, for
             example "mini". They override the suite's settings, and `settings` overrides them.
         results: The results folder.
-        data_root: Folder of the official releases, or of the generated data; None for the user's cache folder.
+        data_root: Folder of the official releases, of media, or of generated data; None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
         jobs: Number of runs at a time on this machine, each in its own process with an equal share of the CPU threads.
             With more than one, methods and tasks must be names.

@@ -19,7 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", metavar="NAME", help="the task it was trained for (default: the task in its record)")
     parser.add_argument("--split", help="a single split, e.g. train or val (default: the test splits)")
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="folder of the official releases, or of the generated data"
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder of the official releases, of media to compose data from, or of generated data",
     )
     add_list(parser, "--set", "STREAM.model=DIR", "folder of an encoder that has moved since training")
     parser.add_argument(

@@ -52,7 +52,10 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
     )
     parser.add_argument(
-        "--data-root", type=Path, metavar="DIR", help="folder of the official releases, or of the generated data"
+        "--data-root",
+        type=Path,
+        metavar="DIR",
+        help="folder of the official releases, of media to compose data from, or of generated data",
     )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="device to compute on (default: %(default)s)"

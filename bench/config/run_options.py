@@ -16,7 +16,8 @@ class RunOptions:
     """Options of a command that do not affect results.
 
     Attributes:
-        data_root: Folder of the official releases, or of the generated data's cache; None for the user's cache folder.
+        data_root: Folder of the official releases, of media to compose data from, or of the generated data's cache;
+            None for the user's cache folder.
         device: "auto", "cpu" or "cuda".
         results: Results folder for predictions of a few samples and for adapters; None to store nothing.
         save_adapters: Whether to save the trained adapter and head as well.

@@ -68,7 +68,7 @@ def open_splits(
     Args:
         task: The task.
         source: The specification's `data`.
-        data_root: Folder of the release, or of the generated data's cache; None for the user's cache folder.
+        data_root: Folder of the release, of media, or of the generated data's cache; None for the user's cache folder.
         inputs: What each stream reads.
         train_share: Share of the training split to use; `samples` still has all of it.
 

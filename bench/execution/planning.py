@@ -75,7 +75,7 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
 
     Args:
         request: The runs.
-        data_root: Folder of the official releases, of the user's own data, or of the generated data's cache.
+        data_root: Folder of the official releases, of the user's own data, of media, or of the generated data's cache.
 
     Raises:
         UsageError: All mistakes in the request, and the data and encoders that are missing.
@@ -101,7 +101,7 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
     Args:
         experiment: The file.
         stages: Names of the stages to plan; empty for all.
-        data_root: Folder of the official releases, or of the generated data's cache.
+        data_root: Folder of the official releases, of media to compose data from, or of the generated data's cache.
 
     Raises:
         UsageError: All mistakes in the file, and the data and encoders that are missing.

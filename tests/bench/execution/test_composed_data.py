@@ -1,0 +1,39 @@
+"""A run on data that is composed from drawn media, with the embedded encoders."""
+
+from __future__ import annotations
+
+from small_runs import spec
+
+from bench.config.describe import data_title
+from bench.config.run_options import RunOptions
+from bench.data import release
+from bench.execution.finished_runs import _Present
+from bench.execution.single_run import execute
+from bench.report.terminal import run_table
+
+COMPOSED = ("data.source=composed", "data.version=1")
+
+
+def test_a_run_on_composed_data(tmp_path, monkeypatch):
+    from natural_media import write_media
+
+    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
+    monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 3, "val": 1, "test": 1})
+    media = write_media(tmp_path / "media")
+    run = spec("avs", "lora", *COMPOSED, "avs.epochs=1")
+    record = execute(run, RunOptions(media, "cpu"))
+    assert record.status == "ok", record.traceback
+    assert record.data.source == "composed" and record.data.counts == {"train": 3, "val": 1, "test": 1}
+    assert "sees all, hears nothing" in record.scores.floors
+    title = "composed from natural pictures and sounds v1 (seed 0), not the benchmark's own"
+    assert data_title(run.data) == title and title in run_table([record])
+    assert not _Present(media).changes(run, record)
+    place = release.locate(_task(), run.data, media)
+    assert place == tmp_path / "cache/natural-v1-seed0/avs", "the cache, not the folder of the media"
+    assert {path.name for path in media.iterdir()} == {"stamps", "templates"}
+
+
+def _task():
+    from bench.tasks.avs import AVS
+
+    return AVS()
