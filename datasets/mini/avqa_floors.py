@@ -16,7 +16,7 @@ import numpy as np
 from bench.datasets.generator import WrittenSample
 from bench.datasets.mini.avqa_questions import TEMPLATES, Question, chances
 from bench.datasets.mini.avqa_world import Performance, random_performance
-from bench.datasets.mini.floors import CONSTANT
+from bench.datasets.scenes.floors import CONSTANT
 
 READS = "reads, sees and hears nothing"
 READS_AND_SEES = "reads and sees, hears nothing"

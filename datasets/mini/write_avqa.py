@@ -11,7 +11,7 @@ from bench.datasets.mini.avqa_floors import avqa_floors
 from bench.datasets.mini.avqa_questions import questions
 from bench.datasets.mini.avqa_world import random_performance, stage
 from bench.datasets.mini.render import pictures, waveform
-from bench.datasets.mini.write import SPLITS, encode_wav, video_generator
+from bench.datasets.scenes.s4_layout import SPLITS, encode_wav, video_generator
 
 _BENCHMARK = 3  # part of the seeds
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from bench.datasets.avqa import TYPES, Release
+from bench.datasets.build import build
 from bench.datasets.mini import avqa_floors, avqa_world
 from bench.datasets.mini.avqa_questions import TEMPLATES, Template, chances, questions
 from bench.datasets.mini.avqa_world import Act, Performance, random_performance, stage
-from bench.datasets.mini.build import build
 
 KNOWN = Performance(
     (
