@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
+from bench.datasets.avqa_types import TYPES
 from bench.datasets.layout import is_plain, locate, note
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_json
@@ -33,20 +34,6 @@ FRAMES, SOUNDS = "frames", "audio"
 VIDEOS = ("video", "MUSIC-AVQA-videos-Real", "MUSIC-AVQA-videos-Synthetic")
 TIMINGS = "extracted"  # the folder in which `bench data prepare` records each video's timing
 MAX_SECONDS = 60  # of a video, of which the release has one minute
-
-AUDIO, VISUAL, AUDIO_VISUAL = "Audio", "Visual", "Audio-Visual"
-TYPES = (
-    (AUDIO, "Counting"),
-    (AUDIO, "Comparative"),
-    (VISUAL, "Counting"),
-    (VISUAL, "Location"),
-    (AUDIO_VISUAL, "Existential"),
-    (AUDIO_VISUAL, "Counting"),
-    (AUDIO_VISUAL, "Location"),
-    (AUDIO_VISUAL, "Comparative"),
-    (AUDIO_VISUAL, "Temporal"),
-)
-"""The types of questions: what a question is about, and what it asks for."""
 
 KEYS = ("video_id", "question_id", "type", "question_content", "templ_values", "anser")
 """The keys that every question must have; `anser` is the release's spelling."""

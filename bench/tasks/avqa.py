@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.datasets.avqa import AUDIO, AUDIO_VISUAL, TYPES, VISUAL
+from bench.datasets.avqa_types import AUDIO, AUDIO_VISUAL, TYPES, VISUAL
 from bench.tasks.base import Samples, Task
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from bench.datasets.avqa import TYPES, Release
+from bench.datasets.avqa import Release
+from bench.datasets.avqa_types import TYPES
 from bench.datasets.build import build
 from bench.datasets.mini import avqa_floors, avqa_world
 from bench.datasets.mini.avqa_questions import TEMPLATES, Template, chances, questions

@@ -116,7 +116,7 @@ def test_rows_of_no_split_and_repeated_rows_are_told(copied):
     report = verified(copied)
     assert report.faults == []
     assert f"1 rows repeat an earlier one, such as line {len(rows) + 1}; each counts" in report.remarks
-    assert report.counts["train"] == {"expressions": 8, "videos": 2}
+    assert report.counts["train"] == {"expressions": 10, "videos": 2}
 
 
 def test_a_quick_check_reads_headers_and_the_first_masks(copied):

@@ -99,7 +99,8 @@ def refcoco(folder: Path) -> None:
 
 
 def avqa(folder: Path) -> None:
-    from bench.datasets.avqa import TYPES, Release
+    from bench.datasets.avqa import Release
+    from bench.datasets.avqa_types import TYPES
 
     Release(folder, "train", problems=(problems := []))
     for problem in problems:

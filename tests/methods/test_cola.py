@@ -247,7 +247,9 @@ def test_the_path_and_the_exchange_of_another_method_are_both_evaluated(make_mod
     linears = {role: stream.encoder.get_submodule(stream.linears(0)[role]) for role in "qkv"}
     states = states_of({"vision": x[:, 0], "audio": audio[:, 0]})
     gate, path = (exchange.read(states)["vision"](linears, x) for exchange in model.exchanges_at(0, "attend"))
-    actual = model._exchange(0, "attend", {"vision": x, "audio": audio}, {}, 1)["vision"](linears, x)
+    actual = model._exchange(0, "attend", {"vision": x, "audio": audio}, {}, {"vision": 1, "audio": 1})["vision"](
+        linears, x
+    )
     for number, linear in enumerate(linears.values()):
         expected = gate[number] + (path[number] - linear(x))
         torch.testing.assert_close(actual[number], expected, rtol=1e-10, atol=1e-10)

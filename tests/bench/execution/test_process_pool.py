@@ -213,13 +213,13 @@ def test_the_parent_generates_the_data_of_a_task_once(monkeypatch, tmp_path):
     requests = []
     monkeypatch.setattr(
         "bench.data.release.build.ensure",
-        lambda root, *arguments, progress: requests.append((root, *arguments)) or (root, None),
+        lambda root, *arguments, origin, progress: requests.append((root, *arguments)) or (root, None),
     )
     plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"]))
     process_pool.make_data(plan, RunOptions(tmp_path))
     assert requests == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]
 
-    def full(root, *arguments, progress):
+    def full(root, *arguments, origin, progress):
         raise OSError("no space left on device")
 
     monkeypatch.setattr("bench.data.release.build.ensure", full)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from official import write_official
 
-from bench.datasets.avqa import TYPES
+from bench.datasets.avqa_types import TYPES
 from bench.streams.load import outline_stream
 from bench.tasks.avqa import AVQA
 from bench.tasks.avqa_head import QuestionHead
