@@ -96,7 +96,7 @@ def _table(cell: Cell, rng: np.random.Generator) -> tuple[float, ...]:
 
     def mean_difference(a: int, b: int) -> Estimate:
         if cell.groups:
-            return estimates.of_samples(scores[a] - scores[b], np.full(cell.groups, SAMPLES // cell.groups))
+            return estimates.crossed_estimate(scores[a] - scores[b], np.full(cell.groups, SAMPLES // cell.groups))
         return Estimate(tuple((scores[a] - scores[b])[:, 0].tolist()))
 
     gains = [mean_difference(method, 0) for method in range(1, cell.methods)]

@@ -169,7 +169,7 @@ def group_sums(scores_N: np.ndarray, groups_N: np.ndarray) -> tuple[np.ndarray, 
     return np.bincount(groups_N, weights=scores_N), np.bincount(groups_N)
 
 
-def of_samples(sums_SG: np.ndarray, sizes_G: np.ndarray) -> Estimate:
+def crossed_estimate(sums_SG: np.ndarray, sizes_G: np.ndarray) -> Estimate:
     """Return the estimate from the scores of single samples.
 
     Groups differ in size, and the mean weighs samples alike; so the deviations of a group's samples from the mean are

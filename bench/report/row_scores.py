@@ -44,7 +44,7 @@ def difference_of(a: RowScores, b: RowScores, seeds: Sequence[int]) -> Estimate:
     """Return the estimate of the difference of two rows."""
     of_a, of_b = a.per_sample(seeds), b.per_sample(seeds)
     if of_a and of_b and np.array_equal(of_a.groups, of_b.groups):
-        return estimates.of_samples(of_a.sums - of_b.sums, of_a.sizes)
+        return estimates.crossed_estimate(of_a.sums - of_b.sums, of_a.sizes)
     return Estimate(tuple(a.by_seed[seed] - b.by_seed[seed] for seed in seeds))
 
 
@@ -117,5 +117,5 @@ class RowScores:
 def estimate_of(row: RowScores, seeds: Sequence[int]) -> Estimate:
     """Return the estimate of a row's mean score over these seeds."""
     if samples := row.per_sample(seeds):
-        return estimates.of_samples(samples.sums, samples.sizes)
+        return estimates.crossed_estimate(samples.sums, samples.sizes)
     return Estimate(tuple(row.by_seed[seed] for seed in seeds))

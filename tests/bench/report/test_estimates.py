@@ -173,4 +173,4 @@ def test_the_page_of_verdicts_says_of_its_table_what_is_so():
 
 def estimate_of(scores_SN, groups_N):
     sums, sizes = zip(*(estimates.group_sums(row, groups_N) for row in scores_SN), strict=True)
-    return estimates.of_samples(np.stack(sums), sizes[0])
+    return estimates.crossed_estimate(np.stack(sums), sizes[0])
