@@ -55,8 +55,11 @@ class Recipe:
     """Number of augmented views per training sample if no stream is trained: the streams encode them once, and training
     draws among them. None for a new view in every pass."""
     train_share: float = 1.0
-    """Fraction of the training split to use, in (0, 1]: the same samples for every method and seed, with samples of one
-    picture kept together. A larger fraction includes the samples of a smaller one."""
+    """Fraction of the training split to use, in (0, 1]: the same samples for every method, with samples of one picture
+    kept together. A larger fraction includes the samples of a smaller one."""
+    train_draw: Literal["fixed", "seed"] = "fixed"
+    """Which samples `train_share` takes: the same for every seed, or others for each, so that the spread over seeds and
+    the intervals also say what other training samples would have given."""
     passes: int = 1
     """Passes over the training split per epoch: with few samples, validation would take longer than training."""
     micro_batch: int | None = None

@@ -60,6 +60,7 @@ def open_splits(
     data_root: Path | None,
     inputs: Mapping[str, Input],
     train_share: float = 1.0,
+    draw: str = "",
 ) -> Splits:
     """Return the task's splits, from the official release or the generator.
 
@@ -71,6 +72,7 @@ def open_splits(
         data_root: Folder of the release, of media, or of the generated data's cache; None for the user's cache folder.
         inputs: What each stream reads.
         train_share: Share of the training split to use; `samples` still has all of it.
+        draw: Names the draw of that share (see `subset`).
 
     Raises:
         DataError: A file is missing or broken.
@@ -79,12 +81,12 @@ def open_splits(
     """
     root = release.locate(task, source, data_root)
     contents = release.contents(task, source, root)
-    key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share, repr(contents))
+    key = (type(task), repr(task), repr(source), data_root, repr(inputs), train_share, draw, repr(contents))
     if key not in _cache:
         _cache.clear()  # a plan runs task by task, so earlier tasks' data is not needed again
         # A release is never written to; the cache of generated data is stored with that data.
         cache = data_root if data_root and source["source"] == "generated" else checksums.user_cache()
-        _cache[key] = _open(task, source, root, contents, cache=cache, inputs=inputs, train_share=train_share)
+        _cache[key] = _open(task, source, root, contents, cache=cache, inputs=inputs, share=(train_share, draw))
     return _cache[key]
 
 
@@ -120,14 +122,14 @@ def _open(
     *,
     cache: Path,
     inputs: Mapping[str, Input],
-    train_share: float,
+    share: tuple[float, str],
 ) -> Splits:
     samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
     used = {}
     skipped = len(_left_out(source, samples.values()))
     for split, split_samples in samples.items():
-        chosen = subset(split_samples, train_share) if split == "train" else range(len(split_samples))
+        chosen = subset(split_samples, *share) if split == "train" else range(len(split_samples))
         readable = _readable(split_samples, chosen) if source.get("skip_unreadable") else chosen
         if not readable:
             raise DataError(f"{task.benchmark} {split} of {root}: no samples")
@@ -173,19 +175,22 @@ def _repeated(values: Tensor, template: Tensor) -> Tensor:
     return values[:1].expand(len(template), *values.shape[1:]) if values.ndim else values
 
 
-def subset(samples: Samples, fraction: float) -> Sequence[int]:
+def subset(samples: Samples, fraction: float, draw: str = "") -> Sequence[int]:
     """Return the indices of a subset of a split's samples, in order; whole groups are drawn by a hash of their names.
 
-    So the draw depends on neither seed nor order, and a larger subset contains every smaller one.
+    So the draw does not depend on their order, and a larger subset of the same draw contains every smaller one.
 
     Args:
         samples: The split.
         fraction: The share of groups (see `Samples.groups`) to take, in (0, 1]; at least one is taken.
+        draw: Other text gives another draw.
     """
     if fraction == 1:
         return range(len(samples))
     groups = getattr(samples, "groups", None) or samples.names
-    drawn = sorted(set(groups), key=lambda name: hashlib.sha256(name.encode(errors="surrogateescape")).digest())
+    drawn = sorted(
+        set(groups), key=lambda name: hashlib.sha256((draw + name).encode(errors="surrogateescape")).digest()
+    )
     chosen = set(drawn[: max(1, round(fraction * len(drawn)))])
     return [index for index, name in enumerate(groups) if name in chosen]
 

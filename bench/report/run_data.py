@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bench.config.spec import Spec
 from bench.records.schema import DataInfo, Record
 
 _HEX_DIGITS = 8  # of a checksum, in titles
@@ -36,12 +37,13 @@ class RunData:
     skipped: int = 0
 
     @classmethod
-    def from_info(cls, data: DataInfo) -> RunData:
-        """Return the data of a record."""
+    def of(cls, spec: Spec, data: DataInfo) -> RunData:
+        """Return the data of a run, without the training split if every seed draws its own part of it."""
         checksums = data.splits or {}
+        names = [name for name in data.counts if name != "train" or spec.recipe.get("train_draw") != "seed"]
         return cls(
             data.fingerprint,
-            tuple((name, Split(n, checksums.get(name, ""))) for name, n in data.counts.items()),
+            tuple((name, Split(data.counts[name], checksums.get(name, ""))) for name in names),
             data.skipped,
         )
 
@@ -81,7 +83,7 @@ class DataOfRuns:
         self._alike = alike
         self._whole: dict[RunData, RunData] = {}  # by its form in older records: the most frequent one
         frequencies = Counter(
-            RunData.from_info(record.data) for record in records if record.data and record.data.splits
+            RunData.of(record.spec, record.data) for record in records if record.data and record.data.splits
         )
         for run, _ in frequencies.most_common():
             self._whole.setdefault(run.without_checksums(), run)
@@ -96,7 +98,7 @@ class DataOfRuns:
     def data_of(self, record: Record) -> RunData | None:
         """Return the data of a run; None if no record of its task describes it."""
         if record.data:
-            run = RunData.from_info(record.data)
+            run = RunData.of(record.spec, record.data)
             return run if record.data.splits else self._whole.get(run, run)
         if not self._usual:
             return None

@@ -77,7 +77,8 @@ def set_up(spec: Spec, options: RunOptions) -> Setup:
     streams = MultiStream({name: _pretrained(source) for name, source in sources_of(spec).items()})
     loaded = time.perf_counter()
     inputs = {name: stream.input for name, stream in streams.streams.items()}
-    data = open_splits(task, spec.data, options.data_root, inputs, recipe.train_share)
+    draw = f"seed {spec.seed}: " if recipe.train_draw == "seed" else ""
+    data = open_splits(task, spec.data, options.data_root, inputs, recipe.train_share, draw)
     opened = time.perf_counter()
     model, parameters = build_model(spec, task, method, streams, data.samples["train"])
     apply_memory_options(model, recipe, accelerator)

@@ -139,3 +139,16 @@ def test_one_model_for_all_is_compared_on_the_same_test_samples_only(plan, edite
     (standings,) = compute_standings(records)
     ((_, lines),) = multi_task_tables(standings.section)
     assert lines.splitlines()[-1].split("|")[-2].strip() == seeds
+
+
+def test_seeds_that_draw_their_own_training_samples_are_in_one_table(mock_suite):
+    changes = ["train.train_share=0.5", "train.train_draw=seed"]
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1, 2], overrides=changes))
+    records = [
+        mocks.record(
+            spec, 70.0, data=data(counts={"train": 20 + spec.seed}, splits={**WHOLE, "train": f"{spec.seed}" * 64})
+        )
+        for spec in plan
+    ]
+    (table,) = tables(records).values()
+    assert {len(row.records) for row in table.table.rows} == {3}
