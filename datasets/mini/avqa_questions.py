@@ -17,7 +17,7 @@ from bench.datasets.mini.avqa_world import PERFORMERS, SIDES, Act, Performance, 
 
 NUMBERS = ("one", "two")
 NAMES = tuple(noun(category) for category in PERFORMERS)
-_SHARES = {"Audio": 1, "Visual": 1, "Audio-Visual": 7}  # questions about a video, at most
+_SHARES = {"Audio": 1, "Visual": 1, "Audio-Visual": 4}  # questions about a video, at most
 _EITHER = ("yes", "no")
 _RATHER_YES = ("yes", "yes", "yes", "no", "no")
 _RATHER_NO = ("no", "no", "no", "yes", "yes")

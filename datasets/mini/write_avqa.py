@@ -52,5 +52,5 @@ def _write_annotations(root: Path, videos: list[WrittenSample]) -> dict[str, str
     return digests
 
 
-# About 1,300, 270 and 510 questions.
-AVQA = Generator({"train": 200, "val": 40, "test": 80}, _write_video, _write_annotations, avqa_floors, VERSION)
+# About 2,250, 320 and 640 questions.
+AVQA = Generator({"train": 420, "val": 60, "test": 120}, _write_video, _write_annotations, avqa_floors, VERSION)
