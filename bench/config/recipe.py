@@ -52,8 +52,8 @@ class Recipe:
     additional epochs. Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
     ICLR 2022."""
     views: int | None = None
-    """Number of augmented views per training sample if no stream is trained: the streams encode them once, and training
-    draws among them. None for a new view in every pass."""
+    """Number of augmented views per training sample if no stream is trained, or no block of the first steps of the
+    lockstep: what is frozen encodes them once, and training draws among them. None for a new view in every pass."""
     train_share: float = 1.0
     """Fraction of the training split to use, in (0, 1]: the same samples for every method, with samples of one picture
     kept together. A larger fraction includes the samples of a smaller one."""

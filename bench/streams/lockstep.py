@@ -111,14 +111,29 @@ class MultiStream(nn.Module):
         Raises:
             BenchError: The numbers of inputs do not fit together.
         """
-        frames_of = _frames_of({name: len(inputs[name]) for name in self.streams}, frames)
+        return self.resume(self.begin(inputs, frames), self.masks(inputs), frames)
+
+    def begin(self, inputs: Mapping[str, Tensor], frames: int = 1, steps: int = 0) -> States:
+        """Return the tokens (B, T, D) of every stream after its embeddings and some steps, for `resume`.
+
+        Args:
+            inputs: As for `forward`.
+            frames: As for `forward`.
+            steps: Number of steps of the lockstep, from the first.
+        """
         states = {name: stream.embed(inputs[name]) for name, stream in self.streams.items()}
-        masks = {name: self.streams[name].mask_with_added(mask_BT) for name, mask_BT in self.masks(inputs).items()}
-        for number in range(len(self.schedule)):
-            if self.gradient_checkpointing and torch.is_grad_enabled():
-                states = checkpoint(self._step, number, states, masks, frames_of, use_reentrant=False)
-            else:
-                states = self._step(number, states, masks, frames_of)
+        return self._run(range(steps), states, self.masks(inputs), frames)
+
+    def resume(self, states: States, masks: Masks, frames: int = 1, steps: int = 0) -> States:
+        """Return the tokens (B, T, D) of every stream after its final norm.
+
+        Args:
+            states: What `begin` returned.
+            masks: What `masks` returned for the same inputs.
+            frames: As for `begin`.
+            steps: As for `begin`: the number of steps that are done.
+        """
+        states = self._run(range(steps, len(self.schedule)), states, masks, frames)
         return {name: stream.finish(stream.without_added(states[name])) for name, stream in self.streams.items()}
 
     def masks(self, inputs: Mapping[str, Tensor]) -> Masks:
@@ -213,6 +228,17 @@ class MultiStream(nn.Module):
     def exchanges_at(self, step: int, stage: str) -> Iterable[Exchange]:
         """Return the exchanges in one stage of a step, in the order in which they were added."""
         return self.inter[str(step)][stage] if str(step) in self.inter else ()  # type: ignore[index]
+
+    def _run(self, steps: range, states: States, masks: Masks, frames: int) -> States:
+        """Advance every stream by some steps, given the masks of states without added tokens."""
+        frames_of = _frames_of({name: len(states[name]) for name in self.streams}, frames)
+        masks = {name: self.streams[name].mask_with_added(mask_BT) for name, mask_BT in masks.items()}
+        for number in steps:
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                states = checkpoint(self._step, number, states, masks, frames_of, use_reentrant=False)
+            else:
+                states = self._step(number, states, masks, frames_of)
+        return states
 
     def _step(self, number: int, states: States, masks: Masks, frames: Frames) -> States:
         """Advance every stream to the end of its paired block."""

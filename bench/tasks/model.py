@@ -15,7 +15,8 @@ Output: TypeAlias = "Tensor | dict[str, Tensor]"
 """The output of a head: one tensor, or several by name."""
 
 
-_STATE, _MASK = "state of ", "mask of "  # prefixes of stream names
+# Prefixes of names of streams. That of a state within the streams is preceded by the number of steps done.
+_STATE, _MASK, _EARLY = "state of ", "mask of ", " steps of "
 
 
 class Head(nn.Module, ABC):
@@ -71,7 +72,7 @@ class TaskModel(nn.Module):
         """Return the head's output for a batch: (B, T, ...), or (B, ...) of a head that pools.
 
         Args:
-            batch: Inputs (B, T, ...) by stream, or what `states` returned for them.
+            batch: Inputs (B, T, ...) by stream, or what `begin` or `states` returned for them.
         """
         if not any(name.startswith(_STATE) for name in batch):
             batch = self.states(batch)
@@ -89,19 +90,50 @@ class TaskModel(nn.Module):
         """Return what the head reads of a batch's inputs.
 
         Args:
-            batch: Inputs (B, T, ...) by stream; those of some may be one for each sample, (B, 1, ...).
+            batch: Inputs (B, T, ...) by stream, those of some may be one for each sample, (B, 1, ...); or what `begin`
+                returned for them.
 
         Returns:
             Tokens (B, T, tokens, D) of all streams and masks (B, T, tokens) of those with padding, with the T of their
             inputs.
         """
+        if not any(_EARLY in name for name in batch):
+            batch = self.begin(batch)
+        early = {name.partition(_EARLY)[2]: value for name, value in batch.items() if _EARLY in name}
+        masks = {name: value for name, value in batch.items() if name.startswith(_MASK)}
+        states = self.streams.resume(
+            {name: value.flatten(0, 1) for name, value in early.items()},
+            {name.removeprefix(_MASK): value.flatten(0, 1) for name, value in masks.items()},
+            max(value.shape[1] for value in early.values()),
+            next(int(name.partition(_EARLY)[0]) for name in batch if _EARLY in name),
+        )
+        return {_STATE + name: tokens.unflatten(0, early[name].shape[:2]) for name, tokens in states.items()} | masks
+
+    def begin(self, batch: Mapping[str, Tensor], steps: int = 0) -> dict[str, Tensor]:
+        """Return what the streams make of a batch's inputs in some steps of the lockstep, which `states` completes.
+
+        Args:
+            batch: Inputs, as for `states`.
+            steps: Number of steps, from the first.
+
+        Returns:
+            Tokens (B, T, tokens, D) of all streams and masks (B, T, tokens) of those with padding.
+        """
         inputs = {
             name: stream.input.normalize(batch[name].flatten(0, 1)) for name, stream in self.streams.streams.items()
         }
         shapes = {name: batch[name].shape[:2] for name in inputs}
-        states = self.streams(inputs, max(frames for _, frames in shapes.values()))
-        read = {_STATE + name: tokens.unflatten(0, shapes[name]) for name, tokens in states.items()}
+        states = self.streams.begin(inputs, max(frames for _, frames in shapes.values()), steps)
+        read = {f"{steps}{_EARLY}{name}": tokens.unflatten(0, shapes[name]) for name, tokens in states.items()}
         return read | {_MASK + name: x.unflatten(0, shapes[name]) for name, x in self.streams.masks(inputs).items()}
+
+    def besides_inputs(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the columns of a batch that are neither inputs of the streams nor what `begin` made of them."""
+        return {
+            name: values
+            for name, values in batch.items()
+            if name not in self.streams.streams and _EARLY not in name and not name.startswith(_MASK)
+        }
 
 
 def _rows(value: Tensor, shape: Sequence[int]) -> Tensor:

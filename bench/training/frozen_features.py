@@ -1,4 +1,4 @@
-"""Outputs of frozen streams, computed once: methods that only train the head need not run the streams again."""
+"""What frozen streams, or the frozen first steps of their lockstep, make of the samples: computed once, and kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch.utils.data import Dataset
 
 from bench.config.recipe import Recipe
 from bench.data.loader import TensorDataset, batches, load
+from bench.streams.frozen_steps import frozen_steps
 from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 from bench.training.evaluation import Samples
 
-MAX_BYTES = 2 * 1024**3  # of a split's features
+MAX_BYTES = 2 * 1024**3  # of a split's features; twice that if a head is trained first on those of whole streams
 
 _ROW = "row"  # the column of a batch with the numbers of its samples
 
@@ -34,17 +35,19 @@ def features(
     accelerator: Accelerator,
     views: int | None = None,
     augment: Transform = dict,
+    steps: int | None = None,
 ) -> Dataset[dict[str, Tensor]]:
-    """Return samples with the streams' final states instead of their inputs, in the same order.
+    """Return samples with the streams' states instead of their inputs, in the same order.
 
     Args:
-        model: A model with frozen streams.
-        samples: A whole split.
+        model: A model with frozen streams, or whose first steps are frozen.
+        samples: A whole split: inputs, or states within the streams.
         batch_size: Samples per batch of the computation.
         accelerator: Device and precision.
         views: Number of independently augmented views of each sample: features are (samples, views, ...). None for the
             unaugmented samples: (samples, ...).
         augment: Augments a batch for one view.
+        steps: Number of steps of the lockstep to compute, from the first; None for the final states.
 
     Returns:
         Samples that `model` accepts instead; the original samples if the features would exceed `MAX_BYTES`, or if there
@@ -57,9 +60,9 @@ def features(
     loader = load(samples, batch_size)
     for number, batch in enumerate(batches(loader)):
         if views is None:
-            computed = _with_states(model, batch, accelerator)
+            computed = _with_states(model, batch, accelerator, steps)
         else:
-            computed_views = [_with_states(model, augment(batch), accelerator) for _ in range(views)]
+            computed_views = [_with_states(model, augment(batch), accelerator, steps) for _ in range(views)]
             computed = {name: torch.stack([view[name] for view in computed_views], dim=1) for name in computed_views[0]}
         for name, values in computed.items():
             columns.setdefault(name, []).append(values)
@@ -97,30 +100,37 @@ class Views:
         return {name: values[rows, drawn].to(device) for name, values in self.columns.items()}
 
 
-def _with_states(model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerator) -> dict[str, Tensor]:
+def _with_states(
+    model: TaskModel, plain: dict[str, Tensor], accelerator: Accelerator, steps: int | None
+) -> dict[str, Tensor]:
     """Return a batch with the streams' states instead of their inputs, on the CPU."""
     batch = {name: values.to(accelerator.device) for name, values in plain.items()}
     with torch.no_grad(), accelerator.autocast():
-        states = model.states(batch)
-    other_columns = {name: values for name, values in plain.items() if name not in model.streams.streams}
-    return {**other_columns, **{name: values.cpu() for name, values in states.items()}}
+        states = model.states(batch) if steps is None else model.begin(batch, steps)
+    return {**model.besides_inputs(plain), **{name: values.cpu() for name, values in states.items()}}
 
 
-def without_streams(
+def computed_once(
     model: TaskModel,
     task: Task,
     recipe: Recipe,
     splits: Mapping[str, Samples],
+    augment: Augment,
     accelerator: Accelerator,
     seed: int,
 ) -> tuple[Mapping[str, Samples], Augment]:
-    """Return the splits of a model with frozen streams, as features if the streams always return the same.
+    """Return the splits of a model as features, as far as the streams always return the same for them.
+
+    These are the final states of frozen streams; if the first steps of the lockstep are frozen and the recipe sets a
+    number of views, the states after these steps. Training and scoring give the same as without features, except that
+    they draw among these views.
 
     Args:
         model: The model; moved to the accelerator's device.
-        task: Augments training batches.
+        task: The task.
         recipe: Views of each training sample, and the batch size of the computation.
         splits: "train" and "val".
+        augment: Augments training batches: that of the task, or what this function returned with the splits before.
         accelerator: Device and precision.
         seed: Seed of the views.
 
@@ -128,19 +138,31 @@ def without_streams(
         The splits, and the augmentation of training batches from them.
     """
     model.to(accelerator.device)
+    steps = frozen_steps(model.streams) if any(p.requires_grad for p in model.streams.parameters()) else None
+    if steps == 0 or (steps and recipe.views is None):
+        return splits, augment
 
-    def computed(split: str, *views: Any) -> Samples:
-        return features(model, splits[split], recipe.eval_batch_size, accelerator, *views)
+    def computed(samples: Samples, *views: Any) -> Samples:
+        return features(model, samples, recipe.eval_batch_size, accelerator, *views, steps=steps)
 
-    splits = {**splits, "val": computed("val")}
+    train, splits = splits["train"], {**splits, "val": computed(splits["val"])}
+    if isinstance(augment, Views):
+        each = computed(TensorDataset({name: values.flatten(0, 1) for name, values in augment.columns.items()}))
+        shape = (augment.count, augment.views)
+        views = Views({name: values.unflatten(0, shape) for name, values in _columns(each).items()})
+        return {**splits, "train": views.samples()}, views
     if type(task).augment is Task.augment:
-        return {**splits, "train": computed("train")}, task.augment
+        return {**splits, "train": computed(train)}, augment
     if recipe.views is None:
-        return splits, task.augment
+        return splits, augment
     generator = torch.Generator().manual_seed(seed)
-    augmented = computed("train", recipe.views, lambda batch: task.augment(batch, generator))
-    if augmented is splits["train"]:
-        return splits, task.augment
-    assert isinstance(augmented, TensorDataset)
-    views = Views(augmented.columns)
+    augmented = computed(train, recipe.views, lambda batch: augment(batch, generator))
+    if augmented is train:
+        return splits, augment
+    views = Views(_columns(augmented))
     return {**splits, "train": views.samples()}, views
+
+
+def _columns(samples: Samples) -> dict[str, Tensor]:
+    assert isinstance(samples, TensorDataset)
+    return dict(samples.columns)

@@ -26,7 +26,7 @@ from bench.tasks.base import Task
 from bench.tasks.model import TaskModel
 from bench.training.checkpoint import Checkpoint
 from bench.training.evaluation import Measured, Samples, score
-from bench.training.frozen_features import Augment, without_streams
+from bench.training.frozen_features import Augment, computed_once
 from bench.training.optimizer import make_optimizer, make_schedule, rate
 from bench.training.step import StepLoss, take_step
 
@@ -121,13 +121,13 @@ def train(
     """
     started = time.perf_counter()
     ends: list[float] = []
-    augment: Augment = task.augment
     resumed_state = checkpoint.load() if checkpoint else None
+    splits, augment = computed_once(model, task, recipe, splits, task.augment, accelerator, seed)
     if not any(parameter.requires_grad for parameter in model.streams.parameters()):
-        splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
         recipe = replace(recipe, epochs=recipe.head_first + recipe.head_factor * recipe.epochs)
     elif recipe.head_first and not resumed_state:
-        _train_head(model, task, replace(recipe, epochs=recipe.head_first), splits, accelerator, seed=seed, label=label)
+        for_head = replace(recipe, epochs=recipe.head_first)
+        _train_head(model, task, for_head, splits, augment, accelerator, seed=seed, label=label)
     training = _Training(model, method, task, recipe, splits["train"], accelerator, seed=seed, augment=augment)
     if resumed_state:
         training.restore(resumed_state["training"])
@@ -173,6 +173,7 @@ def _train_head(
     task: Task,
     recipe: Recipe,
     splits: Mapping[str, Samples],
+    augment: Augment,
     accelerator: Accelerator,
     *,
     seed: int,
@@ -182,7 +183,7 @@ def _train_head(
     trained = [parameter for parameter in model.streams.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)
-    splits, augment = without_streams(model, task, recipe, splits, accelerator, seed)
+    splits, augment = computed_once(model, task, recipe, splits, augment, accelerator, seed)
     training = _Training(model, HeadOnly(), task, recipe, splits["train"], accelerator, seed=seed, augment=augment)
     with bar(range(training.steps), f"{label}: head", unit="step") as progress:
         while not training.is_done():

@@ -42,22 +42,22 @@ def test_records_are_the_same_with_features_and_without(options, monkeypatch):
     real = module.features
     monkeypatch.setattr(
         "bench.training.frozen_features.features",
-        lambda model, samples, *more: calls.append(len(samples)) or real(model, samples, *more),
+        lambda model, samples, *more, **steps: calls.append(len(samples)) or real(model, samples, *more, **steps),
     )
     with_features = execute(spec(), options)
     assert len(calls) == 1
-    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
+    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more, **steps: samples)
     assert asdict(execute(spec(), options).scores) == alike(with_features.scores)
 
     calls.clear()
     monkeypatch.setattr(
         "bench.training.frozen_features.features",
-        lambda model, samples, *more: calls.append(len(samples)) or real(model, samples, *more),
+        lambda model, samples, *more, **steps: calls.append(len(samples)) or real(model, samples, *more, **steps),
     )
     monkeypatch.setattr(AVE, "augment", Task.augment)
     unchanged = execute(spec(), options)
     assert len(calls) == 2
-    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
+    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more, **steps: samples)
     plain = execute(spec(), options)
     losses = [[entry.train_loss for entry in record.scores.validation] for record in (unchanged, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4), "batches of other sizes round otherwise"
@@ -104,9 +104,9 @@ def test_with_views_the_streams_see_each_training_sample_that_often_only(options
     counts = {"seen": 0}
     real = module._with_states
 
-    def counted(model, plain, accelerator):
+    def counted(model, plain, accelerator, steps):
         counts["seen"] += len(plain["label"])
-        return real(model, plain, accelerator)
+        return real(model, plain, accelerator, steps)
 
     monkeypatch.setattr(module, "_with_states", counted)
     record = execute(spec("ave", "ave.views=2"), options)
