@@ -6,11 +6,14 @@
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make gpu     what needs a GPU, in 8 minutes: its tests, CoLA against LoRA, costs of all methods; `DRY=1`: tiny, on the CPU
+# make natural the runs of results/natural, where `MEDIA=DIR` and `ENCODERS=DIR` are (docs/how-to/natural.md): hours
+#              on a CPU; `STAGE=main` does one stage, `JOBS=2` two runs at a time
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
 # make docs    the documentation, into build/site; `make docs-run` trains in place of inventing measurements for its snippets
 # make lint    formatting, style, types, and that no module imports one of a floor above it
 PYTHON ?= python3
 KILLS ?= 7
+JOBS ?= 1
 BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
@@ -18,7 +21,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 # them.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run test full docs docs-run explore fuzz fuzz-more chaos perf gpu check check-defects lint clean
+.PHONY: run test full docs docs-run explore fuzz fuzz-more chaos perf gpu natural check check-defects lint clean
 
 run: .venv/installed
 	$(BIN)/python -m bench run --methods lora,cola --tasks ave,avs --jobs 2
@@ -46,6 +49,10 @@ perf: .venv/installed
 
 gpu: .venv/installed
 	@$(BIN)/python -m perf.gpu $(if $(filter-out 0,$(DRY)),--dry)
+
+natural: .venv/installed
+	@OMP_NUM_THREADS=1 $(BIN)/python results/natural/reproduce.py --jobs $(JOBS) $(if $(MEDIA),--media "$(MEDIA)") \
+		$(if $(ENCODERS),--encoders "$(ENCODERS)") $(if $(STAGE),--stage "$(STAGE)")
 
 check: .venv/installed
 	$(BIN)/python -m bench check

@@ -147,9 +147,9 @@ def computed_once(
 
     train, splits = splits["train"], {**splits, "val": computed(splits["val"])}
     if isinstance(augment, Views):
-        each = computed(TensorDataset({name: values.flatten(0, 1) for name, values in augment.columns.items()}))
+        flat = computed(TensorDataset({name: values.flatten(0, 1) for name, values in augment.columns.items()}))
         shape = (augment.count, augment.views)
-        views = Views({name: values.unflatten(0, shape) for name, values in _columns(each).items()})
+        views = Views({name: values.unflatten(0, shape) for name, values in _columns(flat).items()})
         return {**splits, "train": views.samples()}, views
     if type(task).augment is Task.augment:
         return {**splits, "train": computed(train)}, augment
