@@ -20,7 +20,7 @@ from bench.datasets.scenes.wording import any_of
 
 SIDE = 160  # pixels
 THINGS = 3
-SIZES = {"small": (0.28, 0.34), "large": (0.44, 0.5)}  # longer side of the box around a thing, as a share of SIDE
+SIZES = {"small": (0.34, 0.4), "large": (0.5, 0.56)}  # longer side of the box around a thing, as a share of SIDE
 
 # How many things of a scene are of one kind, with probabilities; and of these, whether it is the noun or the group.
 _ALIKE = {2: 0.5, 3: 0.5}

@@ -20,8 +20,8 @@ from bench.datasets.scenes.refer_layout import World, refer_generator
 from bench.datasets.scenes.s4_layout import Clip, s4_generator
 
 WORLD = "natural"
-_PICTURES = {"train": 1000, "val": 60, "testA": 120, "testB": 120}
-_VIDEOS = {"train": 800, "val": 24, "test": 100}
+_PICTURES = {"train": 1200, "val": 70, "testA": 75, "testB": 75}
+_VIDEOS = {"train": 800, "val": 40, "test": 100}
 
 
 def refcoco(root: Path | None) -> Generator:

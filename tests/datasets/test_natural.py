@@ -208,7 +208,7 @@ def test_data_is_composed_again_only_if_somebody_asks(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 1, "val": 1, "test": 1})
     origin = Origin(True, root)
     place, manifest = ensure(cache, "avs", origin=origin)
-    assert place == folder(cache, "avs", 0, origin) == cache / "natural-v1-seed0/avs"
+    assert place == folder(cache, "avs", 0, origin) == cache / "natural-v2-seed0/avs"
     write_stamp(root, "animals/birds/ibis", "An ibis.", photograph(np.random.default_rng(2), 90, 80))
     with pytest.raises(DataError, match="was composed from other media than those that are there now"):
         ensure(cache, "avs", origin=origin)
@@ -222,7 +222,7 @@ def test_data_is_composed_again_only_if_somebody_asks(tmp_path, monkeypatch):
 def test_a_run_without_media_or_for_a_task_without_such_data_ends_before_anything_heavy(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(media, "INSTALLED", tmp_path / "nowhere")
     media.located.cache_clear()
-    run = ["run", "--suite", "mini", "--methods", "lora", "--set", "data.source=composed", "data.version=1"]
+    run = ["run", "--suite", "mini", "--methods", "lora", "--set", "data.source=composed", "data.version=2"]
     monkeypatch.setitem(__import__("sys").modules, "bench.execution.single_run", None)
     assert cli.main([*run, "--tasks", "avs", "--results", str(tmp_path / "results")]) == 2
     assert "`apt-get download tuxpaint-stamps-default tuxpaint-data`" in capsys.readouterr().err
