@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -142,8 +141,8 @@ def computed_once(
     if steps == 0 or (steps and recipe.views is None):
         return splits, augment
 
-    def computed(samples: Samples, *views: Any) -> Samples:
-        return features(model, samples, recipe.eval_batch_size, accelerator, *views, steps=steps)
+    def computed(samples: Samples, views: int | None = None, transform: Transform = dict) -> Samples:
+        return features(model, samples, recipe.eval_batch_size, accelerator, views, transform, steps)
 
     train, splits = splits["train"], {**splits, "val": computed(splits["val"])}
     if isinstance(augment, Views):

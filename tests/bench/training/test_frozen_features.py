@@ -42,22 +42,22 @@ def test_records_are_the_same_with_features_and_without(options, monkeypatch):
     real = module.features
     monkeypatch.setattr(
         "bench.training.frozen_features.features",
-        lambda model, samples, *more, **steps: calls.append(len(samples)) or real(model, samples, *more, **steps),
+        lambda model, samples, *more: calls.append(len(samples)) or real(model, samples, *more),
     )
     with_features = execute(spec(), options)
     assert len(calls) == 1
-    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more, **steps: samples)
+    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
     assert asdict(execute(spec(), options).scores) == alike(with_features.scores)
 
     calls.clear()
     monkeypatch.setattr(
         "bench.training.frozen_features.features",
-        lambda model, samples, *more, **steps: calls.append(len(samples)) or real(model, samples, *more, **steps),
+        lambda model, samples, *more: calls.append(len(samples)) or real(model, samples, *more),
     )
     monkeypatch.setattr(AVE, "augment", Task.augment)
     unchanged = execute(spec(), options)
     assert len(calls) == 2
-    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more, **steps: samples)
+    monkeypatch.setattr("bench.training.frozen_features.features", lambda model, samples, *more: samples)
     plain = execute(spec(), options)
     losses = [[entry.train_loss for entry in record.scores.validation] for record in (unchanged, plain)]
     assert losses[0] == pytest.approx(losses[1], abs=1e-4), "batches of other sizes round otherwise"
