@@ -45,6 +45,8 @@ class CrossModal(Method):
             into `streams` if the intra-modal method has such a setting and it is set.
         shared: Whether all linears of a stream that read the same partner share one hypernetwork; A_c, B_c and s_c
             remain separate.
+        joint: Whether the partners of a linear have one term together, whose hypernetwork reads their summaries side by
+            side, rather than a term each; with one partner it is the same.
         blocks: Which paired blocks have the path: all, the first half or the last half.
         linears: Which linears of a block have the path: all, those of the attention or those of the feed-forward part.
         intra_linears: Which linears of a block the intra-modal method adapts: its setting `linears`, see `Targeted`.
@@ -62,6 +64,7 @@ class CrossModal(Method):
     hidden: int | dict[str, int] | None = None
     intra_linears: Linears = "all"
     intra_blocks: Blocks = "all"
+    joint: bool = False
 
     reads_partners: ClassVar[bool] = True
     fused: ClassVar[bool] = True
@@ -127,7 +130,7 @@ class CrossModal(Method):
     def to_config(self) -> dict[str, Any]:
         """Return the settings that identify a run, without later settings that have their defaults."""
         values = super().to_config()
-        later = ("shared", "blocks", "linears", "hidden", "intra_linears", "intra_blocks")
+        later = ("shared", "blocks", "linears", "hidden", "intra_linears", "intra_blocks", "joint")
         if self.hidden is not None:
             del values["reduction"]  # it has no effect then
         return {
@@ -171,6 +174,7 @@ class CrossModal(Method):
             placement,
             hidden=self._hidden_widths(list(model.streams)),
             shared=self.shared,
+            joint=self.joint,
             fused=self.fused,
             summary=self.summary,
         )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from bench.methods import lowrank
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
-from bench.methods.inter_modal import InterModalExchange, Terms, paths_of
+from bench.methods.inter_modal import InterModalExchange, Terms, paths_of, summary_of
 from bench.streams.additions import StreamState
 from bench.streams.base import LinearEvaluator
 
@@ -65,7 +65,7 @@ class FusedExchange(InterModalExchange):
         summaries = self.summaries(states)
         paths: dict[str, dict[str, list[lowrank.Path]]] = {name: defaultdict(list) for _, name in self.paths}
         for group, hyper in zip(self.rows, self.hypers, strict=True):
-            phi_GBRR = hyper(torch.stack([summaries[partner] for _, _, partner in group]))
+            phi_GBRR = hyper(torch.stack([summary_of(partner, summaries) for _, _, partner in group]))
             for row, phi_BRR in zip(group, phi_GBRR.unbind(), strict=True):
                 name, role, _ = row
                 paths[name][role].append(lowrank.Path(self.A[_key(row)], self.B[_key(row)], phi_BRR))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -110,7 +110,19 @@ class InterModal(nn.Module):
 
 
 Terms: TypeAlias = Mapping[str, Mapping[str, Mapping[str, InterModal]]]
-"""Terms by target stream, role and source stream."""
+"""Terms by target stream, role and source: a stream, or several that one hypernetwork reads (see `joined`)."""
+
+_JOINT = "+"
+
+
+def joined(sources: Iterable[str]) -> str:
+    """Return the name of several streams as one source: "audio+text"."""
+    return _JOINT.join(sources)
+
+
+def summary_of(source: str, summaries: Mapping[str, Tensor]) -> Tensor:
+    """Return the summary (B, C) of a source, which for several streams is theirs side by side."""
+    return torch.cat([summaries[name] for name in source.split(_JOINT)], dim=-1)
 
 
 class InterModalExchange(Exchange):
@@ -157,7 +169,7 @@ class PlainExchange(InterModalExchange):
         for role, module in modules.items():
             y_BTO = module(x_BTI)
             for partner, term in self.terms[name][role].items():
-                y_BTO = y_BTO + term(x_BTI, summaries[partner])
+                y_BTO = y_BTO + term(x_BTI, summary_of(partner, summaries))
             outputs.append(y_BTO)
         return outputs
 
@@ -173,5 +185,9 @@ class PlainExchange(InterModalExchange):
 def paths_of(terms: Terms) -> frozenset[tuple[str, str]]:
     """Return the pairs (source, target) of streams that terms connect."""
     return frozenset(
-        (partner, name) for name, roles in terms.items() for partners in roles.values() for partner in partners
+        (stream, name)
+        for name, roles in terms.items()
+        for partners in roles.values()
+        for partner in partners
+        for stream in partner.split(_JOINT)
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from bench.methods.base import check_tensors, read_tensors, write_tensors
 from bench.methods.fused_linears import FusedExchange, fused_evaluator
-from bench.methods.inter_modal import Hypernetwork, InterModal, InterModalExchange, PlainExchange, Terms
+from bench.methods.inter_modal import Hypernetwork, InterModal, InterModalExchange, PlainExchange, Terms, joined
 from bench.streams.base import SummaryKind
 from bench.streams.lockstep import MultiStream
 from bench.streams.roles import STAGES
@@ -65,6 +65,7 @@ def attach_inter_modal(
     *,
     hidden: Mapping[str, int] | None = None,
     shared: bool = False,
+    joint: bool = False,
     fused: bool = True,
     summary: SummaryKind | None = None,
 ) -> None:
@@ -75,7 +76,8 @@ def attach_inter_modal(
         y = intra(x) + sum over partners of s_c B_c Phi(x_c) A_c x
 
     where intra(x) is what the linear returns without the terms: the output of PEFT's layers, of another evaluator, or
-    of an exchange that was added before.
+    of an exchange that was added before. Joint terms have one s_c B_c Phi(x_c) A_c x for all partners of a linear, with
+    their summaries side by side as x_c.
 
     Args:
         model: The model to adapt, in place.
@@ -86,6 +88,7 @@ def attach_inter_modal(
         hidden: The hidden width itself, by the stream whose linears are adapted, instead of `reduction`.
         shared: Whether all linears of a stream that have the same rank, and read partners of the same width, share one
             hypernetwork.
+        joint: Whether the partners of a linear have one term together.
         fused: Whether to evaluate the terms in the fused form; the plain form is equal up to rounding.
         summary: The summary to read: the class token (cls) or the mean of all tokens (mean); None for the model's kind.
     """
@@ -102,8 +105,10 @@ def attach_inter_modal(
                 if not placement.has_stage(_stage_of(role)):
                     continue
                 rank = r if isinstance(r, int) else r(name, turn.paired, role)
-                for partner in placement.partners(model, name):
-                    width = model.streams[partner].width_at(step[partner].paired)
+                partners = placement.partners(model, name)
+                for sources in [partners] if joint and partners else [[partner] for partner in partners]:
+                    partner = joined(sources)
+                    width = sum(model.streams[source].width_at(step[source].paired) for source in sources)
                     hidden_width = hidden[name] if hidden else max(1, width // reduction)
                     hyper = shared_hypers.get((name, partner, width, rank))
                     term = InterModal(stream.features(turn.paired, role), width, rank, hidden_width, scale, hyper)

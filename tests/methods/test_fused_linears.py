@@ -81,8 +81,15 @@ def test_outputs_and_gradients_are_those_of_the_plain_form(make_model, make_inpu
 
 @pytest.mark.parametrize(
     "values",
-    [{}, {"shared": True}, {"paths": ("audio>vision", "text>vision")}, {"paths": ("vision>text", "text>audio")}],
-    ids=["all", "shared", "into vision", "with text"],
+    [
+        {},
+        {"shared": True},
+        {"joint": True},
+        {"joint": True, "shared": True, "paths": ("audio>vision", "text>vision", "text>audio")},
+        {"paths": ("audio>vision", "text>vision")},
+        {"paths": ("vision>text", "text>audio")},
+    ],
+    ids=["all", "shared", "joint", "joint and shared", "into vision", "with text"],
 )
 @pytest.mark.parametrize("name", ["cola", "cola-dora"])
 def test_three_streams_with_different_rows_give_those_of_the_plain_form(make_model, make_inputs, name, values):

@@ -52,6 +52,7 @@ THREE = {
     "cola, three streams": ("cola", LORA | INTER),
     "cola, three streams, two paths": ("cola", LORA | INTER | {"paths": ["audio>vision", "text>vision"]}),
     "cola, three streams, shared": ("cola", LORA | INTER | {"shared": True, "summary": "mean"}),
+    "cola, three streams, joint": ("cola", LORA | INTER | {"joint": True}),
     "lavish, three streams": ("lavish", {"bottleneck": 2}),
     "dg-sct, three streams": ("dg-sct", {"bottleneck": 2, "gates": 4}),
 }
