@@ -36,6 +36,7 @@ def run(
     tasks: str | Iterable[str | type[Task]],
     *,
     seeds: int | Iterable[int] = 0,
+    worlds: int | Iterable[int] = (),
     suite: str | Path = "mini",
     settings: Mapping[str, Any] | None = None,
     budget: str | None = None,
@@ -54,6 +55,7 @@ def run(
         methods: Names, or classes of your own methods, which are named after the class in lower case.
         tasks: Names, or classes of your own tasks, named likewise; the suite must have a table for that name.
         seeds: One or several.
+        worlds: Seeds of generated or composed data, each a world with samples of its own; none for the suite's.
         suite: The name of a suite, or the path of a .toml file.
         settings: Changed settings, for example `{"cola.r": 8, "ave.epochs": 2, "train.batch_size": 16}`.
         budget: `2%`, `400k`, or the name of a method: each method's rank is set so that it trains that many adapter
@@ -72,7 +74,7 @@ def run(
         rerun: Repeat runs that already have a record.
 
     Returns:
-        The record of every run, finished now or earlier, in the order of the plan: tasks, seeds, methods.
+        The record of every run, finished now or earlier, in the order of the plan: tasks, worlds, seeds, methods.
 
     Warns:
         RuntimeWarning: A run failed, now or earlier: one warning for each, with the reason, where it was raised if that
@@ -95,7 +97,10 @@ def run(
     sets = [f"{key}={_toml(value)}" for key, value in (settings or {}).items()]
     root = Path(data_root) if data_root else None
     tuned = read_tuned(tuned_path(settings_file)) if settings_file else None
-    request = RunRequest(str(suite), method_names, task_names, list(_several(seeds)), sets, budget, tuned)
+    request = RunRequest(
+        *(str(suite), method_names, task_names, list(_several(seeds)), sets, budget, tuned),
+        worlds=list(_several(worlds)),
+    )
     plan = plan_request(request, root)
     return _records_of(plan, RunOptions(root, device, Path(results), save_adapters, plan.tuned), executor, rerun)
 
@@ -126,7 +131,8 @@ def run_experiment(
         rerun: Repeat runs that already have a record.
 
     Returns:
-        The record of every run, finished now or earlier, in the order of the plan: stages, tasks, seeds, methods.
+        The record of every run, finished now or earlier, in the order of the plan: stages, tasks, worlds, seeds,
+        methods.
 
     Warns:
         RuntimeWarning: A run failed, as for `run`.

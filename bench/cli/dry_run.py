@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bench.cli.printing import print
@@ -13,7 +13,7 @@ from bench.report.formatting import NONE, duration, runs
 from bench.report.text_table import text_table
 from bench.text import escape
 
-_HEADER = ("stage", "task", "method", "seeds", "runs", "finished", "per run", "time", "estimated from")
+_HEADER = ("stage", "task", "method", "worlds", "seeds", "runs", "finished", "per run", "time", "estimated from")
 
 
 def print_plan(plan: RunPlan, finished: Mapping[str, Record], results: Path, jobs: int) -> None:
@@ -43,14 +43,17 @@ def print_plan(plan: RunPlan, finished: Mapping[str, Record], results: Path, job
         lines.append(
             [
                 *names,
-                _ranges([run.spec.seed for run in members]),
+                _ranges(run.world for run in members if run.world is not None),
+                _ranges(run.spec.seed for run in members),
                 len(members),
                 len(members) - todo,
                 *_estimate_cells(estimate, todo),
             ]
         )
-    first = 0 if any(run.stage for run in plan.runs) else 1
-    print(text_table(_HEADER[first:], [line[first:] for line in lines], "llllrrrrl"[first:]))
+    missing = {0} if not any(run.stage for run in plan.runs) else set()
+    missing |= {3} if all(run.world is None for run in plan.runs) else set()
+    header, *lines = ([cell for column, cell in enumerate(line) if column not in missing] for line in (_HEADER, *lines))
+    print(text_table(header, lines, "l" * (len(header) - 5) + "rrrrl"))
     todo = len(plan.runs) - sum(run.spec.id in finished for run in plan.runs)
     failed = sum(record.outcome == "failed" for record in finished.values())
     print(
@@ -106,10 +109,10 @@ def _machine(record: Record) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _ranges(seeds: Sequence[int]) -> str:
-    """Return seeds as text, with ranges: "0-4, 7"."""
+def _ranges(seeds: Iterable[int]) -> str:
+    """Return seeds as text, each once, with ranges: "0-4, 7"."""
     texts: list[str] = []
-    numbers = sorted(seeds)
+    numbers = sorted(set(seeds))
     first = 0
     for index, seed in enumerate(numbers):
         if index + 1 == len(numbers) or numbers[index + 1] != seed + 1:

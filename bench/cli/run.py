@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_list, add_place, add_plan, add_reference, run_request, split_list
+from bench.cli.shared_arguments import (
+    add_budget,
+    add_list,
+    add_place,
+    add_plan,
+    add_reference,
+    add_worlds,
+    run_request,
+    split_list,
+)
 from bench.config.quantities import seconds, size
 from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
@@ -32,7 +41,17 @@ if TYPE_CHECKING:
 # What does the runs is imported once they are planned: help and mistakes are shown at once.
 
 _MAX_FAILURES_LISTED = 5
-_CHOOSING = ("methods", "tasks", "suite", "seeds", "set", "budget", "settings", "streams")  # options that choose runs
+_CHOOSING = (
+    "methods",
+    "tasks",
+    "suite",
+    "seeds",
+    "worlds",
+    "set",
+    "budget",
+    "settings",
+    "streams",
+)  # options that choose runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print the runs, which of them are finished, and an estimate of time from earlier records; run nothing",
     )
     add_plan(parser)
+    add_worlds(parser)
     add_list(
         parser,
         "--streams",
@@ -154,7 +174,7 @@ def main(args: argparse.Namespace) -> int:
                 reported = _conclude(finished, args.results, args.reference)
     failed = [record for record in records.values() if record.outcome == "failed"]
     if failed and distributed.is_main():
-        labels = ", ".join(record.label for record in failed[:_MAX_FAILURES_LISTED])
+        labels = ", ".join(planned[record.id].title for record in failed[:_MAX_FAILURES_LISTED])
         labels += ", ..." * (len(failed) > _MAX_FAILURES_LISTED)
         summary = f"{len(failed)} of {len(plan)} runs failed ({labels})"
         print(f"{summary}; {_same_command(args.rerun, retry=True)} repeats them", file=sys.stderr)

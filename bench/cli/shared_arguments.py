@@ -26,6 +26,17 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_worlds(parser: argparse.ArgumentParser) -> None:
+    """Add the option that varies the world of generated and composed data."""
+    add_list(
+        parser,
+        "--worlds",
+        "N",
+        "seeds of generated or composed data (data.seed), separated by commas or spaces: each is a world with its own "
+        "samples (default: the suite's)",
+    )
+
+
 def add_budget(parser: argparse.ArgumentParser) -> None:
     """Add the option that gives all methods the same size."""
     parser.add_argument(
@@ -81,11 +92,16 @@ def check_target(path: Path, option: str, results: Path | None = None) -> None:
 
 
 def run_request(args: argparse.Namespace) -> RunRequest:
-    """Return the runs that the arguments of `add_plan`, and of `add_budget`, request."""
-    seeds = split_list(args.seeds) or ["0"]
-    budget = vars(args).get("budget")  # not every command has it
+    """Return the runs that the arguments of `add_plan`, and of `add_budget` and `add_worlds`, request."""
+    more = {name: vars(args).get(name) for name in ("budget", "worlds")}  # not every command has them
     return RunRequest(
-        args.suite or DEFAULT_SUITE, split_list(args.methods), split_list(args.tasks), seeds, args.set, budget
+        args.suite or DEFAULT_SUITE,
+        split_list(args.methods),
+        split_list(args.tasks),
+        split_list(args.seeds) or ["0"],
+        args.set,
+        more["budget"],
+        worlds=split_list(more["worlds"] or ()),
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_plan, run_request
+from bench.cli.shared_arguments import add_plan, add_worlds, run_request
 from bench.config.plan import make_plan
 from bench.text import escape
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench status`."""
     add_plan(parser)
+    add_worlds(parser)
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
     )

@@ -35,6 +35,9 @@ class Choices:
     """Names of tasks. Those of a stage replace those of the file; a variation runs on its own tasks only."""
     seeds: tuple[int, ...] = DEFAULT_SEEDS
     """Seeds. Those of a stage replace those of the file; a variation runs with its own seeds only."""
+    worlds: tuple[int, ...] = ()
+    """Worlds of generated or composed data, as for `--worlds`: values of `data.seed`; none for the suite's. Those of a
+    stage replace those of the file; a variation runs in its own worlds only."""
     set: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Changed settings, as for `--set`: `set.cola.r = 8`, `set.ave.epochs = 12`. All levels are merged."""
     settings: str | None = None
@@ -192,7 +195,7 @@ class _Draft:
     @property
     def conditions(self) -> tuple[object, ...]:
         """All that runs requested together have in common."""
-        keys = ("tasks", "seeds", "settings", "budget", "streams")
+        keys = ("tasks", "seeds", "worlds", "settings", "budget", "streams")
         return (*(self.values.get(key) for key in keys), self.entry.values.get("set"))
 
 
@@ -298,12 +301,15 @@ class _Reader:
             levels: The file and the stage, each with its place.
             entry: The method or variation.
         """
-        outer = {"tasks": (), "seeds": DEFAULT_SEEDS, **outer}
+        outer = {"tasks": (), "seeds": DEFAULT_SEEDS, "worlds": (), **outer}
         values = {**outer, **entry.values}
-        for key in ("tasks", "seeds"):
+        for key in ("tasks", "seeds", "worlds"):
+            restricted = bool(
+                outer[key] or (key == "worlds" and values[key])
+            )  # without worlds, the suite's is the only one
             values[key] = tuple(value for value in dict.fromkeys(outer[key]) if value in values[key])
-            if outer[key] and not values[key]:
-                known = ", ".join(map(str, outer[key]))
+            if restricted and not values[key]:
+                known = ", ".join(map(str, outer[key])) or "only that of the suite"
                 self.mistakes.add(f"{entry.place}.{key}: the stage has none of these {key}: it has {known}")
         names = {entry.method, *values["tasks"], str(values.get("budget"))}
         for task in values["tasks"]:
@@ -339,6 +345,7 @@ class _Reader:
                     None if budget is None else str(budget),
                     self._tuned(values.get("settings")),
                     places,
+                    values["worlds"],
                 ),
             )
 
@@ -362,7 +369,7 @@ class _Reader:
                     for key, value in table.items():
                         changes[f"{owner}.{key}"] = self._path(value) if key == "model" else value
                         places[f"{owner}.{key}"] = _joined(level, f"set.{owner}.{key}")
-        for name, key in (("streams", "data.streams"), ("budget", "budget")):
+        for name, key in (("streams", "data.streams"), ("budget", "budget"), ("worlds", "worlds")):
             if place := draft.place(name):
                 places[key] = place
         if "streams" in draft.values:

@@ -46,8 +46,10 @@ class RunRequest:
             streams' parameters (`2%`), a number (`400k`, `1.5M`, `400000`), or the name of a method, for as many as it
             has. None to leave the sizes unchanged.
         tuned: Tuned settings of methods on tasks. They override the suite's, and `overrides` override them.
-        places: The keys of an experiment file that values come from, by the key of the override, or `budget`; messages
-            name them in place of options.
+        places: The keys of an experiment file that values come from, by the key of the override, or `budget` or
+            `worlds`; messages name them in place of options.
+        worlds: Values of `data.seed` of generated or composed data, as for `seeds`: each is another world with its own
+            samples. Empty for the suite's.
     """
 
     suite: str
@@ -58,10 +60,11 @@ class RunRequest:
     budget: str | None = None
     tuned: Tuned | None = None
     places: Mapping[str, str] = field(default_factory=dict)
+    worlds: Sequence[str | int] = ()
 
 
 def make_plan(request: RunRequest) -> list[Spec]:
-    """Return the runs of all tasks, seeds and methods, nested in that order, so that runs of a task share its data.
+    """Return the runs of all tasks, worlds, seeds and methods, nested in that order: runs of a world share its data.
 
     The budget of the request is not applied here, but by `bench.config.budget.plan_within`.
 
@@ -77,6 +80,7 @@ def make_plan(request: RunRequest) -> list[Spec]:
     method_classes = _load_all("methods", request.methods, mistakes)
     task_classes = _load_all("tasks", request.tasks, mistakes)
     seed_numbers = _seeds(request.seeds, mistakes)
+    worlds = _seeds(request.worlds, mistakes, "world")
     owners: dict[str, dict[str, type]] = {"train": _keys(Recipe), "data": _keys(Data)}
     if loaded:
         owners |= {stream: _keys(StreamSource) for stream in _streams(loaded, request.tasks)}
@@ -87,7 +91,7 @@ def make_plan(request: RunRequest) -> list[Spec]:
     for task in task_classes if loaded else ():
         with mistakes.gathered():
             plan += _task_runs(
-                loaded, task, task_classes[task], method_classes, seed_numbers, changes=changes, request=request
+                loaded, task, task_classes[task], method_classes, seed_numbers, worlds, changes=changes, request=request
             )
     mistakes.raise_if_any()
     return plan
@@ -169,15 +173,40 @@ def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> 
     return classes
 
 
-def _seeds(seeds: Sequence[str | int], mistakes: Mistakes) -> list[int]:
-    """Return the valid seeds, each once."""
+def _seeds(seeds: Sequence[str | int], mistakes: Mistakes, noun: str = "seed") -> list[int]:
+    """Return the valid seeds, or worlds, each once."""
     numbers: dict[int, None] = {}
     for seed in seeds:
         if re.fullmatch("[0-9]{1,10}", str(seed)) and int(seed) <= _MAX_SEED:
             numbers[int(seed)] = None
         else:
-            mistakes.add(f"a seed must be a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
+            mistakes.add(f"a {noun} must be a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
     return list(numbers)
+
+
+def _check_worlds(
+    worlds: Sequence[int], data: Mapping[str, Any], changes: Mapping[str, Any], places: Mapping[str, str]
+) -> None:
+    """Check that data has worlds to vary, if any are requested.
+
+    Args:
+        worlds: The requested worlds.
+        data: The data of a specification; empty if it has mistakes.
+        changes: Its values that `--set` changes.
+        places: Those of `RunRequest`.
+
+    Raises:
+        UsageError: It is not generated or composed, or `--set` chooses one of its worlds too.
+    """
+    option = places.get("worlds", "--worlds")
+    if worlds and data and "seed" not in data:
+        raise UsageError(
+            f"{option}: worlds are seeds of generated or composed data, but data.source is {data['source']}: leave "
+            "it out"
+        )
+    if worlds and "seed" in changes:
+        place = places.get("data.seed", f"--set data.seed={changes['seed']}")
+        raise UsageError(f"{place}: {option} chooses the values of data.seed; give only one of them")
 
 
 def _streams(suite: Suite, tasks: Sequence[str]) -> dict[str, None]:
@@ -267,6 +296,7 @@ def _task_runs(
     task_class: type,
     methods: Mapping[str, type],
     seeds: Sequence[int],
+    worlds: Sequence[int],
     *,
     changes: _Changes,
     request: RunRequest,
@@ -296,6 +326,8 @@ def _task_runs(
         if name not in entry.sources:
             place = request.places.get("data.streams", "--streams, or data.streams")
             mistakes.add(f"{place}: {task} has no stream {name}: {did_you_mean(name, entry.sources)}")
+    with mistakes.gathered():
+        _check_worlds(worlds, data, changed("data", Data), request.places)
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))
     with mistakes.gathered():
         _check_task(validate.build(task_class, task_settings, task), task, list(entry.sources), data)
@@ -326,9 +358,10 @@ def _task_runs(
             task_settings=task_settings,
             recipe=recipes[method],
             streams=streams,
-            data=data,
+            data=of_world,
             deviations=list(entry.deviations),
         )
+        for of_world in ([{**data, "seed": world} for world in worlds] or [data])
         for seed in seeds
         for method in methods
     ]

@@ -161,7 +161,7 @@ def check_composed(specs: Iterable[Spec], media: Path | None) -> None:
         UsageError: A task has no such data, or media are missing or cannot be read; the message lists all mistakes.
     """
     mistakes = Mistakes()
-    for spec in {spec.task: spec for spec in specs}.values():
+    for spec in {(spec.task, spec.data["seed"]): spec for spec in specs}.values():
         from bench.datasets import build  # imports numpy
         from bench.system.checksums import user_cache
 

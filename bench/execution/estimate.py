@@ -23,8 +23,8 @@ class Estimate:
         seconds: The median wall time of the records.
         records: Earlier records of comparable runs.
         folder: The results folder that contains them.
-        same_settings: Whether these runs differ in the seed only; otherwise settings or learning rates of the method
-            differ too.
+        same_settings: Whether these runs differ in the seed and the world only; otherwise settings or learning rates of
+            the method differ too.
     """
 
     seconds: float
@@ -67,7 +67,7 @@ def folders_with_records(results: Path) -> list[Path]:
 
 
 def _key(spec: Spec, same_settings: bool) -> str:
-    """Return a key that is equal for comparable runs: the specification without the seed.
+    """Return a key that is equal for comparable runs: the specification without the seed and the world.
 
     Args:
         spec: The specification.
@@ -75,6 +75,7 @@ def _key(spec: Spec, same_settings: bool) -> str:
     """
     values = {field.name: getattr(spec, field.name) for field in fields(spec)}  # ten times as fast as `asdict`
     del values["seed"], values["deviations"]
+    values["data"] = {key: value for key, value in spec.data.items() if key != "seed"}
     if not same_settings:
         del values["settings"]
         values["recipe"] = {key: value for key, value in spec.recipe.items() if key not in PER_METHOD}

@@ -30,17 +30,20 @@ class PlannedRun:
         label: The label of its variation in an experiment file; otherwise the method's name.
         stage: The name of its stage in an experiment file; otherwise empty.
         tuned: The file of tuned settings that it was planned with.
+        world: The seed of its data, if worlds were requested.
     """
 
     spec: Spec
     label: str
     stage: str = ""
     tuned: Tuned | None = None
+    world: int | None = None
 
     @property
     def title(self) -> str:
-        """The run in a few words, as in "ablations: ave one-way seed 0"."""
-        return f"{self.stage}: " * bool(self.stage) + f"{self.spec.task} {self.label} seed {self.spec.seed}"
+        """The run in a few words, as in "ablations: ave one-way seed 0", or "ave lora world 1 seed 0"."""
+        world = "" if self.world is None else f" world {self.world}"
+        return f"{self.stage}: " * bool(self.stage) + f"{self.spec.task} {self.label}{world} seed {self.spec.seed}"
 
 
 @dataclass(frozen=True)
@@ -89,11 +92,11 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
 def plan_request(request: RunRequest, data_root: Path | None = None) -> RunPlan:
     """Return the same as `plan_runs`, as a plan."""
     specs, fits = plan_runs(request, data_root)
-    return RunPlan(tuple(PlannedRun(spec, spec.method, tuned=request.tuned) for spec in specs), tuple(fits))
+    return RunPlan(tuple(_planned(request, spec, spec.method) for spec in specs), tuple(fits))
 
 
 def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_root: Path | None = None) -> RunPlan:
-    """Return the runs of an experiment file: stage by stage, and in a stage by task, seed and method.
+    """Return the runs of an experiment file: stage by stage, and in a stage by task, world, seed and method.
 
     A run that is requested several times belongs to the first stage and label that request it. Warnings are those of
     `plan_runs`.
@@ -150,23 +153,29 @@ def _place(part: Part, problem: str) -> str:
 
 
 def _in_order(stage: Stage, parts: Iterable[tuple[Part, Sequence[Spec]]]) -> list[PlannedRun]:
-    """Return the runs of a stage by task, seed and label, each in the order of the file."""
+    """Return the runs of a stage by task, world, seed and label, each in the order of the file."""
     runs = [
-        PlannedRun(spec, part.labels[spec.method], stage.name, part.request.tuned)
-        for part, specs in parts
-        for spec in specs
+        _planned(part.request, spec, part.labels[spec.method], stage.name) for part, specs in parts for spec in specs
     ]
-    tasks, seeds, labels = (
+    tasks, worlds, seeds, labels = (
         [*dict.fromkeys(values)]
         for values in (
             (task for part in stage.parts for task in part.request.tasks),
+            (run.world for run in runs),
             (int(seed) for part in stage.parts for seed in part.request.seeds),
             (label for part in stage.parts for label in part.labels.values()),
         )
     )
-    return sorted(
-        runs, key=lambda run: (tasks.index(run.spec.task), seeds.index(run.spec.seed), labels.index(run.label))
-    )
+
+    def position(run: PlannedRun) -> tuple[int, ...]:
+        spec = run.spec
+        return tasks.index(spec.task), worlds.index(run.world), seeds.index(spec.seed), labels.index(run.label)
+
+    return sorted(runs, key=position)
+
+
+def _planned(request: RunRequest, spec: Spec, label: str, stage: str = "") -> PlannedRun:
+    return PlannedRun(spec, label, stage, request.tuned, spec.data["seed"] if request.worlds else None)
 
 
 def _specify(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:

@@ -116,7 +116,8 @@ def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
     """Generate or compose the missing data of the runs once, rather than in each worker."""
     from bench.data import release
 
-    for spec in {spec.task: spec for spec in specs if release.is_synthetic(spec.data)}.values():
+    synthetic = {(spec.task, spec.data["seed"]): spec for spec in specs if release.is_synthetic(spec.data)}
+    for spec in synthetic.values():
         with suppress(BenchError):  # the run meets the same error, and reports it
             task = task_of(spec)
             release.synthesize(task, spec.data, options.data_root)

@@ -228,6 +228,9 @@ def test_a_run_without_media_or_for_a_task_without_such_data_ends_before_anythin
     assert "`apt-get download tuxpaint-stamps-default tuxpaint-data`" in capsys.readouterr().err
     assert cli.main([*run, "--tasks", "ave", "--results", str(tmp_path / "results")]) == 2
     assert "no data is composed in the layout ave" in capsys.readouterr().err
+    monkeypatch.setattr("bench.datasets.build.is_built", lambda cache, layout, seed, origin: seed == 1)
+    assert cli.main([*run, "--tasks", "avs", "--worlds", "0,1", "--results", str(tmp_path / "results")]) == 2
+    assert "`apt-get download" in capsys.readouterr().err, "one world that has been composed is not the other"
 
 
 def test_describe_and_verify(root, capsys):

@@ -175,6 +175,22 @@ def test_runs_that_failed_or_took_other_epochs_or_were_resumed_tell_no_times(ben
     assert "estimated time: unknown, since there are no records of comparable runs\n" in out
 
 
+def test_runs_of_another_world_take_as_long(bench_run, mock_suite, tmp_path, capsys):
+    (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))
+    store.write(seconds_of(spec, 30.0), tmp_path / "out")
+    words = ("--methods", "lora", "--tasks", "ave", "--suite", mock_suite, "--worlds", "7,8", "9", "--seeds", "0,1")
+    assert bench_run(*words, "--dry-run") == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[0][:4] == ["task", "method", "worlds", "seeds"]
+    assert " ".join(lines[2]) == "ave lora 7-9 0-1 6 1 30 s 2 min 1 record", "that of the suite's world 7 is finished"
+    assert bench_run(*words, "--seeds", "0") == 0
+    progress = [line for line in capsys.readouterr().out.splitlines() if line.startswith("[1/5]")]
+    assert progress == ["[1/5] ave lora world 7 seed 1: accuracy 70.00"]
+    status = ["status", "--results", str(tmp_path / "out"), *map(str, words)]
+    assert cli.main(status) == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == ["ave", "lora", "6", "0", "0", "6"]
+
+
 def test_a_dry_run_says_which_finished_runs_failed(bench_run, mock_suite, tmp_path, capsys):
     words = ("--methods", "lora", "--tasks", "ave", "--suite", mock_suite, "--dry-run")
     (spec,) = make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"]))

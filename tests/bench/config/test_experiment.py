@@ -98,6 +98,24 @@ def test_runs_of_a_stage_are_ordered_by_task_seed_and_label(experiment_of):
     ]
 
 
+def test_worlds_of_a_file_a_stage_and_a_variation(experiment_of, mock_suite):
+    """As seeds: those of a stage replace those of the file, and those of a variation restrict them."""
+    text = STUDY.replace('tasks = ["ave", "avs"]', 'tasks = ["ave"]\nworlds = [7, 1]')
+    text = text.replace('name = "main"', 'name = "main"\nworlds = [2, 7]')
+    text = text.replace('streams = ["vision"]', "worlds = [1]").replace('tasks = ["avs"]\n', "")
+    text = text.replace("set.avs.epochs = 3\n", "")
+    plan = plan_experiment(experiment_of(text))
+    assert [run.title for run in plan.runs] == [
+        *(f"main: ave {label} world {world} seed 0" for world in (2, 7) for label in ("lora", "wide")),
+        "seeds: ave lora world 7 seed 1",
+        *(f"seeds: ave lora world 1 seed {seed}" for seed in (0, 1)),
+        "ablations: ave one stream world 1 seed 0",
+    ]
+    without = plan_experiment(experiment_of(STUDY))
+    (same,) = (run.spec.id for run in without.runs if run.title == "seeds: ave lora seed 1")
+    assert same in {run.spec.id for run in plan.runs}, "the world 7 is the suite's"
+
+
 def test_a_later_stage_alone_has_the_runs_that_an_earlier_one_shares_with_it(experiment_of):
     plan = plan_experiment(experiment_of(STUDY), ["seeds"])
     assert [run.spec.seed for run in plan.runs if run.spec.task == "ave"] == [0, 1]
@@ -179,6 +197,20 @@ def test_every_mistake_is_reported_at_once_with_its_key(problems_of):
         (("r = 32", "r = 1979-05-27"), "variations.wide.set.cola.r: cola.r must be a whole number"),
         (('tasks = ["ave", "avs"]', 'tasks = "ave"'), "tasks must be a list, not 'ave'"),
         (('name = "main"', 'name = "main"\nseeds = 3'), "stages.main.seeds must be a list, not 3"),
+        (
+            ('name = "main"', 'name = "main"\nworlds = [1]\nset.data.source = "official"'),
+            "stages.main.worlds: worlds are seeds of generated or composed data, but data.source is official: leave it "
+            "out",
+        ),
+        (
+            ('name = "main"', 'name = "main"\nworlds = [1]\nset.data.seed = 3'),
+            "stages.main.set.data.seed: stages.main.worlds chooses the values of data.seed; give only one of them",
+        ),
+        (
+            ('streams = ["vision"]', "worlds = [3]"),
+            "stages.ablations.variations.one stream.worlds: the stage has none of these worlds: it has only that of "
+            "the suite",
+        ),
         (
             ('method = "cola"\ntasks', 'method = "colla"\nbudget = "foo"\ntasks'),
             "variations.wide.budget takes a percentage",

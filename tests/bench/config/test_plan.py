@@ -66,6 +66,42 @@ def test_runs_are_ordered_by_task_seed_method(mock_suite):
     assert len({spec.id for spec in plan}) == len(plan)
 
 
+def test_worlds_vary_the_seed_of_the_data_and_nothing_else(mock_suite):
+    """The suite's world is 7."""
+    usual = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1]))
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], [0, 1], worlds=["7", "2", 7]))
+    assert [spec.id for spec in plan[:4]] == [spec.id for spec in usual]
+    assert [spec.label for spec in plan[4:]] == [spec.label for spec in usual]
+    assert [spec.data for spec in plan[4:]] == [{"source": "generated", "version": 3, "seed": 2}] * 4
+    assert all(
+        dataclasses.replace(spec, data=usual[0].data).id == same.id for spec, same in zip(plan[4:], usual, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("worlds", "override", "message"),
+    [
+        (
+            [0],
+            "data.source=official",
+            "--worlds: worlds are seeds of generated or composed data, but data.source is off",
+        ),
+        (
+            [0],
+            "data.source=own",
+            "--worlds: worlds are seeds of generated or composed data, but data.source is own: le",
+        ),
+        ([0, 1], "data.seed=1", "--set data.seed=1: --worlds chooses the values of data.seed; give only one of them"),
+        ([0, -1], "cola.r=8", f"a world must be a whole number from 0 to {2**32 - 1}, not -1"),
+    ],
+)
+def test_worlds_that_the_data_has_not_are_refused_once(mock_suite, worlds, override, message):
+    with pytest.raises(UsageError) as raised:
+        make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"], [0], [override], worlds=worlds))
+    (problem,) = raised.value.problems
+    assert problem.startswith(message)
+
+
 def test_a_spec_contains_everything_that_affects_a_measurement(mock_suite):
     ave, avs = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave", "avs"], ["0"]))
     cola = {"r": 16, "alpha": 8.0, "summary": "cls", "targets": ["q", "v"]}

@@ -209,15 +209,15 @@ def test_a_worker_counts_its_share_once_if_the_parent_has_no_torch(monkeypatch, 
     assert used == [4, 4, 3]
 
 
-def test_the_parent_generates_the_data_of_a_task_once(monkeypatch, tmp_path):
+def test_the_parent_generates_the_data_of_a_task_once_in_each_world(monkeypatch, tmp_path):
     requests = []
     monkeypatch.setattr(
         "bench.data.release.build.ensure",
         lambda root, *arguments, origin, progress: requests.append((root, *arguments)) or (root, None),
     )
-    plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], ["data.seed=5"]))
+    plan = make_plan(RunRequest("mini", ["lora", "cola"], ["ave", "avs"], [0, 1], worlds=[5, 6]))
     process_pool.make_data(plan, RunOptions(tmp_path))
-    assert requests == [(tmp_path, "ave", 5), (tmp_path, "avs", 5)]
+    assert requests == [(tmp_path, task, world) for task in ("ave", "avs") for world in (5, 6)]
 
     def full(root, *arguments, origin, progress):
         raise OSError("no space left on device")
