@@ -5,13 +5,14 @@ recipe except for fields that may differ between methods. So its rows differ in 
 seeds of one method with one set of settings. If a results folder has several conditions of a task, or several settings
 of a method, the most frequent one has no label, and the labels of the others list their changes. Tuned learning rates
 differ between tasks; they are part of a label only if nothing else distinguishes two rows, so that a method has the
-same label on all tasks.
+same label on all tasks. Likewise it has the same label in all worlds of generated or composed data: that of the world
+with the most runs.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
@@ -152,7 +153,7 @@ def sections(records: Iterable[Record]) -> list[Section]:
         tables = sorted((table for group in by_task for table in _tables(group)), key=_changed)  # "" comes first
         for group in _grouped(tables, _changed):
             collected.append(Section(spec.suite, spec.data, group[0].changed, group))
-    return _with_controls(collected)
+    return _with_controls(_with_labels_of_worlds(collected))
 
 
 def row_labels(records: Iterable[Record]) -> set[str]:
@@ -182,10 +183,37 @@ def records_of_tasks(records: Iterable[Record], tasks: str | Iterable[str] | Non
     return [record for record in listed if record.spec.task in names]
 
 
+def across_worlds(collected: Iterable[Section]) -> list[list[tuple[Section, Table]]]:
+    """Return tables that differ in the world of their data only (`data.seed`), each with its section.
+
+    Of several tables of one world, which differ in their samples, the one with the most runs counts.
+
+    Returns:
+        A list for each task and condition in several worlds, the table with the most runs first.
+    """
+    places = [(section, table) for section in collected if "seed" in section.data for table in section.tables]
+    result = []
+    for group in _grouped(places, lambda place: _place_in_worlds(*place)):
+        by_world: dict[int, tuple[Section, Table]] = {}
+        for section, table in sorted(group, key=lambda place: -len(place[1].records)):
+            by_world.setdefault(section.data["seed"], (section, table))
+        if len(by_world) > 1:
+            result.append([*by_world.values()])
+    return result
+
+
+def _with_labels_of_worlds(collected: list[Section]) -> list[Section]:
+    """Return the sections with rows that are named as in the world with the most runs, so that a name says the same."""
+    named: dict[int, Table] = {}
+    for (_, largest), *smaller in across_worlds(collected):
+        named |= {id(table): replace(table, rows=_labelled(table.rows, largest.rows)) for _, table in smaller}
+    return [replace(item, tables=[named.get(id(table), table) for table in item.tables]) for item in collected]
+
+
 def _with_controls(collected: list[Section]) -> list[Section]:
     """Return the sections with control runs moved into the tables of the runs that they belong to."""
     whole = [section for section in collected if not section.data.get("streams")]
-    places = {_place(section, table) for section in whole for table in section.tables if table.rows}
+    places = {_place_of_controls(section, table) for section in whole for table in section.tables if table.rows}
     controls: dict[bytes, list[Row]] = {}
     failed: dict[bytes, list[Record]] = {}
     only_controls = []
@@ -194,7 +222,7 @@ def _with_controls(collected: list[Section]) -> list[Section]:
             continue
         remaining = []
         for table in section.tables:
-            if (place := _place(section, table)) not in places:
+            if (place := _place_of_controls(section, table)) not in places:
                 remaining.append(table)
                 continue
             streams = f"{' and '.join(only)} only"
@@ -205,17 +233,26 @@ def _with_controls(collected: list[Section]) -> list[Section]:
             only_controls.append(replace(section, tables=remaining))
 
     def joined(section: Section, table: Table) -> Table:
-        place = _place(section, table)
+        place = _place_of_controls(section, table)
         return replace(table, controls=tuple(controls.get(place, ())), failed=[*table.failed, *failed.get(place, ())])
 
     moved = [replace(section, tables=[joined(section, table) for table in section.tables]) for section in whole]
     return moved + only_controls
 
 
-def _place(section: Section, table: Table) -> bytes:
+def _place_of_controls(section: Section, table: Table) -> bytes:
     """Return a key that a table shares with the table of its control runs."""
-    data = {name: value for name, value in without_path(section.data).items() if name != "streams"}
-    return _key([section.suite, data, table.task, table.condition])
+    return _key([section.suite, _without(section.data, "streams"), table.task, table.condition])
+
+
+def _place_in_worlds(section: Section, table: Table) -> bytes:
+    """Return a key that a table shares with those of other worlds, which have other samples."""
+    condition = {name: value for name, value in table.condition.items() if not name.startswith("data.")}
+    return _key([section.suite, _without(section.data, "seed"), table.task, condition])
+
+
+def _without(data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in without_path(data).items() if name != key}
 
 
 def _tables(records: list[Record]) -> list[Table]:
@@ -246,15 +283,39 @@ def _tables(records: list[Record]) -> list[Table]:
 
 def _rows(records: list[Record]) -> list[Row]:
     """Return the rows of one table."""
-    rows = []
-    for group in _grouped(records, lambda record: record.spec.method):
-        method = group[0].spec.method
-        choices = _by_choice(group, _method_settings)
-        whole = [_label(method, changes) for _, _, changes in choices]
-        short = [_label(method, _without_tuned(changes, group)) for group, _, changes in choices]
-        for (group, settings, _), name, long in zip(choices, short, whole, strict=True):
-            rows.append(Row(name if short.count(name) == 1 else long, settings, group))
-    return rows
+    by_method = _grouped(records, lambda record: record.spec.method)
+    rows = [
+        Row("", settings, alike) for group in by_method for alike, settings, _ in _by_choice(group, _method_settings)
+    ]
+    return _labelled(rows)
+
+
+def _labelled(rows: Sequence[Row], named: Sequence[Row] = ()) -> list[Row]:
+    """Return rows with their labels, by which they differ.
+
+    Args:
+        rows: The rows of one table.
+        named: Rows of another table whose labels have the same meaning; none for a table by itself.
+    """
+    result = []
+    for group in _grouped(rows, _method):
+        method = _method(group[0])
+        alike = [row for row in named if _method(row) == method]
+        usual = max(alike or group, key=lambda row: len(row.records)).settings
+        changes = [_changes(row.settings, usual) for row in group]
+        labels = {_key(row.settings): row.label for row in alike}
+        whole = [_label(method, item) for item in changes]
+        short = [
+            labels.get(_key(row.settings)) or _label(method, _without_tuned(item, row.records))
+            for row, item in zip(group, changes, strict=True)
+        ]
+        for row, name, long in zip(group, short, whole, strict=True):
+            result.append(replace(row, label=name if short.count(name) == 1 else long))
+    return result
+
+
+def _method(row: Row) -> str:
+    return row.records[0].spec.method
 
 
 def _label(method: str, changes: Mapping[str, Any]) -> str:

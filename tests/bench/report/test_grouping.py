@@ -7,7 +7,7 @@ import pytest
 
 from bench.config.plan import RunRequest, make_plan
 from bench.records.schema import Scores
-from bench.report.grouping import sections
+from bench.report.grouping import across_worlds, sections
 
 
 @pytest.fixture
@@ -92,6 +92,52 @@ def test_suites_sources_and_versions_are_never_mixed(planned):
         ("mock", {"source": "generated", "version": 4, "seed": 7}),
         ("other", {"source": "generated", "version": 3, "seed": 7}),
     ]
+
+
+@pytest.fixture
+def in_worlds(planned):
+    """Records of LoRA with rank 4 in world 0, and with rank 12 in worlds 0 and 1, each world with its own samples."""
+
+    def make(**changes):
+        usual, wide = (planned("lora", "ave", "0 1 2", f"lora.r={r} data.seed=0 lora.lr_adapter=0.5") for r in (4, 12))
+        again = planned("lora", "ave", "0 1 2", "lora.r=12 data.seed=1 lora.lr_adapter=0.25")
+        runs = [(0, usual), (0, wide[:2]), (1, again)]
+        return [in_world(mocks.record(spec, **changes), world) for world, specs in runs for spec in specs]
+
+    return make
+
+
+def in_world(record, world):
+    assert record.data
+    return dataclasses.replace(record, data=dataclasses.replace(record.data, fingerprint=f"{world:08x}"))
+
+
+def test_a_row_has_the_same_name_in_all_worlds(in_worlds):
+    first, second = sections(in_worlds(tuned={"file": "tuned.toml"}))
+    assert (first.data["seed"], second.data["seed"]) == (0, 1)
+    assert labels(first.tables[0]) == ["lora", "lora (r=12)"]
+    assert labels(second.tables[0]) == ["lora (r=12)"], "by itself it would be the usual one"
+    first, second = sections(in_worlds())
+    assert labels(second.tables[0]) == ["lora (r=12, lr_adapter=0.25)"], "which nobody tuned"
+
+
+def test_tables_in_several_worlds_are_matched_by_all_but_their_samples(in_worlds, planned):
+    longer = [
+        in_world(mocks.record(spec), 1)
+        for seed in "12"
+        for spec in planned("lora", "ave", "0", f"ave.epochs=9 data.seed={seed}")
+    ]
+    fewer = dataclasses.replace(longer[0].data, fingerprint="ffffffff", skipped=3)
+    skipped = [
+        dataclasses.replace(mocks.record(spec), data=fewer)
+        for spec in planned("lora", "ave", "7", "data.seed=1 lora.r=4")
+    ]
+    official = mocks.record(planned("lora", "ave", overrides="data.source=official")[0])
+    collected = sections([*in_worlds(), *longer, *skipped, official])
+    usual, of_longer = across_worlds(collected)
+    assert [(section.data["seed"], len(table.records)) for section, table in usual] == [(0, 5), (1, 3)]
+    assert [section.data["seed"] for section, _ in of_longer] == [1, 2]
+    assert {table.condition["train.epochs"] for _, table in of_longer} == {9}
 
 
 def test_failed_runs_are_kept_apart(planned):
