@@ -52,8 +52,8 @@ def print_plan(plan: RunPlan, finished: Mapping[str, Record], results: Path, job
         )
     missing = {0} if not any(run.stage for run in plan.runs) else set()
     missing |= {3} if all(run.world is None for run in plan.runs) else set()
-    header, *lines = ([cell for column, cell in enumerate(line) if column not in missing] for line in (_HEADER, *lines))
-    print(text_table(header, lines, "l" * (len(header) - 5) + "rrrrl"))
+    shown = [[str(cell) for column, cell in enumerate(line) if column not in missing] for line in (_HEADER, *lines)]
+    print(text_table(shown[0], shown[1:], "l" * (len(shown[0]) - 5) + "rrrrl"))
     todo = len(plan.runs) - sum(run.spec.id in finished for run in plan.runs)
     failed = sum(record.outcome == "failed" for record in finished.values())
     print(

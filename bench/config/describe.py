@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 
-def data_title(data: Mapping[str, Any]) -> str:
-    """Return a title for the data of a specification, which never passes generated data off as a benchmark's own."""
+def data_title(data: Mapping[str, Any], worlds: Sequence[int] = ()) -> str:
+    """Return a title for the data of a specification, which never passes generated data off as a benchmark's own.
+
+    Args:
+        data: The data.
+        worlds: Seeds of generated or composed data, if not its own one only.
+    """
     only = f"; control: {' and '.join(data['streams'])} only" if data.get("streams") else ""
     if data["source"] == "official":
         return f"official data{only}"
     if data["source"] == "own":
         name = f" ({Path(data['path']).name})" if data.get("path") else ""
         return f"the user's own data{name}, not a benchmark's{only}"
-    if data["source"] == "composed":
-        version = f"v{data['version']} (seed {data['seed']})"
-        return f"composed from natural pictures and sounds {version}, not the benchmark's own{only}"
-    return f"generated data v{data['version']} (seed {data['seed']}), not the benchmark's own{only}"
+    seeds = f"worlds {', '.join(map(str, worlds))}" if worlds else f"seed {data['seed']}"
+    name = "composed from natural pictures and sounds" if data["source"] == "composed" else "generated data"
+    return f"{name} v{data['version']} ({seeds}), not the benchmark's own{only}"
 
 
 def assignments(values: Mapping[str, Any]) -> str:

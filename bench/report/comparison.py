@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from textwrap import fill
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from bench.report.families import weights
 from bench.report.formatting import score
 from bench.report.grouping import records_of_tasks, row_labels
 from bench.report.leaderboard import GAIN_HEADER, gain_cells
+from bench.report.over_worlds import NOTE, OverWorlds, over_worlds
 from bench.report.standings import Gain, SectionStandings, Verdict, compute_standings
 from bench.report.text_table import text_table
 from bench.text import escape
@@ -60,20 +62,24 @@ class Comparison:
         tasks: One comparison for each task and condition that has both methods.
         over_tasks: For each condition with several tasks, the comparison of the mean scores over all of them; none if a
             task lacks one of the methods.
+        over_worlds: The comparison over the worlds that both have, on each task that has several, and over these tasks.
     """
 
     a: str
     b: str
     tasks: list[TaskComparison]
     over_tasks: list[TaskComparison]
+    over_worlds: list[TaskComparison] = field(default_factory=list)
 
     def __repr__(self) -> str:
         lines = [f"{self.a} compared with {self.b}"]
-        for condition in dict.fromkeys(entry.condition for entry in self.tasks):
-            entries = [entry for entry in (*self.tasks, *self.over_tasks) if entry.condition == condition]
+        every = (*self.tasks, *self.over_tasks, *self.over_worlds)
+        for condition in dict.fromkeys(entry.condition for entry in (*self.tasks, *self.over_worlds)):
+            entries = [entry for entry in every if entry.condition == condition]
             header = ["task", "metric", self.a, self.b, "seeds", *GAIN_HEADER]
             lines.append(f"{condition}\n\n{text_table(header, map(_cells, entries), 'llr')}")
         lines.append(_LEGEND.format(a=self.a, b=self.b, quoted=shlex.quote(self.b)))
+        lines += [fill(NOTE, 120)] if self.over_worlds else []
         return "\n\n".join(escape.terminal(line) for line in lines)
 
 
@@ -103,7 +109,10 @@ def compare(records: Iterable[Record], a: str, b: str, tasks: str | Iterable[str
     compared = [entry for section in standings for entry in _task_comparisons(section, a, b)]
     if not compared:
         raise UsageError(f"{a} and {b} share no task and condition: {_places(standings, a)}; {_places(standings, b)}")
-    return Comparison(a, b, compared, [mean for section in standings for mean in _mean_comparison(section, a, b)])
+    means = [mean for section in standings for mean in _mean_comparison(section, a, b)]
+    return Comparison(
+        a, b, compared, means, [entry for item in over_worlds(standings, b) for entry in _in_worlds(item, a, b)]
+    )
 
 
 def _task_comparisons(section: SectionStandings, a: str, b: str) -> list[TaskComparison]:
@@ -125,6 +134,16 @@ def _mean_comparison(section: SectionStandings, a: str, b: str) -> list[TaskComp
     mean_a, mean_b = np.average(scores, axis=0, weights=weights([entry.task for entry in compared])).tolist()
     name = f"mean of {len(compared)} tasks"
     return [TaskComparison(name, section.section.title, "", mean_a, mean_b, section.mean_gains.get(a))]
+
+
+def _in_worlds(item: OverWorlds, a: str, b: str) -> Iterator[TaskComparison]:
+    """Yield the comparison over worlds on each task on which both methods have several."""
+    for table in item.tables:
+        rows = {row.label: row for row in table.rows}
+        if a in rows and b in rows and (gain := rows[a].gain):
+            yield TaskComparison(
+                table.task, f"over worlds: {item.title}", table.metric, rows[a].mean, rows[b].mean, gain
+            )
 
 
 def _places(standings: Iterable[SectionStandings], label: str) -> str:

@@ -39,6 +39,9 @@ from bench.report.stats import ALPHA, Bounds
 FEWEST_SEEDS = 3
 """With fewer seeds there is no interval, no p-value and no place."""
 
+FEWEST_WORLDS = 3
+"""With fewer worlds there is no interval and no p-value over worlds."""
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -212,6 +215,62 @@ def mean_of(estimates: Sequence[Estimate], *, independent: bool = True) -> Estim
     squares = [v**2 / e.sample_freedom for v, e in zip(variances, estimates, strict=True)]
     freedom = sum(variances) ** 2 / sum(squares) if sum(squares) else math.inf
     return Estimate(tuple(by_seed.tolist()), sum(variances), freedom, with_samples)
+
+
+@dataclass(frozen=True)
+class WorldsEstimate:
+    """A mean score, or a mean difference of scores, over worlds: draws of the data, each with samples of its own.
+
+    The means by world and seed are two crossed factors too: worlds take the place of seeds, and seeds that of samples,
+    which they have in common. The variance between worlds has that of samples in it. With three seeds it sometimes
+    happens that the seeds' own variance is not seen beside the rest; so the interval is never narrower, and the p-value
+    never smaller, than if these worlds were the only ones, and all that varies were seeds and samples.
+
+    Attributes:
+        crossed: The estimate from worlds and seeds; its `by_seed` has the means of the worlds.
+        fixed: The estimate for these worlds alone.
+    """
+
+    crossed: Estimate
+    fixed: Estimate
+
+    @property
+    def mean(self) -> float:
+        """The mean over all worlds and seeds."""
+        return self.crossed.mean
+
+    @property
+    def worlds(self) -> int:
+        """Number of worlds."""
+        return len(self.crossed.by_seed)
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds, which all worlds have."""
+        return len(self.fixed.by_seed)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are enough worlds and seeds for an interval and a p-value."""
+        return self.worlds >= FEWEST_WORLDS and self.fixed.is_enough
+
+    def interval(self) -> Bounds | None:
+        """Return the 95% interval of the mean; None with too few worlds or seeds."""
+        crossed, fixed = self.crossed.interval(), self.fixed.interval()
+        if not self.is_enough or crossed is None or fixed is None:
+            return None
+        return min(crossed[0], fixed[0]), max(crossed[1], fixed[1])
+
+    def p_value(self) -> float | None:
+        """Return the two-sided p-value of the hypothesis that the true mean is 0; None with too few worlds or seeds."""
+        crossed, fixed = self.crossed.p_value(), self.fixed.p_value()
+        return None if not self.is_enough or crossed is None or fixed is None else max(crossed, fixed)
+
+
+def over_worlds(by_world: Sequence[Estimate]) -> WorldsEstimate:
+    """Return the estimate over worlds from that of each world, with the same seeds in all of them."""
+    means_WS = np.array([estimate.by_seed for estimate in by_world])
+    return WorldsEstimate(crossed_estimate(means_WS, np.ones(means_WS.shape[1])), mean_of(by_world))
 
 
 class Pair(NamedTuple):

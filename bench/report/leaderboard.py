@@ -12,6 +12,7 @@ from bench.report.formatting import NONE, SEEDS_ONLY, average, number, p_value, 
 from bench.report.grouping import Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
+from bench.report.over_worlds import NOTE, OverWorlds, over_worlds
 from bench.report.overview import Overall, has_overview, overall
 from bench.report.published import published_notes
 from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
@@ -68,6 +69,8 @@ def leaderboard(
     parts = ["# Leaderboard", counts]
     for section in filter(has_overview, standings):
         parts += _overview(section, reference)
+    for item in over_worlds(standings, reference):
+        parts += [markdown.heading(2, f"Over worlds: {item.title}"), markdown.paragraph(NOTE), _worlds_table(item)]
     parts += ["## How to read it", _legend(reference)]
     for section in standings:
         parts += _section(section)
@@ -213,6 +216,20 @@ def _overview(standings: SectionStandings, reference: str) -> Iterable[str]:
     header = ["method", "mean score", "95% interval", "mean rank", "95% interval"]
     columns = [" ".join([table.task, *table.metrics[:1]]) for table in tasks]
     yield markdown.table([*header, *columns], [_mean_cells(row) for row in rows])
+
+
+def _worlds_table(item: OverWorlds) -> str:
+    header = ["method", "task", "score", "95% interval", "worlds", "seeds", *GAIN_HEADER]
+    lines = [
+        [
+            *(row.label, f"{table.task} {table.metric}".rstrip()),
+            *(score([row.mean]), interval(row.interval), str(row.worlds), str(row.seeds)),
+            *gain_cells(row.gain),
+        ]
+        for table in item.tables
+        for row in table.rows
+    ]
+    return markdown.table(header, lines)
 
 
 def _marked_gain(standing: Standing | None) -> str:

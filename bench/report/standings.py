@@ -21,7 +21,7 @@ from bench.report.row_scores import RowScores, difference_of, estimate_of, joine
 
 _MOST_REFERENCES = 24  # rows of a table whose gains over each are computed: every pair takes some milliseconds
 
-Verdict = Literal["better", "worse", "undecided", "too few seeds"]
+Verdict = Literal["better", "worse", "undecided", "too few seeds", "too few worlds"]
 
 
 @dataclass(frozen=True)
@@ -97,11 +97,13 @@ class TaskStandings:
         table: The table.
         standings: Its rows, the best mean first.
         gains: The gains over each row, if they were computed.
+        scores: The scores of its rows by seed and sample.
     """
 
     table: Table
     standings: list[Standing]
     gains: Gains = field(default_factory=dict)
+    scores: Sequence[RowScores] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ def compute_standings(
                 table,
                 _standings(scores[table.task], reference),
                 _gains_over_each(scores[table.task]) if each_reference else {},
+                scores[table.task],
             )
             for table in section.tables
         ]

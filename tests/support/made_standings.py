@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import mocks
 
@@ -60,6 +61,34 @@ def record(run: Spec, epochs: int = 8) -> Record:
 def records(tasks: Iterable[str] = ("ave", "avs"), seeds: int = 3) -> list[Record]:
     """Return the records of all methods."""
     return [record(spec(method, task, seed)) for task in tasks for seed in range(seeds) for method in METHODS]
+
+
+GAINS = ((1.0, 1.1, 0.8), (4.0, 4.2, 4.1), (2.5, 2.2, 2.5))
+"""Gains by world and seed."""
+
+
+def run_in_world(method: str, task: str, world: int, seed: int, score: float) -> Record:
+    """Return a finished run in one world of the data, with this score."""
+    spec_of_run = spec(method, task, seed)
+    finished = record(dataclasses.replace(spec_of_run, data={**spec_of_run.data, "seed": world}))
+    scores = dataclasses.replace(finished.scores, test={finished.scores.metric: score})
+    data = dataclasses.replace(finished.data, fingerprint=f"{world:08x}")
+    return dataclasses.replace(finished, scores=scores, data=data)
+
+
+def records_in_worlds(
+    gain: Callable[[str, int, int], float] = lambda task, world, seed: GAINS[world][seed],
+    worlds: int = 3,
+    seeds: int = 3,
+    tasks: tuple[str, ...] = ("ave",),
+) -> list[Record]:
+    """Return the records of LoRA, and of CoLA with these gains over it."""
+    return [
+        run_in_world(
+            method, task, world, seed, 50.0 + 5 * world + seed + (gain(task, world, seed) if method == "cola" else 0)
+        )
+        for method, task, world, seed in itertools.product(("lora", "cola"), tasks, range(worlds), range(seeds))
+    ]
 
 
 def judged(records: Sequence[Record]) -> list[SectionStandings]:

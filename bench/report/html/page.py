@@ -20,7 +20,15 @@ import msgspec
 from bench.config.reference import REFERENCE
 from bench.report.families import families_note
 from bench.report.html.data import named, overall_name, plain
-from bench.report.html.tables import overall_table, published_table, section_title, settings_fold, task_table
+from bench.report.html.tables import (
+    overall_table,
+    published_table,
+    section_title,
+    settings_fold,
+    task_table,
+    worlds_table,
+)
+from bench.report.over_worlds import NOTE, OverWorlds, over_worlds
 from bench.report.overview import has_overview
 from bench.report.published import published_notes
 from bench.report.standings import SectionStandings
@@ -58,7 +66,13 @@ def page(
         counted=html.escape(escape.line(_counted(standings))),
         trade_offs=html.escape("; ".join(f"{name}: {formula}" for name, formula in FORMULAS.items())),
         reference=html.escape(escape.line(reference)),
-        standings="".join(_markup(_section(section, number, reference)) for number, section in enumerate(standings)),
+        standings="".join(
+            _markup(section)
+            for section in (
+                *(_section(section, number, reference) for number, section in enumerate(standings)),
+                *(_worlds(item, number, reference) for number, item in enumerate(over_worlds(standings, reference))),
+            )
+        ),
         published=_markup(_published(published)) if published else "",
         data=_json(plain(standings, reference, results)),
         scripts="\n".join(f"<script>{script}</script>" for script in scripts),
@@ -79,6 +93,16 @@ def _section(standings: SectionStandings, number: int, reference: str) -> Elemen
         if task.standings:
             article.append(task_table(task, f"{name}-caption", reference))
         article.append(settings_fold(task.table))
+    return section
+
+
+def _worlds(item: OverWorlds, number: int, reference: str) -> Element:
+    section = Element("section", {"class": "standings"})
+    SubElement(section, "h2").text = f"Over worlds: {item.title}"
+    name = f"worlds-{number}"
+    article = _article(section, name, "Over worlds")
+    SubElement(article, "p").text = NOTE
+    article.append(worlds_table(item, f"{name}-caption", reference))
     return section
 
 

@@ -12,6 +12,7 @@ from bench.report.formatting import NONE, SEEDS_ONLY, place, runs
 from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, table
 from bench.report.notes import notes, row_notes
+from bench.report.over_worlds import OverWorlds, WorldRow, WorldTable
 from bench.report.overview import Overall, overall
 from bench.report.standings import Gain, Interval, MeanScore, Rank, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import TRADE_OFFS
@@ -92,6 +93,27 @@ def _task_column(number: int, task: TaskStandings) -> Column[Overall]:
     return Column("score", " ".join([task.table.task, *task.table.metrics[:1]]), "descending", cell)
 
 
+def worlds_table(item: OverWorlds, name: str, reference: str) -> Element:
+    """Return the table of methods over several worlds, on each task.
+
+    Args:
+        item: The tables of one dataset and condition.
+        name: Id of the caption.
+        reference: Label of the row that gains are relative to.
+    """
+    columns: list[Column[tuple[WorldTable, WorldRow]]] = [
+        Column("", "method", "ascending", lambda line: _text(line[1].label)),
+        Column("", "task", "ascending", lambda line: _text(f"{line[0].task} {line[0].metric}".rstrip())),
+        Column("score", "mean", "descending", lambda line: _number(line[1].mean, ".2f")),
+        Column("score", "95% interval", "descending", lambda line: _interval(line[1].interval, ".2f")),
+        Column("score", "worlds", "descending", lambda line: _number(line[1].worlds, "d")),
+        Column("score", "seeds", "descending", lambda line: _number(line[1].seeds, "d")),
+        *(column._replace(key="") for column in _gain_columns(f"gain over {reference}", _gain_of_line)),
+    ]
+    lines = [(table, row) for table in item.tables for row in table.rows]
+    return table("Over worlds: methods with runs in several", name, columns, lines)
+
+
 def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
     """Return a table of figures published by others, with their sources."""
 
@@ -122,6 +144,10 @@ def _gain_of_standing(standing: Standing) -> Gain | None:
 
 def _gain_of_overall(row: Overall) -> Gain | None:
     return row.gain
+
+
+def _gain_of_line(line: tuple[WorldTable, WorldRow]) -> Gain | None:
+    return line[1].gain
 
 
 def _gain_columns(group: str, gain_of: Callable[[T], Gain | None]) -> Iterator[Column[T]]:

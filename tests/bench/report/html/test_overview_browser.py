@@ -97,6 +97,24 @@ def test_what_would_squeeze_an_axis_is_at_its_edge_and_named(overview):
         assert places["lora"] - places["cola"] > 30, "two points differ by more than if the axis had room for head"
 
 
+def test_the_table_over_worlds_is_a_section_of_its_own(browser, tmp_path):
+    path = tmp_path / "leaderboard.html"
+    path.write_text(page(compute_standings(made_standings.records_in_worlds(tasks=("ave", "avs")))), encoding="utf-8")
+    browser.get(path.as_uri())
+    names = [option.text for option in browser.find_elements(By.CSS_SELECTOR, "#section option")]
+    assert [name.partition(":")[0] for name in names[3:]] == ["Over worlds"], "after those of the three worlds"
+    choose(browser, "section", names[3])
+    assert methods(browser) == ["cola", "lora"] * 3
+    assert column(browser, "task")[::2] == ["all tasks", "ave accuracy", "avs miou"]
+    assert column(browser, "worlds") == ["3"] * 6
+    head(browser, "points").click()
+    assert column(browser, "points")[3:] == [NONE] * 3
+    assert not browser.find_element(By.ID, "figures").is_displayed()
+    browser.refresh()
+    assert column(browser, "worlds") == ["3"] * 6, "the address has the section"
+    assert browser.get_log("browser") == []
+
+
 def test_sizes_of_a_method_differ_by_mark_and_name(measured):
     drawn = {name: mark(measured, f"{name}:") for name in ("lora", "lora (r=12)")}
     kinds = [element.get_attribute("class") for element in drawn.values()]
