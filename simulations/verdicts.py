@@ -5,31 +5,24 @@ method for a seed and a sample is the sum of what it has for this seed, for this
 
     python simulations/verdicts.py --tables 1000
 
-prints the table of docs/explain/verdicts.md, and `--write` writes it there. The tests run a small part of it.
+prints its table of docs/explain/verdicts.md, and `--write` writes it there. The tests run a small part of it.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 
+import grid
 import numpy as np
+from grid import INTERACTIONS, REST_DEVIATION, SAMPLES, SEED_DEVIATION, covers, p_of, shifted
 
-from bench.files import write_text
 from bench.report import estimates
 from bench.report.estimates import Estimate, Pair
 from bench.report.stats import ALPHA, holm
-from bench.text.markdown import between_marks
 
-PAGE = Path(__file__).parents[1] / "docs" / "explain" / "verdicts.md"
-SEED_DEVIATION = 0.85  # of a method; so two methods' differences have 1.2, as on `mini`
-REST_DEVIATION = 7.0  # of single samples
-SAMPLES = 300
+HEADER = ("seeds", "condition", "false gain", "false place", "coverage", "power")
 
 
 @dataclass(frozen=True)
@@ -70,9 +63,6 @@ class Rates:
     power: float
 
 
-INTERACTIONS = {"none": 0.0, "as on mini": 3.0, "strong": 30.0}
-
-
 def cells() -> Iterator[Cell]:
     """Yield all conditions."""
     for seeds in (3, 5, 10):
@@ -100,21 +90,17 @@ def _table(cell: Cell, rng: np.random.Generator) -> tuple[float, ...]:
         return Estimate(tuple((scores[a] - scores[b])[:, 0].tolist()))
 
     gains = [mean_difference(method, 0) for method in range(1, cell.methods)]
-    p_values = [_p(gain) for gain in gains]
-    intervals = [gain.interval() or (0.0, 0.0) for gain in gains]
+    p_values = [p_of(gain) for gain in gains]
     pairs = []
     for a, b in itertools.combinations(range(cell.methods), 2):
         estimate = mean_difference(a, b)
-        pairs.append(Pair(_p(estimate), a, b) if estimate.mean > 0 else Pair(_p(estimate), b, a))
-    gain = 2 * SEED_DEVIATION * np.sqrt(2)
-    shifted = Estimate(
-        tuple(score + gain for score in gains[-1].by_seed), gains[-1].sample_variance, gains[-1].sample_freedom
-    )
+        pairs.append(Pair(p_of(estimate), a, b) if estimate.mean > 0 else Pair(p_of(estimate), b, a))
+    larger = shifted(gains[-1], 2 * SEED_DEVIATION * np.sqrt(2))
     return (
         min(holm(p_values)) < ALPHA,
         len(estimates.best(cell.methods, pairs)) < cell.methods,
-        float(np.mean([low <= 0 <= high for low, high in intervals])),
-        holm([*p_values[:-1], _p(shifted)])[-1] < ALPHA,
+        float(np.mean([covers(gain) for gain in gains])),
+        holm([*p_values[:-1], p_of(larger)])[-1] < ALPHA,
     )
 
 
@@ -131,46 +117,12 @@ def _scores(cell: Cell, rng: np.random.Generator) -> np.ndarray:
     return size * (seeds_MS1 + groups_M1G + rest_MSG)
 
 
-def _p(estimate: Estimate) -> float:
-    p = estimate.p_value()
-    assert p is not None
-    return p
-
-
-def table(tables: int, jobs: int, chosen: Sequence[Cell]) -> str:
-    """Return the rates of cells as a Markdown table."""
-    with ProcessPoolExecutor(jobs) as pool:
-        rates_of_cells = list(pool.map(partial(rates, tables=tables), chosen))
-    lines = [
-        "| seeds | condition | false gain | false place | coverage | power |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {cell.seeds} | {cell.name} | {rate.false_gain:.3f} | {rate.false_place:.3f} | {rate.coverage:.3f} | "
-        f"{rate.power:.2f} |"
-        for cell, rate in zip(chosen, rates_of_cells, strict=True)
-    ]
-    return "\n".join(lines)
-
-
-def write(text: str, page: Path = PAGE) -> None:
-    """Write a table between the marks of a page."""
-    write_text(page, between_marks(page, "simulations/verdicts.py", text))
-
-
-def main() -> None:
-    """Print the table of all cells, or write it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--tables", type=int, default=1000, help="simulated tables of each cell; default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=1, help="processes; default: %(default)s")
-    parser.add_argument("--write", action="store_true", help=f"write the table to {PAGE.name}")
-    args = parser.parse_args()
-    text = table(args.tables, args.jobs, list(cells()))
-    if args.write:
-        write(text)
-    else:
-        print(text)
+def line(cell: Cell, tables: int) -> list[str]:
+    """Return the line of a cell in the table, from so many tables."""
+    shares = rates(cell, tables)
+    texts = [f"{share:.3f}" for share in (shares.false_gain, shares.false_place, shares.coverage)]
+    return [str(cell.seeds), cell.name, *texts, f"{shares.power:.2f}"]
 
 
 if __name__ == "__main__":
-    main()
+    grid.run("verdicts", __doc__, HEADER, list(cells()), line)

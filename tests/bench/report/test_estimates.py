@@ -1,9 +1,8 @@
-"""The one rule of verdicts: against scipy's distributions, against its own promises, and in a small simulation."""
+"""The one rule of verdicts: against scipy's distributions, and against its own promises."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +12,6 @@ from hypothesis import strategies as st
 
 from bench.report import estimates
 from bench.report.estimates import Estimate, Pair
-
-with pytest.MonkeyPatch.context() as patch:
-    patch.syspath_prepend(Path(__file__).parents[3] / "simulations")
-    import verdicts
 
 SCORES = st.lists(st.floats(0, 100).map(lambda score: round(score, 3)), min_size=3, max_size=12)
 
@@ -124,51 +119,6 @@ def test_the_best_are_those_that_no_other_is_clearly_better_than():
 
 def test_a_method_that_cannot_be_compared_is_not_left_out():
     assert estimates.best(3, [Pair(1e-6, 0, 1)]) == {0, 2}
-
-
-@pytest.mark.parametrize(
-    "cell", [cell for cell in verdicts.cells() if cell.seeds == 3 and "mini" in cell.name], ids=str
-)
-def test_few_tables_of_equal_methods_have_a_verdict(cell):
-    """A small part of the simulation, in the cells that Satterthwaite's approximation fails (0.2 and 0.4 of tables)."""
-    tables = 40
-    measured = verdicts.rates(cell, tables)
-    most = scipy.stats.binom.isf(1e-3, tables, 0.05) / tables
-    assert measured.false_gain <= most and measured.false_place <= most
-    assert 0.9 < measured.coverage < 0.99
-
-
-def test_the_simulation_writes_its_table_between_the_marks_of_a_page(tmp_path, monkeypatch):
-    page = tmp_path / "page.md"
-    page.write_text("before\n<!-- written by simulations/verdicts.py -->\nold\n<!-- end -->\nafter\n")
-    few = verdicts.Cell("few", seeds=3, groups=0, methods=3)
-    monkeypatch.setattr(verdicts, "cells", lambda: [few])
-    monkeypatch.setattr(verdicts.write, "__defaults__", (page,))
-    monkeypatch.setattr("sys.argv", ["verdicts.py", "--tables", "2", "--write"])
-    verdicts.main()
-    before, _, rest = page.read_text().partition("\n\n| seeds |")
-    table, _, after = rest.partition("\n\n<!-- end -->")
-    assert (before, after) == ("before\n<!-- written by simulations/verdicts.py -->", "\nafter\n")
-    assert table.splitlines()[2].startswith("| 3 | few | 0.") and "old" not in table
-    page.write_text("no marks")
-    with pytest.raises(ValueError, match="lacks the line <!-- written by"):
-        verdicts.write("table", page)
-
-
-def test_the_page_of_verdicts_says_of_its_table_what_is_so():
-    """The claims below the table: rates of false verdicts, coverage, and power by number of seeds."""
-    lines = [line.strip("| ").split(" | ") for line in verdicts.PAGE.read_text().splitlines() if line.startswith("| ")]
-    rows = {(int(seeds), name): [*map(float, rates)] for seeds, name, *rates in lines if seeds.isdigit()}
-    assert [*rows] == [(cell.seeds, cell.name) for cell in verdicts.cells()]
-    false_gains, false_places, coverages, powers = zip(*rows.values(), strict=True)
-    assert max(*false_gains, *false_places) <= 0.05 + 0.014
-    assert min(coverages) >= 0.93 and max(coverages) <= 0.97
-    power = {key: share for key, share in zip(rows, powers, strict=True) if "strong" not in key[1]}
-    assert max(share for (seeds, _), share in power.items() if seeds == 3) < 0.1
-    assert np.mean([share for (seeds, _), share in power.items() if seeds == 5]) == pytest.approx(1 / 3, abs=0.05)
-    assert power.pop((10, "interaction as on mini, in 60 groups")) == pytest.approx(2 / 3, abs=0.03)
-    assert min(share for (seeds, _), share in power.items() if seeds == 10) > 0.85
-    assert max(share for (_, name), share in zip(rows, powers, strict=True) if "strong" in name) < 0.1
 
 
 def estimate_of(scores_SN, groups_N):
