@@ -59,14 +59,14 @@ def main(args: argparse.Namespace) -> int:
     plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
     from bench.config.tuned_settings import check_mergeable, write_tuned
     from bench.records import store
-    from bench.tuning.search import FOLDER, searches, tune  # imports optuna and scipy
+    from bench.tuning.search import searches, tune  # imports optuna and scipy
 
     all_searches = searches(plan)
     tuning = _tuning(args, plan)
     out: Path = args.out or args.results / "tuned.toml"
     check_target(out, "--out", args.results)
     check_mergeable(out, tuning)
-    results = args.results / FOLDER
+    results = args.results / store.TRIALS
     store.check_writable(results)
     total = args.trials * len(all_searches)
     if not args.quiet:

@@ -22,6 +22,8 @@ from bench.text import escape
 
 FOLDER = "records"
 CHECKPOINTS = "checkpoints"
+TRIALS = "tuning"
+"""Results folder of the trials of `bench tune`, within that of the runs; their records have no test scores."""
 _RUN_FOLDERS = (FOLDER, "predictions", "adapters")  # with files of a run, all of the same name
 _WRITTEN_FOLDERS = (CHECKPOINTS, "claims", *_RUN_FOLDERS[1:])  # that runs write to, besides the one of the records
 _MAX_BYTES = 8 * MEBIBYTE  # of a file; a record with a thousand epochs takes 0.25 MiB
@@ -121,8 +123,8 @@ def _read(place: str) -> Record:
     return record
 
 
-def read_all(results: Path) -> list[Record]:
-    """Return one record per run in a results folder, oldest first, without trials of `bench tune`.
+def read_all(results: Path, *, trials: bool = False) -> list[Record]:
+    """Return one record per run in a results folder, oldest first, without trials of `bench tune`, or with them.
 
     Files that are not records are left out with a warning. If several files are records of one run,
     `bench.records.copies` selects the one that counts. A missing folder has no records.
@@ -144,7 +146,7 @@ def read_all(results: Path) -> list[Record]:
         except BenchError as error:
             _log.warning("left out: %s", error)
         else:
-            if not record.is_trial:
+            if trials or not record.is_trial:
                 records[name.removesuffix(".json")] = record
     return sorted(one_per_run(records, results), key=lambda record: record.started)
 

@@ -285,7 +285,7 @@ def _rows(records: list[Record]) -> list[Row]:
     """Return the rows of one table."""
     by_method = _grouped(records, lambda record: record.spec.method)
     rows = [
-        Row("", settings, alike) for group in by_method for alike, settings, _ in _by_choice(group, _method_settings)
+        Row("", settings, alike) for group in by_method for alike, settings, _ in _by_choice(group, method_settings)
     ]
     return _labelled(rows)
 
@@ -343,7 +343,7 @@ def _by_choice(
     return [(group, chosen, _changes(chosen, usual)) for group, chosen in zip(groups, choices, strict=True)]
 
 
-def _method_settings(record: Record) -> dict[str, Any]:
+def method_settings(record: Record) -> dict[str, Any]:
     """Return the settings of the run's method, including fields of the recipe in `PER_METHOD`."""
     return {**record.spec.settings, **per_method(record.spec.recipe)}
 

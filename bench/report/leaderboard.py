@@ -17,6 +17,9 @@ from bench.report.overview import Overall, has_overview, overall
 from bench.report.published import published_notes
 from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
+from bench.report.tuning_trials import HEADER as TUNING_HEADER
+from bench.report.tuning_trials import NOTE as TUNING_NOTE
+from bench.report.tuning_trials import Trials
 from bench.text import escape, markdown
 
 _LEGEND = """- **Score**: over all test samples, at the epoch with the best validation score; the mean over seeds.
@@ -72,8 +75,9 @@ def leaderboard(
     for item in over_worlds(standings, reference):
         parts += [markdown.heading(2, f"Over worlds: {item.title}"), markdown.paragraph(NOTE), _worlds_table(item)]
     parts += ["## How to read it", _legend(reference)]
+    trials = Trials.beside(standings)
     for section in standings:
-        parts += _section(section)
+        parts += _section(section, trials)
     if published:
         parts += [
             "## Reported elsewhere",
@@ -92,7 +96,7 @@ def _legend(reference: str) -> str:
     return _LEGEND.replace("{trade_offs}", formulas).replace("{reference}", escape.markdown(reference))
 
 
-def _section(standings: SectionStandings) -> list[str]:
+def _section(standings: SectionStandings, trials: Trials) -> list[str]:
     section = standings.section
     title = section.title
     parts = [markdown.heading(2, f"{title[0].upper()}{title[1:]}")]
@@ -101,17 +105,20 @@ def _section(standings: SectionStandings) -> list[str]:
         if task.standings:
             parts += [_scores_table(task), _costs_table(task)]
             parts += _metrics_table(task.table)
-        parts.append(_notes(task.table))
+        parts.append(_notes(task.table, trials))
     for heading, lines in multi_task_tables(section):
         parts += [markdown.heading(3, f"{heading}: {title}"), lines]
     return parts
 
 
-def _notes(table: Table) -> str:
-    """Return the settings of the rows and the notes on a table, folded."""
+def _notes(table: Table, trials: Trials) -> str:
+    """Return the settings of the rows, the notes on a table, and what its tuning chose, folded."""
     lines = [*row_notes(table), *notes(table)]
     failed = f", {runs(len(table.failed))} failed" if table.failed else ""
-    return markdown.fold(f"Settings and conditions ({len(lines)} lines{failed})", markdown.bullets(lines))
+    parts = [markdown.bullets(lines)]
+    if choices := trials.lines(table):
+        parts += [markdown.paragraph(TUNING_NOTE), markdown.table(TUNING_HEADER, choices)]
+    return markdown.fold(f"Settings and conditions ({len(lines)} lines{failed})", "\n\n".join(parts))
 
 
 def _scores_table(task: TaskStandings) -> str:

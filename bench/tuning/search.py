@@ -25,9 +25,6 @@ from bench.records.copies import origin_differs
 from bench.records.schema import Record
 from bench.tuning.search_space import Dimension, dimensions
 
-FOLDER = "tuning"
-"""Folder of the trials' records within the results folder; they have no test scores."""
-
 _log = logging.getLogger(__name__)
 
 _SPREAD = 4  # evenly spread trials after the first; a fixed number, so that a longer search can continue a shorter one

@@ -33,6 +33,7 @@ from bench.report.overview import has_overview
 from bench.report.published import published_notes
 from bench.report.standings import SectionStandings
 from bench.report.tradeoff import FORMULAS
+from bench.report.tuning_trials import Trials
 from bench.text import escape
 
 _FOLDER = Path(__file__).parent
@@ -60,6 +61,7 @@ def page(
         f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src {_checksum(style)}; script-src {' '.join(map(_checksum, scripts))}"
     )
+    trials = Trials.beside(standings)
     return Template(template).substitute(
         policy=policy,
         style=style,
@@ -69,7 +71,7 @@ def page(
         standings="".join(
             _markup(section)
             for section in (
-                *(_section(section, number, reference) for number, section in enumerate(standings)),
+                *(_section(section, number, reference, trials) for number, section in enumerate(standings)),
                 *(_worlds(item, number, reference) for number, item in enumerate(over_worlds(standings, reference))),
             )
         ),
@@ -79,7 +81,7 @@ def page(
     )
 
 
-def _section(standings: SectionStandings, number: int, reference: str) -> Element:
+def _section(standings: SectionStandings, number: int, reference: str, trials: Trials) -> Element:
     section = Element("section", {"class": "standings"})
     SubElement(section, "h2").text = section_title(standings)
     if has_overview(standings):
@@ -92,7 +94,7 @@ def _section(standings: SectionStandings, number: int, reference: str) -> Elemen
         article = _article(section, name, task.table.task)
         if task.standings:
             article.append(task_table(task, f"{name}-caption", reference))
-        article.append(settings_fold(task.table))
+        article.append(settings_fold(task.table, trials, f"{name}-tuning"))
     return section
 
 

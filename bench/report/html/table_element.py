@@ -70,6 +70,18 @@ def table(
     return frame
 
 
+def plain_table(caption: str, name: str, header: Sequence[str], lines: Iterable[Sequence[str]]) -> Element:
+    """Return a table that the page's script leaves as it is, in a scrollable frame; the first cells are headings."""
+    frame = Element("div", {"class": "plain-frame", "role": "region", "tabindex": "0", "aria-labelledby": name})
+    markup = SubElement(frame, "table")
+    SubElement(markup, "caption", {"id": name}).text = caption
+    head = SubElement(SubElement(markup, "thead"), "tr")
+    for heading in header:
+        SubElement(head, "th", {"scope": "col"}).text = heading
+    _add_body(markup, "plain", ([Cell(text) for text in line] for line in lines), 0)
+    return frame
+
+
 def _add_head(head: Element, columns: Sequence[Column[T]], texts: Sequence[bool]) -> None:
     """Add a line with the groups of columns, if any, and one with the columns; `texts` marks columns with text."""
     if any(column.group for column in columns):

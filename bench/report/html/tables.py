@@ -10,12 +10,15 @@ from xml.etree.ElementTree import Element, SubElement
 
 from bench.report.formatting import NONE, SEEDS_ONLY, place, runs
 from bench.report.grouping import Row, Table
-from bench.report.html.table_element import Cell, Column, table
+from bench.report.html.table_element import Cell, Column, plain_table, table
 from bench.report.notes import notes, row_notes
 from bench.report.over_worlds import OverWorlds, WorldRow, WorldTable
 from bench.report.overview import Overall, overall
 from bench.report.standings import Gain, Interval, MeanScore, Rank, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import TRADE_OFFS
+from bench.report.tuning_trials import HEADER as TUNING_HEADER
+from bench.report.tuning_trials import NOTE as TUNING_NOTE
+from bench.report.tuning_trials import Trials
 
 T = TypeVar("T")
 
@@ -126,8 +129,14 @@ def published_table(rows: Sequence[Mapping[str, Any]], name: str) -> Element:
     return table("Published figures, from other code, data and machines", name, columns, rows)
 
 
-def settings_fold(source: Table) -> Element:
-    """Return the notes on a table, folded: settings, conditions, machines, limits of comparison, and failed runs."""
+def settings_fold(source: Table, trials: Trials, name: str) -> Element:
+    """Return the notes on a table, folded: settings, conditions, machines, limits of comparison, failed runs, tuning.
+
+    Args:
+        source: The table.
+        trials: The trials of `bench tune`.
+        name: Id of the caption of the table of its tuning.
+    """
     lines = [*row_notes(source), *notes(source)]
     failed = f", {runs(len(source.failed))} failed" if source.failed else ""
     fold = Element("details", {"class": "settings"})
@@ -135,6 +144,8 @@ def settings_fold(source: Table) -> Element:
     items = SubElement(fold, "ul", {"class": "notes"})
     for line in lines:
         SubElement(items, "li").text = line
+    if lines_of_tuning := trials.lines(source):
+        fold.append(plain_table(TUNING_NOTE, name, TUNING_HEADER, lines_of_tuning))
     return fold
 
 

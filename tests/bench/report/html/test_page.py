@@ -27,6 +27,7 @@ from bench.report.html.tables import overall_table, published_table, settings_fo
 from bench.report.leaderboard import leaderboard
 from bench.report.published import published
 from bench.report.standings import Interval, compute_standings
+from bench.report.tuning_trials import Trials
 from bench.text import escape
 
 PUBLISHED = [
@@ -107,7 +108,7 @@ def test_seeds_on_two_machines_name_both():
     content = plain([standings])
     [row] = content["tasks"]["section-0-task-0"]["rows"]
     assert [content["facts"][number]["device"] for number in row["environments"]] == ["cpu", "cuda H100"]
-    text = "".join(settings_fold(standings.tasks[0].table).itertext())
+    text = "".join(settings_fold(standings.tasks[0].table, Trials(), "name").itertext())
     assert "cuda H100" in text
     assert "not comparable" in text
 
