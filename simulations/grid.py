@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,9 @@ REST_DEVIATION = 7.0  # of single samples
 SAMPLES = 300
 INTERACTIONS = {"none": 0.0, "as on mini": 3.0, "strong": 30.0}
 """Standard deviations, over groups of samples, of what a method has for a group."""
+
+INTERVALS = 3
+"""Number of intervals whose coverage is counted in each table, where tables are many: they take the most time."""
 
 T = TypeVar("T")
 
@@ -77,6 +81,12 @@ def p_of(estimate: Estimate | WorldsEstimate) -> float:
     p = estimate.p_value()
     assert p is not None
     return p
+
+
+def covered(measured: Iterable[Estimate | WorldsEstimate]) -> float:
+    """Return the share of the first `INTERVALS` estimates whose interval contains 0."""
+    shares = [covers(estimate) for estimate in itertools.islice(measured, INTERVALS)]
+    return sum(shares) / len(shares)
 
 
 def covers(estimate: Estimate | WorldsEstimate) -> bool:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
 
 from bench.config.describe import data_title
+from bench.records.schema import Record
 from bench.report import estimates
 from bench.report.estimates import FEWEST_SEEDS, FEWEST_WORLDS, Estimate, WorldsEstimate
 from bench.report.families import mean_estimate, weights
-from bench.report.grouping import Section, across_worlds
+from bench.report.grouping import Row, Section, across_worlds
 from bench.report.row_scores import RowScores, difference_of, estimate_of
 from bench.report.standings import Gain, Interval, SectionStandings, TaskStandings, judged
 
@@ -112,75 +113,112 @@ def over_worlds(standings: Iterable[SectionStandings], reference: str) -> list[O
     return result
 
 
-class _Method:
-    """A method on one or several tasks: its rows, by world and task, in the worlds that have it on every task.
+def difference_over_worlds(a: Iterable[Record], b: Iterable[Record]) -> WorldsEstimate | None:
+    """Return the estimate of the difference of two methods over worlds, in the mean over their tasks.
 
     Args:
-        label: The label of its rows.
-        tasks: The standings of each task, by world.
+        a: Runs of the first method, which differ in task, world and seed only.
+        b: The same of the method that is subtracted, on the same tasks.
+
+    Returns:
+        The estimate from the worlds and seeds that both have; None without two worlds that share a seed.
+    """
+    return _Method.of_records(a).mean_difference(_Method.of_records(b))
+
+
+class _Method:
+    """A method on one or several tasks.
+
+    Args:
+        rows: Its rows by world and task, in the worlds that have it on every task.
     """
 
-    def __init__(self, label: str, tasks: Sequence[Mapping[int, TaskStandings]]) -> None:
-        self.label = label
-        self.rows: dict[int, dict[str, RowScores]] = {}
-        for world in sorted(set.intersection(*(set(by_world) for by_world in tasks))):
-            rows = {
-                by_world[world].table.task: row
-                for by_world in tasks
-                for row in by_world[world].scores
-                if row.row.label == label
+    def __init__(self, rows: Mapping[int, Mapping[str, RowScores]]) -> None:
+        self._rows = rows
+
+    @classmethod
+    def of_tables(cls, label: str, tasks: Sequence[Mapping[int, TaskStandings]]) -> _Method:
+        """Return the method whose rows have this label in the standings of each task, by world."""
+        rows: dict[int, dict[str, RowScores]] = {}
+        for by_world in tasks:
+            for world, task in by_world.items():
+                for row in task.scores:
+                    if row.row.label == label:
+                        rows.setdefault(world, {})[task.table.task] = row
+        return cls({world: by_task for world, by_task in sorted(rows.items()) if len(by_task) == len(tasks)})
+
+    @classmethod
+    def of_records(cls, records: Iterable[Record]) -> _Method:
+        """Return the method of runs that differ in task, world and seed only."""
+        grouped: dict[int, dict[str, list[Record]]] = {}
+        for record in records:
+            grouped.setdefault(record.spec.data["seed"], {}).setdefault(record.spec.task, []).append(record)
+        tasks = {task for by_task in grouped.values() for task in by_task}
+        return cls(
+            {
+                world: {task: RowScores(Row("", {}, by_task[task])) for task in sorted(tasks)}
+                for world, by_task in sorted(grouped.items())
+                if by_task.keys() == tasks
             }
-            if len(rows) == len(tasks):
-                self.rows[world] = rows
-
-    def seeds(self, worlds: Iterable[int]) -> set[int]:
-        """Return the seeds that it has in all these worlds, on every task."""
-        return set.intersection(*(set(row.by_seed) for world in worlds for row in self.rows[world].values()))
-
-    def level(self, worlds: Iterable[int], seeds: Iterable[int]) -> float:
-        """Return the mean score over these worlds and seeds, and over tasks."""
-        of_world = (
-            np.average(
-                [fmean(row.by_seed[seed] for seed in seeds) for row in self.rows[world].values()],
-                weights=weights([*self.rows[world]]),
-            )
-            for world in worlds
         )
-        return float(np.mean([*of_world]))
 
-    def row(self, gain: Gain | None) -> WorldRow | None:
-        """Return its row in a table; None without two worlds that share a seed."""
-        seeds = sorted(self.seeds(self.rows)) if len(self.rows) > 1 else []
-        if not seeds:
-            return None
-        estimate = self._estimate(self.rows, lambda world, task: estimate_of(self.rows[world][task], seeds))
-        return WorldRow(self.label, estimate.worlds, estimate.seeds, estimate.mean, _interval(estimate), gain)
+    def mean(self) -> WorldsEstimate | None:
+        """Return the estimate of its mean score; None without two worlds that share a seed."""
+        seeds = self._seeds(self._rows)
+        return self._estimate(self._rows, lambda world, task: estimate_of(self._rows[world][task], seeds), seeds)
+
+    def mean_difference(self, base: _Method) -> WorldsEstimate | None:
+        """Return the estimate of its difference from another method; None without two worlds that share a seed."""
+        worlds, seeds = self._common(base)
+        return self._estimate(
+            worlds, lambda world, task: difference_of(self._rows[world][task], base._rows[world][task], seeds), seeds
+        )
 
     def gain(self, base: _Method) -> Gain | None:
         """Return its gain over another method, before it is judged; None without two worlds that share a seed."""
-        worlds = sorted(self.rows.keys() & base.rows.keys())
-        seeds = sorted(self.seeds(worlds) & base.seeds(worlds)) if len(worlds) > 1 else []
-        if not seeds:
+        if (estimate := self.mean_difference(base)) is None:
             return None
-        estimate = self._estimate(
-            worlds, lambda world, task: difference_of(self.rows[world][task], base.rows[world][task], seeds)
-        )
-        level = base.level(worlds, seeds)
+        level = base._level(*self._common(base))
         return Gain(
             points=estimate.mean,
             percent=100 * estimate.mean / level if level else None,
             seeds=estimate.seeds,
-            interval=_interval(estimate),
+            interval=interval_of(estimate),
             p=estimate.p_value(),
             verdict="too few worlds" if estimate.worlds < FEWEST_WORLDS else "too few seeds",
             deviation=estimate.crossed.deviation,
             with_samples=True,
         )
 
-    def _estimate(self, worlds: Iterable[int], of_task: Callable[[int, str], Estimate]) -> WorldsEstimate:
+    def _common(self, base: _Method) -> tuple[list[int], list[int]]:
+        """Return the worlds, and the seeds in all of them, that this and another method have."""
+        worlds = sorted(self._rows.keys() & base._rows.keys())
+        return worlds, sorted({*self._seeds(worlds)} & {*base._seeds(worlds)})
+
+    def _seeds(self, worlds: Iterable[int]) -> list[int]:
+        """Return the seeds that it has in all these worlds, on every task."""
+        rows = [row for world in worlds for row in self._rows[world].values()]
+        return rows[0].seeds_with(*rows[1:]) if rows else []
+
+    def _level(self, worlds: Iterable[int], seeds: Sequence[int]) -> float:
+        """Return the mean score over these worlds and seeds, and over tasks."""
+        of_worlds = (
+            np.average(
+                [fmean(row.by_seed[seed] for seed in seeds) for row in self._rows[world].values()],
+                weights=weights([*self._rows[world]]),
+            )
+            for world in worlds
+        )
+        return float(np.mean([*of_worlds]))
+
+    def _estimate(
+        self, worlds: Collection[int], of_task: Callable[[int, str], Estimate], seeds: Sequence[int]
+    ) -> WorldsEstimate | None:
         """Return the estimate over worlds, of the mean over tasks, from that of each world and task."""
+        if len(worlds) < 2 or not seeds:
+            return None
         return estimates.over_worlds(
-            [mean_estimate({task: of_task(world, task) for task in self.rows[world]}) for world in worlds]
+            [mean_estimate({task: of_task(world, task) for task in self._rows[world]}) for world in worlds]
         )
 
 
@@ -188,11 +226,15 @@ def _table(tasks: Sequence[Mapping[int, TaskStandings]], reference: str) -> Worl
     """Return the table of one task, or of the mean over several, each by world."""
     first = next(iter(tasks[0].values())).table
     labels = dict.fromkeys(row.row.label for task in tasks[0].values() for row in task.scores)
-    methods = [_Method(label, tasks) for label in labels]
-    base = _Method(reference, tasks)
-    compared = {method.label: method.gain(base) for method in methods if method.label != reference}
+    methods = {label: _Method.of_tables(label, tasks) for label in labels}
+    base = _Method.of_tables(reference, tasks)
+    compared = {label: method.gain(base) for label, method in methods.items() if label != reference}
     gains = judged({label: gain for label, gain in compared.items() if gain})
-    rows = [row for method in methods if (row := method.row(gains.get(method.label)))]
+    rows = [
+        WorldRow(label, mean.worlds, mean.seeds, mean.mean, interval_of(mean), gains.get(label))
+        for label, method in methods.items()
+        if (mean := method.mean())
+    ]
     name, metric = (ALL_TASKS, "") if len(tasks) > 1 else (first.task, first.metrics[0] if first.metrics else "")
 
     def order(row: WorldRow) -> tuple[float, float]:
@@ -202,6 +244,7 @@ def _table(tasks: Sequence[Mapping[int, TaskStandings]], reference: str) -> Worl
     return WorldTable(name, metric, sorted(rows, key=order))
 
 
-def _interval(estimate: WorldsEstimate) -> Interval | None:
+def interval_of(estimate: WorldsEstimate) -> Interval | None:
+    """Return the interval of an estimate; None with too few worlds or seeds."""
     bounds = estimate.interval()
     return Interval(*bounds) if bounds else None

@@ -24,7 +24,7 @@ from reproduce import (
     planned,
 )
 
-from bench.records.schema import Record
+from bench.records.schema import DataInfo, Record
 from bench.records.store import read_all
 from bench.report.estimates import Estimate
 from bench.report.standings import mean_difference, mean_score
@@ -67,9 +67,12 @@ class Measured:
 
 
 def check_data(records: Sequence[Record]) -> None:
-    """Exit if runs of a task used different data or skipped samples: their scores cannot be compared."""
-    for task in dict.fromkeys(record.spec.task for record in records):
-        data = [record.data for record in records if record.spec.task == task and record.data]
+    """Exit if runs of a task in one world used different data or skipped samples: their scores cannot be compared."""
+    by_world: dict[tuple[str, int], list[DataInfo]] = {}
+    for record in records:
+        if record.data:
+            by_world.setdefault((record.spec.task, record.spec.data["seed"]), []).append(record.data)
+    for (task, _), data in by_world.items():
         if len({item.fingerprint for item in data}) > 1 or any(item.skipped for item in data):
             sys.exit(f"the records of {task} have different data, or samples were skipped: they cannot be compared")
 

@@ -122,7 +122,9 @@ def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch
 def test_records_of_different_data_are_not_compared(scripts):
     audit, reproduce = scripts
     first, *remaining = (mocks.record(spec) for spec in specs(reproduce, "main")[:3])
-    audit.check_data([first, *remaining])
+    second_world = replace(first.spec, data={**first.spec.data, "seed": 1})
+    another = replace(first, spec=second_world, data=replace(first.data, fingerprint="other"))
+    audit.check_data([first, *remaining, another])
     for change in ({"fingerprint": "other"}, {"skipped": 1}):
         with pytest.raises(SystemExit, match=f"records of {first.spec.task} have different data"):
             audit.check_data([replace(first, data=replace(first.data, **change)), *remaining])

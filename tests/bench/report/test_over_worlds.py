@@ -19,7 +19,7 @@ from bench.report.estimates import Estimate
 from bench.report.formatting import NONE
 from bench.report.html.page import page
 from bench.report.leaderboard import leaderboard
-from bench.report.over_worlds import ALL_TASKS, over_worlds
+from bench.report.over_worlds import ALL_TASKS, difference_over_worlds, over_worlds
 from bench.report.standings import compute_standings
 
 
@@ -104,6 +104,17 @@ def test_the_mean_over_tasks_weighs_families_alike_and_comes_first():
     mean = np.mean(GAINS) + (6 + (1 + 3) / 2) / 2
     assert item.tables[0].rows[0].gain.points == pytest.approx(mean)
     assert item.worlds == (0, 1, 2)
+
+
+def test_scripts_compare_records_by_the_same_estimate():
+    tasks = ("ave", "refcoco", "refcocog")
+    measured = records(lambda task, world, seed: len(task) + GAINS[world][seed], tasks=tasks)
+    cola, lora = ([record for record in measured if record.spec.method == method] for method in ("cola", "lora"))
+    gain = rows_of(measured, ALL_TASKS)["cola"].gain
+    estimate = difference_over_worlds(cola, lora)
+    assert (estimate.mean, estimate.p_value()) == pytest.approx((gain.points, gain.p))
+    assert estimate.interval() == pytest.approx(bounds(gain.interval))
+    assert difference_over_worlds(cola, [record for record in lora if record.spec.data["seed"] == 1]) is None
 
 
 def test_verdicts_are_corrected_over_the_methods_of_a_table():
