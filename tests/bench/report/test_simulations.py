@@ -76,3 +76,20 @@ def test_the_page_of_verdicts_says_of_its_table_what_is_so():
     assert power.pop((10, "interaction as on mini, in 60 groups")) == pytest.approx(2 / 3, abs=0.03)
     assert min(share for (seeds, _), share in power.items() if seeds == 10) > 0.85
     assert max(share for (_, name), share in zip(rows, powers, strict=True) if "strong" in name) < 0.1
+
+
+def test_the_page_of_verdicts_says_of_worlds_what_is_so():
+    lines = grid.written("over_worlds")
+    rows = {(int(worlds), int(seeds), name): [*map(float, rates)] for worlds, seeds, name, *rates in lines}
+    assert [*rows] == [(cell.worlds, cell.seeds, cell.name) for cell in over_worlds.cells()]
+    assert max(false_gain for false_gain, *_ in rows.values()) < 0.05
+    assert min(coverage for _, coverage, *_ in rows.values()) >= 0.94
+    alike = [coverage for (*_, name), (_, coverage, *_) in rows.items() if name == "worlds alike"]
+    assert min(alike) >= 0.98 and max(alike) < 0.995
+    for name, low, high in (("as different as seeds", 0.71, 0.92), ("3 times as different", 0.32, 0.77)):
+        of_these_worlds = [rates[-1] for key, rates in rows.items() if name in key[-1]]
+        assert low <= min(of_these_worlds) < low + 0.01 and high - 0.01 < max(of_these_worlds) <= high
+    power = {key: power for key, (_, _, power, _) in rows.items()}
+    assert max(share for (worlds, *_), share in power.items() if worlds == 3) < 1 / 6
+    assert power[5, 5, "worlds alike"] > 0.75
+    assert max(share for (*_, name), share in power.items() if "alike" not in name.partition(",")[0]) < 1 / 3
