@@ -93,3 +93,16 @@ def test_the_page_of_verdicts_says_of_worlds_what_is_so():
     assert max(share for (worlds, *_), share in power.items() if worlds == 3) < 1 / 6
     assert power[5, 5, "worlds alike"] > 0.75
     assert max(share for (*_, name), share in power.items() if "alike" not in name.partition(",")[0]) < 1 / 3
+
+
+def test_the_page_of_verdicts_says_of_means_over_tasks_what_is_so():
+    rows = {(int(seeds), name): [*map(float, rates)] for seeds, name, *rates in grid.written("task_means")}
+    assert [*rows] == [(cell.seeds, cell.name) for cell in task_means.cells()]
+    assert max(false_gain for false_gain, *_ in rows.values()) < 0.05
+    wide = {(seeds, "a family of three tasks, interaction strong") for seeds in (3, 5, 10)}
+    coverages = {key: coverage for key, (_, *coverage, _) in rows.items()}
+    assert max(max(coverage) for key, coverage in coverages.items() if key in wide) < 0.985
+    usual = [share for key, coverage in coverages.items() if key not in wide for share in coverage]
+    assert min(usual) >= 0.93 and max(usual) < 0.975
+    power = {key: share for key, (*_, share) in rows.items() if key[0] == 5 and "mini" in key[1]}
+    assert min(power.values()) >= 0.8
