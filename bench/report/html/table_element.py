@@ -76,8 +76,8 @@ def plain_table(caption: str, name: str, header: Sequence[str], lines: Iterable[
     markup = SubElement(frame, "table")
     SubElement(markup, "caption", {"id": name}).text = caption
     head = SubElement(SubElement(markup, "thead"), "tr")
-    for heading in header:
-        SubElement(head, "th", {"scope": "col"}).text = heading
+    for place, heading in enumerate(header):
+        SubElement(head, "th", {"scope": "col", **({} if place else {"class": "text"})}).text = heading
     _add_body(markup, "plain", ([Cell(text) for text in line] for line in lines), 0)
     return frame
 
