@@ -23,14 +23,19 @@ if TYPE_CHECKING:
     from bench.tasks.base import TextReadout
 
 
+_LEAST_SHARE = 0.01  # of a batch in the statistics of all
+_LEAST_VARIANCE = 1e-5
+
+
 class SceneDecoder(Head):
     """Masks of a video's frames from vision tokens that attend to the text and to the sounds of all seconds.
 
     It is the decoder of visual grounding with another memory. The sound of each second, with its time, is multiplied by
     the text, feature by feature: so text and sound say together what is meant, and small data are enough to learn how,
-    as they are not for attention. The places of each frame, with their positions and the time of their frame, attend to
-    the text, to all seconds, and to one another. What the seconds say on average is then multiplied into each place,
-    which predicts 4 x 4 mask cells.
+    as they are not for attention. Both are standardized before: what all sounds, or all texts, have in common is larger
+    than what tells them apart, and hides it. The places of each frame, with their positions and the time of their
+    frame, attend to the text, to all seconds, and to one another. What the seconds say on average is then multiplied
+    into each place, which predicts 4 x 4 mask cells.
     """
 
     pools = True
@@ -50,6 +55,7 @@ class SceneDecoder(Head):
             nn.Sequential(nn.LayerNorm(widths[name]), nn.Linear(widths[name], hidden))
             for name in ("vision", "audio", "text", "text")
         )
+        self.standard_audio, self.standard_text = Standardized(widths["audio"]), Standardized(widths["text"])
         self.sounds, self.target = _mixed(hidden, hidden), nn.Linear(hidden, hidden)
         layer = nn.TransformerDecoderLayer(
             hidden, HEADS, 4 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
@@ -65,7 +71,10 @@ class SceneDecoder(Head):
         x_BND = self.vision(v_BDHW.flatten(2).mT)
         time_FD = place_codes(1, frames, x_BND)
         x_BND = x_BND + place_codes(rows, columns, x_BND) + time_FD.repeat(samples, 1)[:, None]
-        sound_BFD = self.audio(self.summary(states, "audio", masks)) + time_FD
+        sound_BFD = self.summary(states, "audio", masks)
+        if self.training:
+            self.standard_audio.follow(sound_BFD)
+        sound_BFD = self.audio(self.standard_audio(sound_BFD)) + time_FD
         text_BTD, padding_BT, whole_B1D = self._text(states, masks)
         sound_BFD = self.sounds(sound_BFD * self.meaning(whole_B1D))
         memory_BMD = torch.cat([self.text(text_BTD), sound_BFD], dim=1).repeat_interleave(frames, 0)
@@ -82,9 +91,43 @@ class SceneDecoder(Head):
             whole_B1D = self.summary(states, "text", masks)
         else:
             whole_B1D = mean_token(text_BTD, mask_BT)[:, None]
+        if self.training:
+            self.standard_text.follow(whole_B1D)  # which no padding is part of
+        whole_B1D, text_BTD = self.standard_text(whole_B1D), self.standard_text(text_BTD)
         if self.reads != "words":
             return whole_B1D, None, whole_B1D
         return text_BTD, None if mask_BT is None else ~mask_BT, whole_B1D
+
+
+class Standardized(nn.Module):
+    """Features less their mean over the training samples so far, divided by their deviation.
+
+    Unlike batch normalization, it does the same in training and in scoring, also for a single vector: the statistics
+    follow the batches slowly, and no gradient goes through them.
+    """
+
+    mean: Tensor
+    variance: Tensor
+    batches: Tensor
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(features))
+        self.register_buffer("variance", torch.ones(features))
+        self.register_buffer("batches", torch.zeros(()))
+
+    def forward(self, x_XD: Tensor) -> Tensor:
+        """Return vectors (..., D), standardized."""
+        return ((x_XD - self.mean) * (self.variance + _LEAST_VARIANCE).rsqrt()).to(x_XD.dtype)
+
+    @torch.no_grad()
+    def follow(self, x_XD: Tensor) -> None:
+        """Update the statistics by the vectors (..., D) of a training batch."""
+        x_ND = x_XD.float().flatten(0, -2)
+        self.batches += 1
+        share = (1 / self.batches).clamp(min=_LEAST_SHARE)
+        self.mean += share * (x_ND.mean(0) - self.mean)
+        self.variance += share * ((x_ND - self.mean).square().mean(0) - self.variance)
 
 
 def _mixed(hidden: int, features: int) -> nn.Module:

@@ -16,7 +16,7 @@ from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import outline_stream
 from bench.tasks.model import TaskModel
 from bench.tasks.refavs import RefAVS, unpacked
-from bench.tasks.scene_decoder import SceneDecoder
+from bench.tasks.scene_decoder import SceneDecoder, Standardized
 
 RATE, SECONDS = 1000, 10
 INPUTS = {
@@ -207,6 +207,34 @@ def test_each_mask_depends_on_its_frame_on_all_sounds_and_on_the_text_without_pa
     assert changed("audio", (1, 2)).tolist() == [[False] * 3, [True] * 3]
     assert changed("text", (0, 0, slice(0, 4))).tolist() == [[True] * 3, [False] * 3]
     assert not changed("text", (0, 0, slice(4, 6))).any()
+
+
+def test_features_are_standardized_over_the_training_samples_so_far():
+    generator = torch.Generator().manual_seed(3)
+    layer, batches = Standardized(5), [torch.randn(8, 3, 5, generator=generator) * 4 + 9 for _ in range(50)]
+    for batch in batches:
+        layer.follow(batch)
+    standard = layer(torch.cat(batches))
+    assert_close(standard.mean((0, 1)), torch.zeros(5), rtol=0, atol=0.1)
+    assert_close(standard.std((0, 1)), torch.ones(5), rtol=0, atol=0.1)
+    layer = Standardized(5)
+    layer.follow(torch.ones(1, 1, 5))
+    assert layer(torch.ones(1, 1, 5)).isfinite().all(), "of a single text"
+
+
+def test_statistics_follow_in_training_only_and_not_the_padding():
+    head = decoder()
+    states, masks = tokens()
+    head(states, masks)
+    assert not head.standard_text.batches and not head.standard_audio.batches
+    head.train()
+    head(states, masks)
+    mean = head.standard_text.mean.clone()
+    assert mean.any() and head.standard_audio.mean.any()
+    states["text"][0, 0, 4:] += 9
+    head.standard_text.batches.zero_()
+    head(states, masks)
+    assert_close(head.standard_text.mean, mean)
 
 
 def test_the_decoder_knows_the_time_of_sounds_and_frames():
