@@ -16,9 +16,9 @@ _LEVELS = 20  # of the threshold of an average mask
 
 # What each oracle knows, by the names of the floors.
 SIGHTED = {
-    "sees, hears and reads nothing": (),
-    "sees and reads, hears nothing": ("meant", "manner"),
-    "sees and hears, reads nothing": ("manners",),
+    "sees, hears and reads nothing": ("alike",),
+    "sees and reads, hears nothing": ("alike", "meant", "manner"),
+    "sees and hears, reads nothing": ("alike", "manners"),
 }
 SIGHTLESS = {
     "reads, sees and hears nothing": ("manner",),
@@ -39,10 +39,11 @@ class Referral(NamedTuple):
 def refavs_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
     """Return J, in percent, of answers of oracles that lack a modality; over the expressions of both test splits.
 
-    An oracle with sight knows all masks. Of each thing it knows what its modalities tell perfectly: whether it has the
-    color that the expression names, and how its kind sounds. It answers with the thing that was most often meant among
-    things like it in training. (All candidates together would score the same, since each is as likely.) One without
-    sight answers with the pixels that were covered most often in training, at the best threshold there.
+    An oracle with sight knows all masks. Of each thing it knows what its modalities tell perfectly: how many things
+    have its color; whether it has the color that the expression names; how its material sounds. It answers with the
+    thing that was most often meant among things like it in training. (All candidates together would score the same,
+    since each is as likely.) One without sight answers with the pixels that were covered most often in training, at the
+    best threshold there.
     """
     train = [Referral(*entry) for video in videos if video.split == "train" for entry in video.truth]
     test = [Referral(*entry) for video in videos if video.split in _TESTED for entry in video.truth]
@@ -54,7 +55,12 @@ def refavs_floors(videos: Sequence[WrittenSample]) -> dict[str, float]:
 def _known(entry: Referral, number: int, facts: Sequence[str]) -> Hashable:
     """Return what an oracle knows of a thing."""
     actor, reference = entry.actors[number], entry.reference
-    values = {"meant": reference.color == actor.color, "manner": reference.manner, "manners": actor.manners}
+    values = {
+        "alike": sum(actor.color == any_actor.color for any_actor in entry.actors),
+        "meant": reference.color == actor.color,
+        "manner": reference.manner,
+        "manners": actor.manners,
+    }
     return tuple(values[fact] for fact in facts)
 
 

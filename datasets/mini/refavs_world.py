@@ -1,22 +1,24 @@
 """Scenes and expressions of Ref-AVS in the small world: things that look alike, and of which several sound.
 
-A video shows four things: two kinds of things, each in the same two colors. Things of a kind make the same sound, that
-of their kind. Either both kinds sound, one after the other, one loudly and one quietly; or only one kind does.
+A video shows four things of one kind. What a thing is made of can be seen, as its texture, and heard, as its timbre.
+Three things have the same color and differ in material: one of them sounds first, another one last, and the third is
+silent. The fourth has another color and the material of one of them. In some videos, the solos, two materials come in
+two colors each, and only one of them sounds, throughout.
 
 An expression names a color, and how the thing that it means sounds: "the red one that sounds first", "the silent blue
-thing". Words tell the color and what to listen for; hearing tells which kind sounds so; sight tells where the thing of
-this kind and color is. Without any of the three at least two things remain. Expressions never name a kind or a place:
-that would make hearing or sight dispensable.
+thing". Words tell the color and what to listen for; hearing tells which material sounds so; sight tells where the thing
+of this material and color is. Without any of the three at least two things remain, mostly three. Expressions never name
+a kind, a material or a place: that would make hearing or sight dispensable.
 
-Few relations with large cues can be learned from some hundred expressions: what a kind looks and sounds like is what
-the other tasks of this world teach, and the colors are those of the grounding tasks. Every second is a new shot, so
-that few videos are not few pictures.
+How materials look and sound can be learned from some hundred expressions, the more so from those of solos, where the
+order of sounds does not matter. It holds for kinds that training does not show. Every second is a new shot, so that few
+videos are not few pictures.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -29,18 +31,19 @@ from bench.datasets.mini.wording import COLORS
 from bench.datasets.mini.world import CLASSES, Moment, Video
 from bench.datasets.scenes.wording import any_of
 
-FAMILIAR = ("Disc", "Ring", "Star, five points", "Triangle")
+FAMILIAR = ("Crescent", "Cross", "Disc", "Triangle")
 NOVEL = ("Heart", "Square")
-"""Categories of `test_u` only, where a familiar one is beside them. The encoders were pretrained on them, each in one
-modality; that the familiar one sounds otherwise tells which of them is heard."""
+"""Kinds of `test_u` only. They are made of the same materials."""
+MATERIALS = {"checks": "reed", "dots": "pluck", "grid": "rattle"}
+"""Textures with the timbres of what has them: those of a square, a heart and a cross elsewhere in this world."""
 COLORED = ("red", "yellow", "green", "blue")
 
 SECONDS = 10
-SIZES = (0.40, 0.44)  # diameters, as shares of the picture's side
+SIZES = (0.42, 0.46)  # diameters, as shares of the picture's side
 PITCHES = (150.0, 600.0)  # Hz
-LOUDNESS = {"loud": (0.16, 0.22), "quiet": (0.03, 0.04)}  # root mean squares
-_TURNS = (4, 5, 6)  # the second in which the second kind begins to sound
-_SHARE_OF_TURNS = 0.4  # of the scenes: both kinds sound
+LOUDNESS = (0.10, 0.20)  # root mean squares
+_TURNS = (4, 5, 6)  # the second in which the second material begins to sound
+_SHARE_OF_SOLOS = 0.3  # of the scenes: only one material sounds
 _CELL = 0.5  # side of the quarter of a picture in which a thing is
 _HUE_SPREAD = 6  # degrees
 _SATURATION = (0.8, 1.0)
@@ -49,18 +52,18 @@ _CLUTTER, _GRAIN, _HUM = 0, 4.0, 0.004
 
 @dataclass(frozen=True)
 class Voice:
-    """How a thing sounds: from second `start` to before second `end`, "loud" or "quiet"."""
+    """When a thing sounds: from second `start` to before second `end`."""
 
     start: int
     end: int
-    loudness: str
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A thing throughout a video: its category, its color (one of `COLORED`), its voice; None if it is silent."""
+    """A thing throughout a video: its kind, material (of `MATERIALS`), color (of `COLORED`), and voice if it sounds."""
 
     category: str
+    material: str
     color: str
     voice: Voice | None
 
@@ -71,7 +74,7 @@ class Actor:
             return frozenset(("silent",))
         if self.voice.end - self.voice.start == SECONDS:
             return frozenset(("sounding",))
-        return frozenset(("first" if self.voice.start == 0 else "last", self.voice.loudness))
+        return frozenset(("first" if self.voice.start == 0 else "last",))
 
 
 @dataclass(frozen=True)
@@ -83,18 +86,18 @@ class Scene:
 
 
 def random_scene(rng: np.random.Generator, novel: bool = False) -> Scene:
-    """Return a random scene of two familiar categories, or of a novel and a familiar one."""
-    kinds = [str(name) for name in rng.choice(FAMILIAR, 2, replace=False)]
-    if novel:
-        kinds[int(rng.integers(2))] = any_of(rng, NOVEL)
-    colors = [str(name) for name in rng.choice(COLORED, 2, replace=False)]
-    loudness = any_of(rng, (("loud", "quiet"), ("quiet", "loud")))
-    if rng.random() < _SHARE_OF_TURNS:
-        turn = any_of(rng, _TURNS)
-        voices: tuple[Voice | None, ...] = (Voice(0, turn, loudness[0]), Voice(turn, SECONDS, loudness[1]))
+    """Return a random scene of things of a familiar kind, or of a novel one."""
+    kind = any_of(rng, NOVEL if novel else FAMILIAR)
+    materials = [str(name) for name in rng.permutation(list(MATERIALS))]
+    looks = [str(name) for name in rng.choice(COLORED, 2, replace=False)]
+    if rng.random() < _SHARE_OF_SOLOS:
+        solo = {materials[0]: Voice(0, SECONDS), materials[1]: None}
+        cast = [Actor(kind, material, look, voice) for (material, voice), look in product(solo.items(), looks)]
     else:
-        voices = (Voice(0, SECONDS, loudness[0]), None)
-    cast = [Actor(kind, name, voice) for (kind, voice), name in product(zip(kinds, voices, strict=True), colors)]
+        turn = any_of(rng, _TURNS)
+        voices = (Voice(0, turn), Voice(turn, SECONDS), None)
+        cast = [Actor(kind, material, looks[0], voice) for material, voice in zip(materials, voices, strict=True)]
+        cast.append(replace(any_of(rng, cast), color=looks[1]))
     actors = tuple(cast[index] for index in rng.permutation(len(cast)))
     return Scene(actors, Video(tuple(_moment(rng, actors, second) for second in range(SECONDS)), "", 0, SECONDS))
 
@@ -102,11 +105,11 @@ def random_scene(rng: np.random.Generator, novel: bool = False) -> Scene:
 def _moment(rng: np.random.Generator, actors: Sequence[Actor], second: int) -> Moment:
     """Return one second, in which each thing is in a random quarter of the picture."""
     things = [_thing(rng, actor, int(cell)) for actor, cell in zip(actors, rng.permutation(4), strict=True)]
-    voices = {a.category: v for a in actors if (v := a.voice) and v.start <= second < v.end}
+    voices = dict.fromkeys(a.material for a in actors if (v := a.voice) and v.start <= second < v.end)
     return Moment(
         things=tuple(things),
         visible=tuple(actor.category for actor in actors),
-        sources=tuple(_source(rng, category, voice) for category, voice in voices.items()),
+        sources=tuple(_source(rng, material) for material in voices),
         audible=tuple(voices),
         background=background(rng, _CLUTTER, _GRAIN),
         hum=float(rng.uniform(0, _HUM)),
@@ -114,13 +117,12 @@ def _moment(rng: np.random.Generator, actors: Sequence[Actor], second: int) -> M
 
 
 def _thing(rng: np.random.Generator, actor: Actor, cell: int) -> Thing:
-    shape, texture, _ = CLASSES[actor.category]
     diameter = float(rng.uniform(*SIZES))
     row, column = divmod(cell, 2)
     room = (_CELL - diameter) / 2
     return Thing(
-        shape=shape,
-        texture=texture,
+        shape=CLASSES[actor.category][0],
+        texture=actor.material,
         colors=(color(rng, HUES[actor.color], _HUE_SPREAD, _SATURATION), gray(rng)),
         size=diameter,
         x=float((column + 0.5) * _CELL + rng.uniform(-room, room)),
@@ -129,14 +131,20 @@ def _thing(rng: np.random.Generator, actor: Actor, cell: int) -> Thing:
     )
 
 
-def _source(rng: np.random.Generator, category: str, voice: Voice) -> Source:
+def _source(rng: np.random.Generator, material: str) -> Source:
     low, high = np.log(PITCHES)
     return Source(
-        timbre=CLASSES[category][2],
+        timbre=MATERIALS[material],
         pitch=float(np.exp(rng.uniform(low, high))),
-        loudness=float(rng.uniform(*LOUDNESS[voice.loudness])),
+        loudness=float(rng.uniform(*LOUDNESS)),
         seed=int(rng.integers(2**31)),
     )
+
+
+def targets(actors: Sequence[Actor]) -> list[int]:
+    """Return the numbers of the things that an expression can mean: all whose color is not theirs alone."""
+    looks = [actor.color for actor in actors]
+    return [number for number, look in enumerate(looks) if looks.count(look) > 1]
 
 
 MANNERS: dict[str, str] = {
@@ -144,8 +152,6 @@ MANNERS: dict[str, str] = {
     "silent": "the silent {}",
     "first": "the {} that sounds first",
     "last": "the {} that sounds last",
-    "loud": "the loud {}",
-    "quiet": "the quiet {}",
 }
 """Each manner in words; `{}` is a color and a noun."""
 THINGS = ("one", "thing", "object")
@@ -176,13 +182,7 @@ def refer(rng: np.random.Generator, actors: Sequence[Actor], number: int) -> Ref
 
 
 def refer_to_nothing(rng: np.random.Generator, actors: Sequence[Actor]) -> Reference:
-    """Return a random reference to nothing in a scene: of a color that is not there, or of a sound that is not."""
-    colors = sorted({actor.color for actor in actors})
-    manners = {manner for actor in actors for manner in actor.manners}
-    if rng.random() < 0.5:
-        loudness = next(actor.voice.loudness for actor in actors if actor.voice)
-        # Where one kind sounds throughout, there is neither a first nor a last; "sounding" fits what sounds by turns.
-        absent = "silent" if "first" in manners else "quiet" if loudness == "loud" else "loud"
-        return Reference(absent, any_of(rng, colors))
-    missing = [name for name in COLORED if name not in colors]
-    return Reference(any_of(rng, [manner for manner in MANNERS if manner in manners]), any_of(rng, missing))
+    """Return a random reference to nothing in a scene, of a manner that is in it."""
+    manners = [manner for manner in MANNERS if any(manner in actor.manners for actor in actors)]
+    references = [Reference(manner, name) for manner, name in product(manners, COLORED)]
+    return any_of(rng, [reference for reference in references if not reference.referents(actors)])

@@ -16,14 +16,14 @@ import numpy as np
 from bench.datasets.generator import Generator, Mask, Pixels, WrittenSample, encode_image, save
 from bench.datasets.mini import VERSION
 from bench.datasets.mini.refavs_floors import Referral, refavs_floors
-from bench.datasets.mini.refavs_world import NOVEL, Scene, random_scene, refer, refer_to_nothing
+from bench.datasets.mini.refavs_world import Scene, random_scene, refer, refer_to_nothing, targets
 from bench.datasets.mini.render import SIDE, pictures, waveform
 from bench.datasets.mini.wording import NOUNS
 from bench.datasets.refavs import ABSENT, COLUMNS, FOLDER, SPLITS, TABLE
 from bench.datasets.scenes.s4_layout import encode_wav
 
 _SEED = 3  # of this layout, beside the number of each of the others
-_NULL_EVERY = 3  # training and validation videos with an expression of what is not there
+_NULL_EVERY = 8  # training and validation videos with an expression of what is not there
 _NULLS = 3  # such expressions of each video of test_n
 _NULL_FOLDER = "null_c-"  # before the name of the video
 
@@ -69,12 +69,11 @@ def _write_video(root: Path, seed: int, split: str, index: int) -> WrittenSample
 def _present(
     rng: np.random.Generator, scene: Scene, media: _Media, video: str, split: str
 ) -> tuple[list[tuple[str, ...]], list[Referral]]:
-    """Return a row of the table, and the truth, for each thing of a scene; in `test_u`, for each novel one."""
+    """Return a row of the table, and the truth, for each thing that an expression can mean."""
     rows: list[tuple[str, ...]] = []
     truth: list[Referral] = []
-    for number, actor in enumerate(scene.actors):
-        if split == "test_u" and actor.category not in NOVEL:
-            continue
+    for number in targets(scene.actors):
+        actor = scene.actors[number]
         reference = refer(rng, scene.actors, number)
         uid = f"{video}_{NOUNS[actor.category][0]}_{number + 1}"
         rows.append((video, uid, split, str(number), reference.word(rng)))
@@ -108,10 +107,11 @@ def _write_table(root: Path, videos: list[WrittenSample]) -> dict[str, str]:
     return digests
 
 
-# Expressions: 640 for training and 54 of what is not there; 87 for validation; 320, 80 and 180 of the test splits. As
-# in the release, categories of training are tested more than others.
+# Expressions of seed 0: 424 for training and 17 of what is not there; 68 and 3 for validation; 197, 103 and 60 of the
+# test splits. As in the release, kinds of training are tested more than others, and few expressions of training mean
+# nothing: with 9% of those, eight epochs of the head alone led to a validation J of 35, and without any to one of 54.
 GENERATOR = Generator(
-    {"train": 160, "val": 20, "test_s": 80, "test_u": 40, "test_n": 60},
+    {"train": 130, "val": 20, "test_s": 60, "test_u": 30, "test_n": 20},
     _write_video,
     _write_table,
     refavs_floors,
