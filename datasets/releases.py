@@ -363,7 +363,7 @@ class Natural(Dataset):
         license="GPL-2, in parts GFDL, CC BY-SA and public domain: see the packages' copyright and CONTRIBUTORS.txt; "
         "nothing of them is part of this software",
         layout=_NATURAL_LAYOUT,
-        counts={"all": {"things": 212, "with a call": 66, "backgrounds": 16}},
+        counts={"all": {"things": 212, "with a call": 28, "backgrounds": 16}},
         required=(("usr/share/tuxpaint/stamps", "share/tuxpaint/stamps", "stamps"),),
     )
 

@@ -13,6 +13,7 @@ from bench.datasets.scenes.s4_layout import RATE, Clip, Shot
 from bench.datasets.scenes.wording import any_of
 
 _SECONDS = 5
+_SIZES = {"large": (0.46, 0.56)}  # as `SIZES`: nothing is said of size, and a mask is to have some patches
 _LOUDNESS = (0.05, 0.15)  # of the call
 _FAR = (0.1, 0.3)  # of another call, relative to this one
 _NOISE = (0.01, 0.1)  # of noise, relative to the call
@@ -44,7 +45,7 @@ def random_clip(folder: Path, rng: np.random.Generator, split: str) -> Clip:
 def _shot(folder: Path, rng: np.random.Generator, split: str, things: list[Thing]) -> Shot:
     """Return a random scene of things, of which the first one sounds, as a frame."""
     order = rng.permutation(len(things))
-    pixels, masks = render(folder, composed(folder, rng, split, [things[index] for index in order]))
+    pixels, masks = render(folder, composed(folder, rng, split, [things[index] for index in order], _SIZES))
     return Shot(pixels, masks[int(np.flatnonzero(order == 0)[0])], np.logical_or.reduce(masks))
 
 

@@ -5,7 +5,7 @@ At least two things of a kind are in nearly all of them, so that the kind alone 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +18,14 @@ from bench.datasets.natural import media
 from bench.datasets.natural.things import Thing, catalogue, known_things, new_things
 from bench.datasets.scenes.wording import any_of
 
+Range = tuple[float, float]
+
 SIDE = 160  # pixels
 THINGS = 3
-SIZES = {"small": (0.34, 0.4), "large": (0.5, 0.56)}  # longer side of the box around a thing, as a share of SIDE
+SIZES: Mapping[str, Range] = {
+    "small": (0.34, 0.4),
+    "large": (0.5, 0.56),
+}  # longer side of the box around a thing, as a share of SIDE
 
 # How many things of a scene are of one kind, with probabilities; and of these, whether it is the noun or the group.
 _ALIKE = {2: 0.5, 3: 0.5}
@@ -91,11 +96,21 @@ def random_scene(folder: Path, rng: np.random.Generator, split: str) -> Scene:
             return scene
 
 
-def composed(folder: Path, rng: np.random.Generator, split: str, things: Sequence[Thing]) -> Scene:
-    """Return a scene of given things, in random sizes and places, before a background of the split."""
+def composed(
+    folder: Path, rng: np.random.Generator, split: str, things: Sequence[Thing], sizes: Mapping[str, Range] = SIZES
+) -> Scene:
+    """Return a scene of given things, in random sizes and places, before a background of the split.
+
+    Args:
+        folder: The folder of the media.
+        rng: The source of chance.
+        split: As for `random_scene`.
+        things: The things, back to front.
+        sizes: The sizes to draw from, as `SIZES`.
+    """
     items = None
     while items is None:
-        items = _placed(folder, rng, things)
+        items = _placed(folder, rng, things, sizes)
     return Scene(items, _backdrop(folder, rng, split))
 
 
@@ -129,13 +144,15 @@ def _members(rng: np.random.Generator, pool: Sequence[Thing]) -> list[Thing]:
     return [things[index] for index in rng.permutation(len(things))]
 
 
-def _placed(folder: Path, rng: np.random.Generator, things: Sequence[Thing]) -> tuple[Item, ...] | None:
+def _placed(
+    folder: Path, rng: np.random.Generator, things: Sequence[Thing], sizes: Mapping[str, Range]
+) -> tuple[Item, ...] | None:
     """Return things at random places that do not overlap; None if one fits nowhere."""
     items: list[Item] = []
     boxes: list[tuple[float, float, float, float]] = []
     for thing in things:
-        size = any_of(rng, list(SIZES))
-        longest = int(SIDE * rng.uniform(*SIZES[size]))
+        size = any_of(rng, list(sizes))
+        longest = int(SIDE * rng.uniform(*sizes[size]))
         height, width = (side / SIDE for side in _cutout(folder, thing, longest).size[::-1])
         places = rng.uniform((width / 2, height / 2), (1 - width / 2, 1 - height / 2), (_PLACES, 2))
         free = [place for place in places if not any(_overlap(place, (width, height), box) for box in boxes)]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.datasets.media import read_audio
 from bench.datasets.natural import media
-from bench.datasets.natural.facts import CALLS_LEFT_OUT, COMPOUNDS, GROUPS, LEFT_OUT, NAMES
+from bench.datasets.natural.facts import CALLERS, CALLS_LEFT_OUT, COMPOUNDS, GROUPS, LEFT_OUT, NAMES
 from bench.datasets.scenes.s4_layout import RATE
 from bench.errors import DataError
 
@@ -38,7 +38,7 @@ class Thing:
         noun: What it is: "heron".
         title: Its whole name: "great blue heron".
         mirrors: Whether it may be mirrored.
-        call: Whether it has a recorded call of its own.
+        call: Whether it has a recorded call of its own, and one of the nouns in `CALLERS`.
     """
 
     stamp: str
@@ -80,16 +80,17 @@ def catalogue(folder: Path) -> tuple[Thing, ...]:
         if not title or stamp in LEFT_OUT or not is_photograph(media.read_stamp(folder, stamp)):
             continue
         group = next(word for place, word in GROUPS.items() if stamp.startswith(f"{place}/"))
+        noun = noun_of(title)
         wave = call_of(folder, stamp)
         digest = sha256(wave.tobytes()).digest()
         things.append(
             Thing(
                 stamp,
                 group,
-                noun_of(title),
+                noun,
                 title,
                 media.may_be_mirrored(folder, stamp),
-                len(wave) > 0 and digest not in calls,
+                noun in CALLERS and len(wave) > 0 and digest not in calls,
             )
         )
         calls.add(digest)

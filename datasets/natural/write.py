@@ -21,7 +21,7 @@ from bench.datasets.scenes.s4_layout import Clip, s4_generator
 
 WORLD = "natural"
 _PICTURES = {"train": 1200, "val": 70, "testA": 75, "testB": 75}
-_VIDEOS = {"train": 2000, "val": 40, "test": 100}
+_VIDEOS = {"train": 2000, "val": 60, "test": 100}
 
 
 def refcoco(root: Path | None) -> Generator:

@@ -44,7 +44,7 @@ def tone(pitch: float, seconds: float = 0.7) -> np.ndarray:
 
 
 def write_media(root: Path) -> Path:
-    """Write eighteen things with calls, and eight backgrounds; return `root`, as --data-root."""
+    """Write eighteen things with calls, of which five are used, and eight grounds; return `root`, as --data-root."""
     rng = np.random.default_rng(0)
     for group in GROUPS:
         (root / "stamps" / group).mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ from bench.execution.finished_runs import _Present
 from bench.execution.single_run import execute
 from bench.report.terminal import run_table
 
-COMPOSED = ("data.source=composed", "data.version=2")
+COMPOSED = ("data.source=composed", "data.version=3")
 
 
 def test_a_run_on_composed_data(tmp_path, monkeypatch):
@@ -25,11 +25,11 @@ def test_a_run_on_composed_data(tmp_path, monkeypatch):
     assert record.status == "ok", record.traceback
     assert record.data.source == "composed" and record.data.counts == {"train": 3, "val": 1, "test": 1}
     assert "sees all, hears nothing" in record.scores.floors
-    title = "composed from natural pictures and sounds v2 (seed 0), not the benchmark's own"
+    title = "composed from natural pictures and sounds v3 (seed 0), not the benchmark's own"
     assert data_title(run.data) == title and title in run_table([record])
     assert not _Present(media).changes(run, record)
     place = release.locate(_task(), run.data, media)
-    assert place == tmp_path / "cache/natural-v2-seed0/avs", "the cache, not the folder of the media"
+    assert place == tmp_path / "cache/natural-v3-seed0/avs", "the cache, not the folder of the media"
     assert {path.name for path in media.iterdir()} == {"stamps", "templates"}
 
 
