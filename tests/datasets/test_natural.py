@@ -16,6 +16,7 @@ from bench import cli
 from bench.datasets.avsbench import Release as AvsBench
 from bench.datasets.build import Origin, build, ensure, folder
 from bench.datasets.natural import media
+from bench.datasets.natural.clip import random_clip
 from bench.datasets.natural.facts import CALLERS, GROUPS, LEFT_OUT, NAMES
 from bench.datasets.natural.scene import SIDE, THINGS, backgrounds_of, random_scene, render
 from bench.datasets.natural.things import call_of, catalogue, known_things, loud_second, new_things, noun_of, title_of
@@ -203,6 +204,14 @@ def test_the_readers_of_the_releases_read_it(composed):
     assert np.sqrt(np.mean(release.waves(video, RATE) ** 2, axis=1)).min() > 0.03
     callers = {noun_of(noun) for nouns in NOUNS.values() for noun in nouns} & {*CALLERS}
     assert {video.category for video in release.videos} <= {noun.replace(" ", "_") for noun in callers}
+
+
+def test_videos_show_large_things_with_calls_that_are_told_apart(root):
+    for index in range(12):
+        clip = random_clip(root, np.random.default_rng([4, index]), "train")
+        assert clip.category in CALLERS
+        rows, columns = np.nonzero(clip.shots[0].sounding)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 >= 0.45 * SIDE
 
 
 def test_data_is_composed_again_only_if_somebody_asks(tmp_path, monkeypatch):
