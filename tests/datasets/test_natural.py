@@ -232,6 +232,7 @@ def test_data_is_composed_again_only_if_somebody_asks(tmp_path, monkeypatch):
 
 def test_a_run_without_media_or_for_a_task_without_such_data_ends_before_anything_heavy(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(media, "INSTALLED", tmp_path / "nowhere")
+    monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
     media.located.cache_clear()
     run = ["run", "--suite", "mini", "--methods", "lora", "--set", "data.source=composed", "data.version=3"]
     monkeypatch.setitem(__import__("sys").modules, "bench.execution.single_run", None)
