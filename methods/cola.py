@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from bench import registry
-from bench.errors import UsageError
+from bench.errors import UsageError, did_you_mean
 from bench.methods.base import Method
 from bench.methods.lora import LoRA
 from bench.methods.search_space import Range, Space
@@ -85,9 +85,10 @@ class CrossModal(Method):
                     f"hidden and reduction={self.reduction} both set the hypernetworks' hidden width: "
                     f"set hidden=none, or reduction={type(self).reduction}, its default"
                 )
+        self.paths = tuple(dict.fromkeys(self.paths))
         for path in self.paths:
             if path.count(">") != 1:
-                raise ValueError(f"paths: write source>target, as in vision>audio, not {path}")
+                raise ValueError(f"paths: write source>target, as in vision>audio, not {path or 'nothing'}")
         if not isinstance(self, Targeted) and (self.intra_linears, self.intra_blocks) != ("all", "all"):
             raise ValueError("intra_linears and intra_blocks cannot be set: the intra-modal method has no such choice")
 
@@ -210,8 +211,13 @@ class CrossModal(Method):
             return {(source, target) for source in streams for target in targets if source != target}
         pairs = {(source.strip(), target.strip()) for source, _, target in (path.partition(">") for path in self.paths)}
         for source, target in sorted(pairs):
-            if source not in streams or target not in streams or source == target:
-                raise ValueError(f"paths: {source}>{target} must connect two of the streams {', '.join(streams)}")
+            if unknown := [name for name in (source, target) if name not in streams]:
+                known = did_you_mean(unknown[0], streams)
+                raise ValueError(f"paths: {source}>{target}: this task has no stream {unknown[0]}: {known}")
+            if source == target:
+                raise ValueError(
+                    f"paths: {source}>{target} connects a stream with itself, not two of {', '.join(streams)}"
+                )
         return pairs
 
     def _hidden_widths(self, streams: Sequence[str]) -> dict[str, int] | None:

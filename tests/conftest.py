@@ -26,6 +26,10 @@ from bench.system.garbage import uncollected
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
+# Under `nohup` this signal is ignored, by all that tests start too, and they send it.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 # On a machine that does something else too an example may take any time: how long one takes fails no test.
 at_any_speed: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("same", derandomize=True, **at_any_speed)

@@ -142,7 +142,7 @@ def main(args: argparse.Namespace) -> int:
         return 0
     todo = [spec for spec in plan if spec.id not in records]
     if not args.quiet:
-        _introduce(run_plan, skipped=len(plan) - len(todo))
+        _introduce(run_plan, [records[spec.id] for spec in plan if spec.id in records])
     options = RunOptions(
         args.data_root,
         args.device,
@@ -228,7 +228,10 @@ def _plan(args: argparse.Namespace) -> RunPlan:
 
             request = replace(request, tuned=read_tuned(tuned_path(args.settings)))
         if args.streams:
-            streams = f"data.streams={json.dumps(split_list(args.streams))}"
+            names = split_list(args.streams)
+            if not names:
+                raise UsageError("--streams: name the streams to feed, as in --streams vision")
+            streams = f"data.streams={json.dumps(names)}"
             request = replace(request, overrides=[*request.overrides, streams])
         return plan_request(request, args.data_root)
     if path.suffix != ".toml":
@@ -245,11 +248,15 @@ def _print_budgets(plan: RunPlan) -> None:
         print(fit.summary)
 
 
-def _introduce(plan: RunPlan, skipped: int) -> None:
+def _introduce(plan: RunPlan, records: Sequence[Record]) -> None:
+    """Print how many runs there are, how many of them have records that count, and what the data are."""
     from bench.report.formatting import runs
 
     _print_budgets(plan)
-    earlier = f", {skipped} of them finished earlier and skipped (--rerun repeats them)" if skipped else ""
+    failed = sum(record.outcome == "failed" for record in records)
+    finished = len(records) - failed
+    earlier = f", {finished} of them finished earlier and skipped (--rerun repeats them)" if finished else ""
+    earlier += f", {failed} of them failed earlier and skipped (--retry-failed repeats them)" if failed else ""
     print(runs(len(plan.runs)) + earlier)
     spec = plan.runs[0].spec
     if spec.data["source"] == "generated":

@@ -209,6 +209,12 @@ def _check_worlds(
         raise UsageError(f"{place}: {option} chooses the values of data.seed; give only one of them")
 
 
+def _fed(named: Sequence[str], streams: Sequence[str]) -> dict[str, list[str]]:
+    """Return the key of the data that says which of a task's streams are fed; nothing if all are."""
+    fed = [name for name in streams if name in named]
+    return {} if len(fed) == len(streams) else {"streams": fed}
+
+
 def _streams(suite: Suite, tasks: Sequence[str]) -> dict[str, None]:
     """Return the names of the tasks' streams; those of all tasks of the suite if one of these is unknown to it."""
     try:
@@ -326,6 +332,8 @@ def _task_runs(
         if name not in entry.sources:
             place = request.places.get("data.streams", "--streams, or data.streams")
             mistakes.add(f"{place}: {task} has no stream {name}: {did_you_mean(name, entry.sources)}")
+    if named := data.pop("streams", ()):
+        data |= _fed(named, list(entry.sources))
     with mistakes.gathered():
         _check_worlds(worlds, data, changed("data", Data), request.places)
     task_settings = plain(task, task_class, entry.settings, changed(task, task_class))

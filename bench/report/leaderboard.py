@@ -38,8 +38,8 @@ _LEGEND = """- **Score**: over all test samples, at the epoch with the best vali
   that of the method relative to the streams. Memory is the peak in MB, speed is in samples per second; merged is the
   speedup of scoring after everything mergeable is folded into the encoders.
 {trade_offs}
-- **Floor**: a baseline that does not combine the modalities: a constant answer, or an oracle for one modality.
-  **Control**: a method trained and scored with one modality only, while the other is the same for every sample."""
+- **Floor**: a baseline that does not combine all modalities: a constant answer, or an oracle that lacks at least one.
+  **Control**: a method trained and scored with some modalities only, while the others are the same for every sample."""
 
 _COSTS = (  # heading, part of the record, its key, unit, format
     ("adapter", "parameters", "adapter", 1, ",.0f"),

@@ -18,7 +18,7 @@ from bench.datasets.mini.avqa_questions import TEMPLATES, Question, chances
 from bench.datasets.mini.avqa_world import Performance, random_performance
 from bench.datasets.scenes.floors import CONSTANT
 
-READS = "reads, sees and hears nothing"
+READS = "only reads"
 READS_AND_SEES = "reads and sees, hears nothing"
 READS_AND_HEARS = "reads and hears, sees nothing"
 SEES_AND_HEARS = "sees and hears, reads nothing"

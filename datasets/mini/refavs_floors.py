@@ -16,13 +16,13 @@ _LEVELS = 20  # of the threshold of an average mask
 
 # What each oracle knows, by the names of the floors.
 SIGHTED = {
-    "sees, hears and reads nothing": ("alike",),
+    "only sees": ("alike",),
     "sees and reads, hears nothing": ("alike", "meant", "manner"),
     "sees and hears, reads nothing": ("alike", "manners"),
 }
 SIGHTLESS = {
-    "reads, sees and hears nothing": ("manner",),
-    "hears, sees and reads nothing": (),
+    "only reads": ("manner",),
+    "only hears": (),
     "hears and reads, sees nothing": ("manners", "manner"),
 }
 

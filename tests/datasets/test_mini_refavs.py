@@ -187,7 +187,7 @@ def test_floors_are_those_of_the_truth():
     floors = refavs_floors([train, sample("test_s", ("first", 0)), sample("test_u", ("last", 1)), sample("test_n")])
     # The color leaves three things, and that it is that of three can be seen without words.
     assert floors["sees and reads, hears nothing"] == pytest.approx(100 / 3)
-    assert floors["sees, hears and reads nothing"] == pytest.approx(100 / 3)
+    assert floors["only sees"] == pytest.approx(100 / 3)
     # In training, the first thing was meant most often: right for the first, wrong for the last.
     assert floors["sees and hears, reads nothing"] == 50.0
     # Of the first, column 0 in training; of the last, column 1.

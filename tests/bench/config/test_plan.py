@@ -273,8 +273,11 @@ def test_settings_of_family_members_are_reported_by_their_full_names():
 @pytest.mark.parametrize(
     ("paths", "message"),
     [
-        ("vision>audi", "cola: paths: vision>audi must connect two of the streams vision, audio"),
-        ("audio>audio", "cola: paths: audio>audio must connect two of the streams vision, audio"),
+        (
+            "vision>audi",
+            "cola: paths: vision>audi: this task has no stream audi: did you mean audio? known: audio, vision",
+        ),
+        ("audio>audio", "cola: paths: audio>audio connects a stream with itself, not two of vision, audio"),
         ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
     ],
 )
@@ -334,3 +337,21 @@ def test_choices_of_linears_are_left_out_of_ids_by_default():
     assert chosen.settings == {**plain.settings, "streams": ["vision"], "linears": ["q", "v"], "blocks": [3]}
     (all_linears,) = make_plan(RunRequest("mini", ["lora"], ["ave"], [0], ["lora.linears=all", "lora.streams=[]"]))
     assert all_linears.id == plain.id
+
+
+def test_naming_all_streams_is_an_ordinary_run():
+    def planned(*changes):
+        return make_plan(RunRequest("mini", ["cola"], ["refavs"], [0], changes))[0]
+
+    assert planned('data.streams=["text","audio","vision"]') == planned()
+    one = planned('data.streams=["text","vision"]')
+    assert one.data["streams"] == ["vision", "text"], "in the order of the task"
+    assert planned('data.streams=["vision","text","text"]').id == one.id != planned().id
+
+
+def test_a_path_that_is_named_twice_is_one_path():
+    once, twice = (
+        make_plan(RunRequest("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"]))[0]
+        for paths in ("audio>vision", "audio>vision,audio>vision")
+    )
+    assert once == twice
