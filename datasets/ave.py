@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
-from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, note
+from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, none_usable, note
 from bench.errors import DataError
 from bench.files import read_text
 
@@ -78,6 +78,8 @@ class Release:
             else:
                 message = f"category {event.category!r} does not occur in {ANNOTATIONS}"
                 note(DataError(f"{path}: video {event.video}: {message}"), split_problems)
+        if not self.events:
+            raise none_usable(path, "events", self.left_out)
         if problems is not None:
             problems += self.left_out
 
@@ -147,13 +149,13 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
         problems: A list that collects the errors of invalid lines, which are then skipped; None to raise the first.
 
     Raises:
-        DataError: The file cannot be read, or contains no events.
+        DataError: The file cannot be read, or contains no valid event.
     """
     try:
         lines = read_text(path, MAX_TABLE_BYTES).splitlines()
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from error
-    events = []
+    events, before = [], len(problems or ())
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and line.lower().startswith("category&")):
             continue
@@ -162,7 +164,7 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
         except DataError as error:
             note(error, problems)
     if not events:
-        raise DataError(f"{path}: contains no events")
+        raise none_usable(path, "events", (problems or [])[before:])
     return events
 
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
 from bench.datasets.avqa_types import TYPES
-from bench.datasets.layout import is_plain, locate, note
+from bench.datasets.layout import is_plain, locate, none_usable, note
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_json
 
@@ -108,7 +108,7 @@ class Release:
         if unknown:
             self.questions = [question for question in self.questions if question.answer in known]
         if not self.questions:
-            raise DataError(f"{self.file}: contains no questions")
+            raise none_usable(self.file, "questions", self.left_out)
         if problems is not None:
             problems += self.left_out
 
@@ -183,7 +183,7 @@ def read_questions(path: Path, problems: list[DataError] | None = None) -> tuple
         problems: A list that collects the errors of invalid questions, which are then skipped; None to raise the first.
 
     Raises:
-        DataError: The file cannot be read, or contains no questions.
+        DataError: The file cannot be read, or contains no valid question.
     """
     try:
         entries = read_json(path, MAX_JSON_BYTES)
@@ -191,7 +191,7 @@ def read_questions(path: Path, problems: list[DataError] | None = None) -> tuple
         raise DataError(f"{path}: cannot be read as JSON: {error}") from error
     if not isinstance(entries, list):
         raise DataError(f"{path}: expected a list of questions, found {_shown(entries)}")
-    questions, deleted = [], 0
+    questions, deleted, before = [], 0, len(problems or ())
     for place, entry in enumerate(entries, start=1):
         try:
             if isinstance(entry, dict) and entry.get("question_deleted") in (1, True):
@@ -200,8 +200,8 @@ def read_questions(path: Path, problems: list[DataError] | None = None) -> tuple
             questions.append(_question(entry))
         except ValueError as error:
             note(DataError(f"{path}: {_name(entry, place)}: {error}"), problems)
-    if not questions and not problems:
-        raise DataError(f"{path}: contains no questions")
+    if not questions:
+        raise none_usable(path, "questions", (problems or [])[before:])
     return questions, deleted
 
 

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, note
+from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, none_usable, note
 from bench.errors import DataError
 from bench.files import read_text
 
@@ -47,7 +47,8 @@ class Release:
     Args:
         root: The folder that contains Single-source, or Single-source itself.
         split: "train", "val" or "test".
-        problems: A list that collects the errors of invalid rows, which are then skipped; None to raise the first.
+        problems: A list that collects the errors of invalid rows, which are then skipped, and of an empty split; None
+            to raise the first.
 
     Attributes:
         table: The table's file.
@@ -55,7 +56,7 @@ class Release:
         annotated: Number of annotated frames per video, from the first one: 1 in training, 5 otherwise.
 
     Raises:
-        DataError: The table is missing, or a row of it is invalid.
+        DataError: The table is missing, a row of it is invalid, or none has the split.
     """
 
     folder_name: ClassVar[str] = "Single-source"
@@ -70,6 +71,8 @@ class Release:
         self.split = split
         rows = _read_table(self.table, self.columns, problems)
         self.videos = [video for video, video_split in rows if video_split == split]
+        if not self.videos:
+            note(DataError(f"{self.table}: no row has the split {split}"), problems)
         self.annotated = self._annotated()
 
     def frames(self, video: Video, size: int) -> NDArray[np.uint8]:
@@ -147,7 +150,7 @@ def _read_table(
         raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
     if missing := [" or ".join(names) for names in (*columns, ("split",)) if not {*names} & {*header}]:
         raise DataError(f"{path}: column {', '.join(missing)} is missing: the first line has {', '.join(header)[:200]}")
-    videos = []
+    videos, before = [], len(problems or ())
     indices = {name: index for index, name in enumerate(header)}
 
     def value(row: Sequence[str], name: str) -> str:  # cheaper than a dict per row with all columns of the header
@@ -172,5 +175,5 @@ def _read_table(
             problems,
         )
     if not videos:
-        raise DataError(f"{path}: contains no videos")
+        raise none_usable(path, "videos", (problems or [])[before:])
     return videos

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import DataError
@@ -51,3 +52,17 @@ def note(error: DataError, problems: list[DataError] | None) -> None:
     if problems is None or len(problems) >= MAX_PROBLEMS:
         raise error
     problems.append(error)
+
+
+def none_usable(path: Path, kind: str, errors: Sequence[DataError]) -> DataError:
+    """Return the error of a file without a usable entry, which tells what is wrong with the first one.
+
+    Args:
+        path: The file.
+        kind: The name of its entries, such as "questions".
+        errors: The errors of its entries, which begin with the path.
+    """
+    if not errors:
+        return DataError(f"{path}: contains no {kind}")
+    first = str(errors[0]).removeprefix(str(path)).lstrip(":, ")
+    return DataError(f"{path}: none of {len(errors):,} {kind} can be used; the first: {first}")

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import is_plain, locate, note
+from bench.datasets.layout import is_plain, locate, none_usable, note
 from bench.errors import DataError, shortened
 from bench.files import MEBIBYTE, read_text
 
@@ -78,7 +78,8 @@ class Release:
     Args:
         root: The folder that contains REFAVS, or REFAVS itself.
         split: One of `SPLITS`.
-        problems: A list that collects the errors of invalid rows, which are then skipped; None to raise the first.
+        problems: A list that collects the errors of invalid rows, which are then skipped, and of an empty split; None
+            to raise the first.
 
     Attributes:
         table: The table's file.
@@ -87,7 +88,7 @@ class Release:
         unassigned: Lines of the rows that belong to no split.
 
     Raises:
-        DataError: The table is missing, or a row of it is invalid.
+        DataError: The table is missing, a row of it is invalid, or none has the split.
     """
 
     def __init__(self, root: Path, split: str, problems: list[DataError] | None = None) -> None:
@@ -97,6 +98,8 @@ class Release:
         self.expressions = [expression for _, expression, row_split in rows if row_split == split]
         self.lines = [line for line, _, row_split in rows if row_split == split]
         self.unassigned = [line for line, _, row_split in rows if row_split == UNASSIGNED]
+        if not self.expressions:
+            note(DataError(f"{self.table}: no row has the split {split}"), problems)
 
     def frames(self, expression: Expression, size: int) -> NDArray[np.uint8]:
         """Return the frame of each second: (SECONDS, 3, size, size)."""
@@ -148,7 +151,7 @@ class Release:
 
 def _read_table(path: Path, problems: list[DataError] | None) -> list[tuple[int, Expression, str]]:
     """Return the rows of a table: the line, the expression and its split."""
-    rows = []
+    rows, before = [], len(problems or ())
     for line, row in _cells(path):
         try:
             if isinstance(row, str):
@@ -157,7 +160,7 @@ def _read_table(path: Path, problems: list[DataError] | None) -> list[tuple[int,
         except ValueError as error:
             note(DataError(f"{path}, line {line}: {error}"), problems)
     if not rows:
-        raise DataError(f"{path}: contains no expressions")
+        raise none_usable(path, "expressions", (problems or [])[before:])
     return rows
 
 

@@ -110,7 +110,8 @@ def test_a_wrong_row_is_named(tmp_path, row, message):
 def test_columns_in_any_order_and_others_are_read(tmp_path):
     (tmp_path / "metadata.csv").write_text("exp,more,fid,split, uid ,vid\n The cat. ,,2,val, a_b_cat_1 ,a\n\n,,,,,\n")
     assert Release(tmp_path, "val").expressions == [Expression("a_b_cat_1", "a", 2, "The cat.")]
-    assert Release(tmp_path, "train").expressions == []
+    with pytest.raises(DataError, match=r"metadata\.csv: no row has the split train"):
+        Release(tmp_path, "train")
 
 
 def test_a_short_row_is_not_taken_for_one_without_the_columns_between(tmp_path):

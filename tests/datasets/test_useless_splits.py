@@ -11,14 +11,18 @@ import pytest
 import torch
 from official import write_official
 from PIL import Image
+from refer_files import python2_pickle
 
 from bench.data.splits import open_splits
 from bench.datasets.masks import all_alike
+from bench.datasets.refer_pickle import load
+from bench.datasets.verify import verify
 from bench.errors import DataError
 from bench.streams.inputs import AudioInput, ImageInput
 from bench.streams.load import outline_stream
 from bench.tasks.ave import AVE
 from bench.tasks.avs import AVS, AVSMulti
+from bench.tasks.refavs import RefAVS
 from bench.tasks.refcoco import RefCOCO, task_class
 
 RefCOCOBox = task_class("refcoco:box")
@@ -29,15 +33,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation")  # in
 IMAGE = ImageInput(28, (0.5,) * 3, (0.5,) * 3)
 AUDIO = AudioInput(16_000, 128, 98, 0.0, 1.0)
 TASKS = {
-    **{"ave": AVE(), "avs": AVS(), "avs_ms3": AVSMulti()},
+    **{"ave": AVE(), "avs": AVS(), "avs_ms3": AVSMulti(), "refavs": RefAVS()},
     **{"refcoco": RefCOCO(), "refcoco:box": RefCOCOBox(), "refcoco:mask": RefCOCOMask()},
 }
 
 
 def opened(name: str, root: Path):
     inputs = {"vision": IMAGE, "audio": AUDIO}
+    if name.startswith("ref"):
+        inputs["text"] = outline_stream("embedded:text-v2").input
     if name.startswith("refcoco"):
-        inputs = {"vision": IMAGE, "text": outline_stream("embedded:text-v2").input}
+        del inputs["audio"]
     return open_splits(TASKS[name], {"source": "official"}, root, inputs)
 
 
@@ -50,6 +56,35 @@ def release(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", TASKS)
 def test_sound_releases_are_opened(release, name):
     assert opened(name, release(name)).counts["train"] > 0
+
+
+def without_split(root: Path, name: str) -> None:
+    """Leave out what has the split val."""
+    if name == "refcoco":
+        path = next(root.rglob("refs(*).p"))
+        path.write_bytes(python2_pickle([ref for ref in load(path) if ref["split"] != "val"], 2))
+        return
+    table = next(root.rglob("meta*.csv" if name == "refavs" else "*_meta_data.csv"))
+    rows = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join(row for row in rows if b",val" not in row))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("avs", "s4_meta_data.csv: no row has the split val"),
+        ("avs_ms3", "ms3_meta_data.csv: no row has the split val"),
+        ("refavs", "metadata.csv: no row has the split val"),
+        ("refcoco", "refs(unc).p: contains no expressions of split val"),
+    ],
+)
+def test_a_split_without_samples_is_refused_and_verify_names_it(release, name, message):
+    root = release(name)
+    without_split(root, name)
+    with pytest.raises(DataError, match=re.escape(message)):
+        opened(name, root)
+    report = verify(name, root, lambda items, *_: items, published=False, quick=True)
+    assert [fault for fault in report.faults if message in fault.text], report.text()
 
 
 @pytest.mark.parametrize("name", ["avs", "avs_ms3"])

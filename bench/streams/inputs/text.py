@@ -77,7 +77,7 @@ class TextInput:
         """Return token ids (texts, longest text), without columns that are all padding; errors as for `encode`."""
         tokens = self.encode(texts)
         _, padding = self.vocabulary()
-        return tokens[:, : (tokens != padding).any(0).nonzero()[0].max() + 1]
+        return tokens[:, : (tokens != padding).any(0).nonzero()[0].max(initial=0) + 1]
 
     def normalize(self, ids: Tensor) -> Tensor:
         """Return token ids (..., length) unchanged."""
