@@ -8,8 +8,8 @@ from pathlib import Path
 from bench.datasets import ave, videos
 from bench.datasets.ave import Event, Release
 from bench.datasets.timeline import Timing, read_timing
-from bench.datasets.verify.media import Progress, check_all, check_length, check_picture, check_sound
-from bench.datasets.verify.report import MISSING, TIMING, TWICE, Faults, Report
+from bench.datasets.verify.media import Progress, check_all, check_length, check_named, check_picture, check_sound
+from bench.datasets.verify.report import MISSING, SAME, TIMING, TWICE, Faults, Report
 from bench.errors import BenchError, DataError
 
 _PREPARE = "`bench data prepare ave` extracts it, or reports why it cannot"
@@ -52,13 +52,16 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
 
 
 def _check_splits(folder: Path, all_events: list[Event], events: dict[str, list[Event]], report: Report) -> None:
-    """Add faults for events in two splits, and remarks for irregularities that the official release has, too."""
+    """Add faults for events in two splits and splits without one; and remarks for what the release has, too."""
     event_splits = defaultdict(list)
     video_splits = defaultdict(set)
     for split, split_events in events.items():
         for event in split_events:
             event_splits[event].append(split)
             video_splits[event.video].add(split)
+        if all(event.start == event.end for event in split_events):
+            message = "every second of every video is background: no event has any length"
+            report.add(SAME, folder / ave.SPLITS[split], f"split {split}", message)
     for event, splits in event_splits.items():
         if len(splits) > 1:
             message = f"{event.category} from {event.start} to {event.end} is in {' and '.join(splits)}, expected once"
@@ -87,6 +90,7 @@ def _check_extracted(release: Release, event: Event, faults: Faults, quick: bool
         faults.add(MISSING, paths[0].parent, f"sample {event.video}", message)
     for path in dict.fromkeys(paths):
         check_picture(path, event.video, faults, quick)
+    check_named(dict.fromkeys(paths), event.video, faults)
     check_sound(sound, event.video, faults, ave.SECONDS, quick)
     fault_count = len(faults.faults)
     if timing := faults.attempt(lambda: read_timing(timing_file, event.video)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.datasets import avqa, videos
 from bench.datasets.avqa import Question, Release
 from bench.datasets.verify.media import Progress, check_all, check_video
-from bench.datasets.verify.report import TWICE, Faults, Report
+from bench.datasets.verify.report import SAME, TWICE, Faults, Report
 from bench.errors import BenchError, DataError
 
 
@@ -42,7 +42,7 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
 
 
 def _check_splits(releases: dict[str, Release], report: Report) -> None:
-    """Add faults for questions that occur twice, and remarks for what the official release has, too."""
+    """Add faults for repeated questions and splits of one answer; and remarks for what the release has, too."""
     files: dict[Question, Path] = {}
     splits_of = defaultdict(set)
     for split, release in releases.items():
@@ -51,6 +51,9 @@ def _check_splits(releases: dict[str, Release], report: Report) -> None:
                 report.add(TWICE, release.file, question.name, f"is in {files[question].name} as well, expected once")
             files.setdefault(question, release.file)
             splits_of[question.video].add(split)
+        if len({question.answer for question in release.questions}) == 1:
+            message = f"all questions have the same answer, {release.questions[0].answer!r}"
+            report.add(SAME, release.file, f"split {split}", message)
         if release.deleted:
             report.remarks.append(f"{release.file.name}: {release.deleted:,} questions are marked as deleted")
     if shared := sum(len(splits) > 1 for splits in splits_of.values()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
 from bench.datasets.masks import all_alike
-from bench.datasets.verify.report import ALIKE, LENGTH, MISSING, Fault, Faults, Report
+from bench.datasets.verify.report import ALIKE, LENGTH, MISSING, TIMING, Fault, Faults, Report
 from bench.system.cpus import available_cpus
 
 T = TypeVar("T")
@@ -19,6 +20,7 @@ Progress = Callable[[Iterable[tuple[int, list[Fault]]], int, str], Iterable[tupl
 """Wraps an iterable for a progress bar, given the number of items and the name of one."""
 
 _SIDE = 16  # pixels to which decoded pictures are resized, the cheapest size
+_MAX_FRAMES = 2.0  # more or fewer than seconds of sound, of which the last one may be incomplete
 _MAX_DEVIATION = 1.0  # seconds; if a recording is this much too short or too long, a whole second is silent or lost
 
 
@@ -66,22 +68,52 @@ def check_picture(path: Path, entry: str, faults: Faults, quick: bool) -> tuple[
     return size
 
 
+def check_named(paths: Iterable[Path], entry: str, faults: Faults) -> None:
+    """Add a fault for each frame without a number in its name, since numbers order them."""
+    for path in paths:
+        if not re.search(r"\d", path.stem):
+            faults.add(TIMING, path, f"sample {entry}", "its name has no number, by which frames are ordered")
+
+
 def check_video(frames: Path, sound: Path, entry: str, faults: Faults, quick: bool) -> int:
-    """Check the pictures in a folder and a recording of any length; return the number of files."""
+    """Check the frames in a folder, one a second, and a recording of any length; return the number of files."""
     paths = pictures.numbered(frames)
     if not paths:
         faults.add(MISSING, frames, f"sample {entry}", "no frames")
     for path in paths:
         check_picture(path, entry, faults, quick)
-    if faults.check_exists(sound, entry):
-        faults.attempt(lambda: media.audio_seconds(sound, entry) if quick else media.decode_audio(sound, entry))
+    check_named(paths, entry, faults)
+    _check_gaps(frames, paths, entry, faults)
+    seconds = _sound_seconds(sound, entry, faults, quick)
+    if paths and seconds is not None and abs(len(paths) - seconds) >= _MAX_FRAMES:
+        message = (
+            f"{len(paths)} frame{'s' * (len(paths) > 1)} for {seconds:.1f} seconds of sound, expected one a second"
+        )
+        faults.add(TIMING, frames, f"sample {entry}", message)
     return len(paths) + 1
+
+
+def _check_gaps(frames: Path, paths: Iterable[Path], entry: str, faults: Faults) -> None:
+    """Add a fault if some numbers are missing between the first frame and the last, but not most of them."""
+    numbers = {int(parts[-1]) for path in paths if (parts := re.findall(r"\d+", path.stem))}
+    absent = max(numbers) - min(numbers) + 1 - len(numbers) if numbers else 0
+    if 0 < absent < len(numbers):
+        first = next(number for number in range(min(numbers), max(numbers)) if number not in numbers)
+        more = f", and {absent - 1:,} more before the last" if absent > 1 else ""
+        faults.add(TIMING, frames, f"sample {entry}", f"frame number {first} is missing{more}")
 
 
 def check_sound(path: Path, entry: str, faults: Faults, seconds: int, quick: bool) -> None:
     """Check that a recording exists and has the expected length; unless `quick`, decode all of it."""
+    actual_s = _sound_seconds(path, entry, faults, quick)
+    if actual_s is not None:
+        check_length(path, entry, faults, actual_s, seconds)
+
+
+def _sound_seconds(path: Path, entry: str, faults: Faults, quick: bool) -> float | None:
+    """Return a recording's length in seconds; if it is missing or unreadable, add a fault and return None."""
     if not faults.check_exists(path, entry):
-        return
+        return None
 
     def length() -> float:
         if quick:
@@ -89,9 +121,7 @@ def check_sound(path: Path, entry: str, faults: Faults, seconds: int, quick: boo
         wave, rate = media.decode_audio(path, entry)
         return len(wave) / rate
 
-    actual_s = faults.attempt(length)
-    if actual_s is not None:
-        check_length(path, entry, faults, actual_s, seconds)
+    return faults.attempt(length)
 
 
 def check_length(path: Path, entry: str, faults: Faults, actual_s: float, seconds: int) -> None:

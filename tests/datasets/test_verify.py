@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -214,7 +215,47 @@ def question_in_two_splits(root: Path) -> list[str]:
     return ["avqa-test.json", "question 0 of video 00000000", "expected once"]
 
 
+def single_answer(root: Path) -> list[str]:
+    for path in (root / "json").iterdir():
+        path.write_text(json.dumps([{**entry, "anser": "yes"} for entry in json.loads(path.read_text())]))
+    return ["avqa-val.json", "split val", "all questions have the same answer, 'yes'"]
+
+
+def no_event(root: Path) -> list[str]:
+    path = first(root, "valSet.txt")
+    path.write_text(re.sub(r"&\d+&\d+$", "&0&0", path.read_text(), flags=re.M))
+    return [str(path), "split val", "every second of every video is background"]
+
+
+def single_frame(root: Path) -> list[str]:
+    folder = first(root, "frames/10000000")
+    for path in sorted(folder.iterdir())[1:]:
+        path.unlink()
+    return [str(folder), "1 frame for 10.0 seconds of sound, expected one a second"]
+
+
+def frame_gap(root: Path) -> list[str]:
+    path = first(root, "frames/10000000/000004.jpg")
+    path.unlink()
+    return [str(path.parent), "frame number 4 is missing"]
+
+
+def renamed(pattern: str) -> Callable[[Path], list[str]]:
+    def plant(root: Path) -> list[str]:
+        path = first(root, pattern)
+        path.rename(path.with_name("four.jpg"))
+        return [str(path.with_name("four.jpg")), "its name has no number"]
+
+    return plant
+
+
 PLANTED = {
+    "a single answer": ("avqa", single_answer),
+    "a split without an event": ("ave", no_event),
+    "a single frame": ("avqa", single_frame),
+    "frame missing between others": ("avqa", frame_gap),
+    "frame without a number": ("avqa", renamed("frames/10000000/000004.jpg")),
+    "frame of an event without a number": ("ave", renamed("video_frames/val000000/0004.jpg")),
     "missing frames": ("ave", few_frames),
     "missing sound": ("ave", gone("*.wav")),
     "empty sound": ("ave", cut("*.wav", 0)),

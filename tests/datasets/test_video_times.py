@@ -228,7 +228,8 @@ def test_videos_of_questions_are_extracted_as_long_as_they_are(tmp_path):
     """From the folder of real videos or of synthetic ones, one frame a second; and once only."""
     folder = tmp_path / "release"
     keys = {"type": '["Audio", "Counting"]', "question_content": "Any?", "templ_values": "[]"}
-    entries = [{**keys, "video_id": name, "anser": "yes"} for name in ("00000001", "00000002", "00000003")]
+    answers = {"00000001": "yes", "00000002": "no", "00000003": "yes"}
+    entries = [{**keys, "video_id": name, "anser": answer} for name, answer in answers.items()]
     (folder / "json").mkdir(parents=True)
     for number, split in enumerate(avqa.SPLITS):
         questions = [{**entry, "question_id": number} for entry in entries]
