@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
-from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, none_usable, note
+from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, none_usable, note, unreadable
 from bench.errors import DataError
 from bench.files import read_text
 
@@ -154,7 +154,7 @@ def read_events(path: Path, problems: list[DataError] | None = None) -> list[Eve
     try:
         lines = read_text(path, MAX_TABLE_BYTES).splitlines()
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as text in UTF-8: {error}") from error
+        raise unreadable(path, "text in UTF-8", error) from error
     events, before = [], len(problems or ())
     for number, line in enumerate(lines, start=1):
         if not line.strip() or (number == 1 and line.lower().startswith("category&")):

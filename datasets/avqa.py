@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bench.datasets import media, pictures
 from bench.datasets.avqa_types import TYPES
-from bench.datasets.layout import is_plain, locate, none_usable, note
+from bench.datasets.layout import is_plain, locate, none_usable, note, unreadable
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_json
 
@@ -188,7 +188,7 @@ def read_questions(path: Path, problems: list[DataError] | None = None) -> tuple
     try:
         entries = read_json(path, MAX_JSON_BYTES)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON: {error}") from error
+        raise unreadable(path, "JSON", error) from error
     if not isinstance(entries, list):
         raise DataError(f"{path}: expected a list of questions, found {_shown(entries)}")
     questions, deleted, before = [], 0, len(problems or ())
@@ -255,7 +255,7 @@ def _texts(entry: dict[str, Any], key: str) -> list[str]:
             return values
     except (TypeError, ValueError, RecursionError):
         pass
-    raise ValueError(f"{key} is {_shown(entry[key])}, expected a list of texts as JSON, such as '[\"Audio\"]'")
+    raise ValueError(f"{key} is {_shown(entry[key])}, expected text: a list of texts as JSON, such as '[\"Audio\"]'")
 
 
 def _is_text(value: Any) -> bool:
@@ -269,6 +269,8 @@ def _name(entry: Any, place: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    """Return a value for a message, shortened."""
-    text = repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__
+    """Return a value for a message in JSON's words, shortened."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."

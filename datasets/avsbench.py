@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, locate, none_usable, note
+from bench.datasets.layout import MAX_TABLE_BYTES, is_plain, lacking, locate, none_usable, note, unreadable
 from bench.errors import DataError
 from bench.files import read_text
 
@@ -147,9 +147,9 @@ def _read_table(
         header = [name.strip() for name in next(reader, ())]
         rows = [row for row in reader if row]
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
+        raise unreadable(path, "CSV in UTF-8", error) from error
     if missing := [" or ".join(names) for names in (*columns, ("split",)) if not {*names} & {*header}]:
-        raise DataError(f"{path}: column {', '.join(missing)} is missing: the first line has {', '.join(header)[:200]}")
+        raise lacking(path, missing, header)
     videos, before = [], len(problems or ())
     indices = {name: index for index, name in enumerate(header)}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from bench.datasets.layout import MAX_PROBLEMS
+from bench.datasets.layout import MAX_PROBLEMS, unreadable
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
@@ -95,7 +95,7 @@ def read_instances(path: Path, images: Container[int], annotations: Container[in
     except RecursionError:
         raise DataError(f"{path}: cannot be read as JSON: lists and tables are nested too deeply") from None
     except (OSError, ValueError, msgspec.MsgspecError) as error:
-        raise DataError(f"{path}: cannot be read as JSON of COCO's format: {error}") from error
+        raise unreadable(path, "JSON of COCO's format", error) from error
     lists = {"images": document.images, "annotations": document.annotations}
     absent = tuple(message for name, entries in lists.items() for message in _absent(name, entries))
     image_reader, annotation_reader = _EntryReader(path, "images"), _EntryReader(path, "annotations")

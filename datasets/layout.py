@@ -8,9 +8,15 @@ from pathlib import Path
 from bench.errors import DataError
 from bench.files import MEBIBYTE
 
+ROOT = "--data-root (with `bench data`: --root)"  # the option that names a release's folder, in messages
 MAX_TABLE_BYTES = 2 * MEBIBYTE  # of a tabular annotation file; those of the releases have less than one
 MAX_PROBLEMS = 10_000  # invalid entries collected per file; a file with more of them is the wrong file
+_SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAX_NAME_BYTES = 200  # in UTF-8: file systems allow 255, and the readers add extensions
+
+
+class MissingFileError(DataError):
+    """A file of a release that is not there."""
 
 
 def is_plain(name: str) -> bool:
@@ -33,13 +39,13 @@ def locate(root: Path, folder: str, landmark: str) -> Path:
     """Return the release's folder: `root/folder` or `root`, whichever contains the file `landmark`.
 
     Raises:
-        DataError: Neither contains it.
+        MissingFileError: Neither contains it.
     """
     for candidate in (root / folder, root):
         if (candidate / landmark).is_file():
             return candidate
-    raise DataError(
-        f"there is no {landmark} in {root / folder} or in {root}: pass the folder that contains {folder} as --data-root"
+    raise MissingFileError(
+        f"there is no {landmark} in {root / folder} or in {root}: pass the folder that contains {folder} as {ROOT}"
     )
 
 
@@ -52,6 +58,22 @@ def note(error: DataError, problems: list[DataError] | None) -> None:
     if problems is None or len(problems) >= MAX_PROBLEMS:
         raise error
     problems.append(error)
+
+
+def unreadable(path: Path, form: str, error: Exception) -> DataError:
+    """Return the error of an annotation file that cannot be read in a form, such as "JSON"."""
+    if isinstance(error, FileNotFoundError):
+        return MissingFileError(f"{path}: the file is missing")
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return DataError(f"{path}: cannot be read as {form}: {reason}")
+
+
+def lacking(path: Path, columns: Sequence[str], header: Sequence[str]) -> DataError:
+    """Return the error of a table whose first line, `header`, lacks columns."""
+    first_line = f"has {', '.join(header)[:200]}" if any(header) else "is empty"
+    separators = [name for mark, name in _SEPARATORS.items() if len(header) == 1 and mark in header[0]]
+    advice = f"; columns must be separated by commas, not by {separators[0]}" if separators else ""
+    return DataError(f"{path}: column {', '.join(columns)} is missing: the first line {first_line}{advice}")
 
 
 def none_usable(path: Path, kind: str, errors: Sequence[DataError]) -> DataError:

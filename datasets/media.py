@@ -176,7 +176,11 @@ def _opened_audio(path: Path, sample: str) -> Iterator[soundfile.SoundFile]:
     with _decoding(path, sample, "audio"):
         check_file(path, MAX_RECORDING_BYTES)
         # Passed as bytes, since as text a name must be UTF-8.
-        with soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path) as file:
+        try:
+            file = soundfile.SoundFile(os.fsencode(path) if os.name == "posix" else path)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(error.error_string) from error  # its message has the path again, as bytes
+        with file:
             if not file.frames:
                 raise ValueError("it is empty: it has no samples")
             check_audio(file.frames, file.channels, file.samplerate)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import media
-from bench.datasets.layout import is_plain, locate, none_usable, note
+from bench.datasets.layout import is_plain, lacking, locate, none_usable, note, unreadable
 from bench.errors import DataError, shortened
 from bench.files import MEBIBYTE, read_text
 
@@ -170,8 +170,7 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str] | str]]:
         reader = csv.reader(io.StringIO(read_text(path, MAX_TABLE_BYTES), newline=""))
         header = [name.strip() for name in next(reader, ())]
         if missing := [name for name in COLUMNS if name not in header]:
-            first = ", ".join(header)[:200]
-            raise DataError(f"{path}: column {', '.join(missing)} is missing: the first line has {first}")
+            raise lacking(path, missing, header)
         indices = [header.index(name) for name in COLUMNS]
         for row in reader:
             if not any(map(str.strip, row)):
@@ -182,7 +181,7 @@ def _cells(path: Path) -> Iterator[tuple[int, list[str] | str]]:
                 counts = f"expected {len(header)} columns, found {len(row)}"
                 yield reader.line_num, f"{counts}: a text that contains commas must be in quotes"
     except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
+        raise unreadable(path, "CSV in UTF-8", error) from error
 
 
 def _expression(video: str, uid: str, split: str, object_id: str, text: str) -> tuple[Expression, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.datasets import coco_mask, media
-from bench.datasets.layout import note
+from bench.datasets.layout import ROOT, note
 from bench.datasets.masks import box_elsewhere
 from bench.datasets.refer_entries import Expression, read_entries
 from bench.errors import DataError, UsageError
@@ -96,7 +96,7 @@ class Release:
         self.instances, self.refs, self.pictures = places(root, dataset, split_by)
         if missing := [path for path in (self.instances, self.refs, self.pictures) if not path.exists()]:
             raise DataError(
-                f"missing: {', '.join(map(str, missing))}. Pass as --data-root the folder that contains "
+                f"missing: {', '.join(map(str, missing))}. Pass as {ROOT} the folder that contains "
                 f"{known.folder}/instances.json, {known.folder}/refs({split_by}).p and {' or '.join(PICTURES)}"
             )
         entries = read_entries(dataset, self.instances, self.refs, problems)

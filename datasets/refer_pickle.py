@@ -18,6 +18,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, NoReturn
 
+from bench.datasets.layout import unreadable
 from bench.errors import DataError
 from bench.files import MEBIBYTE, read_bytes
 
@@ -66,7 +67,7 @@ def load(path: Path) -> list[dict[str, Any]]:
     try:
         content = read_bytes(path, MAX_BYTES)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        raise unreadable(path, "a pickle", error) from error
     try:
         file = BytesIO(content)
         refs = _PlainUnpickler(file).load_within(MAX_MEMORY - _BYTES_OF_TEXT * len(content))

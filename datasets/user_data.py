@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from bench.datasets.layout import MAX_PROBLEMS, is_plain
+from bench.datasets.layout import MAX_PROBLEMS, is_plain, unreadable
 from bench.datasets.user_samples import MEDIA, SPLITS, Sample, UserData, with_splits
 from bench.errors import DataError, Mistakes, did_you_mean, shortened
 from bench.files import MEBIBYTE, read_text
@@ -81,7 +81,7 @@ def _read_csv(path: Path, required: tuple[str, ...], stamp: tuple[int, ...]) -> 
     try:
         text = read_text(path, MAX_TABLE_BYTES)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as CSV in UTF-8: {error}") from error
+        raise unreadable(path, "CSV in UTF-8", error) from error
     rows = _rows(text)
     number, first = next(rows, (1, []))
     if isinstance(first, str):

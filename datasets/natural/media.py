@@ -27,7 +27,8 @@ INSTALLED = Path("/usr/share/tuxpaint")
 PACKAGES = "tuxpaint-stamps-default tuxpaint-data"
 ADVICE = (
     f"`apt-get download {PACKAGES}` gets them on Debian and Ubuntu, `dpkg-deb --extract FILE DIR` unpacks each; then "
-    "pass --data-root DIR. `bench data describe natural` shows what is read, and other places to get it"
+    "pass --data-root DIR (with `bench data`: --root DIR). `bench data describe natural` shows what is read, and other "
+    "places to get it"
 )
 STAMPS, BACKGROUNDS = "stamps", "templates"
 _BELOW = ("usr/share/tuxpaint", "share/tuxpaint", ".")

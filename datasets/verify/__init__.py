@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.datasets.base import Progress, load_dataset
-from bench.datasets.verify.report import MISSING, Fault, Report
+from bench.datasets.layout import MissingFileError
+from bench.datasets.verify.report import MISSING, UNUSABLE, Fault, Report
 from bench.errors import DataError
 
 
@@ -28,7 +29,8 @@ def verify(name: str, root: Path, progress: Progress, *, quick: bool = False, pu
     try:
         file = dataset.check(root, report, progress, quick)
     except DataError as error:  # nothing can be checked without this file
-        report.faults.append(Fault(MISSING, str(error)))
+        kind = MISSING if isinstance(error, MissingFileError) else UNUSABLE
+        report.faults.append(Fault(kind, str(error)))
     else:
         if published and file and dataset.card:
             report.compare(dataset.card, file)

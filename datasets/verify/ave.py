@@ -25,6 +25,7 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
     all_events = ave.read_events(file, [])
     events = {split: split_release.events for split, split_release in releases.items()}
     report.counts = {split: {"events": len(split_events)} for split, split_events in events.items()}
+    report.files = {split: release.folder / name for split, name in ave.SPLITS.items()}
     report.categories = frozenset(release.categories)
     report.counts["all"] = {
         "events": len(all_events),

@@ -21,6 +21,7 @@ def walk(root: Path, report: Report, progress: Progress, quick: bool) -> Path:
     videos_of = {split: release.videos() for split, release in releases.items()}
     report.counts = {split: {"questions": len(release.questions)} for split, release in releases.items()}
     names = list(dict.fromkeys(name for names in videos_of.values() for name in names))
+    report.files = {split: release.file for split, release in releases.items()}
     report.counts["all"] = {
         "questions": len(questions),
         "videos": len(names),

@@ -8,22 +8,23 @@ from pathlib import Path
 from typing import Any
 
 from bench.datasets.base import Progress
+from bench.datasets.layout import MissingFileError
 from bench.datasets.natural import media
 from bench.datasets.natural.things import call_of, catalogue
 from bench.datasets.verify.report import Report
-from bench.errors import DataError, UsageError
+from bench.errors import UsageError
 
 
 def walk(root: Path, report: Report, progress: Progress) -> Path | None:
     """Read every picture, text and call, and count the things; return the folder of the media.
 
     Raises:
-        DataError: The media are not there.
+        MissingFileError: The media are not there.
     """
     try:
         folder = media.located(root)
     except UsageError as error:
-        raise DataError(str(error)) from error
+        raise MissingFileError(str(error)) from error
     stamps, backgrounds = list(media.stamps(folder)), media.backgrounds(folder)
     reads: list[Callable[[], Any]] = [
         partial(read, folder, stamp) for stamp in stamps for read in (media.read_stamp, media.text_of, call_of)

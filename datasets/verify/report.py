@@ -16,6 +16,7 @@ MAX_SHOWN = 20  # faults of a kind; the others are only counted
 COUNT = "counts that differ from the published ones"
 MALFORMED = "invalid entries"
 MISSING = "missing files"
+UNUSABLE = "files that cannot be used"
 UNREADABLE = "unreadable files"
 TWICE = "duplicate samples"
 SIZE = "pictures and masks of the wrong size"
@@ -66,7 +67,7 @@ class Faults:
     def check_exists(self, path: Path, entry: str) -> bool:
         """Return whether a file exists; add a fault if it does not."""
         if not path.is_file():
-            self.add(MISSING, path, entry, "is missing")
+            self.add(MISSING, path, entry, "the file is missing")
         return path.is_file()
 
 
@@ -78,6 +79,7 @@ class Report(Faults):
         name: The name of the release's layout.
         root: The folder that was checked.
         counts: Its counts, as in `Card.counts`.
+        files: The file of each split's counts, if splits have files of their own.
         categories: The names of its categories, if the published names are known.
         remarks: Notes that are not faults.
         checked: Number of files that were checked.
@@ -86,6 +88,7 @@ class Report(Faults):
     name: str
     root: Path
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    files: dict[str, Path] = field(default_factory=dict)
     categories: frozenset[str] = frozenset()
     remarks: list[str] = field(default_factory=list)
     checked: int = 0
@@ -95,12 +98,13 @@ class Report(Faults):
         self.faults += [Fault(MALFORMED, text) for text in dict.fromkeys(map(str, problems))]
 
     def compare(self, card: Card, file: Path) -> None:
-        """Compare counts and categories with the published ones; `file` is the file that they come from."""
+        """Compare counts and categories with the published ones; `file` is that of splits without one in `files`."""
         for split, published in card.counts.items():
             for kind, count in published.items():
                 actual = self.counts.get(split, {}).get(kind, 0)
                 if actual != count:
-                    self.add(COUNT, file, f"split {split}", f"{actual:,} {kind}, expected {count:,} as published")
+                    source = self.files.get(split, file)
+                    self.add(COUNT, source, f"split {split}", f"{actual:,} {kind}, expected {count:,} as published")
         for name in sorted(self.categories.difference(card.categories)):
             hint = "".join(f"; did you mean {match!r}?" for match in get_close_matches(name, card.categories, 1))
             message = f"is not one of the {len(card.categories)} published ones{hint}"

@@ -253,7 +253,7 @@ def test_a_file_that_is_too_large_is_not_read(tmp_path):
 
 
 def test_no_file_is_named(tmp_path):
-    with pytest.raises(DataError, match=r"no\.p: cannot be read"):
+    with pytest.raises(DataError, match=r"no\.p: the file is missing"):
         refer_pickle.load(tmp_path / "no.p")
 
 

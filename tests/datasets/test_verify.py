@@ -285,7 +285,7 @@ PLANTED = {
     "too many values": ("avqa", entry(0, "templ_values", '["a", "b", "c"]', "entry 1", "has 3 values")),
     "unknown type": ("avqa", entry(0, "type", '["Audio", "Location"]', "entry 1", "type is", '["Visual", "Location"]')),
     "unknown answer": ("avqa", entry(0, "anser", "a harp", "anser 'a harp' is not the answer to any question", "val")),
-    "question without a video": ("avqa", entry(0, "video_id", None, "entry 1", "video_id is None")),
+    "question without a video": ("avqa", entry(0, "video_id", None, "entry 1", "video_id is null")),
     "truncated frame": ("avqa", cut("frames/10000000/*.jpg", 0.5)),
     "missing sound of a video": ("avqa", gone("audio/20000001.wav")),
     "question in two splits": ("avqa", question_in_two_splits),
