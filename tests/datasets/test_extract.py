@@ -117,7 +117,7 @@ def test_broken_videos_are_reported_and_the_rest_extracted(released, tmp_path):
     assert [fault.kind for fault in left_out] == ["missing files"] * 2, "each once"
     assert all("the video was not extracted" in fault.text for fault in left_out)
     faults = [fault.text for fault in verify("ave", root, lambda items, *_: items, published=False).faults]
-    assert len(faults) == 2 and "c.mp4 cannot be read" in faults[0] and "d.mp4: d: is missing" in faults[1]
+    assert len(faults) == 2 and "c.mp4 cannot be read" in faults[0] and "d.mp4: d: the file is missing" in faults[1]
 
 
 @pytest.mark.parametrize("gone", ["frames", "sound", "timing"])
