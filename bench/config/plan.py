@@ -366,10 +366,10 @@ def _task_runs(
             task_settings=task_settings,
             recipe=recipes[method],
             streams=streams,
-            data=of_world,
+            data=world_data,
             deviations=list(entry.deviations),
         )
-        for of_world in ([{**data, "seed": world} for world in worlds] or [data])
+        for world_data in ([{**data, "seed": world} for world in worlds] or [data])
         for seed in seeds
         for method in methods
     ]

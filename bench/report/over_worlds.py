@@ -95,10 +95,10 @@ def over_worlds(standings: Iterable[SectionStandings], reference: str) -> list[O
         reference: Label of the row that gains are relative to.
     """
     sections = list(standings)
-    of_tables = {id(task.table): task for item in sections for task in item.tasks}
+    standings_by_table = {id(task.table): task for item in sections for task in item.tasks}
     grouped: dict[str, list[tuple[Section, dict[int, TaskStandings]]]] = {}
     for places in across_worlds(item.section for item in sections):
-        by_world = {section.data["seed"]: of_tables[id(table)] for section, table in places}
+        by_world = {section.data["seed"]: standings_by_table[id(table)] for section, table in places}
         largest, _ = places[0]
         grouped.setdefault(OverWorlds(largest, (0,), []).title, []).append((largest, by_world))
     result = []
@@ -123,7 +123,7 @@ def difference_over_worlds(a: Iterable[Record], b: Iterable[Record]) -> WorldsEs
     Returns:
         The estimate from the worlds and seeds that both have; None without two worlds that share a seed.
     """
-    return _Method.of_records(a).mean_difference(_Method.of_records(b))
+    return _Method.from_records(a).mean_difference(_Method.from_records(b))
 
 
 class _Method:
@@ -137,7 +137,7 @@ class _Method:
         self._rows = rows
 
     @classmethod
-    def of_tables(cls, label: str, tasks: Sequence[Mapping[int, TaskStandings]]) -> _Method:
+    def from_standings(cls, label: str, tasks: Sequence[Mapping[int, TaskStandings]]) -> _Method:
         """Return the method whose rows have this label in the standings of each task, by world."""
         rows: dict[int, dict[str, RowScores]] = {}
         for by_world in tasks:
@@ -148,7 +148,7 @@ class _Method:
         return cls({world: by_task for world, by_task in sorted(rows.items()) if len(by_task) == len(tasks)})
 
     @classmethod
-    def of_records(cls, records: Iterable[Record]) -> _Method:
+    def from_records(cls, records: Iterable[Record]) -> _Method:
         """Return the method of runs that differ in task, world and seed only."""
         grouped: dict[int, dict[str, list[Record]]] = {}
         for record in records:
@@ -202,23 +202,23 @@ class _Method:
 
     def _level(self, worlds: Iterable[int], seeds: Sequence[int]) -> float:
         """Return the mean score over these worlds and seeds, and over tasks."""
-        of_worlds = (
+        means = (
             np.average(
                 [fmean(row.by_seed[seed] for seed in seeds) for row in self._rows[world].values()],
                 weights=weights([*self._rows[world]]),
             )
             for world in worlds
         )
-        return float(np.mean([*of_worlds]))
+        return float(np.mean([*means]))
 
     def _estimate(
-        self, worlds: Collection[int], of_task: Callable[[int, str], Estimate], seeds: Sequence[int]
+        self, worlds: Collection[int], task_estimate: Callable[[int, str], Estimate], seeds: Sequence[int]
     ) -> WorldsEstimate | None:
         """Return the estimate over worlds, of the mean over tasks, from that of each world and task."""
         if len(worlds) < 2 or not seeds:
             return None
         return estimates.over_worlds(
-            [mean_estimate({task: of_task(world, task) for task in self._rows[world]}) for world in worlds]
+            [mean_estimate({task: task_estimate(world, task) for task in self._rows[world]}) for world in worlds]
         )
 
 
@@ -226,8 +226,8 @@ def _table(tasks: Sequence[Mapping[int, TaskStandings]], reference: str) -> Worl
     """Return the table of one task, or of the mean over several, each by world."""
     first = next(iter(tasks[0].values())).table
     labels = dict.fromkeys(row.row.label for task in tasks[0].values() for row in task.scores)
-    methods = {label: _Method.of_tables(label, tasks) for label in labels}
-    base = _Method.of_tables(reference, tasks)
+    methods = {label: _Method.from_standings(label, tasks) for label in labels}
+    base = _Method.from_standings(reference, tasks)
     compared = {label: method.gain(base) for label, method in methods.items() if label != reference}
     gains = judged({label: gain for label, gain in compared.items() if gain})
     rows = [

@@ -37,7 +37,7 @@ class RunData:
     skipped: int = 0
 
     @classmethod
-    def of(cls, spec: Spec, data: DataInfo) -> RunData:
+    def from_run(cls, spec: Spec, data: DataInfo) -> RunData:
         """Return the data of a run, without the training split if every seed draws its own part of it."""
         checksums = data.splits or {}
         names = [name for name in data.counts if name != "train" or spec.recipe.get("train_draw") != "seed"]
@@ -83,7 +83,7 @@ class DataOfRuns:
         self._alike = alike
         self._whole: dict[RunData, RunData] = {}  # by its form in older records: the most frequent one
         frequencies = Counter(
-            RunData.of(record.spec, record.data) for record in records if record.data and record.data.splits
+            RunData.from_run(record.spec, record.data) for record in records if record.data and record.data.splits
         )
         for run, _ in frequencies.most_common():
             self._whole.setdefault(run.without_checksums(), run)
@@ -98,7 +98,7 @@ class DataOfRuns:
     def data_of(self, record: Record) -> RunData | None:
         """Return the data of a run; None if no record of its task describes it."""
         if record.data:
-            run = RunData.of(record.spec, record.data)
+            run = RunData.from_run(record.spec, record.data)
             return run if record.data.splits else self._whole.get(run, run)
         if not self._usual:
             return None
