@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from bench.methods import lowrank
 from bench.methods.hypernetworks import Hypernetworks, SharedHypernetworks
 from bench.methods.inter_modal import InterModalExchange, Terms, paths_of, summary_of
-from bench.streams.additions import StreamState
 from bench.streams.base import LinearEvaluator
 
 _RANKNUM_EPS = 1e-5  # PEFT's
@@ -60,15 +59,18 @@ class FusedExchange(InterModalExchange):
         kind = SharedHypernetworks if shared else Hypernetworks
         self.hypers = nn.ModuleList(kind([rows[row] for row in group]) for group in self.rows)
 
-    def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
+    def evaluators(self, summaries: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, LinearEvaluator]:
         """Compute all Phi of the stage, and return the evaluators that use them."""
-        summaries = self.summaries(states)
         paths: dict[str, dict[str, list[lowrank.Path]]] = {name: defaultdict(list) for _, name in self.paths}
         for group, hyper in zip(self.rows, self.hypers, strict=True):
-            phi_GBRR = hyper(torch.stack([summary_of(partner, summaries) for _, _, partner in group]))
-            for row, phi_BRR in zip(group, phi_GBRR.unbind(), strict=True):
+            read = [summary_of(partner, summaries[name]) for name, _, partner in group]
+            # Targets may have several numbers of rows: one product with repeated rows is faster than one for each.
+            most = max(map(len, read))
+            phi_GBRR = hyper(torch.stack([_repeated(summary_BC, most) for summary_BC in read]))
+            for row, summary_BC, phi_BRR in zip(group, read, phi_GBRR.unbind(), strict=True):
                 name, role, _ = row
-                paths[name][role].append(lowrank.Path(self.A[_key(row)], self.B[_key(row)], phi_BRR))
+                own_BRR = phi_BRR if len(summary_BC) == most else phi_BRR[:: most // len(summary_BC)]
+                paths[name][role].append(lowrank.Path(self.A[_key(row)], self.B[_key(row)], own_BRR))
         return {name: partial(_evaluate, by_role) for name, by_role in paths.items()}
 
     def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
@@ -91,6 +93,11 @@ Row: TypeAlias = tuple[str, str, str]
 
 def _key(row: Row) -> str:
     return ":".join(row)
+
+
+def _repeated(summary_BC: Tensor, rows: int) -> Tensor:
+    """Return summaries with each repeated, so that there are as many rows as this."""
+    return summary_BC if len(summary_BC) == rows else summary_BC.repeat_interleave(rows // len(summary_BC), 0)
 
 
 def _evaluate(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TypeAlias
 
@@ -134,9 +134,31 @@ class InterModalExchange(Exchange):
 
     summary: SummaryKind | None = None
 
-    def summaries(self, states: Mapping[str, StreamState]) -> dict[str, Tensor]:
-        """Return the summaries (B, C) of partners."""
+    def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
+        """Return the evaluators of all targets, which have as many rows as the states."""
+        summaries = self._summaries(states)
+        return self.evaluators({target: summaries for _, target in self.paths})
+
+    def readings(
+        self, states: Mapping[str, StreamState], rows: Mapping[str, int]
+    ) -> Iterator[tuple[Collection[str], Mapping[str, LinearEvaluator]]]:
+        """Yield the evaluators of all targets at once, whatever rows they have."""
+        summaries = {
+            count: self._summaries({name: state.aligned(count) for name, state in states.items()})
+            for count in dict.fromkeys(rows.values())
+        }
+        yield rows, self.evaluators({target: summaries[count] for target, count in rows.items()})
+
+    def _summaries(self, states: Mapping[str, StreamState]) -> dict[str, Tensor]:
         return {name: state.summary(self.summary) for name, state in states.items()}
+
+    @abstractmethod
+    def evaluators(self, summaries: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, LinearEvaluator]:
+        """Return an evaluator of linears for each target.
+
+        Args:
+            summaries: The summaries (B, C) of all sources, by target: B differs between targets.
+        """
 
     @abstractmethod
     def tensors(self) -> Iterator[tuple[tuple[str, str, str, str], Tensor]]:
@@ -157,10 +179,9 @@ class PlainExchange(InterModalExchange):
             }
         )
 
-    def read(self, states: Mapping[str, StreamState]) -> Mapping[str, LinearEvaluator]:
+    def evaluators(self, summaries: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, LinearEvaluator]:
         """Return evaluators that add the terms to the outputs of the linears."""
-        summaries = self.summaries(states)
-        return {name: partial(self._evaluate, name, summaries) for name in self.terms}
+        return {name: partial(self._evaluate, name, summaries[name]) for name in self.terms}
 
     def _evaluate(
         self, name: str, summaries: Mapping[str, Tensor], modules: Mapping[str, nn.Module], x_BTI: Tensor

@@ -6,7 +6,7 @@ Dimensions in names: B batch, T tokens, D width of the stream, P added tokens.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -138,9 +138,9 @@ class Exchange(nn.Module, ABC):
         """Return an evaluator of linears for each target that this stage adapts, by the name of the stream.
 
         It is called in each forward pass at the start of its stage: once if all its targets have equally many rows, and
-        otherwise once for each number of rows. An evaluator is called several times: in the stage
-        `attend` for the attention's q, k and v together, in `project` for o, and in `feed_forward` first for fc1 (and
-        a gate, if there is one) and then for fc2, which has another input of another width.
+        otherwise once for each number of rows, unless `readings` is overridden. An evaluator is called several times:
+        in the stage `attend` for the attention's q, k and v together, in `project` for o, and in `feed_forward` first
+        for fc1 (and a gate, if there is one) and then for fc2, which has another input of another width.
 
         Args:
             states: The state of each source of `paths`, in as many rows as the targets have. If these have several
@@ -152,6 +152,21 @@ class Exchange(nn.Module, ABC):
             O) in the order of `linears`: without an exchange, `[linear(x) for linear in linears.values()]`. It must
             call the modules rather than read their weights.
         """
+
+    def readings(
+        self, states: Mapping[str, StreamState], rows: Mapping[str, int]
+    ) -> Iterator[tuple[Collection[str], Mapping[str, LinearEvaluator]]]:
+        """Yield evaluators, and which targets they serve: those of other targets are dropped.
+
+        An exchange that can serve targets with several numbers of rows together overrides it.
+
+        Args:
+            states: The state of each source of `paths`, in its own rows.
+            rows: Number of rows of each target.
+        """
+        for count in dict.fromkeys(rows.values()):
+            served = [target for target in rows if rows[target] == count]
+            yield served, self.read({name: state.aligned(count) for name, state in states.items()})
 
 
 class SublayerAdapter(nn.Module):

@@ -321,10 +321,9 @@ class MultiStream(nn.Module):
         for exchange in exchanges:
             sources = {name: states[name] for name, _ in exchange.paths}
             targets = sorted({target for _, target in exchange.paths})
-            for rows in dict.fromkeys(len(x[target]) for target in targets):
-                read = exchange.read(_aligned(sources, rows))
+            for served, read in exchange.readings(sources, {target: len(x[target]) for target in targets}):
                 for target, evaluator in checked_evaluators(exchange, read, targets, features).items():
-                    if len(x[target]) != rows:
+                    if target not in served:
                         continue
                     inner = evaluators.get(target) or self.streams[target].default_evaluator
                     evaluators[target] = (

@@ -15,6 +15,7 @@ from bench.conformance.models import THREE, loss, perturb, tiny_inputs, tiny_mod
 from bench.errors import BenchError
 from bench.methods.cola import CoLA
 from bench.methods.dg_sct import DGSCT
+from bench.methods.inter_modal_adapter import inter_modal_tensors
 from bench.methods.lavish import LAVISH
 from bench.streams.additions import Exchange, StreamState, SublayerAdapter
 from bench.streams.base import summarize
@@ -109,11 +110,38 @@ def test_a_text_reads_the_mean_of_the_frames_summaries():
     inputs = inputs_of(model)
     exchange = model.inter["0"]["attend"][0]
     read = []
-    exchange.summaries = lambda states: read.append(type(exchange).summaries(exchange, states)) or read[-1]
+    exchange.evaluators = lambda summaries: read.append(summaries) or {}
     model(inputs, frames=FRAMES)
     vision = model.streams["vision"]
     x = vision.run(model.schedule[0]["vision"].unpaired, vision.embed(inputs["vision"]))
-    assert_close(read[0]["vision"], x[:, 0].unflatten(0, (SAMPLES, FRAMES)).mean(1))
+    assert_close(read[0]["text"]["vision"], x[:, 0].unflatten(0, (SAMPLES, FRAMES)).mean(1))
+
+
+class PlainCoLA(CoLA):
+    fused = False
+
+
+@pytest.mark.parametrize("settings", [{}, {"shared": True}, {"joint": True}, {"summary": "mean"}], ids=str)
+def test_targets_with_several_numbers_of_rows_are_served_at_once_as_one_by_one(settings):
+    """The fused form computes the hypernetworks of all targets in one product, the plain one each by itself."""
+    fused, plain = (attached(kind(r=2, reduction=4, **settings)) for kind in (CoLA, PlainCoLA))
+    plain.load_state_dict(fused.state_dict(), strict=False)  # all but the terms, whose parameters are stacked
+    values = {name: tensor.clone() for name, tensor in inter_modal_tensors(fused).items()}
+    for name, tensor in inter_modal_tensors(plain).items():
+        tensor.copy_(values[name])
+    outputs = [model(inputs_of(model), frames=FRAMES) for model in (fused, plain)]
+    assert_close(*outputs, rtol=1e-9, atol=1e-9)
+    for model, output in zip((fused, plain), outputs, strict=True):
+        loss(output).backward()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                if parameter.requires_grad:
+                    parameter -= parameter.grad  # so that the changes of the terms are their gradients
+    changes = [
+        {name: tensor - values[name] for name, tensor in inter_modal_tensors(model).items()} for model in (fused, plain)
+    ]
+    assert all(change.any() for change in changes[0].values())
+    assert_close(*changes, rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.parametrize("name", METHODS)
