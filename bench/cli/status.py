@@ -28,7 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Show the runs that the arguments plan; without any, all that have a record or are in progress."""
-    plan = make_plan(run_request(args)) if args.methods or args.tasks else None
+    chosen = (args.methods, args.tasks, args.suite, args.seeds, args.set, args.worlds)
+    plan = make_plan(run_request(args)) if any(chosen) else None
     ids = {spec.id for spec in plan} if plan else None
     from bench.execution import claims
     from bench.records import store

@@ -55,3 +55,11 @@ def test_an_empty_folder(tmp_path, capsys):
     assert (
         capsys.readouterr().err == f"bench: there is no results folder {tmp_path / 'none'}: choose one with --results\n"
     )
+
+
+@pytest.mark.parametrize("option", [["--seeds", "1"], ["--suite", "mini"], ["--set", "cola.r=8"], ["--worlds", "2"]])
+def test_options_of_a_plan_need_its_methods_and_tasks(option, plan, tmp_path, capsys):
+    store.write(mocks.record(plan[0]), tmp_path)
+    assert cli.main(["status", "--results", str(tmp_path), *option]) == 2
+    message = capsys.readouterr().err
+    assert "no methods given" in message and "no tasks given" in message
