@@ -150,6 +150,22 @@ def check_official(tasks: Collection[str], root: Path | None) -> None:
     mistakes.raise_if_any()
 
 
+def check_generated(root: Path | None) -> None:
+    """Check quickly that generated data has a place: a folder, or a path at which one can be made.
+
+    Args:
+        root: The path of --data-root; None for the user's cache folder.
+
+    Raises:
+        UsageError: There is a file instead.
+    """
+    if root is None:
+        return
+    path = next(path for path in (root, *root.absolute().parents) if path.exists())
+    if not path.is_dir():
+        raise UsageError(f"--data-root {root}: {path} is a file; generated data is written into a folder, or is there")
+
+
 def check_composed(specs: Iterable[Spec], media: Path | None) -> None:
     """Check quickly that the media are present that the data of runs is composed from, unless it has been composed.
 

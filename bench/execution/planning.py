@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.config.plan import RunRequest, make_plan
-from bench.config.preflight import check_composed, check_encoders, check_methods, check_official, check_own
+from bench.config.preflight import (
+    check_composed,
+    check_encoders,
+    check_generated,
+    check_methods,
+    check_official,
+    check_own,
+)
 from bench.config.spec import Spec
 from bench.errors import Mistakes, UsageError
 
@@ -195,6 +202,9 @@ def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
     if official := dict.fromkeys(spec.task for spec in plan if spec.data["source"] == "official"):
         with mistakes.gathered():
             check_official(official, data_root)
+    if any(spec.data["source"] == "generated" for spec in plan):
+        with mistakes.gathered():
+            check_generated(data_root)
     with mistakes.gathered():
         check_composed((spec for spec in plan if spec.data["source"] == "composed"), data_root)
     with mistakes.gathered():

@@ -10,7 +10,7 @@ import pytest
 
 from bench import api, cli
 from bench.config.plan import RunRequest, make_plan
-from bench.config.preflight import check_encoders
+from bench.config.preflight import check_encoders, check_generated
 from bench.errors import UsageError
 from bench.streams.sources import WEIGHTS
 
@@ -119,3 +119,14 @@ def test_an_unknown_family_is_refused(command, tmp_path, capsys):
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
     assert cli.main([command, "--methods", "lora", "--tasks", "avs", "--set", f"vision.model={tmp_path}"]) == 2
     assert "encoders of the family gpt2 are not supported; supported: audio-spec" in capsys.readouterr().err
+
+
+def test_a_file_is_no_place_for_generated_data(tmp_path):
+    """Whether it is the path of --data-root itself or a part of it; folders that are missing can be made."""
+    check_generated(None)
+    check_generated(tmp_path / "missing" / "folder")
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file" / "data"):
+        with pytest.raises(UsageError, match=f"--data-root {path}: {tmp_path / 'file'} is a file"):
+            check_generated(path)
+    assert cli.main(["run", "--methods", "head", "--tasks", "ave", "--data-root", str(tmp_path / "file")]) == 2
