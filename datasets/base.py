@@ -115,13 +115,14 @@ class Dataset:
         """Return the generator of data in this layout; None if there is none."""
         return None
 
-    def composer(self, media: Path | None) -> Generator | None:
+    def composer(self, media: Path | None, sounds: str = "calls") -> Generator | None:
         """Return the generator of data in this layout that is composed from the user's media; None if there is none.
 
         The media are not looked at before the generator is used.
 
         Args:
             media: The folder of the media (--data-root); None for where they are installed.
+            sounds: What is heard of a thing, `data.sounds`: its "calls" or its "names".
         """
         return None
 

@@ -54,10 +54,12 @@ class Origin:
     Attributes:
         composed: Whether it is composed from the user's media, rather than generated.
         media: The folder of the media; None for where they are installed.
+        sounds: What is heard of a thing in composed videos, as `data.sounds`: its "calls" or its "names".
     """
 
     composed: bool = False
     media: Path | None = None
+    sounds: str = "calls"
 
 
 GENERATED = Origin()
@@ -70,10 +72,14 @@ def generator_of(layout: str, origin: Origin = GENERATED) -> Generator:
         UsageError: There is none.
     """
     dataset = load_dataset(layout)
-    if generator := dataset.composer(origin.media) if origin.composed else dataset.generator():
+    if generator := dataset.composer(origin.media, origin.sounds) if origin.composed else dataset.generator():
         return generator
     if origin.composed:
-        raise UsageError(f"no data is composed in the layout {layout}: data.source=composed is for refcoco and avs")
+        kind = "data" if origin.sounds == "calls" else f"data with data.sounds={origin.sounds}"
+        raise UsageError(
+            f"no {kind} is composed in the layout {layout}: data.source=composed is for refcoco and avs, "
+            "data.sounds=names for avs"
+        )
     raise UsageError(f"no data in the layout {layout} can be generated")
 
 

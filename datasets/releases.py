@@ -73,6 +73,7 @@ usr/share/tuxpaint/                        (or share/tuxpaint/, or these folders
   stamps/<group>/<name>.png                a cut-out; those that are photographs are used, by the program's rules
   stamps/<group>/<name>.txt                its name: the first line, such as "A dog."
   stamps/<group>/<name>.ogg                its call, where there is one (or .wav)
+  stamps/<group>/<name>_desc_<language>.ogg   its name, spoken in that language: for data.sounds=names
   stamps/<group>/<name>.dat                `nomirror` in it: not to be mirrored
   templates/*.jpg                          backgrounds, of the package tuxpaint-data"""
 
@@ -209,11 +210,11 @@ class AVS(Dataset):
 
         return write.AVS
 
-    def composer(self, media: Path | None) -> Generator:
+    def composer(self, media: Path | None, sounds: str = "calls") -> Generator:
         """Return the generator of videos of natural things."""
         from bench.datasets.natural import write
 
-        return write.avs(media)
+        return write.avs(media) if sounds == "calls" else write.avs_named(media)
 
 
 class AVSMulti(Dataset):
@@ -246,11 +247,11 @@ class Refer(Dataset):
 
         return GENERATORS.get(self.name)
 
-    def composer(self, media: Path | None) -> Generator | None:
-        """Return the generator of pictures of natural things; None for all but RefCOCO."""
+    def composer(self, media: Path | None, sounds: str = "calls") -> Generator | None:
+        """Return the generator of pictures of natural things; None for all but RefCOCO, and for sounds but calls."""
         from bench.datasets.natural import write
 
-        return write.refcoco(media) if self.name == "refcoco" else None
+        return write.refcoco(media) if self.name == "refcoco" and sounds == "calls" else None
 
     def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
         """Check objects, expressions, masks and images."""
@@ -363,12 +364,12 @@ class Natural(Dataset):
         license="GPL-2, in parts GFDL, CC BY-SA and public domain: see the packages' copyright and CONTRIBUTORS.txt; "
         "nothing of them is part of this software",
         layout=_NATURAL_LAYOUT,
-        counts={"all": {"things": 212, "with a call": 28, "backgrounds": 16}},
+        counts={"all": {"things": 212, "with a call": 28, "named": 28, "backgrounds": 16}},
         required=(("usr/share/tuxpaint/stamps", "share/tuxpaint/stamps", "stamps"),),
     )
 
     def check(self, root: Path, report: Report, progress: Progress, quick: bool) -> Path | None:
-        """Read all pictures, texts and calls, and count the things."""
+        """Read all pictures, texts, calls and spoken names, and count the things."""
         from bench.datasets.verify.natural import walk
 
         return walk(root, report, progress)

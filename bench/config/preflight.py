@@ -177,11 +177,11 @@ def check_composed(specs: Iterable[Spec], media: Path | None) -> None:
         UsageError: A task has no such data, or media are missing or cannot be read; the message lists all mistakes.
     """
     mistakes = Mistakes()
-    for spec in {(spec.task, spec.data["seed"]): spec for spec in specs}.values():
+    for spec in {json.dumps([spec.task, spec.data], sort_keys=True): spec for spec in specs}.values():
         from bench.datasets import build  # imports numpy
         from bench.system.checksums import user_cache
 
-        layout, origin = task_of(spec).layout, build.Origin(composed=True, media=media)
+        layout, origin = task_of(spec).layout, build.Origin(True, media, spec.data.get("sounds", "calls"))
         with mistakes.gathered():
             generator = build.generator_of(layout, origin)
             if not build.is_built(user_cache(), layout, spec.data["seed"], origin):

@@ -37,6 +37,9 @@ class Data:
     """Version of the generator, of generated and composed data."""
     seed: int = 0
     """Seed of the generator."""
+    sounds: Literal["calls", "names"] = "calls"
+    """What is heard of a thing in composed videos: its recorded `calls`, or its spoken `names`, in the tests in a
+    language that training does not have."""
     skip_unreadable: bool = False
     """Leave out and count samples whose files cannot be read, instead of stopping at the first one."""
     streams: tuple[str, ...] = ()
@@ -46,6 +49,8 @@ class Data:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed must not be below 0, not {self.seed}")
+        if self.sounds != "calls" and self.source != "composed":
+            raise ValueError(f'sounds is for source = "composed" only, not {self.source}')
         if self.path and self.source != "own":
             raise ValueError(f'path is for source = "own" only, not {self.source}: use --data-root')
 
@@ -58,6 +63,8 @@ class Data:
             plain["path"] = os.path.abspath(self.path)  # noqa: PTH100 - `resolve` would follow links
         else:
             del plain["path"]
+        if self.sounds == "calls":
+            del plain["sounds"]
         if not self.skip_unreadable:
             del plain["skip_unreadable"]
         if not self.streams:

@@ -89,14 +89,14 @@ def is_synthetic(source: Mapping[str, Any]) -> bool:
 def _origin(source: Mapping[str, Any], data_root: Path | None) -> tuple[build.Origin, Path]:
     """Return what made data is made from, and the cache folder that it is in."""
     if source["source"] == "composed":
-        return build.Origin(composed=True, media=data_root), checksums.user_cache()
+        return build.Origin(True, data_root, source.get("sounds", "calls")), checksums.user_cache()
     return build.GENERATED, data_root or checksums.user_cache()
 
 
 def _present_version(task: Task, origin: build.Origin) -> int | None:
     """Return the version of the data that this program makes for a task; None if it makes none."""
     dataset = load_dataset(task.layout)
-    generator = dataset.composer(origin.media) if origin.composed else dataset.generator()
+    generator = dataset.composer(origin.media, origin.sounds) if origin.composed else dataset.generator()
     return generator.version if generator else None
 
 

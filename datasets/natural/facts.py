@@ -115,6 +115,9 @@ CALLERS = (
 With all 62, a training set of a few minutes shows each too rarely for a decoder to learn what belongs to its call.
 """
 
+LANGUAGES = {"train": ("bg", "el", "es", "fr", "ro", "ru"), "val": ("be",), "test": ("ca",)}
+"""Languages in which names are spoken, by the split that has them: those in which all things with calls are named."""
+
 CALLS_LEFT_OUT = ("animals/mammals/bovines/mountaingoat", "animals/mammals/bovines/ram")
 """Stamps with the call of another one."""
 

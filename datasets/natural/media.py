@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -86,9 +86,10 @@ def backgrounds(folder: Path) -> list[Path]:
     return [path for path in paths if path.stem not in BACKGROUNDS_LEFT_OUT and not path.name.startswith(".")]
 
 
-def sound_path(folder: Path, stamp: str) -> Path | None:
-    """Return the file of a stamp's call; None if it has none."""
-    paths = (folder / STAMPS / f"{stamp}{ending}" for ending in (".ogg", ".wav"))
+def sound_path(folder: Path, stamp: str, language: str = "") -> Path | None:
+    """Return the file of a stamp's call, or of its name as spoken in a language; None if it has none."""
+    name = f"{stamp}_desc_{language}" if language else stamp
+    paths = (folder / STAMPS / f"{name}{ending}" for ending in (".ogg", ".wav"))
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -144,8 +145,12 @@ def read_background(path: Path) -> Image.Image:
         return media.decoded(image)
 
 
-def checksum(folder: Path) -> str:
+def checksum(folder: Path, languages: Sequence[str] = ()) -> str:
     """Return the checksum of all files that the data is composed from: pictures, texts, settings, calls, backgrounds.
+
+    Args:
+        folder: The folder of the media.
+        languages: Those in which the names of things are heard, whose recordings count too.
 
     Raises:
         DataError: A file cannot be read.
@@ -153,6 +158,7 @@ def checksum(folder: Path) -> str:
     paths = backgrounds(folder)
     for stamp in stamps(folder):
         paths += [folder / STAMPS / f"{stamp}{ending}" for ending in (".png", ".txt", ".dat", ".ogg", ".wav")]
+        paths += [path for language in languages if (path := sound_path(folder, stamp, language))]
     lines = []
     for path in paths:
         try:

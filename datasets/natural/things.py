@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bench.datasets.media import read_audio
 from bench.datasets.natural import media
-from bench.datasets.natural.facts import CALLERS, CALLS_LEFT_OUT, COMPOUNDS, GROUPS, LEFT_OUT, NAMES
+from bench.datasets.natural.facts import CALLERS, CALLS_LEFT_OUT, COMPOUNDS, GROUPS, LANGUAGES, LEFT_OUT, NAMES
 from bench.datasets.scenes.s4_layout import RATE
 from bench.errors import DataError
 
@@ -138,15 +138,42 @@ def _new_nouns(things: tuple[Thing, ...]) -> frozenset[tuple[str, str]]:
     return frozenset(new)
 
 
-@lru_cache(maxsize=256)
 def call_of(folder: Path, stamp: str) -> NDArray[np.float32]:
     """Return the call of a stamp without the silence around it, at `RATE`: (samples,); none if there is no sound in it.
 
     Raises:
         DataError: The file is broken or too large.
     """
-    path = media.sound_path(folder, stamp)
-    if path is None or stamp in CALLS_LEFT_OUT:
+    return np.zeros(0, dtype=np.float32) if stamp in CALLS_LEFT_OUT else _recording(folder, stamp)
+
+
+def name_of(folder: Path, language: str, stamp: str) -> NDArray[np.float32]:
+    """Return the name of a stamp, spoken in a language, as `call_of` returns its call.
+
+    Raises:
+        DataError: The file is broken or too large.
+    """
+    return _recording(folder, stamp, language)
+
+
+def all_languages() -> list[str]:
+    """Return the languages of all splits."""
+    return [language for part in LANGUAGES.values() for language in part]
+
+
+def is_named(folder: Path, thing: Thing) -> bool:
+    """Return whether a thing has a call, and its name is spoken in the languages of all splits.
+
+    Raises:
+        DataError: A file is broken or too large.
+    """
+    return thing.call and all(len(name_of(folder, language, thing.stamp)) for language in all_languages())
+
+
+@lru_cache(maxsize=512)
+def _recording(folder: Path, stamp: str, language: str = "") -> NDArray[np.float32]:
+    path = media.sound_path(folder, stamp, language)
+    if path is None:
         return np.zeros(0, dtype=np.float32)
     wave = read_audio(path, stamp, RATE)
     if np.sqrt(np.mean(wave**2)) < _SILENT:

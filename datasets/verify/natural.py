@@ -10,13 +10,13 @@ from typing import Any
 from bench.datasets.base import Progress
 from bench.datasets.layout import MissingFileError
 from bench.datasets.natural import media
-from bench.datasets.natural.things import call_of, catalogue
+from bench.datasets.natural.things import all_languages, call_of, catalogue, is_named, name_of
 from bench.datasets.verify.report import Report
 from bench.errors import UsageError
 
 
 def walk(root: Path, report: Report, progress: Progress) -> Path | None:
-    """Read every picture, text and call, and count the things; return the folder of the media.
+    """Read every picture, text, call and spoken name, and count the things; return the folder of the media.
 
     Raises:
         MissingFileError: The media are not there.
@@ -30,6 +30,7 @@ def walk(root: Path, report: Report, progress: Progress) -> Path | None:
         partial(read, folder, stamp) for stamp in stamps for read in (media.read_stamp, media.text_of, call_of)
     ]
     reads += [partial(media.read_background, path) for path in backgrounds]
+    reads += [partial(name_of, folder, language, stamp) for language in all_languages() for stamp in stamps]
     for read in progress(reads, len(reads), "file"):
         report.attempt(read)
         report.checked += 1
@@ -37,5 +38,8 @@ def walk(root: Path, report: Report, progress: Progress) -> Path | None:
         return None
     things = catalogue(folder)
     calls = sum(thing.call for thing in things)
-    report.counts = {"all": {"things": len(things), "with a call": calls, "backgrounds": len(backgrounds)}}
+    named = sum(is_named(folder, thing) for thing in things)
+    report.counts = {
+        "all": {"things": len(things), "with a call": calls, "named": named, "backgrounds": len(backgrounds)}
+    }
     return folder

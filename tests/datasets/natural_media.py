@@ -9,6 +9,7 @@ import soundfile
 from PIL import Image
 
 from bench.datasets.natural.facts import GROUPS
+from bench.datasets.natural.things import all_languages
 
 NOUNS = {
     "animals/mammals": ("ant bear", "bull", "cat", "dog", "elk", "fox", "gnu", "horse"),
@@ -44,7 +45,7 @@ def tone(pitch: float, seconds: float = 0.7) -> np.ndarray:
 
 
 def write_media(root: Path) -> Path:
-    """Write eighteen things with calls, of which five are used, and eight grounds; return `root`, as --data-root."""
+    """Write eighteen things with calls and names, of which five are used, and eight grounds; return `root`."""
     rng = np.random.default_rng(0)
     for group in GROUPS:
         (root / "stamps" / group).mkdir(parents=True, exist_ok=True)
@@ -52,7 +53,11 @@ def write_media(root: Path) -> Path:
         for number, noun in enumerate(nouns):
             call = tone(200 + 100 * number + 37 * len(place), 0.3 + 0.3 * number)
             picture = photograph(rng, 90 + 5 * number, 80)
-            write_stamp(root, f"{place}/{noun.replace(' ', '_')}", f"A {noun}.", picture, call)
+            stamp = f"{place}/{noun.replace(' ', '_')}"
+            write_stamp(root, stamp, f"A {noun}.", picture, call)
+            for index, language in enumerate(all_languages()):
+                name = tone(1000 + 200 * index + 10 * number, 0.5)
+                soundfile.write(root / "stamps" / f"{stamp}_desc_{language}.ogg", name, 22_050)
     (root / "templates").mkdir()
     for number in range(8):
         pixels = rng.integers(0, 256, (30, 40, 3), dtype=np.uint8)

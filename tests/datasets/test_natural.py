@@ -16,10 +16,19 @@ from bench import cli
 from bench.datasets.avsbench import Release as AvsBench
 from bench.datasets.build import Origin, build, ensure, folder
 from bench.datasets.natural import media
-from bench.datasets.natural.clip import random_clip
-from bench.datasets.natural.facts import CALLERS, GROUPS, LEFT_OUT, NAMES
+from bench.datasets.natural.clip import named_things, random_clip, random_named_clip
+from bench.datasets.natural.facts import CALLERS, GROUPS, LANGUAGES, LEFT_OUT, NAMES
 from bench.datasets.natural.scene import SIDE, THINGS, backgrounds_of, random_scene, render
-from bench.datasets.natural.things import call_of, catalogue, known_things, loud_second, new_things, noun_of, title_of
+from bench.datasets.natural.things import (
+    all_languages,
+    call_of,
+    catalogue,
+    known_things,
+    loud_second,
+    new_things,
+    noun_of,
+    title_of,
+)
 from bench.datasets.natural.wording import MANNER
 from bench.datasets.refcoco import Release as Refer
 from bench.datasets.scenes.expressions import expressions
@@ -214,6 +223,38 @@ def test_videos_show_large_things_with_calls_that_are_told_apart(root):
         assert max(np.ptp(rows), np.ptp(columns)) + 1 >= 0.45 * SIDE
 
 
+def heard(clip) -> float:
+    """Return the loudest pitch of a clip, in Hz."""
+    return float(np.abs(np.fft.rfft(clip.wave)).argmax() / len(clip.wave) * RATE)
+
+
+def test_names_are_heard_in_languages_that_no_two_splits_share(root):
+    """The pitch of a recording here is 1000 Hz, 200 more for each language, and up to 90 for a thing."""
+    assert sorted(all_languages()) == sorted({*all_languages()}), "no language is in two splits"
+    for split, languages in LANGUAGES.items():
+        pitches = [heard(random_named_clip(root, np.random.default_rng([6, index]), split)) for index in range(10)]
+        spoken = {all_languages()[int((pitch - 1000 + 5) // 200)] for pitch in pitches}
+        assert spoken <= {*languages} and len(spoken) > min(len(languages), 2) - 1
+    clip = random_named_clip(root, np.random.default_rng(0), "test")
+    assert clip.category in CALLERS and len(clip.shots) == 5
+
+
+def test_data_with_names_is_beside_that_with_calls(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 2, "val": 1, "test": 1})
+    named, calls = Origin(True, root, "names"), Origin(True, root)
+    assert folder(tmp_path, "avs", 0, named) == tmp_path / "natural-names-v3-seed0/avs"
+    (_, of_names), (_, of_calls) = (ensure(tmp_path, "avs", origin=origin) for origin in (named, calls))
+    assert of_names.fingerprint != of_calls.fingerprint and of_names.media != of_calls.media
+
+
+def test_names_that_are_not_there_are_told(tmp_path):
+    root = write_media(tmp_path)
+    for path in root.rglob("*_desc_ca.ogg"):
+        path.unlink()
+    with pytest.raises(DataError, match=r"hardly any thing is named in all of bg, .*, ca \(files \*_desc_LANGUAGE"):
+        named_things(root)
+
+
 def test_data_is_composed_again_only_if_somebody_asks(tmp_path, monkeypatch):
     root, cache = write_media(tmp_path / "media"), tmp_path / "cache"
     monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 1, "val": 1, "test": 1})
@@ -240,6 +281,11 @@ def test_a_run_without_media_or_for_a_task_without_such_data_ends_before_anythin
     assert "`apt-get download tuxpaint-stamps-default tuxpaint-data`" in capsys.readouterr().err
     assert cli.main([*run, "--tasks", "ave", "--results", str(tmp_path / "results")]) == 2
     assert "no data is composed in the layout ave" in capsys.readouterr().err
+    names = ["--tasks", "refcoco", "--set", "data.source=composed", "data.sounds=names"]
+    assert cli.main(["run", "--methods", "lora", *names, "--results", str(tmp_path / "results")]) == 2
+    assert "no data with data.sounds=names is composed in the layout refcoco" in capsys.readouterr().err
+    assert cli.main(["run", "--methods", "lora", "--tasks", "avs", "--set", "data.sounds=names"]) == 2
+    assert 'sounds is for source = "composed" only, not generated' in capsys.readouterr().err
     monkeypatch.setattr("bench.datasets.build.is_built", lambda cache, layout, seed, origin: seed == 1)
     assert cli.main([*run, "--tasks", "avs", "--worlds", "0,1", "--results", str(tmp_path / "results")]) == 2
     assert "`apt-get download" in capsys.readouterr().err, "one world that has been composed is not the other"
@@ -249,4 +295,4 @@ def test_describe_and_verify(root, capsys):
     assert cli.main(["data", "describe", "natural"]) == 0
     assert "apt-get download tuxpaint-stamps-default tuxpaint-data" in capsys.readouterr().out
     assert cli.main(["data", "verify", "natural", "--root", str(root), "--counts", "any"]) == 0
-    assert "18 things, 5 with a call, 8 backgrounds" in capsys.readouterr().out
+    assert "18 things, 5 with a call, 5 named, 8 backgrounds" in capsys.readouterr().out
