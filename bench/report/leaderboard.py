@@ -15,6 +15,7 @@ from bench.report.notes import notes, row_notes
 from bench.report.over_worlds import NOTE, OverWorlds, over_worlds
 from bench.report.overview import Overall, has_overview, overall
 from bench.report.published import published_notes
+from bench.report.split_scores import by_split
 from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.report.tuning_trials import HEADER as TUNING_HEADER
@@ -52,7 +53,6 @@ _COSTS = (  # heading, part of the record, its key, unit, format
     ("score /s", "throughput", "score", 1, ",.1f"),
 )
 GAIN_HEADER = ["gain", "95% interval", "gain %", "p", "verdict"]
-_SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
 def leaderboard(
@@ -192,10 +192,9 @@ def _merged(row: Row) -> str:
 
 def _metrics_table(table: Table) -> Iterable[str]:
     """Yield tables of the other metrics and, if there are several test splits, of each split, as mean ± deviation."""
-    if len(table.splits) > 2:
-        columns = [(split, metric) for metric in table.metrics[:_SPLIT_METRICS] for split in table.splits]
-        header = [f"{metric} {split}" for split, metric in columns]
-        lines = [[row.split_scores(split, metric) for split, metric in columns] for row in table.rows]
+    if columns := by_split(table):
+        header = [f"{metric} {split}" for metric, split in columns]
+        lines = [[row.split_scores(split, metric) for metric, split in columns] for row in table.rows]
         yield _deviations(table, header, lines)
     if secondary := table.metrics[1:]:
         yield _deviations(table, secondary, [[row.secondary(metric) for metric in secondary] for row in table.rows])

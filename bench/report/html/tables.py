@@ -14,6 +14,7 @@ from bench.report.html.table_element import Cell, Column, plain_table, table
 from bench.report.notes import notes, row_notes
 from bench.report.over_worlds import OverWorlds, WorldRow, WorldTable
 from bench.report.overview import Overall, overall
+from bench.report.split_scores import by_split
 from bench.report.standings import Gain, Interval, MeanScore, Rank, SectionStandings, Standing, TaskStandings
 from bench.report.tradeoff import TRADE_OFFS
 from bench.report.tuning_trials import HEADER as TUNING_HEADER
@@ -21,8 +22,6 @@ from bench.report.tuning_trials import NOTE as TUNING_NOTE
 from bench.report.tuning_trials import Trials
 
 T = TypeVar("T")
-
-_SPLIT_METRICS = 3  # number of metrics shown for each split
 
 
 def section_title(standings: SectionStandings) -> str:
@@ -39,8 +38,7 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
         name: Id of the caption.
         reference: Label of the row that gains are relative to.
     """
-    metrics, splits = task.table.metrics, task.table.splits
-    by_split = [(metric, split) for metric in metrics[:_SPLIT_METRICS] for split in splits if len(splits) > 2]
+    metrics = task.table.metrics
     columns: list[Column[Standing]] = [
         Column("", "place", "ascending", _place),
         Column("", "method", "ascending", lambda standing: _text(standing.row.label)),
@@ -56,7 +54,10 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
         *_measure_columns(),
         *(Column("trade-off", name, "descending", _trade_off(name)) for name in TRADE_OFFS),
         *(_score_column("other scores", metric, _secondary(metric)) for metric in metrics[1:]),
-        *(_score_column("by split", f"{metric} {split}", _split_scores(split, metric)) for metric, split in by_split),
+        *(
+            _score_column("by split", f"{metric} {split}", _split_scores(split, metric))
+            for metric, split in by_split(task.table)
+        ),
     ]
     caption = f"{task.table.task}: methods by {metrics[0]} on the test split"
     beneath = [(heading, f"{value:.2f}") for heading, value in task.table.beneath]

@@ -224,3 +224,18 @@ def test_without_records_nothing_is_written(tmp_path):
     with pytest.raises(BenchError, match=r"there are no records in .*: `bench run` makes them"):
         write_leaderboard(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_split_has_columns_of_the_metrics_that_it_has(measured):
+    """As test_n of Ref-AVS has: neither IoU nor a column for it, but a score of its own."""
+    more = {"mix": 71.0, "null_s": 4.0}
+    of_splits = {"val": {"accuracy": 70.0, "mix": 71.0}, "test_s": {"accuracy": 72.0}, "test_n": {"null_s": 4.0}}
+    records = [
+        dataclasses.replace(record, scores=dataclasses.replace(scores, test={**scores.test, **more}, splits=of_splits))
+        for record in measured
+        if (scores := record.scores)
+    ]
+    for text in (leaderboard(records), page(compute_standings(records))):
+        shown = ["accuracy val", "accuracy test_s", "null_s test_n"]
+        assert all(name in text for name in shown), text[:500]
+        assert not any(name in text for name in ("accuracy test_n", "mix test_s", "null_s val"))
