@@ -5,7 +5,8 @@
 # make full    longer tests: official layouts, full-size adapters, several processes, runs killed again and again; minutes
 # make chaos   kills, stops and starves real sweeps, and steps their clocks: KILLS=50 times, half a minute each
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
-# make gpu     what needs a GPU, in 8 minutes: its tests, CoLA against LoRA, costs of all methods; `DRY=1`: tiny, on the CPU
+# make gpu     what needs a GPU, in 8 minutes: its tests, CoLA against LoRA, costs of all methods; `DRY=1`: tiny, on the CPU;
+#              with `MEDIA=DIR ENCODERS=DIR` then the main runs of results/natural too, into build/gpu-natural
 # make natural the runs of results/natural, where `MEDIA=DIR` and `ENCODERS=DIR` are (docs/how-to/natural.md): hours
 #              on a CPU; `STAGE=main` does one stage, `JOBS=2` two runs at a time
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
@@ -15,6 +16,7 @@ PYTHON ?= python3
 KILLS ?= 7
 JOBS ?= 1
 BIN := .venv/bin
+NATURAL = $(BIN)/python results/natural/reproduce.py $(if $(MEDIA),--media "$(MEDIA)") $(if $(ENCODERS),--encoders "$(ENCODERS)")
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest
 
 # Containers often set it. Then each process would compile torch, transformers and peft anew, for longer than it imports
@@ -49,10 +51,12 @@ perf: .venv/installed
 
 gpu: .venv/installed
 	@$(BIN)/python -m perf.gpu $(if $(filter-out 0,$(DRY)),--dry)
+ifneq ($(MEDIA)$(ENCODERS),)
+	@$(NATURAL) --stage main --device cuda --results build/gpu-natural $(if $(filter-out 0,$(DRY)),--dry-run)
+endif
 
 natural: .venv/installed
-	@OMP_NUM_THREADS=1 $(BIN)/python results/natural/reproduce.py --jobs $(JOBS) $(if $(MEDIA),--media "$(MEDIA)") \
-		$(if $(ENCODERS),--encoders "$(ENCODERS)") $(if $(STAGE),--stage "$(STAGE)")
+	@OMP_NUM_THREADS=1 $(NATURAL) --jobs $(JOBS) $(if $(STAGE),--stage "$(STAGE)")
 
 check: .venv/installed
 	$(BIN)/python -m bench check
