@@ -176,7 +176,7 @@ def _recording(folder: Path, stamp: str, language: str = "") -> NDArray[np.float
     if path is None:
         return np.zeros(0, dtype=np.float32)
     wave = read_audio(path, stamp, RATE)
-    if np.sqrt(np.mean(wave**2)) < _SILENT:
+    if not len(wave) or np.sqrt(np.mean(wave**2)) < _SILENT:
         return np.zeros(0, dtype=np.float32)
     loud = np.flatnonzero(np.abs(wave) > 0.05 * np.abs(wave).max())
     return wave[loud[0] : loud[-1] + 1]

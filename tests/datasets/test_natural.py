@@ -189,6 +189,13 @@ def test_masks_are_what_is_seen_of_the_things(root):
             assert np.abs(np.array(center) / SIDE - item.place).max() < 0.03
 
 
+def test_a_recording_without_a_sample_is_silent(tmp_path, monkeypatch):
+    """A damaged file may be decoded to nothing, without an error."""
+    monkeypatch.setattr("bench.datasets.natural.things.read_audio", lambda *_: np.zeros(0, dtype=np.float32))
+    write_stamp(tmp_path, "animals/birds/auk", "An auk.", photograph(np.random.default_rng(0), 90, 80), tone(300))
+    assert len(call_of(tmp_path, "animals/birds/auk")) == 0
+
+
 def test_a_second_of_a_call_is_loud(root):
     for stamp in ("animals/birds/auk", "animals/birds/hen"):  # shorter and longer than a second
         wave = call_of(root, stamp)

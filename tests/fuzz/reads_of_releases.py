@@ -130,6 +130,34 @@ def _picture(folder: Path, name: str) -> None:
     assert media.read_mask(folder / name, "s1", 16).shape == (16, 16)
 
 
+def stamp(folder: Path) -> None:
+    from bench.datasets.natural import media, things
+
+    pixels = media.read_stamp(folder, "a")
+    assert pixels.ndim == 3 and pixels.shape[2] == 4 and 0 < max(pixels.shape[:2]) <= 400
+    assert things.is_photograph(pixels) in (True, False)
+
+
+def stamp_name(folder: Path) -> None:
+    from bench.datasets.natural import media, things
+
+    title = things.title_of("animals/birds/a", media.text_of(folder, "a"))
+    assert title.isprintable() and "\n" not in title
+    assert things.noun_of(title) == title or title.endswith(things.noun_of(title))
+
+
+def call(folder: Path) -> None:
+    from bench.datasets.natural import things
+    from bench.datasets.scenes.s4_layout import RATE
+
+    things._recording.cache_clear()  # by the name of the stamp, which all these files have
+    wave = things.call_of(folder, "a")
+    assert np.isfinite(wave).all()
+    if len(wave):
+        second = things.loud_second(wave, 0.5)
+        assert second.shape == (RATE,) and np.isfinite(second).all()
+
+
 def recording(folder: Path) -> None:
     from bench.datasets import media
     from bench.streams.inputs.log_mel import log_mel

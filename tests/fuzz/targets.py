@@ -74,6 +74,9 @@ RELEASES = (
     Target("png", "a.png", valid_files.png, reads_of_releases.png, repairs.png),
     Target("jpeg", "a.jpg", valid_files.jpeg, reads_of_releases.jpeg),
     Target("wav", "a.wav", valid_files.recordings, reads_of_releases.recording),
+    Target("stamp", "stamps/a.png", valid_files.stamps, reads_of_releases.stamp, repairs.png),
+    Target("name of a stamp", "stamps/a.txt", valid_files.names, reads_of_releases.stamp_name),
+    Target("call", "stamps/a.ogg", valid_files.calls, reads_of_releases.call, repairs.ogg),
     Target("mp4", "a.mp4", valid_files.videos, reads_of_releases.video),
 )
 RESULTS = (

@@ -111,6 +111,25 @@ def _pictures(form: str, modes: tuple[str, ...]) -> list[bytes]:
     return contents
 
 
+def stamps() -> list[bytes]:
+    """Pictures with and without transparency, also by a palette."""
+    return _pictures("PNG", ("RGBA", "LA", "P", "RGB"))
+
+
+def names() -> list[bytes]:
+    return [b"A dog.\nfr.utf8=Un chien.\n", b"A great blue heron (a bird).\nde.utf8=Ein Vogel\n", b""]
+
+
+def calls() -> list[bytes]:
+    contents = []
+    for seconds, channels in ((0.3, 1), (1.5, 2)):
+        wave = 0.5 * np.sin(np.arange(int(22_050 * seconds)) / 7)
+        buffer = io.BytesIO()
+        soundfile.write(buffer, np.stack([wave] * channels, 1), 22_050, format="OGG", subtype="VORBIS")
+        contents.append(buffer.getvalue())
+    return contents
+
+
 def recordings() -> list[bytes]:
     wave = np.sin(np.arange(2000) / 7)
     contents = []
