@@ -99,8 +99,8 @@ def ensure(
 
     Raises:
         OSError: The cache folder cannot be written.
-        DataError: The manifest is broken, or the data was composed from other media.
-        UsageError: The layout has no generator, or the media are not there.
+        DataError: The manifest is broken.
+        UsageError: The layout has no generator, the media are not there, or the data was composed from others.
     """
     root = folder(cache, layout, seed, origin)
     if not is_built(cache, layout, seed, origin):
@@ -110,12 +110,15 @@ def ensure(
         return root, manifest
     manifest = read_manifest(root)
     if origin.composed:
-        with suppress(UsageError):
-            if generator_of(layout, origin).media() != manifest.media:
-                raise DataError(
-                    f"{root} was composed from other media than those that are there now (--data-root): delete that "
-                    "folder to have it composed again"
-                )
+        media = manifest.media
+        with suppress(UsageError):  # it serves without them
+            media = generator_of(layout, origin).media()
+        if media != manifest.media:
+            raise UsageError(
+                f"{root} was composed from other media than those in --data-root: delete that folder to have it "
+                "composed from these, or leave out --data-root to use it as it is; `bench data verify natural` "
+                "compares media with the published ones"
+            )
     return root, manifest
 
 

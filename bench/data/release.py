@@ -118,6 +118,8 @@ def synthesize(task: Task, source: Mapping[str, Any], data_root: Path | None) ->
         )
     if source["version"] != version:
         raise UsageError(f"data.version is {source['version']}, but this generator makes version {version}")
+    if origin.composed and not build.is_built(cache, task.layout, source["seed"], origin):
+        _announce(build.folder(cache, task.layout, source["seed"], origin), origin)
     try:
         root, _ = build.ensure(
             cache,
@@ -137,6 +139,30 @@ def synthesize(task: Task, source: Mapping[str, Any], data_root: Path | None) ->
     except OSError as error:
         hint = "set XDG_CACHE_HOME to another folder" if origin.composed else "choose another --data-root"
         raise BenchError(f"the {source['source']} data cannot be written to {cache}: {error}; {hint}") from error
+
+
+def _announce(place: Path, origin: build.Origin) -> None:
+    """Say that data is about to be composed, and whether the media are not the published ones.
+
+    Raises:
+        UsageError: There are no media.
+        DataError: Media are broken; the message shows how to check all of them.
+    """
+    from bench.datasets.natural import media, things
+
+    _log.warning("%s is composed from the media, once: this takes minutes", place)
+    card = load_dataset("natural").card
+    try:
+        present = things.counts_of(media.located(origin.media))
+    except DataError as error:
+        raise DataError(f"{error}; `bench data verify natural --root DIR` shows all such files") from error
+    published = card.counts["all"] if card else {}
+    if other := [f"{count} {name} of {published[name]}" for name, count in present.items() if count != published[name]]:
+        _log.warning(
+            "these are not all of the published media: %s; scores cannot be compared with those of others (`bench data "
+            "verify natural --root DIR`)",
+            ", ".join(other),
+        )
 
 
 def contents(task: Task, source: Mapping[str, Any], root: Path) -> Contents:

@@ -5,4 +5,4 @@ can tell, and `things` makes a catalogue of them. `scene` and `wording` compose 
 videos, and `write` puts both into the layouts of REFER and AVSBench's S4.
 """
 
-VERSION = 3  # increases with every change of the composed data
+VERSION = 4  # increases with every change of the composed data

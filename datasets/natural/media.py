@@ -35,6 +35,7 @@ _BELOW = ("usr/share/tuxpaint", "share/tuxpaint", ".")
 _MAX_TEXT_BYTES = 64 * KIBIBYTE  # of a stamp's text in all languages; the longest have 10 KiB
 _MAX_FILES = 20_000  # below the folders of stamps; the package has 9,000 in all
 _MAX_SIDE = 400  # pixels to which larger pictures are shrunk when they are read
+_BLACK = 24  # of 255: rows and columns at the edges that are nowhere brighter are bars
 _SPOKEN = re.compile(r"_desc(_\w+)?$")
 
 
@@ -48,6 +49,8 @@ def located(root: Path | None) -> Path:
     Raises:
         UsageError: The media are not there, or not all of them; says how to get them.
     """
+    if root is not None and not root.is_dir():
+        raise UsageError(f"{root}, the folder of the media, is not a folder: {ADVICE}")
     candidates = [INSTALLED] if root is None else [root / below for below in _BELOW]
     folder = next((place for place in candidates if (place / STAMPS).is_dir()), None)
     if folder is None:
@@ -97,9 +100,13 @@ def text_of(folder: Path, stamp: str) -> str:
     """Return the English text of a stamp, the first line of its file; "" without one.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: It cannot be read, or is not UTF-8.
     """
-    return _content(folder / STAMPS / f"{stamp}.txt").decode("utf-8", "replace").partition("\n")[0].strip()
+    path = folder / STAMPS / f"{stamp}.txt"
+    try:
+        return _content(path).partition(b"\n")[0].decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}, line 1: is not UTF-8: {error.reason} at byte {error.start}") from error
 
 
 def may_be_mirrored(folder: Path, stamp: str) -> bool:
@@ -136,13 +143,14 @@ def read_stamp(folder: Path, stamp: str) -> NDArray[np.uint8]:
 
 
 def read_background(path: Path) -> Image.Image:
-    """Return a photograph, upright and in RGB.
+    """Return a photograph, upright, in RGB, and without black bars.
 
     Raises:
         DataError: The file is missing, broken or too large.
     """
     with media.opened_image(path, path.stem, "background") as image:
-        return media.decoded(image)
+        picture = media.decoded(image)
+    return picture.crop(picture.point(lambda value: 255 * (value > _BLACK)).getbbox())
 
 
 def checksum(folder: Path, languages: Sequence[str] = ()) -> str:

@@ -170,6 +170,21 @@ def is_named(folder: Path, thing: Thing) -> bool:
     return thing.call and all(len(name_of(folder, language, thing.stamp)) for language in all_languages())
 
 
+def counts_of(folder: Path) -> dict[str, int]:
+    """Return how many things there are, how many of them have a call and are named, and how many backgrounds.
+
+    Raises:
+        DataError: A file is broken or too large, or hardly any stamp is a photograph.
+    """
+    things = catalogue(folder)
+    return {
+        "things": len(things),
+        "with a call": sum(thing.call for thing in things),
+        "named": sum(is_named(folder, thing) for thing in things),
+        "backgrounds": len(media.backgrounds(folder)),
+    }
+
+
 @lru_cache(maxsize=512)
 def _recording(folder: Path, stamp: str, language: str = "") -> NDArray[np.float32]:
     path = media.sound_path(folder, stamp, language)

@@ -10,7 +10,7 @@ from typing import Any
 from bench.datasets.base import Progress
 from bench.datasets.layout import MissingFileError
 from bench.datasets.natural import media
-from bench.datasets.natural.things import all_languages, call_of, catalogue, is_named, name_of
+from bench.datasets.natural.things import all_languages, call_of, counts_of, name_of
 from bench.datasets.verify.report import Report
 from bench.errors import UsageError
 
@@ -36,10 +36,5 @@ def walk(root: Path, report: Report, progress: Progress) -> Path | None:
         report.checked += 1
     if report.faults:
         return None
-    things = catalogue(folder)
-    calls = sum(thing.call for thing in things)
-    named = sum(is_named(folder, thing) for thing in things)
-    report.counts = {
-        "all": {"things": len(things), "with a call": calls, "named": named, "backgrounds": len(backgrounds)}
-    }
+    report.counts = {"all": counts_of(folder)}
     return folder

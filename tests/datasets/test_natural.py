@@ -116,8 +116,10 @@ def test_a_broken_picture_or_call_is_named(tmp_path):
     with pytest.raises(DataError, match=r"birds/crow: image .*crow\.png cannot be read"):
         catalogue(root)
     (root / "stamps/animals/birds/dove.ogg").write_bytes(b"OggS")
+    (root / "stamps/animals/birds/finch.txt").write_bytes(b"A f\xefnch.\n")
     faults = [fault.text for fault in verify("natural", root, lambda items, total, unit: items).faults]
-    assert len(faults) == 2 and "crow.png" in faults[0] and "dove.ogg" in faults[1]
+    assert len(faults) == 3 and "crow.png" in faults[0] and "dove.ogg" in faults[1]
+    assert "finch.txt, line 1: is not UTF-8" in faults[2]
 
 
 def test_media_of_something_else_are_refused(tmp_path):
@@ -249,7 +251,7 @@ def test_names_are_heard_in_languages_that_no_two_splits_share(root):
 def test_data_with_names_is_beside_that_with_calls(root, tmp_path, monkeypatch):
     monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 2, "val": 1, "test": 1})
     named, calls = Origin(True, root, "names"), Origin(True, root)
-    assert folder(tmp_path, "avs", 0, named) == tmp_path / "natural-names-v3-seed0/avs"
+    assert folder(tmp_path, "avs", 0, named) == tmp_path / "natural-names-v4-seed0/avs"
     (_, of_names), (_, of_calls) = (ensure(tmp_path, "avs", origin=origin) for origin in (named, calls))
     assert of_names.fingerprint != of_calls.fingerprint and of_names.media != of_calls.media
 
@@ -267,9 +269,9 @@ def test_data_is_composed_again_only_if_somebody_asks(tmp_path, monkeypatch):
     monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 1, "val": 1, "test": 1})
     origin = Origin(True, root)
     place, manifest = ensure(cache, "avs", origin=origin)
-    assert place == folder(cache, "avs", 0, origin) == cache / "natural-v3-seed0/avs"
+    assert place == folder(cache, "avs", 0, origin) == cache / "natural-v4-seed0/avs"
     write_stamp(root, "animals/birds/ibis", "An ibis.", photograph(np.random.default_rng(2), 90, 80))
-    with pytest.raises(DataError, match="was composed from other media than those that are there now"):
+    with pytest.raises(UsageError, match="was composed from other media than those in --data-root: delete"):
         ensure(cache, "avs", origin=origin)
     shutil.rmtree(root)
     media.located.cache_clear()
@@ -282,7 +284,7 @@ def test_a_run_without_media_or_for_a_task_without_such_data_ends_before_anythin
     monkeypatch.setattr(media, "INSTALLED", tmp_path / "nowhere")
     monkeypatch.setattr("bench.system.checksums.user_cache", lambda: tmp_path / "cache")
     media.located.cache_clear()
-    run = ["run", "--suite", "mini", "--methods", "lora", "--set", "data.source=composed", "data.version=3"]
+    run = ["run", "--suite", "mini", "--methods", "lora", "--set", "data.source=composed", "data.version=4"]
     monkeypatch.setitem(__import__("sys").modules, "bench.execution.single_run", None)
     assert cli.main([*run, "--tasks", "avs", "--results", str(tmp_path / "results")]) == 2
     assert "`apt-get download tuxpaint-stamps-default tuxpaint-data`" in capsys.readouterr().err
