@@ -21,7 +21,7 @@ def data_title(data: Mapping[str, Any], worlds: Sequence[int] = ()) -> str:
     if data["source"] == "own":
         name = f" ({Path(data['path']).name})" if data.get("path") else ""
         return f"the user's own data{name}, not a benchmark's{only}"
-    seeds = f"worlds {', '.join(map(str, worlds))}" if worlds else f"seed {data['seed']}"
+    seeds = f"worlds {', '.join(map(str, worlds))}" if worlds else f"world {data['seed']}"
     sounds = "spoken names" if data.get("sounds") == "names" else "sounds"
     name = f"composed from natural pictures and {sounds}" if data["source"] == "composed" else "generated data"
     return f"{name} v{data['version']} ({seeds}), not the benchmark's own{only}"

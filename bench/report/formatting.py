@@ -17,15 +17,11 @@ def place(number: int | None, tied: bool) -> str:
 
 
 def score(values: Sequence[float], with_deviation: bool = False) -> str:
-    """Return the mean of finite values, optionally with the sample standard deviation, which needs two values."""
+    """Return the mean of finite values, optionally with the sample standard deviation if there are several."""
     if not values:
         return NONE
     mean = f"{statistics.fmean(values):.2f}"
-    if not with_deviation:
-        return mean
-    if len(values) < 2:
-        return f"{mean} ± {NONE}"
-    return f"{mean} ± {statistics.stdev(values):.2f}"
+    return f"{mean} ± {statistics.stdev(values):.2f}" if with_deviation and len(values) > 1 else mean
 
 
 def number(value: float | None, pattern: str) -> str:

@@ -24,6 +24,7 @@ from bench.report.tuning_trials import Trials
 from bench.text import escape, markdown
 
 _LEGEND = """- **Score**: over all test samples, at the epoch with the best validation score; the mean over seeds.
+  ± is the standard deviation over seeds.
 - **95% interval**: over other seeds and other test samples; over other seeds only, marked °, where the scores of single
   samples are not stored. It needs three seeds.
 - **Gain**: the mean difference from {reference} over the seeds that both have. Differences are paired, since runs of
@@ -40,6 +41,7 @@ _LEGEND = """- **Score**: over all test samples, at the epoch with the best vali
   speedup of scoring after everything mergeable is folded into the encoders.
 {trade_offs}
 - **Floor**: a baseline that does not combine all modalities: a constant answer, or an oracle that lacks at least one.
+  An oracle does not know which answers are frequent, so it may score below the constant answer.
   **Control**: a method trained and scored with some modalities only, while the others are the same for every sample."""
 
 _COSTS = (  # heading, part of the record, its key, unit, format

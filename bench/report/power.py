@@ -17,7 +17,7 @@ class Power:
     """The power of comparing one method with the reference on one task.
 
     Attributes:
-        task: Name of the task, with the changed settings of its table.
+        task: Name of the task, with its world if there are several, and the changed settings of its table.
         method: Label of the row.
         seeds: Number of seeds that both have.
         deviation: Sample standard deviation of the differences over these seeds, in points.
@@ -47,11 +47,13 @@ def powers(
         comparisons: Number of methods compared with the reference in one table: the test's level is 0.05 divided by
             it, as in the first step of Holm's correction. None for the number of methods in the table.
     """
+    worlds = {section.section.data.get("seed") for section in standings}
     for section in standings:
+        world = f"world {section.section.data['seed']}" if len(worlds) > 1 and "seed" in section.section.data else ""
         for task in section.tasks:
             gains = {s.row.label: s.gain for s in task.standings if s.gain and s.gain.deviation is not None}
             alpha = stats.ALPHA / (comparisons or max(len(gains), 1))
-            name = " ".join(filter(None, [task.table.task, section.section.changed]))
+            name = " ".join(filter(None, [task.table.task, world, section.section.changed]))
             for label, observed in gains.items():
                 deviation = observed.deviation or 0.0
                 bounds = stats.deviation_interval(deviation, observed.seeds)

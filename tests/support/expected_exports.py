@@ -59,7 +59,7 @@ def expected_peft(ran: Ran) -> dict[str, Any]:
     ]
     saved = [p for p in (ran.results / record.adapter).rglob("*.safetensors") if p.name != "head.safetensors"]
     versions = record.environment.versions
-    title = f"{spec.task}, generated data v{spec.data['version']} (seed {spec.data['seed']}), not the "
+    title = f"{spec.task}, generated data v{spec.data['version']} (world {spec.data['seed']}), not the "
     return {
         "run_info": {
             "created_at": record.started,
@@ -137,7 +137,7 @@ def expected_row(ran: Ran) -> dict[str, Any]:
     record, spec, setup = ran.record, ran.record.spec, ran.setup
     environment, scores, trained = record.environment, record.scores, ran.trained
     encoders = sum(p.numel() for source in spec.streams.values() for p in load_stream(**source).parameters())
-    data = f"generated data v{spec.data['version']} (seed {spec.data['seed']}), not the benchmark's own"
+    data = f"generated data v{spec.data['version']} (world {spec.data['seed']}), not the benchmark's own"
     return {
         **{"condition": f"suite {spec.suite}, {data}", "label": spec.method},
         **{key: getattr(spec, key) for key in ("suite", "task", "method", "seed")},

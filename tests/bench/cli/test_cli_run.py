@@ -65,7 +65,7 @@ def test_a_command_leaves_records_a_leaderboard_and_a_table(bench_run, runs, tmp
     assert written(tmp_path) == set(runs.done)
     assert (tmp_path / "out" / "leaderboard.md").exists()
     assert "[1/4] ave lora seed 0: accuracy 70.00\n" in out
-    assert "suite mock, generated data v3 (seed 7), not the benchmark's own" in out
+    assert "suite mock, generated data v3 (world 7), not the benchmark's own" in out
     out_folder = tmp_path / "out"
     files = f"{out_folder / 'leaderboard.md'}, {out_folder / 'leaderboard.html'}"
     assert f"records: {out_folder / 'records'}\nleaderboard: {files}\n" in out

@@ -56,7 +56,7 @@ Chosen by validation score; no test split is scored.
 [5/6] ave lora lr_adapter=0.00316: validation accuracy 49.05
 [6/6] ave cola lr_adapter=0.00316: validation accuracy 49.05
 
-suite mock, generated data v3 (seed 7), not the benchmark's own: validation scores
+suite mock, generated data v3 (world 7), not the benchmark's own: validation scores
 
 task    method    best                 metric      score    suite's    failed
 ------  --------  -------------------  --------  -------  ---------  --------

@@ -28,10 +28,10 @@ def test_a_run_on_composed_data(tmp_path, monkeypatch):
     assert record.status == "ok", record.traceback
     assert record.data.source == "composed" and record.data.counts == {"train": 3, "val": 1, "test": 1}
     assert "sees all, hears nothing" in record.scores.floors
-    title = "composed from natural pictures and sounds v4 (seed 0), not the benchmark's own"
+    title = "composed from natural pictures and sounds v4 (world 0), not the benchmark's own"
     assert data_title(run.data) == title and title in run_table([record])
     named = data_title({**run.data, "sounds": "names"})
-    assert named == "composed from natural pictures and spoken names v4 (seed 0), not the benchmark's own"
+    assert named == "composed from natural pictures and spoken names v4 (world 0), not the benchmark's own"
     assert not _Present(media).changes(run, record)
     place = release.locate(_task(), run.data, media)
     assert place == tmp_path / "cache/natural-v4-seed0/avs", "the cache, not the folder of the media"

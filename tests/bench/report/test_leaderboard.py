@@ -53,7 +53,7 @@ def tables(text):
 
 def test_tables_a_task_and_one_over_all(measured):
     rows_by_table = tables(leaderboard(measured))
-    title = "suite mock, generated data v3 (seed 7), not the benchmark's own"
+    title = "suite mock, generated data v3 (world 7), not the benchmark's own"
     ave, avs, overall = f"### ave: {title}", f"### avs: {title}", f"## All tasks: {title}"
     of_tasks = [(task, number) for task in (ave, avs) for number in range(3)]
     assert list(rows_by_table) == [(overall, 0), (overall, 1), *of_tasks], "it begins with all tasks"
@@ -139,7 +139,7 @@ def test_settings_are_folded(measured, plan):
 def test_gains_are_over_the_reference_that_is_chosen(measured):
     judged = compute_standings(measured, reference="cola")
     text = markdown(judged, reference="cola")
-    scores = tables(text)["### ave: suite mock, generated data v3 (seed 7), not the benchmark's own", 0]
+    scores = tables(text)["### ave: suite mock, generated data v3 (world 7), not the benchmark's own", 0]
     assert scores["lora"][4:6] == ["-9.00", "-11.48 to -6.52°"] and scores["cola"][4] == NONE
     assert "- **Gain**: the mean difference from cola over the seeds" in text and "over lora" not in text
     html = page(judged, reference="cola")

@@ -57,7 +57,7 @@ def test_what_the_method_alone_would_mix_has_labels_and_conditions_of_its_own(mo
     run("data.version=4", score=20.0)
     store.write(mocks.failed(make_plan(RunRequest(str(mock_suite), ["lora"], ["ave"], [7]))[0]), tmp_path)
     frame = bench.to_frame(bench.load_records(tmp_path))
-    title = "suite mock, generated data v{} (seed 7), not the benchmark's own"
+    title = "suite mock, generated data v{} (world 7), not the benchmark's own"
     scores = frame.dropna(subset=["score"]).groupby(["condition", "label"])["score"].agg(["mean", "count"])
     assert {key: (mean, count) for key, mean, count in scores.itertuples()} == {
         (title.format(3), "lora"): (70, 2),

@@ -54,3 +54,10 @@ def test_all_invalid_options_are_reported(tmp_path, capsys):
     assert main(["power", "--results", str(tmp_path), "--gain", "0", "--power", "1", "--comparisons", "0"]) == 2
     error = capsys.readouterr().err
     assert all(option in error for option in ("--gain", "--power", "--comparisons"))
+
+
+def test_several_worlds_are_told_apart(mock_suite):
+    """Otherwise their rows differ in nothing but the numbers."""
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"], range(3), worlds=(0, 4)))
+    rows = powers(compute_standings([mocks.record(spec, 70.0 + spec.seed) for spec in plan]), 2.0)
+    assert sorted(row.task for row in rows) == ["ave world 0", "ave world 4"]

@@ -12,7 +12,7 @@ from bench.report.terminal import run_table
 def test_a_line_a_run_with_floors_and_failures(mock_suite):
     plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"]))
     lines = run_table([mocks.record(plan[0], 70.125), mocks.failed(plan[1])]).splitlines()
-    assert lines[0] == "suite mock, generated data v3 (seed 7), not the benchmark's own"
+    assert lines[0] == "suite mock, generated data v3 (world 7), not the benchmark's own"
     assert [line.split() for line in lines[2:]] == [
         ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train", "/s", "MB", "s"],
         lines[3].split(),

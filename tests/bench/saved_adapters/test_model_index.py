@@ -44,7 +44,7 @@ def test_scores_with_task_data_and_split(record):
 def test_generated_data_is_never_the_benchmarks_own(record):
     (index,) = yaml.safe_load(model_index_text(record))["model-index"]
     assert index["results"][0]["dataset"] == {
-        "name": "avs, generated data v3 (seed 7), not the benchmark's own",
+        "name": "avs, generated data v3 (world 7), not the benchmark's own",
         "type": "generated-avs",
         "split": "test",
         "args": {"version": 3, "seed": 7},

@@ -157,7 +157,7 @@ def test_the_size_of_a_saved_adapter_without_its_head(plan, tmp_path):
 def test_generated_data_is_named_so(plan, tmp_path):
     result = peft_result(mocks.record(plan[0]), tmp_path)
     (name,) = result["meta_info"]["dataset_info"]
-    assert name == "ave, generated data v3 (seed 7), not the benchmark's own"
+    assert name == "ave, generated data v3 (world 7), not the benchmark's own"
     assert result["run_info"]["spec"] == dataclasses.asdict(plan[0])
 
 

@@ -119,7 +119,7 @@ def test_model_index(ran):
     splits = {split: scores.splits[split] for split in task.test_splits}
     if len(splits) > 1:
         splits["+".join(splits)] = scores.test
-    title = f"{name}, generated data v{data['version']} (seed {data['seed']}), not the benchmark's own"
+    title = f"{name}, generated data v{data['version']} (world {data['seed']}), not the benchmark's own"
     results = [
         {
             "task": {"type": TASK_TYPES.get(name, "object-detection"), "name": name},

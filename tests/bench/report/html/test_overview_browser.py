@@ -185,7 +185,7 @@ def test_selections_are_in_the_address(browser, file, overview):
 def test_an_address_of_another_section_and_of_nothing(browser, file, overview):
     overview.execute_script("location.hash = 'main'")
     assert overview.find_element(By.ID, "figures-title").text == "Figures: All tasks"
-    suite = "Suite other, generated data v1 (seed 0), not the benchmark's own"
+    suite = "Suite other, generated data v1 (world 0), not the benchmark's own"
     overview.execute_script("location.hash = new URLSearchParams({section: arguments[0], task: 'avs'})", suite)
     WebDriverWait(browser, 5).until(lambda _: methods(browser) == ["lora"])
     overview.execute_script("location.hash = 'task=gone&reference=gone&sort=gone&point=gone'")

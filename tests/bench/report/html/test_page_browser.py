@@ -84,7 +84,7 @@ def test_choice_of_section(opened):
     assert opened.find_element(By.ID, "figures-title").text == "Figures: avs"  # the task stays
     assert methods(opened) == ["lora"]
     shown = [e.text for e in opened.find_elements(By.CSS_SELECTOR, ".standings h2") if e.is_displayed()]
-    assert shown == ["Suite other, generated data v1 (seed 0), not the benchmark's own"]
+    assert shown == ["Suite other, generated data v1 (world 0), not the benchmark's own"]
 
 
 def test_many_rows_show_on_demand(browser, tmp_path):
