@@ -29,7 +29,7 @@ lower_frozen made_by tell_nobody together
 """
 """Earlier names of this project that had several meanings; with any leading underscores."""
 
-FOLDERS = ("bench", "methods", "datasets", "tests", "perf", "examples", "results/mini", "simulations")
+FOLDERS = ("bench", "methods", "datasets", "tests", "perf", "examples", "results", "simulations")
 
 ALLOWED = {
     ("bench/records/schema.py", "effective"): "a field of records that version 1 wrote",

@@ -51,13 +51,14 @@ def save(scores: SampleScores, results: Path, stem: str, guard: Guard = nullcont
     return path
 
 
-def load(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray] | None:
+def load(results: Path, stem: str, metric: str, split: str = "") -> tuple[np.ndarray, np.ndarray] | None:
     """Return the per-sample test scores of a run in one metric, and the group of each sample.
 
     Args:
         results: The results folder.
         stem: Name of the run's files, without a suffix.
         metric: Name of the metric.
+        split: Name of a test split; "" for all.
 
     Returns:
         (samples,) scores and (samples,) group numbers, with the splits concatenated; a sample without a group forms
@@ -71,6 +72,7 @@ def load(results: Path, stem: str, metric: str) -> tuple[np.ndarray, np.ndarray]
         _check(path)
         with np.load(path, allow_pickle=False) as arrays:
             splits = [name.rpartition(_SEPARATOR)[0] for name in arrays.files if name.endswith(_SEPARATOR + metric)]
+            splits = [name for name in splits if split in ("", name)]
             scores = [arrays[f"{split}{_SEPARATOR}{metric}"] for split in splits]
             groups = [
                 arrays[name] if (name := f"{split}{_SEPARATOR}{GROUP}") in arrays.files else np.arange(len(values))

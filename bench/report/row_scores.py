@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.records import sample_scores
+from bench.records.schema import Record
 from bench.records.store import FOLDER
 from bench.report import estimates
 from bench.report.estimates import Estimate
@@ -56,12 +57,28 @@ def joined_samples(rows: Sequence[SampleScores | None]) -> tuple[np.ndarray, np.
     return np.stack([item.scores for item in present]), present[0].groups
 
 
-class RowScores:
-    """The primary scores of a row by seed, and its per-sample scores, if stored."""
+def primary_score(record: Record, split: str = "") -> float | None:
+    """Return a record's primary score on a test split, or on all of them together; None if it has no finite one."""
+    if not split or record.scores is None or record.status == "failed":
+        return record.test_score
+    score = (record.scores.splits or {}).get(split, {}).get(record.scores.metric, math.nan)
+    return score if math.isfinite(score) else None
 
-    def __init__(self, row: Row, results: Path | None = None, with_samples: bool = True) -> None:
+
+class RowScores:
+    """The primary scores of a row by seed, and its per-sample scores, if stored.
+
+    Args:
+        row: The row.
+        results: The results folder, of records that do not know theirs.
+        with_samples: Whether to read per-sample scores.
+        split: The test split that the scores are of; "" for all of them together.
+    """
+
+    def __init__(self, row: Row, results: Path | None = None, with_samples: bool = True, split: str = "") -> None:
         self.row = row
-        self.by_seed = {r.spec.seed: score for r in row.records if (score := r.test_score) is not None}
+        self.by_seed = {r.spec.seed: score for r in row.records if (score := primary_score(r, split)) is not None}
+        self._split = split
         self._results = results
         self._with_samples = with_samples
 
@@ -97,17 +114,17 @@ class RowScores:
                 return {}
             stem = record.file.stem or record.stem
             try:
-                saved = sample_scores.load(results, stem, record.scores.metric)
+                saved = sample_scores.load(results, stem, record.scores.metric, self._split)
             except BenchError as error:
                 _log.warning("left out: %s", error)
                 return {}
             if saved is None:
                 return {}
-            mean = float(saved[0].mean(dtype=float))
-            if record.test_score is None or not abs(mean - record.test_score) <= _ROUNDING:
+            mean, score = float(saved[0].mean(dtype=float)), primary_score(record, self._split)
+            if score is None or not abs(mean - score) <= _ROUNDING:
                 _log.warning(
                     "left out: the mean of the per-sample scores in %s.npz is %.4f, but the record has %.4f",
-                    *(results / FOLDER / stem, mean, record.test_score or math.nan),
+                    *(results / FOLDER / stem, mean, math.nan if score is None else score),
                 )
                 return {}
             result[record.spec.seed] = saved

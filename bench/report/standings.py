@@ -188,14 +188,15 @@ def mean_score(records: Iterable[Record]) -> Estimate:
     return estimate_of(row, sorted(row.by_seed))
 
 
-def mean_difference(a: Iterable[Record], b: Iterable[Record]) -> Estimate | None:
+def mean_difference(a: Iterable[Record], b: Iterable[Record], split: str = "") -> Estimate | None:
     """Return the estimate of the difference of two methods, over the seeds that both have; None if they share none.
 
     Args:
         a: Runs of the first method on one task, which differ in the seed only.
         b: The same of the method that is subtracted.
+        split: The test split whose scores are compared; "" for all of them together.
     """
-    first, second = (RowScores(Row("", {}, list(records))) for records in (a, b))
+    first, second = (RowScores(Row("", {}, list(records)), split=split) for records in (a, b))
     seeds = first.seeds_with(second)
     return difference_of(first, second, seeds) if seeds else None
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from comparisons import ALL, QUESTIONS, Table
+from comparisons import QUESTIONS
 from prose import TITLES as TASKS
-from prose import interval, signed, verdict
 from reproduce import FOLDER
 
+from bench.report.finding.comparisons import ALL, Table
+from bench.report.finding.pages import gains_table
 from bench.report.plots import forest, save_figure
 from bench.report.standings import Gain
-from bench.text.markdown import table as markdown
 
 SHOWN = QUESTIONS[0].key
 PICTURE = FOLDER / "finding.svg"
@@ -31,16 +31,4 @@ def draw(shown: Table) -> None:
 
 def table(shown: Table) -> str:
     """Return the gains as a Markdown table."""
-    header = ("task, score", "LoRA", "CoLA", "difference", "95% interval", "significant")
-    lines = [
-        [
-            TITLES[task],
-            f"{shown.rows[task].second:.1f}",
-            f"{shown.rows[task].first:.1f}",
-            signed(gain.points),
-            interval(gain.interval),
-            {"significant": "yes", "not significant": "no"}.get(verdict(gain), verdict(gain)),
-        ]
-        for task, gain in shown.gains.items()
-    ]
-    return markdown(header, lines) + "\n"
+    return gains_table(shown, ("task, score", "LoRA", "CoLA", "difference", "95% interval", "significant"), TITLES)

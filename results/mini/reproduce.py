@@ -9,13 +9,9 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
 from pathlib import Path
 
 from bench.cli import main
-from bench.config.experiment import read_experiment
-from bench.config.spec import Spec
-from bench.execution.planning import plan_experiment
 
 FOLDER = Path(os.path.relpath(Path(__file__).parent))  # relative, since records name the file of their settings
 EXPERIMENT = FOLDER / "experiment.toml"
@@ -49,16 +45,6 @@ MALLOC_SETTINGS = {
     "MALLOC_TOP_PAD_": str(2**28),
 }
 """Make glibc keep freed memory instead of returning it at each step: LoRA on AVS took 0.83 times as long."""
-
-
-@cache
-def planned() -> dict[str, list[tuple[str, Spec]]]:
-    """Return the label and specification of each run, by stage."""
-    stages: dict[str, list[tuple[str, Spec]]] = {}
-    plan = plan_experiment(read_experiment(EXPERIMENT))
-    for run in (*plan.runs, *plan.repeated):
-        stages.setdefault(run.stage, []).append((run.label, run.spec))
-    return stages
 
 
 def tune(file: str) -> int:

@@ -50,7 +50,7 @@ def reproduce(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, help="folder of the media; by default the installed packages")
     parser.add_argument("--encoders", type=Path, help="folder of the encoders, which is linked from here")
-    args, others = parser.parse_known_args(arguments)
+    args, further = parser.parse_known_args(arguments)
     if problems := missing(args.media, args.encoders):
         print("\n".join(("natural:", *problems)), file=sys.stderr)
         return 2
@@ -58,7 +58,7 @@ def reproduce(arguments: Sequence[str]) -> int:
         ENCODERS.unlink(missing_ok=True)
         ENCODERS.symlink_to(args.encoders.resolve(), target_is_directory=True)
     root = ["--data-root", str(args.media)] if args.media else []
-    return main(["run", str(EXPERIMENT), "--results", str(FOLDER), *root, *others])
+    return main(["run", str(EXPERIMENT), "--results", str(FOLDER), *root, *further])
 
 
 if __name__ == "__main__":

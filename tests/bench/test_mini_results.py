@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from statistics import stdev
 
 import mocks
 import pytest
+import result_scripts
+from result_scripts import plan
 
 from bench.config.experiment import read_experiment
 from bench.records import store
+from bench.report.finding.comparisons import ALL
 from bench.report.leaderboard import leaderboard
 from bench.report.standings import compute_standings
 from bench.report.stats import smallest_gain
@@ -21,37 +23,29 @@ FOLDER = Path(__file__).parents[2] / "results" / "mini"
 
 @pytest.fixture(scope="module")
 def scripts():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(FOLDER))
-        patch.chdir(FOLDER.parents[1])  # they name files as they are found from the checkout, where they are started
-        mocks.count_once(patch)
-        import audit
-        import reproduce
-
-        yield audit, reproduce
-    for name in ("audit", "comparisons", "figure", "finding", "prose", "reproduce", "rerun"):
-        sys.modules.pop(name, None)
+    with result_scripts.scripts("mini", ["audit", "reproduce"]) as modules:
+        yield modules
 
 
-def specs(reproduce, stage, labels=None, tasks=None):
+def specs(stage, labels=None, tasks=None):
     """Specifications of a stage of experiment.toml; of these labels and tasks only."""
-    return [
-        spec
-        for label, spec in reproduce.planned()[stage]
-        if (labels is None or label in labels) and (tasks is None or spec.task in tasks)
-    ]
+    return result_scripts.specs(plan("mini"), stage, labels, tasks)
+
+
+def measured_of(scores):
+    """Records that are made up of pairs of a run and its score."""
+    return result_scripts.measured(plan("mini"), scores)
 
 
 def test_the_experiment_plans_exactly_the_committed_runs(scripts):
-    _, reproduce = scripts
-    planned = {spec.id: spec for runs in reproduce.planned().values() for _, spec in runs}
+    planned = {spec.id: spec for stage in plan("mini") for spec in specs(stage)}
     recorded = {record.id: record.spec for record in store.read_all(FOLDER)}
     assert planned == recorded and len(planned) == 625
 
 
 def test_the_stages_contain_what_the_leaderboard_shows(scripts):
     _, reproduce = scripts
-    planned = {stage: specs(reproduce, stage) for stage in reproduce.planned()}
+    planned = {stage: specs(stage) for stage in plan("mini")}
     main = {(spec.method, spec.task) for spec in planned["main"]}
     methods = {*reproduce.TEN_SEED_METHODS, *reproduce.FIVE_SEED_METHODS}
     assert main == {(method, task) for method in methods for task in reproduce.TASKS}
@@ -101,9 +95,7 @@ def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch
     monkeypatch.syspath_prepend(str(FOLDER))
     import rerun
 
-    _, reproduce = scripts
-
-    first = mocks.record(specs(reproduce, "main")[0])
+    first = mocks.record(specs("main")[0])
     store.write(first, tmp_path)
     monkeypatch.setattr(rerun, "specification", lambda record, folder: record.spec)
     monkeypatch.setattr(rerun, "execute_run", lambda spec, options, threads: first)
@@ -119,34 +111,13 @@ def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch
     assert rerun.main(tmp_path / "none", count=3, seed=0) == 1, "nothing was shown"
 
 
-def test_records_of_different_data_are_not_compared(scripts):
-    audit, reproduce = scripts
-    first, *remaining = (mocks.record(spec) for spec in specs(reproduce, "main")[:3])
-    second_world = replace(first.spec, data={**first.spec.data, "seed": 1})
-    another = replace(first, spec=second_world, data=replace(first.data, fingerprint="other"))
-    audit.check_data([first, *remaining, another])
-    for change in ({"fingerprint": "other"}, {"skipped": 1}):
-        with pytest.raises(SystemExit, match=f"records of {first.spec.task} have different data"):
-            audit.check_data([replace(first, data=replace(first.data, **change)), *remaining])
-
-
-def test_kendall(scripts):
-    audit, _ = scripts
-    assert audit.kendall([(1, 1), (-1, -1), (0, 0)]) == 1
-    assert audit.kendall([(1, -1), (-1, 1)]) == -1
-    assert audit.kendall([(1, 1), (1, 0), (0, 0)]) == pytest.approx(2**-0.5)
-    assert audit.kendall([(0, 0)]) == 0
-
-
-def measured(audit, reproduce, method_scores, one=30.0):
+def measured(method_scores, one=30.0):
     """Made-up records of AVE: what each method scores, give or take a tenth from seed to seed."""
-    reads = audit.Measured.__new__(audit.Measured)
-    reads.records = {}
-    for stage in ("main", "more-seeds", "controls"):
-        for spec in specs(reproduce, stage, tasks=["ave"]):
-            score = one if spec.data.get("streams") else method_scores.get(spec.method, 60.0)
-            reads.records[spec.id] = mocks.record(spec, score + 0.1 * (spec.seed % 5))
-    return reads
+    return measured_of(
+        (spec, (one if spec.data.get("streams") else method_scores.get(spec.method, 60.0)) + 0.1 * (spec.seed % 5))
+        for stage in ("main", "more-seeds", "controls")
+        for spec in specs(stage, tasks=["ave"])
+    )
 
 
 def verdict_on(lines, *words):
@@ -156,20 +127,22 @@ def verdict_on(lines, *words):
 
 
 def test_the_audit_tells_what_holds_and_what_does_not(scripts):
-    audit, reproduce = scripts
-    good = measured(audit, reproduce, {"head": 50.0, "lora": 60.0, "full": 65.0})
-    lines = list(audit.order(good))
+    audit, _ = scripts
+    good = measured({"head": 50.0, "lora": 60.0, "full": 65.0})
+    lines = list(audit.order(good, audit.TASKS, audit.FIVE, "one-modality oracle"))
     assert verdict_on(lines, "constant answer", "< head") and verdict_on(lines, "head < LoRA")
     assert verdict_on(lines, "one-modality oracle") and verdict_on(lines, "the best, full")
     assert [holds for holds, text in lines if text.startswith("avs")] == [None], "no records"
-    assert verdict_on(audit.modalities(good), "vision only") and verdict_on(audit.modalities(good), "audio only")
+    assert verdict_on(audit.modalities(good, range(5)), "vision only") and verdict_on(
+        audit.modalities(good, range(5)), "audio only"
+    )
     assert verdict_on(audit.times(good), "a run takes")
     assert verdict_on(audit.settled(good), "cola-dora gains")
 
-    bad = measured(audit, reproduce, {"head": 60.5, "lora": 60.0, "full": 99.0}, one=60.0)
-    lines = list(audit.order(bad))
+    bad = measured({"head": 60.5, "lora": 60.0, "full": 99.0}, one=60.0)
+    lines = list(audit.order(bad, audit.TASKS, audit.FIVE, "one-modality oracle"))
     assert verdict_on(lines, "head < LoRA") is False and verdict_on(lines, "the best, full") is False
-    assert verdict_on(audit.modalities(bad), "vision only") is False
+    assert verdict_on(audit.modalities(bad, range(5)), "vision only") is False
     slow = next(iter(bad.records.values()))
     bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
     assert verdict_on(audit.times(bad), "a run takes") is False
@@ -188,18 +161,16 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     [(0.5, 1.0, -1.0, True, True), (0.5, 1.0, 2.5, False, True), (0.0, 1.9, -4.0, True, False)],
 )
 def test_the_audit_tells_what_twice_the_epochs_change(scripts, head, lora, cola, little, same):
-    audit, reproduce = scripts
+    audit, _ = scripts
     usual = {"head": 50.0, "lora": 60.0, "cola": 65.0}
     gain = {"head": head, "lora": lora, "cola": cola}
-    reads = audit.Measured.__new__(audit.Measured)
-    _with(reads, [])
-    assert verdict_on(audit.settled(reads), "twice") is None, "not measured"
+    assert verdict_on(audit.settled(measured_of([])), "twice") is None, "not measured"
     of = [
         (spec, usual[spec.method] + gain[spec.method] * (stage == "longer") + 0.1 * spec.seed)
         for stage in ("main", "longer")
-        for spec in specs(reproduce, stage, usual, ["ave"])
+        for spec in specs(stage, usual, ["ave"])
     ]
-    lines = list(audit.settled(_with(reads, of)))
+    lines = list(audit.settled(measured_of(of)))
     assert verdict_on(lines, "twice the epochs add") is little
     assert verdict_on(lines, "twice the epochs reverse") is same
 
@@ -217,7 +188,7 @@ def comparisons(scripts, monkeypatch):
 
 
 def answered(comparisons, reads):
-    return comparisons.answers(comparisons.QUESTIONS[0], comparisons.usual_runs(reads)).rows
+    return comparisons.answers(comparisons.QUESTIONS[0], comparisons.usual_runs(reads), comparisons.TASKS).rows
 
 
 def differences(table):
@@ -226,14 +197,13 @@ def differences(table):
 
 
 def test_the_finding_compares_on_the_seeds_that_both_have(scripts, comparisons):
-    from finding import written_table
+    from bench.report.finding.pages import written_table
 
-    audit, reproduce = scripts
-    reads = measured(audit, reproduce, {"cola": 65.0, "lora": 60.0, "adalora": 61.0, "cola-adalora": 61.0})
+    reads = measured({"cola": 65.0, "lora": 60.0, "adalora": 61.0, "cola-adalora": 61.0})
     rows = answered(comparisons, reads)
     assert [*rows] == ["ave"], "the other tasks have no records"
     assert rows["ave"].mean_difference.by_seed == pytest.approx([5.0] * 10)
-    lost = next(spec for spec in specs(reproduce, "main", ["lora"], ["ave"]) if spec.seed == 3)
+    lost = next(spec for spec in specs("main", ["lora"], ["ave"]) if spec.seed == 3)
     del reads.records[lost.id]
     assert len(answered(comparisons, reads)["ave"].mean_difference.by_seed) == 9
     lines = "".join(map(written_table, comparisons.all_tables(reads).values())).splitlines()
@@ -243,30 +213,27 @@ def test_the_finding_compares_on_the_seeds_that_both_have(scripts, comparisons):
 
 
 def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, comparisons, monkeypatch):
-    audit, reproduce = scripts
+    _, reproduce = scripts
     monkeypatch.setattr(comparisons, "TASKS", reproduce.AUDIO_VISUAL)
-    reads = audit.Measured.__new__(audit.Measured)
-    reads.records = {}
-    for spec in specs(reproduce, "main", ["lora", "cola"], comparisons.TASKS):
+    of = []
+    for spec in specs("main", ["lora", "cola"], comparisons.TASKS):
         gain = 1.0 + 2 * comparisons.TASKS.index(spec.task) + spec.seed
         if spec.seed < 2 or spec.task == "ave":
-            reads.records[spec.id] = mocks.record(spec, 50.0 + (gain if spec.method == "cola" else 0.0))
-    rows = answered(comparisons, reads)
-    assert [*rows] == [*comparisons.TASKS, comparisons.ALL]
+            of.append((spec, 50.0 + (gain if spec.method == "cola" else 0.0)))
+    rows = answered(comparisons, measured_of(of))
+    assert [*rows] == [*comparisons.TASKS, ALL]
     assert rows["ave"].mean_difference.by_seed == pytest.approx([1.0, 2.0, 3.0, 4.0, 5.0])
-    mean = rows[comparisons.ALL]
+    mean = rows[ALL]
     assert mean.mean_difference.by_seed == pytest.approx([2.0, 3.0]), "over the seeds that every task has"
     assert (mean.first, mean.second) == pytest.approx((52.5, 50.0))
 
 
 def test_the_finding_judges_as_the_leaderboard_does(scripts, comparisons):
     """On the committed records: the gains of CoLA over LoRA are those of the leaderboard, before the correction."""
-    audit, _ = scripts
     records = [record for record in store.read_all(FOLDER) if record.spec.task == "avs"]
     (usual, *_) = compute_standings(records)
     (expected,) = (s.gain for s in usual.tasks[0].standings if s.row.label == "cola")
-    reads = audit.Measured.__new__(audit.Measured)
-    reads.records = {record.id: record for record in records}
+    reads = comparisons.Measured(records, plan("mini"))
     row = answered(comparisons, reads)["avs"]
     gain = comparisons.Table("", {"avs": row}).gains["avs"]
     assert (gain.points, gain.interval, gain.p, gain.seeds) == (*(expected.points, expected.interval), expected.p, 10)
@@ -274,77 +241,69 @@ def test_the_finding_judges_as_the_leaderboard_does(scripts, comparisons):
 
 
 def test_the_finding_says_what_twice_the_epochs_change(scripts, comparisons):
-    audit, reproduce = scripts
-    reads = _with(audit.Measured.__new__(audit.Measured), [])
+    reads = measured_of([])
     assert not comparisons.all_tables(reads)
     scores = {"head": (50.0, 50.0), "lora": (60.0, 63.0), "cola": (65.0, 65.5)}
     of = [
         (spec, scores[spec.method][which] + 0.1 * spec.seed)
         for which, stage in enumerate(("main", "longer"))
-        for spec in specs(reproduce, stage, scores, ["ave"])
+        for spec in specs(stage, scores, ["ave"])
     ]
-    tables = dict(comparisons.longer(_with(reads, of)))
+    tables = dict(comparisons.longer(measured_of(of)))
     assert differences(tables["longer"]) == {"ave": [2.5] * 5}
     assert differences(tables["twice"]) == {"ave, head": [0.0] * 5, "ave, lora": [3.0] * 5, "ave, cola": [0.5] * 5}
 
 
 def test_the_finding_of_ablations(scripts, comparisons):
-    audit, reproduce = scripts
-    of = [
-        (spec, 65.0 if spec.method == "cola" else 60.0) for spec in specs(reproduce, "main", ["cola", "lora"], ["avs"])
-    ]
-    of += [(spec, 63.0) for spec in specs(reproduce, "ablations", ["paths=vision>audio", "r=2"], ["avs"])]
-    tables = comparisons.all_tables(_with(audit.Measured.__new__(audit.Measured), of))
+    of = [(spec, 65.0 if spec.method == "cola" else 60.0) for spec in specs("main", ["cola", "lora"], ["avs"])]
+    of += [(spec, 63.0) for spec in specs("ablations", ["paths=vision>audio", "r=2"], ["avs"])]
+    tables = comparisons.all_tables(measured_of(of))
     assert differences(tables["ablations avs"]) == {"paths=vision>audio": [-2.0] * 5, "r=2": [-2.0] * 5}
     assert differences(tables["one way avs"]) == {"paths=vision>audio": [3.0] * 5}
 
 
 def test_the_finding_of_grounding_in_one_model(scripts, comparisons):
-    audit, reproduce = scripts
     of = [
         (spec, 70.0 if spec.method.startswith("cola") else 69.0)
         for stage in ("together", "together-more-seeds")
-        for spec in specs(reproduce, stage)
+        for spec in specs(stage)
         if spec.method != "cola-adalora"
     ]
-    ((name, table),) = comparisons.all_tables(_with(audit.Measured.__new__(audit.Measured), of)).items()
+    ((name, table),) = comparisons.all_tables(measured_of(of)).items()
     assert name == "together"
     assert differences(table) == {"CoLA over LoRA, each of its own size": [1.0] * 10}
 
 
 @pytest.mark.parametrize(("later_gain", "holds"), [(3.0, True), (0.0, False), (-3.0, False)])
 def test_the_audit_compares_the_order_of_adapters_without_head(scripts, later_gain, holds):
-    audit, reproduce = scripts
-    reads = audit.Measured.__new__(audit.Measured)
-    ((whether, text),) = audit.stable(_with(reads, []))
+    audit, _ = scripts
+    ((whether, text),) = stable(audit, measured_of([]))
     assert whether is None and text.startswith("order of lora, dora, cola in")
     of = [
         (spec, 60.0 + 0.1 * spec.seed * (spec.seed % 3) + gain * (spec.method == "cola"))
         for stage, gain in (("more-seeds", later_gain), ("main", 3.0))
-        for spec in specs(reproduce, stage, audit.ADAPTERS)
+        for spec in specs(stage, audit.ADAPTERS)
     ]
-    ((whether, text),) = audit.stable(_with(reads, of))
+    ((whether, text),) = stable(audit, measured_of(of))
     assert whether is holds and "head" not in text, "without any record of head"
     assert f"tau-b {(later_gain > 0) - (later_gain < 0):.2f}" in text
 
 
-def _with(reads, of):
-    """These records alone, made up of pairs of a run and its score."""
-    reads.records = {spec.id: mocks.record(spec, score) for spec, score in of}
-    return reads
+def stable(audit, reads):
+    runs = reads.runs("main", "more-seeds")
+    return audit.stable(runs, audit.TASKS, audit.ADAPTERS, audit.TEN)
 
 
 def test_the_smallest_gains_come_of_the_deviations(scripts, comparisons, monkeypatch):
     import finding
 
-    audit, reproduce = scripts
-    monkeypatch.setattr(comparisons, "TASKS", ("ave",))
+    monkeypatch.setattr(finding, "TASKS", ("ave",))
     seeds = range(5)
     of = [
         (spec, 50.0 + (spec.seed if spec.method == "cola" else 0.0))
-        for spec in specs(reproduce, "main", ["lora", "cola"], ["ave"])
+        for spec in specs("main", ["lora", "cola"], ["ave"])
     ]
-    _, _, cola, every = finding.resolution(_with(audit.Measured.__new__(audit.Measured), of)).strip().splitlines()
+    _, _, cola, every = finding.resolution(measured_of(of)).strip().splitlines()
     cells = [cell.strip() for cell in cola.split("|")[1:-1]]
     assert cells[:3] == ["CoLA over LoRA, ave", "5", f"{stdev(seeds):.2f}"]
     single = [smallest_gain(stdev(seeds), number) for number in (5, 10)]
@@ -369,8 +328,7 @@ def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scrip
     monkeypatch.syspath_prepend(str(FOLDER))
     import rerun
 
-    _, reproduce = scripts
-    first = mocks.record(specs(reproduce, "main")[0])
+    first = mocks.record(specs("main")[0])
     store.write(first, tmp_path)
     recorded = replace(first.environment, processor="Xeon", instructions="AVX512", variables={})
     current = replace(recorded, processor="EPYC", variables={"ATEN_CPU_CAPABILITY": "avx2"})

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
-import mocks
 import pytest
+import result_scripts
 
-from bench.report.estimates import Estimate
-from bench.report.standings import gain_of
+from bench.report.finding.measured import Measured
+from bench.report.finding.prose import Prose, check
 
 ROOT = Path(__file__).parents[2]
 MINI = ROOT / "results" / "mini"
@@ -20,29 +19,26 @@ MINI = ROOT / "results" / "mini"
 @pytest.fixture(scope="module")
 def finding() -> ModuleType:
     """The script that writes them, started from the checkout."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(MINI))
-        patch.chdir(ROOT)
-        import finding
-    return finding
+    with result_scripts.scripts("mini", ["finding"]) as (module,):
+        yield module
 
 
 @pytest.fixture(scope="module")
-def written(finding) -> dict:
+def measured(finding) -> Measured:
+    """The committed records."""
+    return Measured.of(finding.EXPERIMENT)
+
+
+@pytest.fixture(scope="module")
+def written(finding, measured) -> dict:
     """The text of each page, as it would be written."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        mocks.count_once(patch)
-        return {ROOT / page: text for page, text in finding.pages(finding.Measured()).items()}
+    return {ROOT / page: text for page, text in finding.pages(measured).items()}
 
 
 @pytest.fixture(scope="module")
-def tables(finding) -> dict:
+def tables(finding, measured) -> dict:
     """All comparisons of the committed records."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        mocks.count_once(patch)
-        return finding.all_tables(finding.Measured())
+    return finding.all_tables(measured)
 
 
 def test_every_page_is_what_the_records_say(written):
@@ -73,16 +69,9 @@ def test_the_picture_is_that_of_the_records(finding, tables, tmp_path, monkeypat
 
 
 @pytest.fixture
-def prose(finding, tables):
-    """Fills templates from the committed records; placeholders that count runs are not used here."""
-    from prose import Prose
-
-    measured = finding.Measured.__new__(finding.Measured)
-    measured.records = {}
-    filled = Prose.__new__(Prose)
-    filled._measured, filled._tables = measured, tables
-    filled._gains = {key: table.gains for key, table in tables.items()}
-    return filled
+def prose(tables):
+    """Fills templates from the committed comparisons; placeholders that count runs are not used here."""
+    return Prose(Measured([], {}), tables, {}, tasks=(), titles={}, trials=0)
 
 
 def test_figures_of_the_prose_are_those_of_the_tables(prose, tables, written):
@@ -95,59 +84,7 @@ def test_figures_of_the_prose_are_those_of_the_tables(prose, tables, written):
     assert brief.removeprefix("+").partition(" ")[0] in written[MINI / "finding.md"]
 
 
-@pytest.mark.parametrize(
-    ("template", "named"),
-    [
-        ("It scores 2.3 points more.", "2.3"),
-        ("Three of them lead.", "Three"),
-        ("The gain is significant.", "significant"),
-        ("**Is it better?** Yes.", "Yes"),
-        ("It is not\nsignificantly better.", "line 2: 'significantly'"),
-        ("{worse:cola/lora:avs}", "the records say otherwise: avs is better"),
-        ("{undecided:cola/lora:ave|avs}", "the records say otherwise: avs is better"),
-        ("{better:cola/lora:avs:longer:ave|avs:cola/lora:ave}", "the records say otherwise: ave is undecided"),
-        ("{gain:cola/lora:avss}", "no such kind, table, row"),
-        ("{gain:cola/loro:avs}", "no such kind, table, row"),
-        ("{gains:cola/lora:avs}", "no such kind, table, row"),
-        ("{gain:cola/lora}", "no such kind, table, row"),
-    ],
-)
-def test_a_figure_or_a_verdict_that_the_records_do_not_have_is_refused(prose, template, named):
-    with pytest.raises(ValueError, match=re.escape(named)):
-        prose.fill(template)
-
-
-def test_what_is_not_a_figure_may_stand_in_a_template(prose):
-    template = "At IoU 0.5, `r=2` of [this](page-2.md) is *significant* if p is below 0.05; {better:cola/lora:avs}."
-    assert prose.fill(template).endswith("0.05; significant.\n")
-
-
-def test_words_follow_the_verdicts(prose):
-    def decided(points: float, verdict: str):
-        return replace(gain_of(Estimate((points - 1, points, points + 1)), 50.0), verdict=verdict)
-
-    def says(template: str, **gains) -> str:
-        prose._gains = {"table": gains}
-        return prose.fill(template).strip()
-
-    more, less = decided(2.04, "better"), decided(-3.0, "worse")
-    open_, few = decided(0.04, "undecided"), replace(decided(1.0, "too few seeds"), interval=None)
-    assert says("{answer:table:tasks}", ave=more, avs=more) == "Yes"
-    assert says("{answer:table:tasks}", ave=more, avs=open_) == "In part"
-    assert says("{answer:table:tasks}", ave=more, avs=less) == "No"
-    assert says("{answer:table:tasks}", ave=open_, avs=few) == "Not shown"
-    assert says("{result:table:ave}", ave=more) == "2.0 points more (-0.4 to +4.5, +4.1%; significant)"
-    assert says("{result:table:ave}", ave=less) == "3.0 points less (-5.5 to -0.5, -6.0%; significant)"
-    assert says("{result:table:ave}", ave=open_) == "equally much (-2.4 to +2.5, +0.1%; not significant)"
-    assert says("{result:table:ave}", ave=few).endswith("(too few seeds, +2.0%; too few seeds)")
-    both = "AVE +2.0 (-0.4 to +4.5) and `r=2` -3.0 (-5.5 to -0.5) are significant, AVS +0.0 (-2.4 to +2.5) is not"
-    assert says("{verdicts:table:tasks}", **{"ave": more, "avs": open_, "r=2": less, "all tasks": less}) == both
-    assert says("{verdicts:table:avs}", avs=open_) == "AVS +0.0 (-2.4 to +2.5) is not significant"
-
-
 def test_the_template_of_the_finding_needs_no_figure_by_hand(finding):
-    from prose import check
-
     text = (MINI / "finding.template.md").read_text(encoding="utf-8")
     check(text)
     assert text.count("{") > 60

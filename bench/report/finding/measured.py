@@ -1,0 +1,155 @@
+"""The records of a results folder, looked up by the stages and labels of its experiment file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bench.config import budget
+from bench.config.experiment import read_experiment
+from bench.config.plan import RunRequest, make_plan
+from bench.config.spec import Spec
+from bench.config.suite import parse_value, read_toml
+from bench.errors import BenchError, UsageError
+from bench.records.schema import DataInfo, Record
+from bench.records.store import read_all
+
+Key = tuple[str, str]
+"""A task, and the label of a method or variation."""
+
+Planned = Mapping[str, Mapping[Key, Mapping[int, Spec]]]
+"""Specifications of runs by stage, by task and label, and by seed."""
+
+Runs = Mapping[Key, Mapping[int, Record]]
+"""Records by task and label, then by seed."""
+
+_MODEL = ".model"
+
+
+class Measured:
+    """The records of an experiment, as far as they are there.
+
+    Args:
+        records: Records of any runs; failed ones are left out.
+        planned: The runs of the experiment.
+
+    Raises:
+        BenchError: Records of a task cannot be compared; see `check_data`.
+    """
+
+    def __init__(self, records: Iterable[Record], planned: Planned) -> None:
+        self.records = {record.id: record for record in records if record.status == "ok"}
+        self.planned = planned
+        check_data([*self.records.values()])
+
+    @classmethod
+    def of(cls, experiment: Path) -> Measured:
+        """Return the records in the folder of an experiment file, which is named from the working folder.
+
+        Raises:
+            UsageError: See `planned`.
+            BenchError: See `check_data`.
+        """
+        return cls(read_all(experiment.parent), planned(experiment))
+
+    def runs(self, *stages: str) -> dict[Key, dict[int, Record]]:
+        """Return the existing records of stages, by task and label and then by seed; empty for runs without any."""
+        records: dict[Key, dict[int, Record]] = {}
+        for key, specs in (item for stage in stages for item in self.planned[stage].items()):
+            by_seed = records.setdefault(key, {})
+            by_seed |= {seed: self.records[spec.id] for seed, spec in specs.items() if spec.id in self.records}
+        return records
+
+    def scores(self, *stages: str) -> dict[Key, dict[int, float]]:
+        """Return the primary test scores of stages, by task and label and then by seed."""
+        return {
+            key: {seed: primary(record) for seed, record in records.items()}
+            for key, records in self.runs(*stages).items()
+        }
+
+
+def primary(record: Record) -> float:
+    """Return a record's primary test score."""
+    assert record.scores
+    return record.scores.test[record.scores.metric]
+
+
+def check_data(records: Sequence[Record]) -> None:
+    """Check that runs of a task in one world used the same data and skipped no samples.
+
+    Raises:
+        BenchError: They cannot be compared.
+    """
+    by_world: dict[tuple[str, int], list[DataInfo]] = {}
+    for record in records:
+        if record.data:
+            by_world.setdefault((record.spec.task, record.spec.data["seed"]), []).append(record.data)
+    for (task, _), data in by_world.items():
+        if len({item.fingerprint for item in data}) > 1 or any(item.skipped for item in data):
+            raise BenchError(
+                f"the records of {task} have different data, or samples were skipped: they cannot be compared"
+            )
+
+
+def planned(experiment: Path) -> dict[str, dict[Key, dict[int, Spec]]]:
+    """Return the runs of an experiment file, in an order as `bench run` does them: by task, then by label.
+
+    Neither data nor encoders need be there. What has no files of tuned settings yet has no runs: with the suite's own
+    they would be others.
+
+    Args:
+        experiment: The file, named from the working folder: specifications name encoders so.
+
+    Raises:
+        UsageError: The file has mistakes.
+    """
+    file, content, folder = read_experiment(experiment), read_toml(experiment), experiment.parent
+    settings = {table["settings"] for table in (content, *content.get("stages", ())) if "settings" in table}
+    untuned = {name for name in settings if name.endswith(".toml") and not (folder / name).exists()}
+    if len(file.problems) > len(untuned):
+        raise UsageError([f"{experiment}: {problem}" for problem in file.problems])
+    stages: dict[str, dict[Key, dict[int, Spec]]] = {}
+    for stage in file.stages:
+        tasks = dict.fromkeys(task for part in stage.parts for task in part.request.tasks)
+        labels = [(part, label) for part in stage.parts for label in part.labels.values()]
+        runs = stages[stage.name] = {
+            (task, label): {} for task in tasks for part, label in labels if task in part.request.tasks
+        }
+        for part in stage.parts:
+            if part.request.tuned or not untuned:
+                for spec in _specifications(part.request, folder):
+                    runs[spec.task, part.labels[spec.method]][spec.seed] = spec
+    return stages
+
+
+def _specifications(request: RunRequest, folder: Path) -> list[Spec]:
+    """Return the requested runs, with the sizes of a budget as they are with the suite's encoders.
+
+    The shapes of those are part of the package, so an experiment may name others of the same shapes, by folders that
+    are not on this machine.
+    """
+    models, changes = {}, []
+    for change in request.overrides:
+        key, _, value = change.partition("=")
+        if key.endswith(_MODEL):
+            models[key.removesuffix(_MODEL)] = _place(str(parse_value(value)), folder)
+        else:
+            changes.append(change)
+    request = replace(request, overrides=changes)
+    specs = budget.plan_within(request)[0] if request.budget else make_plan(request)
+    return [
+        replace(
+            spec,
+            streams={
+                name: {**source, "model": models.get(name, source["model"])} for name, source in spec.streams.items()
+            },
+        )
+        for spec in specs
+    ]
+
+
+def _place(model: str, folder: Path) -> str:
+    """Return a model's folder as seen from the working folder; any other name unchanged."""
+    return os.path.normpath(folder / model) if model.startswith("./") else model

@@ -1,0 +1,106 @@
+"""The pages of a finding: written tables, and the command that writes pages or names those that are stale."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench.errors import BenchError
+from bench.files import write_text
+from bench.report.finding.comparisons import Compared, Table
+from bench.report.finding.words import interval, signed, verdict
+from bench.report.formatting import SEEDS_ONLY, number, p_value
+from bench.report.standings import Gain
+from bench.text.markdown import table as markdown
+
+HEADER = ("", "seeds", "first", "second", "difference", "95% interval", "%", "p", "verdict", "parameters")
+INTRODUCTION = f"""\
+# Tables of the finding
+
+Written by `{{writer}}`; [finding.md](finding.md) says what they show. Each table compares two methods on
+the seeds that both have, by the rule of [Verdicts](../../docs/explain/verdicts.md): intervals are over other seeds and
+other test samples, or over other seeds only where it is marked {SEEDS_ONLY}; p is after Holm's correction over the rows
+of its table.
+"""
+
+
+def tables_page(writer: str, tables: Iterable[Table]) -> str:
+    """Return a page with all tables that have rows.
+
+    Args:
+        writer: The script that writes it, as in "results/mini/finding.py".
+        tables: The tables.
+    """
+    return "\n".join([INTRODUCTION.format(writer=writer), *(written_table(table) for table in tables if table.rows)])
+
+
+def written_table(table: Table) -> str:
+    """Return a table of comparisons as Markdown."""
+    lines = [_cells(table.rows[key], gain) for key, gain in table.gains.items()]
+    return f"## {table.title}\n\n{markdown(HEADER, lines)}\n"
+
+
+def _cells(compared: Compared, gain: Gain) -> list[str]:
+    mark = SEEDS_ONLY if gain.interval and not gain.with_samples else ""
+    return [
+        *(compared.name, str(gain.seeds), f"{compared.first:.2f}", f"{compared.second:.2f}", signed(gain.points, 2)),
+        *(interval(gain.interval, 2) + mark, number(gain.percent, "+.1f"), p_value(gain.p_holm), verdict(gain)),
+        compared.parameters,
+    ]
+
+
+def gains_table(shown: Table, header: Sequence[str], titles: Mapping[str, str]) -> str:
+    """Return a table of two methods task by task as Markdown: what is named first in the comparisons stands second.
+
+    Args:
+        shown: The comparisons.
+        header: The names of six columns: row, second method, first method, difference, interval, significant.
+        titles: The names of the rows.
+    """
+    lines = [
+        [
+            titles[task],
+            f"{shown.rows[task].second:.1f}",
+            f"{shown.rows[task].first:.1f}",
+            signed(gain.points),
+            interval(gain.interval),
+            {"significant": "yes", "not significant": "no"}.get(verdict(gain), verdict(gain)),
+        ]
+        for task, gain in shown.gains.items()
+    ]
+    return markdown(header, lines) + "\n"
+
+
+def renew(
+    description: str | None,
+    pages: Callable[[], Mapping[Path, str]],
+    draw: Callable[[], None],
+    arguments: Sequence[str] | None = None,
+) -> str | None:
+    """Write pages and the picture, or find out which pages are not as they would be written.
+
+    Args:
+        description: What the script says of itself.
+        pages: Returns the text of each page.
+        draw: Draws the picture.
+        arguments: The script's arguments; None for those that it was started with.
+
+    Returns:
+        What is wrong, for `sys.exit`; None if nothing is.
+    """
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="write the pages and the picture")
+    write = parser.parse_args(arguments).write
+    try:
+        texts = pages()
+    except (BenchError, ValueError) as error:  # of records, of a template, or of a page without marks
+        return f"nothing was written: {error}"
+    changed = [page for page, text in texts.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
+    if not write:
+        stale = [f"{page} is not what the records say; --write writes it anew" for page in changed]
+        return "\n".join(stale) or None
+    for page in changed:
+        write_text(page, texts[page])
+    draw()
+    return None

@@ -1,0 +1,62 @@
+"""The scripts beside published results, imported from the checkout; those of several folders have the same names."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import mocks
+import pytest
+
+from bench.config.spec import Spec
+from bench.report.finding.measured import Measured, Planned, planned
+
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def scripts(folder: str, names: Iterable[str]) -> Iterator[list[ModuleType]]:
+    """Import scripts of a folder of results for a block, in the working folder where they are started.
+
+    Parameters are counted once for all budgets.
+    """
+    stems = [path.stem for path in (ROOT / "results" / folder).glob("*.py")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "results" / folder))
+        patch.chdir(ROOT)
+        mocks.count_once(patch)
+        for stem in stems:
+            sys.modules.pop(stem, None)
+        try:
+            yield [importlib.import_module(name) for name in names]
+        finally:
+            for stem in stems:
+                sys.modules.pop(stem, None)
+
+
+@cache
+def plan(folder: str) -> Planned:
+    """Return the runs of the experiment in a folder of results; the working folder is the checkout."""
+    return planned(Path("results", folder, "experiment.toml"))
+
+
+def specs(
+    runs: Planned, stage: str, labels: Iterable[str] | None = None, tasks: Iterable[str] | None = None
+) -> list[Spec]:
+    """Return the specifications of a stage; of these labels and tasks only."""
+    return [
+        spec
+        for (task, label), by_seed in runs[stage].items()
+        if (labels is None or label in labels) and (tasks is None or task in tasks)
+        for spec in by_seed.values()
+    ]
+
+
+def measured(runs: Planned, scores: Iterable[tuple[Spec, float]]) -> Measured:
+    """Return made-up records, each a run with its score."""
+    return Measured([mocks.record(spec, score) for spec, score in scores], runs)
