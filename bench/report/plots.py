@@ -108,14 +108,32 @@ def forest(gains: Mapping[str, Gain], heading: str) -> Figure:
     Raises:
         UsageError: matplotlib is not installed.
     """
+    return forests({"": gains}, heading)
+
+
+def forests(panels: Mapping[str, Mapping[str, Gain]], heading: str) -> Figure:
+    """Draw gains in panels side by side, each as `forest` draws them.
+
+    Args:
+        panels: Gains by name of their row, by the title of the panel.
+        heading: What is compared with what.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
     require_matplotlib()
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.6, 1.1 + 0.3 * len(gains)), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.tick_params(labelsize=9, color=_FAINT)
-    _forest(axes, dict(reversed([*gains.items()])), "difference", with_intervals=True)
+    several, rows = len(panels) > 1, max(map(len, panels.values()))
+    size = (5.8 * len(panels), 1.4 + 0.3 * rows) if several else (7.6, 1.1 + 0.3 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    for number, (title, gains) in enumerate(panels.items(), 1):
+        axes = figure.add_subplot(1, len(panels), number)
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        axes.tick_params(labelsize=9, color=_FAINT)
+        _forest(axes, dict(reversed([*gains.items()])), "difference", with_intervals=True)
+        if several:
+            axes.set_title(_text(title), fontsize=9, loc="left")
     figure.suptitle(_text(heading), fontsize=10, fontweight="bold")
     return figure
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,8 @@ import mocks
 import pytest
 
 from bench.config.spec import Spec
+from bench.config.suite import read_toml
+from bench.config.tuned_settings import Tuning, write_tuned
 from bench.report.finding.measured import Measured, Planned, planned
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +46,37 @@ def scripts(folder: str, names: Iterable[str]) -> Iterator[list[ModuleType]]:
 def plan(folder: str) -> Planned:
     """Return the runs of the experiment in a folder of results; the working folder is the checkout."""
     return planned(Path("results", folder, "experiment.toml"))
+
+
+def tuned_plan(folder: str, files: Mapping[str, tuple[Sequence[str], Sequence[str]]], place: Path) -> Planned:
+    """Return the runs of an experiment whose files of tuned rates are made up, from a copy of it in another place.
+
+    Args:
+        folder: The folder of results.
+        files: Methods and further arguments of a search, by the file that it writes.
+        place: Where to copy the experiment.
+    """
+    experiment = place / "experiment.toml"
+    shutil.copy(ROOT / "results" / folder / experiment.name, experiment)
+    content = read_toml(experiment)
+    for file, (methods, arguments) in files.items():
+        tuning = Tuning(
+            suite=content["suite"],
+            trials=3,
+            epochs="suite",
+            seeds=(100,),
+            set=(),
+            budget=arguments[-1] if arguments else "none",
+            date="",
+            version="",
+        )
+        rates = {
+            (task, method): {"lr_head" if method == "head" else "lr_adapter": 0.00123}
+            for task in content["tasks"]
+            for method in methods
+        }
+        write_tuned(place / file, tuning, rates, dict.fromkeys(rates, "made up"))
+    return planned(experiment)
 
 
 def specs(

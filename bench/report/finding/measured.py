@@ -62,6 +62,11 @@ class Measured:
             by_seed |= {seed: self.records[spec.id] for seed, spec in specs.items() if spec.id in self.records}
         return records
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no run of the experiment has a record."""
+        return not any(self.runs(*self.planned).values())
+
     def scores(self, *stages: str) -> dict[Key, dict[int, float]]:
         """Return the primary test scores of stages, by task and label and then by seed."""
         return {

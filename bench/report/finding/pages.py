@@ -11,6 +11,7 @@ from bench.files import write_text
 from bench.report.finding.comparisons import Compared, Table
 from bench.report.finding.words import interval, signed, verdict
 from bench.report.formatting import SEEDS_ONLY, number, p_value
+from bench.report.plots import forests, save_figure
 from bench.report.standings import Gain
 from bench.text.markdown import table as markdown
 
@@ -70,6 +71,24 @@ def gains_table(shown: Table, header: Sequence[str], titles: Mapping[str, str]) 
         for task, gain in shown.gains.items()
     ]
     return markdown(header, lines) + "\n"
+
+
+def draw_gains(panels: Mapping[str, Table], titles: Mapping[str, str], heading: str, path: Path) -> None:
+    """Write a picture of gains, as `bench plot` draws them: a panel for each table that has rows; none without any.
+
+    Args:
+        panels: The tables, by the title of their panel, which a single one does not have.
+        titles: The names of rows; those without one have the name that is in the table.
+        heading: What is compared with what.
+        path: The file.
+    """
+    gains = {
+        title: {titles.get(row, row): gain for row, gain in table.gains.items()}
+        for title, table in panels.items()
+        if table.rows
+    }
+    if gains:
+        save_figure(forests(gains, heading), path)
 
 
 def renew(

@@ -259,19 +259,25 @@ class Prose:
             raise NotMeasuredError
         return f"{deviation:.2f}"
 
-    def rows(self, *tables: str) -> str:
-        """Return gains of the rows that tables share, with a column for each table, as a Markdown table."""
-        shown = [self._tables[name] for name in tables]
-        names = dict.fromkeys(name for table in shown for name in (*table.rows, *table.missing))
-        lines = [[self._titles.get(name, name), *(_cell(table, name) for table in shown)] for name in names]
-        return markdown(["", *(table.title for table in shown)], lines)
+    def rows(self, *columns: str) -> str:
+        """Return the gains in tables as a Markdown table, by row.
+
+        A column is a table, or several with + between them, below one another; it has the title of the first.
+        """
+        shown = [[self._tables[name] for name in column.split("+")] for column in columns]
+        names = dict.fromkeys(row for column in shown for table in column for row in (*table.rows, *table.missing))
+        cells = [
+            [self._titles.get(name, name), *(_cell([table.gains.get(name) for table in column]) for column in shown)]
+            for name in names
+        ]
+        return markdown(["", *(column[0].title for column in shown)], cells)
 
 
-def _cell(table: Table, row: str) -> str:
-    gain = table.gains.get(row)
-    if gain is None:
-        return NOT_MEASURED
-    return f"{brief(gain)}, {verdict(gain)}" if gain.interval else brief(gain)
+def _cell(gains: Sequence[Gain | None]) -> str:
+    """Return the gain of a row in those tables of a column that have it, which is one at most."""
+    for gain in filter(None, gains):
+        return f"{brief(gain)}, {verdict(gain)}" if gain.interval else brief(gain)
+    return NOT_MEASURED
 
 
 def _trained(records: Mapping[int, Record]) -> int:
