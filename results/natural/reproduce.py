@@ -1,7 +1,8 @@
 """Do the runs of results/natural: `.venv/bin/python results/natural/reproduce.py --media DIR --encoders DIR`.
 
-It is to be called from the checkout's root. Finished runs are skipped, so the same command continues after an
-interruption. Further arguments are those of `bench run`: `--stage main` does one stage, `--dry-run` shows the runs.
+It is to be called from the checkout's root. It searches the learning rates first, where that is not done. Finished
+trials and runs are skipped, so the same command continues after an interruption. Further arguments are those of
+`bench run`: `--stage main` does one stage, `--dry-run` shows the runs once rates are there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from bench.cli import main
 from bench.config.suite import read_toml
+from bench.config.tuned_settings import read_tuned
 from bench.datasets.natural.media import located
 from bench.errors import UsageError
 
@@ -21,6 +23,16 @@ FOLDER = Path(os.path.relpath(Path(__file__).parent))  # relative, since records
 EXPERIMENT = FOLDER / "experiment.toml"
 ENCODERS = FOLDER / "encoders"
 DOCUMENT = "docs/how-to/natural.md"
+
+TASKS = ("refcoco", "avs")
+TUNING_SEED = 100  # not one of the seeds that are compared
+TRIALS = 3
+
+SEARCHES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "tuned.toml": (("head", "lora", "dora", "cola"), ()),
+    "tuned-cola-size.toml": (("lora", "dora"), ("--budget", "cola")),
+}
+"""Methods and further arguments of `bench tune`, by the file that it writes."""
 
 
 def missing(media: Path | None, encoders: Path | None) -> list[str]:
@@ -45,11 +57,40 @@ def missing(media: Path | None, encoders: Path | None) -> list[str]:
     return problems
 
 
+def models() -> list[str]:
+    """Return the arguments that name the encoders of the experiment, as its runs name them."""
+    sources = {stream: Path(values["model"]).name for stream, values in read_toml(EXPERIMENT)["set"].items()}
+    return ["--set", *(f"{stream}.model={ENCODERS / name}" for stream, name in sources.items())]
+
+
+def is_complete(file: str) -> bool:
+    """Return whether a file has the rates of all its methods on all tasks."""
+    path, (methods, _) = FOLDER / file, SEARCHES[file]
+    return path.exists() and all((task, method) in read_tuned(path).values for task in TASKS for method in methods)
+
+
+def tune(file: str, arguments: Sequence[str]) -> int:
+    """Do the search whose results are in a file, and return the exit code.
+
+    Args:
+        file: Name of the file.
+        arguments: Further arguments of `bench tune`.
+    """
+    methods, budget = SEARCHES[file]
+    plan = ["--suite", "natural", "--methods", *methods, "--tasks", *TASKS, *models()]
+    search = ["--seeds", str(TUNING_SEED), "--trials", str(TRIALS), *budget]
+    return main(["tune", *plan, *search, "--out", str(FOLDER / file), "--results", str(FOLDER), *arguments])
+
+
 def reproduce(arguments: Sequence[str]) -> int:
-    """Do the runs, and return the exit code: 2 if media or encoders are missing, which one message tells."""
+    """Do the searches that are not done yet, then the runs, and return the exit code.
+
+    It is 2 if media or encoders are missing, which one message tells.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--media", type=Path, help="folder of the media; by default the installed packages")
     parser.add_argument("--encoders", type=Path, help="folder of the encoders, which is linked from here")
+    parser.add_argument("--jobs", default="1", help="runs at a time (default: %(default)s)")
     args, further = parser.parse_known_args(arguments)
     if problems := missing(args.media, args.encoders):
         print("\n".join(("natural:", *problems)), file=sys.stderr)
@@ -57,8 +98,11 @@ def reproduce(arguments: Sequence[str]) -> int:
     if args.encoders and args.encoders.resolve() != ENCODERS.resolve():
         ENCODERS.unlink(missing_ok=True)
         ENCODERS.symlink_to(args.encoders.resolve(), target_is_directory=True)
-    root = ["--data-root", str(args.media)] if args.media else []
-    return main(["run", str(EXPERIMENT), "--results", str(FOLDER), *root, *further])
+    common = ["--jobs", args.jobs, *(["--data-root", str(args.media)] if args.media else [])]
+    for file in SEARCHES if "--dry-run" not in further else ():
+        if not is_complete(file) and (code := tune(file, common)):
+            return code
+    return main(["run", str(EXPERIMENT), "--results", str(FOLDER), *common, *further])
 
 
 if __name__ == "__main__":

@@ -345,3 +345,24 @@ def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scrip
     assert rerun.main(tmp_path, count=1, seed=0, tolerance=2) == 0
     assert rerun.main(tmp_path, count=1, seed=0, tolerance=1) == 1
     assert rerun.is_chance([1.0, -1.2, 0.3]) and not rerun.is_chance([1.0, 1.2, 1.1])
+
+
+def test_the_picture_has_a_panel_for_natural_once_that_has_records(scripts, comparisons, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    import figure
+
+    monkeypatch.setattr(figure, "PICTURE", tmp_path / "finding.svg")
+    of = [(spec, 50.0 + spec.seed % 3 + len(spec.method)) for spec in specs("main", ["lora", "cola"], ["ave", "avs"])]
+    of += [(spec, 50.0 + spec.seed % 2) for spec in specs("budget", ["lora-cola-size"], ["ave", "avs"])]
+    question = comparisons.Question("CoLA over LoRA, both of CoLA's size", "cola", "lora-cola-size")
+    monkeypatch.setattr(figure, "QUESTIONS", (question,))
+    shown = comparisons.answers(question, comparisons.usual_runs(measured_of(of)), ("ave", "avs"))
+    files = {"tuned.toml": (("lora", "cola"), ()), "tuned-cola-size.toml": (("lora",), ("--budget", "cola"))}
+    natural = result_scripts.tuned_plan("natural", files, tmp_path)
+    for stage in ("main", "budget"):
+        for spec in result_scripts.specs(natural, stage, ["lora", "cola", "lora-cola-size"]):
+            store.write(mocks.record(spec, 60.0 + spec.seed % 3 + len(spec.method)), tmp_path)
+    figure.draw(shown, tmp_path / "experiment.toml")
+    both = figure.PICTURE.read_text(encoding="utf-8")
+    for title in (*figure.SUITES, "RefCOCO, accuracy"):
+        assert f"<!-- {title} -->" in both

@@ -1,16 +1,20 @@
-"""The script beside the results of the suite natural: what it plans, and what it says where something is missing."""
+"""The scripts beside the results of the suite natural: what they plan, do, write and audit; records are made up."""
 
 from __future__ import annotations
 
 import json
-import sys
+import zlib
+from dataclasses import replace
 from pathlib import Path
 
+import mocks
 import pytest
+import result_scripts
 from natural_media import write_media
 
 from bench.config.experiment import read_experiment
 from bench.datasets.natural import media
+from bench.report.finding.measured import Measured
 from bench.streams.sources import SHAPES
 
 CHECKOUT = Path(__file__).parents[2]
@@ -21,18 +25,20 @@ SHAPE_OF = {
 }
 
 
-@pytest.fixture
-def script(tmp_path, monkeypatch):
-    """The module, with a results folder of the test's."""
-    monkeypatch.syspath_prepend(str(CHECKOUT / "results" / "natural"))
-    monkeypatch.chdir(CHECKOUT)
-    monkeypatch.delitem(sys.modules, "reproduce", raising=False)
-    import reproduce
+@pytest.fixture(scope="module")
+def modules():
+    with result_scripts.scripts("natural", ["finding", "audit", "comparisons", "prose", "reproduce"]) as imported:
+        yield imported
 
+
+@pytest.fixture
+def script(modules, tmp_path, monkeypatch):
+    """The module that does the runs, with a results folder of the test's."""
+    reproduce = modules[-1]
+    monkeypatch.chdir(CHECKOUT)
     for name, path in (("FOLDER", tmp_path), ("ENCODERS", tmp_path / "encoders")):
         monkeypatch.setattr(reproduce, name, path)
     yield reproduce
-    sys.modules.pop("reproduce", None)
     media.located.cache_clear()
 
 
@@ -50,27 +56,52 @@ def test_one_message_says_all_that_is_missing(script, tmp_path, monkeypatch, cap
     assert (CHECKOUT / script.DOCUMENT).is_file()
 
 
-def test_where_all_is_there_the_experiment_is_done(script, tmp_path, monkeypatch):
+@pytest.fixture
+def whole(tmp_path) -> list[str]:
+    """The arguments that name media and encoders, which are there."""
     root, encoders = write_media(tmp_path / "media"), tmp_path / "models"
     for name in SHAPE_OF:
         (encoders / name).mkdir(parents=True)
         (encoders / name / "config.json").write_text("{}")
+    return ["--media", str(root), "--encoders", str(encoders)]
+
+
+def test_where_all_is_there_the_searches_and_the_runs_are_done(script, whole, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(script, "main", lambda words: calls.append(words) or 0)
-    assert script.reproduce(["--media", str(root), "--encoders", str(encoders), "--stage", "main"]) == 0
-    assert (tmp_path / "encoders").resolve() == encoders.resolve()
-    assert script.reproduce(["--media", str(root)]) == 0, "they are found where the call before linked them"
-    first, second = calls
-    assert first[:4] == ["run", str(script.EXPERIMENT), "--results", str(tmp_path)] and first[-2:] == [
-        "--stage",
-        "main",
-    ]
-    assert second == first[:-2] == [*first[:4], "--data-root", str(root)]
+    assert script.reproduce([*whole, "--jobs", "2", "--stage", "main"]) == 0
+    assert (tmp_path / "encoders").resolve() == (tmp_path / "models").resolve()
+    usual, larger, runs = calls
+    shared = ["--jobs", "2", "--data-root", whole[1]]
+    assert runs == ["run", str(script.EXPERIMENT), "--results", str(tmp_path), *shared, "--stage", "main"]
+    for call, methods, file in (
+        (usual, "head lora dora cola", "tuned.toml"),
+        (larger, "lora dora", "tuned-cola-size.toml"),
+    ):
+        words = " ".join(call)
+        assert call[0] == "tune" and call[-4:] == shared
+        assert f"--suite natural --methods {methods} --tasks refcoco avs --set vision.model={tmp_path}" in words
+        assert f"--seeds 100 --trials 3 {'--budget cola ' * (call is larger)}--out {tmp_path / file} --results" in words
+    assert script.reproduce([*whole[:2], "--dry-run"]) == 0, "encoders are found where the call before linked them"
+    assert [call[0] for call in calls[3:]] == ["run"], "what would be done does nothing"
+    monkeypatch.setattr(script, "main", lambda words: 3)
+    assert script.reproduce(whole) == 3, "a search that failed ends it"
+
+
+def test_a_finished_search_is_not_done_again(script, whole, tmp_path, monkeypatch):
+    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
+    calls = []
+    monkeypatch.setattr(script, "main", lambda words: calls.append(words[0]) or 0)
+    assert script.reproduce(whole) == 0 and calls == ["run"]
+    text = (tmp_path / "tuned.toml").read_text(encoding="utf-8")
+    (tmp_path / "tuned.toml").write_text(text[: text.index("[tasks.avs.methods.cola]")], encoding="utf-8")
+    assert script.reproduce(whole) == 0 and calls == ["run", "tune", "run"], "one was interrupted"
 
 
 def test_the_stages_hold_what_their_names_say(script):
     experiment = read_experiment(script.EXPERIMENT)
-    assert not experiment.problems
+    missing = [file for file in script.SEARCHES if not (CHECKOUT / "results" / "natural" / file).exists()]
+    assert len(experiment.problems) == len(missing), "nothing but tuned rates that are not there yet"
     assert [stage.name for stage in experiment.stages] == ["main", "budget", "controls", "more"]
     for stage in experiment.stages:
         for part in stage.parts:
@@ -81,6 +112,7 @@ def test_the_stages_hold_what_their_names_say(script):
     (main,) = by_name["main"].parts
     assert main.request.methods == ["head", "lora", "dora", "cola"]
     assert {part.request.budget for part in by_name["budget"].parts} == {"cola"}
+    assert script.TUNING_SEED not in (0, 1, 2, 3, 4), "tuned on another seed than are compared"
     streams = {change for part in by_name["controls"].parts for change in part.request.overrides if "streams" in change}
     assert len(streams) == 3
 
@@ -93,3 +125,110 @@ def test_the_encoders_of_the_experiment_have_the_shapes_of_the_suites(script):
     assert models == set(SHAPE_OF)
     assert {source.model for source in suite.streams.values()} == set(SHAPE_OF.values())
     assert all((SHAPES / model / "config.json").is_file() for model in SHAPE_OF.values())
+
+
+USUAL = {"head": 50.0, "lora": 60.0, "dora": 61.0, "cola": 65.0, "lora-cola-size": 60.0, "dora-cola-size": 62.0}
+SPLITS = {"refcoco": ("testA", "testB"), "avs": ("test",)}
+
+
+@pytest.fixture(scope="module")
+def plan(modules, tmp_path_factory):
+    return result_scripts.tuned_plan("natural", modules[-1].SEARCHES, tmp_path_factory.mktemp("tuned"))
+
+
+def measured(plan, scores=USUAL, stages=None, seeds=None) -> Measured:
+    """Records of stages: what each label scores, give or take some tenths from seed to seed; all others 40."""
+    records = []
+    for stage in plan if stages is None else stages:
+        for (task, label), by_seed in plan[stage].items():
+            for seed, spec in by_seed.items():
+                if seeds is None or seed in seeds:
+                    score = scores.get(label, 40.0) + zlib.crc32(f"{task} {label} {seed}".encode()) % 7 / 10
+                    record = mocks.record(spec, score)
+                    splits = {split: {record.scores.metric: score + 1} for split in SPLITS[task]}
+                    records.append(replace(record, scores=replace(record.scores, splits=splits)))
+    return Measured(records, plan)
+
+
+def mini_of(plan, scores=USUAL):
+    """Records as if they were mini's, of the same tasks and methods."""
+    return measured(plan, scores).runs("main", "budget")
+
+
+def page(finding, reads, runs_of_mini) -> str:
+    return finding.pages(reads, runs_of_mini)[finding.FOLDER / "finding.md"]
+
+
+def test_with_all_records_everything_is_said(modules, plan):
+    finding, _, comparisons, *_ = modules
+    reads, runs_of_mini = measured(plan), mini_of(plan)
+    tables = comparisons.all_tables(reads, runs_of_mini)
+    assert [key for key, table in tables.items() if table.missing or not table.rows] == []
+    text = page(finding, reads, runs_of_mini)
+    assert "not measured" not in text.lower() and "{" not in text
+    lines = text.splitlines()
+    assert len(lines) <= 100 and max(len(line) for line in lines if not line.startswith("|")) <= 120
+    assert "things never seen in training (testB)" in text
+    joined = " ".join(text.split())
+    assert "Does `mini` order the same methods on the same tasks alike? Yes, for 5 adapters and sizes" in joined
+    assert joined.count("20 of 20 pairs") == 1
+
+
+@pytest.mark.parametrize(("cola", "answer"), [(65.0, "Yes"), (55.0, "No"), (60.0, "Not shown")])
+def test_words_follow_the_records(modules, plan, cola, answer):
+    text = page(modules[0], measured(plan, {**USUAL, "cola": cola}), mini_of(plan))
+    assert f"**Does CoLA beat LoRA with equally many parameters?** {answer}:" in text
+
+
+def test_whether_mini_is_a_fair_proxy_follows_the_records(modules, plan):
+    opposite = {label: 120.0 - score for label, score in USUAL.items()}
+    text = " ".join(page(modules[0], measured(plan), mini_of(plan, opposite)).split())
+    assert "alike? No, for 5 adapters" in text and "0 of 20 pairs" not in text, "two of them differ by noise only"
+    text = page(modules[0], measured(plan), {key: {} for key in mini_of(plan)})
+    assert "alike? Not measured, for not measured adapters" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("without", ["main", "budget", "controls", "more"])
+def test_pages_are_written_while_stages_have_no_records(modules, plan, without):
+    finding, audit, *_ = modules
+    reads = measured(plan, stages=[stage for stage in plan if stage != without])
+    text = page(finding, reads, mini_of(plan))
+    assert ("not measured" in text.lower()) == (without != "more")
+    lines = [line for _, conditions in audit.conditions(reads) for line in conditions]
+    assert any(holds is None for holds, _ in lines) == (without in ("main", "controls"))
+
+
+def test_pages_are_written_after_the_first_runs(modules, plan):
+    for stages, seeds in (((), ()), (("main",), (0,)), (("main", "budget"), (0, 1))):
+        text = page(modules[0], measured(plan, stages=stages, seeds=seeds), mini_of(plan))
+        assert "not measured" in text.lower() and ("too few seeds" in text) == bool(seeds)
+
+
+def test_the_audit_tells_what_holds(modules, plan):
+    def failed(**scores):
+        lines = [line for _, part in modules[1].conditions(measured(plan, {**USUAL, **scores})) for line in part]
+        assert len(lines) == 2 * 4 + 4
+        return [text.partition(" by ")[0][:24] for holds, text in lines if not holds]
+
+    assert failed() == []
+    assert [text[:19] for text in failed(head=60.0)] == ["refcoco: head < LoR", "avs: head < LoRA 60"]
+    assert failed(**{"text only": 60.0}) == ["refcoco: LoRA with text "]
+
+
+def test_the_picture_shows_all_samples_and_each_split(modules, plan, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    finding = modules[0]
+    monkeypatch.setattr(finding, "PICTURE", tmp_path / "finding.svg")
+    finding.draw(measured(plan, stages=()))
+    assert not finding.PICTURE.exists()
+    finding.draw(measured(plan))
+    drawn = finding.PICTURE.read_text(encoding="utf-8")
+    assert "<!-- all test samples" in drawn and "<!-- each test split" in drawn
+
+
+def test_mini_has_runs_of_the_same_methods(modules):
+    comparisons = modules[2]
+    stages = [stage for stage in read_experiment(comparisons.MINI).stages if stage.name in ("main", "budget")]
+    parts = [part for stage in stages for part in stage.parts]
+    assert {*comparisons.LABELS} <= {label for part in parts for label in part.labels.values()}
+    assert all({*comparisons.TASKS} <= {*part.request.tasks} for part in parts)

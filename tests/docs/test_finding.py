@@ -68,6 +68,29 @@ def test_the_picture_is_that_of_the_records(finding, tables, tmp_path, monkeypat
         assert drawn == committed
 
 
+@pytest.mark.parametrize("folder", ["three-streams", "natural"])
+def test_pages_and_picture_of_other_folders_are_what_their_records_say(folder, tmp_path, monkeypatch):
+    """Without records nothing is committed."""
+    with result_scripts.scripts(folder, ["finding"]) as (script,):
+        reads = Measured.of(script.EXPERIMENT)
+        if reads.is_empty:
+            assert not any((ROOT / "results" / folder / name).exists() for name in ("finding.md", "tables.md"))
+            assert "no records" in script.main()
+            return
+        ids = {spec.id for stage in reads.planned for spec in result_scripts.specs(reads.planned, stage)}
+        assert {*reads.records} <= ids, "each record is of the experiment"
+        texts = script.pages(reads)
+        stale = [page for page, text in texts.items() if page.read_text(encoding="utf-8") != text]
+        assert stale == [], f"results/{folder}/finding.py --write writes them anew"
+        pytest.importorskip("matplotlib")
+        committed = ROOT / script.PICTURE
+        monkeypatch.setattr(script, "PICTURE", tmp_path / "finding.svg")
+        script.draw(reads)
+        drawn = [path.read_text(encoding="utf-8") for path in (script.PICTURE, committed) if path.exists()]
+        texts_of = [re.findall(r"<!-- (.+) -->", picture) for picture in drawn]
+        assert len(drawn) in (0, 2) and texts_of[:1] == texts_of[1:], "--write draws it anew"
+
+
 @pytest.fixture
 def prose(tables):
     """Fills templates from the committed comparisons; placeholders that count runs are not used here."""

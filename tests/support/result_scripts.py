@@ -48,12 +48,21 @@ def plan(folder: str) -> Planned:
     return planned(Path("results", folder, "experiment.toml"))
 
 
-def tuned_plan(folder: str, files: Mapping[str, tuple[Sequence[str], Sequence[str]]], place: Path) -> Planned:
-    """Return the runs of an experiment whose files of tuned rates are made up, from a copy of it in another place.
+Searches = Mapping[str, tuple[Sequence[str], Sequence[str]]]
+"""Methods and further arguments of a search, by the file that it writes."""
+
+
+def tuned_plan(folder: str, files: Searches, place: Path) -> Planned:
+    """Return the runs of an experiment whose files of tuned rates are made up, from a copy of it in another place."""
+    return planned(make_up_rates(folder, files, place))
+
+
+def make_up_rates(folder: str, files: Searches, place: Path) -> Path:
+    """Copy an experiment to another place, with made-up files of tuned rates, and return the copy.
 
     Args:
         folder: The folder of results.
-        files: Methods and further arguments of a search, by the file that it writes.
+        files: The searches.
         place: Where to copy the experiment.
     """
     experiment = place / "experiment.toml"
@@ -76,7 +85,7 @@ def tuned_plan(folder: str, files: Mapping[str, tuple[Sequence[str], Sequence[st
             for method in methods
         }
         write_tuned(place / file, tuning, rates, dict.fromkeys(rates, "made up"))
-    return planned(experiment)
+    return experiment
 
 
 def specs(
