@@ -7,8 +7,8 @@
 # make perf    measurements of speed and memory, a few minutes on a machine that does nothing else
 # make gpu     what needs a GPU, in 8 minutes: its tests, CoLA against LoRA, costs of all methods; `DRY=1`: tiny, on the CPU;
 #              with `MEDIA=DIR ENCODERS=DIR` then the main runs of results/natural too, into build/gpu-natural
-# make natural the runs of results/natural, where `MEDIA=DIR` and `ENCODERS=DIR` are (docs/how-to/natural.md): hours
-#              on a CPU; `STAGE=main` does one stage, `JOBS=2` two runs at a time
+# make natural the runs of results/natural, where `MEDIA=DIR` and `ENCODERS=DIR` are (docs/how-to/natural.md), after a
+#              search for rates: hours on a CPU; `STAGE=main` does one stage, `JOBS=2` two runs at a time
 # make check   the regression check against results/mini/baseline.json, minutes; `make check-defects` plants defects in it
 # make docs    the documentation, into build/site; `make docs-run` trains in place of inventing measurements for its snippets
 # make lint    formatting, style, types, and that no module imports one of a floor above it

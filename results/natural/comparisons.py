@@ -32,6 +32,10 @@ TITLES = {
     "refcoco, testA": "RefCOCO, known things in new scenes (testA)",
     "refcoco, testB": "RefCOCO, things never seen in training (testB)",
     "avs, test": "AVS, new scenes (test)",
+    "refcoco, vision only": "RefCOCO, vision only",
+    "refcoco, text only": "RefCOCO, text only",
+    "avs, vision only": "AVS, vision only",
+    "avs, audio only": "AVS, audio only",
 }
 
 

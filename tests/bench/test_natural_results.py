@@ -167,7 +167,7 @@ def test_with_all_records_everything_is_said(modules, plan):
     text = page(finding, reads, runs_of_mini)
     assert "not measured" not in text.lower() and "{" not in text
     lines = text.splitlines()
-    assert len(lines) <= 100 and max(len(line) for line in lines if not line.startswith("|")) <= 120
+    assert len(lines) <= 80 and max(len(line) for line in lines if not line.startswith("|")) <= 120
     assert "things never seen in training (testB)" in text
     joined = " ".join(text.split())
     assert "Does `mini` order the same methods on the same tasks alike? Yes, for 5 adapters and sizes" in joined
