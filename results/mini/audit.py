@@ -91,7 +91,7 @@ def times(measured: Measured) -> Iterator[Line]:
 def conditions(measured: Measured) -> Iterator[tuple[str, Iterator[Line]]]:
     """Yield all conditions in groups, each with its title."""
     yield title(order), order(measured, TASKS, FIVE, "one-modality oracle")
-    yield "A model with a single modality is clearly worse.", modalities(measured, FIVE)
+    yield "A model with a single modality is clearly worse.", modalities(measured, len(FIVE))
     yield title(settled), settled(measured)
     ordered = "Two disjoint sets of five seeds order the adapters alike, with ties where no difference is clear."
     yield ordered, stable(measured.runs("main", "more-seeds"), TASKS, ADAPTERS, TEN)

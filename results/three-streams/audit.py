@@ -9,10 +9,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from comparisons import FEWER
 from reproduce import EXPERIMENT, TASKS
 
 from bench.config.suite import read_toml
 from bench.errors import BenchError
+from bench.report.estimates import FEWEST_SEEDS
 from bench.report.finding.audit import Line, audited, modalities, order, title
 from bench.report.finding.measured import Measured
 
@@ -21,7 +23,7 @@ def conditions(measured: Measured) -> Iterator[tuple[str, Iterator[Line]]]:
     """Yield all conditions in groups, each with its title."""
     seeds = read_toml(EXPERIMENT)["seeds"]
     yield title(order), order(measured, TASKS, seeds, "oracle without a modality")
-    yield title(modalities), modalities(measured, seeds)
+    yield title(modalities), modalities(measured, FEWEST_SEEDS, FEWER)
 
 
 def main() -> int:

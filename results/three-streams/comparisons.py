@@ -20,15 +20,13 @@ QUESTIONS = (
 SPLITS = {"refavs": ("test_s", "test_u")}
 """Test splits that have scores of the same kind: of known and of unknown kinds of things."""
 
+FEWER = ("controls", "single")
+"""Stages of LoRA without one or two of the streams."""
+
 STREAMS = ("vision", "audio", "text")
 SINGLE_PATHS = tuple(f"paths={source}>{target}" for target in STREAMS for source in STREAMS if source != target)
 
 TITLES = {"refavs": "Ref-AVS", "avqa": "AVQA", "refavs, test_s": "known kinds", "refavs, test_u": "unknown kinds"}
-TITLES |= {
-    f"{task}, {control}": f"{TITLES[task]}, {control} only"
-    for task in TASKS
-    for control in ("vision and text", "vision and audio", "audio and text")
-}
 TITLES |= {label: label.removeprefix("paths=").replace(">", " into ") for label in SINGLE_PATHS}
 
 
@@ -63,10 +61,12 @@ def paths(measured: Measured) -> Iterator[tuple[str, Table]]:
 
 
 def controls(measured: Measured) -> Iterator[tuple[str, Table]]:
-    """Yield what all streams add to two of them."""
-    runs, usual = measured.runs("controls"), measured.runs("main")
-    rows = {f"{task}, {label}": compare(label, usual[task, "lora"], fewer) for (task, label), fewer in runs.items()}
-    yield "controls", Table.of("LoRA with all streams over LoRA with two", rows)
+    """Yield what all streams add to fewer of them, for each task."""
+    runs, usual = measured.runs(*FEWER), measured.runs("main")
+    for task in dict.fromkeys(task for task, _ in runs):
+        fewer = {label: records for (name, label), records in runs.items() if name == task}
+        rows = {label: compare(label, usual[task, "lora"], records) for label, records in fewer.items()}
+        yield f"controls {task}", Table.of(f"LoRA with all streams over LoRA with fewer, {task}", rows)
 
 
 def all_tables(measured: Measured) -> dict[str, Table]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from comparisons import QUESTIONS, TITLES, all_tables, usual_runs
+from comparisons import FEWER, QUESTIONS, TITLES, all_tables, usual_runs
 from reproduce import EXPERIMENT, FOLDER, TASKS, TRIALS
 
 from bench.report.finding.comparisons import ALL
@@ -28,7 +28,7 @@ HEADING = "What cross-modal paths add: suite mini (generated data), 95% interval
 def pages(measured: Measured) -> dict[Path, str]:
     """Return the text of all pages."""
     tables = all_tables(measured)
-    runs = {**measured.runs("controls"), **measured.runs("paths"), **usual_runs(measured)}
+    runs = {**measured.runs(*FEWER), **measured.runs("paths"), **usual_runs(measured)}
     prose = Prose(measured, tables, runs, tasks=TASKS, titles=TITLES, trials=TRIALS)
     return {
         FOLDER / "finding.md": prose.fill(TEMPLATE.read_text(encoding="utf-8")),

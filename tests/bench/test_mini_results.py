@@ -133,16 +133,14 @@ def test_the_audit_tells_what_holds_and_what_does_not(scripts):
     assert verdict_on(lines, "constant answer", "< head") and verdict_on(lines, "head < LoRA")
     assert verdict_on(lines, "one-modality oracle") and verdict_on(lines, "the best, full")
     assert [holds for holds, text in lines if text.startswith("avs")] == [None], "no records"
-    assert verdict_on(audit.modalities(good, range(5)), "vision only") and verdict_on(
-        audit.modalities(good, range(5)), "audio only"
-    )
+    assert verdict_on(audit.modalities(good, 5), "vision only") and verdict_on(audit.modalities(good, 5), "audio only")
     assert verdict_on(audit.times(good), "a run takes")
     assert verdict_on(audit.settled(good), "cola-dora gains")
 
     bad = measured({"head": 60.5, "lora": 60.0, "full": 99.0}, one=60.0)
     lines = list(audit.order(bad, audit.TASKS, audit.FIVE, "one-modality oracle"))
     assert verdict_on(lines, "head < LoRA") is False and verdict_on(lines, "the best, full") is False
-    assert verdict_on(audit.modalities(bad, range(5)), "vision only") is False
+    assert verdict_on(audit.modalities(bad, 5), "vision only") is False
     slow = next(iter(bad.records.values()))
     bad.records[slow.id] = replace(slow, times=replace(slow.times, total=1e4))
     assert verdict_on(audit.times(bad), "a run takes") is False

@@ -50,7 +50,7 @@ def page(finding, reads) -> str:
 def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
     *_, reproduce = scripts
     experiment = read_experiment(reproduce.EXPERIMENT)
-    assert [stage.name for stage in experiment.stages] == ["main", "budget", "controls", "paths"]
+    assert [stage.name for stage in experiment.stages] == ["main", "budget", "paths", "controls", "single"]
     requested = {
         (stage.name, part.request.budget, method, task)
         for stage in experiment.stages[:2]
@@ -103,7 +103,7 @@ def test_words_follow_the_records(scripts, plan, cola, answer):
     assert f"**Does a cross-modal path help?** {answer} equally many parameters" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("without", ["main", "budget", "controls", "paths"])
+@pytest.mark.parametrize("without", ["main", "budget", "controls", "single", "paths"])
 def test_pages_are_written_while_stages_have_no_records(scripts, plan, without):
     finding, audit, *_ = scripts
     reads = measured(plan, stages=[stage for stage in plan if stage != without])
@@ -111,7 +111,7 @@ def test_pages_are_written_while_stages_have_no_records(scripts, plan, without):
     assert "not measured" in texts[finding.FOLDER / "finding.md"].lower()
     assert texts[finding.FOLDER / "tables.md"].startswith("# Tables")
     lines = [line for _, conditions in audit.conditions(reads) for line in conditions]
-    assert any(holds is None for holds, _ in lines) == (without in ("main", "controls"))
+    assert any(holds is None for holds, _ in lines) == (without in ("main", "controls", "single"))
 
 
 def test_pages_are_written_after_the_first_runs(scripts, plan):
@@ -142,7 +142,7 @@ def test_the_audit_tells_what_holds(scripts, plan):
         return {text: holds for _, lines in audit.conditions(reads) for holds, text in lines}
 
     good = verdicts(measured(plan))
-    assert len(good) == 2 * 4 + 2 * 3 and all(good.values())
+    assert len(good) == 2 * 4 + 2 * 6 and all(good.values())
     equal = verdicts(measured(plan, {**USUAL, "head": 60.0}))
     assert [text[:18] for text, holds in equal.items() if not holds] == ["refavs: head < LoR", "avqa: head < LoRA "]
     same = verdicts(measured(plan, {**USUAL, "vision and text": 60.0}))
@@ -163,5 +163,8 @@ def test_every_path_is_there_by_itself(scripts, plan):
     for label in comparisons.SINGLE_PATHS:
         spec = next(iter(plan["paths"]["refavs", label].values()))
         assert spec.settings["paths"] == [label.removeprefix("paths=")]
-    streams = {tuple(spec.data["streams"]) for spec in result_scripts.specs(plan, "controls")}
-    assert streams == {*itertools.combinations(comparisons.STREAMS, 2)} | {("audio", "text")}
+    for stage, number in (("controls", 2), ("single", 1)):
+        streams = {tuple(spec.data["streams"]) for spec in result_scripts.specs(plan, stage)}
+        assert {frozenset(names) for names in streams} == {
+            frozenset(names) for names in itertools.combinations(comparisons.STREAMS, number)
+        }

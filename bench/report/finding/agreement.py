@@ -63,10 +63,9 @@ def agreement(a: Runs, b: Runs, tasks: Sequence[str], labels: Sequence[str]) -> 
                 return None
             scores_MS = np.array([[primary(runs[task, label][seed]) for seed in seeds] for label in enough])
             by_task.append(_signs(np.vstack([scores_MS.mean(1), resampled_means(scores_MS)])))
-        joined = np.hstack(by_task)
         # The draws are always the same; of the second suite they come in another order, so that both are independent.
-        order = np.random.default_rng(suite).permutation(RESAMPLES) + 1
-        signs.append(joined[[0, *(order if suite else range(1, RESAMPLES + 1))]])
+        draws = np.random.default_rng(1).permutation(RESAMPLES) if suite else np.arange(RESAMPLES)
+        signs.append(np.hstack(by_task)[np.concatenate([[0], draws + 1])])
     taus = _tau_b(*signs)
     alike = int((signs[0][0] * signs[1][0] > 0).sum())
     return Agreement(enough, signs[0].shape[1], alike, float(taus[0]), Interval(*percentile_interval(taus[1:])))

@@ -52,19 +52,20 @@ def order(measured: Measured, tasks: Sequence[str], seeds: Sequence[int], oracle
         yield means[top] < MAX_SCORE, f"{task}: the best, {top}, {means[top]:.1f} < {MAX_SCORE:.0f}"
 
 
-def modalities(measured: Measured, seeds: Sequence[int]) -> Iterator[Line]:
+def modalities(measured: Measured, fewest: int, stages: Sequence[str] = ("controls",)) -> Iterator[Line]:
     """A model with fewer modalities is clearly worse.
 
     Args:
-        measured: The records, with the stages `main` and `controls`.
-        seeds: The seeds that are needed; more are compared where both have them.
+        measured: The records, with a stage `main`.
+        fewest: Number of seeds that are needed; all are compared that both have.
+        stages: The stages of LoRA with fewer modalities.
     """
     whole = measured.runs("main")
-    for (task, control), fewer in measured.runs("controls").items():
+    for (task, control), fewer in measured.runs(*stages).items():
         every = whole[task, "lora"]
         shared = sorted(every.keys() & fewer.keys())
-        if len(shared) < len(seeds):
-            yield None, f"{task}: LoRA with {control}, {in_words(len(seeds))} seeds"
+        if len(shared) < fewest:
+            yield None, f"{task}: LoRA with {control}, {in_words(fewest)} seeds"
             continue
         more = difference_over(every, fewer, shared)
         low, high = bounds(more)

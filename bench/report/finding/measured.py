@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.config import budget
 from bench.config.experiment import read_experiment
 from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
@@ -143,7 +142,12 @@ def _specifications(request: RunRequest, folder: Path) -> list[Spec]:
         else:
             changes.append(change)
     request = replace(request, overrides=changes)
-    specs = budget.plan_within(request)[0] if request.budget else make_plan(request)
+    if request.budget:
+        from bench.config.budget import plan_within  # imports torch
+
+        specs = plan_within(request)[0]
+    else:
+        specs = make_plan(request)
     return [
         replace(
             spec,
