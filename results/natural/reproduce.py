@@ -54,7 +54,16 @@ def missing(media: Path | None, encoders: Path | None) -> list[str]:
             f"ENCODERS={encoders or ''}: {', '.join(absent)} missing in {place}: pass the folder that has them; "
             f"{DOCUMENT} describes them"
         )
+    if encoders and ENCODERS.exists() and not ENCODERS.is_symlink() and encoders.resolve() != ENCODERS.resolve():
+        problems.append(f"ENCODERS={encoders}: {ENCODERS} is a folder of its own: leave ENCODERS out, or move it away")
     return problems
+
+
+def link(encoders: Path | None) -> None:
+    """Let the experiment's encoders be those in a folder; None for no folder."""
+    ENCODERS.unlink(missing_ok=True)
+    if encoders:
+        ENCODERS.symlink_to(encoders, target_is_directory=True)
 
 
 def models() -> list[str]:
@@ -95,9 +104,17 @@ def reproduce(arguments: Sequence[str]) -> int:
     if problems := missing(args.media, args.encoders):
         print("\n".join(("natural:", *problems)), file=sys.stderr)
         return 2
-    if args.encoders and args.encoders.resolve() != ENCODERS.resolve():
-        ENCODERS.unlink(missing_ok=True)
-        ENCODERS.symlink_to(args.encoders.resolve(), target_is_directory=True)
+    if not args.encoders or args.encoders.resolve() == ENCODERS.resolve():
+        return search_and_run(args, further)
+    earlier = ENCODERS.readlink() if ENCODERS.is_symlink() else None
+    link(args.encoders.resolve())
+    if (code := search_and_run(args, further)) == 2:
+        link(earlier)  # a refused command changes nothing
+    return code
+
+
+def search_and_run(args: argparse.Namespace, further: Sequence[str]) -> int:
+    """Do the searches that are not done yet, then the runs, and return the exit code."""
     common = ["--jobs", args.jobs, *(["--data-root", str(args.media)] if args.media else [])]
     for file in SEARCHES if "--dry-run" not in further else ():
         if not is_complete(file) and (code := tune(file, common)):

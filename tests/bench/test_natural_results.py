@@ -88,6 +88,24 @@ def test_where_all_is_there_the_searches_and_the_runs_are_done(script, whole, tm
     assert script.reproduce(whole) == 3, "a search that failed ends it"
 
 
+@pytest.mark.parametrize("earlier", [None, "others"])
+def test_a_refused_command_leaves_the_link_to_encoders_as_it_was(script, whole, tmp_path, monkeypatch, earlier):
+    monkeypatch.setattr(script, "main", lambda words: 2)
+    if earlier:
+        (tmp_path / earlier).mkdir()
+        script.link(tmp_path / earlier)
+    assert script.reproduce([*whole, "--jobs", "x"]) == 2
+    assert (script.ENCODERS.resolve() == tmp_path / "others") if earlier else not script.ENCODERS.is_symlink()
+
+
+def test_encoders_in_the_place_of_the_link_are_not_touched(script, whole, monkeypatch, capsys):
+    monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
+    script.ENCODERS.mkdir()
+    assert script.reproduce(whole) == 2
+    assert f"{script.ENCODERS} is a folder of its own: leave ENCODERS out" in capsys.readouterr().err
+    assert script.ENCODERS.is_dir() and not script.ENCODERS.is_symlink()
+
+
 def test_a_finished_search_is_not_done_again(script, whole, tmp_path, monkeypatch):
     result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
     calls = []
