@@ -157,7 +157,9 @@ def _announce(place: Path, origin: build.Origin) -> None:
     except DataError as error:
         raise DataError(f"{error}; `bench data verify natural --root DIR` shows all such files") from error
     published = card.counts["all"] if card else {}
-    if differing := [f"{count} {name} of {published[name]}" for name, count in present.items() if count != published[name]]:
+    if differing := [
+        f"{count} {name} of {published[name]}" for name, count in present.items() if count != published[name]
+    ]:
         _log.warning(
             "these are not all of the published media: %s; scores cannot be compared with those of others (`bench data "
             "verify natural --root DIR`)",

@@ -232,7 +232,7 @@ def test_videos_show_large_things_with_calls_that_are_told_apart(root):
         assert max(np.ptp(rows), np.ptp(columns)) + 1 >= 0.45 * SIDE
 
 
-def heard(clip) -> float:
+def pitch_of(clip) -> float:
     """Return the loudest pitch of a clip, in Hz."""
     return float(np.abs(np.fft.rfft(clip.wave)).argmax() / len(clip.wave) * RATE)
 
@@ -241,7 +241,7 @@ def test_names_are_heard_in_languages_that_no_two_splits_share(root):
     """The pitch of a recording here is 1000 Hz, 200 more for each language, and up to 90 for a thing."""
     assert sorted(all_languages()) == sorted({*all_languages()}), "no language is in two splits"
     for split, languages in LANGUAGES.items():
-        pitches = [heard(random_named_clip(root, np.random.default_rng([6, index]), split)) for index in range(10)]
+        pitches = [pitch_of(random_named_clip(root, np.random.default_rng([6, index]), split)) for index in range(10)]
         spoken = {all_languages()[int((pitch - 1000 + 5) // 200)] for pitch in pitches}
         assert spoken <= {*languages} and len(spoken) > min(len(languages), 2) - 1
     clip = random_named_clip(root, np.random.default_rng(0), "test")

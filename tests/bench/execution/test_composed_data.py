@@ -45,10 +45,11 @@ def test_media_that_are_not_all_there_are_told_before_data_is_composed(tmp_path,
     monkeypatch.setattr("bench.datasets.natural.write._VIDEOS", {"train": 1, "val": 1, "test": 1})
     media, data = write_media(tmp_path / "media"), spec("avs", "lora", *COMPOSED).data
     place = release.locate(_task(), data, media)
-    told = [record.getMessage() for record in caplog.records]
-    assert f"{place} is composed from the media, once" in told[0]
+    messages = [record.getMessage() for record in caplog.records]
+    assert f"{place} is composed from the media, once" in messages[0]
     assert (
-        "not all of the published media: 18 things of 212, 5 with a call of 28, 5 named of 28, 8 background" in told[1]
+        "not all of the published media: 18 things of 212, 5 with a call of 28, 5 named of 28, 8 background"
+        in messages[1]
     )
     caplog.clear()
     release.locate(_task(), data, media)
