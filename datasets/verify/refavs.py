@@ -72,9 +72,8 @@ def _check_rows(releases: dict[str, Release], report: Report) -> None:
             repeated += [line] if expression in earlier else []
             earlier.add(expression)
     if repeated:
-        report.remarks.append(
-            f"{len(repeated):,} rows repeat an earlier one, such as line {min(repeated)}; each counts"
-        )
+        rows = "1 row repeats" if len(repeated) == 1 else f"{len(repeated):,} rows repeat"
+        report.remarks.append(f"{rows} an earlier one, such as line {min(repeated)}; each counts")
 
 
 def _folders(release: Release) -> list[tuple[Release, list[Expression]]]:

@@ -115,7 +115,7 @@ def test_rows_of_no_split_and_repeated_rows_are_told(copied):
     table.write_bytes(b"".join([*rows, rows[1]]))
     report = verified(copied)
     assert report.faults == []
-    assert f"1 rows repeat an earlier one, such as line {len(rows) + 1}; each counts" in report.remarks
+    assert f"1 row repeats an earlier one, such as line {len(rows) + 1}; each counts" in report.remarks
     assert report.counts["train"] == {"expressions": 10, "videos": 2}
 
 
