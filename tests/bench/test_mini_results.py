@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from statistics import stdev
 
@@ -19,6 +20,7 @@ from bench.report.standings import compute_standings
 from bench.report.stats import smallest_gain
 
 FOLDER = Path(__file__).parents[2] / "results" / "mini"
+WITH_LEADERBOARD = sorted(path.parent for path in FOLDER.parent.glob("*/leaderboard.md"))
 
 
 @pytest.fixture(scope="module")
@@ -310,16 +312,19 @@ def test_the_smallest_gains_come_of_the_deviations(scripts, comparisons, monkeyp
     assert every.split("|")[2:] == cola.split("|")[2:], "the mean over one task is that task"
 
 
-def test_the_leaderboard_is_what_the_program_says_of_the_records():
-    written = (FOLDER / "leaderboard.md").read_text(encoding="utf-8")
-    today = leaderboard(compute_standings(store.read_all(FOLDER)))
+@pytest.mark.parametrize(
+    "folder", sorted(path.parent for path in FOLDER.parent.glob("*/leaderboard.md")), ids=attrgetter("name")
+)
+def test_leaderboards_are_what_the_program_says_of_the_records(folder):
+    written = (folder / "leaderboard.md").read_text(encoding="utf-8")
+    today = leaderboard(compute_standings(store.read_all(folder)))
 
     def without_numbers(
         text,
     ):  # without the numbers: intervals over samples take long, and products may round them otherwise
         return [line.split("|")[1].strip(" :-") if line.startswith("|") else line for line in text.splitlines()]
 
-    assert without_numbers(today) == without_numbers(written), "bench leaderboard --results results/mini writes it anew"
+    assert without_numbers(today) == without_numbers(written), f"bench leaderboard --results {folder} writes it anew"
 
 
 def test_a_rerun_on_another_processor_says_so_and_may_be_given_a_tolerance(scripts, monkeypatch, tmp_path, capsys):
