@@ -17,12 +17,19 @@ from bench.report.finding.comparisons import ALL
 from bench.report.finding.measured import Measured
 from bench.report.finding.pages import draw_gains, renew, tables_page
 from bench.report.finding.prose import Prose
+from bench.text.markdown import between_marks
 
 TEMPLATE = FOLDER / "finding.template.md"
 PICTURE = FOLDER / "finding.svg"
+RESULTS_PAGE = FOLDER.parents[1] / "docs" / "results.md"
 WRITER = "results/three-streams/finding.py"
 SHOWN = {QUESTIONS[0].key: "CoLA over LoRA of equal size", "single over lora, refavs": "one path over LoRA, on Ref-AVS"}
 HEADING = "What cross-modal paths add: suite mini (generated data), 95% intervals"
+RESULTS = """\
+Where vision, audio and text meet, with equally many parameters: of CoLA's gains over LoRA,
+{verdicts:cola/lora-cola-size:tasks}. At the default sizes, {verdicts:cola/lora:tasks}.
+"""
+"""The paragraph of docs/results.md."""
 
 
 def pages(measured: Measured) -> dict[Path, str]:
@@ -33,6 +40,7 @@ def pages(measured: Measured) -> dict[Path, str]:
     return {
         FOLDER / "finding.md": prose.fill(TEMPLATE.read_text(encoding="utf-8")),
         FOLDER / "tables.md": tables_page(WRITER, tables.values()),
+        RESULTS_PAGE: between_marks(RESULTS_PAGE, WRITER, prose.fill(RESULTS)),
     }
 
 
