@@ -20,7 +20,7 @@ def results_folder() -> Path:
 
 
 def tuned_files() -> dict[str, Path]:
-    """Return the files of tuned settings by name: the suite's name plus the part of the file's name after `tuned`.
+    """Return the files of tuned settings by name: the folder's name plus the part of the file's name after `tuned`.
 
     `results/mini/tuned.toml` is `mini`, and `results/mini/tuned-cola-size.toml` is `mini-cola-size`.
     """

@@ -119,7 +119,8 @@ def claim(folder: Path) -> None:
     from bench.execution.claims import Claims
 
     with redirect_stdout(io.StringIO()) as output:
-        status.main(Namespace(methods=[], tasks=[], results=folder))
+        plan = dict.fromkeys(("methods", "tasks", "suite", "seeds", "set", "worlds"))
+        status.main(Namespace(**plan, results=folder))
     assert output.getvalue().replace("\n", "").isprintable()
     with Claims(folder) as claims:
         spec = valid_results.spec()
