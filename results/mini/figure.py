@@ -30,7 +30,7 @@ TITLES[ALL] = "mean, grounding as one task"
 def on_natural(experiment: Path) -> Table:
     """Return the same comparison on natural, without rows as long as there are no records."""
     tasks = read_toml(experiment)["tasks"]
-    return answers(QUESTIONS[0], Measured.of(experiment).runs("main", "budget"), tasks)
+    return answers(QUESTIONS[0], Measured.of_experiment(experiment).runs("main", "budget"), tasks)
 
 
 def draw(shown: Table, natural: Path = NATURAL) -> None:

@@ -81,7 +81,7 @@ def pages(measured: Measured) -> dict[Path, str]:
 
 def main() -> str | None:
     """Write all pages and the picture, or return which pages are not as they would be written."""
-    measured = Measured.of(EXPERIMENT)
+    measured = Measured.of_experiment(EXPERIMENT)
     return renew(
         __doc__,
         lambda: pages(measured),

@@ -27,7 +27,7 @@ def conditions(measured: Measured) -> Iterator[tuple[str, Iterator[Line]]]:
 def main() -> int:
     """Print every condition and return the exit code."""
     try:
-        text, all_hold = audited(conditions(Measured.of(EXPERIMENT)))
+        text, all_hold = audited(conditions(Measured.of_experiment(EXPERIMENT)))
     except BenchError as error:
         sys.exit(str(error))
     print(text)

@@ -59,7 +59,7 @@ def controls(measured: Measured) -> Iterator[tuple[str, Table]]:
 
 def mini_runs(experiment: Path = MINI) -> Runs:
     """Return mini's records of the same tasks and methods, with the usual epochs."""
-    runs = Measured.of(experiment).runs("main", "budget", "more-seeds")
+    runs = Measured.of_experiment(experiment).runs("main", "budget", "more-seeds")
     return {key: by_seed for key, by_seed in runs.items() if key[0] in TASKS and key[1] in LABELS}
 
 

@@ -49,7 +49,7 @@ def draw(measured: Measured) -> None:
 
 def main() -> str | None:
     """Write all pages and the picture, or return what is not as it would be written."""
-    measured = Measured.of(EXPERIMENT)
+    measured = Measured.of_experiment(EXPERIMENT)
     if measured.is_empty:
         return f"{FOLDER} has no records of its experiment yet: nothing to write"
     return renew(__doc__, lambda: pages(measured), lambda: draw(measured))

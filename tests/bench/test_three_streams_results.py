@@ -152,7 +152,7 @@ def test_the_audit_tells_what_holds(scripts, plan):
 def test_nothing_is_written_without_records(scripts, monkeypatch):
     finding, *_ = scripts
     empty = Measured([], {"main": {}})
-    monkeypatch.setattr(finding.Measured, "of", lambda experiment: empty)
+    monkeypatch.setattr(finding.Measured, "of_experiment", lambda experiment: empty)
     assert "no records" in finding.main()
 
 

@@ -26,7 +26,7 @@ def finding() -> ModuleType:
 @pytest.fixture(scope="module")
 def measured(finding) -> Measured:
     """The committed records."""
-    return Measured.of(finding.EXPERIMENT)
+    return Measured.of_experiment(finding.EXPERIMENT)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_the_picture_is_that_of_the_records(finding, tables, tmp_path, monkeypat
 def test_pages_and_picture_of_other_folders_are_what_their_records_say(folder, tmp_path, monkeypatch):
     """Without records nothing is committed."""
     with result_scripts.scripts(folder, ["finding"]) as (script,):
-        reads = Measured.of(script.EXPERIMENT)
+        reads = Measured.of_experiment(script.EXPERIMENT)
         if reads.is_empty:
             assert not any((ROOT / "results" / folder / name).exists() for name in ("finding.md", "tables.md"))
             assert "no records" in script.main()

@@ -44,7 +44,7 @@ class Measured:
         check_data([*self.records.values()])
 
     @classmethod
-    def of(cls, experiment: Path) -> Measured:
+    def of_experiment(cls, experiment: Path) -> Measured:
         """Return the records in the folder of an experiment file, which is named from the working folder.
 
         Raises:
