@@ -13,6 +13,7 @@ from reproduce import EXPERIMENT, TASKS
 
 from bench.config.suite import read_toml
 from bench.errors import BenchError
+from bench.report.estimates import FEWEST_SEEDS
 from bench.report.finding.audit import Line, audited, modalities, order, title
 from bench.report.finding.measured import Measured
 
@@ -21,7 +22,7 @@ def conditions(measured: Measured) -> Iterator[tuple[str, Iterator[Line]]]:
     """Yield all conditions in groups, each with its title."""
     seeds = read_toml(EXPERIMENT)["seeds"]
     yield title(order), order(measured, TASKS, seeds, "one-modality oracle")
-    yield "A model with a single modality is clearly worse.", modalities(measured, len(seeds))
+    yield "A model with a single modality is clearly worse.", modalities(measured, FEWEST_SEEDS)
 
 
 def main() -> int:

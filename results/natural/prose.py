@@ -16,11 +16,14 @@ from bench.text.markdown import table as markdown
 
 GROUPS: Mapping[str, Sequence[str]] = {"all": LABELS, "adapters": ADAPTERS}
 
+FAIR_TAU = 0.5
+"""Kendall's tau-b of a fair proxy: without ties, three of four pairs of methods stand in the same order."""
+
 
 class Prose(prose.Prose):
     """What placeholders stand for, by the records of both suites."""
 
-    kinds = prose.Prose.kinds | {"order", "fair", "pairs", "methods", "side_by_side"}
+    kinds = prose.Prose.kinds | {"order", "fair", "fair_tau", "pairs", "methods", "side_by_side"}
 
     def __init__(self, measured: Measured, tables: Mapping[str, Table], runs_of_mini: Runs) -> None:
         runs = {**measured.runs("controls"), **usual_runs(measured)}
@@ -43,7 +46,11 @@ class Prose(prose.Prose):
         """Return whether mini orders methods as natural does: Yes, No, or Not shown, by the interval of tau-b."""
         if (item := self._agreements[group]) is None:
             return prose.NOT_MEASURED.capitalize()
-        return "Yes" if item.interval.low > 0 else "No" if item.interval.high <= 0 else "Not shown"
+        return "Yes" if item.interval.low >= FAIR_TAU else "No" if item.interval.high < FAIR_TAU else "Not shown"
+
+    def fair_tau(self) -> str:
+        """Return the tau-b from which a suite counts as a fair proxy."""
+        return f"{FAIR_TAU}"
 
     def pairs(self, group: str) -> str:
         """Return "24 of 30": how many pairs of methods both suites order alike, on the same task."""
