@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin
 
 from bench import registry
 from bench.config import toml, validate
+from bench.config.experiment_keys import DEFAULT_SEEDS, ExperimentTable, StageTable, VariationTable
 from bench.config.plan import RunRequest
 from bench.config.quantities import parameters
 from bench.config.shipped import tuned_path
@@ -22,66 +23,7 @@ from bench.config.suite import DEFAULT_SUITE, Suite, load_suite, read_toml
 from bench.config.tuned_settings import Tuned, read_tuned
 from bench.errors import Mistakes, UsageError, did_you_mean
 
-DEFAULT_SEEDS = (0,)
-
 _Tables = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Choices:
-    """The keys that a file, its stages and its variations have in common."""
-
-    tasks: tuple[str, ...] = ()
-    """Names of tasks. Those of a stage replace those of the file; a variation runs on its own tasks only."""
-    seeds: tuple[int, ...] = DEFAULT_SEEDS
-    """Seeds. Those of a stage replace those of the file; a variation runs with its own seeds only."""
-    worlds: tuple[int, ...] = ()
-    """Worlds of generated or composed data, as for `--worlds`: values of `data.seed`; none for the suite's. Those of a
-    stage replace those of the file; a variation runs in its own worlds only."""
-    set: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Changed settings, as for `--set`: `set.cola.r = 8`, `set.ave.epochs = 12`. All levels are merged."""
-    settings: str | None = None
-    """Tuned settings, as for `--settings`: a .toml file, or a name such as `mini`; none for the suite's own."""
-    budget: str | int | None = None
-    """Trainable adapter parameters of each method, as for `--budget`: `2%`, `400k`, or a method; none to leave the
-    sizes unchanged."""
-    streams: tuple[str, ...] = ()
-    """For control runs, as for `--streams`: the streams that get their inputs; an empty list for all."""
-
-
-@dataclass(frozen=True)
-class VariationTable(Choices):
-    """`[variations.LABEL]`, or `[stages.variations.LABEL]` for a variation of one stage only."""
-
-    method: str = field(kw_only=True)
-    """Name of the method."""
-
-
-@dataclass(frozen=True)
-class StageTable(Choices):
-    """`[[stages]]`: a part of the runs. Stages are done one after another, so the most valuable comes first."""
-
-    name: str = field(kw_only=True)
-    """Name of the stage, for `--stage`."""
-    methods: tuple[str, ...] = ()
-    """Names of methods, and labels of the file's variations. Without methods and variations of its own, a stage does
-    those of the file."""
-    variations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Variations of this stage, by label."""
-
-
-@dataclass(frozen=True)
-class ExperimentTable(Choices):
-    """The top of the file."""
-
-    suite: str = DEFAULT_SUITE
-    """Name of a suite, or a .toml file."""
-    methods: tuple[str, ...] = ()
-    """Names of methods, done by each stage that names none."""
-    variations: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Variations by label, done by each stage that names no methods; other stages name them in `methods`."""
-    stages: tuple[dict[str, Any], ...] = ()
-    """The stages; without any, the file is a single one."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +34,13 @@ class Part:
         place: Their keys in the file, for messages: `stages.main`; empty for a file without stages.
         labels: Their labels by method: the label of the variation, or the method's own name.
         request: The runs.
+        untuned: Their file of tuned settings, if it does not exist yet: a mistake for those who want these runs.
     """
 
     place: str
     labels: dict[str, str]
     request: RunRequest
+    untuned: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +154,7 @@ class _Reader:
         self.mistakes = Mistakes()
         self._folder = folder
         self._read: dict[str, Tuned | None] = {}
+        self._untuned: dict[str | None, Path] = {}
         self._suite: Suite | None = None
 
     def stages(self, content: Mapping[str, Any]) -> list[Stage]:
@@ -347,6 +292,7 @@ class _Reader:
                     places,
                     values["worlds"],
                 ),
+                self._untuned.get(values.get("settings")),
             )
 
     def _changes(
@@ -380,8 +326,12 @@ class _Reader:
         """Return the tuned settings of that name, or in that file, which is read once."""
         if name is not None and name not in self._read:
             self._read[name] = None
+            path = self._folder / name if name.endswith(".toml") else None
+            if path and not path.exists():
+                self._untuned[name] = path
+                return None
             with self.mistakes.gathered():
-                self._read[name] = read_tuned(self._folder / name if name.endswith(".toml") else tuned_path(name))
+                self._read[name] = read_tuned(path or tuned_path(name))
         return None if name is None else self._read[name]
 
     def _path(self, value: Any) -> Any:

@@ -123,6 +123,11 @@ class _Task:
     methods: dict[str, dict[str, Any]]
 
 
+def absent(path: Path) -> str:
+    """Return what is said of a file that does not exist."""
+    return f"the settings file {path} does not exist: `bench tune` writes one"
+
+
 def read_tuned(path: Path) -> Tuned:
     """Return the settings in a file.
 
@@ -130,7 +135,7 @@ def read_tuned(path: Path) -> Tuned:
         UsageError: The file does not exist, or is wrong; the message lists all mistakes, with the file and the key.
     """
     if not path.is_file():
-        raise UsageError(f"the settings file {path} does not exist: `bench tune` writes one")
+        raise UsageError(absent(path))
     content = read_toml(path)
     mistakes = Mistakes()
     values: dict[Pair, Mapping[str, Any]] = {}

@@ -18,6 +18,7 @@ from bench.config.preflight import (
     check_own,
 )
 from bench.config.spec import Spec
+from bench.config.tuned_settings import absent
 from bench.errors import Mistakes, UsageError
 
 if TYPE_CHECKING:
@@ -120,7 +121,8 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
     selected: tuple[Stage, ...] = ()
     with mistakes.gathered():
         selected = experiment.selected(stages)
-    for problem in experiment.problems:
+    untuned = [absent(part.untuned) for stage in selected for part in stage.parts if part.untuned]
+    for problem in dict.fromkeys((*experiment.problems, *untuned)):
         mistakes.add(f"{experiment.path}: {problem}")
     planned: dict[str, list[tuple[Part, list[Spec]]]] = {stage.name: [] for stage in selected}
     fits: dict[str, BudgetFit] = {}

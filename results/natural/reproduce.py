@@ -1,8 +1,9 @@
 """Do the runs of results/natural: `.venv/bin/python results/natural/reproduce.py --media DIR --encoders DIR`.
 
-It is to be called from the checkout's root. It searches the learning rates first, where that is not done. Finished
-trials and runs are skipped, so the same command continues after an interruption. Further arguments are those of
-`bench run`: `--stage main` does one stage, `--dry-run` shows the runs once rates are there.
+It is to be called from the checkout's root. Stage by stage, it searches the learning rates that a stage needs, where
+that is not done, and then does its runs. Finished trials and runs are skipped, so the same command continues after an
+interruption. Further arguments are those of `bench run`: `--stage main` does one stage, `--dry-run` shows the runs once
+rates are there.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.cli import main
+from bench.cli.shared_arguments import add_list, split_list
+from bench.config.experiment import read_experiment
 from bench.config.suite import read_toml
 from bench.config.tuned_settings import read_tuned
 from bench.datasets.natural.media import located
@@ -31,6 +34,7 @@ TRIALS = 3
 SEARCHES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "tuned.toml": (("head", "lora", "dora", "cola"), ()),
     "tuned-cola-size.toml": (("lora", "dora"), ("--budget", "cola")),
+    "tuned-more.toml": (("adalora", "cola-dora", "full", "lora-plus"), ()),
 }
 """Methods and further arguments of `bench tune`, by the file that it writes."""
 
@@ -100,8 +104,14 @@ def reproduce(arguments: Sequence[str]) -> int:
     parser.add_argument("--media", type=Path, help="folder of the media; by default the installed packages")
     parser.add_argument("--encoders", type=Path, help="folder of the encoders, which is linked from here")
     parser.add_argument("--jobs", default="1", help="runs at a time (default: %(default)s)")
+    add_list(parser, "--stage", "NAME", "do only these stages of the experiment")
     args, further = parser.parse_known_args(arguments)
-    if problems := missing(args.media, args.encoders):
+    problems = missing(args.media, args.encoders)
+    try:
+        args.stage = [stage.name for stage in read_experiment(EXPERIMENT).selected(split_list(args.stage))]
+    except UsageError as error:
+        problems += error.problems
+    if problems:
         print("\n".join(("natural:", *problems)), file=sys.stderr)
         return 2
     if not args.encoders or args.encoders.resolve() == ENCODERS.resolve():
@@ -114,12 +124,19 @@ def reproduce(arguments: Sequence[str]) -> int:
 
 
 def search_and_run(args: argparse.Namespace, further: Sequence[str]) -> int:
-    """Do the searches that are not done yet, then the runs, and return the exit code."""
+    """Do the stages, each after the searches for it that are not done yet, and return the exit code."""
     common = ["--jobs", args.jobs, *(["--data-root", str(args.media)] if args.media else [])]
-    for file in SEARCHES if "--dry-run" not in further else ():
-        if not is_complete(file) and (code := tune(file, common)):
+    run = ["run", str(EXPERIMENT), "--results", str(FOLDER), *common, *further]
+    if "--dry-run" in further:
+        return main([*run, "--stage", *args.stage])
+    content = read_toml(EXPERIMENT)
+    files = {stage["name"]: stage.get("settings", content["settings"]) for stage in content["stages"]}
+    for stage in args.stage:
+        if not is_complete(files[stage]) and (code := tune(files[stage], common)):
             return code
-    return main(["run", str(EXPERIMENT), "--results", str(FOLDER), *common, *further])
+        if code := main([*run, "--stage", stage]):
+            return code
+    return 0
 
 
 if __name__ == "__main__":

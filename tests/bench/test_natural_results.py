@@ -18,6 +18,7 @@ from bench.report.finding.measured import Measured
 from bench.streams.sources import SHAPES
 
 CHECKOUT = Path(__file__).parents[2]
+STAGES = ["main", "budget", "controls", "more"]
 SHAPE_OF = {
     "vit-s14-focus": "facebook/dinov2-small",
     "whisper-tiny-en": "openai/whisper-tiny.en",
@@ -71,21 +72,33 @@ def test_where_all_is_there_the_searches_and_the_runs_are_done(script, whole, tm
     monkeypatch.setattr(script, "main", lambda words: calls.append(words) or 0)
     assert script.reproduce([*whole, "--jobs", "2", "--stage", "main"]) == 0
     assert (tmp_path / "encoders").resolve() == (tmp_path / "models").resolve()
-    usual, larger, runs = calls
     shared = ["--jobs", "2", "--data-root", whole[1]]
+    search, runs = calls
     assert runs == ["run", str(script.EXPERIMENT), "--results", str(tmp_path), *shared, "--stage", "main"]
-    for call, methods, file in (
-        (usual, "head lora dora cola", "tuned.toml"),
-        (larger, "lora dora", "tuned-cola-size.toml"),
+    assert script.reproduce([*whole, "--jobs", "2"]) == 0
+    searches = [call for call in calls[2:] if call[0] == "tune"]
+    assert searches[0] == search and [call[-1] for call in calls[2:] if call[0] == "run"] == STAGES
+    for call, methods, budget, file in (
+        (searches[0], "head lora dora cola", "", "tuned.toml"),
+        (searches[1], "lora dora", "--budget cola ", "tuned-cola-size.toml"),
+        (searches[-1], "adalora cola-dora full lora-plus", "", "tuned-more.toml"),
     ):
         words = " ".join(call)
-        assert call[0] == "tune" and call[-4:] == shared
+        assert call[-4:] == shared
         assert f"--suite natural --methods {methods} --tasks refcoco avs --set vision.model={tmp_path}" in words
-        assert f"--seeds 100 --trials 3 {'--budget cola ' * (call is larger)}--out {tmp_path / file} --results" in words
+        assert f"--seeds 100 --trials 3 {budget}--out {tmp_path / file} --results" in words
+    calls.clear()
     assert script.reproduce([*whole[:2], "--dry-run"]) == 0, "encoders are found where the call before linked them"
-    assert [call[0] for call in calls[3:]] == ["run"], "what would be done does nothing"
-    monkeypatch.setattr(script, "main", lambda words: 3)
-    assert script.reproduce(whole) == 3, "a search that failed ends it"
+    assert [call[0] for call in calls] == ["run"], "what would be done does nothing"
+    monkeypatch.setattr(script, "main", lambda words: calls.append(words) or 3)
+    assert script.reproduce(whole) == 3 and len(calls) == 2, "a search that failed ends it"
+
+
+def test_a_stage_that_is_not_there_is_refused_before_anything_else(script, whole, monkeypatch, capsys):
+    monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
+    assert script.reproduce([*whole, "--stage", "mian"]) == 2
+    error = capsys.readouterr().err
+    assert "--stage mian" in error and "did you mean main?" in error and not script.ENCODERS.is_symlink()
 
 
 @pytest.mark.parametrize("earlier", [None, "others"])
@@ -110,17 +123,17 @@ def test_a_finished_search_is_not_done_again(script, whole, tmp_path, monkeypatc
     result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
     calls = []
     monkeypatch.setattr(script, "main", lambda words: calls.append(words[0]) or 0)
-    assert script.reproduce(whole) == 0 and calls == ["run"]
+    assert script.reproduce(whole) == 0 and calls == ["run"] * len(STAGES)
+    calls.clear()
     text = (tmp_path / "tuned.toml").read_text(encoding="utf-8")
     (tmp_path / "tuned.toml").write_text(text[: text.index("[tasks.avs.methods.cola]")], encoding="utf-8")
-    assert script.reproduce(whole) == 0 and calls == ["run", "tune", "run"], "one was interrupted"
+    assert script.reproduce([*whole, "--stage", "main"]) == 0 and calls == ["tune", "run"], "one was interrupted"
 
 
 def test_the_stages_hold_what_their_names_say(script):
     experiment = read_experiment(script.EXPERIMENT)
-    missing = [file for file in script.SEARCHES if not (CHECKOUT / "results" / "natural" / file).exists()]
-    assert len(experiment.problems) == len(missing), "nothing but tuned rates that are not there yet"
-    assert [stage.name for stage in experiment.stages] == ["main", "budget", "controls", "more"]
+    assert experiment.problems == ()
+    assert [stage.name for stage in experiment.stages] == STAGES
     for stage in experiment.stages:
         for part in stage.parts:
             assert list(part.request.seeds) == ([0, 1, 2] if stage.name == "controls" else [0, 1, 2, 3, 4])

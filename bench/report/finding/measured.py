@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.config.experiment import read_experiment
 from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
-from bench.config.suite import parse_value, read_toml
+from bench.config.suite import parse_value
 from bench.errors import BenchError, UsageError
 from bench.records.schema import DataInfo, Record
 from bench.records.store import read_all
@@ -109,10 +109,8 @@ def planned(experiment: Path) -> dict[str, dict[Key, dict[int, Spec]]]:
     Raises:
         UsageError: The file has mistakes.
     """
-    file, content, folder = read_experiment(experiment), read_toml(experiment), experiment.parent
-    settings = {table["settings"] for table in (content, *content.get("stages", ())) if "settings" in table}
-    untuned = {name for name in settings if name.endswith(".toml") and not (folder / name).exists()}
-    if len(file.problems) > len(untuned):
+    file = read_experiment(experiment)
+    if file.problems:
         raise UsageError([f"{experiment}: {problem}" for problem in file.problems])
     stages: dict[str, dict[Key, dict[int, Spec]]] = {}
     for stage in file.stages:
@@ -122,8 +120,8 @@ def planned(experiment: Path) -> dict[str, dict[Key, dict[int, Spec]]]:
             (task, label): {} for task in tasks for part, label in labels if task in part.request.tasks
         }
         for part in stage.parts:
-            if part.request.tuned or not untuned:
-                for spec in _specifications(part.request, folder):
+            if not part.untuned:
+                for spec in _specifications(part.request, experiment.parent):
                     runs[spec.task, part.labels[spec.method]][spec.seed] = spec
     return stages
 

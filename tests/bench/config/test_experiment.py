@@ -153,6 +153,16 @@ def test_tuned_settings_are_found_beside_the_file_and_noted_for_their_runs(exper
     ]
 
 
+def test_rates_that_another_stage_waits_for_do_not_hold_a_stage_up(experiment_of, problems_of):
+    text = STUDY.replace('name = "main"', 'name = "main"\nsettings = "rates.toml"')
+    (problem,) = problems_of(text, stages=["main"])
+    assert problem.endswith("rates.toml does not exist: `bench tune` writes one") and problems_of(text) == [problem]
+    experiment = experiment_of(text)
+    assert {stage.name for stage in experiment.stages for part in stage.parts if part.untuned} == {"main"}
+    rest = [stage.name for stage in experiment.stages if stage.name != "main"]
+    assert {run.stage for run in plan_experiment(experiment, rest).runs} == {*rest}
+
+
 def test_every_mistake_is_reported_at_once_with_its_key(problems_of):
     text = STUDY.replace('suite = "mock.toml"', 'suit = "mock.toml"\nsuite = "mock.toml"\nsettings = "none.toml"')
     text = text.replace("set.lora.r = 4", "set.lora.rr = 4").replace('name = "seeds"', "seed = 1")
