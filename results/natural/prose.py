@@ -23,7 +23,7 @@ FAIR_TAU = 0.5
 class Prose(prose.Prose):
     """What placeholders stand for, by the records of both suites."""
 
-    kinds = prose.Prose.kinds | {"order", "fair", "fair_tau", "pairs", "methods", "side_by_side"}
+    kinds = prose.Prose.kinds | {"order", "fair", "fair_tau", "pairs", "clear", "methods", "side_by_side"}
 
     def __init__(self, measured: Measured, tables: Mapping[str, Table], runs_of_mini: Runs) -> None:
         runs = {**measured.runs("controls"), **usual_runs(measured)}
@@ -38,7 +38,7 @@ class Prose(prose.Prose):
         return item
 
     def order(self, group: str) -> str:
-        """Return "0.62 (+0.20 to +0.85)": Kendall's tau-b of "all" methods or of "adapters", with its interval."""
+        """Return "+0.62 (-0.10 to +0.90)": Kendall's tau-b of "all" methods or of "adapters", with its interval."""
         item = self._agreement(group)
         return f"{item.tau:+.2f} ({item.interval.low:+.2f} to {item.interval.high:+.2f})"
 
@@ -56,6 +56,11 @@ class Prose(prose.Prose):
         """Return "24 of 30": how many pairs of methods both suites order alike, on the same task."""
         item = self._agreement(group)
         return f"{item.alike} of {item.pairs}"
+
+    def clear(self, group: str) -> str:
+        """Return "5 of 6": how many of the pairs whose difference is clear in both suites they order alike."""
+        item = self._agreement(group)
+        return f"{item.clear_alike} of {item.clear}"
 
     def methods(self, group: str) -> str:
         """Return the number of methods that are ordered."""

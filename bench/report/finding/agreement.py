@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-import numpy as np
-
-from bench.report.estimates import FEWEST_SEEDS
-from bench.report.finding.measured import Runs, primary
-from bench.report.standings import Interval
-from bench.report.stats import RESAMPLES, percentile_interval, resampled_means
+from bench.report.estimates import FEWEST_SEEDS, Estimate
+from bench.report.finding.audit import kendall, sign_of
+from bench.report.finding.measured import Runs
+from bench.report.standings import Interval, mean_difference
+from bench.report.stats import ALPHA, holm
 
 FEWEST_METHODS = 3
 """Of fewer there is next to nothing to order."""
@@ -19,19 +18,25 @@ FEWEST_METHODS = 3
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far two suites order methods alike, by their mean scores on tasks that both have.
+    """How far two suites order methods alike, by the differences of pairs of methods on tasks that both suites have.
 
     Attributes:
         labels: The methods.
         pairs: Number of pairs of methods, each on each task.
-        alike: Number of those that both suites order alike.
-        tau: Kendall's tau-b over these pairs: 1 if all are ordered alike, -1 if none is.
-        interval: Its 95% percentile interval over other seeds, by a bootstrap in which each suite draws its own.
+        alike: Number of those whose mean differences have the same sign in both suites.
+        clear: Number of those whose difference is clear in both suites.
+        clear_alike: Number of those that are clear in both suites, and have the same sign.
+        tau: Kendall's tau-b of the signs of all mean differences: 1 if all are alike, -1 if none is.
+        interval: The lowest and the highest tau that the clear pairs leave open, if there are no ties. It contains
+            the tau of the true means with a probability of at least 0.95. Noise does not pull it to 0, as it does a
+            bootstrap's: that answers "no" where nothing is known.
     """
 
     labels: tuple[str, ...]
     pairs: int
     alike: int
+    clear: int
+    clear_alike: int
     tau: float
     interval: Interval
 
@@ -39,7 +44,8 @@ class Agreement:
 def agreement(a: Runs, b: Runs, tasks: Sequence[str], labels: Sequence[str]) -> Agreement | None:
     """Return how far two suites order methods alike; None unless both have enough seeds of enough methods.
 
-    Methods are compared with one another on the same task only, by the mean over the seeds that all of them have.
+    Methods are compared with one another on the same task only. A difference is clear if its p-value is below 0.05
+    after Holm's correction over all pairs of both suites.
 
     Args:
         a: Records of one suite.
@@ -54,30 +60,41 @@ def agreement(a: Runs, b: Runs, tasks: Sequence[str], labels: Sequence[str]) -> 
     )
     if len(enough) < FEWEST_METHODS:
         return None
-    signs = []
-    for suite, runs in enumerate((a, b)):
-        by_task = []
-        for task in tasks:
-            seeds = sorted(set.intersection(*(set(runs[task, label]) for label in enough)))
-            if len(seeds) < FEWEST_SEEDS:
-                return None
-            scores_MS = np.array([[primary(runs[task, label][seed]) for seed in seeds] for label in enough])
-            by_task.append(_signs(np.vstack([scores_MS.mean(1), resampled_means(scores_MS)])))
-        # The draws are always the same; of the second suite they come in another order, so that both are independent.
-        draws = np.random.default_rng(1).permutation(RESAMPLES) if suite else np.arange(RESAMPLES)
-        signs.append(np.hstack(by_task)[np.concatenate([[0], draws + 1])])
-    taus = _tau_b(*signs)
-    alike = int((signs[0][0] * signs[1][0] > 0).sum())
-    return Agreement(enough, signs[0].shape[1], alike, float(taus[0]), Interval(*percentile_interval(taus[1:])))
+    pairs = [(task, *pair) for task in tasks for pair in combinations(enough, 2)]
+    estimates = [_difference(runs, *pair) for runs in (a, b) for pair in pairs]
+    if any(estimate is None for estimate in estimates):
+        return None
+    known = [estimate for estimate in estimates if estimate is not None]
+    of_means = _paired([sign_of(estimate.mean) for estimate in known])
+    corrected = holm([_p_value(estimate) for estimate in known])
+    clear = _paired([sign_of(e.mean) if p < ALPHA else 0 for e, p in zip(known, corrected, strict=True)])
+    in_both = [one * other for one, other in clear if one and other]
+    unknown = len(pairs) - len(in_both)
+    low, high = ((sum(in_both) + change) / len(pairs) for change in (-unknown, unknown))
+    return Agreement(
+        enough,
+        len(pairs),
+        sum(one * other > 0 for one, other in of_means),
+        len(in_both),
+        sum(product > 0 for product in in_both),
+        kendall(of_means),
+        Interval(low, high),
+    )
 
 
-def _signs(means_RM: np.ndarray) -> np.ndarray:
-    """Return which method of each of P pairs is better, 1, -1 or 0: (R, P)."""
-    pairs = combinations(range(means_RM.shape[1]), 2)
-    return np.stack([np.sign(means_RM[:, i] - means_RM[:, j]) for i, j in pairs], axis=1)
+def _difference(runs: Runs, task: str, first: str, second: str) -> Estimate | None:
+    """Return the estimate of the difference of two methods on a task; None with too few common seeds."""
+    a, b = runs[task, first], runs[task, second]
+    shared = sorted(a.keys() & b.keys())
+    return mean_difference([a[s] for s in shared], [b[s] for s in shared]) if len(shared) >= FEWEST_SEEDS else None
 
 
-def _tau_b(a_RP: np.ndarray, b_RP: np.ndarray) -> np.ndarray:
-    """Return Kendall's tau-b (R,) of orders of P pairs; 0 where one has ties only."""
-    untied = np.sqrt(np.count_nonzero(a_RP, axis=1) * np.count_nonzero(b_RP, axis=1))
-    return (a_RP * b_RP).sum(1) / np.where(untied, untied, 1.0)
+def _p_value(estimate: Estimate) -> float:
+    p = estimate.p_value()
+    return 1.0 if p is None else p
+
+
+def _paired(signs: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the signs of each pair of methods in both suites, from those of the one suite and then of the other."""
+    half = len(signs) // 2
+    return list(zip(signs[:half], signs[half:], strict=True))

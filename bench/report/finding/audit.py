@@ -117,7 +117,12 @@ def bounds(estimate: Estimate) -> tuple[float, float]:
 def sign(estimate: Estimate) -> int:
     """Return 1 or -1 for a difference that is clear, by the sign of it; 0 for others."""
     p = estimate.p_value()
-    return 0 if p is None or p >= ALPHA else 1 if estimate.mean > 0 else -1
+    return 0 if p is None or p >= ALPHA else sign_of(estimate.mean)
+
+
+def sign_of(number: float) -> int:
+    """Return 1, -1, or 0 for 0."""
+    return (number > 0) - (number < 0)
 
 
 def kendall(signs: Sequence[tuple[int, int]]) -> float:
