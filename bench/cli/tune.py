@@ -106,6 +106,7 @@ def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
         budget=args.budget or "none",
+        data_version=plan[0].data.get("version", 0),
     )
 
 

@@ -48,6 +48,8 @@ class Tuning:
     """Values of --set."""
     budget: str = field(default="none", kw_only=True)  # missing in older files
     """Value of --budget; "none" if the sizes of the methods were not changed."""
+    data_version: int = field(default=0, kw_only=True)  # missing in older files
+    """Version of generated or composed data; 0 for other data, and where it is not known."""
     date: str
     """Time at which the file was last written: UTC, ISO 8601."""
     version: str
@@ -94,6 +96,17 @@ class Tuned:
                 self.file,
                 self.tuning.budget,
                 budget or "none",
+            )
+
+    def check_data(self, specs: Sequence[Spec]) -> None:
+        """Warn if the settings were tuned on another version of generated or composed data."""
+        versions = {spec.data.get("version", 0) for spec in specs}
+        if self.tuning.data_version and (changed := sorted(versions - {self.tuning.data_version})):
+            _log.warning(
+                "%s was tuned on version %d of the data, which is %s now: the best settings may differ",
+                self.file,
+                self.tuning.data_version,
+                " or ".join(map(str, changed)),
             )
 
     def missing(self, specs: Sequence[Spec]) -> list[Pair]:
@@ -168,6 +181,8 @@ def check_mergeable(path: Path, tuning: Tuning) -> None:
         return
     earlier = read_tuned(path).tuning
     differing = [name for name in _COMPARED if getattr(earlier, name) != getattr(tuning, name)]
+    if 0 not in (earlier.data_version, tuning.data_version) and earlier.data_version != tuning.data_version:
+        differing.append("data_version")
     if differing:
         listing = "; ".join(f"{name} {_formatted(earlier, name)}, now {_formatted(tuning, name)}" for name in differing)
         raise UsageError(

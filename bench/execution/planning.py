@@ -228,6 +228,7 @@ def _warn_about_tuned(requested: Iterable[tuple[RunRequest, Sequence[Spec]]]) ->
             continue
         if (tuned.file, request.budget) not in budgets:
             tuned.check_budget(request.budget)
+            tuned.check_data(specs)
         budgets.add((tuned.file, request.budget))
         missing.setdefault(tuned.file, {}).update(dict.fromkeys(tuned.missing(specs)))
     for file, pairs in missing.items():

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.cli import main
 from bench.cli.shared_arguments import add_list, split_list
 from bench.config.experiment import read_experiment
-from bench.config.suite import read_toml
+from bench.config.suite import load_suite, read_toml
 from bench.config.tuned_settings import read_tuned
 from bench.datasets.natural.media import located
 from bench.errors import UsageError
@@ -77,9 +77,21 @@ def models() -> list[str]:
 
 
 def is_complete(file: str) -> bool:
-    """Return whether a file has the rates of all its methods on all tasks."""
+    """Return whether a file has the rates of all its methods on all tasks, found on the present data.
+
+    Raises:
+        UsageError: The file is wrong, or its rates were found on another version of the data.
+    """
     path, (methods, _) = FOLDER / file, SEARCHES[file]
-    return path.exists() and all((task, method) in read_tuned(path).values for task in TASKS for method in methods)
+    if not path.exists():
+        return False
+    tuned, version = read_tuned(path), load_suite("natural").data.version
+    if tuned.tuning.data_version not in (0, version):
+        raise UsageError(
+            f"{path} was tuned on version {tuned.tuning.data_version} of the data, which is {version} now: move it, "
+            "tuning/ and records/ away"
+        )
+    return all((task, method) in tuned.values for task in TASKS for method in methods)
 
 
 def tune(file: str, arguments: Sequence[str]) -> int:
@@ -104,13 +116,20 @@ def reproduce(arguments: Sequence[str]) -> int:
     parser.add_argument("--media", type=Path, help="folder of the media; by default the installed packages")
     parser.add_argument("--encoders", type=Path, help="folder of the encoders, which is linked from here")
     parser.add_argument("--jobs", default="1", help="runs at a time (default: %(default)s)")
+    parser.add_argument("--results", type=Path, default=FOLDER, help="folder of the runs' records (default: this one)")
     add_list(parser, "--stage", "NAME", "do only these stages of the experiment")
     args, further = parser.parse_known_args(arguments)
     problems = missing(args.media, args.encoders)
     try:
         args.stage = [stage.name for stage in read_experiment(EXPERIMENT).selected(split_list(args.stage))]
+        unsearched = [file for file in files_of(args.stage) if not is_complete(file)]
     except UsageError as error:
         problems += error.problems
+    else:
+        if unsearched and args.results != FOLDER:  # rates are searched where they are published, on one kind of machine
+            problems += [
+                f"--results {args.results}: {', '.join(unsearched)} not searched yet: run `make natural` first"
+            ]
     if problems:
         print("\n".join(("natural:", *problems)), file=sys.stderr)
         return 2
@@ -126,17 +145,24 @@ def reproduce(arguments: Sequence[str]) -> int:
 def search_and_run(args: argparse.Namespace, further: Sequence[str]) -> int:
     """Do the stages, each after the searches for it that are not done yet, and return the exit code."""
     common = ["--jobs", args.jobs, *(["--data-root", str(args.media)] if args.media else [])]
-    run = ["run", str(EXPERIMENT), "--results", str(FOLDER), *common, *further]
+    run = ["run", str(EXPERIMENT), "--results", str(args.results), *common, *further]
     if "--dry-run" in further:
         return main([*run, "--stage", *args.stage])
+    worst = 0
+    for stage, file in zip(args.stage, files_of(args.stage), strict=True):
+        if not is_complete(file) and (code := tune(file, common)):
+            return code
+        if (code := main([*run, "--stage", stage])) > 1:
+            return code
+        worst = max(worst, code)  # a run that failed does not hold later stages up
+    return worst
+
+
+def files_of(stages: Sequence[str]) -> list[str]:
+    """Return the file of tuned rates of each stage."""
     content = read_toml(EXPERIMENT)
     files = {stage["name"]: stage.get("settings", content["settings"]) for stage in content["stages"]}
-    for stage in args.stage:
-        if not is_complete(files[stage]) and (code := tune(files[stage], common)):
-            return code
-        if code := main([*run, "--stage", stage]):
-            return code
-    return 0
+    return [files[stage] for stage in stages]
 
 
 if __name__ == "__main__":

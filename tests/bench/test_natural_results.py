@@ -94,6 +94,33 @@ def test_where_all_is_there_the_searches_and_the_runs_are_done(script, whole, tm
     assert script.reproduce(whole) == 3 and len(calls) == 2, "a search that failed ends it"
 
 
+def test_a_run_that_failed_does_not_hold_later_stages_up(script, whole, tmp_path, monkeypatch):
+    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
+    calls = []
+    monkeypatch.setattr(script, "main", lambda words: calls.append(words[-1]) or int(words[-1] == "main"))
+    assert script.reproduce(whole) == 1 and calls == STAGES
+
+
+def test_rates_are_not_searched_for_another_folder(script, whole, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
+    elsewhere = [*whole, "--stage", "main", "--results", str(tmp_path / "gpu")]
+    assert script.reproduce(elsewhere) == 2
+    assert "tuned.toml not searched yet: run `make natural` first" in capsys.readouterr().err
+    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
+    calls = []
+    monkeypatch.setattr(script, "main", lambda words: calls.append(words) or 0)
+    assert script.reproduce(elsewhere) == 0 and calls[0][:4] == ["run", str(script.EXPERIMENT), *elsewhere[-2:]]
+
+
+def test_rates_of_other_data_are_refused(script, whole, tmp_path, monkeypatch, capsys):
+    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
+    text = (tmp_path / "tuned.toml").read_text(encoding="utf-8")
+    monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
+    (tmp_path / "tuned.toml").write_text(text.replace("data_version = 0", "data_version = 1"), encoding="utf-8")
+    assert script.reproduce(whole) == 2
+    assert "was tuned on version 1 of the data, which is" in capsys.readouterr().err
+
+
 def test_a_stage_that_is_not_there_is_refused_before_anything_else(script, whole, monkeypatch, capsys):
     monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
     assert script.reproduce([*whole, "--stage", "mian"]) == 2

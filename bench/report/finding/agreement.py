@@ -61,20 +61,20 @@ def agreement(a: Runs, b: Runs, tasks: Sequence[str], labels: Sequence[str]) -> 
     if len(enough) < FEWEST_METHODS:
         return None
     pairs = [(task, *pair) for task in tasks for pair in combinations(enough, 2)]
-    estimates = [_difference(runs, *pair) for runs in (a, b) for pair in pairs]
+    estimates = [_estimate(runs, *pair) for runs in (a, b) for pair in pairs]
     if any(estimate is None for estimate in estimates):
         return None
     known = [estimate for estimate in estimates if estimate is not None]
     of_means = _paired([sign_of(estimate.mean) for estimate in known])
     corrected = holm([_p_value(estimate) for estimate in known])
     clear = _paired([sign_of(e.mean) if p < ALPHA else 0 for e, p in zip(known, corrected, strict=True)])
-    in_both = [one * other for one, other in clear if one and other]
+    in_both = [of_a * of_b for of_a, of_b in clear if of_a and of_b]
     unknown = len(pairs) - len(in_both)
     low, high = ((sum(in_both) + change) / len(pairs) for change in (-unknown, unknown))
     return Agreement(
         enough,
         len(pairs),
-        sum(one * other > 0 for one, other in of_means),
+        sum(of_a * of_b > 0 for of_a, of_b in of_means),
         len(in_both),
         sum(product > 0 for product in in_both),
         kendall(of_means),
@@ -82,7 +82,7 @@ def agreement(a: Runs, b: Runs, tasks: Sequence[str], labels: Sequence[str]) -> 
     )
 
 
-def _difference(runs: Runs, task: str, first: str, second: str) -> Estimate | None:
+def _estimate(runs: Runs, task: str, first: str, second: str) -> Estimate | None:
     """Return the estimate of the difference of two methods on a task; None with too few common seeds."""
     a, b = runs[task, first], runs[task, second]
     shared = sorted(a.keys() & b.keys())

@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
+import made_standings
 import mocks
 import pytest
 from hypothesis import HealthCheck, given
@@ -21,7 +22,7 @@ from bench.config.tuned_settings import Tuning, check_mergeable, read_tuned, wri
 from bench.errors import BenchError, UsageError
 from bench.records import store
 
-TUNING = Tuning("mock", 3, "suite", (0, 1), (), "2026-01-01T00:00:00+00:00", "0.1.0")
+TUNING = Tuning("mock", 3, "suite", (0, 1), (), "2026-01-01T00:00:00+00:00", "0.1.0", data_version=3)
 TUNED = {("ave", "lora"): {"lr_adapter": 0.0123}, ("ave", "cola"): {"lr_adapter": 2e-05, "r": 8}}
 ABOUT = dict.fromkeys(TUNED, "validation accuracy 43.50")
 
@@ -69,6 +70,7 @@ epochs = "suite"
 seeds = [0, 1]
 set = []
 budget = "none"
+data_version = 3
 date = "2026-01-01T00:00:00+00:00"
 version = "0.1.0"
 
@@ -144,6 +146,7 @@ def test_more_is_added_and_the_same_replaced(file):
         ({"suite": "mini"}, 'suite "mock", now "mini"'),
         ({"set": ("ave.epochs=1",)}, 'set [], now ["ave.epochs=1"]'),
         ({"budget": "cola"}, 'budget "none", now "cola"'),
+        ({"data_version": 4}, "data_version 3, now 4"),
     ],
 )
 def test_another_tuning_is_not_mixed_in(file, changes, message):
@@ -155,7 +158,7 @@ def test_another_tuning_is_not_mixed_in(file, changes, message):
             raised.value
         )
     assert file.read_bytes() == before
-    check_mergeable(file, replace(TUNING, date="later", version="9"))
+    check_mergeable(file, replace(TUNING, date="later", version="9", data_version=0))
     check_mergeable(file.with_name("none.toml"), TUNING)
 
 
@@ -324,3 +327,15 @@ def test_settings_of_another_size_are_warned_of(file, caplog):
     assert "--budget cola, not 2%" in caplog.messages[-1]
     at_size.check_budget("cola")
     assert len(caplog.messages) == 2
+
+
+def test_settings_tuned_on_another_version_of_the_data_are_told(file, caplog):
+    tuned = read_tuned(file)
+    runs = [made_standings.spec(method, "ave", 0) for method in ("lora", "cola")]
+    version = runs[0].data["version"]
+    replace(tuned, tuning=replace(TUNING, data_version=version)).check_data(runs)
+    replace(tuned, tuning=replace(TUNING, data_version=0)).check_data(runs)
+    assert caplog.messages == []
+    replace(tuned, tuning=replace(TUNING, data_version=version + 1)).check_data(runs)
+    (message,) = caplog.messages
+    assert message.startswith(f"{file.name} was tuned on version {version + 1} of the data, which is {version} now: ")

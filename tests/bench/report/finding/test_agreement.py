@@ -34,10 +34,16 @@ ASCENDING = (50.0, 55.0, 60.0, 65.0)
     [((10.0, 11.0, 12.0, 13.0), 1, 12), ((13.0, 12.0, 11.0, 10.0), -1, 0), ((10.0, 11.0, 13.0, 12.0), 4 / 6, 10)],
 )
 def test_orders_that_are_clear_are_compared_on_each_task(scores, tau, alike):
-    found = agreement(runs(ASCENDING), runs(scores, draw=1), TASKS, LABELS)
-    assert (found.labels, found.pairs, found.clear, found.alike, found.clear_alike) == (LABELS, 12, 12, alike, alike)
-    assert found.tau == pytest.approx(tau)
-    assert (found.interval.low, found.interval.high) == pytest.approx((tau, tau))
+    ordered = agreement(runs(ASCENDING), runs(scores, draw=1), TASKS, LABELS)
+    assert (ordered.labels, ordered.pairs, ordered.clear, ordered.alike, ordered.clear_alike) == (
+        LABELS,
+        12,
+        12,
+        alike,
+        alike,
+    )
+    assert ordered.tau == pytest.approx(tau)
+    assert (ordered.interval.low, ordered.interval.high) == pytest.approx((tau, tau))
 
 
 def test_ties_count_as_in_tau_b():
@@ -49,8 +55,8 @@ def test_ties_count_as_in_tau_b():
 def test_what_is_not_clear_in_either_suite_leaves_the_answer_open():
     noisy = runs((50.0, 50.5, 51.0, 51.5), 5, noise=2.0, draw=1)
     for a, b in ((runs(ASCENDING, 5), noisy), (noisy, runs(ASCENDING, 5))):
-        found = agreement(a, b, TASKS, LABELS)
-        assert found.clear == 0 and (found.interval.low, found.interval.high) == (-1, 1)
+        ordered = agreement(a, b, TASKS, LABELS)
+        assert ordered.clear == 0 and (ordered.interval.low, ordered.interval.high) == (-1, 1)
     one_ahead = agreement(runs(ASCENDING, 5), runs((10.0, 10.0, 10.0, 40.0), 5, noise=1.0, draw=1), TASKS, LABELS)
     assert (one_ahead.clear, one_ahead.clear_alike) == (6, 6)
     assert (one_ahead.interval.low, one_ahead.interval.high) == (0, 1)
@@ -60,8 +66,8 @@ def test_what_is_not_clear_in_either_suite_leaves_the_answer_open():
 def test_the_interval_contains_the_tau_of_the_true_means(gaps):
     """In both suites the same order, with gaps of none, one or more standard deviations of a seed."""
     true = tuple(50 + gaps * place for place in range(4))
-    found = [agreement(runs(true, 5, 1.0, 2 * n), runs(true, 5, 1.0, 2 * n + 1), TASKS, LABELS) for n in range(40)]
-    low, high = [item.interval.low for item in found], [item.interval.high for item in found]
+    ordered = [agreement(runs(true, 5, 1.0, 2 * n), runs(true, 5, 1.0, 2 * n + 1), TASKS, LABELS) for n in range(40)]
+    low, high = [item.interval.low for item in ordered], [item.interval.high for item in ordered]
     assert sum(top >= 0.5 for top in high) >= 38, "of equal methods too: nothing is known of their order"
     if gaps:
         assert sum(top == 1 for top in high) >= 38, "a tau of 1 is rarely left out"
