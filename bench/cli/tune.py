@@ -91,7 +91,12 @@ def main(args: argparse.Namespace) -> int:
         values = {pair: search.best.values for pair, search in best.items() if search.best}
         write_tuned(out, tuning, values, {pair: _about(search) for pair, search in best.items()})
         print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run --settings: {out}")
-    return int(len(best) < len(all_searches))
+    unfinished = sum(trial.machine_failed for search in all_searches for trial in search.trials)
+    if unfinished:
+        print(
+            f"the machine failed runs of {_count(unfinished, 'trial')}: the same command repeats them", file=sys.stderr
+        )
+    return int(unfinished > 0 or len(best) < len(all_searches))
 
 
 def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:

@@ -56,7 +56,8 @@ def look_up(
         rerun: Repeat all runs.
         retry_failed: Repeat failed runs.
         with_adapters: Repeat successful runs without a saved adapter.
-        trials: Count records of trials too, which have no test scores.
+        trials: Count records of trials too, which have no test scores, and repeat those that the machine failed, which
+            say nothing about the values that were tried.
 
     Raises:
         BenchError: A record cannot be read, or the data or an encoder is missing or broken.
@@ -81,7 +82,8 @@ def look_up(
         failed = record.outcome == "failed"
         no_adapter = not failed and not (record.adapter and (results / record.adapter).is_dir())
         unscored = record.is_trial and not trials
-        if rerun or changed or unscored or (retry_failed and failed) or (with_adapters and no_adapter):
+        retried = failed and (retry_failed or (trials and record.machine_failed))
+        if rerun or changed or unscored or retried or (with_adapters and no_adapter):
             existing.superseded[spec.id] = record
         else:
             existing.finished[spec.id] = record

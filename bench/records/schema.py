@@ -29,6 +29,7 @@ from bench.text import escape
 
 SCHEMA = 2
 STOPPED = "stopped by "  # start of `Record.reason` if a signal ended the run
+_MACHINE = (STOPPED, "out of memory", "its worker process ended")  # starts of reasons that are none of the settings
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Ordinal = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
@@ -263,6 +264,11 @@ class Record:
     def was_stopped(self) -> bool:
         """Whether a signal ended the run, for example from a job scheduler."""
         return (self.reason or "").startswith(STOPPED)
+
+    @property
+    def machine_failed(self) -> bool:
+        """Whether a signal, too little memory or a process that died ended the run: another attempt may succeed."""
+        return self.status == "failed" and (self.reason or "").startswith(_MACHINE)
 
     @property
     def outcome(self) -> Literal["ok", "failed"]:

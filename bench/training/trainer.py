@@ -101,8 +101,8 @@ def train(
     """Train the trainable parameters of a model, and leave it with the weights of its best epoch.
 
     The optimizer is AdamW; learning rates rise during the warm-up and then follow the recipe's schedule. The test split
-    is not used. Several processes share each batch, with the same result as one process, unless that one computes features
-    of the recipe's `views` once.
+    is not used. Several processes share each batch, with the same result as one process, unless that one computes
+    features of the recipe's `views` once.
 
     Args:
         model: The streams with the method attached, and the head; moved to the accelerator's device.

@@ -43,6 +43,7 @@ class Trial:
         metric: The primary metric; "" if a run failed.
         score: Best primary validation score, averaged over the seeds; None if a run failed.
         reason: Why a run failed.
+        machine_failed: Whether that says nothing about the values: a run was stopped, or memory ran short.
     """
 
     task: str
@@ -52,6 +53,7 @@ class Trial:
     metric: str = ""
     score: float | None = None
     reason: str | None = None
+    machine_failed: bool = False
 
 
 class Search:
@@ -115,7 +117,8 @@ class Search:
         failed = [record for record, score in zip(records, scores, strict=True) if score is None]
         if failed:
             reason = failed[0].reason or "its validation score is not finite"
-            trial = replace(trial, reason=f"seed {failed[0].spec.seed}: {reason}")
+            by_machine = any(record.machine_failed for record in failed)
+            trial = replace(trial, reason=f"seed {failed[0].spec.seed}: {reason}", machine_failed=by_machine)
         elif records and records[0].scores:
             mean = statistics.fmean(score for score in scores if score is not None)
             # Rounded, so that trials with as many right answers have equal scores whatever the order of summation: the

@@ -21,6 +21,8 @@ from bench.config.suite import load_suite, read_toml
 from bench.config.tuned_settings import read_tuned
 from bench.datasets.natural.media import located
 from bench.errors import UsageError
+from bench.records import store
+from bench.report.finding.measured import planned
 
 FOLDER = Path(os.path.relpath(Path(__file__).parent))  # relative, since records name the folders of their encoders
 EXPERIMENT = FOLDER / "experiment.toml"
@@ -152,10 +154,17 @@ def search_and_run(args: argparse.Namespace, further: Sequence[str]) -> int:
     for stage, file in zip(args.stage, files_of(args.stage), strict=True):
         if not is_complete(file) and (code := tune(file, common)):
             return code
-        if (code := main([*run, "--stage", stage])) > 1:
+        code = main([*run, "--stage", stage])
+        if code and not has_ended(stage, args.results):
             return code
         worst = max(worst, code)  # a run that failed does not hold later stages up
     return worst
+
+
+def has_ended(stage: str, results: Path) -> bool:
+    """Return whether all runs of a stage have records, of runs that failed too."""
+    runs = planned(EXPERIMENT)[stage].values()
+    return all(store.record_of(results, spec) for by_seed in runs for spec in by_seed.values())
 
 
 def files_of(stages: Sequence[str]) -> list[str]:

@@ -14,6 +14,7 @@ from natural_media import write_media
 
 from bench.config.experiment import read_experiment
 from bench.datasets.natural import media
+from bench.records import store
 from bench.report.finding.measured import Measured
 from bench.streams.sources import SHAPES
 
@@ -95,9 +96,14 @@ def test_where_all_is_there_the_searches_and_the_runs_are_done(script, whole, tm
 
 
 def test_a_run_that_failed_does_not_hold_later_stages_up(script, whole, tmp_path, monkeypatch):
-    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
+    monkeypatch.setattr(script, "EXPERIMENT", result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path))
     calls = []
     monkeypatch.setattr(script, "main", lambda words: calls.append(words[-1]) or int(words[-1] == "main"))
+    assert script.reproduce(whole) == 1 and calls == ["main"], "runs are missing: it was interrupted"
+    for by_seed in script.planned(script.EXPERIMENT)["main"].values():
+        for seed, spec in by_seed.items():
+            store.write(mocks.record(spec) if seed else mocks.failed(spec), tmp_path)
+    calls.clear()
     assert script.reproduce(whole) == 1 and calls == STAGES
 
 

@@ -103,6 +103,20 @@ def test_failed_trials_are_reported_and_counted(bench_tune, tmp_path, capsys):
     assert "; 1 of 3 trials failed\n" in (tmp_path / "out" / "tuned.toml").read_text()
 
 
+@pytest.mark.parametrize("reason", ["out of memory: no more", "its worker process ended by signal 9, Killed"])
+def test_runs_that_the_machine_failed_are_repeated(bench_tune, runs, monkeypatch, capsys, reason):
+    trial = runs.trial
+    short = iter([True, False, False])
+    monkeypatch.setattr(runs, "trial", lambda spec: mocks.failed(spec, reason) if next(short, False) else trial(spec))
+    assert bench_tune(methods="lora") == 1
+    err = capsys.readouterr().err
+    assert "the machine failed runs of 1 trial: the same command repeats them" in err
+    assert bench_tune(methods="lora") == 0, "the other trials are not done again"
+    again = capsys.readouterr().out
+    assert "validation accuracy 59.54" in again.splitlines()[2]
+    assert "failed" not in again.split("suite mock")[0]
+
+
 def test_nothing_is_written_for_a_method_whose_trials_all_failed(bench_tune, runs, tmp_path, capsys):
     runs.trial = lambda spec: mocks.failed(spec) if spec.method == "cola" else mocks.trial(spec)
     assert bench_tune() == 1
