@@ -22,7 +22,7 @@ from bench.system import distributed, memory_errors, signals
 
 COMMANDS = {
     "run": "train and score methods on tasks, and compare them",
-    "status": "show which runs of a results folder are finished, failed or in progress",
+    "status": "show which runs of a results folder or an experiment are finished, failed, in progress or left",
     "eval": "score an adapter that `bench run --save-adapters` saved",
     "show": "draw samples of a run, with ground truth and predictions, into one picture",
     "list": "list methods, tasks, suites, families of encoders, executors, or the types for peft:<type>",

@@ -9,7 +9,7 @@ from bench.cli.printing import print
 from bench.execution.estimate import EarlierRuns, Estimate, folders_with_records
 from bench.execution.planning import PlannedRun, RunPlan
 from bench.records.schema import Record
-from bench.report.formatting import NONE, duration, runs
+from bench.report.formatting import NONE, duration, ranges, runs
 from bench.report.text_table import text_table
 from bench.text import escape
 
@@ -43,8 +43,8 @@ def print_plan(plan: RunPlan, finished: Mapping[str, Record], results: Path, job
         lines.append(
             [
                 *names,
-                _ranges(run.world for run in members if run.world is not None),
-                _ranges(run.spec.seed for run in members),
+                ranges(run.world for run in members if run.world is not None),
+                ranges(run.spec.seed for run in members),
                 len(members),
                 len(members) - todo,
                 *_estimate_cells(estimate, todo),
@@ -107,15 +107,3 @@ def _machine(record: Record) -> str:
     threads = f"{environment.threads} thread{'s' * (environment.threads > 1)}"
     parts = [environment.device, environment.processor, threads, f"{environment.jobs or 1} at a time"]
     return ", ".join(part for part in parts if part)
-
-
-def _ranges(seeds: Iterable[int]) -> str:
-    """Return seeds as text, each once, with ranges: "0-4, 7"."""
-    texts: list[str] = []
-    numbers = sorted(set(seeds))
-    first = 0
-    for index, seed in enumerate(numbers):
-        if index + 1 == len(numbers) or numbers[index + 1] != seed + 1:
-            texts.append(str(seed) if numbers[first] == seed else f"{numbers[first]}-{seed}")
-            first = index + 1
-    return ", ".join(texts)

@@ -6,30 +6,20 @@ The runs are those of the options, or of an experiment file.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.cli.chosen_runs import add_chosen_runs, plan_of
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import (
-    add_budget,
-    add_list,
-    add_place,
-    add_plan,
-    add_reference,
-    add_worlds,
-    run_request,
-    split_list,
-)
+from bench.cli.shared_arguments import add_list, add_place, add_reference, split_list
 from bench.config.quantities import seconds, size
 from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
-from bench.errors import BenchError, Terminated, UsageError
+from bench.errors import BenchError, Terminated
 from bench.system import distributed
 from bench.system.signals import held_back
 
@@ -41,49 +31,15 @@ if TYPE_CHECKING:
 # What does the runs is imported once they are planned: help and mistakes are shown at once.
 
 _MAX_FAILURES_LISTED = 5
-_CHOOSING = (
-    "methods",
-    "tasks",
-    "suite",
-    "seeds",
-    "worlds",
-    "set",
-    "budget",
-    "settings",
-    "streams",
-)  # options that choose runs
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench run`."""
-    parser.add_argument(
-        "experiment",
-        nargs="?",
-        type=Path,
-        metavar="FILE.toml",
-        help="an experiment file, which takes the place of the options that choose runs: "
-        f"{', '.join(f'--{name}' for name in _CHOOSING)}",
-    )
-    add_list(parser, "--stage", "NAME", "do only these stages of the experiment file")
+    add_chosen_runs(parser)
     parser.add_argument(
         "--dry-run",
         action="store_true",
         help="print the runs, which of them are finished, and an estimate of time from earlier records; run nothing",
-    )
-    add_plan(parser)
-    add_worlds(parser)
-    add_list(
-        parser,
-        "--streams",
-        "NAME",
-        "as a control, feed only these streams (e.g. vision); the others get the same input for every sample",
-    )
-    add_budget(parser)
-    parser.add_argument(
-        "--settings",
-        metavar="NAME|FILE",
-        help="tuned settings: a .toml file that `bench tune` wrote, or the name of one in this package, e.g. mini; "
-        "they override the suite's settings, and --set overrides them",
     )
     add_reference(parser)
     add_place(parser)
@@ -115,7 +71,7 @@ def main(args: argparse.Namespace) -> int:
 
         tracking.check(split_list(args.track))
     args.quiet = args.quiet or not distributed.is_main()
-    run_plan = _plan(args)
+    run_plan = plan_of(args, args.data_root)
     from bench.execution.finished_runs import look_up
     from bench.execution.sweep import sweep
     from bench.records import store
@@ -207,40 +163,6 @@ def _same_command(rerun: bool, retry: bool) -> str:
     if retry:
         return "the same command with --retry-failed" + " instead of --rerun" * rerun
     return "the same command" + " without --rerun" * rerun
-
-
-def _plan(args: argparse.Namespace) -> RunPlan:
-    """Return the runs of the experiment file, or those that the options choose.
-
-    Raises:
-        UsageError: All mistakes in the file or the options.
-    """
-    from bench.execution.planning import plan_experiment, plan_request
-
-    path: Path | None = args.experiment
-    if path is None:
-        if args.stage:
-            raise UsageError("--stage: only with an experiment file, as in `bench run FILE.toml --stage NAME`")
-        request = run_request(args)
-        if args.settings:
-            from bench.config.shipped import tuned_path
-            from bench.config.tuned_settings import read_tuned
-
-            request = replace(request, tuned=read_tuned(tuned_path(args.settings)))
-        if args.streams:
-            names = split_list(args.streams)
-            if not names:
-                raise UsageError("--streams: name the streams to feed, as in --streams vision")
-            streams = f"data.streams={json.dumps(names)}"
-            request = replace(request, overrides=[*request.overrides, streams])
-        return plan_request(request, args.data_root)
-    if path.suffix != ".toml":
-        raise UsageError(f"{path} is not an experiment file, which ends in .toml; name methods with --methods")
-    if conflicting := [f"--{name}" for name in _CHOOSING if getattr(args, name)]:
-        raise UsageError(f"{', '.join(conflicting)}: not with an experiment file; {path} chooses the runs")
-    from bench.config.experiment import read_experiment
-
-    return plan_experiment(read_experiment(path), split_list(args.stage), args.data_root)
 
 
 def _print_budgets(plan: RunPlan) -> None:

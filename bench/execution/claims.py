@@ -263,14 +263,17 @@ def read(path: Path) -> Claim | None:
         return None
 
 
-def read_all(results: Path) -> list[tuple[Claim, float]]:
-    """Return every claim in a results folder, with the seconds since its last touch by this machine's clock."""
-    claims = []
+def read_all(results: Path) -> dict[str, tuple[Claim, float]]:
+    """Return every claim in a results folder, with the seconds since its last touch by this machine's clock.
+
+    The keys are the names of the runs' files: see `bench.records.schema.stem`.
+    """
+    claims = {}
     for path in sorted((results / FOLDER).glob("*.json")):
         claim = read(path)
         with suppress(OSError):
             if claim:
-                claims.append((claim, max(0.0, time.time() - path.stat().st_mtime)))
+                claims[path.stem] = claim, max(0.0, time.time() - path.stat().st_mtime)
     return claims
 
 

@@ -48,10 +48,15 @@ class PlannedRun:
     world: int | None = None
 
     @property
+    def name(self) -> str:
+        """What the run's other seeds and worlds are called too, as in "ablations: ave one-way", or "ave lora"."""
+        return f"{self.stage}: " * bool(self.stage) + f"{self.spec.task} {self.label}"
+
+    @property
     def title(self) -> str:
         """The run in a few words, as in "ablations: ave one-way seed 0", or "ave lora world 1 seed 0"."""
         world = "" if self.world is None else f" world {self.world}"
-        return f"{self.stage}: " * bool(self.stage) + f"{self.spec.task} {self.label}{world} seed {self.spec.seed}"
+        return f"{self.name}{world} seed {self.spec.seed}"
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ class RunPlan:
         return {run.spec.id: run.tuned for run in self.runs if run.tuned}
 
 
-def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[Spec], list[BudgetFit]]:
+def plan_runs(
+    request: RunRequest, data_root: Path | None = None, *, ready: bool = True
+) -> tuple[list[Spec], list[BudgetFit]]:
     """Return the requested runs, and what the budget came to for each method and task.
 
     It warns about methods that the tuned settings do not contain, and about settings tuned at a different budget.
@@ -87,23 +94,28 @@ def plan_runs(request: RunRequest, data_root: Path | None = None) -> tuple[list[
     Args:
         request: The runs.
         data_root: Folder of the official releases, of the user's own data, of media, or of the generated data's cache.
+        ready: Whether the runs are to be done. If not, their data and encoders need not be there, and nothing is
+            warned of.
 
     Raises:
         UsageError: All mistakes in the request, and the data and encoders that are missing.
     """
     plan, fits = _specify(request)
-    _check_available(plan, data_root)
-    _warn_about_tuned([(request, plan)])
+    if ready:
+        _check_available(plan, data_root)
+        _warn_about_tuned([(request, plan)])
     return plan, fits
 
 
-def plan_request(request: RunRequest, data_root: Path | None = None) -> RunPlan:
+def plan_request(request: RunRequest, data_root: Path | None = None, *, ready: bool = True) -> RunPlan:
     """Return the same as `plan_runs`, as a plan."""
-    specs, fits = plan_runs(request, data_root)
+    specs, fits = plan_runs(request, data_root, ready=ready)
     return RunPlan(tuple(_planned(request, spec, spec.method) for spec in specs), tuple(fits))
 
 
-def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_root: Path | None = None) -> RunPlan:
+def plan_experiment(
+    experiment: Experiment, stages: Sequence[str] = (), data_root: Path | None = None, *, ready: bool = True
+) -> RunPlan:
     """Return the runs of an experiment file: stage by stage, and in a stage by task, world, seed and method.
 
     A run that is requested several times belongs to the first stage and label that request it. Warnings are those of
@@ -113,6 +125,7 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
         experiment: The file.
         stages: Names of the stages to plan; empty for all.
         data_root: Folder of the official releases, of media to compose data from, or of the generated data's cache.
+        ready: As for `plan_runs`.
 
     Raises:
         UsageError: All mistakes in the file, and the data and encoders that are missing.
@@ -143,10 +156,12 @@ def plan_experiment(experiment: Experiment, stages: Sequence[str] = (), data_roo
                     planned[stage.name].append((part, specs))
                     fits |= {fit.summary: fit for fit in part_fits}
     requested = [(part.request, specs) for parts in planned.values() for part, specs in parts]
-    with mistakes.gathered():
-        _check_available([spec for _, specs in requested for spec in specs], data_root)
+    if ready:
+        with mistakes.gathered():
+            _check_available([spec for _, specs in requested for spec in specs], data_root)
     mistakes.raise_if_any()
-    _warn_about_tuned(requested)
+    if ready:
+        _warn_about_tuned(requested)
     runs: dict[str, PlannedRun] = {}
     ordered = [run for stage in selected for run in _in_order(stage, planned[stage.name])]
     for run in ordered:

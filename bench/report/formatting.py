@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 NONE = "\N{EN DASH}"
 SEEDS_ONLY = "°"
@@ -54,3 +54,15 @@ def duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:,.1f} h"
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Return whole numbers as text, each once, with ranges: "0-4, 7"."""
+    texts: list[str] = []
+    ordered = sorted(set(numbers))
+    first = 0
+    for index, number in enumerate(ordered):
+        if index + 1 == len(ordered) or ordered[index + 1] != number + 1:
+            texts.append(str(number) if ordered[first] == number else f"{ordered[first]}-{number}")
+            first = index + 1
+    return ", ".join(texts)

@@ -116,11 +116,11 @@ def efficiency(folder: Path) -> None:
 def claim(folder: Path) -> None:
     """Read a claim; an unreadable one has no owner, but is respected for a while."""
     from bench.cli import status
+    from bench.cli.chosen_runs import OPTIONS
     from bench.execution.claims import Claims
 
     with redirect_stdout(io.StringIO()) as output:
-        plan = dict.fromkeys(("methods", "tasks", "suite", "seeds", "set", "worlds"))
-        status.main(Namespace(**plan, results=folder))
+        status.main(Namespace(**dict.fromkeys(("experiment", "stage", *OPTIONS)), results=folder))
     assert output.getvalue().replace("\n", "").isprintable()
     with Claims(folder) as claims:
         spec = valid_results.spec()

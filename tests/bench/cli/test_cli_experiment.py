@@ -188,7 +188,7 @@ def test_runs_of_another_world_take_as_long(bench_run, mock_suite, tmp_path, cap
     assert progress == ["[1/5] ave lora world 7 seed 1: accuracy 70.00"]
     status = ["status", "--results", str(tmp_path / "out"), *map(str, words)]
     assert cli.main(status) == 0
-    assert capsys.readouterr().out.splitlines()[2].split() == ["ave", "lora", "6", "0", "0", "6"]
+    assert capsys.readouterr().out.splitlines()[2].split() == ["ave", "lora", "6", "0", "0", "0", "6"]
 
 
 def test_a_dry_run_says_which_finished_runs_failed(bench_run, mock_suite, tmp_path, capsys):
