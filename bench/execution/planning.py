@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from bench.config.equal_settings import equal_runs
 from bench.config.plan import RunRequest, make_plan
 from bench.config.preflight import (
     check_composed,
@@ -89,7 +90,8 @@ def plan_runs(
 ) -> tuple[list[Spec], list[BudgetFit]]:
     """Return the requested runs, and what the budget came to for each method and task.
 
-    It warns about methods that the tuned settings do not contain, and about settings tuned at a different budget.
+    It warns about methods that the tuned settings do not contain, about settings tuned at a different budget, and about
+    runs that compute what others compute.
 
     Args:
         request: The runs.
@@ -103,7 +105,7 @@ def plan_runs(
     plan, fits = _specify(request)
     if ready:
         _check_available(plan, data_root)
-        _warn_about_tuned([(request, plan)])
+        _warn([(request, plan)])
     return plan, fits
 
 
@@ -161,7 +163,7 @@ def plan_experiment(
             _check_available([spec for _, specs in requested for spec in specs], data_root)
     mistakes.raise_if_any()
     if ready:
-        _warn_about_tuned(requested)
+        _warn(requested)
     runs: dict[str, PlannedRun] = {}
     ordered = [run for stage in selected for run in _in_order(stage, planned[stage.name])]
     for run in ordered:
@@ -232,6 +234,13 @@ def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
         check_encoders(plan)
     mistakes.raise_if_any()
     check_methods(plan)
+
+
+def _warn(requested: Sequence[tuple[RunRequest, Sequence[Spec]]]) -> None:
+    """Warn about runs that others equal, and about tuned settings; see `plan_runs`."""
+    _warn_about_tuned(requested)
+    for message in equal_runs(spec for _, specs in requested for spec in specs):
+        _log.warning("%s", message)
 
 
 def _warn_about_tuned(requested: Iterable[tuple[RunRequest, Sequence[Spec]]]) -> None:
