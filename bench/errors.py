@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 from bench.text import escape
 
 _MAX_LIBRARY_MESSAGE = 2000  # characters
 _MAX_QUOTED = 60  # characters of user input
 _MAX_MISTAKES = 50  # of one command: in a wrong kind of file, every line may have one
+
+T = TypeVar("T")
 
 
 def shortened(text: object) -> str:
@@ -80,6 +83,20 @@ class Mistakes:
         except (UsageError, DataError) as error:
             for problem in error.problems:
                 self.add(problem)
+
+    def checked(self, read: Callable[[], T]) -> T:
+        """Return what a function returns, unless it or anything before has mistakes.
+
+        Raises:
+            UsageError: Lists every mistake added so far, and those of the function.
+        """
+        try:
+            returned = read()
+        except (UsageError, DataError) as error:
+            for problem in error.problems:
+                self.add(problem)
+        self.raise_if_any()
+        return returned
 
     def raise_if_any(self) -> None:
         """Raise if any mistake was added.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.shared_arguments import add_budget, add_list, add_plan, add_worlds, run_request, split_list
-from bench.errors import UsageError
+from bench.errors import Mistakes, UsageError
 
 if TYPE_CHECKING:
     from bench.execution.planning import RunPlan
@@ -69,19 +69,19 @@ def plan_of(args: argparse.Namespace, data_root: Path | None = None, *, ready: b
         if args.stage:
             command = f"bench {args.command}"
             raise UsageError(f"--stage: only with an experiment file, as in `{command} FILE.toml --stage NAME`")
-        request = run_request(args)
+        mistakes, request = Mistakes(), run_request(args)
         if args.settings:
             from bench.config.shipped import tuned_path
             from bench.config.tuned_settings import read_tuned
 
-            request = replace(request, tuned=read_tuned(tuned_path(args.settings)))
-        if args.streams:
-            names = split_list(args.streams)
-            if not names:
-                raise UsageError("--streams: name the streams to feed, as in --streams vision")
+            with mistakes.gathered():
+                request = replace(request, tuned=read_tuned(tuned_path(args.settings)))
+        if names := split_list(args.streams):
             streams = f"data.streams={json.dumps(names)}"
             request = replace(request, overrides=[*request.overrides, streams])
-        return plan_request(request, data_root, ready=ready)
+        elif args.streams:
+            mistakes.add("--streams: name the streams to feed, as in --streams vision")
+        return mistakes.checked(lambda: plan_request(request, data_root, ready=ready))
     if path.suffix != ".toml":
         raise UsageError(f"{path} is not an experiment file, which ends in .toml; name methods with --methods")
     if conflicting := [f"--{name}" for name in OPTIONS if getattr(args, name)]:

@@ -15,7 +15,7 @@ from bench.config.preflight import check_encoders, check_methods
 from bench.config.quantities import whole
 from bench.config.reference import check_reference
 from bench.config.spec import Spec
-from bench.errors import BenchError, UsageError
+from bench.errors import BenchError, Mistakes, UsageError
 from bench.records import store
 from bench.system import distributed
 
@@ -67,9 +67,13 @@ def main(args: argparse.Namespace) -> int:
     if args.suggest_batch and args.batch:
         raise UsageError("--batch and --suggest-batch: give one or the other")
     plan = make_plan(RunRequest(args.suite, split_list(args.methods), split_list(args.tasks), overrides=args.set))
-    check_reference(args.reference, [spec.method for spec in plan])
-    check_encoders(plan, weights=False)
-    check_methods(plan)
+    mistakes = Mistakes()
+    with mistakes.gathered():
+        check_reference(args.reference, [spec.method for spec in plan])
+    with mistakes.gathered():
+        check_encoders(plan, weights=False)
+        check_methods(plan)
+    mistakes.raise_if_any()
     if args.suggest_batch:
         return _suggest(plan, args)
     store.check_writable(args.results)

@@ -19,12 +19,13 @@ from bench.cli.shared_arguments import add_list, add_place, add_reference, split
 from bench.config.quantities import seconds, size
 from bench.config.reference import REFERENCE, check_reference
 from bench.config.run_options import RunOptions
-from bench.errors import BenchError, Terminated
+from bench.errors import BenchError, Mistakes, Terminated
 from bench.system import distributed
 from bench.system.signals import held_back
 
 if TYPE_CHECKING:
     from bench.config.spec import Spec
+    from bench.execution.executor import Executor
     from bench.execution.planning import PlannedRun, RunPlan
     from bench.records.schema import Record
 
@@ -65,13 +66,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; return its exit code, which `bench.cli` describes."""
-    executor = executor_of(args)
+    mistakes = Mistakes()
+    executor: Executor | None = None
+    with mistakes.gathered():
+        executor = executor_of(args)
     if args.track:
         from bench.execution import tracking
 
-        tracking.check(split_list(args.track))
+        with mistakes.gathered():
+            tracking.check(split_list(args.track))
     args.quiet = args.quiet or not distributed.is_main()
-    run_plan = plan_of(args, args.data_root)
+    run_plan = mistakes.checked(lambda: plan_of(args, args.data_root))
     from bench.execution.finished_runs import look_up
     from bench.execution.sweep import sweep
     from bench.records import store

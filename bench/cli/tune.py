@@ -17,11 +17,13 @@ from bench.cli.shared_arguments import add_budget, add_place, add_plan, check_ta
 from bench.config.describe import assignments, data_title
 from bench.config.quantities import whole
 from bench.config.run_options import RunOptions
+from bench.errors import Mistakes
 from bench.report.formatting import NONE
 
 if TYPE_CHECKING:
     from bench.config.spec import Spec
     from bench.config.tuned_settings import Tuning
+    from bench.execution.executor import Executor
     from bench.tuning.search import Search, Trial
 
 
@@ -53,10 +55,14 @@ def main(args: argparse.Namespace) -> int:
     """Run the command; return 1 if all trials of a method failed, else 0."""
     from bench.execution.planning import plan_runs
 
-    executor = executor_of(args)
+    mistakes = Mistakes()
+    executor: Executor | None = None
+    with mistakes.gathered():
+        executor = executor_of(args)
     request = run_request(args)
     epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
-    plan, fits = plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
+    request = replace(request, overrides=[*request.overrides, *epochs])
+    plan, fits = mistakes.checked(lambda: plan_runs(request, args.data_root))
     from bench.config.tuned_settings import check_mergeable, write_tuned
     from bench.records import store
     from bench.tuning.search import searches, tune  # imports optuna and scipy

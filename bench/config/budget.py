@@ -13,6 +13,7 @@ from bench.config.attachable import blanks, misfit, outlined
 from bench.config.describe import assignments
 from bench.config.instantiate import method_of, sources_of
 from bench.config.plan import RunRequest, make_plan
+from bench.config.preflight import check_encoders
 from bench.config.quantities import parameters
 from bench.config.spec import Spec
 from bench.errors import BenchError, Mistakes, UsageError
@@ -90,9 +91,13 @@ def plan_within(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
     _refuse_fixed_sizes(requested, reference, fixed, request.places)
     fits: dict[tuple[str, str], BudgetFit] = {}
     outlines = _Outlines()
-    for spec in {(spec.task, spec.method): spec for spec in plan}.values():
-        if problem := misfit(spec, outlines.outline(spec)):
-            mistakes.add(problem)
+    try:
+        for spec in {(spec.task, spec.method): spec for spec in plan}.values():
+            if problem := misfit(spec, outlines.outline(spec)):
+                mistakes.add(problem)
+    except UsageError:
+        check_encoders(plan, weights=False)  # it names all encoders that cannot be used, and what to do
+        raise
     mistakes.raise_if_any()
     for task in dict.fromkeys(spec.task for spec in plan):
         specs = {spec.method: spec for spec in plan if spec.task == task}

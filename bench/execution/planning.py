@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -102,9 +103,16 @@ def plan_runs(
     Raises:
         UsageError: All mistakes in the request, and the data and encoders that are missing.
     """
-    plan, fits = _specify(request)
+    mistakes = Mistakes()
+    plan: list[Spec] = []
+    fits: list[BudgetFit] = []
+    with mistakes.gathered():
+        plan, fits = _specify(request)
     if ready:
-        _check_available(plan, data_root)
+        with mistakes.gathered():
+            _check_available(plan or _unsized(request), data_root)
+    mistakes.raise_if_any()
+    if ready:
         _warn([(request, plan)])
     return plan, fits
 
@@ -141,6 +149,7 @@ def plan_experiment(
         mistakes.add(f"{experiment.path}: {problem}")
     planned: dict[str, list[tuple[Part, list[Spec]]]] = {stage.name: [] for stage in selected}
     fits: dict[str, BudgetFit] = {}
+    unsized: list[Spec] = []
     reported: set[str] = set()
     for stage in experiment.stages:
         for part in stage.parts:
@@ -153,14 +162,19 @@ def plan_experiment(
                 reported.update(new)
                 for problem in new:
                     mistakes.add(": ".join(filter(None, (str(experiment.path), _place(part, problem), problem))))
+                unsized += _unsized(part.request) if stage.name in planned else []
             else:
                 if stage.name in planned:
                     planned[stage.name].append((part, specs))
                     fits |= {fit.summary: fit for fit in part_fits}
     requested = [(part.request, specs) for parts in planned.values() for part, specs in parts]
     if ready:
-        with mistakes.gathered():
-            _check_available([spec for _, specs in requested for spec in specs], data_root)
+        available = Mistakes()
+        with available.gathered():
+            _check_available([*(spec for _, specs in requested for spec in specs), *unsized], data_root)
+        for problem in available.problems:
+            if problem not in reported:
+                mistakes.add(problem)
     mistakes.raise_if_any()
     if ready:
         _warn(requested)
@@ -213,8 +227,20 @@ def _specify(request: RunRequest) -> tuple[list[Spec], list[BudgetFit]]:
     return plan_within(request)
 
 
+def _unsized(request: RunRequest) -> list[Spec]:
+    """Return the runs of a request whose budget cannot be fitted, without it; none if more than the budget is wrong.
+
+    Data and encoders that are missing are then told beside that.
+    """
+    with suppress(UsageError):
+        return make_plan(request) if request.budget else []
+    return []
+
+
 def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
     """Check that the data and encoders of runs are present, and that their settings can be recorded."""
+    if not plan:
+        return
     from bench.records.checks import check_recordable  # not for a plan with mistakes: reading records takes msgspec
 
     mistakes = Mistakes()
@@ -232,8 +258,8 @@ def _check_available(plan: Sequence[Spec], data_root: Path | None) -> None:
         check_recordable(plan)
     with mistakes.gathered():
         check_encoders(plan)
+        check_methods(plan)
     mistakes.raise_if_any()
-    check_methods(plan)
 
 
 def _warn(requested: Sequence[tuple[RunRequest, Sequence[Spec]]]) -> None:

@@ -130,3 +130,49 @@ def test_a_file_is_no_place_for_generated_data(tmp_path):
         with pytest.raises(UsageError, match=f"--data-root {path}: {tmp_path / 'file'} is a file"):
             check_generated(path)
     assert cli.main(["run", "--methods", "head", "--tasks", "ave", "--data-root", str(tmp_path / "file")]) == 2
+
+
+BUDGETED = """\
+tasks = ["avs"]
+methods = ["lora"]
+budget = "2%"
+set.data.source = "official"
+set.vision.model = "{0}/no-vision"
+set.audio.model = "{0}/no-audio"
+"""
+
+
+@pytest.mark.parametrize(("command", "chosen"), [("run", "options"), ("run", "file"), ("tune", "options")])
+def test_data_and_encoders_and_wrong_options_are_told_at_once(command, chosen, tmp_path, capsys):
+    """Also with a budget, which cannot be fitted without the encoders: each problem once."""
+    models = [f"{stream}.model={tmp_path}/no-{stream}" for stream in ("vision", "audio")]
+    options = ["--methods", "lora", "--tasks", "avs", "--budget", "2%", "--set", "data.source=official", *models]
+    if chosen == "file":
+        (tmp_path / "study.toml").write_text(BUDGETED.format(tmp_path))
+        options = [str(tmp_path / "study.toml")]
+    assert cli.main([command, *options, "--executor", "nobody", "--results", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bench: 4 mistakes:\n  unknown executor nobody: ")
+    messages = (
+        "no-vision to load an encoder from",
+        "no-audio to load an encoder from",
+        "official needs --data-root DIR",
+    )
+    assert [error.count(message) for message in messages] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("budget", [[], ["--budget", "2%"]])
+def test_what_a_method_cannot_adapt_is_told_beside_missing_data(budget, tmp_path, capsys):
+    arguments = ["--methods", "lora", "--tasks", "avs", "--set", "lora.blocks=[0,4]", "data.source=official"]
+    assert cli.main(["run", *arguments, *budget, "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bench: 2 mistakes:\n") and "official needs --data-root DIR" in error
+    assert error.count("blocks: vision has no block 4") == 1
+
+
+def test_options_are_told_beside_a_plan_that_is_wrong(tmp_path, capsys):
+    arguments = ["--methods", "loar", "--tasks", "avs", "--settings", "nobodys", "--streams", ",", "--track", "paper"]
+    assert cli.main(["run", *arguments, "--results", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bench: 4 mistakes:\n")
+    assert all(text in error for text in ("--track paper", "settings nobodys", "--streams: name", "method loar"))
