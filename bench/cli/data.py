@@ -33,7 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "task", metavar="TASK", help=f"task, as for `bench run --tasks`; or {MEDIA}, for the media of that suite"
     )
     both = parser.add_argument_group("with verify and prepare")
-    both.add_argument("--root", type=Path, metavar="DIR", help="folder of the release, which is only read")
+    both.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help=f"folder of the release, which is only read ({MEDIA}: where it is installed)",
+    )
     verify = parser.add_argument_group("with verify")
     verify.add_argument(
         "--quick",
@@ -95,6 +100,10 @@ def _verify(args: argparse.Namespace, datasets: list[Dataset]) -> int:
 
 
 def _prepare(args: argparse.Namespace, datasets: list[Dataset]) -> int:
+    if args.task == MEDIA:
+        raise UsageError(
+            f"there is nothing to prepare of {MEDIA}: `bench run --suite {MEDIA}` composes its data itself"
+        )
     _check_root(args)
     root = args.root
     if args.out:
@@ -115,6 +124,15 @@ def _prepare(args: argparse.Namespace, datasets: list[Dataset]) -> int:
 
 
 def _check_root(args: argparse.Namespace) -> None:
+    """Check the folder of the release; without one, take that of media that are installed.
+
+    Raises:
+        UsageError: It is needed, or not a folder.
+    """
+    if args.root is None and args.task == MEDIA:
+        from bench.datasets.natural import media
+
+        args.root = media.located(None)
     if args.root is None:
         raise UsageError(f"bench data {args.action} needs --root DIR, the folder of the release")
     if not args.root.is_dir() and not (args.root.suffix == ".csv" and args.root.is_file()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -73,9 +74,27 @@ def catalogue(folder: Path) -> tuple[Thing, ...]:
     Raises:
         DataError: A file is broken or too large, or hardly any stamp is a photograph.
     """
+    things = _things(folder)
+    if problem := _too_few(things):
+        raise DataError(f"{folder / media.STAMPS} has too few photographs of things: {problem}; {media.ADVICE}")
+    return tuple(things)
+
+
+def _things(folder: Path, broken: Collection[str] = ()) -> list[Thing]:
+    """Return the things in the media's folder, however few, sorted by their stamps.
+
+    Args:
+        folder: The folder of the media.
+        broken: Stamps to leave out, since a file of theirs cannot be read.
+
+    Raises:
+        DataError: A file of another stamp is broken or too large.
+    """
     things = []
     calls: set[bytes] = set()
     for stamp in media.stamps(folder):
+        if stamp in broken:
+            continue
         title = title_of(stamp, media.text_of(folder, stamp))
         if not title or stamp in LEFT_OUT or not is_photograph(media.read_stamp(folder, stamp)):
             continue
@@ -94,9 +113,7 @@ def catalogue(folder: Path) -> tuple[Thing, ...]:
             )
         )
         calls.add(digest)
-    if problem := _too_few(things):
-        raise DataError(f"{folder / media.STAMPS} has too few photographs of things: {problem}; {media.ADVICE}")
-    return tuple(things)
+    return things
 
 
 def _too_few(things: list[Thing]) -> str:
@@ -170,18 +187,23 @@ def is_named(folder: Path, thing: Thing) -> bool:
     return thing.call and all(len(name_of(folder, language, thing.stamp)) for language in all_languages())
 
 
-def counts_of(folder: Path) -> dict[str, int]:
+def counts_of(folder: Path, broken: Collection[str] = ()) -> dict[str, int]:
     """Return how many things there are, how many of them have a call and are named, and how many backgrounds.
 
+    Args:
+        folder: The folder of the media.
+        broken: Stamps and names of backgrounds that are not counted, since a file of theirs cannot be read. If there
+            are any, what is left may be too little to use.
+
     Raises:
-        DataError: A file is broken or too large, or hardly any stamp is a photograph.
+        DataError: A file of another one is broken or too large, or hardly any stamp is a photograph.
     """
-    things = catalogue(folder)
+    things = _things(folder, broken) if broken else catalogue(folder)
     return {
         "things": len(things),
         "with a call": sum(thing.call for thing in things),
         "named": sum(is_named(folder, thing) for thing in things),
-        "backgrounds": len(media.backgrounds(folder)),
+        "backgrounds": sum(path.name not in broken for path in media.backgrounds(folder)),
     }
 
 

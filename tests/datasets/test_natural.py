@@ -122,6 +122,35 @@ def test_a_broken_picture_or_call_is_named(tmp_path):
     assert "finch.txt, line 1: is not UTF-8" in faults[2]
 
 
+def test_what_has_no_broken_file_is_counted(tmp_path, capsys, monkeypatch):
+    """In media that are found where packages install them."""
+    root = write_media(tmp_path)
+    monkeypatch.setattr(media, "INSTALLED", root)
+    media.located.cache_clear()
+    (root / "stamps/animals/birds/crow.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    (root / "stamps/animals/birds/auk.ogg").write_bytes(b"OggS")
+    (root / "stamps/animals/mammals/cat_desc_ca.ogg").write_bytes(b"OggS")
+    (root / "templates/ground3.jpg").write_bytes(b"\xff\xd8")
+    for stamp in ("dove", "egret"):
+        (root / f"stamps/animals/birds/{stamp}.dat").mkdir()
+    assert cli.main(["data", "verify", "natural"]) == 1
+    out = capsys.readouterr().out
+    assert f"natural in {root}: all 13 things, 4 with a call, 4 named, 7 backgrounds; " in out
+    assert "note: not counted, since a file is broken: 6 stamps and backgrounds\n" in out
+    broken = ("crow.png", "auk.ogg", "cat_desc_ca.ogg", "ground3.jpg", "dove.dat", "egret.dat")
+    assert all(name in out for name in broken) and out.endswith("6 faults\n")
+    assert "counts that differ" not in out
+
+
+def test_media_are_neither_verified_where_there_are_none_nor_prepared(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(media, "INSTALLED", tmp_path / "nowhere")
+    media.located.cache_clear()
+    assert cli.main(["data", "verify", "natural"]) == 2
+    assert "(with `bench data`: --root DIR)" in capsys.readouterr().err
+    assert cli.main(["data", "prepare", "natural", "--root", str(tmp_path)]) == 2
+    assert "there is nothing to prepare of natural: `bench run --suite natural`" in capsys.readouterr().err
+
+
 def test_media_of_something_else_are_refused(tmp_path):
     root = write_media(tmp_path)
     for path in (root / "stamps/animals/mammals").glob("*.png"):
