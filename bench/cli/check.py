@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_list(parser, "--methods", "NAME", f"methods, separated by commas or spaces (default: {','.join(METHODS)})")
     add_list(parser, "--tasks", "NAME", f"tasks, separated by commas or spaces (default: {','.join(TASKS)})")
     add_list(
-        parser, "--seeds", "N", "seeds, separated by commas or spaces (default: the first that is not in the baseline)"
+        parser,
+        "--seeds",
+        "N",
+        "seeds, separated by commas or spaces, or a range such as 0-4 (default: the first that is not in the baseline)",
     )
     parser.add_argument("--suite", default="check", help="name of a suite, or a .toml file (default: %(default)s)")
     parser.add_argument("--report", type=Path, metavar="FILE", help="append the tables to this file as Markdown")
@@ -79,7 +82,7 @@ def main(args: argparse.Namespace) -> int:
     plan, _ = plan_runs(RunRequest(args.suite, methods, tasks, seeds), args.data_root)
     if baseline:
         _check_contains(baseline, args.baseline, plan)
-    if args.update and len(seeds) < 2:
+    if args.update and len({spec.seed for spec in plan}) < 2:
         raise UsageError("--update: a baseline needs at least 2 seeds, to know their spread")
     if not args.quiet:
         purpose = f"against {args.baseline}, seeds {_listed(baseline.seeds)}" if baseline else "for a new baseline"

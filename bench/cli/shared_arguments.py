@@ -17,7 +17,7 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     add_list(parser, "--methods", "NAME", "methods, separated by commas or spaces; see `bench list methods`")
     add_list(parser, "--tasks", "NAME", "tasks, separated by commas or spaces; see `bench list tasks`")
     parser.add_argument("--suite", help=f"name of a suite, or a .toml file (default: {DEFAULT_SUITE})")
-    add_list(parser, "--seeds", "N", "seeds, separated by commas or spaces (default: 0)")
+    add_list(parser, "--seeds", "N", "seeds, separated by commas or spaces, or a range such as 0-4 (default: 0)")
     add_list(
         parser,
         "--set",
@@ -32,8 +32,8 @@ def add_worlds(parser: argparse.ArgumentParser) -> None:
         parser,
         "--worlds",
         "N",
-        "seeds of generated or composed data (data.seed), separated by commas or spaces: each is a world with its own "
-        "samples (default: the suite's)",
+        "seeds of generated or composed data (data.seed), separated by commas or spaces, or a range such as 0-4: each "
+        "is a world with its own samples (default: the suite's)",
     )
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.config.tuned_settings import Tuned
 
 _MAX_SEED = 2**32 - 1  # NumPy's limit
+_MAX_RANGE = 1000  # seeds: a longer range is a slip
 _MAX_KEY_LENGTH = 200  # characters of a key of --set
 
 _Changes = dict[tuple[str, type], dict[str, Any]]  # by owner ("cola", "train", ...) and the class of the fields
@@ -37,7 +38,7 @@ class RunRequest:
         suite: Name of a built-in suite, or path of a suite file.
         methods: Names of methods.
         tasks: Names of tasks.
-        seeds: Integers, or their text.
+        seeds: Integers, or their text; a text may be a range, as in "0-4".
         overrides: `key=value`, with a key `<method>.<setting>`, `<method>.lr_adapter`, `<task>.<setting>`,
             `<task>.<recipe field>`, `train.<recipe field>`, `<stream>.<key>` or `data.<key>`; the value as in TOML. A
             setting that is a table also takes its keys, as in `lora.r.vision=8`: a number in its place until then
@@ -174,13 +175,18 @@ def _load_all(kind: registry.Kind, names: Sequence[str], mistakes: Mistakes) -> 
 
 
 def _seeds(seeds: Sequence[str | int], mistakes: Mistakes, noun: str = "seed") -> list[int]:
-    """Return the valid seeds, or worlds, each once."""
+    """Return the valid seeds, or worlds, each once; a text may be a range with both ends, as in "0-4"."""
     numbers: dict[int, None] = {}
     for seed in seeds:
-        if re.fullmatch("[0-9]{1,10}", str(seed)) and int(seed) <= _MAX_SEED:
-            numbers[int(seed)] = None
+        ends = re.fullmatch("([0-9]{1,10})(?:-([0-9]{1,10}))?", str(seed))
+        first, last = (int(ends[1]), int(ends[2] or ends[1])) if ends else (1, 0)
+        if first <= last <= _MAX_SEED and last - first < _MAX_RANGE:
+            numbers |= dict.fromkeys(range(first, last + 1))
         else:
-            mistakes.add(f"a {noun} must be a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}")
+            mistakes.add(
+                f"a {noun} must be a whole number from 0 to {_MAX_SEED}, not {shortened(seed)}; several are written as "
+                f"0,1,2 or 0 1 2, or as a range of up to {_MAX_RANGE:,}, as in 0-2"
+            )
     return list(numbers)
 
 

@@ -312,7 +312,7 @@ def bench_check(mock_suite, tmp_path, monkeypatch):
 
 
 def test_a_check_passes_and_fails_with_the_scores(bench_check, tmp_path, capsys):
-    assert bench_check("--update", "--seeds", "0,1,2,3") == 0
+    assert bench_check("--update", "--seeds", "0-3") == 0
     assert (tmp_path / "results/mini/baseline.json").is_file()
     bench_check.state.done.clear()
     assert bench_check() == 0

@@ -187,6 +187,22 @@ def test_all_mistakes_of_a_command_are_reported_together(mock_suite):
     assert [problem[: len(beginning)] for problem, beginning in zip(problems, beginnings, strict=True)] == beginnings
 
 
+def test_a_range_of_seeds_and_worlds_has_both_ends(mock_suite):
+    plan = make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], ["0-2", "2", 7], worlds=["3-4"]))
+    assert [(spec.data["seed"], spec.seed) for spec in plan] == [
+        (world, seed) for world in (3, 4) for seed in (0, 1, 2, 7)
+    ]
+    assert len(make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], ["1-1000"]))) == 1000
+
+
+@pytest.mark.parametrize("seed", ["2-0", "0-1000", "0-4294967295", f"0-{2**32}", "0:2", "0..2", "0-", "0-1-2", "-3--1"])
+def test_a_range_that_is_none_is_refused_with_how_to_write_one(mock_suite, seed):
+    with pytest.raises(UsageError) as raised:
+        make_plan(RunRequest(str(mock_suite), ["cola"], ["ave"], [seed], worlds=[seed]))
+    several = f"not {seed}; several are written as 0,1,2 or 0 1 2, or as a range of up to 1,000, as in 0-2"
+    assert [problem.endswith(several) for problem in raised.value.problems] == [True, True]
+
+
 def test_an_unknown_suite_does_not_hide_other_mistakes(mock_registry):
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest("mimi", ["loraa"], [], ["0"]))
