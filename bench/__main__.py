@@ -7,8 +7,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+_STOPPED = b"bench: stopped\n"
 
 
 def main() -> int:
@@ -19,6 +22,7 @@ def main() -> int:
     try:
         return run_command(sys.argv[1:])
     except KeyboardInterrupt:  # while modules are imported
+        _say_stopped()
         return 1
 
 
@@ -35,8 +39,15 @@ def run_command(argv: Sequence[str]) -> int:
     from bench.cli.printing import print
     from bench.system.standard_streams import tolerate, write_error
 
-    code = 1
-    _handle_signals(lambda *_: os._exit(code))  # before and after the command's work, which has handlers of its own
+    code: int | None = None
+
+    def end_at_once(*_: object) -> None:
+        """End before or after the command's work, which has handlers of its own."""
+        if code is None:
+            _say_stopped()
+        os._exit(1 if code is None else code)
+
+    _handle_signals(end_at_once)
     atexit.register(_handle_signals, signal.SIG_IGN)  # Python drops the other handlers before the process ends
     tolerate()
     try:
@@ -47,6 +58,11 @@ def run_command(argv: Sequence[str]) -> int:
         print(f"bench: standard output cannot be written: {error.strerror}", file=sys.stderr)
         code = code or 1
     return code
+
+
+def _say_stopped() -> None:
+    with suppress(OSError):  # standard error may be closed
+        os.write(2, _STOPPED)
 
 
 def _handle_signals(handler: Callable[..., Any] | signal.Handlers) -> None:

@@ -41,6 +41,9 @@ COMMANDS = {
 }
 """What each command does. Only the module of the requested command is imported, since some take long to import."""
 
+_BEGINS_AGAIN = "the same command begins again"
+"""What a signal that ends a command keeps, and how to go on, unless the command's module says it in `GOING_ON`."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run one command.
@@ -52,17 +55,19 @@ def main(argv: Sequence[str]) -> int:
         The exit code.
     """
     parser = _parser(argv[0] if argv else None)
+    going_on = _BEGINS_AGAIN
     try:
         args = _parse(parser, argv)
         distributed.refuse_missing_processes()
         if args.command != "run":
             distributed.refuse_several(f"bench {args.command}")
         _set_up_output(args)
+        going_on = args.going_on
         # A run that a scheduler ends is recorded as failed. Other commands stop as at ^C.
         with signals.raised(Terminated if args.command == "run" else KeyboardInterrupt):
             return _ended(args.main, args)
     except (KeyboardInterrupt, Terminated):
-        print("bench: stopped", file=sys.stderr)
+        print(f"bench: stopped; {going_on}", file=sys.stderr)
         return 1
     except BenchError as error:
         if isinstance(error, UsageError) and not distributed.is_main():
@@ -111,7 +116,8 @@ def _parser(requested: str | None) -> argparse.ArgumentParser:
         output = command.add_mutually_exclusive_group()
         output.add_argument("--quiet", action="store_true", help="show results and errors only, no progress")
         output.add_argument("--verbose", action="store_true", help="show more detail")
-        command.set_defaults(main=module.main, parser=command)
+        going_on = getattr(module, "GOING_ON", _BEGINS_AGAIN)
+        command.set_defaults(main=module.main, parser=command, going_on=going_on)
     return parser
 
 

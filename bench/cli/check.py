@@ -31,6 +31,9 @@ SEEDS = 10  # of a new baseline
 JOBS = 2  # runs at a time
 ROUNDS, ROUNDS_OF_BASELINE = 15, 50  # rounds of training steps, in which the methods take turns
 
+GOING_ON = "finished runs are kept, and the same command with --resume continues"
+"""As of `bench.cli`."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench check`."""

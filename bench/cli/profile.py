@@ -22,6 +22,9 @@ from bench.system import distributed
 if TYPE_CHECKING:
     from bench.profiling.record import Efficiency
 
+GOING_ON = "tasks whose table is shown are recorded; name the others with --tasks"
+"""As of `bench.cli`."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench profile`."""

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 _MAX_FAILURES_LISTED = 5
 
+GOING_ON = "what is finished is kept, and the same command continues"
+"""As of `bench.cli`, for a signal before or after the runs."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench run`."""

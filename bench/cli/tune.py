@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from bench.execution.executor import Executor
     from bench.tuning.search import Search, Trial
 
+GOING_ON = "what is finished is kept, and the same command continues"
+"""As of `bench.cli`, for a signal before or after the trials."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench tune`."""

@@ -15,6 +15,7 @@ from pathlib import Path
 import pooled
 import pytest
 
+from bench import cli
 from bench.records import store
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and shells are others there")
@@ -168,3 +169,43 @@ def test_printing_commands_end_quietly_if_the_output_is_closed(command, tmp_path
         err = process.stderr.read()
         assert process.wait(60) == (1 if words == ["leaderboard"] and "no records" in err else 0)
     assert "Traceback" not in err and "Errno" not in err
+
+
+@pytest.mark.parametrize(
+    ("words", "going_on"),
+    [
+        (["run", "--methods", "lora", "--tasks", "ave"], "what is finished is kept, and the same command continues"),
+        (["tune", "--methods", "lora", "--tasks", "ave"], "what is finished is kept, and the same command continues"),
+        (["check"], "finished runs are kept, and the same command with --resume continues"),
+        (
+            ["profile", "--methods", "lora", "--tasks", "ave"],
+            "tasks whose table is shown are recorded; name the others",
+        ),
+        (["leaderboard"], "the same command begins again"),
+    ],
+)
+def test_a_signal_while_runs_are_planned_or_read_says_how_to_go_on(words, going_on, tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    for function in (
+        "execution.planning.plan_request",
+        "execution.planning.plan_runs",
+        "report.write.write_leaderboard",
+    ):
+        monkeypatch.setattr(f"bench.{function}", interrupt)
+    monkeypatch.setattr("bench.cli.profile.make_plan", interrupt)
+    assert cli.main([*words, "--results", str(tmp_path)]) == 1
+    assert capsys.readouterr().err.startswith(f"bench: stopped; {going_on}")
+
+
+@pytest.mark.parametrize("place", ["bench.cli.main", "bench.__main__.run_command"])
+def test_a_signal_before_a_command_begins_is_told_in_one_line(place):
+    """While modules are imported too, where it is still an exception."""
+    module, _, name = place.rpartition(".")
+    interrupt = "lambda argv: os.kill(os.getpid(), signal.SIGINT)"
+    code = f"import os, signal, {module} as module; module.{name} = {interrupt}; from bench import __main__ as m"
+    completed = subprocess.run(
+        [sys.executable, "-c", f"{code}; raise SystemExit(m.main())"], capture_output=True, text=True, check=False
+    )
+    assert (completed.returncode, completed.stdout, completed.stderr) == (1, "", "bench: stopped\n")
