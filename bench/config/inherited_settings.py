@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 
 
 def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, Any]:
-    """Return a suite's settings for a method on a task, including inherited ones, which a warning lists.
+    """Return a suite's settings for a method on a task, including inherited ones.
 
     If the suite or the task has a table of the method's name, nothing is inherited. Otherwise the method inherits the
     settings of the nearest method that its class derives from, except for fields that the class lacks or has another
@@ -30,24 +30,35 @@ def method_settings(suite: Suite, name: str, cls: type, task: str) -> dict[str, 
         cls: Class of the method.
         task: Name of the task.
     """
+    _, inherited = _inherited(suite, name, cls, task)
+    return {**inherited, **suite.method_settings(name, task)}
+
+
+def warn(suite: Suite, name: str, cls: type, task: str) -> None:
+    """Warn of the settings that a method and its bases inherit, once; the arguments are those of `method_settings`."""
+    base, inherited = _inherited(suite, name, cls, task)
+    if base:
+        warn(suite, *base, task)
+    if base and inherited:
+        listing = ", ".join(f"{key}={value}" for key, value in inherited.items())
+        _warn_once(
+            f"{name} on {task} inherits settings of {base[0]}, which it derives from, in suite {suite.name}: {listing}"
+        )
+
+
+def _inherited(suite: Suite, name: str, cls: type, task: str) -> tuple[tuple[str, type] | None, dict[str, Any]]:
+    """Return the method that a method inherits settings from, by name and class, and these; None if there is none."""
     settings = suite.method_settings(name, task)
     named = name in suite.methods or name in suite.task(task).methods
     if named or not registry.is_foreign("methods", name) or (base := _base(cls)) is None:
-        return settings
+        return None, {}
     base_name, base_class = base
     defaults = _defaults(cls)
-    inherited = {
+    return base, {
         key: value
         for key, value in method_settings(suite, base_name, base_class, task).items()
         if key not in settings and (key in PER_METHOD or defaults.get(key, cls) == _defaults(base_class).get(key))
     }
-    if inherited:
-        listing = ", ".join(f"{key}={value}" for key, value in inherited.items())
-        _warn_once(
-            f"{name} on {task} inherits settings of {base_name}, which it derives from, in suite {suite.name}: "
-            f"{listing}"
-        )
-    return {**inherited, **settings}
 
 
 def _base(cls: type) -> tuple[str, type] | None:

@@ -94,8 +94,23 @@ def make_plan(request: RunRequest) -> list[Spec]:
             plan += _task_runs(
                 loaded, task, task_classes[task], method_classes, seed_numbers, worlds, changes=changes, request=request
             )
+            for name, cls in method_classes.items():
+                inherited_settings.warn(loaded, name, cls, task)
     mistakes.raise_if_any()
     return plan
+
+
+def unchanged(suite: Suite, task: str, method: str) -> Spec:
+    """Return the run of a method on a task as a suite has it, with seed 0: without a change by anybody.
+
+    Raises:
+        UsageError: The task or the method is unknown, or the suite's settings for them are wrong.
+    """
+    classes = {method: registry.load("methods", method)}
+    request = RunRequest(suite.name, [method], [task])
+    task_class = registry.load("tasks", task)
+    (spec,) = _task_runs(suite, task, task_class, classes, [0], (), changes={}, request=request)
+    return spec
 
 
 def with_values(spec: Spec, values: Mapping[str, Any]) -> Spec:

@@ -17,6 +17,7 @@ from bench.report.overview import Overall, has_overview, overall
 from bench.report.published import published_notes
 from bench.report.split_scores import by_split
 from bench.report.standings import Gain, Interval, SectionStandings, Standing, TaskStandings
+from bench.report.suite_settings import SuiteSettings
 from bench.report.tradeoff import FORMULAS, TRADE_OFFS
 from bench.report.tuning_trials import HEADER as TUNING_HEADER
 from bench.report.tuning_trials import NOTE as TUNING_NOTE
@@ -72,14 +73,17 @@ def leaderboard(
     total = sum(len(table.runs) for table in tables)
     counts = f"{total} runs, {failed or 'none'} of them failed. Written by `bench leaderboard`."
     parts = ["# Leaderboard", counts]
+    settings = SuiteSettings()
     for section in filter(has_overview, standings):
-        parts += _overview(section, reference)
+        parts += _overview(section, reference, settings)
     for item in over_worlds(standings, reference):
-        parts += [markdown.heading(2, f"Over worlds: {item.title}"), markdown.paragraph(NOTE), _worlds_table(item)]
+        parts.append(markdown.heading(2, f"Over worlds: {item.title}"))
+        parts += map(markdown.paragraph, filter(None, [NOTE, settings.tasks(item.section.tables)]))
+        parts.append(_worlds_table(item))
     parts += ["## How to read it", _legend(reference)]
     trials = Trials.beside(standings)
     for section in standings:
-        parts += _section(section, trials)
+        parts += _section(section, trials, settings)
     if published:
         parts += [
             "## Reported elsewhere",
@@ -98,12 +102,14 @@ def _legend(reference: str) -> str:
     return _LEGEND.replace("{trade_offs}", formulas).replace("{reference}", escape.markdown(reference))
 
 
-def _section(standings: SectionStandings, trials: Trials) -> list[str]:
+def _section(standings: SectionStandings, trials: Trials, settings: SuiteSettings) -> list[str]:
     section = standings.section
     title = section.title
     parts = [markdown.heading(2, f"{title[0].upper()}{title[1:]}")]
     for task in standings.tasks:
         parts.append(markdown.heading(3, f"{task.table.task}: {title}"))
+        if changes := settings.changes(task.table):
+            parts.append(markdown.paragraph(changes))
         if task.standings:
             parts += [_scores_table(task), _costs_table(task)]
             parts += _metrics_table(task.table)
@@ -210,12 +216,12 @@ def _deviations(table: Table, header: Sequence[str], lines: Sequence[Sequence[Se
     return markdown.table(["method", *header], labelled)
 
 
-def _overview(standings: SectionStandings, reference: str) -> Iterable[str]:
+def _overview(standings: SectionStandings, reference: str, settings: SuiteSettings) -> Iterable[str]:
     """Yield the tables over all tasks of a section: gains, in the mean and on each, and scores."""
     rows = overall(standings, reference)
     tasks = [task.table for task in standings.tasks]
     yield markdown.heading(2, f"All tasks: {standings.section.title}")
-    if note := families_note([table.task for table in tasks]):
+    for note in filter(None, [families_note([table.task for table in tasks]), settings.tasks(tasks)]):
         yield markdown.paragraph(note)
     if any(row.gain for row in rows):
         header = ["method", f"mean {GAIN_HEADER[0]}", *GAIN_HEADER[1:], *(table.task for table in tasks)]

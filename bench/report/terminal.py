@@ -8,6 +8,7 @@ from bench.records.schema import Record
 from bench.report.formatting import NONE, number, score
 from bench.report.grouping import Section, Table, sections
 from bench.report.notes import skipped_samples
+from bench.report.suite_settings import SuiteSettings
 from bench.report.text_table import text_table
 from bench.text import escape
 
@@ -15,20 +16,24 @@ _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "he
 
 
 def run_table(records: Sequence[Record]) -> str:
-    """Return a table of runs for a terminal, with the floors of each task, skipped samples, and reasons of failures.
+    """Return a table of runs for a terminal, with the floors of each task, and notes below it.
+
+    The notes are settings that differ from the suite's, numbers of skipped samples, and reasons of failures.
 
     `adapter` and `head` are trainable parameters, with those in use at the end in parentheses if a method masks some;
     `%` is `adapter` in percent of the streams' parameters; `train /s` is training samples per second, `MB` the peak
     memory in training, and `s` the seconds of the whole run.
     """
-    return "\n\n".join(_section(section) for section in sections(records))
+    settings = SuiteSettings()
+    return "\n\n".join(_section(section, settings) for section in sections(records))
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, settings: SuiteSettings) -> str:
     lines = [line for table in section.tables for line in _task_lines(table)]
     failed = [f"{record.label} failed: {record.failure}" for table in section.tables for record in table.failed]
     skipped = [f"{table.task}: {line}" for table in section.tables for line in skipped_samples(table.records)]
-    notes = ["\n".join(map(escape.line, lines)) for lines in (skipped, failed)]
+    changed = [f"{table.task}: {line}" for table in section.tables if (line := settings.changes(table))]
+    notes = ["\n".join(map(escape.line, lines)) for lines in (changed, skipped, failed)]
     parts = [escape.line(section.title), text_table(_HEADER, lines, "llrllr"), *notes]
     return "\n\n".join(filter(None, parts))
 

@@ -32,6 +32,7 @@ from bench.report.over_worlds import NOTE, OverWorlds, over_worlds
 from bench.report.overview import has_overview
 from bench.report.published import published_notes
 from bench.report.standings import SectionStandings
+from bench.report.suite_settings import SuiteSettings
 from bench.report.tradeoff import FORMULAS
 from bench.report.tuning_trials import Trials
 from bench.text import escape
@@ -61,7 +62,7 @@ def page(
         f"default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
         f"style-src {_checksum(style)}; script-src {' '.join(map(_checksum, scripts))}"
     )
-    trials = Trials.beside(standings)
+    trials, settings = Trials.beside(standings), SuiteSettings()
     return Template(template).substitute(
         policy=policy,
         style=style,
@@ -71,8 +72,11 @@ def page(
         standings="".join(
             _markup(section)
             for section in (
-                *(_section(section, number, reference, trials) for number, section in enumerate(standings)),
-                *(_worlds(item, number, reference) for number, item in enumerate(over_worlds(standings, reference))),
+                *(_section(section, number, reference, trials, settings) for number, section in enumerate(standings)),
+                *(
+                    _worlds(item, number, reference, settings)
+                    for number, item in enumerate(over_worlds(standings, reference))
+                ),
             )
         ),
         published=_markup(_published(published)) if published else "",
@@ -81,29 +85,35 @@ def page(
     )
 
 
-def _section(standings: SectionStandings, number: int, reference: str, trials: Trials) -> Element:
+def _section(
+    standings: SectionStandings, number: int, reference: str, trials: Trials, settings: SuiteSettings
+) -> Element:
     section = Element("section", {"class": "standings"})
     SubElement(section, "h2").text = section_title(standings)
     if has_overview(standings):
         name = overall_name(number)
         article = _article(section, name, "All tasks")
-        if note := families_note([task.table.task for task in standings.tasks]):
+        tables = [task.table for task in standings.tasks]
+        for note in filter(None, [families_note([table.task for table in tables]), settings.tasks(tables)]):
             SubElement(article, "p").text = note
         article.append(overall_table(standings, f"{name}-caption", reference))
     for name, task in named(standings, number):
         article = _article(section, name, task.table.task)
+        if changes := settings.changes(task.table):
+            SubElement(article, "p").text = changes
         if task.standings:
             article.append(task_table(task, f"{name}-caption", reference))
         article.append(settings_fold(task.table, trials, f"{name}-tuning"))
     return section
 
 
-def _worlds(item: OverWorlds, number: int, reference: str) -> Element:
+def _worlds(item: OverWorlds, number: int, reference: str, settings: SuiteSettings) -> Element:
     section = Element("section", {"class": "standings"})
     SubElement(section, "h2").text = f"Over worlds: {item.title}"
     name = f"worlds-{number}"
     article = _article(section, name, "Over worlds")
-    SubElement(article, "p").text = NOTE
+    for note in filter(None, [NOTE, settings.tasks(item.section.tables)]):
+        SubElement(article, "p").text = note
     article.append(worlds_table(item, f"{name}-caption", reference))
     return section
 
