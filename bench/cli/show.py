@@ -16,7 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--n", type=lambda text: whole(text, "--n"), default=8, metavar="N", help="samples (default: %(default)s)"
     )
-    parser.add_argument("--out", type=Path, metavar="FILE", help="a .png file (default: RESULTS/pictures/ID.png)")
+    parser.add_argument(
+        "--split", metavar="NAME", help="a test split of the task, e.g. testB of refcoco (default: the first one)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="a .png file (default: RESULTS/pictures/ID.png, or ID-SPLIT.png)"
+    )
     parser.add_argument(
         "--results", type=Path, default=Path("results"), metavar="DIR", help="results folder (default: %(default)s)"
     )
@@ -36,8 +41,9 @@ def main(args: argparse.Namespace) -> int:
 
     if args.out:
         check_target(args.out, "--out", args.results)
-    picture, record = show(args.run, args.results, args.data_root, args.n)
-    path = args.out or args.results / FOLDER / f"{record.id}.png"
+    picture, record = show(args.run, args.results, args.data_root, args.n, args.split)
+    name = f"{record.id}-{args.split}" if args.split else record.id
+    path = args.out or args.results / FOLDER / f"{name}.png"
     try:
         with atomic_file(path) as file:
             picture.save(file, "png")

@@ -145,8 +145,10 @@ def _save_results(
     with_adapter = replace(record, adapter=folder.as_posix())
 
     def save_predictions() -> None:
-        split = setup.data.datasets[setup.task.test_splits[0]]
-        predicted = predict(setup.model, split, setup.recipe.eval_batch_size, setup.accelerator)
+        predicted = {
+            split: predict(setup.model, setup.data.datasets[split], setup.recipe.eval_batch_size, setup.accelerator)
+            for split in setup.task.test_splits
+        }
         predictions.save(predicted, results, spec, guard)
 
     def save_adapter() -> None:

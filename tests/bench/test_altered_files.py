@@ -179,7 +179,7 @@ def test_invalid_predictions_are_reported(spec, tmp_path, arrays):
     path.parent.mkdir()
     save_file(arrays, path)
     with pytest.raises(BenchError, match=r"cannot read the predictions .*--rerun makes them again"):
-        predictions.load(tmp_path, spec)
+        predictions.load(tmp_path, spec, "test", is_first=True)
 
 
 class Numbers:

@@ -32,7 +32,7 @@ def test_a_run_finds_its_data_there_and_leaves_all_of_its_files(options, folder)
     assert record.status == "ok" and record.adapter, record.traceback
     assert store.read_all(folder / "out") == [record]
     assert load_adapter(folder / "out" / record.adapter)
-    assert predictions.load(folder / "out", plan[0])
+    assert predictions.load(folder / "out", plan[0], "test", is_first=True)
     assert list(look_up(plan, folder / "out", folder).finished) == [record.id]
 
 

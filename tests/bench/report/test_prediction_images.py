@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import numpy as tensor_files
 
 from bench import cli
 from bench.config.plan import RunRequest, make_plan
@@ -68,7 +69,7 @@ def test_pictures_go_below_the_results_folder(results, options, tmp_path, monkey
     assert list(tmp_path.iterdir()) == [], "nothing in the folder in which the command was given"
 
 
-def test_the_predictions_are_those_of_the_test_split(results):
+def test_the_predictions_are_those_of_the_test_splits(results):
     (record,) = [record for record in store.read_all(results) if record.spec.task == "refcoco"]
     (spec,) = make_plan(
         RunRequest(
@@ -76,9 +77,52 @@ def test_the_predictions_are_those_of_the_test_split(results):
         )
     )
     assert spec.id == record.id
-    outputs = predictions.load(results, spec)
-    assert max(outputs) < record.data.counts["testA"] and len(outputs) <= predictions.SAMPLES
-    assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in outputs.values())
+    for split in ("testA", "testB"):
+        outputs = predictions.load(results, spec, split, is_first=split == "testA")
+        assert max(outputs) < record.data.counts[split] and len(outputs) <= predictions.SAMPLES
+        assert all(set(output) == {"box", "mask"} and output["box"].shape == (1, 4) for output in outputs.values())
+
+
+def test_another_test_split_is_drawn_into_a_picture_of_its_own(results, options, tmp_path, capsys):
+    (record,) = [record for record in store.read_all(results) if record.spec.task == "refcoco"]
+    arguments = ["--run", record.id, "--results", str(results), "--data-root", str(options.data_root), "--n", "2"]
+    pixels = {}
+    for split, name in ((None, record.id), ("testA", f"{record.id}-testA"), ("testB", f"{record.id}-testB")):
+        assert cli.main(["show", *arguments, *(["--split", split] if split else [])]) == 0
+        path = results / "pictures" / f"{name}.png"
+        assert str(path) in capsys.readouterr().out
+        with Image.open(path) as picture:
+            pixels[split] = np.asarray(picture.convert("RGB"))
+    assert np.array_equal(pixels[None], pixels["testA"]), "the first one, if none is named"
+    assert not np.array_equal(pixels["testA"], pixels["testB"])
+    assert show(results, options, JOINED, tmp_path / "x.png", "--split", "refcocog.test") == 0
+
+
+def test_an_unknown_split_is_told_with_the_known_ones(results, options, tmp_path, capsys):
+    assert show(results, options, "refcoco", tmp_path / "x.png", "--split", "testC") == 2
+    message = capsys.readouterr().err
+    assert "--split testC: refcoco has no such test split: " in message and "testA" in message and "testB" in message
+    assert show(results, options, "ave", tmp_path / "x.png", "--split", "val") == 2
+    assert "ave has no such test split" in capsys.readouterr().err
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_runs_of_earlier_versions_have_the_first_split_only(results, options, tmp_path, capsys):
+    (record,) = [record for record in store.read_all(results) if record.spec.task == "refcoco"]
+    path = results / predictions.FOLDER / f"{record.stem}.safetensors"
+    whole = path.read_bytes()
+    arrays = tensor_files.load(whole)
+    first = {name.removeprefix("testA/"): array for name, array in arrays.items() if name.startswith("testA/")}
+    path.write_bytes(tensor_files.save(first))
+    try:
+        assert show(results, options, "refcoco", tmp_path / "a.png") == 0
+        assert show(results, options, "refcoco", tmp_path / "b.png", "--split", "testB") == 1
+        message = capsys.readouterr().err
+        assert (
+            "there are no predictions of refcoco head seed 0 for testB" in message and "--rerun makes them" in message
+        )
+    finally:
+        path.write_bytes(whole)
 
 
 def test_joined_data_sets_are_scored_one_by_one(results):
