@@ -44,6 +44,11 @@ def verdict_mark(verdict: str) -> str:
     return {"better": "▲", "worse": "▼"}.get(verdict, "")
 
 
+def marked_gain(points: float, verdict: str) -> str:
+    """Return a gain with the mark of its verdict: "+2.27 ▲"."""
+    return f"{points:+.2f} {verdict_mark(verdict)}".rstrip()
+
+
 def runs(count: int) -> str:
     """Return a number of runs as text: "1 run", "2 runs"."""
     return f"{count:,} run{'s' * (count != 1)}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.config.reference import REFERENCE
 from bench.report.families import families_note
-from bench.report.formatting import NONE, SEEDS_ONLY, average, number, p_value, place, runs, score, verdict_mark
+from bench.report.formatting import NONE, SEEDS_ONLY, average, marked_gain, number, p_value, place, runs, score
 from bench.report.grouping import Row, Table
 from bench.report.multi_task import multi_task_tables
 from bench.report.notes import notes, row_notes
@@ -83,7 +83,7 @@ def leaderboard(
     parts += ["## How to read it", _legend(reference)]
     trials = Trials.beside(standings)
     for section in standings:
-        parts += _section(section, trials, settings)
+        parts += _section(section, reference, trials, settings)
     if published:
         parts += [
             "## Reported elsewhere",
@@ -102,7 +102,7 @@ def _legend(reference: str) -> str:
     return _LEGEND.replace("{trade_offs}", formulas).replace("{reference}", escape.markdown(reference))
 
 
-def _section(standings: SectionStandings, trials: Trials, settings: SuiteSettings) -> list[str]:
+def _section(standings: SectionStandings, reference: str, trials: Trials, settings: SuiteSettings) -> list[str]:
     section = standings.section
     title = section.title
     parts = [markdown.heading(2, f"{title[0].upper()}{title[1:]}")]
@@ -111,7 +111,7 @@ def _section(standings: SectionStandings, trials: Trials, settings: SuiteSetting
         if changes := settings.changes(task.table):
             parts.append(markdown.paragraph(changes))
         if task.standings:
-            parts += [_scores_table(task), _costs_table(task)]
+            parts += [_scores_table(task), *_split_gains_table(task, reference), _costs_table(task)]
             parts += _metrics_table(task.table)
         parts.append(_notes(task.table, trials))
     for heading, lines in multi_task_tables(section):
@@ -145,6 +145,23 @@ def _scores_table(task: TaskStandings) -> str:
     for name, value in task.table.beneath:
         lines.append([name, "", score([value]), *[""] * (len(header) - 3)])
     return markdown.table(header, lines)
+
+
+def _split_gains_table(task: TaskStandings, reference: str) -> Iterable[str]:
+    """Yield the gains on each test split with what they are, if there are several."""
+    if not (splits := task.split_gains):
+        return
+    yield markdown.paragraph(
+        f"Gain over {reference} on each test split; verdicts (▲ better, ▼ worse) are after Holm's correction over all "
+        "gains of this table."
+    )
+    header = ["method", *(heading for split in splits for heading in (split, "95% interval"))]
+    lines = [
+        [label, *(cell for of_label in splits.values() for cell in _short_gain_cells(of_label.get(label)))]
+        for standing in task.standings
+        if (label := standing.row.label) != reference
+    ]
+    yield markdown.table(header, lines)
 
 
 def interval(bounds: Interval | None, pattern: str = ".2f", *, with_samples: bool = True) -> str:
@@ -225,7 +242,10 @@ def _overview(standings: SectionStandings, reference: str, settings: SuiteSettin
         yield markdown.paragraph(note)
     if any(row.gain for row in rows):
         header = ["method", f"mean {GAIN_HEADER[0]}", *GAIN_HEADER[1:], *(table.task for table in tasks)]
-        gains = [[row.label, *gain_cells(row.gain), *map(_marked_gain, row.by_task)] for row in rows]
+        gains = [
+            [row.label, *gain_cells(row.gain), *(_marked(item.gain if item else None) for item in row.by_task)]
+            for row in rows
+        ]
         yield markdown.table(header, gains)
     header = ["method", "mean score", "95% interval", "mean rank", "95% interval"]
     columns = [" ".join([table.task, *table.metrics[:1]]) for table in tasks]
@@ -246,9 +266,13 @@ def _worlds_table(item: OverWorlds) -> str:
     return markdown.table(header, lines)
 
 
-def _marked_gain(standing: Standing | None) -> str:
-    gain = standing.gain if standing else None
-    return f"{gain.points:+.2f} {verdict_mark(gain.verdict)}".rstrip() if gain else NONE
+def _short_gain_cells(gain: Gain | None) -> list[str]:
+    bounds = interval(gain.interval, "+.2f", with_samples=gain.with_samples) if gain else NONE
+    return [_marked(gain), bounds]
+
+
+def _marked(gain: Gain | None) -> str:
+    return marked_gain(gain.points, gain.verdict) if gain else NONE
 
 
 def _mean_cells(row: Overall) -> list[str]:

@@ -82,6 +82,10 @@ class RowScores:
         self._results = results
         self._with_samples = with_samples
 
+    def of_split(self, split: str) -> RowScores:
+        """Return the scores of the same row on one test split, by sample only if those of all splits are."""
+        return RowScores(self.row, self._results, bool(self._samples), split)
+
     def seeds_with(self, *rows: RowScores) -> list[int]:
         """Return the seeds that this and all other rows have."""
         common = set(self.by_seed)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,11 @@ from bench.report.estimates import FEWEST_SEEDS, Estimate, Pair
 from bench.report.families import mean_estimate, weights
 from bench.report.grouping import Row, Section, Table, sections
 from bench.report.row_scores import RowScores, difference_of, estimate_of, joined_samples
+from bench.report.split_scores import splits_with_gains
 
 _MOST_REFERENCES = 24  # rows of a table whose gains over each are computed: every pair takes some milliseconds
+
+K = TypeVar("K", bound=Hashable)
 
 Verdict = Literal["better", "worse", "undecided", "too few seeds", "too few worlds"]
 
@@ -98,12 +101,15 @@ class TaskStandings:
         standings: Its rows, the best mean first.
         gains: The gains over each row, if they were computed.
         scores: The scores of its rows by seed and sample.
+        split_gains: The gains over the reference on each test split of several, by split and label, if they were
+            computed. They are judged together.
     """
 
     table: Table
     standings: list[Standing]
     gains: Gains = field(default_factory=dict)
     scores: Sequence[RowScores] = field(default=(), repr=False, compare=False)
+    split_gains: Mapping[str, Mapping[str, Gain]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,7 @@ def compute_standings(
     reference: str = REFERENCE,
     samples: bool = True,
     each_reference: bool = False,
+    each_split: bool = False,
 ) -> list[SectionStandings]:
     """Return the standings of records, by section.
 
@@ -163,6 +170,7 @@ def compute_standings(
         reference: Label of the row that gains are relative to; tables without this row have no gains.
         samples: Whether to use per-sample scores.
         each_reference: Whether to compute the gains over each row too, of tables with a few rows.
+        each_split: Whether to compute the gains on each test split too.
     """
     result = []
     for section in sections(records):
@@ -173,6 +181,7 @@ def compute_standings(
                 _standings(scores[table.task], reference),
                 _gains_over_each(scores[table.task]) if each_reference else {},
                 scores[table.task],
+                _split_gains(scores[table.task], splits_with_gains(table), reference) if each_split else {},
             )
             for table in section.tables
         ]
@@ -253,6 +262,23 @@ def _gains_over_each(rows: Sequence[RowScores]) -> Gains:
     return {base.row.label: _gains(rows, base) for base in rows} if len(rows) <= _MOST_REFERENCES else {}
 
 
+def _split_gains(rows: Sequence[RowScores], splits: Sequence[str], reference: str) -> dict[str, dict[str, Gain]]:
+    """Return the gains over the reference on each test split, by split and label, judged as one table."""
+    gains: dict[tuple[str, str], Gain] = {}
+    for split in splits:
+        on_split = {row.row.label: row.of_split(split) for row in rows}
+        if base := on_split.pop(reference, None):
+            gains |= {
+                (split, label): _gain(row, base, seeds)
+                for label, row in on_split.items()
+                if (seeds := row.seeds_with(base))
+            }
+    result: dict[str, dict[str, Gain]] = {}
+    for (split, label), gain in judged(gains).items():
+        result.setdefault(split, {})[label] = gain
+    return result
+
+
 def _gain(row: RowScores, base: RowScores, seeds: list[int]) -> Gain:
     level = statistics.fmean(base.by_seed[seed] for seed in seeds)
     return gain_of(difference_of(row, base, seeds), level)
@@ -271,8 +297,8 @@ def gain_of(estimate: Estimate, level: float) -> Gain:
     )
 
 
-def judged(gains: Mapping[str, Gain]) -> dict[str, Gain]:
-    """Return the gains of one table, by the name of their row, with Holm's correction and their verdicts."""
+def judged(gains: Mapping[K, Gain]) -> dict[K, Gain]:
+    """Return the gains of one table, by the name of their row or cell, with Holm's correction and their verdicts."""
     result = dict(gains)
     tested = {label: gain.p for label, gain in gains.items() if gain.p is not None}
     for label, p_holm in zip(tested, stats.holm(list(tested.values())), strict=True):

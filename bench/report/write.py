@@ -33,7 +33,7 @@ def write_leaderboard(results: Path, reported_elsewhere: bool = False, reference
         BenchError: There are no records, or a file cannot be written.
     """
     records = read_existing(results)
-    standings = compute_standings(records, results, reference, each_reference=True)
+    standings = compute_standings(records, results, reference, each_reference=True, each_split=True)
     check_reference(reference, labels_of(item.section for item in standings))
     published_rows = published() if reported_elsewhere else []
     paths = []

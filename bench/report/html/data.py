@@ -20,6 +20,7 @@ from bench.report.grouping import Row
 from bench.report.html.links import method_links
 from bench.report.html.tables import mean_of
 from bench.report.overview import Overall, has_overview, overall
+from bench.report.row_scores import primary_score
 from bench.report.standings import Gain, Gains, Interval, SectionStandings, Standing, TaskStandings
 
 _COSTS = {  # by key: part of the record, its key, unit
@@ -42,7 +43,8 @@ def plain(
 
     Returns:
         `reference`: label of the row that gains are relative to. `tasks`: name, primary metric, condition, rows and
-        gains of each task, by the id of its article, and likewise of all tasks of a section together. `facts`:
+        gains of each task, by the id of its article, and likewise of all tasks of a section together; of a task with
+        several test splits also the scores and gains on each. `facts`:
         settings, environments and data, each once; rows refer to them by number. `methods`: links of each method.
         `records`: the folder of the records, if they have links.
     """
@@ -141,7 +143,29 @@ def _task(
         "condition": facts.number({**task.table.condition, "data": data}),
         "rows": [_row(standing, metric, facts, results) for standing in task.standings],
         "gains": _gains(task.gains or {reference: shown}, labels),
+        **({"splits": _splits(task, reference)} if task.split_gains else {}),
     }
+
+
+def _splits(task: TaskStandings, reference: str) -> list[dict[str, Any]]:
+    """Return the scores by seed and the gains on each test split, in the form of a task's."""
+    rows = [standing.row for standing in task.standings]
+    return [
+        {
+            "name": split,
+            "rows": [
+                {
+                    "label": row.label,
+                    "runs": [
+                        [record.spec.seed, record.id, _short(primary_score(record, split))] for record in row.records
+                    ],
+                }
+                for row in rows
+            ],
+            "gains": _gains({reference: dict(gains)}, [row.label for row in rows]),
+        }
+        for split, gains in task.split_gains.items()
+    ]
 
 
 def _gains(gains: Gains, labels: Sequence[str]) -> dict[str, list[Any]]:

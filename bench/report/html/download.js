@@ -6,9 +6,15 @@ const PAINT = ["fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharr
 
 /** Returns the names of a table's columns, each with that of its group. */
 function columnNames(table) {
-  const [groups, heads] = table.tHead.rows.length > 1 ? table.tHead.rows : [null, table.tHead.rows[0]];
-  const prefixes = groups ? [...groups.cells].flatMap((cell) => Array(cell.colSpan).fill(cell.textContent)) : [];
-  return [...heads.cells].map((head, index) => [prefixes[index], head.textContent].filter(Boolean).join(" "));
+  const groups = groupNames(table);
+  const heads = [...table.tHead.rows].at(-1);
+  return [...heads.cells].map((head, index) => [groups[index], head.textContent].filter(Boolean).join(" "));
+}
+
+/** Returns the name of the group of each of a table's columns; nothing if it has no groups. */
+function groupNames(table) {
+  const [groups, heads] = table.tHead.rows;
+  return heads ? [...groups.cells].flatMap((cell) => Array(cell.colSpan).fill(cell.textContent)) : [];
 }
 
 /** Returns the visible rows of a table as objects, intervals as two values; what is missing is null. */

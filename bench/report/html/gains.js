@@ -58,25 +58,46 @@ function fillReferences(task) {
 
 /** Writes the gains over the chosen reference into a table. */
 function showGains(article, task, reference) {
-  const table = article.querySelector(".frame table");
+  const [table, bySplit] = article.querySelectorAll(".frame table");
   const note = byId("reference-note");
   const isComputed = Boolean(task?.gains[reference]) || !task;
   note.hidden = isComputed;
   note.textContent = isComputed ? "" : `Gains over ${reference} are points only: intervals and verdicts are there for ${Object.keys(task.gains).join(", ")}.`;
+  if (bySplit && task) showSplitGains(bySplit, task, reference);
   if (!table || !task || (table.dataset.reference ?? data.reference) === reference) return;
   table.dataset.reference = reference;
-  const heads = [...[...table.tHead.rows].at(-1).cells];
-  const columns = heads.map((head, index) => [head.dataset.key, index]).filter(([key]) => key);
   const group = table.querySelector("th[data-keyed]");
   if (group) group.textContent = `${task.of ? "mean gain" : "gain"} over ${reference}`;
-  const gains = gainsOver(task, reference);
+  writeGains(table, keyedColumns(table), gainsOver(task, reference));
+}
+
+/** Writes the gains over the chosen reference into the table of test splits: points only, unless the page has more. */
+function showSplitGains(table, task, reference) {
+  if ((table.dataset.reference ?? data.reference) === reference) return;
+  table.dataset.reference = reference;
+  const known = reference === data.reference ? "▲ better, ▼ worse" : `points only: intervals are over ${data.reference}`;
+  table.caption.textContent = `By test split: gain over ${reference} (${known})`;
+  const groups = groupNames(table);
+  for (const split of task.splits) {
+    const columns = keyedColumns(table).filter(([, index]) => groups[index] === split.name);
+    writeGains(table, columns, gainsOver(split, reference));
+  }
+}
+
+/** Returns key and index of the columns that show gains. */
+function keyedColumns(table) {
+  const heads = [...[...table.tHead.rows].at(-1).cells];
+  return heads.map((head, index) => [head.dataset.key, index]).filter(([key]) => key);
+}
+
+function writeGains(table, columns, gains) {
   for (const row of table.querySelectorAll("tbody.rows tr")) {
     for (const [key, index] of columns) writeGain(row.cells[index], key, gains[row.dataset.row]);
   }
 }
 
 function writeGain(cell, key, gain) {
-  const written = { points: pointsCell, percent: percentCell, interval: intervalCell, p: pCell, verdict: verdictCell }[key];
+  const written = { points: pointsCell, marked: markedCell, percent: percentCell, interval: intervalCell, p: pCell, verdict: verdictCell }[key];
   const [text, value, high] = (gain && written(gain)) ?? ["–"];
   cell.textContent = text;
   cell.className = typeof value === "string" ? "text" : "";
@@ -87,6 +108,7 @@ function writeGain(cell, key, gain) {
 }
 
 const pointsCell = (gain) => [signed(gain.points), gain.points];
+const markedCell = (gain) => [`${signed(gain.points)} ${VERDICT_MARKS[gain.verdict] ?? ""}`.trim(), gain.points];
 const percentCell = (gain) => (gain.percent === null ? null : [signed(gain.percent, 1), gain.percent]);
 const intervalCell = (gain) => gain.interval && [`${gain.interval.map((end) => signed(end)).join(" to ")}${gain.samples ? "" : "°"}`, ...gain.interval];
 const pCell = (gain) => (gain.p === null ? null : [gain.p < 0.001 ? "< 0.001" : gain.p.toFixed(3), gain.p]);

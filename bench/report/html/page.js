@@ -179,7 +179,7 @@ function showTask() {
 /** Writes the selection into the address. */
 function saveState() {
   const [section, task, filter, list] = ["section", "task", "filter", "reference"].map(byId);
-  const head = byId(task.value).querySelector("th[aria-sort]");
+  const head = byId(task.value).querySelector(".frame table")?.querySelector("th[aria-sort]"); // of the first table only
   const state = {
     section: section.selectedIndex > 0 && section.selectedOptions[0].text,
     task: task.selectedIndex > 0 && task.selectedOptions[0].text,
@@ -217,18 +217,25 @@ function showState() {
   return true;
 }
 
-/** Shows the first rows of the selected table that match the filter. */
+/** Shows the first rows of the selected tables that match the filter. */
 function showRows() {
   const wanted = byId("filter").value.trim().toLowerCase();
-  const rows = [...byId(byId("task").value).querySelectorAll("tbody.rows tr")];
+  const bodies = [...byId(byId("task").value).querySelectorAll("tbody.rows")]; // of methods, and by test split
+  const counts = bodies.map((body) => showRowsOf(body, wanted));
+  const left = counts[0] ?? 0;
+  byId("shown").textContent = `${Math.min(left, mostRows)} of ${bodies[0]?.rows.length ?? 0} methods`;
+  byId("every").hidden = left <= mostRows;
+}
+
+/** Shows the first rows of a table that match, and returns how many do. */
+function showRowsOf(body, wanted) {
   let left = 0;
-  for (const row of rows) {
+  for (const row of body.rows) {
     const matches = row.querySelector("th").textContent.toLowerCase().includes(wanted);
     left += matches;
     row.hidden = !matches || left > mostRows;
   }
-  byId("shown").textContent = `${Math.min(left, mostRows)} of ${rows.length} methods`;
-  byId("every").hidden = left <= mostRows;
+  return left;
 }
 
 /** Draws the figures of a task below its table, before its settings. */

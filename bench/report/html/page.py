@@ -25,6 +25,7 @@ from bench.report.html.tables import (
     published_table,
     section_title,
     settings_fold,
+    split_gains_table,
     task_table,
     worlds_table,
 )
@@ -103,6 +104,8 @@ def _section(
             SubElement(article, "p").text = changes
         if task.standings:
             article.append(task_table(task, f"{name}-caption", reference))
+            if task.split_gains:
+                article.append(split_gains_table(task, f"{name}-splits", reference))
         article.append(settings_fold(task.table, trials, f"{name}-tuning"))
     return section
 

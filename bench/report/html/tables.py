@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 from xml.etree.ElementTree import Element, SubElement
 
-from bench.report.formatting import NONE, SEEDS_ONLY, place, runs
+from bench.report.formatting import NONE, SEEDS_ONLY, marked_gain, place, runs
 from bench.report.grouping import Row, Table
 from bench.report.html.table_element import Cell, Column, plain_table, table
 from bench.report.notes import notes, row_notes
@@ -62,6 +62,38 @@ def task_table(task: TaskStandings, name: str, reference: str) -> Element:
     caption = f"{task.table.task}: methods by {metrics[0]} on the test split"
     beneath = [(heading, f"{value:.2f}") for heading, value in task.table.beneath]
     return table(caption, name, columns, task.standings, beneath)
+
+
+def split_gains_table(task: TaskStandings, name: str, reference: str) -> Element:
+    """Return a table of the gains on each test split of a task that has several, with the rows of `task_table`.
+
+    Args:
+        task: The standings of the task.
+        name: Id of the caption.
+        reference: Label of the row that gains are relative to.
+    """
+    columns: list[Column[Standing]] = [
+        Column("", "method", "ascending", lambda standing: _text(standing.row.label)),
+        *(column for split, gains in task.split_gains.items() for column in _split_columns(split, gains)),
+    ]
+    caption = f"By test split: gain over {reference} (▲ better, ▼ worse)"
+    frame = table(caption, name, columns, task.standings)
+    frame.set("class", "frame splits")
+    return frame
+
+
+def _split_columns(split: str, gains: Mapping[str, Gain]) -> Iterator[Column[Standing]]:
+    """Yield few columns: a telephone shows them beside the method."""
+
+    def gain_of(standing: Standing) -> Gain | None:
+        return gains.get(standing.row.label)
+
+    def marked(standing: Standing) -> Cell:
+        gain = gain_of(standing)
+        return Cell(marked_gain(gain.points, gain.verdict), gain.points) if gain else Cell(NONE)
+
+    yield Column(split, "points", "descending", marked, "marked")
+    yield from (column for column in _gain_columns(split, gain_of) if column.key == "interval")
 
 
 def overall_table(standings: SectionStandings, name: str, reference: str) -> Element:
