@@ -142,10 +142,13 @@ def _behrens_fisher(share: float, freedom: float, sample_freedom: float) -> floa
     """Return the size for which `_beyond` is 0.05."""
     from scipy.optimize import brentq
 
-    largest = float(stdtrit(freedom, 1 - ALPHA / 2))
+    of_seeds, of_samples = (float(stdtrit(f, 1 - ALPHA / 2)) for f in (freedom, sample_freedom))
     if share == 1:
-        return largest
-    return float(brentq(lambda size: _beyond(size, share, freedom, sample_freedom) - ALPHA, 1, 2 * largest, xtol=1e-6))
+        return of_seeds
+    # Of the two variables, either may have fewer degrees of freedom and longer tails. The sum's are at most sqrt(2)
+    # times as long, as those of two Cauchy variables are.
+    largest = 2 * max(of_seeds, of_samples)
+    return float(brentq(lambda size: _beyond(size, share, freedom, sample_freedom) - ALPHA, 1, largest, xtol=1e-6))
 
 
 @lru_cache(maxsize=512)
@@ -256,15 +259,19 @@ class WorldsEstimate:
 
     def interval(self) -> Bounds | None:
         """Return the 95% interval of the mean; None with too few worlds or seeds."""
-        crossed, fixed = self.crossed.interval(), self.fixed.interval()
-        if not self.is_enough or crossed is None or fixed is None:
+        if not self.is_enough:
             return None
+        crossed, fixed = self.crossed.interval(), self.fixed.interval()
+        assert crossed and fixed, "there are enough seeds for both, since worlds take the place of seeds"
         return min(crossed[0], fixed[0]), max(crossed[1], fixed[1])
 
     def p_value(self) -> float | None:
         """Return the two-sided p-value of the hypothesis that the true mean is 0; None with too few worlds or seeds."""
+        if not self.is_enough:
+            return None
         crossed, fixed = self.crossed.p_value(), self.fixed.p_value()
-        return None if not self.is_enough or crossed is None or fixed is None else max(crossed, fixed)
+        assert crossed is not None and fixed is not None, "see `interval`"
+        return max(crossed, fixed)
 
 
 def over_worlds(by_world: Sequence[Estimate]) -> WorldsEstimate:

@@ -51,7 +51,7 @@ def test_p_is_the_share_of_sums_of_two_ts_that_are_as_large(seeds, groups, share
 @given(
     st.integers(2, 12),
     st.floats(0, 1).filter(lambda share: share == 0 or share > 1e-3),
-    st.integers(10, 5000),
+    st.integers(1, 5000),
     st.floats(0, 30),
 )
 def test_p_falls_as_the_mean_grows_and_is_that_of_the_samples_if_seeds_do_not_differ(freedom, share, of_samples, size):
@@ -61,6 +61,28 @@ def test_p_falls_as_the_mean_grows_and_is_that_of_the_samples_if_seeds_do_not_di
     assert second.p_value() <= first.p_value() + 1e-9
     equal = Estimate((size,) * (freedom + 1), 1.0, of_samples)
     assert equal.p_value() == pytest.approx(2 * scipy.stats.t.sf(size, of_samples), rel=1e-3, abs=1e-9)
+
+
+@given(st.integers(2, 12), st.integers(1, 5000), st.floats(0, 50))
+def test_if_seeds_do_not_differ_the_interval_is_that_of_the_samples(freedom, of_samples, mean):
+    """With two groups of samples too, whose distribution has far longer tails than that of the seeds."""
+    low, high = Estimate((mean,) * (freedom + 1), 1.0, of_samples).interval()
+    half = scipy.stats.t.ppf(0.975, of_samples)
+    assert (low, high) == pytest.approx((mean - half, mean + half), rel=1e-3, abs=1e-3)
+
+
+@given(st.integers(2, 8), st.integers(2, 8), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.3, 10.0]))
+def test_every_table_of_seeds_and_groups_has_an_interval_if_there_are_three_seeds(seeds, groups, draw, of_groups):
+    rng = np.random.default_rng(draw)
+    sums_SG = of_groups * rng.standard_normal(groups) + rng.standard_normal((seeds, groups))
+    estimate = estimates.crossed_estimate(sums_SG, np.ones(groups, dtype=int))
+    if seeds < estimates.FEWEST_SEEDS:
+        assert (estimate.interval(), estimate.p_value()) == (None, None)
+        return
+    low, high = estimate.interval()
+    half = scipy.stats.sem(estimate.by_seed) * scipy.stats.norm.ppf(0.975)
+    assert low <= estimate.mean - half < estimate.mean + half <= high, "never narrower than if all were known"
+    assert 0 <= estimate.p_value() <= 1
 
 
 def test_the_variance_of_samples_is_what_seeds_do_not_show():

@@ -53,13 +53,16 @@ def test_where_worlds_are_alike_it_is_students_t_over_seeds():
     assert row.interval.low < row.mean - 10 < row.mean < row.mean + 10 < row.interval.high, "scores differ by world"
 
 
-@given(st.integers(3, 6), st.integers(3, 6), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 3.0]))
+@given(st.integers(2, 6), st.integers(2, 6), st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.1, 3.0]))
 def test_other_worlds_never_make_an_interval_narrower(worlds, seeds, draw, between):
     rng = np.random.default_rng(draw)
     means_WS = between * rng.standard_normal((worlds, 1)) + rng.standard_normal((worlds, seeds))
     by_world = [Estimate(tuple(means), rng.random(), 99.0, True) for means in means_WS.tolist()]
     estimate, fixed = estimates.over_worlds(by_world), estimates.mean_of(by_world)
     assert (estimate.worlds, estimate.seeds, estimate.mean) == (worlds, seeds, pytest.approx(fixed.mean))
+    if min(worlds, seeds) < 3:
+        assert (estimate.interval(), estimate.p_value()) == (None, None)
+        return
     low, high = estimate.interval()
     assert low <= fixed.interval()[0] and high >= fixed.interval()[1]
     assert estimate.p_value() >= fixed.p_value()
