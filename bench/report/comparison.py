@@ -63,6 +63,7 @@ class Comparison:
         over_tasks: For each condition with several tasks, the comparison of the mean scores over all of them; none if a
             task lacks one of the methods.
         over_worlds: The comparison over the worlds that both have, on each task that has several, and over these tasks.
+        left_out: Sentences on worlds that do not count there, since they share too few seeds with the rest.
     """
 
     a: str
@@ -70,6 +71,7 @@ class Comparison:
     tasks: list[TaskComparison]
     over_tasks: list[TaskComparison]
     over_worlds: list[TaskComparison] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     def __repr__(self) -> str:
         lines = [f"{self.a} compared with {self.b}"]
@@ -79,7 +81,7 @@ class Comparison:
             header = ["task", "metric", self.a, self.b, "seeds", *GAIN_HEADER]
             lines.append(f"{condition}\n\n{text_table(header, map(_cells, entries), 'llr')}")
         lines.append(_LEGEND.format(a=self.a, b=self.b, quoted=shlex.quote(self.b)))
-        lines += [fill(NOTE, 120)] if self.over_worlds else []
+        lines += [fill(note, 120) for note in [NOTE, *self.left_out] if self.over_worlds]
         return "\n\n".join(escape.terminal(line) for line in lines)
 
 
@@ -110,9 +112,13 @@ def compare(records: Iterable[Record], a: str, b: str, tasks: str | Iterable[str
     if not compared:
         raise UsageError(f"{a} and {b} share no task and condition: {_places(standings, a)}; {_places(standings, b)}")
     means = [mean for section in standings for mean in _mean_comparison(section, a, b)]
-    return Comparison(
-        a, b, compared, means, [entry for item in over_worlds(standings, b) for entry in _in_worlds(item, a, b)]
-    )
+    comparison = Comparison(a, b, compared, means)
+    for item in over_worlds(standings, b):
+        entries = [*_in_worlds(item, a, b)]
+        comparison.over_worlds.extend(entries)
+        if entries and (sentence := item.left_out(a, b)):
+            comparison.left_out.append(sentence)
+    return comparison
 
 
 def _task_comparisons(section: SectionStandings, a: str, b: str) -> list[TaskComparison]:

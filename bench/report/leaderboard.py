@@ -80,6 +80,7 @@ def leaderboard(
         parts.append(markdown.heading(2, f"Over worlds: {item.title}"))
         parts += map(markdown.paragraph, filter(None, [NOTE, settings.tasks(item.section.tables)]))
         parts.append(_worlds_table(item))
+        parts += map(markdown.paragraph, filter(None, [item.left_out()]))
     parts += ["## How to read it", _legend(reference)]
     trials = Trials.beside(standings)
     for section in standings:
@@ -257,7 +258,7 @@ def _worlds_table(item: OverWorlds) -> str:
     lines = [
         [
             *(row.label, f"{table.task} {table.metric}".rstrip()),
-            *(score([row.mean]), interval(row.interval), str(row.worlds), str(row.seeds)),
+            *(score([row.mean]), interval(row.interval), str(len(row.worlds)), str(row.seeds)),
             *gain_cells(row.gain),
         ]
         for table in item.tables

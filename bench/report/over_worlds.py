@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,20 +29,22 @@ class WorldRow:
 
     Attributes:
         label: The label of its rows, which is the same in all worlds.
-        worlds: Number of worlds.
+        worlds: The worlds that count, by the seeds of their data.
         seeds: Number of seeds that all of them have.
         mean: Mean score over worlds, and over these seeds.
         interval: Interval of the mean over worlds, seeds and samples; None with too few worlds or seeds.
         gain: Gain over the reference in the worlds, and over the seeds, that both have; None for the reference, and
             without two such worlds.
+        left_out: Worlds that share too few seeds with the rest, so that they do not count in the mean or in the gain.
     """
 
     label: str
-    worlds: int
+    worlds: tuple[int, ...]
     seeds: int
     mean: float
     interval: Interval | None
     gain: Gain | None
+    left_out: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class OverWorlds:
 
     Attributes:
         section: The section of the world with the most runs.
-        worlds: The worlds, by the seeds of their data.
+        worlds: The worlds that count for a method, by the seeds of their data.
         tables: The tables.
     """
 
@@ -77,6 +81,15 @@ class OverWorlds:
         """The title: suite, data with its worlds, and changed settings."""
         changed = f", with {self.section.changed}" if self.section.changed else ""
         return f"suite {self.section.suite}, {data_title(self.section.data, self.worlds)}{changed}"
+
+    def left_out(self, *labels: str) -> str:
+        """Return a sentence on the worlds that do not count for methods with these labels, or for any; "" for none."""
+        by_world: dict[int, dict[str, None]] = {}
+        for row in (row for table in self.tables for row in table.rows if not labels or row.label in labels):
+            for world in row.left_out:
+                by_world.setdefault(world, {})[row.label] = None
+        named = [f"{world} ({', '.join(by_world[world])})" for world in sorted(by_world)]
+        return f"Worlds left out because they share too few seeds with the rest: {'; '.join(named)}." if named else ""
 
 
 NOTE = (
@@ -107,7 +120,7 @@ def over_worlds(standings: Iterable[SectionStandings], reference: str) -> list[O
         tables = [_table([by_world], reference) for by_world in tasks]
         if len(tasks) > 1:
             tables.insert(0, _table(tasks, reference))
-        worlds = {world for by_world in tasks for world in by_world}
+        worlds = {world for table in tables for row in table.rows for world in row.worlds}
         if tables := [table for table in tables if table.rows]:
             result.append(OverWorlds(group[0][0], tuple(sorted(worlds)), tables))
     return result
@@ -121,9 +134,37 @@ def difference_over_worlds(a: Iterable[Record], b: Iterable[Record]) -> WorldsEs
         b: The same of the method that is subtracted, on the same tasks.
 
     Returns:
-        The estimate from the worlds and seeds that both have; None without two worlds that share a seed.
+        The estimate from the worlds and seeds that both have, without worlds that share too few seeds with the rest;
+        None without two worlds that share a seed.
     """
     return _Method.from_records(a).mean_difference(_Method.from_records(b))
+
+
+class _Common(NamedTuple):
+    """Worlds that count, and the seeds that all of them have; and the worlds that are left out."""
+
+    worlds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    left_out: tuple[int, ...]
+
+    @classmethod
+    def of(cls, seeds_by_world: Mapping[int, Collection[int]]) -> _Common:
+        """Return the worlds that have the seeds that most worlds have.
+
+        Those are as many seeds as an interval needs; fewer, if fewer worlds than it needs have so many. So a world that
+        has few of them, or others, does not take the seeds of all worlds away. There are none without two worlds that
+        share a seed.
+        """
+        counts = Counter(seed for seeds in seeds_by_world.values() for seed in seeds)
+        usual = sorted(counts, key=lambda seed: (-counts[seed], seed))[:FEWEST_SEEDS]
+        for fewest_worlds in (FEWEST_WORLDS, 2):
+            for number in range(len(usual), 0, -1):
+                counted = [world for world, seeds in seeds_by_world.items() if {*usual[:number]}.issubset(seeds)]
+                if len(counted) >= fewest_worlds:
+                    common = set.intersection(*({*seeds_by_world[world]} for world in counted))
+                    left_out = seeds_by_world.keys() - counted
+                    return cls(tuple(sorted(counted)), tuple(sorted(common)), tuple(sorted(left_out)))
+        return cls((), (), ())
 
 
 class _Method:
@@ -164,21 +205,22 @@ class _Method:
 
     def mean(self) -> WorldsEstimate | None:
         """Return the estimate of its mean score; None without two worlds that share a seed."""
-        seeds = self._seeds(self._rows)
-        return self._estimate(self._rows, lambda world, task: estimate_of(self._rows[world][task], seeds), seeds)
+        worlds, seeds, _ = self.common()
+        return self._estimate(worlds, lambda world, task: estimate_of(self._rows[world][task], seeds))
 
     def mean_difference(self, base: _Method) -> WorldsEstimate | None:
         """Return the estimate of its difference from another method; None without two worlds that share a seed."""
-        worlds, seeds = self._common(base)
+        worlds, seeds, _ = self.common(base)
         return self._estimate(
-            worlds, lambda world, task: difference_of(self._rows[world][task], base._rows[world][task], seeds), seeds
+            worlds, lambda world, task: difference_of(self._rows[world][task], base._rows[world][task], seeds)
         )
 
     def gain(self, base: _Method) -> Gain | None:
         """Return its gain over another method, before it is judged; None without two worlds that share a seed."""
         if (estimate := self.mean_difference(base)) is None:
             return None
-        level = base._level(*self._common(base))
+        worlds, seeds, _ = self.common(base)
+        level = base._level(worlds, seeds)
         return Gain(
             points=estimate.mean,
             percent=100 * estimate.mean / level if level else None,
@@ -190,15 +232,12 @@ class _Method:
             with_samples=True,
         )
 
-    def _common(self, base: _Method) -> tuple[list[int], list[int]]:
-        """Return the worlds, and the seeds in all of them, that this and another method have."""
-        worlds = sorted(self._rows.keys() & base._rows.keys())
-        return worlds, sorted({*self._seeds(worlds)} & {*base._seeds(worlds)})
-
-    def _seeds(self, worlds: Iterable[int]) -> list[int]:
-        """Return the seeds that it has in all these worlds, on every task."""
-        rows = [row for world in worlds for row in self._rows[world].values()]
-        return rows[0].seeds_with(*rows[1:]) if rows else []
+    def common(self, *methods: _Method) -> _Common:
+        """Return the worlds that count, and their seeds, of those that this and other methods have on every task."""
+        compared = (self, *methods)
+        worlds = [world for world in self._rows if all(world in method._rows for method in methods)]
+        rows = {world: [row for method in compared for row in method._rows[world].values()] for world in worlds}
+        return _Common.of({world: first.seeds_with(*rest) for world, (first, *rest) in rows.items()})
 
     def _level(self, worlds: Iterable[int], seeds: Sequence[int]) -> float:
         """Return the mean score over these worlds and seeds, and over tasks."""
@@ -212,10 +251,10 @@ class _Method:
         return float(np.mean([*means]))
 
     def _estimate(
-        self, worlds: Collection[int], task_estimate: Callable[[int, str], Estimate], seeds: Sequence[int]
+        self, worlds: Collection[int], task_estimate: Callable[[int, str], Estimate]
     ) -> WorldsEstimate | None:
-        """Return the estimate over worlds, of the mean over tasks, from that of each world and task."""
-        if len(worlds) < 2 or not seeds:
+        """Return the estimate over worlds, of the mean over tasks, from that of each world and task; None for none."""
+        if not worlds:
             return None
         return estimates.over_worlds(
             [mean_estimate({task: task_estimate(world, task) for task in self._rows[world]}) for world in worlds]
@@ -230,11 +269,14 @@ def _table(tasks: Sequence[Mapping[int, TaskStandings]], reference: str) -> Worl
     base = _Method.from_standings(reference, tasks)
     compared = {label: method.gain(base) for label, method in methods.items() if label != reference}
     gains = judged({label: gain for label, gain in compared.items() if gain})
-    rows = [
-        WorldRow(label, mean.worlds, mean.seeds, mean.mean, interval_of(mean), gains.get(label))
-        for label, method in methods.items()
-        if (mean := method.mean())
-    ]
+    rows = []
+    for label, method in methods.items():
+        if mean := method.mean():
+            common, gain = method.common(), gains.get(label)
+            left_out = {*common.left_out, *(method.common(base).left_out if gain else ())}
+            rows.append(
+                WorldRow(label, common.worlds, mean.seeds, mean.mean, interval_of(mean), gain, tuple(sorted(left_out)))
+            )
     name, metric = (ALL_TASKS, "") if len(tasks) > 1 else (first.task, first.metrics[0] if first.metrics else "")
 
     def order(row: WorldRow) -> tuple[float, float]:

@@ -118,6 +118,8 @@ def _worlds(item: OverWorlds, number: int, reference: str, settings: SuiteSettin
     for note in filter(None, [NOTE, settings.tasks(item.section.tables)]):
         SubElement(article, "p").text = note
     article.append(worlds_table(item, f"{name}-caption", reference))
+    if sentence := item.left_out():
+        SubElement(article, "p").text = sentence
     return section
 
 

@@ -142,7 +142,7 @@ def worlds_table(item: OverWorlds, name: str, reference: str) -> Element:
         Column("", "task", "ascending", lambda line: _text(f"{line[0].task} {line[0].metric}".rstrip())),
         Column("score", "mean", "descending", lambda line: _number(line[1].mean, ".2f")),
         Column("score", "95% interval", "descending", lambda line: _interval(line[1].interval, ".2f")),
-        Column("score", "worlds", "descending", lambda line: _number(line[1].worlds, "d")),
+        Column("score", "worlds", "descending", lambda line: _number(len(line[1].worlds), "d")),
         Column("score", "seeds", "descending", lambda line: _number(line[1].seeds, "d")),
         *(column._replace(key="") for column in _gain_columns(f"gain over {reference}", _gain_of_line)),
     ]

@@ -38,7 +38,7 @@ def test_where_seeds_have_nothing_in_common_it_is_students_t_over_worlds():
     row = rows_of(records())["cola"]
     of_worlds = np.mean(GAINS, axis=1)
     test = scipy.stats.ttest_1samp(of_worlds, 0)
-    assert (row.worlds, row.seeds, row.gain.seeds) == (3, 3, 3)
+    assert (row.worlds, row.seeds, row.gain.seeds) == ((0, 1, 2), 3, 3)
     assert row.gain.points == pytest.approx(of_worlds.mean())
     assert bounds(row.gain.interval) == pytest.approx(tuple(test.confidence_interval()))
     assert (row.gain.p, row.gain.p_holm, row.gain.verdict) == (pytest.approx(test.pvalue), row.gain.p, "undecided")
@@ -84,7 +84,7 @@ def test_a_gain_is_over_what_both_have():
         and (record.spec.method, record.spec.data["seed"], record.spec.seed) != ("cola", 2, 1)
     ]
     rows = rows_of(measured)
-    assert [(row.worlds, row.seeds) for row in (rows["cola"], rows["lora"])] == [(3, 2), (2, 3)]
+    assert [(row.worlds, row.seeds) for row in (rows["cola"], rows["lora"])] == [((0, 1, 2), 2), ((1, 2), 3)]
     assert rows["cola"].gain.points == pytest.approx(
         np.mean([GAINS[world][seed] for world in (1, 2) for seed in (0, 2)])
     )
@@ -93,6 +93,39 @@ def test_a_gain_is_over_what_both_have():
     assert "lora" not in rows_of(fewer)
     apart = [record for record in records() if record.spec.seed == record.spec.data["seed"]]
     assert over_worlds(compute_standings(apart), "lora") == [], "no seed is in two worlds"
+
+
+@pytest.mark.parametrize("seeds", [(7,), (0,), (0, 7), (5, 6, 7, 8, 9)], ids=str)
+def test_a_world_with_too_few_seeds_of_the_rest_is_left_out_with_a_note(seeds):
+    measured = records()
+    odd = [run_in_world(method, "ave", 9, seed, 60.0) for method in ("cola", "lora") for seed in seeds]
+    usual, rows = rows_of(measured), rows_of([*measured, *odd])
+    assert rows == {label: dataclasses.replace(row, left_out=(9,)) for label, row in usual.items()}
+    standings = compute_standings([*measured, *odd])
+    (item,) = over_worlds(standings, "lora")
+    assert item.worlds == (0, 1, 2)
+    note = "Worlds left out because they share too few seeds with the rest: 9 (cola, lora)."
+    assert note in leaderboard(standings) and note in page(standings)
+    comparison = compare([*measured, *odd], "cola", "lora")
+    assert note in str(comparison) and comparison.over_worlds[0].gain == usual["cola"].gain
+    for text in (leaderboard(compute_standings(measured)), str(compare(measured, "cola", "lora"))):
+        assert "left out because" not in text
+
+
+def test_with_too_few_seeds_a_world_with_others_does_not_take_them_away():
+    measured = [*records(seeds=2), *(run_in_world(method, "ave", 9, 7, 60.0) for method in ("cola", "lora"))]
+    row = rows_of(measured)["cola"]
+    assert (row.worlds, row.seeds, row.gain.verdict, row.left_out) == ((0, 1, 2), 2, "too few seeds", (9,))
+
+
+def test_a_gain_leaves_out_worlds_in_which_only_one_of_both_has_other_seeds():
+    measured = records(worlds=4, gain=lambda task, world, seed: GAINS[world % 3][seed])
+    odd = [run_in_world("lora", "ave", 3, seed, 60.0) for seed in (3, 4, 5)]
+    apart = [r for r in measured if (r.spec.method, r.spec.data["seed"]) != ("lora", 3)]
+    rows = rows_of([*apart, *odd])
+    assert (rows["cola"].worlds, rows["cola"].left_out) == ((0, 1, 2, 3), (3,))
+    assert rows["cola"].gain == rows_of(records())["cola"].gain
+    assert (rows["lora"].worlds, rows["lora"].left_out) == ((0, 1, 2), (3,))
 
 
 def test_the_mean_over_tasks_weighs_families_alike_and_comes_first():
