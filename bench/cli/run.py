@@ -214,7 +214,7 @@ def _conclude(finished: Sequence[Record], results: Path, reference: str) -> bool
     from bench.records import store
     from bench.report.terminal import run_table
 
-    print(f"\n{run_table(finished)}\n\nrecords: {results / store.FOLDER}", flush=True)
+    print(f"\n{run_table(finished, results, reference)}\n\nrecords: {results / store.FOLDER}", flush=True)
     return _update_leaderboard(results, reference)
 
 

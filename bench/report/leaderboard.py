@@ -56,6 +56,7 @@ _COSTS = (  # heading, part of the record, its key, unit, format
     ("score /s", "throughput", "score", 1, ",.1f"),
 )
 GAIN_HEADER = ["gain", "95% interval", "gain %", "p", "verdict"]
+WORLDS_HEADER = ["method", "task", "score", "95% interval", "worlds", "seeds", *GAIN_HEADER]
 
 
 def leaderboard(
@@ -79,7 +80,7 @@ def leaderboard(
     for item in over_worlds(standings, reference):
         parts.append(markdown.heading(2, f"Over worlds: {item.title}"))
         parts += map(markdown.paragraph, filter(None, [NOTE, settings.tasks(item.section.tables)]))
-        parts.append(_worlds_table(item))
+        parts.append(markdown.table(WORLDS_HEADER, worlds_lines(item)))
         parts += map(markdown.paragraph, filter(None, [item.left_out()]))
     parts += ["## How to read it", _legend(reference)]
     trials = Trials.beside(standings)
@@ -253,9 +254,9 @@ def _overview(standings: SectionStandings, reference: str, settings: SuiteSettin
     yield markdown.table([*header, *columns], [_mean_cells(row) for row in rows])
 
 
-def _worlds_table(item: OverWorlds) -> str:
-    header = ["method", "task", "score", "95% interval", "worlds", "seeds", *GAIN_HEADER]
-    lines = [
+def worlds_lines(item: OverWorlds) -> list[list[str]]:
+    """Return the cells of the tables over worlds, in the order of `WORLDS_HEADER`."""
+    return [
         [
             *(row.label, f"{table.task} {table.metric}".rstrip()),
             *(score([row.mean]), interval(row.interval), str(len(row.worlds)), str(row.seeds)),
@@ -264,7 +265,6 @@ def _worlds_table(item: OverWorlds) -> str:
         for table in item.tables
         for row in table.rows
     ]
-    return markdown.table(header, lines)
 
 
 def _short_gain_cells(gain: Gain | None) -> list[str]:

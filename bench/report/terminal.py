@@ -1,13 +1,19 @@
-"""The table at the end of a command, with one line per run."""
+"""The tables at the end of a command: one line per run, and means over worlds, if there are several."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from textwrap import fill
 
+from bench.config.reference import REFERENCE
 from bench.records.schema import Record
 from bench.report.formatting import NONE, number, score
-from bench.report.grouping import Section, Table, sections
+from bench.report.grouping import Section, Table, across_worlds, sections
+from bench.report.leaderboard import WORLDS_HEADER, worlds_lines
 from bench.report.notes import skipped_samples
+from bench.report.over_worlds import NOTE, over_worlds
+from bench.report.standings import compute_standings
 from bench.report.suite_settings import SuiteSettings
 from bench.report.text_table import text_table
 from bench.text import escape
@@ -15,17 +21,36 @@ from bench.text import escape
 _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
 
 
-def run_table(records: Sequence[Record]) -> str:
+def run_table(records: Sequence[Record], results: Path | None = None, reference: str = REFERENCE) -> str:
     """Return a table of runs for a terminal, with the floors of each task, and notes below it.
 
-    The notes are settings that differ from the suite's, numbers of skipped samples, and reasons of failures.
+    The notes are settings that differ from the suite's, numbers of skipped samples, and reasons of failures. Runs in
+    several worlds have a second table, with means and gains over worlds as the leaderboard has them.
 
     `adapter` and `head` are trainable parameters, with those in use at the end in parentheses if a method masks some;
     `%` is `adapter` in percent of the streams' parameters; `train /s` is training samples per second, `MB` the peak
     memory in training, and `s` the seconds of the whole run.
+
+    Args:
+        records: The runs.
+        results: The results folder, of records that do not know theirs.
+        reference: Label of the row that gains over worlds are relative to.
     """
-    settings = SuiteSettings()
-    return "\n\n".join(_section(section, settings) for section in sections(records))
+    settings, grouped = SuiteSettings(), sections(records)
+    parts = [_section(section, settings) for section in grouped]
+    if across_worlds(grouped):
+        parts += _over_worlds(records, results, reference)
+    return "\n\n".join(parts)
+
+
+def _over_worlds(records: Sequence[Record], results: Path | None, reference: str) -> Iterator[str]:
+    """Yield the title and the table of each suite, dataset and condition in several worlds, and how to read them."""
+    items = over_worlds(compute_standings(records, results, reference), reference)
+    for item in items:
+        yield escape.line(f"over worlds: {item.title}")
+        yield text_table(WORLDS_HEADER, worlds_lines(item), "llr")
+    if items:
+        yield fill(NOTE, 120)
 
 
 def _section(section: Section, settings: SuiteSettings) -> str:
