@@ -7,6 +7,7 @@ next writer which leftovers of killed processes it can remove.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import fcntl
 import hashlib
@@ -29,6 +30,7 @@ Guard = Callable[[], AbstractContextManager[object]]
 
 _SCRATCH = re.compile(r"\.([0-9a-f]{12})-[0-9a-f]{32}\.tmp")
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK}
+_OTHER_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)
 _ABANDONED = 24 * 3600.0  # seconds after which another machine's unfinished file counts as a leftover
 
 
@@ -78,9 +80,9 @@ def name_aside(path: Path) -> Path:
 def read_text(path: Path, max_bytes: int) -> str:
     """Return the text of a UTF-8 file, with or without a byte order mark; line ends are unchanged.
 
-    Arguments and errors are those of `check_file`; another encoding is a ValueError too.
+    Arguments and errors are those of `check_file`; another encoding is a ValueError too, which says what to do.
     """
-    return read_bytes(path, max_bytes).decode("utf-8-sig")
+    return _text(read_bytes(path, max_bytes))
 
 
 def read_json(path: Path, max_bytes: int) -> Any:
@@ -90,9 +92,27 @@ def read_json(path: Path, max_bytes: int) -> Any:
     """
     content = read_bytes(path, max_bytes)
     try:
-        return json.loads(content)
+        return json.loads(content)  # which may be in UTF-16 or UTF-32 too
+    except UnicodeDecodeError:
+        return json.loads(_text(content))
     except RecursionError:
         raise ValueError("lists and tables are nested too deeply") from None
+
+
+def _text(content: bytes) -> str:
+    """Return the text in the bytes of a UTF-8 file.
+
+    Raises:
+        ValueError: They are in another encoding.
+    """
+    if content.startswith(_OTHER_MARKS) or b"\0" in content[:2]:
+        raise ValueError("it is in UTF-16 or UTF-32: save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        byte = content[error.start]
+        raise ValueError(f"line {line} has the byte 0x{byte:02x}, which is not UTF-8: save the file as UTF-8") from None
 
 
 @contextmanager

@@ -212,7 +212,7 @@ def _described(entry: EntryPoint) -> tuple[Path | None, str]:
     if spec.origin is None or not spec.origin.endswith(".py"):
         return None, ""
     path = Path(spec.origin)
-    for node in ast.parse(path.read_text(encoding="utf-8"), spec.origin).body:
+    for node in ast.parse(path.read_bytes(), spec.origin).body:
         if isinstance(node, ast.ClassDef) and node.name == entry.attr:
             return path, ast.get_docstring(node) or ""
     return path, ""

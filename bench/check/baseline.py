@@ -13,7 +13,7 @@ import msgspec
 
 from bench.config.reference import REFERENCE
 from bench.errors import BenchError, UsageError
-from bench.files import MEBIBYTE, read_bytes, write_text
+from bench.files import MEBIBYTE, read_text, write_text
 from bench.records.checks import MAX_MEASUREMENT
 from bench.records.schema import PARAMETERS_1, Environment, Parameters, Record, renamed
 
@@ -222,7 +222,7 @@ def read(path: Path) -> Baseline:
         BenchError: It is not a baseline, or its schema is a later one; the message names the file and the key.
     """
     try:
-        content = msgspec.json.decode(read_bytes(path, _MAX_BYTES))
+        content = msgspec.json.decode(read_text(path, _MAX_BYTES))
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema not in (1, SCHEMA):
             raise ValueError(

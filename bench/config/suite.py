@@ -19,7 +19,7 @@ from bench.streams import limits
 
 DEFAULT_SUITE = "mini"
 _FOLDER = Path(__file__).parents[1] / "suites"
-_MAX_BYTES = 256 * KIBIBYTE  # of a file; the built-in suites have less than 4 KiB
+MAX_TOML_BYTES = 256 * KIBIBYTE  # of a file; the built-in suites have less than 4 KiB
 
 
 @dataclass(frozen=True)
@@ -287,7 +287,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         UsageError: The file cannot be read or parsed.
     """
     try:
-        return toml.parse(read_text(path, _MAX_BYTES))
+        return toml.parse(read_text(path, MAX_TOML_BYTES))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} is not a readable TOML file: {error}") from error
 

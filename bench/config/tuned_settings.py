@@ -14,9 +14,9 @@ from typing import Any, Literal
 from bench import registry
 from bench.config import validate
 from bench.config.spec import Spec
-from bench.config.suite import check_method, read_toml
+from bench.config.suite import MAX_TOML_BYTES, check_method, read_toml
 from bench.errors import BenchError, Mistakes, UsageError
-from bench.files import write_text
+from bench.files import read_text, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -213,7 +213,7 @@ def write_tuned(path: Path, tuning: Tuning, best: Mapping[Pair, Mapping[str, Any
     import tomlkit
 
     check_mergeable(path, tuning)
-    document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.exists() else _document()
+    document = tomlkit.parse(read_text(path, MAX_TOML_BYTES)) if path.exists() else _document()
     document["tuning"].update(_plain(asdict(tuning)))
     for (task, method), values in best.items():
         methods = document

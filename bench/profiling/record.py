@@ -18,7 +18,7 @@ import msgspec
 
 from bench.config.spec import Spec
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, name_aside, read_bytes, write_text
+from bench.files import MEBIBYTE, name_aside, read_text, write_text
 from bench.measurement.spread import Spread
 from bench.records.checks import check_spec, check_values
 from bench.records.schema import PARAMETERS_1, Count, Environment, Ordinal, Parameters, doc, renamed
@@ -133,7 +133,7 @@ def read(path: Path) -> Efficiency:
         BenchError: The file is not a record of this schema, with exactly its keys.
     """
     try:
-        content = _upgraded(msgspec.json.decode(read_bytes(path, _MAX_BYTES)))
+        content = _upgraded(msgspec.json.decode(read_text(path, _MAX_BYTES)))
         record = msgspec.convert(content, Efficiency)
         check_values(vars(record))
         check_spec(record.spec)

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from bench.errors import BenchError
-from bench.files import MEBIBYTE, read_bytes
+from bench.files import MEBIBYTE, read_text
 from bench.streams.encoder_files import affects_output, input_kinds
 from bench.streams.encoder_names import EncoderName, encoder_name
 from bench.streams.sources import file_checksums, find_encoder
@@ -86,7 +86,7 @@ def read_manifest(folder: Path) -> Manifest | None:
     if not os.path.lexists(path):
         return None
     try:
-        manifest = msgspec.json.decode(read_bytes(path, MEBIBYTE), type=Manifest)
+        manifest = msgspec.json.decode(read_text(path, MEBIBYTE), type=Manifest)
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         raise BenchError(f"cannot read the manifest of the saved adapter, {path}: {error}") from error
     if problems := _differences(manifest.files, _files(folder, manifest.files), folder):

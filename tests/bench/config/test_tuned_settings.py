@@ -138,6 +138,12 @@ def test_more_is_added_and_the_same_replaced(file):
     )
 
 
+def test_a_file_that_an_editor_saved_with_a_byte_order_mark_is_added_to(file):
+    file.write_text(file.read_text(), encoding="utf-8-sig")
+    write_tuned(file, TUNING, {("ave", "cola"): {"lr_adapter": 0.5}}, {("ave", "cola"): "new"})
+    assert read_tuned(file).values == {**TUNED, ("ave", "cola"): {"lr_adapter": 0.5}}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
