@@ -86,7 +86,7 @@ def main(args: argparse.Namespace) -> int:
 def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
     from bench.profiling.measure import measure  # imports torch
     from bench.profiling.record import FOLDER
-    from bench.report.profile_tables import LEGEND, terminal
+    from bench.report.profile_tables import LEGEND, MEMORY, terminal
 
     failures = []
     for task in dict.fromkeys(spec.task for spec in plan):
@@ -99,7 +99,7 @@ def _measure(plan: Sequence[Spec], args: argparse.Namespace) -> int:
         if records:
             print(f"\n{terminal(records)}\n", flush=True)
             failures += _write(records, args.results)
-    print("\n".join([LEGEND, *failures]))
+    print("\n".join([LEGEND, MEMORY, *failures]))
     print(
         f"Weights and samples are random; there are no scores. Records: {args.results / FOLDER}, {FOLDER}.md beside it"
     )

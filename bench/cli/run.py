@@ -212,9 +212,12 @@ def _conclude(finished: Sequence[Record], results: Path, reference: str) -> bool
     if not finished:
         return True
     from bench.records import store
-    from bench.report.terminal import run_table
+    from bench.report.terminal import memory_note, run_table
 
-    print(f"\n{run_table(finished, results, reference)}\n\nrecords: {results / store.FOLDER}", flush=True)
+    print(f"\n{run_table(finished, results, reference)}\n")
+    if note := memory_note(finished):
+        print(note)
+    print(f"records: {results / store.FOLDER}", flush=True)
     return _update_leaderboard(results, reference)
 
 

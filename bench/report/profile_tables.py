@@ -38,6 +38,10 @@ encoders."""
 
 LEGEND = "Ratios are computed within each round, with quartiles. Speed above 1 is faster; memory above 1 is more."
 
+MEMORY = """\
+MB is the memory of one training step: on a GPU its peak, with weights and optimizer state; on a CPU only the tensors
+stored for the backward pass. The MB of `bench run` is the peak of the whole training."""
+
 
 def terminal(records: Sequence[Efficiency]) -> str:
     """Return the tables of records for a terminal."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -19,6 +19,18 @@ from bench.report.text_table import text_table
 from bench.text import escape
 
 _HEADER = ["task", "method", "seed", "status", "metric", "score", "adapter", "head", "%", "train /s", "MB", "s"]
+
+_MEMORY = {
+    "cuda allocator": "of what PyTorch has allocated on the GPU",
+    "resident size": "of the process, with Python, libraries and samples",
+}
+
+
+def memory_note(records: Iterable[Record]) -> str:
+    """Return what the column `MB` is in a line; "" if nothing was measured."""
+    kinds = dict.fromkeys(record.memory.kind for record in records if record.memory)
+    peaks = " or ".join(_MEMORY.get(kind, f"of the {escape.line(kind)}") for kind in kinds)
+    return f"MB: the peak in training, {peaks}; `bench profile` measures a step by itself" if peaks else ""
 
 
 def run_table(records: Sequence[Record], results: Path | None = None, reference: str = REFERENCE) -> str:

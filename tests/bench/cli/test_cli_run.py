@@ -68,7 +68,9 @@ def test_a_command_leaves_records_a_leaderboard_and_a_table(bench_run, runs, tmp
     assert "suite mock, generated data v3 (world 7), not the benchmark's own" in out
     out_folder = tmp_path / "out"
     files = f"{out_folder / 'leaderboard.md'}, {out_folder / 'leaderboard.html'}"
-    assert f"records: {out_folder / 'records'}\nleaderboard: {files}\n" in out
+    assert (
+        f"`bench profile` measures a step by itself\nrecords: {out_folder / 'records'}\nleaderboard: {files}\n" in out
+    )
 
 
 def test_generated_data_is_reported_in_one_line(bench_run, capsys):

@@ -12,7 +12,7 @@ from bench.records import store
 from bench.report.formatting import NONE
 from bench.report.leaderboard import leaderboard
 from bench.report.standings import compute_standings
-from bench.report.terminal import run_table
+from bench.report.terminal import memory_note, run_table
 
 
 def test_a_line_a_run_with_floors_and_failures(mock_suite):
@@ -84,3 +84,16 @@ def test_bench_run_prints_them(tmp_path, monkeypatch, capsys):
     lines, _ = over_worlds(capsys.readouterr().out)
     assert [line[:4] for line in lines] == [["cola", "ave", "accuracy", "71.00"], ["lora", "ave", "accuracy", "70.00"]]
     assert "-1.00" in lines[1]
+
+
+def test_what_the_memory_is_of_is_told(mock_suite):
+    plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"]))
+    here, failed = mocks.record(plan[0]), mocks.failed(plan[1])
+    on_gpu = dataclasses.replace(here, memory=dataclasses.replace(here.memory, kind="cuda allocator"))
+    note = memory_note([here, failed])
+    assert note.startswith(
+        "MB: the peak in training, of the process, with Python, libraries and samples; `bench profile`"
+    )
+    assert "of what PyTorch has allocated on the GPU; `bench" in memory_note([on_gpu])
+    assert "and samples or of what PyTorch has allocated" in memory_note([here, on_gpu])
+    assert memory_note([failed]) == ""
