@@ -158,7 +158,7 @@ def _check_streams(method: Any, name: str, streams: Sequence[str], task: type[An
     try:
         method.check_streams(streams)
     except ValueError as error:
-        raise UsageError(f"{name}: {error}") from error
+        raise UsageError(f"{name} on {task_name}: {error}") from error
 
 
 def _check_task(task: Any, name: str, streams: Sequence[str], data: Mapping[str, Any]) -> None:

@@ -176,7 +176,7 @@ def test_hidden_widths_on_the_command_line():
     assert reduced["reduction"] == 2 and "hidden" not in reduced
     assert "reduction" not in settings_of()
     message = {
-        ("cola.hidden={visoin=4, audio=8}",): "cola: hidden: visoin must be one of the streams vision, audio",
+        ("cola.hidden={visoin=4, audio=8}",): "cola on avs: hidden: visoin must be one of the streams vision, audio",
         ("cola.reduction=2",): "set hidden=none, or reduction=16, its default",
         ("cola.hidden={vision=1.5}",): r"cola.hidden.vision must be a whole number, not 1.5",
     }

@@ -293,7 +293,7 @@ def test_adalora_has_ranks_by_stream(make_model, make_inputs, tmp_path):
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("lora", {"streams": ("visoin",)}, "lora: streams: unknown stream visoin: did you mean vision"),
+        ("lora", {"streams": ("visoin",)}, "lora on ave: streams: unknown stream visoin: did you mean vision"),
         ("lora", {"linears": ("atention",)}, "linears: unknown atention: did you mean attention"),
         ("cola", {"intra_linears": ("x",)}, "intra_linears: unknown x: "),
         ("lora", {"r": {"visoin": 8}}, "r: unknown key visoin: did you mean vision"),

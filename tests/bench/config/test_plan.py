@@ -291,9 +291,9 @@ def test_settings_of_family_members_are_reported_by_their_full_names():
     [
         (
             "vision>audi",
-            "cola: paths: vision>audi: this task has no stream audi: did you mean audio? known: audio, vision",
+            "cola on ave: paths: vision>audi: this task has no stream audi: did you mean audio? known: audio, vision",
         ),
-        ("audio>audio", "cola: paths: audio>audio connects a stream with itself, not two of vision, audio"),
+        ("audio>audio", "cola on ave: paths: audio>audio connects a stream with itself, not two of vision, audio"),
         ("vision-audio", "cola: paths: write source>target, as in vision>audio, not vision-audio"),
     ],
 )
@@ -305,6 +305,13 @@ def test_paths_between_streams_that_the_task_has_not_are_reported_before_anythin
     with pytest.raises(UsageError) as raised:
         make_plan(RunRequest("mini", ["cola"], ["ave"], [0], [f"cola.paths={paths}"]))
     assert raised.value.problems == [message]
+
+
+def test_streams_that_one_of_several_tasks_has_not_are_told_with_that_task():
+    with pytest.raises(UsageError) as raised:
+        make_plan(RunRequest("mini", ["cola"], ["ave", "refcoco"], [0], ["cola.paths=vision>audio"]))
+    (problem,) = raised.value.problems
+    assert problem.startswith("cola on refcoco: paths: vision>audio: this task has no stream audio: known: ")
 
 
 @pytest.mark.parametrize(
@@ -328,12 +335,12 @@ def test_a_key_of_a_table_leaves_its_other_keys(overrides, ranks):
     ("override", "message"),
     [
         ("lora.r.vision=many", r"--set lora.r.vision=many: lora.r.vision must be a whole number or a table"),
-        ("lora.r.visoin=8", "lora: r: unknown key visoin: did you mean vision?"),
+        ("lora.r.visoin=8", "lora on ave: r: unknown key visoin: did you mean vision?"),
         ("lora.alpha.vision=8", "--set lora.alpha.vision=8: lora.alpha must be a finite number"),
         ("lora.rr.vision=8", "unknown key lora.rr.vision: did you mean r?"),
         ("loar.r.vision=8", "unknown loar: did you mean lora?"),
-        ("lora.streams=video", "lora: streams: unknown stream video: known: audio, vision"),
-        ("lora.linears=atention", "lora: linears: unknown atention: did you mean attention?"),
+        ("lora.streams=video", "lora on ave: streams: unknown stream video: known: audio, vision"),
+        ("lora.linears=atention", "lora on ave: linears: unknown atention: did you mean attention?"),
         ("lora.blocks=middle", "lora.blocks must be one of all, first, last or a list, each a whole number"),
     ],
 )

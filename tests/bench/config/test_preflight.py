@@ -87,7 +87,7 @@ def test_an_empty_name_of_an_encoder_is_refused(capsys):
         ("lora.blocks=0,4", "lora on avs: blocks: vision has no block 4: it has blocks 0 to 3"),
         ("lora.linears=gate", "lora on avs: linears: the adapted streams have no gate, only fc1, fc2, k, o, q, v"),
         ("lora.r.vision.7=2", "lora on avs: r: there is no block 7, only blocks 0 to 3"),
-        ("lora.streams=text", "lora: streams: unknown stream text: known: audio, vision"),
+        ("lora.streams=text", "lora on avs: streams: unknown stream text: known: audio, vision"),
     ],
 )
 def test_parts_that_encoders_lack_are_refused(command, change, message, capsys, tmp_path, monkeypatch):
