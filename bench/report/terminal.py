@@ -61,6 +61,8 @@ def _over_worlds(records: Sequence[Record], results: Path | None, reference: str
     for item in items:
         yield escape.line(f"over worlds: {item.title}")
         yield text_table(WORLDS_HEADER, worlds_lines(item), "llr")
+        if sentence := item.left_out():
+            yield fill(escape.line(sentence), 120)
     if items:
         yield fill(NOTE, 120)
 
