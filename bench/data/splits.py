@@ -35,6 +35,7 @@ class Splits:
     Attributes:
         samples: Each split as the task provides it.
         datasets: Each split as tensors.
+        numbers: Of each split, which of `samples` the tensors are of: not all, if some cannot be read or are not used.
         fingerprint: Checksum of the files that the data is made from.
         skipped: Number of samples and annotation entries that could not be read.
         floors: Primary test scores that are possible without both modalities, in percent, by name.
@@ -43,6 +44,7 @@ class Splits:
 
     samples: Mapping[str, Samples]
     datasets: Mapping[str, Dataset[dict[str, Tensor]]]
+    numbers: Mapping[str, Sequence[int]]
     fingerprint: str
     skipped: int
     floors: Mapping[str, float]
@@ -52,6 +54,11 @@ class Splits:
     def counts(self) -> dict[str, int]:
         """Samples of each split."""
         return {split: len(data) for split, data in self.datasets.items()}  # type: ignore[arg-type]
+
+    def groups(self, split: str) -> list[str] | None:
+        """Return the group of each sample of a split's tensors (see `Samples.groups`); None if there are no groups."""
+        groups = getattr(self.samples[split], "groups", None)
+        return [groups[number] for number in self.numbers[split]] if groups else None
 
 
 def open_splits(
@@ -126,7 +133,7 @@ def _open(
 ) -> Splits:
     samples = {split: task.samples(root, split, inputs) for split in ("train", "val", *task.test_splits)}
     datasets: dict[str, Dataset[dict[str, Tensor]]] = {}
-    used = {}
+    numbers, used = {}, {}
     skipped = len(_left_out(source, samples.values()))
     for split, split_samples in samples.items():
         chosen = subset(split_samples, *share) if split == "train" else range(len(split_samples))
@@ -134,6 +141,7 @@ def _open(
         if not readable:
             raise DataError(f"{task.benchmark} {split} of {root}: no samples")
         skipped += len(chosen) - len(readable)
+        numbers[split] = readable
         used[split] = release.with_samples(contents.splits[split], [split_samples.names[index] for index in readable])
         progress = partial(bar, desc=f"reading {task.benchmark} {split}", unit="batch")
         prepared = prepare(split_samples, readable, (*_decoded_from(task, inputs), used[split]), cache, progress)
@@ -144,7 +152,7 @@ def _open(
         datasets = _with_constants(
             datasets, [column for name in inputs.keys() - streams for column in task.columns(name)]
         )
-    return Splits(samples, datasets, contents.fingerprint, skipped, release.floors(task, source, root), used)
+    return Splits(samples, datasets, numbers, contents.fingerprint, skipped, release.floors(task, source, root), used)
 
 
 def _decoded_from(task: Task, inputs: Mapping[str, Input]) -> tuple[object, ...]:

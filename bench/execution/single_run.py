@@ -145,8 +145,9 @@ def _save_results(
     with_adapter = replace(record, adapter=folder.as_posix())
 
     def save_predictions() -> None:
+        data, batch_size = setup.data, setup.recipe.eval_batch_size
         predicted = {
-            split: predict(setup.model, setup.data.datasets[split], setup.recipe.eval_batch_size, setup.accelerator)
+            split: predict(setup.model, data.datasets[split], data.numbers[split], batch_size, setup.accelerator)
             for split in setup.task.test_splits
         }
         predictions.save(predicted, results, spec, guard)
@@ -210,7 +211,7 @@ def measure(
     unmerged, merged = _inference_rates(setup)
     by_split = {split: measured for split, (measured, _) in zip(task.test_splits, scored, strict=True)}
     scores_of_samples = {
-        split: _scores_of_samples(task.per_sample(measured), getattr(data.samples[split], "groups", None))
+        split: _scores_of_samples(task.per_sample(measured), data.groups(split), f"{spec.task} {split}")
         for split, measured in by_split.items()
     }
     scores = schema.Scores(
@@ -287,12 +288,22 @@ def _train(
     )
 
 
-def _scores_of_samples(scores: Mapping[str, Tensor], groups: Sequence[str] | None) -> dict[str, np.ndarray]:
-    """Return the scores of each sample of a split, and the samples' group numbers if the task has groups."""
+def _scores_of_samples(scores: Mapping[str, Tensor], groups: Sequence[str] | None, split: str) -> dict[str, np.ndarray]:
+    """Return the scores of each sample of a split, and the samples' group numbers if the task has groups.
+
+    Raises:
+        BenchError: There are not as many scores as samples, so it is not known which belong together.
+    """
     arrays = {name: values.numpy() for name, values in scores.items()}
-    if groups is not None and all(len(values) == len(groups) for values in arrays.values()):
-        arrays[sample_scores.GROUP] = np.unique(groups, return_inverse=True)[1]
-    return arrays
+    if groups is None:
+        return arrays
+    for name, values in arrays.items():
+        if len(values) != len(groups):
+            raise BenchError(
+                f"{split}: {len(values)} scores ({name}), but groups of {len(groups)} samples: the task's per_sample "
+                "must return one score for each sample"
+            )
+    return {**arrays, sample_scores.GROUP: np.unique(groups, return_inverse=True)[1]}
 
 
 def _inference_rates(setup: Setup) -> tuple[float, float | None]:

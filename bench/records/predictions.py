@@ -23,14 +23,14 @@ _INDEX = "index"
 SINGLE_OUTPUT = "output"  # name of the output of a head that returns one tensor
 
 Predictions = dict[int, dict[str, np.ndarray]]
-"""Outputs of the head for each sample, by its index in the split: arrays (T, ...) by name."""
+"""Outputs of the head for each sample, by its number in the split as the task provides it: arrays (T, ...) by name."""
 
 
 def save(by_split: Mapping[str, Predictions], results: Path, spec: Spec, guard: Guard = nullcontext) -> None:
     """Write the predictions of a run atomically.
 
     Args:
-        by_split: Outputs of the head, by test split and index of the sample.
+        by_split: Outputs of the head, by test split and number of the sample.
         results: The results folder.
         spec: Specification of the run.
         guard: See `bench.files.atomic_file`.

@@ -92,12 +92,15 @@ def speed(model: TaskModel, split: Samples, recipe: Recipe, accelerator: Acceler
 
 
 @torch.inference_mode()
-def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Accelerator) -> Predictions:
+def predict(
+    model: TaskModel, split: Dataset, numbers: Sequence[int], batch_size: int, accelerator: Accelerator
+) -> Predictions:
     """Return the head's output for a few samples, spread evenly over a split.
 
     Args:
         model: The model.
         split: The samples.
+        numbers: The number of each of them, which is not its place in `split` if some samples cannot be read.
         batch_size: Samples per batch.
         accelerator: Device and precision.
 
@@ -115,4 +118,4 @@ def predict(model: TaskModel, split: Dataset, batch_size: int, accelerator: Acce
         parts = output if isinstance(output, dict) else {SINGLE_OUTPUT: output}
         arrays = {name: part.float().cpu().numpy() for name, part in parts.items()}
         rows += [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
-    return dict(zip(chosen, rows, strict=True))
+    return {numbers[index]: row for index, row in zip(chosen, rows, strict=True)}

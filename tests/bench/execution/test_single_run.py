@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from alike import alike
@@ -16,13 +18,16 @@ from torch import nn
 from bench.check.integrity import REPEATED
 from bench.config.run_options import RunOptions
 from bench.data import splits
-from bench.errors import UsageError
-from bench.execution.single_run import execute
+from bench.errors import BenchError, UsageError
+from bench.execution.single_run import _scores_of_samples, execute
 from bench.methods.lora import LoRA
-from bench.records import schema, store
+from bench.records import predictions, sample_scores, schema, store
 from bench.report.leaderboard import leaderboard
 from bench.report.standings import compute_standings
 from bench.report.terminal import run_table
+from bench.training.setup import set_up
+
+BRIEF = ("refcoco.epochs=1", "refcoco.hidden=16")
 
 
 def measured(record: schema.Record) -> dict[str, Any]:
@@ -122,8 +127,6 @@ def test_the_generated_files_are_read_as_an_official_release(options):
 
 
 def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
-    import shutil
-
     shutil.copytree(next(options.data_root.rglob("AVE_Dataset")), tmp_path / "AVE_Dataset")
     victim = next((tmp_path / "AVE_Dataset/raw_audio").glob("test*.wav"))
     victim.write_bytes(b"")
@@ -138,6 +141,39 @@ def test_unreadable_samples_stop_the_run_or_are_counted(options, tmp_path):
     assert record.data.skipped == 2, "an entry that is none counts too"
     for text in (leaderboard(compute_standings([record])), run_table([record])):
         assert "Samples skipped because they could not be read: 2 in 1 run" in text
+
+
+def test_samples_keep_their_groups_and_numbers_if_one_cannot_be_read(options, tmp_path):
+    """With a test picture less, what is stored of the remaining samples is what is stored with it."""
+    pictures = set_up(spec("refcoco", "head", *BRIEF), options).data.samples["testA"].groups
+    root = shutil.copytree(next(options.data_root.rglob("refcoco/instances.json")).parents[1], tmp_path / "release")
+    run = spec("refcoco", "head", *BRIEF, "data.source=official", "data.skip_unreadable=true")
+    stored = {}
+    for part in ("whole", "skipping"):
+        record = execute(run, RunOptions(root, "cpu", results=tmp_path / part))
+        assert record.status == "ok", record.traceback
+        scores, groups = sample_scores.load(tmp_path / part, schema.stem(run), record.scores.metric, "testA")
+        stored[part] = record.data, scores, groups, predictions.load(tmp_path / part, run)
+        (root / "images" / "train2014" / pictures[0]).write_bytes(b"")
+    left = [number for number, picture in enumerate(pictures) if picture != pictures[0]]
+    assert 0 < left[0] < len(left) < len(pictures) == stored["whole"][0].counts["testA"]
+    (data, scores, groups, shown), (_, scores_of_all, groups_of_all, all_shown) = stored["skipping"], stored["whole"]
+    assert data.counts["testA"] == len(left) and data.skipped == len(pictures) - len(left)
+    np.testing.assert_allclose(scores, scores_of_all[left])
+    np.testing.assert_array_equal(groups, np.unique(groups_of_all[left], return_inverse=True)[1])
+    assert len(set(groups)) < len(groups)
+    assert [*shown] == left
+    for number in left:
+        np.testing.assert_allclose(shown[number]["box"], all_shown[number]["box"], rtol=1e-4, atol=1e-5)
+
+
+def test_groups_that_do_not_fit_the_scores_are_refused():
+    """Samples of one picture would count as independent, in intervals half as wide."""
+    scores = {"accuracy": torch.ones(3)}
+    assert "group" not in _scores_of_samples(scores, None, "own test")
+    assert [*_scores_of_samples(scores, ["b", "a", "b"], "own test")["group"]] == [1, 0, 1]
+    with pytest.raises(BenchError, match=r"own test: 3 scores \(accuracy\), but groups of 4 samples"):
+        _scores_of_samples(scores, ["b", "a", "b", "a"], "own test")
 
 
 def test_large_splits_are_decoded_on_demand_with_equal_scores(options, monkeypatch):
