@@ -12,6 +12,7 @@ from bench.config.plan import RunRequest, make_plan
 from bench.config.spec import Spec
 from bench.config.suite import parse_value
 from bench.errors import BenchError, UsageError
+from bench.records.provenance import scoring
 from bench.records.schema import DataInfo, Record
 from bench.records.store import read_all
 
@@ -25,6 +26,7 @@ Runs = Mapping[Key, Mapping[int, Record]]
 """Records by task and label, then by seed."""
 
 _MODEL = ".model"
+_MOST_NAMES = 3  # files that a message names
 
 
 class Measured:
@@ -35,13 +37,14 @@ class Measured:
         planned: The runs of the experiment.
 
     Raises:
-        BenchError: Records of a task cannot be compared; see `check_data`.
+        BenchError: Records of a task cannot be compared; see `check_data` and `check_scoring`.
     """
 
     def __init__(self, records: Iterable[Record], planned: Planned) -> None:
         self.records = {record.id: record for record in records if record.status == "ok"}
         self.planned = planned
         check_data([*self.records.values()])
+        check_scoring(self.records.values())
 
     @classmethod
     def of_experiment(cls, experiment: Path) -> Measured:
@@ -49,7 +52,7 @@ class Measured:
 
         Raises:
             UsageError: See `planned`.
-            BenchError: See `check_data`.
+            BenchError: See `check_data` and `check_scoring`.
         """
         return cls(read_all(experiment.parent), planned(experiment))
 
@@ -95,6 +98,32 @@ def check_data(records: Sequence[Record]) -> None:
             raise BenchError(
                 f"the records of {task} have different data, or samples were skipped: they cannot be compared"
             )
+
+
+def check_scoring(records: Iterable[Record]) -> None:
+    """Check that runs of a task were scored by one rule.
+
+    Raises:
+        BenchError: They cannot be compared.
+    """
+    by_task: dict[str, dict[int, list[Record]]] = {}
+    for record in records:
+        by_task.setdefault(record.spec.task, {}).setdefault(scoring(record.provenance), []).append(record)
+    for task, by_rule in by_task.items():
+        if len(by_rule) > 1:
+            listed = "; ".join(
+                f"{len(by_rule[rule])} by rule {rule}, {_first(by_rule[rule])}" for rule in sorted(by_rule)
+            )
+            raise BenchError(
+                f"the records of {task} were scored by different rules and cannot be compared: {listed}. `bench run` "
+                "with the experiment file does those by an earlier rule again; or move the files of one rule elsewhere"
+            )
+
+
+def _first(records: Sequence[Record]) -> str:
+    """Return the names of the first of several records' files, in order, as far as a message has room for them."""
+    names = sorted(f"{record.file.stem or record.stem}.json" for record in records)
+    return ", ".join(names[:_MOST_NAMES]) + (" and others" if len(names) > _MOST_NAMES else "")
 
 
 def planned(experiment: Path) -> dict[str, dict[Key, dict[int, Spec]]]:

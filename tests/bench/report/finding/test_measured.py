@@ -13,8 +13,9 @@ import pytest
 from bench.config.tuned_settings import Tuning, write_tuned
 from bench.errors import BenchError, UsageError
 from bench.records import sample_scores, store
+from bench.records.schema import Code, Provenance
 from bench.report.finding.comparisons import Question, over_splits
-from bench.report.finding.measured import Measured, check_data, planned
+from bench.report.finding.measured import Measured, check_data, check_scoring, planned
 
 EXPERIMENT = """
 suite = "mini"
@@ -92,6 +93,22 @@ def test_records_of_different_data_are_not_compared():
     for change in ({"fingerprint": "other"}, {"skipped": 1}):
         with pytest.raises(BenchError, match=f"records of {first.spec.task} have different data"):
             check_data([replace(first, data=replace(first.data, **change)), *remaining])
+
+
+def test_records_of_a_task_by_different_scoring_rules_are_refused():
+    code = Code("0" * 64, "crossmodal-bench", "1")
+    specs = {method: {s: made_standings.spec(method, seed=s) for s in range(4)} for method in ("lora", "cola")}
+    stages = {"main": {("ave", method): by_seed for method, by_seed in specs.items()}}
+    old, new = ([mocks.record(spec) for spec in by_seed.values()] for by_seed in specs.values())
+    rescored = [replace(record, provenance=Provenance(code, code, {}, scoring=2)) for record in new]
+    assert Measured([*old, *new], stages).runs("main")["ave", "cola"].keys() == {0, 1, 2, 3}
+    with pytest.raises(BenchError) as refused:
+        Measured([*old, *rescored], stages)
+    message = str(refused.value)
+    assert "records of ave were scored by different rules and cannot be compared: 4 by rule 1, ave-lora-s0-" in message
+    assert "; 4 by rule 2, ave-cola-s0-" in message and message.count(".json") == 6 and "bench run" in message
+    another_task = [replace(record, spec=replace(record.spec, task="avs")) for record in rescored]
+    check_scoring([*old, *another_task])
 
 
 def test_a_test_split_is_compared_by_its_samples(tmp_path):
