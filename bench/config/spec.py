@@ -55,6 +55,14 @@ class Spec:
         return {**{name: getattr(recipe, name) for name in PER_METHOD}, **self.settings}
 
 
+def data_key(data: Mapping[str, Any]) -> str:
+    """Return a text that two specifications share if their `data` has the same samples, as far as it says.
+
+    The streams that a control run is fed are left out, and the path, since another place may have the same files.
+    """
+    return json.dumps({name: value for name, value in without_path(data).items() if name != "streams"}, sort_keys=True)
+
+
 def without_path(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return the data of a specification without its path, which does not affect results."""
     return {name: value for name, value in data.items() if name != "path"}

@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 from bench.config.instantiate import task_of
-from bench.config.spec import Spec
+from bench.config.spec import Spec, data_key
 from bench.errors import BenchError, Terminated, UsageError
 from bench.progress import set_quiet
 from bench.records import schema
@@ -116,7 +116,7 @@ def make_data(specs: Sequence[Spec], options: RunOptions) -> None:
     """Generate or compose the missing data of the runs once, rather than in each worker."""
     from bench.data import release
 
-    synthetic = {(spec.task, spec.data["seed"]): spec for spec in specs if release.is_synthetic(spec.data)}
+    synthetic = {(spec.task, data_key(spec.data)): spec for spec in specs if release.is_synthetic(spec.data)}
     for spec in synthetic.values():
         with suppress(BenchError):  # the run meets the same error, and reports it
             task = task_of(spec)

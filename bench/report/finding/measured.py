@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.config.experiment import read_experiment
 from bench.config.plan import RunRequest, make_plan
-from bench.config.spec import Spec
+from bench.config.spec import Spec, data_key
 from bench.config.suite import parse_value
 from bench.errors import BenchError, UsageError
 from bench.records.provenance import scoring
@@ -37,14 +37,15 @@ class Measured:
         planned: The runs of the experiment.
 
     Raises:
-        BenchError: Records of a task cannot be compared; see `check_data` and `check_scoring`.
+        BenchError: Records of planned runs cannot be compared; see `check_data` and `check_scoring`.
     """
 
     def __init__(self, records: Iterable[Record], planned: Planned) -> None:
         self.records = {record.id: record for record in records if record.status == "ok"}
         self.planned = planned
-        check_data([*self.records.values()])
-        check_scoring(self.records.values())
+        compared = [record for records in self.runs(*planned).values() for record in records.values()]
+        check_data(compared)
+        check_scoring(compared)
 
     @classmethod
     def of_experiment(cls, experiment: Path) -> Measured:
@@ -84,16 +85,16 @@ def primary(record: Record) -> float:
 
 
 def check_data(records: Sequence[Record]) -> None:
-    """Check that runs of a task in one world used the same data and skipped no samples.
+    """Check that runs of a task whose specifications have the same data did use the same, and skipped no samples.
 
     Raises:
         BenchError: They cannot be compared.
     """
-    by_world: dict[tuple[str, int], list[DataInfo]] = {}
+    grouped: dict[tuple[str, str], list[DataInfo]] = {}
     for record in records:
         if record.data:
-            by_world.setdefault((record.spec.task, record.spec.data["seed"]), []).append(record.data)
-    for (task, _), data in by_world.items():
+            grouped.setdefault((record.spec.task, data_key(record.spec.data)), []).append(record.data)
+    for (task, _), data in grouped.items():
         if len({item.fingerprint for item in data}) > 1 or any(item.skipped for item in data):
             raise BenchError(
                 f"the records of {task} have different data, or samples were skipped: they cannot be compared"

@@ -226,6 +226,22 @@ def test_the_parent_generates_the_data_of_a_task_once_in_each_world(monkeypatch,
     process_pool.make_data(plan, RunOptions(tmp_path))  # left to the runs to tell
 
 
+def test_the_parent_makes_each_kind_of_data_once(monkeypatch):
+    """Controls read the data of the usual runs; spoken names are other data than calls."""
+    made = []
+    monkeypatch.setattr("bench.data.release.synthesize", lambda task, data, root: made.append((task.layout, data)))
+    composed = ["data.source=composed", "data.version=4"]
+    plan = [
+        spec
+        for changes in ([], ["data.sounds=names"], ["data.streams=vision"])
+        for spec in make_plan(RunRequest("mini", ["lora", "cola"], ["avs"], [0, 1], [*composed, *changes]))
+    ]
+    process_pool.make_data(
+        [*plan, *make_plan(RunRequest("mini", ["lora"], ["ave"], [0], ["data.source=official"]))], RunOptions()
+    )
+    assert [(layout, data.get("sounds", "calls")) for layout, data in made] == [("avs", "calls"), ("avs", "names")]
+
+
 def test_real_runs_score_the_same(options, tmp_path):
     from bench.execution.single_run import execute
 

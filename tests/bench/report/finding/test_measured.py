@@ -95,6 +95,31 @@ def test_records_of_different_data_are_not_compared():
             check_data([replace(first, data=replace(first.data, **change)), *remaining])
 
 
+def test_each_kind_of_data_is_compared_with_itself_and_only_records_that_are_planned():
+    """A control run is fed fewer streams of the same data; spoken names are other data than calls."""
+    spec = made_standings.spec("lora")
+    calls = {"source": "composed", "version": 4, "seed": 0}
+    first, control, names, official = (
+        mocks.record(replace(spec, data=data))
+        for data in (calls, {**calls, "streams": ["audio"]}, {**calls, "sounds": "names"}, {"source": "official"})
+    )
+
+    def with_files(record, fingerprint):
+        return replace(record, data=replace(record.data, fingerprint=fingerprint))
+
+    check_data([first, control, with_files(names, "of names"), with_files(official, "of a release")])
+    for record in (first, names, official):
+        with pytest.raises(BenchError, match="different data"):
+            check_data([record, control, with_files(record, "altered")])
+    with pytest.raises(BenchError, match="different data"):
+        check_data([first, with_files(control, "altered")])
+    tried = with_files(mocks.record(replace(spec, seed=100)), "altered")
+    stages = {"main": {("ave", "lora"): {0: spec}}}
+    assert Measured([mocks.record(spec), tried], stages).runs("main") == {("ave", "lora"): {0: mocks.record(spec)}}
+    with pytest.raises(BenchError, match="different data"):
+        Measured([mocks.record(spec), tried], {"main": {("ave", "lora"): {0: spec, 100: tried.spec}}})
+
+
 def test_records_of_a_task_by_different_scoring_rules_are_refused():
     code = Code("0" * 64, "crossmodal-bench", "1")
     specs = {method: {s: made_standings.spec(method, seed=s) for s in range(4)} for method in ("lora", "cola")}
