@@ -9,6 +9,7 @@ name it.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import figure
@@ -79,14 +80,14 @@ def pages(measured: Measured) -> dict[Path, str]:
     }
 
 
-def main() -> str | None:
+def draw(measured: Measured) -> None:
+    """Draw the picture."""
+    figure.draw(answers(QUESTIONS[0], usual_runs(measured), TASKS))
+
+
+def main(arguments: Sequence[str] | None = None) -> str | None:
     """Write all pages and the picture, or return which pages are not as they would be written."""
-    measured = Measured.of_experiment(EXPERIMENT)
-    return renew(
-        __doc__,
-        lambda: pages(measured),
-        lambda: figure.draw(answers(QUESTIONS[0], usual_runs(measured), TASKS)),
-    )
+    return renew(__doc__, EXPERIMENT, pages, draw, arguments)
 
 
 if __name__ == "__main__":

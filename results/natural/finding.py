@@ -9,6 +9,7 @@ there.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from comparisons import QUESTIONS, SPLITS, TITLES, all_tables, mini_runs, usual_runs
@@ -47,12 +48,9 @@ def draw(measured: Measured) -> None:
     draw_gains(panels, {**TITLES, ALL: "mean"}, HEADING, PICTURE)
 
 
-def main() -> str | None:
+def main(arguments: Sequence[str] | None = None) -> str | None:
     """Write all pages and the picture, or return what is not as it would be written."""
-    measured = Measured.of_experiment(EXPERIMENT)
-    if measured.is_empty:
-        return f"{FOLDER} has no records of its experiment yet: nothing to write"
-    return renew(__doc__, lambda: pages(measured), lambda: draw(measured))
+    return renew(__doc__, EXPERIMENT, pages, draw, arguments)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ said not to be measured; without any record nothing is written.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from comparisons import FEWER, QUESTIONS, TITLES, all_tables, usual_runs
@@ -50,12 +51,9 @@ def draw(measured: Measured) -> None:
     draw_gains({name: tables[key] for key, name in SHOWN.items()}, {**TITLES, ALL: "mean"}, HEADING, PICTURE)
 
 
-def main() -> str | None:
+def main(arguments: Sequence[str] | None = None) -> str | None:
     """Write all pages and the picture, or return what is not as it would be written."""
-    measured = Measured.of_experiment(EXPERIMENT)
-    if measured.is_empty:
-        return f"{FOLDER} has no records of its experiment yet: nothing to write"
-    return renew(__doc__, lambda: pages(measured), lambda: draw(measured))
+    return renew(__doc__, EXPERIMENT, pages, draw, arguments)
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def test_nothing_is_written_without_records(scripts, monkeypatch):
     finding, *_ = scripts
     empty = Measured([], {"main": {}})
     monkeypatch.setattr(finding.Measured, "of_experiment", lambda experiment: empty)
-    assert "no records" in finding.main()
+    assert "no records" in finding.main([])
 
 
 def test_every_path_is_there_by_itself(scripts, plan):

@@ -9,6 +9,7 @@ from types import ModuleType
 import pytest
 import result_scripts
 
+from bench.errors import BenchError
 from bench.report.finding.measured import Measured
 from bench.report.finding.prose import Prose, check
 
@@ -68,6 +69,16 @@ def test_the_picture_is_that_of_the_records(finding, tables, tmp_path, monkeypat
         assert drawn == committed
 
 
+@pytest.mark.parametrize("folder", ["mini", "three-streams", "natural"])
+def test_records_that_cannot_be_compared_are_a_message(folder, monkeypatch):
+    def refuse(experiment):
+        raise BenchError(f"{experiment}: other data")
+
+    with result_scripts.scripts(folder, ["finding"]) as (script,):
+        monkeypatch.setattr(Measured, "of_experiment", refuse)
+        assert script.main([]) == f"nothing was written: {script.EXPERIMENT}: other data"
+
+
 @pytest.mark.parametrize("folder", ["three-streams", "natural"])
 def test_pages_and_picture_of_other_folders_are_what_their_records_say(folder, tmp_path, monkeypatch):
     """Without records nothing is committed."""
@@ -75,7 +86,7 @@ def test_pages_and_picture_of_other_folders_are_what_their_records_say(folder, t
         reads = Measured.of_experiment(script.EXPERIMENT)
         if reads.is_empty:
             assert not any((ROOT / "results" / folder / name).exists() for name in ("finding.md", "tables.md"))
-            assert "no records" in script.main()
+            assert "no records" in script.main([])
             return
         ids = {spec.id for stage in reads.planned for spec in result_scripts.specs(reads.planned, stage)}
         assert {*reads.records} <= ids, "each record is of the experiment"

@@ -9,6 +9,7 @@ from pathlib import Path
 from bench.errors import BenchError
 from bench.files import write_text
 from bench.report.finding.comparisons import Compared, Table
+from bench.report.finding.measured import Measured
 from bench.report.finding.words import interval, signed, verdict
 from bench.report.formatting import SEEDS_ONLY, number, p_value
 from bench.report.plots import forests, save_figure
@@ -93,15 +94,19 @@ def draw_gains(panels: Mapping[str, Table], titles: Mapping[str, str], heading: 
 
 def renew(
     description: str | None,
-    pages: Callable[[], Mapping[Path, str]],
-    draw: Callable[[], None],
+    experiment: Path,
+    pages: Callable[[Measured], Mapping[Path, str]],
+    draw: Callable[[Measured], None],
     arguments: Sequence[str] | None = None,
 ) -> str | None:
     """Write pages and the picture, or find out which pages are not as they would be written.
 
+    Without records of the experiment, nothing is written. The picture is drawn first, so that nothing is if that fails.
+
     Args:
         description: What the script says of itself.
-        pages: Returns the text of each page.
+        experiment: The experiment file, beside whose records the pages are, named from the working folder.
+        pages: Returns the text of each page, from the records.
         draw: Draws the picture.
         arguments: The script's arguments; None for those that it was started with.
 
@@ -112,8 +117,13 @@ def renew(
     parser.add_argument("--write", action="store_true", help="write the pages and the picture")
     write = parser.parse_args(arguments).write
     try:
-        texts = pages()
-    except (BenchError, ValueError) as error:  # of records, of a template, or of a page without marks
+        measured = Measured.of_experiment(experiment)
+        if measured.is_empty:
+            return f"{experiment.parent} has no records of its experiment yet: nothing to write"
+        texts = pages(measured)
+        if write:
+            draw(measured)
+    except (BenchError, OSError, ValueError) as error:  # of records, of a template, or of a page without marks
         return f"nothing was written: {error}"
     changed = [page for page, text in texts.items() if not page.exists() or page.read_text(encoding="utf-8") != text]
     if not write:
@@ -121,5 +131,4 @@ def renew(
         return "\n".join(stale) or None
     for page in changed:
         write_text(page, texts[page])
-    draw()
     return None
