@@ -172,11 +172,6 @@ class Claims:
             raise BenchError(f"the claim {path} cannot be created: {error}") from error
         return False
 
-    def owns(self, spec: Spec) -> bool:
-        """Return whether this process has the run's claim; it loses it, for example, if it is suspended too long."""
-        claim = read(_path(self.folder, spec))
-        return claim is not None and claim.token == self.token
-
     def holder(self, spec: Spec) -> Holder:
         """Return what the processes of this command need to write files of a run."""
         return Holder(_path(self.folder, spec), self.token, spec.label)

@@ -7,7 +7,6 @@ behind links are not entered, so that a link cannot lead in circles.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -36,7 +35,6 @@ _MAX_TEXT_BYTES = 64 * KIBIBYTE  # of a stamp's text in all languages; the longe
 _MAX_FILES = 20_000  # below the folders of stamps; the package has 9,000 in all
 _MAX_SIDE = 400  # pixels to which larger pictures are shrunk when they are read
 _BLACK = 24  # of 255: rows and columns at the edges that are nowhere brighter are bars
-_SPOKEN = re.compile(r"_desc(_\w+)?$")
 
 
 @lru_cache(maxsize=8)

@@ -124,7 +124,8 @@ def claim(folder: Path) -> None:
     assert output.getvalue().replace("\n", "").isprintable()
     with Claims(folder) as claims:
         spec = valid_results.spec()
-        assert claims.take(spec) == claims.owns(spec)
+        taken, claim = claims.take(spec), claims.claim_on(spec)
+        assert taken == (claim is not None and claim.token == claims.token)
 
 
 def checkpoint(folder: Path) -> None:

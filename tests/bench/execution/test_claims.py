@@ -19,6 +19,7 @@ import pytest
 from claim_files import rewritten
 
 from bench.config.run_options import RunOptions
+from bench.config.spec import Spec
 from bench.errors import BenchError
 from bench.execution import claims
 from bench.execution.claims import ClaimLostError, Claims
@@ -26,12 +27,17 @@ from bench.execution.sweep import sweep
 from bench.records import schema, store
 
 
+def owns(claims: Claims, spec: Spec) -> bool:
+    claim = claims.claim_on(spec)
+    return claim is not None and claim.token == claims.token
+
+
 def test_a_run_is_claimed_once(plan, tmp_path):
     with Claims(tmp_path) as one, Claims(tmp_path) as two:
         assert one.take(plan[0]) and not two.take(plan[0]) and two.take(plan[1])
-        assert one.owns(plan[0]) and not one.owns(plan[1])
+        assert owns(one, plan[0]) and not owns(one, plan[1])
         one.release(plan[0])
-        assert not one.owns(plan[0]) and two.take(plan[0])
+        assert not owns(one, plan[0]) and two.take(plan[0])
     assert not (tmp_path / "claims").exists(), "nothing is left"
 
 
@@ -48,7 +54,7 @@ def test_the_claim_of_a_dead_local_process_is_taken_over_at_once(plan, tmp_path)
     assert subprocess.run([sys.executable, "-c", code, *arguments], check=False).returncode == 9
     assert len(list(tmp_path.glob("claims/*.json"))) == 1
     with Claims(tmp_path) as mine:
-        assert mine.take(plan[0]) and mine.owns(plan[0])
+        assert mine.take(plan[0]) and owns(mine, plan[0])
 
 
 def test_a_reused_process_number_is_another_process(plan, tmp_path):
@@ -121,7 +127,7 @@ def test_a_new_claim_is_not_mistaken_for_the_stale_one(plan, tmp_path):
         old = late._stale(path)
         assert old and fast.take(plan[0])
         assert not late._remove_stale(path, old)
-        assert fast.owns(plan[0]) and not list(path.parent.glob(".*"))
+        assert owns(fast, plan[0]) and not list(path.parent.glob(".*"))
 
 
 def test_a_step_of_the_clock_removes_no_claim(plan, tmp_path, monkeypatch):
@@ -132,7 +138,7 @@ def test_a_step_of_the_clock_removes_no_claim(plan, tmp_path, monkeypatch):
         assert mine.take(plan[0])
         before = psutil.Process.create_time
         monkeypatch.setattr(psutil.Process, "create_time", lambda self: before(self) + 2)
-        assert not rival.take(plan[0]) and mine.owns(plan[0])
+        assert not rival.take(plan[0]) and owns(mine, plan[0])
 
 
 def test_a_full_disk_leaves_no_claim(plan, tmp_path):
@@ -172,7 +178,7 @@ def test_claims_work_on_a_file_system_without_links(plan, tmp_path, monkeypatch,
     monkeypatch.setattr(os, "link", link)
     with Claims(tmp_path) as one, Claims(tmp_path) as two, ExitStack() as stack:
         if not full:
-            assert one.take(plan[0]) and not two.take(plan[0]) and one.owns(plan[0])
+            assert one.take(plan[0]) and not two.take(plan[0]) and owns(one, plan[0])
             return
         with pytest.raises(BenchError, match=r"cannot be created: .*File too large"):
             one.take(plan[0])
@@ -228,7 +234,7 @@ def test_a_suspended_process_writes_nothing_after_its_run_is_taken_over(plan, mo
         assert mine.take(plan[0])
         process.send_signal(signal.SIGCONT)
         output, _ = process.communicate("go on\n", timeout=30)
-        assert mine.owns(plan[0])
+        assert owns(mine, plan[0])
     assert process.returncode == 0
     assert output.startswith(f"ave lora seed 0 was taken over by process {os.getpid()} on ")
     assert (tmp_path / "early").exists() and not (tmp_path / "late").exists() and not list(tmp_path.glob(".*"))
