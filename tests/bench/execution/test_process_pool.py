@@ -228,8 +228,8 @@ def test_the_parent_generates_the_data_of_a_task_once_in_each_world(monkeypatch,
 
 def test_the_parent_makes_each_kind_of_data_once(monkeypatch):
     """Controls read the data of the usual runs; spoken names are other data than calls."""
-    made = []
-    monkeypatch.setattr("bench.data.release.synthesize", lambda task, data, root: made.append((task.layout, data)))
+    datasets = []
+    monkeypatch.setattr("bench.data.release.synthesize", lambda task, data, root: datasets.append((task.layout, data)))
     composed = ["data.source=composed", "data.version=4"]
     plan = [
         spec
@@ -239,7 +239,7 @@ def test_the_parent_makes_each_kind_of_data_once(monkeypatch):
     process_pool.make_data(
         [*plan, *make_plan(RunRequest("mini", ["lora"], ["ave"], [0], ["data.source=official"]))], RunOptions()
     )
-    assert [(layout, data.get("sounds", "calls")) for layout, data in made] == [("avs", "calls"), ("avs", "names")]
+    assert [(layout, data.get("sounds", "calls")) for layout, data in datasets] == [("avs", "calls"), ("avs", "names")]
 
 
 def test_real_runs_score_the_same(options, tmp_path):

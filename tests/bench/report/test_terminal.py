@@ -88,12 +88,12 @@ def test_bench_run_prints_them(tmp_path, monkeypatch, capsys):
 
 def test_what_the_memory_is_of_is_told(mock_suite):
     plan = make_plan(RunRequest(str(mock_suite), ["lora", "cola"], ["ave"]))
-    here, failed = mocks.record(plan[0]), mocks.failed(plan[1])
-    on_gpu = dataclasses.replace(here, memory=dataclasses.replace(here.memory, kind="cuda allocator"))
-    note = memory_note([here, failed])
+    measured, failed = mocks.record(plan[0]), mocks.failed(plan[1])
+    on_gpu = dataclasses.replace(measured, memory=dataclasses.replace(measured.memory, kind="cuda allocator"))
+    note = memory_note([measured, failed])
     assert note.startswith(
         "MB: the peak in training, of the process, with Python, libraries and samples; `bench profile`"
     )
     assert "of what PyTorch has allocated on the GPU; `bench" in memory_note([on_gpu])
-    assert "and samples or of what PyTorch has allocated" in memory_note([here, on_gpu])
+    assert "and samples or of what PyTorch has allocated" in memory_note([measured, on_gpu])
     assert memory_note([failed]) == ""
