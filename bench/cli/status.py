@@ -98,7 +98,7 @@ def _print_plan(plan: RunPlan, records: dict[str, Record], held: Collection[str]
     for name in ("failed", "left"):
         for states in groups.values():
             if name in states and len(states) > 1:  # otherwise the line of the table says it
-                print(escape.line(f"{name}: {_named(states[name])}"))
+                print(escape.line(f"{name}, of a line with others: {_named(states[name])}"))
     totals = [sum(len(states.get(name, ())) for states in groups.values()) for name in _STATES]
     summary = ", ".join(f"{total:,} {name}" for total, name in zip(totals, _STATES, strict=True))
     print(f"{runs(len(plan.runs))}: {summary}")

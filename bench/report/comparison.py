@@ -21,8 +21,9 @@ from bench.report.text_table import text_table
 from bench.text import escape
 
 _LEGEND = """\
-Gain: {a} minus {b}, in points, over the seeds that both have. 95% interval: over other seeds and test samples;
-over other seeds only, marked °, where the scores of single samples are not stored.
+Gain: {a} minus {b}, in points, over the seeds that both have; scores are over all seeds of each.
+95% interval: over other seeds and test samples; over other seeds only, marked °, where the scores of single samples are
+not stored.
 p: after Holm's correction over all methods of the table, as in `bench leaderboard --reference {quoted}`."""
 
 

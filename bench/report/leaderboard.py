@@ -33,7 +33,7 @@ _LEGEND = """- **Score**: over all test samples, at the epoch with the best vali
 - **p**: of the same rule as the interval, after Holm's correction over the table. **Verdict**: better or worse if p is
   below 0.05. In a table of equal methods there is any such verdict with a probability of at most 0.05.
 - **≈ best**: one of several methods that cannot be told from the best by the same rule, with all pairs compared. They
-  are not ranked.
+  are not ranked. With fewer seeds, or seeds that vary more, a lower mean cannot be told from the best, either.
 - **All tasks**: means over the tasks, of methods and seeds that all tasks have; ▲ and ▼ mark gains that are better or
   worse. Tasks of one family weigh as one: a mean is first taken within each family, then over families.
 - **Mean rank**: by score, with a 95% bootstrap interval over seeds, and over samples if their scores are stored.
@@ -154,8 +154,8 @@ def _split_gains_table(task: TaskStandings, reference: str) -> Iterable[str]:
     if not (splits := task.split_gains):
         return
     yield markdown.paragraph(
-        f"Gain over {reference} on each test split; verdicts (▲ better, ▼ worse) are after Holm's correction over all "
-        "gains of this table."
+        f"Gain over {reference} on each test split, in points of {task.table.metrics[0]}; verdicts (▲ better, ▼ worse, "
+        "undecided without a mark) are after Holm's correction over all gains of this table."
     )
     header = ["method", *(heading for split in splits for heading in (split, "95% interval"))]
     lines = [

@@ -57,7 +57,7 @@ def find_encoder(model: str, *, weights: bool = True, tokenizer: bool | None = N
             raise UsageError(_incomplete(folder, model, missing))
         return folder
     if model.startswith((".", "~")) or folder.is_absolute():
-        raise UsageError(f"there is no folder {model} to load an encoder from")
+        raise UsageError(f"there is no folder {model} to load an encoder from: put the encoder there")
     copy = hub_cache.snapshot(model)
     missing = _faults(copy, model, weights, needs_tokenizer, kind) if copy else []
     if copy and not missing:

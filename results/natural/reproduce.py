@@ -52,16 +52,18 @@ def missing(media: Path | None, encoders: Path | None) -> list[str]:
     try:
         located(media)
     except UsageError as error:
-        problems += [f"MEDIA={media or ''}: {problem}" for problem in error.problems]
+        problems += [f"MEDIA={media or ''}, or --media: {problem}" for problem in error.problems]
     place = encoders or ENCODERS
     models = [Path(values["model"]).name for values in read_toml(EXPERIMENT)["set"].values()]
     if absent := [name for name in models if not (place / name / "config.json").is_file()]:
         problems.append(
-            f"ENCODERS={encoders or ''}: {', '.join(absent)} missing in {place}: pass the folder that has them; "
-            f"{DOCUMENT} describes them"
+            f"ENCODERS={encoders or ''}, or --encoders: {', '.join(absent)} missing in {place}: pass the folder "
+            f"that has them; {DOCUMENT} describes them"
         )
     if encoders and ENCODERS.exists() and not ENCODERS.is_symlink() and encoders.resolve() != ENCODERS.resolve():
-        problems.append(f"ENCODERS={encoders}: {ENCODERS} is a folder of its own: leave ENCODERS out, or move it away")
+        problems.append(
+            f"ENCODERS={encoders}, or --encoders: {ENCODERS} is a folder of its own: leave it out, or move that away"
+        )
     return problems
 
 

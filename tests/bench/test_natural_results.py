@@ -51,8 +51,11 @@ def test_one_message_says_all_that_is_missing(script, tmp_path, monkeypatch, cap
     (tmp_path / "some" / "minilm-l6" / "config.json").write_text("{}")
     assert script.reproduce([]) == 2
     error = capsys.readouterr().err
-    assert "MEDIA=: " in error and "apt-get download tuxpaint-stamps-default tuxpaint-data" in error
-    assert "ENCODERS=: vit-s14-focus, whisper-tiny-en, minilm-l6 missing" in error and script.DOCUMENT in error
+    assert "MEDIA=, or --media: " in error and "apt-get download tuxpaint-stamps-default tuxpaint-data" in error
+    assert (
+        "ENCODERS=, or --encoders: vit-s14-focus, whisper-tiny-en, minilm-l6 missing" in error
+        and script.DOCUMENT in error
+    )
     assert script.reproduce(["--encoders", str(tmp_path / "some")]) == 2
     assert "vit-s14-focus, whisper-tiny-en missing in" in capsys.readouterr().err
     assert (CHECKOUT / script.DOCUMENT).is_file()
@@ -148,7 +151,7 @@ def test_encoders_in_the_place_of_the_link_are_not_touched(script, whole, monkey
     monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
     script.ENCODERS.mkdir()
     assert script.reproduce(whole) == 2
-    assert f"{script.ENCODERS} is a folder of its own: leave ENCODERS out" in capsys.readouterr().err
+    assert f"{script.ENCODERS} is a folder of its own: leave it out" in capsys.readouterr().err
     assert script.ENCODERS.is_dir() and not script.ENCODERS.is_symlink()
 
 

@@ -100,7 +100,10 @@ def test_an_experiment_is_shown_stage_by_stage(mock_suite, tmp_path, capsys, mon
         ["more", "avs", "lora", "0", "0", "0", "4", "4"],
         ["more", "avs", "wide", "4", "0", "0", "0", "4"],
     ]
-    assert "\nfailed: main: ave lora seed 1\nleft: main: ave lora seed 2\n" in out
+    assert (
+        "\nfailed, of a line with others: main: ave lora seed 1\nleft, of a line with others: main: ave lora seed 2\n"
+        in out
+    )
     assert "\n16 runs: 5 ok, 1 failed, 1 running, 9 left\n" in out and "counted once: 4 runs\n" in out
     assert f"in progress: {lora[3].label}" in out
     assert cli.main(["status", str(tmp_path / "study.toml"), "--stage", "main", "--results", str(results)]) == 0
@@ -133,7 +136,7 @@ def test_runs_are_chosen_as_bench_run_chooses_them(mock_suite, tmp_path, capsys)
         os.utime(claim, (0, 0))
         assert cli.main(["status", *chosen, "--results", str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert "left: ave lora world 4 seed 0\n2 runs: 1 ok, 0 failed, 0 running, 1 left\n" in out
+    assert "left, of a line with others: ave lora world 4 seed 0\n2 runs: 1 ok, 0 failed, 0 running, 1 left\n" in out
     assert cli.main(["status", "--stage", "main", "--results", str(tmp_path)]) == 2
     assert "as in `bench status FILE.toml --stage NAME`" in capsys.readouterr().err
 

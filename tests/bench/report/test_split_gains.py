@@ -129,7 +129,7 @@ def test_the_leaderboard_has_a_table_of_them(folder, records):
     standings = compute_standings(records, folder, each_split=True)
     text = leaderboard(standings)
     gains = standings[0].tasks[0].split_gains
-    title = "Gain over lora on each test split; verdicts (▲ better, ▼ worse) are after Holm's correction over all"
+    title = f"Gain over lora on each test split, in points of {standings[0].tasks[0].table.metrics[0]}; verdicts"
     assert title in text
     head, _, *lines = text.split(title)[1].split("\n\n")[1].splitlines()
     assert [cell.strip() for cell in head.strip("|").split("|")] == [
