@@ -153,7 +153,7 @@ def test_samples_keep_their_groups_and_numbers_if_one_cannot_be_read(options, tm
         record = execute(run, RunOptions(root, "cpu", results=tmp_path / part))
         assert record.status == "ok", record.traceback
         scores, groups = sample_scores.load(tmp_path / part, schema.stem(run), record.scores.metric, "testA")
-        stored[part] = record.data, scores, groups, predictions.load(tmp_path / part, run)
+        stored[part] = record.data, scores, groups, predictions.load(tmp_path / part, run, "testA", is_first=True)
         (root / "images" / "train2014" / pictures[0]).write_bytes(b"")
     left = [number for number, picture in enumerate(pictures) if picture != pictures[0]]
     assert 0 < left[0] < len(left) < len(pictures) == stored["whole"][0].counts["testA"]
