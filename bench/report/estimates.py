@@ -161,9 +161,9 @@ def _inverse_scales(freedom: float) -> tuple[np.ndarray, np.ndarray]:
     if math.isinf(freedom):
         return np.ones(1), np.ones(1)
     spread = math.sqrt(2 / freedom)  # of log V, roughly
-    logs = np.linspace(
-        math.log(freedom) - max(12 * spread, 34 / freedom), math.log(freedom + 60 + 12 * freedom * spread), 128
-    )
+    # Of V below e**-d f there is a probability of about e**(-d f / 2), from which small p-values come.
+    lowest = math.log(freedom) - max(12 * spread, 60 / freedom)
+    logs = np.linspace(lowest, math.log(freedom + 60 + 12 * freedom * spread), 160)
     half = freedom / 2
     density = np.exp(half * logs - np.exp(logs) / 2 - half * math.log(2) - gammaln(half))
     return freedom / np.exp(logs), density / density.sum()
