@@ -174,7 +174,8 @@ def check_composed(specs: Iterable[Spec], media: Path | None) -> None:
         media: The path of --data-root; None for where the media are installed.
 
     Raises:
-        UsageError: A task has no such data, or media are missing or cannot be read; the message lists all mistakes.
+        UsageError: A task has no such data, --data-root is no folder, or media are missing or cannot be read; the
+            message lists all mistakes.
     """
     mistakes = Mistakes()
     for spec in {json.dumps([spec.task, spec.data], sort_keys=True): spec for spec in specs}.values():
@@ -186,6 +187,10 @@ def check_composed(specs: Iterable[Spec], media: Path | None) -> None:
             generator = build.generator_of(layout, origin)
             if not build.is_built(user_cache(), layout, spec.data["seed"], origin):
                 generator.media()
+            elif media and not media.is_dir():
+                mistakes.add(
+                    f"--data-root {media} is not a folder; without it, the data that is composed already is used"
+                )
     mistakes.raise_if_any()
 
 

@@ -6,10 +6,11 @@ import pytest
 from small_runs import spec
 
 from bench.config.describe import data_title
+from bench.config.preflight import check_composed
 from bench.config.run_options import RunOptions
 from bench.data import release
 from bench.datasets.natural import things
-from bench.errors import DataError
+from bench.errors import DataError, UsageError
 from bench.execution.finished_runs import _Present
 from bench.execution.single_run import execute
 from bench.report.terminal import run_table
@@ -33,6 +34,9 @@ def test_a_run_on_composed_data(tmp_path, monkeypatch):
     named = data_title({**run.data, "sounds": "names"})
     assert named == "composed from natural pictures and spoken names v4 (world 0), not the benchmark's own"
     assert not _Present(media).changes(run, record)
+    check_composed([run], None)  # it is composed already
+    with pytest.raises(UsageError, match=r"--data-root .*elsewhere is not a folder; without it, .* composed already"):
+        check_composed([run, spec("avs", "cola", *COMPOSED)], tmp_path / "elsewhere")
     place = release.locate(_task(), run.data, media)
     assert place == tmp_path / "cache/natural-v4-seed0/avs", "the cache, not the folder of the media"
     assert {path.name for path in media.iterdir()} == {"stamps", "templates"}
