@@ -1,26 +1,31 @@
-"""`bench tune`: search settings of methods with equally many trials, and write them for `bench run --settings`."""
+"""`bench tune`: search settings of methods with equally many trials, and write them for `bench run --settings`.
+
+The searches are those of an experiment file, or the one of the options.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench import __version__
+from bench.cli.chosen_searches import add_chosen_searches, searches_of
 from bench.cli.executor_arguments import add_executor, executor_of
 from bench.cli.printing import print
-from bench.cli.shared_arguments import add_budget, add_place, add_plan, check_target, run_request
+from bench.cli.shared_arguments import add_place
 from bench.config.describe import assignments, data_title
-from bench.config.quantities import whole
 from bench.config.run_options import RunOptions
-from bench.errors import Mistakes
+from bench.errors import Mistakes, UsageError
 from bench.report.formatting import NONE
 
 if TYPE_CHECKING:
+    from bench.config.budget import BudgetFit
+    from bench.config.experiment import SettingsSearch
     from bench.config.spec import Spec
     from bench.config.tuned_settings import Tuning
     from bench.execution.executor import Executor
@@ -32,94 +37,150 @@ GOING_ON = "what is finished is kept, and the same command continues"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `bench tune`."""
-    add_plan(parser)
-    add_budget(parser)
-    parser.add_argument(
-        "--trials",
-        type=lambda text: whole(text, "--trials"),
-        default=10,
-        metavar="N",
-        help="trials of each method on each task; the first has the suite's values (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--epochs",
-        type=lambda text: whole(text, "--epochs"),
-        metavar="N",
-        help="epochs of each trial (default: the suite's)",
-    )
-    parser.add_argument(
-        "--out", type=Path, metavar="FILE", help="where to write the settings (default: RESULTS/tuned.toml)"
-    )
+    add_chosen_searches(parser)
     add_place(parser)
     add_executor(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the command; return 1 if all trials of a method failed, else 0."""
-    from bench.execution.planning import plan_runs
-
     mistakes = Mistakes()
     executor: Executor | None = None
     with mistakes.gathered():
         executor = executor_of(args)
-    request = run_request(args)
-    epochs = [f"{task}.epochs={args.epochs}" for task in request.tasks if args.epochs]
-    request = replace(request, overrides=[*request.overrides, *epochs])
-    plan, fits = mistakes.checked(lambda: plan_runs(request, args.data_root))
-    from bench.config.tuned_settings import check_mergeable, write_tuned
+    chosen: list[SettingsSearch] = []
+    with mistakes.gathered():
+        chosen = searches_of(args)
+    plans = [(search, *_plan(search, args, mistakes)) for search in chosen]
+    mistakes.raise_if_any()
+    from bench.config.tuned_settings import check_mergeable
     from bench.records import store
-    from bench.tuning.search import searches, tune  # imports optuna and scipy
+    from bench.tuning.search import searches  # imports optuna and scipy
 
-    all_searches = searches(plan)
-    tuning = _tuning(args, plan)
-    out: Path = args.out or args.results / "tuned.toml"
-    check_target(out, "--out", args.results)
-    check_mergeable(out, tuning)
-    results = args.results / store.TRIALS
-    store.check_writable(results)
-    total = args.trials * len(all_searches)
-    if not args.quiet:
-        for fit in fits:
-            print(fit.summary)
-        print(f"{_count(total, 'trial')}, {args.trials} per method and task, each with {_conditions(tuning)}")
-        print("Chosen by validation score; no test split is scored.", flush=True)
-    ended = 0
-    try:
-        for trial in tune(all_searches, args.trials, results, RunOptions(args.data_root, args.device), executor):
-            ended += 1
+    planned = []
+    for search, specs, fits in plans:
+        with mistakes.gathered():
+            tuning = _tuning(search, specs)
+            check_mergeable(search.out, tuning)
+            planned.append(_Planned(search.out, tuning, searches(specs), fits, data_title(specs[0].data)))
+    mistakes.raise_if_any()
+    store.check_writable(args.results / store.TRIALS)
+    worst = 0
+    for job in planned:
+        if args.experiment and job.is_finished():
             if not args.quiet:
-                print(f"[{ended}/{total}] {_outcome(trial)}", flush=True)
-    except KeyboardInterrupt:
-        print(f"stopped: {ended} of {_count(total, 'trial')} ended; the same command continues", file=sys.stderr)
-        return 1
-    print(f"\nsuite {tuning.suite}, {data_title(plan[0].data)}: validation scores\n\n{_table(all_searches)}\n")
-    for search in all_searches:
+                print(f"{job.out} has all settings of its search; to search again, delete it")
+            continue
+        try:
+            worst = max(worst, _tune(job, args, executor))
+        except KeyboardInterrupt:
+            print(f"stopped: {job.progress}; the same command continues", file=sys.stderr)
+            return 1
+    return worst
+
+
+@dataclass
+class _Planned:
+    """A search that can start.
+
+    Attributes:
+        out: The file that it writes.
+        tuning: Its parameters.
+        searches: A search for each method on each task.
+        fits: What the budget came to.
+        data: What the data is, for a heading.
+        ended: The number of trials that have ended.
+    """
+
+    out: Path
+    tuning: Tuning
+    searches: Sequence[Search]
+    fits: Sequence[BudgetFit]
+    data: str
+    ended: int = 0
+
+    @property
+    def total(self) -> int:
+        """The number of trials."""
+        return self.tuning.trials * len(self.searches)
+
+    @property
+    def progress(self) -> str:
+        """How many of its trials have ended."""
+        return f"{self.ended} of {_count(self.total, 'trial')} ended"
+
+    def is_finished(self) -> bool:
+        """Return whether the file has settings for all of its methods and tasks."""
+        from bench.config.tuned_settings import read_tuned
+
+        return self.out.exists() and {(search.task, search.method) for search in self.searches} <= {
+            *read_tuned(self.out).values
+        }
+
+
+def _plan(search: SettingsSearch, args: argparse.Namespace, mistakes: Mistakes) -> tuple[list[Spec], list[BudgetFit]]:
+    """Return the runs of a search's first trials, and what the budget came to; add mistakes to the others."""
+    from bench.execution.planning import plan_runs
+
+    request = search.request
+    epochs = [f"{task}.epochs={search.epochs}" for task in request.tasks if search.epochs]
+    try:
+        return plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
+    except UsageError as error:
+        for problem in error.problems:
+            mistakes.add(f"{args.experiment}: {problem}" if args.experiment else problem)
+        return [], []
+
+
+def _tune(job: _Planned, args: argparse.Namespace, executor: Executor | None) -> int:
+    """Do the trials of a search, and return its exit code, as for `main`.
+
+    Raises:
+        KeyboardInterrupt: It was stopped; what has ended is kept.
+    """
+    from bench.config.tuned_settings import write_tuned
+    from bench.records import store
+    from bench.tuning.search import tune
+
+    results, tuning = args.results / store.TRIALS, job.tuning
+    if not args.quiet:
+        for fit in job.fits:
+            print(fit.summary)
+        print(f"{_count(job.total, 'trial')}, {tuning.trials} per method and task, each with {_conditions(tuning)}")
+        print("Chosen by validation score; no test split is scored.", flush=True)
+    options = RunOptions(args.data_root, args.device)
+    for trial in tune(job.searches, tuning.trials, results, options, executor):
+        job.ended += 1
+        if not args.quiet:
+            print(f"[{job.ended}/{job.total}] {_outcome(trial)}", flush=True)
+    print(f"\nsuite {tuning.suite}, {job.data}: validation scores\n\n{_table(job.searches)}\n")
+    for search in job.searches:
         _warn(search)
-    best = {(search.task, search.method): search for search in all_searches if search.best}
+    best = {(search.task, search.method): search for search in job.searches if search.best}
     if best:
         values = {pair: search.best.values for pair, search in best.items() if search.best}
-        write_tuned(out, tuning, values, {pair: _about(search) for pair, search in best.items()})
-        print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run --settings: {out}")
-    unfinished = sum(trial.machine_failed for search in all_searches for trial in search.trials)
+        write_tuned(job.out, tuning, values, {pair: _about(search) for pair, search in best.items()})
+        print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run --settings: {job.out}")
+    unfinished = sum(trial.machine_failed for search in job.searches for trial in search.trials)
     if unfinished:
         print(
             f"the machine failed runs of {_count(unfinished, 'trial')}: the same command repeats them", file=sys.stderr
         )
-    return int(unfinished > 0 or len(best) < len(all_searches))
+    return int(unfinished > 0 or len(best) < len(job.searches))
 
 
-def _tuning(args: argparse.Namespace, plan: Sequence[Spec]) -> Tuning:
+def _tuning(search: SettingsSearch, plan: Sequence[Spec]) -> Tuning:
     from bench.config.tuned_settings import Tuning
 
     return Tuning(
         suite=plan[0].suite,
-        trials=args.trials,
-        epochs=args.epochs or "suite",
+        trials=search.trials,
+        epochs=search.epochs or "suite",
         seeds=tuple(sorted({spec.seed for spec in plan})),
-        set=tuple(args.set),
+        set=tuple(search.request.overrides),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         version=__version__,
-        budget=args.budget or "none",
+        budget=search.request.budget or "none",
         data_version=plan[0].data.get("version", 0),
     )
 

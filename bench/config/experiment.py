@@ -1,7 +1,8 @@
 """Experiment files: the runs of a study as TOML, in stages. `bench run FILE.toml` reads them.
 
 The keys are the options of `bench run` without dashes. Those at the top of the file apply to all stages, a stage's
-apply to its runs, and a variation is a method with changes of its own, under a label.
+apply to its runs, and a variation is a method with changes of its own, under a label. A search finds settings that
+stages use; `bench tune FILE.toml` does it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from typing import Any, get_origin
 
 from bench import registry
 from bench.config import toml, validate
-from bench.config.experiment_keys import DEFAULT_SEEDS, ExperimentTable, StageTable, VariationTable
+from bench.config.experiment_drafts import Draft, Entry, joined
+from bench.config.experiment_keys import DEFAULT_SEEDS, ExperimentTable, SearchTable, StageTable, VariationTable
 from bench.config.plan import RunRequest
 from bench.config.quantities import parameters
 from bench.config.shipped import tuned_path
 from bench.config.suite import DEFAULT_SUITE, Suite, load_suite, read_toml
 from bench.config.tuned_settings import Tuned, read_tuned
 from bench.errors import Mistakes, UsageError, did_you_mean
-
-_Tables = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,18 @@ class Part:
         place: Their keys in the file, for messages: `stages.main`; empty for a file without stages.
         labels: Their labels by method: the label of the variation, or the method's own name.
         request: The runs.
-        untuned: Their file of tuned settings, if it does not exist yet: a mistake for those who want these runs.
+        settings: Their file of tuned settings, beside the experiment's.
     """
 
     place: str
     labels: dict[str, str]
     request: RunRequest
-    untuned: Path | None = None
+    settings: Path | None = None
+
+    @property
+    def untuned(self) -> Path | None:
+        """Their file of tuned settings, if it does not exist yet: a mistake for those who want these runs."""
+        return self.settings if self.settings and not self.settings.exists() else None
 
 
 @dataclass(frozen=True)
@@ -52,18 +57,44 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class SettingsSearch:
+    """A search for settings.
+
+    Attributes:
+        place: Its keys in the file, for messages: `searches.tuned.toml`; empty without a file.
+        request: The runs of its first trials.
+        out: The file that it writes.
+        trials: Trials of each method on each task.
+        epochs: Epochs of each trial; None for the suite's.
+    """
+
+    place: str
+    request: RunRequest
+    out: Path
+    trials: int
+    epochs: int | None = None
+
+
+@dataclass(frozen=True)
 class Experiment:
     """An experiment file; see `read_experiment`.
 
     Attributes:
         path: The file.
         stages: Its stages in order, without what has mistakes.
+        searches: Its searches in order, likewise.
         problems: Mistakes in the file, with the key.
     """
 
     path: Path
     stages: tuple[Stage, ...]
+    searches: tuple[SettingsSearch, ...] = ()
     problems: tuple[str, ...] = ()
+
+    def searches_of(self, stages: Sequence[Stage]) -> tuple[SettingsSearch, ...]:
+        """Return the searches whose settings these stages use."""
+        used = {part.settings for stage in stages for part in stage.parts}
+        return tuple(search for search in self.searches if search.out in used)
 
     def selected(self, names: Sequence[str]) -> tuple[Stage, ...]:
         """Return the stages of these names, in the file's order; all of them without names.
@@ -90,57 +121,8 @@ def read_experiment(path: Path) -> Experiment:
     if not path.is_file():
         raise UsageError(f"there is no experiment file {path}")
     reader = _Reader(path.parent)
-    stages = reader.stages(read_toml(path))
-    return Experiment(path, tuple(stages), tuple(reader.mistakes.problems))
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A method that a stage does, or a variation.
-
-    Attributes:
-        label: The label; a method's is its name.
-        method: Name of the method.
-        place: Keys of the variation in the file; those of the stage for a method.
-        values: Keys of the variation, without `method`; empty for a method.
-    """
-
-    label: str
-    method: str
-    place: str
-    values: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class _Draft:
-    """The runs of one entry in a stage.
-
-    Attributes:
-        entry: The method or variation.
-        values: Its keys, with those of the stage and the file for those that it does not have.
-        levels: The keys of file, stage and variation, each with its place.
-        names: The methods, tasks and streams whose settings the runs depend on.
-    """
-
-    entry: _Entry
-    values: dict[str, Any]
-    levels: tuple[tuple[str, Mapping[str, Any]], ...]
-    names: frozenset[str]
-
-    @property
-    def sets(self) -> dict[str, _Tables]:
-        """The tables `set` of file, stage and variation, by their place."""
-        return {place: table["set"] for place, table in self.levels if table.get("set")}
-
-    def place(self, key: str) -> str | None:
-        """Return where in the file the value of a key is from; None if no level has it."""
-        return next((_joined(place, key) for place, table in reversed(self.levels) if key in table), None)
-
-    @property
-    def conditions(self) -> tuple[object, ...]:
-        """All that runs requested together have in common."""
-        keys = ("tasks", "seeds", "worlds", "settings", "budget", "streams")
-        return (*(self.values.get(key) for key in keys), self.entry.values.get("set"))
+    stages, searches = reader.read(read_toml(path))
+    return Experiment(path, tuple(stages), tuple(searches), tuple(reader.mistakes.problems))
 
 
 class _Reader:
@@ -154,17 +136,16 @@ class _Reader:
         self.mistakes = Mistakes()
         self._folder = folder
         self._read: dict[str, Tuned | None] = {}
-        self._untuned: dict[str | None, Path] = {}
         self._suite: Suite | None = None
 
-    def stages(self, content: Mapping[str, Any]) -> list[Stage]:
-        """Return the stages in a file's content, without what has mistakes."""
+    def read(self, content: Mapping[str, Any]) -> tuple[list[Stage], list[SettingsSearch]]:
+        """Return the stages and searches in a file's content, without what has mistakes."""
         file = self._checked(ExperimentTable, content, "")
         shared = self._variations(file, "")
         suite = str(self._path(file.get("suite", DEFAULT_SUITE)))
         with suppress(UsageError):  # which planning reports
             self._suite = load_suite(suite)
-        drafts: list[tuple[str, str, list[_Draft]]] = []
+        drafts: list[tuple[str, str, list[Draft]]] = []
         for number, table in enumerate(file.get("stages") or ({},), 1):
             place = f"stages.{table.get('name', number)}" if "stages" in content else ""
             if place and not table.get("name"):
@@ -172,16 +153,48 @@ class _Reader:
             elif place in {place for _, place, _ in drafts}:
                 self.mistakes.add(f"{place}: another stage has the same name")
             if missing := [key for key in ("tasks", "methods") if not _has({**content, **table}, key)]:
-                self.mistakes.add(f"{' and '.join(_joined(place, key) for key in missing)} missing or empty")
+                self.mistakes.add(f"{' and '.join(joined(place, key) for key in missing)} missing or empty")
             stage = self._checked(StageTable, table, place)
             entries = self._entries(file, stage, shared, place)
             group = [self._draft({**file, **stage}, (("", file), (place, stage)), entry) for entry in entries]
             drafts.append((str(table.get("name", "")), place, [draft for draft in group if draft.values["tasks"]]))
+        tables = [self._search(file, table, number) for number, table in enumerate(file.get("searches", ()), 1)]
+        searches = [(*table, self._search_drafts(file, *table)) for table in tables if table]
         names: dict[str, set[str]] = {}
-        for draft in (draft for _, _, group in drafts for draft in group):
+        for draft in (draft for _, _, group in (*drafts, *searches) for draft in group):
             for level in draft.sets:
                 names.setdefault(level, set()).update(draft.names)
-        return [Stage(name, tuple(self._parts(suite, place, group, names))) for name, place, group in drafts]
+        return (
+            [Stage(name, tuple(self._parts(suite, place, group, names))) for name, place, group in drafts],
+            [
+                SettingsSearch(place, part.request, self._folder / table.settings, table.trials, table.epochs)
+                for table, place, group in searches
+                for part in self._parts(suite, place, group, names)
+            ],
+        )
+
+    def _search(
+        self, file: Mapping[str, Any], values: Mapping[str, Any], number: int
+    ) -> tuple[SearchTable, str] | None:
+        """Return a search and its place; None if it has mistakes."""
+        place = f"searches.{values.get('settings', number)}"
+        checked = self._checked(SearchTable, values, place)
+        table = {"tasks": file.get("tasks"), **values}
+        if missing := [key for key in ("settings", "methods", "tasks", "seeds") if not table.get(key)]:
+            self.mistakes.add(f"{' and '.join(joined(place, key) for key in missing)} missing or empty")
+        try:
+            return (SearchTable(**checked), place) if "settings" in checked else None
+        except ValueError as error:
+            self.mistakes.add(f"{place}.{error}")
+            return None
+
+    def _search_drafts(self, file: Mapping[str, Any], table: SearchTable, place: str) -> list[Draft]:
+        """Return the runs of a search's first trials."""
+        shared = {key: file[key] for key in ("tasks", "set", "budget") if key in file}
+        specific = {key: value for key in ("tasks", "set", "budget") if (value := getattr(table, key))}
+        entries = self._entries({}, {"methods": table.methods}, {}, place)
+        levels = (("", shared), (place, specific))
+        return [self._draft({**shared, **specific, "seeds": table.seeds}, levels, entry) for entry in entries]
 
     def _checked(self, cls: type, table: Mapping[str, Any], place: str) -> dict[str, Any]:
         """Return the valid values of a table, in the types of the fields of `cls`."""
@@ -189,7 +202,7 @@ class _Reader:
         hints = validate.hints(cls)
         for key, value in table.items():
             if get_origin(hints.get(key)) is tuple and not isinstance(value, list):  # --set takes a single one too
-                self.mistakes.add(f"{_joined(place, key)} must be a list, not {value!r}")
+                self.mistakes.add(f"{joined(place, key)} must be a list, not {value!r}")
                 with suppress(UsageError):  # the rest of the file is read as if it were one
                     values |= validate.check(cls, {key: value}, place)
                 continue
@@ -197,38 +210,38 @@ class _Reader:
                 values |= validate.check(cls, {key: value}, place)
         try:
             if values.get("budget") is not None:
-                parameters(str(values["budget"]), _joined(place, "budget"))
+                parameters(str(values["budget"]), joined(place, "budget"))
         except UsageError as error:
             self.mistakes.add(str(error))
             del values["budget"]
         return values
 
-    def _variations(self, table: Mapping[str, Any], place: str) -> dict[str, _Entry]:
+    def _variations(self, table: Mapping[str, Any], place: str) -> dict[str, Entry]:
         """Return the variations that the file or a stage defines, by label."""
-        variations: dict[str, _Entry] = {}
+        variations: dict[str, Entry] = {}
         for label, entry in table.get("variations", {}).items():
-            own_place = _joined(place, f"variations.{label}")
+            own_place = joined(place, f"variations.{label}")
             values = self._checked(VariationTable, entry, own_place)
             if label in registry.names("methods"):
                 self.mistakes.add(f"{own_place}: {label} is the name of a method; choose another label")
             if "method" not in entry:
                 self.mistakes.add(f"{own_place}.method is missing")
-            variations[label] = _Entry(label, values.pop("method", ""), own_place, values)
+            variations[label] = Entry(label, values.pop("method", ""), own_place, values)
         return variations
 
     def _entries(
-        self, file: Mapping[str, Any], stage: Mapping[str, Any], shared: Mapping[str, _Entry], place: str
-    ) -> list[_Entry]:
+        self, file: Mapping[str, Any], stage: Mapping[str, Any], shared: Mapping[str, Entry], place: str
+    ) -> list[Entry]:
         """Return the methods and variations of a stage: its own, else those of the file."""
         defined = self._variations(stage, place)
         source, table, variations = (place, stage, defined) if "methods" in stage or defined else ("", file, shared)
         entries = []
         for label in dict.fromkeys([*table.get("methods", ()), *variations]):
-            entry = defined.get(label) or shared.get(label) or _Entry(label, label, source, {})
+            entry = defined.get(label) or shared.get(label) or Entry(label, label, source, {})
             try:
                 registry.load("methods", entry.method)
             except UsageError as error:
-                key = _joined(entry.place, "methods" if entry.label == entry.method else "method")
+                key = joined(entry.place, "methods" if entry.label == entry.method else "method")
                 hint = f"; or a variation: {did_you_mean(label, shared)}" if shared and label == entry.method else ""
                 if entry.method:
                     self.mistakes.add(f"{key}: {error}{hint}")
@@ -237,8 +250,8 @@ class _Reader:
         return entries
 
     def _draft(
-        self, outer: Mapping[str, Any], levels: tuple[tuple[str, Mapping[str, Any]], ...], entry: _Entry
-    ) -> _Draft:
+        self, outer: Mapping[str, Any], levels: tuple[tuple[str, Mapping[str, Any]], ...], entry: Entry
+    ) -> Draft:
         """Return the runs of an entry.
 
         Args:
@@ -260,11 +273,11 @@ class _Reader:
         for task in values["tasks"]:
             with suppress(UsageError):  # which planning reports
                 names.update(self._suite.task(task).sources if self._suite else ())
-        return _Draft(entry, values, (*levels, (entry.place, entry.values)), frozenset(names))
+        return Draft(entry, values, (*levels, (entry.place, entry.values)), frozenset(names))
 
-    def _parts(self, suite: str, place: str, drafts: Sequence[_Draft], names: Mapping[str, set[str]]) -> Iterator[Part]:
+    def _parts(self, suite: str, place: str, drafts: Sequence[Draft], names: Mapping[str, set[str]]) -> Iterator[Part]:
         """Yield the requests for the runs of a stage; runs that differ in the method only are requested together."""
-        groups: list[list[_Draft]] = []
+        groups: list[list[Draft]] = []
         for draft in drafts:
             for group in groups:
                 methods = {member.entry.method for member in group}
@@ -274,7 +287,7 @@ class _Reader:
             else:
                 groups.append([draft])
         for group in groups:
-            values = group[0].values
+            values, name = group[0].values, group[0].values.get("settings")
             requested = {name for draft in group for name in draft.names}
             budget = values.get("budget")
             changes, places = self._changes(group[0], requested, names)
@@ -288,15 +301,15 @@ class _Reader:
                     values["seeds"],
                     [f"{key}={toml.inline(value)}" for key, value in changes.items()],
                     None if budget is None else str(budget),
-                    self._tuned(values.get("settings")),
+                    self._tuned(name),
                     places,
                     values["worlds"],
                 ),
-                self._untuned.get(values.get("settings")),
+                self._settings(name),
             )
 
     def _changes(
-        self, draft: _Draft, requested: Collection[str], names: Mapping[str, Collection[str]]
+        self, draft: Draft, requested: Collection[str], names: Mapping[str, Collection[str]]
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the changed settings by the keys that `--set` takes, and where in the file they and the budget are.
 
@@ -314,7 +327,7 @@ class _Reader:
                 if owner in requested or owner not in names[level]:
                     for key, value in table.items():
                         changes[f"{owner}.{key}"] = self._path(value) if key == "model" else value
-                        places[f"{owner}.{key}"] = _joined(level, f"set.{owner}.{key}")
+                        places[f"{owner}.{key}"] = joined(level, f"set.{owner}.{key}")
         for name, key in (("streams", "data.streams"), ("budget", "budget"), ("worlds", "worlds")):
             if place := draft.place(name):
                 places[key] = place
@@ -326,22 +339,20 @@ class _Reader:
         """Return the tuned settings of that name, or in that file, which is read once."""
         if name is not None and name not in self._read:
             self._read[name] = None
-            path = self._folder / name if name.endswith(".toml") else None
-            if path and not path.exists():
-                self._untuned[name] = path
-                return None
-            with self.mistakes.gathered():
-                self._read[name] = read_tuned(path or tuned_path(name))
+            path = self._settings(name)
+            if not path or path.exists():
+                with self.mistakes.gathered():
+                    self._read[name] = read_tuned(path or tuned_path(name))
         return None if name is None else self._read[name]
+
+    def _settings(self, name: str | None) -> Path | None:
+        """Return the file of tuned settings of that name; None for settings of the package."""
+        return self._folder / name if name and name.endswith(".toml") else None
 
     def _path(self, value: Any) -> Any:
         """Return a path that exists in the file's folder as seen from the working folder; any other value unchanged."""
         path = self._folder / value if isinstance(value, str) else None
         return os.path.normpath(path) if path and path.exists() else value
-
-
-def _joined(place: str, key: str) -> str:
-    return f"{place}.{key}" if place else key
 
 
 def _has(table: Mapping[str, Any], key: str) -> bool:

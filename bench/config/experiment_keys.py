@@ -8,6 +8,7 @@ from typing import Any
 from bench.config.suite import DEFAULT_SUITE
 
 DEFAULT_SEEDS = (0,)
+DEFAULT_TRIALS = 10
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,36 @@ class StageTable(Choices):
 
 
 @dataclass(frozen=True)
+class SearchTable:
+    """`[[searches]]`: a search for settings that stages use. `bench tune FILE.toml` does it."""
+
+    settings: str = field(kw_only=True)
+    """The .toml file that is written, beside this one; stages name it in `settings`."""
+    methods: tuple[str, ...] = ()
+    """Names of methods, not of variations."""
+    tasks: tuple[str, ...] = ()
+    """Names of tasks; without any, those of the file."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of each trial. They should not be those of the runs that are compared."""
+    trials: int = DEFAULT_TRIALS
+    """Trials of each method on each task, as for `--trials`."""
+    epochs: int | None = None
+    """Epochs of each trial, as for `--epochs`; none for the suite's."""
+    budget: str | int | None = None
+    """As for stages; without one, that of the file."""
+    set: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Changed settings, merged with those of the file."""
+
+    def __post_init__(self) -> None:
+        if not self.settings.endswith(".toml"):
+            raise ValueError(f"settings must name a .toml file, not {self.settings}")
+        for name in ("trials", "epochs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True)
 class ExperimentTable(Choices):
     """The top of the file."""
 
@@ -65,3 +96,5 @@ class ExperimentTable(Choices):
     """Variations by label, done by each stage that names no methods; other stages name them in `methods`."""
     stages: tuple[dict[str, Any], ...] = ()
     """The stages; without any, the file is a single one."""
+    searches: tuple[dict[str, Any], ...] = ()
+    """The searches for the files that `settings` names."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from bench import registry
 from bench.config import validate
 from bench.config.spec import Spec
-from bench.config.suite import MAX_TOML_BYTES, check_method, read_toml
+from bench.config.suite import MAX_TOML_BYTES, check_method, parse_value, read_toml
 from bench.errors import BenchError, Mistakes, UsageError
 from bench.files import read_text, write_text
 
@@ -181,6 +181,8 @@ def check_mergeable(path: Path, tuning: Tuning) -> None:
         return
     earlier = read_tuned(path).tuning
     differing = [name for name in _COMPARED if getattr(earlier, name) != getattr(tuning, name)]
+    if _changed(earlier) == _changed(tuning):  # an experiment file may quote what an option does not
+        differing = [name for name in differing if name != "set"]
     if 0 not in (earlier.data_version, tuning.data_version) and earlier.data_version != tuning.data_version:
         differing.append("data_version")
     if differing:
@@ -189,6 +191,11 @@ def check_mergeable(path: Path, tuning: Tuning) -> None:
             f"{path} is from another search ({listing}), and settings of both would not be comparable: "
             "give another --out, or delete the file"
         )
+
+
+def _changed(tuning: Tuning) -> dict[str, Any]:
+    """Return the values of --set by their keys."""
+    return {key: parse_value(text) for key, _, text in (change.partition("=") for change in tuning.set)}
 
 
 def _formatted(tuning: Tuning, name: str) -> str:

@@ -144,7 +144,7 @@ def plan_experiment(
     selected: tuple[Stage, ...] = ()
     with mistakes.gathered():
         selected = experiment.selected(stages)
-    untuned = [absent(part.untuned) for stage in selected for part in stage.parts if part.untuned]
+    untuned = [_absent(experiment, part.untuned) for stage in selected for part in stage.parts if part.untuned]
     for problem in dict.fromkeys((*experiment.problems, *untuned)):
         mistakes.add(f"{experiment.path}: {problem}")
     planned: dict[str, list[tuple[Part, list[Spec]]]] = {stage.name: [] for stage in selected}
@@ -184,6 +184,13 @@ def plan_experiment(
         runs.setdefault(run.spec.id, run)
     repeated = tuple(run for run in ordered if run is not runs[run.spec.id])
     return RunPlan(tuple(runs.values()), tuple(fits.values()), repeated)
+
+
+def _absent(experiment: Experiment, settings: Path) -> str:
+    """Return what is said of a file of tuned settings that does not exist."""
+    if all(search.out != settings for search in experiment.searches):
+        return absent(settings)
+    return f"the settings file {settings} does not exist: `bench tune {experiment.path}` searches for them"
 
 
 def _place(part: Part, problem: str) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from statistics import fmean
 
-from reproduce import AUDIO_VISUAL, EXPERIMENT, FIVE, FIVE_SEED_METHODS, GROUNDING, TASKS, TEN, TEN_SEED_METHODS
+from study import AUDIO_VISUAL, EXPERIMENT, FIVE, FIVE_SEED_METHODS, GROUNDING, TASKS, TEN, TEN_SEED_METHODS
 
 from bench.errors import BenchError
 from bench.records.schema import Record

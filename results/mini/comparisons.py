@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from reproduce import FIVE, JOINT_TASK, TASKS
+from study import FIVE, JOINT_TASK, TASKS
 
 from bench.report.finding.comparisons import Question, Table, answers, compare
 from bench.report.finding.measured import Measured, Runs

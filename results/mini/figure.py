@@ -9,7 +9,7 @@ from pathlib import Path
 
 from comparisons import QUESTIONS
 from prose import TITLES as TASKS
-from reproduce import FOLDER
+from study import FOLDER
 
 from bench.config.suite import read_toml
 from bench.report.finding.comparisons import ALL, Table, answers

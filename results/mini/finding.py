@@ -15,7 +15,7 @@ from pathlib import Path
 import figure
 from comparisons import QUESTIONS, all_tables, usual_runs
 from prose import Prose
-from reproduce import EXPERIMENT, FIVE, FOLDER, TASKS, TEN
+from study import EXPERIMENT, FIVE, FOLDER, TASKS, TEN
 
 from bench.report.finding.comparisons import Question, answers
 from bench.report.finding.measured import Measured

@@ -8,7 +8,7 @@ from operator import mul
 from statistics import stdev
 
 from comparisons import usual_runs
-from reproduce import TASKS, TRIALS
+from study import TASKS, TRIALS
 
 from bench.report.estimates import Estimate
 from bench.report.families import weights

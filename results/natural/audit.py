@@ -9,9 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from reproduce import EXPERIMENT, TASKS
+from study import EXPERIMENT, SEEDS, TASKS
 
-from bench.config.suite import read_toml
 from bench.errors import BenchError
 from bench.report.estimates import FEWEST_SEEDS
 from bench.report.finding.audit import Line, audited, modalities, order, title
@@ -20,8 +19,7 @@ from bench.report.finding.measured import Measured
 
 def conditions(measured: Measured) -> Iterator[tuple[str, Iterator[Line]]]:
     """Yield all conditions in groups, each with its title."""
-    seeds = read_toml(EXPERIMENT)["seeds"]
-    yield title(order), order(measured, TASKS, seeds, "one-modality oracle")
+    yield title(order), order(measured, TASKS, SEEDS, "one-modality oracle")
     yield "A model with a single modality is clearly worse.", modalities(measured, FEWEST_SEEDS)
 
 

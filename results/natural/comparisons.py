@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from reproduce import FOLDER, TASKS
+from study import FOLDER, TASKS
 
 from bench.report.finding.comparisons import Question, Table, answers, compare, over_splits
 from bench.report.finding.measured import Measured, Runs

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from comparisons import QUESTIONS, SPLITS, TITLES, all_tables, mini_runs, usual_runs
 from prose import Prose
-from reproduce import EXPERIMENT, FOLDER, TASKS
+from study import EXPERIMENT, FOLDER, TASKS
 
 from bench.report.finding.comparisons import ALL, answers, over_splits
 from bench.report.finding.measured import Measured, Runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from comparisons import ADAPTERS, LABELS, QUESTIONS, TITLES, usual_runs
-from reproduce import TASKS, TRIALS
+from study import TASKS, TRIALS
 
 from bench.report.finding import prose
 from bench.report.finding.agreement import Agreement, agreement

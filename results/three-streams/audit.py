@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from comparisons import FEWER
-from reproduce import EXPERIMENT, TASKS
+from study import EXPERIMENT, TASKS
 
 from bench.config.suite import read_toml
 from bench.errors import BenchError

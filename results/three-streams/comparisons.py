@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from reproduce import TASKS
+from study import TASKS
 
 from bench.report.finding.comparisons import Question, Table, answers, compare, over_splits
 from bench.report.finding.measured import Measured, Runs

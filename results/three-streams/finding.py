@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from comparisons import FEWER, QUESTIONS, TITLES, all_tables, usual_runs
-from reproduce import EXPERIMENT, FOLDER, TASKS, TRIALS
+from study import EXPERIMENT, FOLDER, TASKS, TRIALS
 
 from bench.report.finding.comparisons import ALL
 from bench.report.finding.measured import Measured

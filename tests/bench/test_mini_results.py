@@ -13,6 +13,7 @@ import result_scripts
 from result_scripts import plan
 
 from bench.config.experiment import read_experiment
+from bench.config.tuned_settings import read_tuned
 from bench.records import store
 from bench.report.finding.comparisons import ALL
 from bench.report.leaderboard import leaderboard
@@ -25,7 +26,7 @@ WITH_LEADERBOARD = sorted(path.parent for path in FOLDER.parent.glob("*/leaderbo
 
 @pytest.fixture(scope="module")
 def scripts():
-    with result_scripts.scripts("mini", ["audit", "reproduce"]) as modules:
+    with result_scripts.scripts("mini", ["audit", "study"]) as modules:
         yield modules
 
 
@@ -46,11 +47,11 @@ def test_the_experiment_plans_exactly_the_committed_runs(scripts):
 
 
 def test_the_stages_contain_what_the_leaderboard_shows(scripts):
-    _, reproduce = scripts
+    _, study = scripts
     planned = {stage: specs(stage) for stage in plan("mini")}
     main = {(spec.method, spec.task) for spec in planned["main"]}
-    methods = {*reproduce.TEN_SEED_METHODS, *reproduce.FIVE_SEED_METHODS}
-    assert main == {(method, task) for method in methods for task in reproduce.TASKS}
+    methods = {*study.TEN_SEED_METHODS, *study.FIVE_SEED_METHODS}
+    assert main == {(method, task) for method in methods for task in study.TASKS}
     ids = {spec.id for spec in planned["main"]}
     assert len(ids) == len(planned["main"]) == 5 * len(main)
     assert sum(spec.id in ids for spec in planned["more-seeds"]) == 4 * 5 * 5, "the first five seeds are the same runs"
@@ -63,34 +64,20 @@ def test_the_stages_contain_what_the_leaderboard_shows(scripts):
     assert {spec.recipe["epochs"] for spec in planned["longer"] if spec.task == "avs"} == {
         2 * next(spec.recipe["epochs"] for spec in planned["main"] if spec.task == "avs")
     }
-    assert reproduce.TUNING_SEED not in reproduce.TEN, "tuned on other seeds than are compared"
 
 
-def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
-    """Files of learning rates are those of the experiment, for its methods and tasks, with its budgets and epochs."""
-    _, reproduce = scripts
-    experiment = read_experiment(reproduce.EXPERIMENT)
-    used = {
-        (part.request.tuned.file, method, task, part.request.budget, tuple(part.request.overrides))
-        for stage in experiment.stages
-        if stage.name in ("main", "budget", "more-seeds", "together", "together-budget", "together-more-seeds")
-        for part in stage.parts
-        for method in part.request.methods
-        for task in part.request.tasks
-    }
-    arguments = {
-        (): (None, ()),
-        ("--budget", "cola"): ("cola", ()),
-        reproduce.SHORTENED: (None, reproduce.SHORTENED[1:]),
-        ("--budget", "cola", *reproduce.SHORTENED): ("cola", reproduce.SHORTENED[1:]),
-    }
-    assert used == {
-        (file, method, task, *arguments[more])
-        for file, (methods, tasks, more) in reproduce.SEARCHES.items()
-        for method in methods
-        for task in tasks
-    }
-    assert len(reproduce.SEARCHES) == 4
+def test_runs_have_the_rates_of_a_search_at_their_size():
+    stages = ("main", "budget", "more-seeds", "together", "together-budget", "together-more-seeds")
+    result_scripts.check_searches("mini", stages)
+
+
+@pytest.mark.parametrize("name", ["tuned", "tuned-cola-size", "tuned-together", "tuned-together-cola-size"])
+def test_the_searches_of_the_experiment_are_those_that_found_the_rates(name, scripts):
+    _, study = scripts
+    (search,) = (item for item in read_experiment(study.EXPERIMENT).searches if item.out.stem == name)
+    tuning = read_tuned(search.out).tuning
+    assert (tuning.suite, tuning.trials, tuning.seeds) == (search.request.suite, search.trials, search.request.seeds)
+    assert (tuning.budget, tuning.set) == (search.request.budget or "none", tuple(search.request.overrides))
 
 
 def test_a_rerun_reports_scores_that_differ_from_the_record(scripts, monkeypatch, tmp_path, capsys):
@@ -213,8 +200,8 @@ def test_the_finding_compares_on_the_seeds_that_both_have(scripts, comparisons):
 
 
 def test_the_finding_of_all_tasks_is_the_mean_over_tasks_by_seed(scripts, comparisons, monkeypatch):
-    _, reproduce = scripts
-    monkeypatch.setattr(comparisons, "TASKS", reproduce.AUDIO_VISUAL)
+    _, study = scripts
+    monkeypatch.setattr(comparisons, "TASKS", study.AUDIO_VISUAL)
     of = []
     for spec in specs("main", ["lora", "cola"], comparisons.TASKS):
         gain = 1.0 + 2 * comparisons.TASKS.index(spec.task) + spec.seed
@@ -360,8 +347,7 @@ def test_the_picture_has_a_panel_for_natural_once_that_has_records(scripts, comp
     question = comparisons.Question("CoLA over LoRA, both of CoLA's size", "cola", "lora-cola-size")
     monkeypatch.setattr(figure, "QUESTIONS", (question,))
     shown = comparisons.answers(question, comparisons.usual_runs(measured_of(of)), ("ave", "avs"))
-    files = {"tuned.toml": (("lora", "cola"), ()), "tuned-cola-size.toml": (("lora",), ("--budget", "cola"))}
-    natural = result_scripts.tuned_plan("natural", files, tmp_path)
+    natural = result_scripts.tuned_plan("natural", tmp_path)
     for stage in ("main", "budget"):
         for spec in result_scripts.specs(natural, stage, ["lora", "cola", "lora-cola-size"]):
             store.write(mocks.record(spec, 60.0 + spec.seed % 3 + len(spec.method)), tmp_path)

@@ -77,31 +77,32 @@ def test_where_all_is_there_the_searches_and_the_runs_are_done(script, whole, tm
     assert script.reproduce([*whole, "--jobs", "2", "--stage", "main"]) == 0
     assert (tmp_path / "encoders").resolve() == (tmp_path / "models").resolve()
     shared = ["--jobs", "2", "--data-root", whole[1]]
-    search, runs = calls
-    assert runs == ["run", str(script.EXPERIMENT), "--results", str(tmp_path), *shared, "--stage", "main"]
+    assert calls == [
+        [command, str(script.EXPERIMENT), "--results", str(tmp_path), *shared, "--stage", "main"]
+        for command in ("tune", "run")
+    ]
+    calls.clear()
     assert script.reproduce([*whole, "--jobs", "2"]) == 0
-    searches = [call for call in calls[2:] if call[0] == "tune"]
-    assert searches[0] == search and [call[-1] for call in calls[2:] if call[0] == "run"] == STAGES
-    for call, methods, budget, file in (
-        (searches[0], "head lora dora cola", "", "tuned.toml"),
-        (searches[1], "lora dora", "--budget cola ", "tuned-cola-size.toml"),
-        (searches[-1], "adalora cola-dora full lora-plus", "", "tuned-more.toml"),
-    ):
-        words = " ".join(call)
-        assert call[-4:] == shared
-        assert f"--suite natural --methods {methods} --tasks refcoco avs --set vision.model={tmp_path}" in words
-        assert f"--seeds 100 --trials 3 {budget}--out {tmp_path / file} --results" in words
+    assert [(call[0], call[-1]) for call in calls] == [(word, stage) for stage in STAGES for word in ("tune", "run")]
     calls.clear()
     assert script.reproduce([*whole[:2], "--dry-run"]) == 0, "encoders are found where the call before linked them"
     assert [call[0] for call in calls] == ["run"], "what would be done does nothing"
     monkeypatch.setattr(script, "main", lambda words: calls.append(words) or 3)
-    assert script.reproduce(whole) == 3 and len(calls) == 2, "a search that failed ends it"
+    assert script.reproduce(whole) == 3 and [call[0] for call in calls] == ["run", "tune"], (
+        "a search that failed ends it"
+    )
 
 
 def test_a_run_that_failed_does_not_hold_later_stages_up(script, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(script, "EXPERIMENT", result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path))
+    monkeypatch.setattr(script, "EXPERIMENT", result_scripts.make_up_rates("natural", tmp_path))
     calls = []
-    monkeypatch.setattr(script, "main", lambda words: calls.append(words[-1]) or int(words[-1] == "main"))
+
+    def main(words):
+        if words[0] == "run":
+            calls.append(words[-1])
+        return int(words[0] == "run" and words[-1] == "main")
+
+    monkeypatch.setattr(script, "main", main)
     assert script.reproduce(whole) == 1 and calls == ["main"], "runs are missing: it was interrupted"
     for by_seed in script.planned(script.EXPERIMENT)["main"].values():
         for seed, spec in by_seed.items():
@@ -110,24 +111,12 @@ def test_a_run_that_failed_does_not_hold_later_stages_up(script, whole, tmp_path
     assert script.reproduce(whole) == 1 and calls == STAGES
 
 
-def test_rates_are_not_searched_for_another_folder(script, whole, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
+def test_rates_are_not_searched_for_another_folder(script, whole, tmp_path, monkeypatch):
     elsewhere = [*whole, "--stage", "main", "--results", str(tmp_path / "gpu")]
-    assert script.reproduce(elsewhere) == 2
-    assert "tuned.toml not searched yet: run `make natural` first" in capsys.readouterr().err
-    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
     calls = []
     monkeypatch.setattr(script, "main", lambda words: calls.append(words) or 0)
-    assert script.reproduce(elsewhere) == 0 and calls[0][:4] == ["run", str(script.EXPERIMENT), *elsewhere[-2:]]
-
-
-def test_rates_of_other_data_are_refused(script, whole, tmp_path, monkeypatch, capsys):
-    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
-    text = (tmp_path / "tuned.toml").read_text(encoding="utf-8")
-    monkeypatch.setattr(script, "main", lambda words: pytest.fail("begins all the same"))
-    (tmp_path / "tuned.toml").write_text(text.replace("data_version = 0", "data_version = 1"), encoding="utf-8")
-    assert script.reproduce(whole) == 2
-    assert "was tuned on version 1 of the data, which is" in capsys.readouterr().err
+    assert script.reproduce(elsewhere) == 0
+    assert [call[:4] for call in calls] == [["run", str(script.EXPERIMENT), *elsewhere[-2:]]]
 
 
 def test_a_stage_that_is_not_there_is_refused_before_anything_else(script, whole, monkeypatch, capsys):
@@ -155,15 +144,8 @@ def test_encoders_in_the_place_of_the_link_are_not_touched(script, whole, monkey
     assert script.ENCODERS.is_dir() and not script.ENCODERS.is_symlink()
 
 
-def test_a_finished_search_is_not_done_again(script, whole, tmp_path, monkeypatch):
-    result_scripts.make_up_rates("natural", script.SEARCHES, tmp_path)
-    calls = []
-    monkeypatch.setattr(script, "main", lambda words: calls.append(words[0]) or 0)
-    assert script.reproduce(whole) == 0 and calls == ["run"] * len(STAGES)
-    calls.clear()
-    text = (tmp_path / "tuned.toml").read_text(encoding="utf-8")
-    (tmp_path / "tuned.toml").write_text(text[: text.index("[tasks.avs.methods.cola]")], encoding="utf-8")
-    assert script.reproduce([*whole, "--stage", "main"]) == 0 and calls == ["tune", "run"], "one was interrupted"
+def test_runs_have_the_rates_of_a_search_at_their_size():
+    result_scripts.check_searches("natural", ("main", "budget", "more"))
 
 
 def test_the_stages_hold_what_their_names_say(script):
@@ -179,7 +161,6 @@ def test_the_stages_hold_what_their_names_say(script):
     (main,) = by_name["main"].parts
     assert main.request.methods == ["head", "lora", "dora", "cola"]
     assert {part.request.budget for part in by_name["budget"].parts} == {"cola"}
-    assert script.TUNING_SEED not in (0, 1, 2, 3, 4), "tuned on another seed than are compared"
     streams = {change for part in by_name["controls"].parts for change in part.request.overrides if "streams" in change}
     assert len(streams) == 3
 
@@ -188,8 +169,7 @@ def test_the_encoders_of_the_experiment_have_the_shapes_of_the_suites(script):
     from bench.config.suite import load_suite
 
     suite = load_suite("natural")
-    models = {Path(values["model"]).name for values in script.read_toml(script.EXPERIMENT)["set"].values()}
-    assert models == set(SHAPE_OF)
+    assert {*script.MODELS.values()} == set(SHAPE_OF)
     assert {source.model for source in suite.streams.values()} == set(SHAPE_OF.values())
     assert all((SHAPES / model / "config.json").is_file() for model in SHAPE_OF.values())
 
@@ -200,7 +180,7 @@ SPLITS = {"refcoco": ("testA", "testB"), "avs": ("test",)}
 
 @pytest.fixture(scope="module")
 def plan(modules, tmp_path_factory):
-    return result_scripts.tuned_plan("natural", modules[-1].SEARCHES, tmp_path_factory.mktemp("tuned"))
+    return result_scripts.tuned_plan("natural", tmp_path_factory.mktemp("tuned"))
 
 
 def measured(plan, scores=USUAL, stages=None, seeds=None) -> Measured:

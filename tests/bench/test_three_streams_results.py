@@ -10,7 +10,6 @@ import mocks
 import pytest
 import result_scripts
 
-from bench.config.experiment import read_experiment
 from bench.report.finding.measured import Measured
 
 USUAL = {"head": 50.0, "lora": 60.0, "dora": 60.0, "cola": 65.0, "lora-cola-size": 60.0}
@@ -19,13 +18,13 @@ SPLITS = {"refavs": ("test_s", "test_u", "test_n")}
 
 @pytest.fixture(scope="module")
 def scripts():
-    with result_scripts.scripts("three-streams", ["finding", "audit", "comparisons", "reproduce"]) as modules:
+    with result_scripts.scripts("three-streams", ["finding", "audit", "comparisons"]) as modules:
         yield modules
 
 
 @pytest.fixture(scope="module")
 def plan(scripts, tmp_path_factory):
-    return result_scripts.tuned_plan("three-streams", scripts[-1].SEARCHES, tmp_path_factory.mktemp("tuned"))
+    return result_scripts.tuned_plan("three-streams", tmp_path_factory.mktemp("tuned"))
 
 
 def measured(plan, scores=USUAL, stages=None, seeds=None) -> Measured:
@@ -47,44 +46,13 @@ def page(finding, reads) -> str:
     return finding.pages(reads)[finding.FOLDER / "finding.md"]
 
 
-def test_runs_have_the_rates_of_a_search_at_their_size(scripts):
-    *_, reproduce = scripts
-    experiment = read_experiment(reproduce.EXPERIMENT)
-    assert [stage.name for stage in experiment.stages] == ["main", "budget", "paths", "controls", "single"]
-    requested = {
-        (stage.name, part.request.budget, method, task)
-        for stage in experiment.stages[:2]
-        for part in stage.parts
-        for method in part.request.methods
-        for task in part.request.tasks
-    }
-    searched = {
-        (stage, arguments[-1] if arguments else None, method, task)
-        for stage, (methods, arguments) in zip(("main", "budget"), reproduce.SEARCHES.values(), strict=True)
-        for method in methods
-        for task in reproduce.TASKS
-    }
-    assert requested == searched
-    seeds = {seed for stage in experiment.stages for part in stage.parts for seed in part.request.seeds}
-    assert reproduce.TUNING_SEED not in seeds, "tuned on other seeds than are compared"
-
-
-def test_searches_come_before_the_runs(scripts, monkeypatch):
-    *_, reproduce = scripts
-    calls = []
-    monkeypatch.setattr(reproduce, "main", lambda words: calls.append(words) or 0)
-    assert reproduce.reproduce(["--stage", "main"]) == reproduce.reproduce(["tune"]) == reproduce.reproduce([]) == 0
-    assert [call[0] for call in calls] == ["run", "tune", "tune", "tune", "tune", "run"]
-    assert calls[0][1] == str(reproduce.EXPERIMENT) and calls[0][-2:] == ["--stage", "main"]
-    usual, larger = (" ".join(call) for call in calls[1:3])
-    assert "--methods head lora dora cola --tasks refavs avqa --seeds 100 --trials 3 --out" in usual
-    assert "--methods lora --tasks refavs avqa" in larger and "--budget cola" in larger
-    monkeypatch.setattr(reproduce, "main", lambda words: 3)
-    assert reproduce.reproduce([]) == 3, "a search that failed ends it"
+def test_runs_have_the_rates_of_a_search_at_their_size(plan):
+    assert [*plan] == ["main", "budget", "paths", "controls", "single"]
+    result_scripts.check_searches("three-streams", ("main", "budget"))
 
 
 def test_with_all_records_everything_is_said(scripts, plan):
-    finding, _, comparisons, _ = scripts
+    finding, _, comparisons = scripts
     reads = measured(plan)
     tables = comparisons.all_tables(reads)
     assert [key for key, table in tables.items() if table.missing or not table.rows] == []
@@ -157,7 +125,7 @@ def test_nothing_is_written_without_records(scripts, monkeypatch):
 
 
 def test_every_path_is_there_by_itself(scripts, plan):
-    _, _, comparisons, _ = scripts
+    *_, comparisons = scripts
     labels = {label for _, label in plan["paths"]}
     assert {*comparisons.SINGLE_PATHS} <= labels
     for label in comparisons.SINGLE_PATHS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -14,8 +14,8 @@ from types import ModuleType
 import mocks
 import pytest
 
+from bench.config.experiment import read_experiment
 from bench.config.spec import Spec
-from bench.config.suite import read_toml
 from bench.config.tuned_settings import Tuning, write_tuned
 from bench.report.finding.measured import Measured, Planned, planned
 
@@ -48,44 +48,62 @@ def plan(folder: str) -> Planned:
     return planned(Path("results", folder, "experiment.toml"))
 
 
-Searches = Mapping[str, tuple[Sequence[str], Sequence[str]]]
-"""Methods and further arguments of a search, by the file that it writes."""
-
-
-def tuned_plan(folder: str, files: Searches, place: Path) -> Planned:
+def tuned_plan(folder: str, place: Path) -> Planned:
     """Return the runs of an experiment whose files of tuned rates are made up, from a copy of it in another place."""
-    return planned(make_up_rates(folder, files, place))
+    return planned(make_up_rates(folder, place))
 
 
-def make_up_rates(folder: str, files: Searches, place: Path) -> Path:
+def make_up_rates(folder: str, place: Path) -> Path:
     """Copy an experiment to another place, with made-up files of tuned rates, and return the copy.
 
     Args:
         folder: The folder of results.
-        files: The searches.
         place: Where to copy the experiment.
     """
     experiment = place / "experiment.toml"
     shutil.copy(ROOT / "results" / folder / experiment.name, experiment)
-    content = read_toml(experiment)
-    for file, (methods, arguments) in files.items():
+    for search in read_experiment(experiment).searches:
         tuning = Tuning(
-            suite=content["suite"],
-            trials=3,
+            suite=search.request.suite,
+            trials=search.trials,
             epochs="suite",
-            seeds=(100,),
-            set=(),
-            budget=arguments[-1] if arguments else "none",
+            seeds=tuple(map(int, search.request.seeds)),
+            set=tuple(search.request.overrides),
+            budget=search.request.budget or "none",
             date="",
             version="",
         )
         rates = {
             (task, method): {"lr_head" if method == "head" else "lr_adapter": 0.00123}
-            for task in content["tasks"]
-            for method in methods
+            for task in search.request.tasks
+            for method in search.request.methods
         }
-        write_tuned(place / file, tuning, rates, dict.fromkeys(rates, "made up"))
+        write_tuned(search.out, tuning, rates, dict.fromkeys(rates, "made up"))
     return experiment
+
+
+def check_searches(folder: str, stages: Iterable[str]) -> None:
+    """Check that each run of these stages has the rate of a search at its size, with its changes, on other seeds."""
+    experiment = read_experiment(ROOT / "results" / folder / "experiment.toml")
+    assert experiment.problems == ()
+    used = {
+        (part.settings, method, task, part.request.budget, tuple(part.request.overrides))
+        for stage in experiment.selected([*stages])
+        for part in stage.parts
+        for method in part.request.methods
+        for task in part.request.tasks
+    }
+    searched = {
+        (search.out, method, task, search.request.budget, tuple(search.request.overrides))
+        for search in experiment.searches
+        for method in search.request.methods
+        for task in search.request.tasks
+    }
+    assert used == searched
+    compared = {int(seed) for stage in experiment.stages for part in stage.parts for seed in part.request.seeds}
+    tuned = {int(seed) for search in experiment.searches for seed in search.request.seeds}
+    assert tuned and not tuned & compared, "tuned on other seeds than are compared"
+    assert len({search.trials for search in experiment.searches}) == 1, "equal trials"
 
 
 def specs(

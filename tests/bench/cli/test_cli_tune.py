@@ -202,3 +202,107 @@ def test_missing_data_ends_the_command(bench_tune, runs, capsys):
 def test_wrong_commands(bench_tune, runs, capsys, more, message):
     assert bench_tune(*more) == 2
     assert message in capsys.readouterr().err and not runs.done
+
+
+STUDY = """
+suite = "mock.toml"
+tasks = ["ave"]
+methods = ["lora"]
+settings = "tuned.toml"
+
+[[stages]]
+name = "main"
+
+[[stages]]
+name = "wide"
+settings = "tuned-wide.toml"
+set.lora.r = 8
+
+[[searches]]
+settings = "tuned.toml"
+methods = ["lora", "cola"]
+seeds = [100]
+trials = 2
+
+[[searches]]
+settings = "tuned-wide.toml"
+methods = ["lora"]
+seeds = [100]
+trials = 1
+set.lora.r = 8
+"""
+
+
+@pytest.fixture
+def study(mock_suite):
+    """An experiment file beside the mock suite, with two searches."""
+    path = mock_suite.parent / "study.toml"
+    path.write_text(STUDY)
+    return path
+
+
+@pytest.fixture
+def tune_study(study, runs, tmp_path):
+    """Runs `bench tune` with the experiment file and this folder for results."""
+    return lambda *more: cli.main(["tune", str(study), "--results", str(tmp_path / "out"), *more])
+
+
+def test_the_searches_of_an_experiment_file_are_done_in_order_and_once(tune_study, study, runs, tmp_path, capsys):
+    assert tune_study() == 0
+    assert [(spec.method, spec.method_settings.get("r")) for spec in runs.done][-1] == ("lora", 8) and len(
+        runs.done
+    ) == 5
+    usual, wide = (read_tuned(study.with_name(name)) for name in ("tuned.toml", "tuned-wide.toml"))
+    assert {*usual.values} == {("ave", "lora"), ("ave", "cola")} and {*wide.values} == {("ave", "lora")}
+    assert (usual.tuning.seeds, usual.tuning.trials, wide.tuning.trials) == ((100,), 2, 1)
+    assert (usual.tuning.set, wide.tuning.set) == ((), ("lora.r=8",))
+    capsys.readouterr()
+    assert tune_study() == 0 and len(runs.done) == 5
+    assert capsys.readouterr().out.count("has all settings of its search; to search again, delete it") == 2
+    assert cli.main(["run", str(study), "--results", str(tmp_path / "out"), "--dry-run"]) == 0
+
+
+def test_only_the_searches_for_some_stages(tune_study, study, runs):
+    assert tune_study("--stage", "wide") == 0
+    assert len(runs.done) == 1 and not study.with_name("tuned.toml").exists()
+
+
+def test_an_interrupted_search_of_a_file_continues_with_its_own_trials(tune_study, runs, capsys):
+    runs.stop_after = 3
+    assert tune_study() == 1
+    assert "stopped: 2 of 4 trials ended; the same command continues" in capsys.readouterr().err
+    runs.stop_after = None
+    assert tune_study() == 0 and len(runs.done) == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "message"),
+    [
+        (("", ""), ["--trials", "3", "--methods", "lora"], "--methods, --trials: not with an experiment file; "),
+        (("", ""), ["--stage", "mian"], "--stage mian: "),
+        (("[[searches]]", "[[search]]"), [], "unknown key search: did you mean searches?"),
+        (("trials = 2", "trials = 0"), [], "searches.tuned.toml.trials must be at least 1"),
+        (
+            ('methods = ["lora"]\nseeds = [100]', 'methods = ["cola"]\nseeds = [100]'),
+            [],
+            "searches.tuned-wide.toml.set.lora",
+        ),
+        (('settings = "tuned-wide.toml"', 'settings = "mini"'), ["--stage", "wide"], "searches.mini"),
+        (('name = "wide"\nsettings = "tuned-wide.toml"', 'name = "wide"\nsettings = "mini"'), [], "mini"),
+    ],
+)
+def test_wrong_searches(tune_study, study, runs, capsys, change, more, message):
+    study.write_text(STUDY.replace(*change))
+    assert tune_study(*more) == 2 and not runs.done
+    error = capsys.readouterr().err
+    assert message in error and str(study) in error
+
+
+def test_a_file_without_searches_has_nothing_to_tune(tune_study, study, runs, capsys):
+    study.write_text(STUDY[: STUDY.index("[[searches]]")].replace('settings = "tuned.toml"\n', ""))
+    assert tune_study() == 2 and "there are no [[searches]]" in capsys.readouterr().err
+    study.write_text(
+        STUDY.replace('[[searches]]\nsettings = "tuned-wide.toml"', '[[searches]]\nsettings = "elsewhere.toml"')
+    )
+    assert tune_study("--stage", "wide") == 2
+    assert "the stages wide use settings of no search" in capsys.readouterr().err

@@ -292,3 +292,55 @@ def test_an_encoder_in_the_folder_of_the_file_is_found_from_anywhere(experiment_
     )
     request = experiment.stages[0].parts[0].request
     assert request.overrides[:2] == [f'vision.model="{tmp_path / "encoder"}"', 'audio.model="none"']
+
+
+SEARCHES = """
+[[searches]]
+settings = "tuned.toml"
+methods = ["lora", "cola"]
+seeds = [100]
+
+[[searches]]
+settings = "tuned-wide.toml"
+methods = ["lora"]
+tasks = ["avs"]
+seeds = [100, 101]
+trials = 3
+epochs = 2
+budget = "cola"
+set.lora.alpha = 2
+"""
+
+
+def test_searches_have_the_tasks_and_changes_of_the_file_and_their_own(experiment_of, tmp_path):
+    experiment = experiment_of(STUDY + SEARCHES)
+    assert experiment.problems == ()
+    usual, wide = experiment.searches
+    assert (usual.request.methods, usual.request.tasks) == (["lora", "cola"], ("ave", "avs"))
+    assert (usual.request.seeds, usual.trials, usual.epochs, usual.request.tuned) == ((100,), 10, None, None)
+    assert usual.request.overrides == ["lora.r=4", "avs.epochs=3"], "a variation's are not a search's"
+    assert (wide.request.methods, wide.request.tasks, wide.request.seeds) == (["lora"], ("avs",), (100, 101))
+    assert (wide.trials, wide.epochs, wide.request.budget) == (3, 2, "cola")
+    assert wide.request.overrides == ["lora.r=4", "avs.epochs=3", "lora.alpha=2"]
+    assert wide.out == experiment.path.parent / "tuned-wide.toml"
+    assert experiment.searches_of(experiment.selected(["ablations"])) == ()
+    stage = experiment_of(STUDY.replace("seeds = [0, 1]", 'settings = "tuned-wide.toml"') + SEARCHES)
+    assert stage.searches_of(stage.selected(["seeds"])) == (stage.searches[1],)
+    assert stage.searches_of(stage.selected(["main"])) == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("seeds = [100]", ""), "searches.tuned.toml.seeds missing or empty"),
+        (('methods = ["lora", "cola"]', ""), "searches.tuned.toml.methods missing or empty"),
+        (('settings = "tuned.toml"', ""), "searches.1.settings missing or empty"),
+        (('settings = "tuned.toml"', 'settings = "mini"'), "searches.mini.settings must name a .toml file, not mini"),
+        (("trials = 3", "trials = 0"), "searches.tuned-wide.toml.trials must be at least 1, not 0"),
+        (("trials = 3", "trails = 3"), "unknown key searches.tuned-wide.toml.trails: did you mean trials?"),
+        (('["lora", "cola"]', '["lroa"]'), "searches.tuned.toml.methods: unknown method lroa: did you mean lora?"),
+    ],
+)
+def test_a_mistake_in_a_search(problems_of, change, message):
+    problems = problems_of(STUDY + SEARCHES.replace(*change))
+    assert [problem for problem in problems if message in problem], problems
