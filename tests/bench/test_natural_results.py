@@ -14,6 +14,7 @@ from natural_media import write_media
 
 from bench.config.experiment import read_experiment
 from bench.datasets.natural import media
+from bench.datasets.scenes.floors import CONSTANT, GUESSES, GUESSES_ALIKE
 from bench.records import store
 from bench.report.finding.measured import Measured
 from bench.streams.sources import SHAPES
@@ -264,6 +265,15 @@ def test_the_audit_tells_what_holds(modules, plan):
     assert failed() == []
     assert [text[:19] for text in failed(head=60.0)] == ["refcoco: head < LoR", "avs: head < LoRA 60"]
     assert failed(**{"text only": 60.0}) == ["refcoco: LoRA with text "]
+
+
+@pytest.mark.parametrize(("floor", "holds"), [(GUESSES_ALIKE, True), (GUESSES, False)])
+def test_lora_need_not_be_above_an_answer_that_takes_both_modalities(modules, plan, floor, holds):
+    reads = measured(plan, stages=["main"])
+    floors = {CONSTANT: 30.0, floor: 90.0}
+    records = [replace(record, scores=replace(record.scores, floors=floors)) for record in reads.records.values()]
+    lines = [line for _, conditions in modules[1].conditions(Measured(records, plan)) for line in conditions]
+    assert {line_holds for line_holds, text in lines if "oracle" in text} == {holds}
 
 
 def test_the_picture_shows_all_samples_and_each_split(modules, plan, tmp_path, monkeypatch):

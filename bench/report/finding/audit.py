@@ -22,7 +22,9 @@ Line = tuple[bool | None, str]
 """Whether a condition holds (None: not measured), and its description with figures."""
 
 
-def order(measured: Measured, tasks: Sequence[str], seeds: Sequence[int], oracle: str) -> Iterator[Line]:
+def order(
+    measured: Measured, tasks: Sequence[str], seeds: Sequence[int], oracle: str, left_out: Sequence[str] = ()
+) -> Iterator[Line]:
     """Constant answer < head < LoRA by clear intervals; oracles score below LoRA; the best method leaves room.
 
     Where data has no floor of a constant answer, the lowest floor stands for it.
@@ -32,6 +34,7 @@ def order(measured: Measured, tasks: Sequence[str], seeds: Sequence[int], oracle
         tasks: The tasks.
         seeds: The seeds that `head` and LoRA need.
         oracle: What is said of the floors, as in "one-modality oracle".
+        left_out: Floors that LoRA need not be above.
     """
     scores, runs = measured.scores("main"), measured.runs("main")
     for task in tasks:
@@ -51,7 +54,7 @@ def order(measured: Measured, tasks: Sequence[str], seeds: Sequence[int], oracle
         low, high = bounds(more)
         yield sign(more) > 0, f"{task}: head < LoRA {of_lora.mean:.1f} by {low:.1f} to {high:.1f}"
         low, _ = bounds(of_lora)
-        best = max(floors, key=lambda name: floors[name])
+        best = max((name for name in floors if name not in left_out), key=lambda name: floors[name])
         yield low > floors[best], f"{task}: {oracle} '{best}' {floors[best]:.1f} < LoRA from {low:.1f}"
         means = {m: fmean(by_seed.values()) for (name, m), by_seed in scores.items() if name == task and by_seed}
         top = max(means, key=lambda name: means[name])
