@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ from bench.config.quantities import whole
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from bench.config.experiment import SettingsSearch
+    from bench.config.experiment import Experiment, SettingsSearch
+
+_log = logging.getLogger(__name__)
 
 OPTIONS = ("methods", "tasks", "suite", "seeds", "set", "budget", "trials", "epochs", "out")
 """The options that choose searches, whose place an experiment file takes."""
@@ -49,14 +53,14 @@ def add_chosen_searches(parser: argparse.ArgumentParser) -> None:
 
 
 def searches_of(args: argparse.Namespace) -> list[SettingsSearch]:
-    """Return the searches of the experiment file, or the one that the options choose.
+    """Return the searches of the experiment file, or the one that the options choose; none if its stages need none.
 
     Args:
         args: The arguments of `add_chosen_searches`, and the results folder.
 
     Raises:
-        UsageError: The file has mistakes, or none of these searches; options choose runs beside a file; or there is no
-            folder for what is to be written.
+        UsageError: The file has mistakes, or no searches; options choose runs beside a file; or there is no folder for
+            what is to be written.
     """
     from bench.config.experiment import SettingsSearch, read_experiment
 
@@ -74,9 +78,22 @@ def searches_of(args: argparse.Namespace) -> list[SettingsSearch]:
     experiment = read_experiment(path)
     if experiment.problems:
         raise UsageError([f"{path}: {problem}" for problem in experiment.problems])
-    stages = split_list(args.stage)
-    chosen = experiment.searches_of(experiment.selected(stages)) if stages else experiment.searches
-    if not chosen:
-        reason = f"the stages {', '.join(stages)} use settings of no search" if stages else "there are no [[searches]]"
-        raise UsageError(f"{path}: {reason}: `bench tune` has nothing to do")
+    if not experiment.searches:
+        raise UsageError(f"{path}: there are no [[searches]]: `bench tune` has nothing to do")
+    stages = experiment.selected(split_list(args.stage))
+    chosen = experiment.searches_of(stages) if args.stage else experiment.searches
+    for search in chosen:
+        check_target(search.out, f"{path}: {search.place}:")
+    _warn_of_seeds(experiment, chosen)
     return list(chosen)
+
+
+def _warn_of_seeds(experiment: Experiment, searches: Sequence[SettingsSearch]) -> None:
+    """Warn if searches have seeds of runs: rates that suit a seed by chance would count."""
+    compared = {int(seed) for stage in experiment.stages for part in stage.parts for seed in part.request.seeds}
+    for search in searches:
+        if shared := sorted(compared & {int(seed) for seed in search.request.seeds}):
+            _log.warning(
+                "%s: %s.seeds: %s compared in stages too: search with other seeds",
+                *(experiment.path, search.place, f"{', '.join(map(str, shared))} {'are' if shared[1:] else 'is'}"),
+            )

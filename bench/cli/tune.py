@@ -59,18 +59,24 @@ def main(args: argparse.Namespace) -> int:
 
     planned = []
     for search, specs, fits in plans:
-        with mistakes.gathered():
+        try:
             tuning = _tuning(search, specs)
             check_mergeable(search.out, tuning)
             planned.append(_Planned(search.out, tuning, searches(specs), fits, data_title(specs[0].data)))
+        except UsageError as error:
+            _add(error, search, args, mistakes)
     mistakes.raise_if_any()
     store.check_writable(args.results / store.TRIALS)
     worst = 0
-    for job in planned:
+    if not planned and not args.quiet:
+        print("these stages use settings of no search: there is nothing to do")
+    for number, job in enumerate(planned, 1):
         if args.experiment and job.is_finished():
             if not args.quiet:
                 print(f"{job.out} has all settings of its search; to search again, delete it")
             continue
+        if args.experiment and not args.quiet:
+            print(f"search {number} of {len(planned)}, for {job.out}: {job.title}")
         try:
             worst = max(worst, _tune(job, args, executor))
         except KeyboardInterrupt:
@@ -105,6 +111,14 @@ class _Planned:
         return self.tuning.trials * len(self.searches)
 
     @property
+    def title(self) -> str:
+        """Its methods and tasks."""
+        methods, tasks = (
+            ", ".join(dict.fromkeys(getattr(search, name) for search in self.searches)) for name in ("method", "task")
+        )
+        return f"{methods} on {tasks}"
+
+    @property
     def progress(self) -> str:
         """How many of its trials have ended."""
         return f"{self.ended} of {_count(self.total, 'trial')} ended"
@@ -127,9 +141,18 @@ def _plan(search: SettingsSearch, args: argparse.Namespace, mistakes: Mistakes) 
     try:
         return plan_runs(replace(request, overrides=[*request.overrides, *epochs]), args.data_root)
     except UsageError as error:
-        for problem in error.problems:
-            mistakes.add(f"{args.experiment}: {problem}" if args.experiment else problem)
+        _add(error, search, args, mistakes)
         return [], []
+
+
+def _add(error: UsageError, search: SettingsSearch, args: argparse.Namespace, mistakes: Mistakes) -> None:
+    """Add the mistakes in a search to the others, with the experiment file and the search's keys in it."""
+    for problem in error.problems:
+        in_file = f"{args.experiment}: " * bool(args.experiment)
+        known = any(earlier.endswith(f": {problem}") for earlier in mistakes.problems)  # of data, or at the file's top
+        if not known:
+            place = f"{search.place}: " * bool(search.place and not problem.startswith((search.place, "set.")))
+            mistakes.add(f"{in_file}{place}{problem}")
 
 
 def _tune(job: _Planned, args: argparse.Namespace, executor: Executor | None) -> int:
@@ -156,15 +179,18 @@ def _tune(job: _Planned, args: argparse.Namespace, executor: Executor | None) ->
     print(f"\nsuite {tuning.suite}, {job.data}: validation scores\n\n{_table(job.searches)}\n")
     for search in job.searches:
         _warn(search)
-    best = {(search.task, search.method): search for search in job.searches if search.best}
+    best = {(search.task, search.method): search for search in job.searches if search.best and search.is_equal}
     if best:
         values = {pair: search.best.values for pair, search in best.items() if search.best}
         write_tuned(job.out, tuning, values, {pair: _about(search) for pair, search in best.items()})
-        print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run --settings: {job.out}")
+        reader = args.experiment or "--settings"
+        print(f"records of the trials: {results / store.FOLDER}\nsettings, for bench run {reader}: {job.out}")
     unfinished = sum(trial.machine_failed for search in job.searches for trial in search.trials)
     if unfinished:
         print(
-            f"the machine failed runs of {_count(unfinished, 'trial')}: the same command repeats them", file=sys.stderr
+            f"the machine failed runs of {_count(unfinished, 'trial')}, and nothing is written for their methods: the "
+            "same command repeats them",
+            file=sys.stderr,
         )
     return int(unfinished > 0 or len(best) < len(job.searches))
 
@@ -240,8 +266,8 @@ def _warn(search: Search) -> None:
         value = search.best.values[dimension.name]
         print(
             f"{name}: the best {dimension.name}, {value:g}, is at the edge of its range ({dimension.description}): "
-            "a better value may be beyond it; to search around it, use another --out and --set "
-            f"{search.method}.{dimension.name}={value:g}",
+            "a better value may be beyond it; to search around it, write to another file, with "
+            f"{search.method}.{dimension.name}={value:g} set",
             file=sys.stderr,
         )
 

@@ -160,6 +160,10 @@ class _Reader:
             drafts.append((str(table.get("name", "")), place, [draft for draft in group if draft.values["tasks"]]))
         tables = [self._search(file, table, number) for number, table in enumerate(file.get("searches", ()), 1)]
         searches = [(*table, self._search_drafts(file, *table)) for table in tables if table]
+        written = [self._settings(table.settings) for table, _, _ in searches]
+        for (_, place, _), path in zip(searches, written, strict=True):
+            if written.count(path) > 1:
+                self.mistakes.add(f"{place}: several searches write this file: one search can have all their methods")
         names: dict[str, set[str]] = {}
         for draft in (draft for _, _, group in (*drafts, *searches) for draft in group):
             for level in draft.sets:
@@ -167,8 +171,9 @@ class _Reader:
         return (
             [Stage(name, tuple(self._parts(suite, place, group, names))) for name, place, group in drafts],
             [
-                SettingsSearch(place, part.request, self._folder / table.settings, table.trials, table.epochs)
-                for table, place, group in searches
+                SettingsSearch(place, part.request, path, table.trials, table.epochs)
+                for (table, place, group), path in zip(searches, written, strict=True)
+                if path
                 for part in self._parts(suite, place, group, names)
             ],
         )
@@ -192,7 +197,11 @@ class _Reader:
         """Return the runs of a search's first trials."""
         shared = {key: file[key] for key in ("tasks", "set", "budget") if key in file}
         specific = {key: value for key in ("tasks", "set", "budget") if (value := getattr(table, key))}
-        entries = self._entries({}, {"methods": table.methods}, {}, place)
+        labels = {label: entry.get("method") for label, entry in file.get("variations", {}).items()}
+        for label in labels.keys() & {*table.methods}:
+            self.mistakes.add(f"{place}.methods: {label} is a variation: a search takes its method, {labels[label]}")
+        methods = [method for method in table.methods if method not in labels]
+        entries = self._entries({}, {"methods": methods}, {}, place)
         levels = (("", shared), (place, specific))
         return [self._draft({**shared, **specific, "seeds": table.seeds}, levels, entry) for entry in entries]
 
@@ -202,7 +211,8 @@ class _Reader:
         hints = validate.hints(cls)
         for key, value in table.items():
             if get_origin(hints.get(key)) is tuple and not isinstance(value, list):  # --set takes a single one too
-                self.mistakes.add(f"{joined(place, key)} must be a list, not {value!r}")
+                hint = f": write [[{key}]]" if isinstance(value, Mapping) else f", not {value!r}"
+                self.mistakes.add(f"{joined(place, key)} must be a list{hint}")
                 with suppress(UsageError):  # the rest of the file is read as if it were one
                     values |= validate.check(cls, {key: value}, place)
                 continue
@@ -347,7 +357,7 @@ class _Reader:
 
     def _settings(self, name: str | None) -> Path | None:
         """Return the file of tuned settings of that name; None for settings of the package."""
-        return self._folder / name if name and name.endswith(".toml") else None
+        return Path(os.path.normpath(self._folder / name)) if name and name.endswith(".toml") else None
 
     def _path(self, value: Any) -> Any:
         """Return a path that exists in the file's folder as seen from the working folder; any other value unchanged."""

@@ -189,7 +189,7 @@ def check_mergeable(path: Path, tuning: Tuning) -> None:
         listing = "; ".join(f"{name} {_formatted(earlier, name)}, now {_formatted(tuning, name)}" for name in differing)
         raise UsageError(
             f"{path} is from another search ({listing}), and settings of both would not be comparable: "
-            "give another --out, or delete the file"
+            "write to another file, or delete this one"
         )
 
 

@@ -190,7 +190,8 @@ def _absent(experiment: Experiment, settings: Path) -> str:
     """Return what is said of a file of tuned settings that does not exist."""
     if all(search.out != settings for search in experiment.searches):
         return absent(settings)
-    return f"the settings file {settings} does not exist: `bench tune {experiment.path}` searches for them"
+    command = f"`bench tune {experiment.path}`, with the same --results, writes it"
+    return f"the settings file {settings} does not exist: {command}"
 
 
 def _place(part: Part, problem: str) -> str:

@@ -146,6 +146,11 @@ class Search:
         return max(scored, key=lambda trial: trial.score or 0.0, default=None)
 
     @property
+    def is_equal(self) -> bool:
+        """Whether it had all of its trials: the machine failed none."""
+        return not any(trial.machine_failed for trial in self.trials)
+
+    @property
     def failed(self) -> int:
         """The number of failed trials."""
         return sum(trial.score is None for trial in self.trials)

@@ -104,13 +104,14 @@ def test_failed_trials_are_reported_and_counted(bench_tune, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("reason", ["out of memory: no more", "its worker process ended by signal 9, Killed"])
-def test_runs_that_the_machine_failed_are_repeated(bench_tune, runs, monkeypatch, capsys, reason):
+def test_runs_that_the_machine_failed_are_repeated(bench_tune, runs, monkeypatch, tmp_path, capsys, reason):
     trial = runs.trial
     short = iter([True, False, False])
     monkeypatch.setattr(runs, "trial", lambda spec: mocks.failed(spec, reason) if next(short, False) else trial(spec))
     assert bench_tune(methods="lora") == 1
     err = capsys.readouterr().err
-    assert "the machine failed runs of 1 trial: the same command repeats them" in err
+    assert "the machine failed runs of 1 trial, and nothing is written for their methods: the same" in err
+    assert not (tmp_path / "out" / "tuned.toml").exists(), "it had fewer trials than others"
     assert bench_tune(methods="lora") == 0, "the other trials are not done again"
     again = capsys.readouterr().out
     assert "validation accuracy 59.54" in again.splitlines()[2]
@@ -130,7 +131,7 @@ def test_a_best_value_at_the_edge_is_warned_of(bench_tune, tmp_path, capsys):
     err = capsys.readouterr().err
     assert "lora on ave: the best lr_adapter, 0.0003" in err
     assert (
-        "is at the edge of its range (lr_adapter from 0.0003 to 0.03 (log))" in err and "--set lora.lr_adapter=" in err
+        "is at the edge of its range (lr_adapter from 0.0003 to 0.03 (log))" in err and "with lora.lr_adapter=" in err
     )
     assert "cola on ave: the best" not in err
     assert (tmp_path / "out" / "tuned.toml").read_text().count("; lr_adapter at the edge of its range") == 1
@@ -256,7 +257,9 @@ def test_the_searches_of_an_experiment_file_are_done_in_order_and_once(tune_stud
     assert {*usual.values} == {("ave", "lora"), ("ave", "cola")} and {*wide.values} == {("ave", "lora")}
     assert (usual.tuning.seeds, usual.tuning.trials, wide.tuning.trials) == ((100,), 2, 1)
     assert (usual.tuning.set, wide.tuning.set) == ((), ("lora.r=8",))
-    capsys.readouterr()
+    out = capsys.readouterr().out
+    assert f"search 1 of 2, for {study.with_name('tuned.toml')}: lora, cola on ave" in out and "search 2 of 2" in out
+    assert f"settings, for bench run {study}: " in out
     assert tune_study() == 0 and len(runs.done) == 5
     assert capsys.readouterr().out.count("has all settings of its search; to search again, delete it") == 2
     assert cli.main(["run", str(study), "--results", str(tmp_path / "out"), "--dry-run"]) == 0
@@ -298,11 +301,43 @@ def test_wrong_searches(tune_study, study, runs, capsys, change, more, message):
     assert message in error and str(study) in error
 
 
+def test_a_search_of_which_the_machine_failed_trials_is_not_finished(tune_study, study, runs, capsys):
+    trial, short = runs.trial, iter([True])
+    runs.trial = lambda spec: mocks.failed(spec, "out of memory: no more") if next(short, False) else trial(spec)
+    assert tune_study("--stage", "main") == 1
+    assert {*read_tuned(study.with_name("tuned.toml")).values} == {("ave", "cola")}
+    assert tune_study("--stage", "main") == 0
+    assert {*read_tuned(study.with_name("tuned.toml")).values} == {("ave", "lora"), ("ave", "cola")}
+    assert "has all settings" not in capsys.readouterr().out
+
+
+def test_another_search_is_refused_with_its_place_before_any_trial(tune_study, study, runs, capsys):
+    assert tune_study("--stage", "main") == 0
+    study.write_text(STUDY.replace("trials = 2", "trials = 3"))
+    done = len(runs.done)
+    assert tune_study() == 2 and len(runs.done) == done
+    error = capsys.readouterr().err
+    assert f"{study}: searches.tuned.toml: " in error and "trials 2, now 3" in error
+    assert "write to another file, or delete this one" in error and "--out" not in error
+
+
+def test_seeds_that_are_compared_too_are_warned_of(tune_study, study, caplog):
+    study.write_text(STUDY.replace("seeds = [100]", "seeds = [0, 100]", 1))
+    assert tune_study("--stage", "main") == 0
+    assert f"{study}: searches.tuned.toml.seeds: 0 is compared in stages too: search with other seeds" in caplog.text
+
+
+def test_a_folder_that_is_not_there_is_refused_before_any_trial(tune_study, study, runs, capsys):
+    study.write_text(STUDY.replace('"tuned-wide.toml"', '"sbu/tuned.toml"'))
+    assert tune_study() == 2 and not runs.done
+    assert f"{study}: searches.sbu/tuned.toml: " in (error := capsys.readouterr().err) and "there is no folder" in error
+
+
 def test_a_file_without_searches_has_nothing_to_tune(tune_study, study, runs, capsys):
     study.write_text(STUDY[: STUDY.index("[[searches]]")].replace('settings = "tuned.toml"\n', ""))
     assert tune_study() == 2 and "there are no [[searches]]" in capsys.readouterr().err
     study.write_text(
         STUDY.replace('[[searches]]\nsettings = "tuned-wide.toml"', '[[searches]]\nsettings = "elsewhere.toml"')
     )
-    assert tune_study("--stage", "wide") == 2
-    assert "the stages wide use settings of no search" in capsys.readouterr().err
+    assert tune_study("--stage", "wide") == 0
+    assert "these stages use settings of no search: there is nothing to do" in capsys.readouterr().out

@@ -339,8 +339,17 @@ def test_searches_have_the_tasks_and_changes_of_the_file_and_their_own(experimen
         (("trials = 3", "trials = 0"), "searches.tuned-wide.toml.trials must be at least 1, not 0"),
         (("trials = 3", "trails = 3"), "unknown key searches.tuned-wide.toml.trails: did you mean trials?"),
         (('["lora", "cola"]', '["lroa"]'), "searches.tuned.toml.methods: unknown method lroa: did you mean lora?"),
+        (
+            ('["lora", "cola"]', '["wide"]'),
+            "searches.tuned.toml.methods: wide is a variation: a search takes its method, cola",
+        ),
+        (("tuned-wide.toml", "sub/../tuned.toml"), "searches.tuned.toml: several searches write this file"),
+        (("[[searches]]", "[searches]", 1), "searches must be a list: write [[searches]]"),
     ],
 )
 def test_a_mistake_in_a_search(problems_of, change, message):
-    problems = problems_of(STUDY + SEARCHES.replace(*change))
+    text = SEARCHES.replace(*change)
+    if "\n[searches]" in text:
+        text = text[: text.rindex("[[searches]]")]
+    problems = problems_of(STUDY + text)
     assert [problem for problem in problems if message in problem], problems
